@@ -1,0 +1,118 @@
+/**
+ * Serves every function of a project from one Deno process, as the hosted runtime shows it to them: the path begins with
+ * the function's name, JWTs are checked first where config.toml says so, `EdgeRuntime.waitUntil` keeps work alive.
+ * Run by functions.ts, for development alone.
+ */
+import { createLocalJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'npm:jose@6.2.17';
+
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** One function as the supervisor hands it over in HOST_FUNCTIONS. */
+type FunctionSpec = { name: string; entrypoint: string; verifyJwt: boolean };
+
+const specs: FunctionSpec[] = JSON.parse(takeEnv('HOST_FUNCTIONS'));
+const port = Number(takeEnv('HOST_PORT'));
+const trustedKeys = createLocalJWKSet(JSON.parse(takeEnv('HOST_JWKS')));
+const backgroundWork = new Set<Promise<unknown>>();
+
+Object.assign(globalThis, {
+  EdgeRuntime: {
+    waitUntil<T>(promise: Promise<T>): Promise<T> {
+      backgroundWork.add(promise);
+      const forget = () => backgroundWork.delete(promise);
+      promise.then(forget, forget);
+      return promise;
+    },
+  },
+});
+
+// A rejected promise that nobody awaits ends a hosted worker; here it would end every function at once.
+globalThis.addEventListener('unhandledrejection', (event) => {
+  console.error('unhandled rejection:', event.reason);
+  event.preventDefault();
+});
+
+const handlers = new Map<string, { handler: Handler | undefined; verifyJwt: boolean }>();
+for (const spec of specs) handlers.set(spec.name, { handler: await load(spec), verifyJwt: spec.verifyJwt });
+
+const server = Deno.serve({ hostname: '127.0.0.1', port, onListen: () => console.log('functions ready') }, serve);
+Deno.addSignalListener('SIGTERM', stop);
+endWithSupervisor();
+
+async function serve(request: Request): Promise<Response> {
+  const name = new URL(request.url).pathname.split('/')[1] ?? '';
+  if (name === '_health') return Response.json({ functions: [...handlers.keys()] });
+  const target = handlers.get(name);
+  if (!target) return failure(404, 'NOT_FOUND', `There is no function ${name}.`);
+  if (target.verifyJwt && request.method !== 'OPTIONS') {
+    const refusal = await refuseUnlessSigned(request);
+    if (refusal) return refusal;
+  }
+  if (!target.handler) return failure(503, 'BOOT_ERROR', `Function ${name} did not load; its error is in the log.`);
+  try {
+    return await target.handler(request);
+  } catch (error) {
+    console.error(`${name}:`, error);
+    return failure(500, 'WORKER_ERROR', `Function ${name} threw; its error is in the log.`);
+  }
+}
+
+async function load(spec: FunctionSpec): Promise<Handler | undefined> {
+  try {
+    const module = await import(spec.entrypoint);
+    const fetch = module.default?.fetch;
+    if (typeof fetch !== 'function') throw new Error('its index.ts has no `export default { fetch }`');
+    return (request) => module.default.fetch(request);
+  } catch (error) {
+    console.error(`function ${spec.name} did not load:`, error);
+    return undefined;
+  }
+}
+
+/** The platform's check: any JWT signed with the project's secret or keys passes, the anon key too. */
+async function refuseUnlessSigned(request: Request): Promise<Response | undefined> {
+  const header = request.headers.get('authorization');
+  if (!header) return failure(401, 'UNAUTHORIZED_NO_AUTH_HEADER', 'Missing authorization header');
+  const token = header.match(/^Bearer (.+)$/i)?.[1] ?? '';
+  let algorithm: string | undefined;
+  try {
+    algorithm = decodeProtectedHeader(token).alg;
+  } catch {
+    return failure(401, 'UNAUTHORIZED_INVALID_JWT_FORMAT', 'Invalid JWT');
+  }
+  if (algorithm !== 'HS256' && algorithm !== 'ES256') {
+    return failure(401, 'UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM', `Unsupported JWT algorithm ${algorithm}`);
+  }
+  try {
+    await jwtVerify(token, trustedKeys, { algorithms: [algorithm] });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof joseErrors.JOSEError)) throw error;
+    return failure(401, algorithm === 'HS256' ? 'UNAUTHORIZED_JWT' : 'UNAUTHORIZED_ASYMMETRIC_JWT', 'Invalid JWT');
+  }
+}
+
+function failure(status: number, code: string, message: string): Response {
+  return Response.json({ code, message, msg: message }, { status, headers: { 'sb-error-code': code } });
+}
+
+/** Takes no new requests, lets those under way and their background work finish; the supervisor sets the deadline. */
+async function stop(): Promise<void> {
+  await server.shutdown();
+  await Promise.allSettled(backgroundWork);
+  Deno.exit(0);
+}
+
+/** The supervisor holds our stdin open; it closes when the supervisor is gone, even if that was killed. */
+async function endWithSupervisor(): Promise<void> {
+  await Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => undefined);
+  Deno.exit(0);
+}
+
+/** Reads a setting of the host and hides it from the functions. */
+function takeEnv(name: string): string {
+  const value = Deno.env.get(name);
+  if (value === undefined) throw new Error(`${name} is not set; the host is started by functions.ts`);
+  Deno.env.delete(name);
+  return value;
+}

@@ -1,0 +1,238 @@
+/** Starts the whole local stack in this process and its children, and stops it again. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
+import { platformEnv, type StatusEnv, statusEnv } from './environment.ts';
+import { messageOf, StackError } from './errors.ts';
+import { Functions } from './functions.ts';
+import { startGateway } from './gateway.ts';
+import { loadKeys, type StackKeys } from './keys.ts';
+import { claimPort, LOCALHOST } from './net.ts';
+import { PROJECT_DIR } from './paths.ts';
+import { embeddedUrl, startPostgres } from './postgres.ts';
+import { startPostgrest } from './postgrest.ts';
+import { type ProjectConfig, readProjectConfig } from './project-config.ts';
+import { recoverFromCrash } from './recovery.ts';
+import { startScheduledWork } from './scheduled-work.ts';
+import { startSimulator } from './simulator.ts';
+import { clearState, RunRecord, readRunningState } from './state.ts';
+
+/** What a stack is started with. */
+export type StackOptions = {
+  /** Holds everything the stack writes. Made when missing. */
+  dataDir: string;
+  /** The gateway's port; 0 takes any free one. */
+  apiPort: number;
+  /** The embedded database's port; 0 takes any free one. */
+  dbPort: number;
+  /** Superuser URL of a server to use instead of the embedded one. It is never stopped. */
+  databaseUrl?: string;
+  /** A PostgREST program to use instead of the one from npm. */
+  postgrestBin?: string;
+  /** Variables for the functions, e.g. AI_BASE_URL; without that one the AI simulator is started for them. */
+  env?: Record<string, string>;
+  /** The folder that has `supabase/`; this checkout unless given. */
+  projectDir?: string;
+  /** Whether a new database gets supabase/seed.sql. Default true. */
+  seed?: boolean;
+  /** False for a throwaway database, which then flushes nothing to disk. Default true. */
+  durable?: boolean;
+  /** Aborting it ends the start; what had started is stopped. */
+  signal?: AbortSignal;
+  /** Told what happens, one line each: steps while starting, reloads and crashes later. */
+  onProgress?: (line: string) => void;
+};
+
+/** A running stack. */
+export type Stack = {
+  /** What `npm run status` prints. */
+  env: StatusEnv;
+  keys: StackKeys;
+  urls: {
+    api: string;
+    /** The functions' host without the gateway; moves when the functions reload. */
+    readonly functionsDirect: string;
+    postgrest: string;
+    /** Where the AI simulator runs, if it does. */
+    simulator: string | undefined;
+    /** The database as role postgres. */
+    database: string;
+    /** The database as superuser. */
+    databaseAdmin: string;
+  };
+  /** The pid of each part by name. */
+  pids: () => Record<string, number>;
+  /** Loads the functions' files anew. */
+  restartFunctions: () => Promise<void>;
+  /** Stops every part in order. Safe to call again. */
+  stop: () => Promise<void>;
+};
+
+/**
+ * Starts every part in order and resolves when all of them answer. Throws a StackError (one sentence) when something is
+ * off; then nothing is left running.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const run = new Run(options);
+  try {
+    return await run.start();
+  } catch (error) {
+    await run.stop();
+    throw error;
+  }
+}
+
+/** One run: starts the parts and remembers, as it goes, how to stop them. */
+class Run {
+  readonly #options: StackOptions;
+  readonly #projectDir: string;
+  readonly #say: (line: string) => void;
+  readonly #closers: (() => Promise<unknown>)[] = [];
+  #record: RunRecord | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: StackOptions) {
+    this.#options = options;
+    this.#projectDir = options.projectDir ?? PROJECT_DIR;
+    this.#say = options.onProgress ?? (() => undefined);
+  }
+
+  async start(): Promise<Stack> {
+    const { dataDir, databaseUrl } = this.#options;
+    const config = readProjectConfig(this.#projectDir);
+    await this.#takeDataDir();
+    const apiPort = await claimPort(this.#options.apiPort, 'API_PORT');
+    const dbPort = databaseUrl ? 0 : await claimPort(this.#options.dbPort, 'DB_PORT');
+    const apiUrl = `http://${LOCALHOST}:${apiPort}`;
+    const adminUrl = databaseUrl ?? embeddedUrl(dbPort);
+    const keys = loadKeys(join(dataDir, 'keys.json'));
+    const record = new RunRecord(dataDir, { apiPort, adminUrl });
+    this.#record = record;
+    this.#closers.push(async () => clearState(dataDir));
+
+    if (databaseUrl) await checkSuperuser(databaseUrl);
+    else await this.#startPostgres(dbPort);
+    this.#step('Applying migrations');
+    await prepareDatabase(adminUrl, this.#projectDir, this.#options.seed ?? true);
+    const postgrest = await this.#startPostgrest(adminUrl, keys, config);
+    const simulator = await this.#startSimulator();
+    const functions = await this.#startFunctions(apiUrl, adminUrl, keys, simulator);
+    await this.#openGateway(apiPort, adminUrl, keys, postgrest, functions);
+    const stopWork = startScheduledWork(urlForRole(adminUrl, 'postgres'), this.#say);
+    this.#closers.push(stopWork);
+    record.markReady();
+
+    return {
+      env: statusEnv(apiUrl, adminUrl, keys),
+      keys,
+      urls: {
+        api: apiUrl,
+        get functionsDirect() {
+          return functions.url;
+        },
+        postgrest,
+        simulator,
+        database: urlForRole(adminUrl, 'postgres'),
+        databaseAdmin: adminUrl,
+      },
+      pids: () => record.pids(),
+      restartFunctions: () => functions.restart(),
+      stop: () => this.stop(),
+    };
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#closeAll();
+    return this.#stopped;
+  }
+
+  async #closeAll(): Promise<void> {
+    for (const close of this.#closers.reverse()) await close().catch((error) => this.#say(messageOf(error)));
+  }
+
+  #step(line: string): void {
+    if (this.#options.signal?.aborted) throw new StackError('The start was interrupted.');
+    this.#say(line);
+  }
+
+  /** Makes the data folder this run's own, and tidies up after an earlier one that crashed. */
+  async #takeDataDir(): Promise<void> {
+    const { dataDir } = this.#options;
+    const running = readRunningState(dataDir);
+    if (running) {
+      const url = `http://${LOCALHOST}:${running.apiPort}`;
+      throw new StackError(
+        `Basemeter already runs here, at ${url} (pid ${running.supervisor.pid}); \`npm stop\` ends it.`,
+      );
+    }
+    await recoverFromCrash(dataDir, this.#say);
+    mkdirSync(dataDir, { recursive: true });
+    rmSync(join(dataDir, 'logs'), { recursive: true, force: true });
+    mkdirSync(join(dataDir, 'logs'));
+  }
+
+  /** What every child process of this run is started with. */
+  #child(name: string) {
+    return {
+      dataDir: this.#options.dataDir,
+      onCrash: this.#say,
+      onStart: (id: { pid: number; startedAt: string }) => this.#record?.add(name, id),
+    };
+  }
+
+  async #startPostgres(port: number): Promise<void> {
+    this.#step(existsSync(join(this.#options.dataDir, 'db')) ? 'Starting Postgres' : 'Making the database');
+    const postgres = await startPostgres({ port, durable: this.#options.durable ?? true, ...this.#child('postgres') });
+    this.#closers.push(() => postgres.stop());
+  }
+
+  async #startPostgrest(adminUrl: string, keys: StackKeys, { api }: ProjectConfig): Promise<string> {
+    this.#step('Starting PostgREST');
+    const binary = this.#options.postgrestBin;
+    const { service, url } = await startPostgrest({ adminUrl, keys, api, binary, ...this.#child('postgrest') });
+    this.#closers.push(() => service.stop());
+    return url;
+  }
+
+  async #startSimulator(): Promise<string | undefined> {
+    if (this.#options.env?.AI_BASE_URL || !existsSync(new URL('./ai-simulator.ts', import.meta.url))) return undefined;
+    this.#step('Starting the AI simulator (AI_BASE_URL is not set)');
+    const { service, url } = await startSimulator(this.#child('simulator'));
+    this.#closers.push(() => service.stop());
+    return url;
+  }
+
+  async #startFunctions(apiUrl: string, adminUrl: string, keys: StackKeys, simulator?: string): Promise<Functions> {
+    this.#step('Starting the functions');
+    const upstream: Record<string, string> = simulator
+      ? { AI_BASE_URL: `${simulator}/v1`, AI_API_KEY: 'simulator' }
+      : {};
+    const functions = await Functions.start({
+      projectDir: this.#projectDir,
+      keys,
+      env: { ...this.#options.env, ...upstream, ...platformEnv(apiUrl, adminUrl, keys) },
+      onEvent: this.#say,
+      ...this.#child('functions'),
+    });
+    this.#closers.push(() => functions.stop());
+    return functions;
+  }
+
+  async #openGateway(
+    port: number,
+    adminUrl: string,
+    keys: StackKeys,
+    rest: string,
+    functions: Functions,
+  ): Promise<void> {
+    this.#step('Opening the gateway');
+    const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, 'supabase_auth_admin'), max: 10 });
+    pool.on('error', () => undefined); // an idle connection that the server ended; the pool opens another
+    this.#closers.push(() => pool.end());
+    const { createAuthApp } = await import('./auth/app.ts');
+    const auth = createAuthApp({ pool, issuer: `http://${LOCALHOST}:${port}/auth/v1`, keys });
+    const close = await startGateway(port, { keys, rest, auth, functions: () => functions.url });
+    this.#closers.push(close);
+  }
+}

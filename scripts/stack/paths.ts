@@ -1,0 +1,16 @@
+/** Where things are in a checkout. */
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The root of this checkout. */
+export const PROJECT_DIR = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** The development stack's data: database, keys, logs, state. Ignored by git. */
+export const DEV_DATA_DIR = join(PROJECT_DIR, '.basemeter');
+
+/** Deno's module cache, shared by every stack of this checkout. */
+export const DENO_CACHE_DIR = join(DEV_DATA_DIR, 'deno');
+
+/** `require.resolve` as seen from this checkout. */
+export const resolveModule = createRequire(import.meta.url).resolve;

@@ -1,0 +1,82 @@
+/** What tests need of the running stack: its addresses and keys, users, clients, and SQL as any role. */
+import { randomUUID } from 'node:crypto';
+import { createClient, type SupabaseClient } from '@supabase/supabase-js';
+import pg from 'pg';
+import { afterAll, inject } from 'vitest';
+import WebSocket from 'ws';
+import type { Database } from '../../supabase/functions/_shared/database.types.ts';
+
+const facts = inject('stack');
+
+/** The variables of `npm run status`. */
+export const env = facts.env;
+
+/** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `database`, `databaseAdmin`. */
+export const urls = facts.urls;
+
+/** A pool as superuser (`supabase_admin`). Opens no more than 20 connections. */
+export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20 });
+
+const pool = new pg.Pool({ connectionString: urls.database, max: 10 });
+
+afterAll(async () => {
+  await Promise.all([pool.end(), adminPool.end()]);
+});
+
+/** Runs one statement as role `postgres` and gives its rows. */
+export async function sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+  text: string,
+  params: unknown[] = [],
+): Promise<Row[]> {
+  return (await pool.query<Row>(text, params)).rows;
+}
+
+/**
+ * Opens a connection that acts as `role` for its whole life, with `claims` as its JWT's claims when given. The caller ends
+ * it. `supabase_auth_admin` and other roles that may log in do log in; the API roles are taken on by the authenticator.
+ */
+export async function sqlAs(role: string, claims?: object): Promise<pg.Client> {
+  const byAuthenticator = ['anon', 'authenticated', 'service_role'].includes(role);
+  const url = new URL(urls.database);
+  url.username = byAuthenticator ? 'authenticator' : role;
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  if (byAuthenticator) await client.query(`set role ${pg.escapeIdentifier(role)}`);
+  if (claims) await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify({ role, ...claims })]);
+  return client;
+}
+
+/** A supabase-js client without a session. */
+export const anonClient = (): SupabaseClient<Database> => clientWith(env.PUBLISHABLE_KEY);
+
+/** A supabase-js client with the service role's key. */
+export const serviceClient = (): SupabaseClient<Database> => clientWith(env.SECRET_KEY);
+
+/** A user for one test. */
+export type TestUser = {
+  id: string;
+  email: string;
+  password: string;
+  /** supabase-js, signed in as this user. */
+  client: SupabaseClient<Database>;
+  accessToken: string;
+};
+
+/** Makes a confirmed user with the admin API and signs them in. The address is random unless given. */
+export async function newUser(email = `user-${randomUUID()}@example.test`): Promise<TestUser> {
+  const password = randomUUID();
+  const made = await serviceClient().auth.admin.createUser({ email, password, email_confirm: true });
+  if (made.error) throw made.error;
+  const client = anonClient();
+  const { data, error } = await client.auth.signInWithPassword({ email, password });
+  if (error) throw error;
+  return { id: made.data.user.id, email, password, client, accessToken: data.session.access_token };
+}
+
+function clientWith(key: string): SupabaseClient<Database> {
+  return createClient<Database>(env.API_URL, key, {
+    auth: { persistSession: false, autoRefreshToken: false },
+    // Node 20 has no WebSocket of its own, and supabase-js wants one even where nothing subscribes.
+    realtime: { transport: WebSocket as never },
+  });
+}
