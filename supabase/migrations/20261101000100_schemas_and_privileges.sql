@@ -1,0 +1,20 @@
+-- Schemas and privileges.
+-- `public` is the API and nothing else; `private` holds what must not be reachable through it.
+-- Nothing is reachable unless a later chapter grants it: defaults that some projects have (everything on new objects
+-- in public is open to the API roles) are taken back here, so that both kinds of project end with the same privileges.
+
+create extension if not exists pgcrypto with schema extensions;
+
+create schema private;
+comment on schema private is 'Helpers, trigger functions, partitions and counters: not part of the API.';
+revoke all on schema private from public;
+grant usage on schema private to authenticated; -- its policies call helpers here
+
+-- Without `in schema`: PUBLIC's right to execute is a database-wide default, which a schema-wide revoke leaves alone.
+alter default privileges revoke execute on functions from public;
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
+-- Types carry no data: usage on them stays with PUBLIC, or clients could not name them.
+
+grant usage on schema public to anon, authenticated, service_role;

@@ -1,0 +1,77 @@
+-- Errors and shared helpers.
+-- An error is a stable snake_case code (MESSAGE), one sentence with the numbers (DETAIL) and what to do (HINT).
+-- SQLSTATE PTnnn makes PostgREST answer with HTTP status nnn.
+
+create function private.error_status(error_code text) returns integer
+language sql immutable set search_path = ''
+as $$
+  select case error_code
+    when 'invalid_request' then 400
+    when 'not_authenticated' then 401
+    when 'invalid_api_key' then 401
+    when 'insufficient_credits' then 402
+    when 'forbidden' then 403
+    when 'account_disabled' then 403
+    when 'model_not_allowed' then 403
+    when 'feature_not_in_plan' then 403
+    when 'not_found' then 404
+    when 'idempotency_conflict' then 409
+    when 'invalid_state' then 409
+    when 'credits_cap_exceeded' then 422
+    when 'rate_limited' then 429
+    when 'limit_reached' then 429
+    when 'upstream_error' then 502
+    when 'maintenance' then 503
+    when 'upstream_timeout' then 504
+  end
+$$;
+comment on function private.error_status(text) is 'The HTTP status of an error code; null for an unknown code.';
+
+create function private.raise_error(error_code text, detail text, hint text default '') returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  status integer := private.error_status(error_code);
+begin
+  if status is null then
+    raise exception 'unknown error code %', error_code;
+  end if;
+  raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
+end;
+$$;
+comment on function private.raise_error(text, text, text) is
+  'Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.';
+
+create function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text default '')
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- Only the PGRST form lets an error carry a header.
+  raise exception using
+    errcode = 'PGRST',
+    message = json_build_object('code', error_code, 'message', error_code, 'details', detail, 'hint', hint)::text,
+    detail = json_build_object(
+      'status', private.error_status(error_code),
+      'headers', json_build_object('Retry-After', retry_after_seconds::text)
+    )::text;
+end;
+$$;
+comment on function private.raise_limit(text, text, integer, text) is 'Raises a 429 with a Retry-After header (seconds).';
+
+create function private.set_updated_at() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end;
+$$;
+comment on function private.set_updated_at() is 'Keeps updated_at, on every table that has it.';
+
+create table private.secrets (
+  name text primary key,
+  value bytea not null
+);
+comment on table private.secrets is 'Random keys made with the database; nothing outside reads them.';
+insert into private.secrets (name, value) values ('identity_hash_key', extensions.gen_random_bytes(32));

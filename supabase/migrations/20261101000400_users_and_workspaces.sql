@@ -1,0 +1,96 @@
+-- People and what they own through: users are 1:1 with auth.users, workspaces own things.
+-- Everyone has a personal workspace whose id is the user's id; teams are further workspaces.
+
+create type public.user_role as enum ('user', 'admin');
+comment on type public.user_role is 'admin: runs the platform. No client can grant it.';
+create type public.theme_preference as enum ('system', 'light', 'dark');
+comment on type public.theme_preference is 'Colour scheme a person chose.';
+create type public.subscription_status as enum (
+  'inactive', 'trialing', 'active', 'past_due', 'unpaid', 'paused', 'scheduled_cancel', 'canceled', 'expired'
+);
+comment on type public.subscription_status is 'State of a subscription; inactive where there is none.';
+
+create domain public.credit_amount as numeric(20, 6)
+  constraint credit_amount_is_a_number check (value <> 'NaN');
+comment on domain public.credit_amount is 'Credits, to six decimals: a model call can cost a fraction of one.';
+
+create table public.users (
+  id uuid primary key references auth.users on delete cascade,
+  email text,
+  full_name text constraint full_name_is_short check (length(full_name) <= 200),
+  avatar_url text constraint avatar_url_is_a_web_address
+    check (avatar_url ~ '^https?://' and length(avatar_url) <= 2048),
+  phone text constraint phone_is_short check (length(phone) <= 40),
+  preferred_language text constraint preferred_language_is_a_language_tag
+    check (preferred_language ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' and length(preferred_language) <= 35),
+  theme_preference public.theme_preference not null default 'system',
+  role public.user_role not null default 'user',
+  is_active boolean not null default true,
+  credits_balance public.credit_amount not null default 0,
+  credits_total public.credit_amount not null default 0,
+  credits_spent public.credit_amount not null default 0,
+  subscription_plan text not null default 'free' references public.plans,
+  subscription_status public.subscription_status not null default 'inactive',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+) with (fillfactor = 80); -- room on the page: every debit rewrites the snapshot, and no index covers it
+comment on table public.users is 'One row for each account in auth.users, made at sign-up.';
+comment on column public.users.email is 'Copy of the sign-in address; follows it. Null for anonymous and phone accounts.';
+comment on column public.users.is_active is 'False: the account is disabled and its calls are refused.';
+comment on column public.users.credits_balance is 'The personal workspace''s balance; kept by the ledger, read-only.';
+comment on column public.users.credits_total is 'The personal workspace''s credits ever granted, less clawbacks; read-only.';
+comment on column public.users.credits_spent is 'The personal workspace''s credits used, less refunds; read-only.';
+comment on column public.users.subscription_plan is 'The personal workspace''s plan; read-only.';
+comment on column public.users.subscription_status is 'State of the personal workspace''s subscription; read-only.';
+create index users_subscription_plan_idx on public.users (subscription_plan);
+
+create table public.workspaces (
+  id uuid primary key default gen_random_uuid(),
+  name text not null constraint workspace_name_is_short check (length(name) between 1 and 200),
+  personal_user_id uuid constraint one_personal_workspace_each unique references public.users on delete cascade
+    constraint personal_workspace_has_its_users_id check (personal_user_id = id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.workspaces is 'What owns credits, calls and content: a person''s own workspace, or a team.';
+comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
+
+create function private.my_workspace_ids() returns setof uuid
+language sql stable security definer set search_path = ''
+as $$
+  select w.id from public.workspaces w where w.personal_user_id = (select auth.uid())
+$$;
+comment on function private.my_workspace_ids() is
+  'Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.';
+grant execute on function private.my_workspace_ids() to authenticated;
+
+create function private.is_platform_admin() returns boolean
+language sql stable security definer set search_path = ''
+as $$
+  select exists (select from public.users u where u.id = (select auth.uid()) and u.role = 'admin' and u.is_active)
+$$;
+comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
+grant execute on function private.is_platform_admin() to authenticated;
+
+create trigger users_set_updated_at before update on public.users
+  for each row execute function private.set_updated_at();
+create trigger workspaces_set_updated_at before update on public.workspaces
+  for each row execute function private.set_updated_at();
+
+alter table public.users enable row level security;
+create policy "people can read their own account" on public.users
+  for select to authenticated using ((select auth.uid()) = id);
+create policy "people can change their own profile" on public.users
+  for update to authenticated using ((select auth.uid()) = id) with check ((select auth.uid()) = id);
+
+alter table public.workspaces enable row level security;
+create policy "members can read their workspace" on public.workspaces
+  for select to authenticated using (id = any (array(select private.my_workspace_ids())));
+
+grant select on public.users to authenticated;
+grant update (full_name, avatar_url, phone, preferred_language, theme_preference) on public.users to authenticated;
+grant select on public.users to service_role;
+grant update (full_name, avatar_url, phone, preferred_language, theme_preference, role, is_active)
+  on public.users to service_role;
+grant select on public.workspaces to authenticated, service_role;
+grant insert (name), update (name) on public.workspaces to service_role;

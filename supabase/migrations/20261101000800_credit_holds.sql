@@ -1,0 +1,255 @@
+-- Holds: credits set aside for work under way, then settled at what was really used.
+
+create function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric)
+returns public.credit_result
+language sql set search_path = ''
+as $$
+  update public.credit_wallets w set credits_held = w.credits_held + change
+  where w.workspace_id = wallet_id
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
+    w.credits_balance - w.credits_held, moved, null::bigint, null::uuid, for_hold
+$$;
+comment on function private.change_held(uuid, numeric, uuid, numeric) is
+  'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
+
+create function private.lock_hold(wanted_hold uuid, at timestamptz) returns public.credit_holds
+language plpgsql set search_path = ''
+as $$
+declare
+  hold public.credit_holds;
+begin
+  select * into hold from public.credit_holds h where h.id = wanted_hold;
+  if found then
+    perform private.lock_wallet(hold.workspace_id, at);
+    select * into hold from public.credit_holds h where h.id = wanted_hold; -- as it is under the wallet's lock
+  end if;
+  if not found then
+    perform private.raise_error('not_found', format('There is no hold %s.', coalesce(wanted_hold::text, 'null')));
+  end if;
+  return hold;
+end;
+$$;
+comment on function private.lock_hold(uuid, timestamptz) is 'Locks a hold''s wallet and reads the hold under that lock.';
+
+create function private.require_interval(expires_in interval) returns void
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if expires_in is null or expires_in <= '0 s' or expires_in > '30 days' then
+    perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 30 days.');
+  end if;
+end;
+$$;
+comment on function private.require_interval(interval) is 'Refuses a lifetime that no hold may have.';
+
+create function public.hold_credits(
+  user_id uuid,
+  amount numeric,
+  reason text,
+  metadata jsonb default '{}',
+  workspace_id uuid default null,
+  idempotency_key text default null,
+  description text default null,
+  feature_code text default null,
+  expires_in interval default '15 minutes',
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid := coalesce(hold_credits.workspace_id, hold_credits.user_id);
+  wallet public.credit_wallets;
+  hold public.credit_holds;
+  request jsonb;
+  answer public.credit_result;
+begin
+  perform private.require_amount(amount, zero_allowed => true);
+  perform private.require_texts(reason, metadata, idempotency_key);
+  perform private.require_interval(expires_in);
+  wallet := private.lock_wallet(wallet_id, at);
+  perform private.require_user(hold_credits.user_id);
+  if idempotency_key is not null then
+    request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+      'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
+      'expires_in', expires_in);
+    answer := private.replay_request(wallet_id, idempotency_key, request);
+    if answer is distinct from null then
+      return answer;
+    end if;
+  end if;
+  perform private.require_available(wallet, amount, at);
+  insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
+    idempotency_key, expires_at, created_at)
+  values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
+    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, at + expires_in, at)
+  returning * into hold;
+  answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
+  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.hold_credits is
+  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires.';
+
+create function private.close_hold(
+  hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
+) returns public.credit_holds
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.credit_holds h set
+    state = closing_state,
+    closed_at = at,
+    settled_amount = h.settled_amount + coalesce(used, 0),
+    final_amount = used
+  where h.id = hold.id
+  returning h.* into hold;
+  return hold;
+end;
+$$;
+comment on function private.close_hold(public.credit_holds, public.credit_hold_state, numeric, timestamptz) is
+  'Writes a hold''s last state; the wallet''s share is the caller''s.';
+
+create function private.settle_part(
+  hold public.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
+) returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+begin
+  if used = 0 then
+    return private.change_held(hold.workspace_id, -freed, hold.id, 0);
+  end if;
+  -- What was used is recorded even past what was held or is there: the rest is debt.
+  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason,
+    private.burn_lots(hold.workspace_id, used, at, spare_expired => false), at, metadata,
+    coalesce(description, hold.description), hold.feature_code, key, for_hold => hold.id, held_change => -freed);
+end;
+$$;
+comment on function private.settle_part is 'Posts what was used under a hold and frees what of it is no longer set aside.';
+
+create function public.settle_credit_hold(
+  hold_id uuid,
+  amount numeric,
+  metadata jsonb default '{}',
+  keep_open boolean default false,
+  idempotency_key text default null,
+  description text default null,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold public.credit_holds;
+  freed numeric;
+  request jsonb;
+  answer public.credit_result;
+begin
+  perform private.require_amount(amount, zero_allowed => not keep_open);
+  hold := private.lock_hold(settle_credit_hold.hold_id, at);
+  perform private.require_texts(hold.reason, metadata, idempotency_key);
+  if idempotency_key is not null then
+    request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
+      'keep_open', keep_open, 'description', description);
+    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
+    if answer is distinct from null then
+      return answer;
+    end if;
+  elsif keep_open then
+    perform private.raise_error('invalid_request', 'idempotency_key is required with keep_open: parts look alike.');
+  end if;
+  if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
+    return private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
+  end if;
+  if hold.state in ('settled', 'released') then
+    perform private.raise_error('invalid_state', format('Hold %s is %s already.', hold.id, hold.state),
+      'This settlement changed nothing.');
+  end if;
+  -- One that expired is settled all the same: nothing that was used is lost.
+  freed := case when hold.state = 'expired' then 0 when keep_open then least(amount, hold.amount) else hold.amount end;
+  if keep_open then
+    update public.credit_holds h
+    set amount = h.amount - freed, settled_amount = h.settled_amount + settle_credit_hold.amount
+    where h.id = hold.id;
+  else
+    perform private.close_hold(hold, 'settled', amount, at);
+  end if;
+  answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
+  answer := private.expire_kept_lots(hold.workspace_id, answer, at);
+  perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.settle_credit_hold is
+  'Charges what was used under a hold, even past it, and closes it; with keep_open (and a key) charges a part and leaves the rest set aside.';
+
+create function public.release_credit_hold(hold_id uuid, at timestamptz default clock_timestamp())
+returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold public.credit_holds;
+  answer public.credit_result;
+begin
+  hold := private.lock_hold(release_credit_hold.hold_id, at);
+  if hold.state = 'settled' then
+    perform private.raise_error('invalid_state', format('Hold %s is settled already.', hold.id));
+  end if;
+  answer := private.change_held(hold.workspace_id, case when hold.state = 'open' then -hold.amount else 0 end,
+    hold.id, case when hold.state = 'open' then hold.amount else 0 end);
+  if hold.state <> 'released' then
+    perform private.close_hold(hold, 'released', null, at);
+  end if;
+  return private.expire_kept_lots(hold.workspace_id, answer, at);
+end;
+$$;
+comment on function public.release_credit_hold is 'Gives back what a hold still sets aside. Doing it again changes nothing.';
+
+create function public.extend_credit_hold(
+  hold_id uuid,
+  amount numeric default 0,
+  expires_in interval default null,
+  idempotency_key text default null,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold public.credit_holds;
+  wallet public.credit_wallets;
+  request jsonb;
+  answer public.credit_result;
+begin
+  perform private.require_amount(amount, zero_allowed => true);
+  if expires_in is not null then
+    perform private.require_interval(expires_in);
+  end if;
+  hold := private.lock_hold(extend_credit_hold.hold_id, at);
+  perform private.require_texts(hold.reason, '{}', idempotency_key);
+  if idempotency_key is not null then
+    request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
+    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
+    if answer is distinct from null then
+      return answer;
+    end if;
+  end if;
+  if hold.state <> 'open' or hold.expires_at <= at then
+    perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
+  end if;
+  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+  perform private.require_available(wallet, amount, at);
+  update public.credit_holds h
+  set amount = h.amount + extend_credit_hold.amount,
+    expires_at = greatest(h.expires_at, extend_credit_hold.at + extend_credit_hold.expires_in)
+  where h.id = hold.id;
+  answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
+  perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.extend_credit_hold is
+  'Sets more aside under an open hold, for longer (never shorter), or raises insufficient_credits and changes nothing.';
+
+grant execute on function public.hold_credits to service_role;
+grant execute on function public.settle_credit_hold to service_role;
+grant execute on function public.release_credit_hold to service_role;
+grant execute on function public.extend_credit_hold to service_role;

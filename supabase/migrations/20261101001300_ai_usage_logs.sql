@@ -1,0 +1,127 @@
+-- The log of AI calls: one row each, partitioned by month.
+
+create type public.ai_usage_status as enum ('success', 'failed', 'canceled', 'refused');
+comment on type public.ai_usage_status is 'How an AI call ended; refused: it never reached the provider.';
+
+-- What makes a call be logged once is its hold: the key has to name created_at, so it could not.
+create table public.ai_usage_logs (
+  id uuid not null default gen_random_uuid(),
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  user_id uuid references public.users on delete set null,
+  hold_id uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  scene public.ai_usage_scene not null,
+  status public.ai_usage_status not null,
+  prompt_tokens integer not null default 0 constraint prompt_tokens_not_negative check (prompt_tokens >= 0),
+  cached_tokens integer not null default 0 constraint cached_tokens_within_prompt
+    check (cached_tokens between 0 and prompt_tokens),
+  completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
+  total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
+  duration integer constraint duration_not_negative check (duration >= 0),
+  estimated_cost numeric not null default 0,
+  credits_charged public.credit_amount not null default 0,
+  model text not null,
+  scene_description text,
+  reference_id text,
+  request_id text,
+  error_code text,
+  error_message text,
+  ip_address inet,
+  user_agent text,
+  request_data jsonb,
+  response_data jsonb,
+  primary key (id, created_at)
+) partition by range (created_at);
+comment on table public.ai_usage_logs is 'Every AI call: what was asked, how it ended, what it cost and what was charged.';
+comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
+comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
+comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
+comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
+comment on column public.ai_usage_logs.estimated_cost is 'The provider''s charge in US dollars by our price list.';
+comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
+comment on column public.ai_usage_logs.scene_description is 'The caller''s words for the scene (header x-ai-scene-description).';
+comment on column public.ai_usage_logs.reference_id is 'The caller''s own id for what the call belongs to (header x-ai-reference).';
+comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
+create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
+create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
+
+-- In private: a partition in public would be a way past its parent's policies.
+create table private.ai_usage_logs_default partition of public.ai_usage_logs default;
+
+create function private.make_usage_log_partition(month date) returns boolean
+language plpgsql set search_path = '' set lock_timeout = '2s'
+as $$
+declare
+  partition_name text := 'ai_usage_logs_' || to_char(month, 'YYYY_MM');
+  next_month date := (month + interval '1 month')::date;
+begin
+  if to_regclass('private.' || partition_name) is not null then
+    return false;
+  end if;
+  execute format('create table private.%I (like public.ai_usage_logs including defaults including constraints including generated)',
+    partition_name);
+  -- Rows that came before their month had a partition wait in the default one; generated columns make themselves.
+  execute format(
+    'with moved as (delete from private.ai_usage_logs_default where created_at >= %1$L and created_at < %2$L returning *)
+     insert into private.%3$I (%4$s) select %4$s from moved',
+    month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC', partition_name,
+    (select string_agg(quote_ident(a.attname), ', ') from pg_catalog.pg_attribute a
+     where a.attrelid = 'public.ai_usage_logs'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''));
+  execute format('alter table public.ai_usage_logs attach partition private.%I for values from (%L) to (%L)',
+    partition_name, month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC');
+  return true;
+end;
+$$;
+comment on function private.make_usage_log_partition(date) is
+  'Makes the partition of a month (UTC) and moves its rows out of the default one; false where it exists.';
+
+create function private.make_next_usage_log_partition(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  month date;
+begin
+  for month in
+    select (date_trunc('month', at at time zone 'UTC') + make_interval(months => ahead))::date
+    from generate_series(0, private.config_numeric('usage_log_partitions_ahead', 3)::integer) ahead
+  loop
+    if private.make_usage_log_partition(month) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end;
+$$;
+comment on function private.make_next_usage_log_partition(timestamptz) is
+  'Makes one partition that is missing for this month or those kept ready; false where none is.';
+
+do $$
+begin
+  while private.make_next_usage_log_partition(clock_timestamp()) loop
+  end loop;
+end;
+$$;
+
+create function private.forget_log_person() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  new.request_data := null;
+  new.response_data := null;
+  new.ip_address := null;
+  new.user_agent := null;
+  return new;
+end;
+$$;
+comment on function private.forget_log_person() is
+  'When a person is deleted, a team keeps the figures of the call and loses what was said and from where.';
+create trigger ai_usage_logs_forget_person before update of user_id on public.ai_usage_logs
+  for each row when (old.user_id is not null and new.user_id is null)
+  execute function private.forget_log_person();
+
+alter table public.ai_usage_logs enable row level security;
+create policy "people can read their own calls and their workspace's" on public.ai_usage_logs
+  for select to authenticated
+  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_workspace_ids())));
+
+grant select on public.ai_usage_logs to authenticated, service_role;
