@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { env, sql } from '../support/stack.ts';
-import { call, newClient, newEmail, PASSWORD, signUp } from './helpers.ts';
+import { anonClient, env, serviceClient, sql } from '../support/stack.ts';
+import { call, newEmail, PASSWORD, signUp } from './helpers.ts';
 
-const admin = newClient(env.SERVICE_ROLE_KEY).auth.admin;
+const admin = serviceClient().auth.admin;
 
 async function created(attributes: Parameters<typeof admin.createUser>[0] = {}) {
   const email = newEmail();
@@ -18,7 +18,7 @@ test('creates a confirmed user who can sign in', async () => {
   expect(user).toMatchObject({ id, email, role: 'authenticated' });
   expect(user.user_metadata).toEqual({ a: 1, email_verified: true });
   expect(user.app_metadata).toEqual({ provider: 'email', providers: ['email'], tier: 'x' });
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
 });
 
 test('takes a bcrypt hash in place of a password', async () => {
@@ -26,7 +26,7 @@ test('takes a bcrypt hash in place of a password', async () => {
   const [row] = await sql('select encrypted_password as hash from auth.users where id = $1', [known.user.id]);
   const hash = String(row?.hash).replace('$2a$', '$2b$');
   const { email } = await created({ password: undefined, password_hash: hash });
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
 });
 
 test.each([
@@ -110,8 +110,8 @@ test('a soft deletion keeps the row without the person', async () => {
   expect(JSON.stringify(data.user)).not.toContain(email);
   expect(data.user?.user_metadata).toEqual({});
   expect((await client.auth.refreshSession()).error).not.toBeNull();
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).not.toBeNull();
-  expect((await newClient().auth.signUp({ email, password: PASSWORD })).error).toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).not.toBeNull();
+  expect((await anonClient().auth.signUp({ email, password: PASSWORD })).error).toBeNull();
 });
 
 test('nobody but the service role may', async () => {

@@ -1,8 +1,6 @@
 /** What the tests of sign-in share. */
 import { randomUUID } from 'node:crypto';
-import { createClient, type SupabaseClient } from '@supabase/supabase-js';
-import WebSocket from 'ws';
-import { env } from '../support/stack.ts';
+import { anonClient, env } from '../support/stack.ts';
 
 /** A password that every rule accepts. */
 export const PASSWORD = 'correct horse battery';
@@ -12,17 +10,9 @@ export function newEmail(): string {
   return `user-${randomUUID()}@example.test`;
 }
 
-/** A supabase-js client that keeps its session to itself; with the service role key where `key` says so. */
-export function newClient(key = env.ANON_KEY): SupabaseClient {
-  return createClient(env.API_URL, key, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    realtime: { transport: WebSocket },
-  });
-}
-
 /** A signed-up account with its client, session and address. */
 export async function signUp(data: Record<string, unknown> = {}) {
-  const client = newClient();
+  const client = anonClient();
   const email = newEmail();
   const answer = await client.auth.signUp({ email, password: PASSWORD, options: { data } });
   if (answer.error) throw answer.error;

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { env } from '../support/stack.ts';
-import { call, newClient, newEmail, PASSWORD, signUp } from './helpers.ts';
+import { anonClient, env, serviceClient } from '../support/stack.ts';
+import { call, newEmail, PASSWORD, signUp } from './helpers.ts';
 
 test('gives a session of its own for each sign-in', async () => {
   const { email, session } = await signUp();
-  const { data, error } = await newClient().auth.signInWithPassword({ email, password: PASSWORD });
+  const { data, error } = await anonClient().auth.signInWithPassword({ email, password: PASSWORD });
   expect(error).toBeNull();
   expect(data.user?.email).toBe(email);
   expect(data.session?.refresh_token).not.toBe(session.refresh_token);
@@ -13,27 +13,27 @@ test('gives a session of its own for each sign-in', async () => {
 test('answers a wrong password and an unknown address alike', async () => {
   const { email } = await signUp();
   const wrong = { code: 'invalid_credentials', status: 400, message: 'Invalid login credentials' };
-  expect((await newClient().auth.signInWithPassword({ email, password: 'not this one' })).error).toMatchObject(wrong);
-  const unknown = await newClient().auth.signInWithPassword({ email: newEmail(), password: PASSWORD });
+  expect((await anonClient().auth.signInWithPassword({ email, password: 'not this one' })).error).toMatchObject(wrong);
+  const unknown = await anonClient().auth.signInWithPassword({ email: newEmail(), password: PASSWORD });
   expect(unknown.error).toMatchObject(wrong);
 });
 
 test('refuses a banned user everywhere until the ban is lifted', async () => {
   const { client, email, user, session } = await signUp();
-  const admin = newClient(env.SERVICE_ROLE_KEY).auth.admin;
+  const admin = serviceClient().auth.admin;
   await admin.updateUserById(user.id, { ban_duration: '1h30m' });
   const banned = { code: 'user_banned' };
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toMatchObject(banned);
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toMatchObject(banned);
   expect((await client.auth.refreshSession()).error).toMatchObject(banned);
   expect(await call('GET', '/user', { bearer: session.access_token })).toMatchObject({ status: 403, body: banned });
   await admin.updateUserById(user.id, { ban_duration: 'none' });
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).toBeNull();
 });
 
 test('refuses an address that is not confirmed', async () => {
   const email = newEmail();
-  await newClient(env.SERVICE_ROLE_KEY).auth.admin.createUser({ email, password: PASSWORD });
-  const { error } = await newClient().auth.signInWithPassword({ email, password: PASSWORD });
+  await serviceClient().auth.admin.createUser({ email, password: PASSWORD });
+  const { error } = await anonClient().auth.signInWithPassword({ email, password: PASSWORD });
   expect(error).toMatchObject({ code: 'email_not_confirmed', status: 400 });
 });
 
@@ -55,7 +55,7 @@ test('reads the user of a token, and refuses a bad, a missing and a user-less on
 
 test('refuses the token of a deleted user', async () => {
   const { user, session } = await signUp();
-  await newClient(env.SERVICE_ROLE_KEY).auth.admin.deleteUser(user.id);
+  await serviceClient().auth.admin.deleteUser(user.id);
   const answer = await call('GET', '/user', { bearer: session.access_token });
   expect(answer).toMatchObject({ status: 403, body: { code: 'user_not_found' } });
 });

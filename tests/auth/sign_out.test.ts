@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import { call, newClient, PASSWORD, signUp } from './helpers.ts';
+import { anonClient } from '../support/stack.ts';
+import { call, PASSWORD, signUp } from './helpers.ts';
 
 async function signedInTwice() {
   const { client: here, email, session } = await signUp();
-  const there = newClient();
+  const there = anonClient();
   await there.auth.signInWithPassword({ email, password: PASSWORD });
   return { here, there, token: session.access_token };
 }

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { expect, test } from 'vitest';
-import { env, sql } from '../support/stack.ts';
-import { call, newClient, newEmail, PASSWORD, signUp } from './helpers.ts';
+import { anonClient, env, sql } from '../support/stack.ts';
+import { call, newEmail, PASSWORD, signUp } from './helpers.ts';
 
 test('signs in at once, with the data given as user_metadata', async () => {
   const { session, user, email } = await signUp({ full_name: 'Ana', nested: { list: [1, 'é', null] } });
@@ -63,20 +63,20 @@ test('gives an ES256 token with the claims of Supabase Auth, which the JWKS veri
 
 test('stores the address in lower case and refuses it in another spelling of case', async () => {
   const email = newEmail();
-  const client = newClient();
+  const client = anonClient();
   const first = await client.auth.signUp({ email: email.toUpperCase(), password: PASSWORD });
   expect(first.data.user?.email).toBe(email);
-  const second = await newClient().auth.signUp({ email, password: PASSWORD });
+  const second = await anonClient().auth.signUp({ email, password: PASSWORD });
   expect(second.error).toMatchObject({ code: 'user_already_exists', status: 422 });
   expect(
-    (await newClient().auth.signInWithPassword({ email: email.toUpperCase(), password: PASSWORD })).error,
+    (await anonClient().auth.signInWithPassword({ email: email.toUpperCase(), password: PASSWORD })).error,
   ).toBeNull();
 });
 
 test('lets one of ten sign-ups with one address at once through', async () => {
   const email = newEmail();
   const answers = await Promise.all(
-    Array.from({ length: 10 }, () => newClient().auth.signUp({ email, password: PASSWORD })),
+    Array.from({ length: 10 }, () => anonClient().auth.signUp({ email, password: PASSWORD })),
   );
   expect(answers.filter((answer) => answer.error === null)).toHaveLength(1);
   for (const { error } of answers.filter((answer) => answer.error !== null)) {
@@ -98,6 +98,6 @@ test.each([
 });
 
 test('names the reasons of a weak password, as the client expects', async () => {
-  const { error } = await newClient().auth.signUp({ email: newEmail(), password: 'abc' });
+  const { error } = await anonClient().auth.signUp({ email: newEmail(), password: 'abc' });
   expect(error).toMatchObject({ name: 'AuthWeakPasswordError', reasons: ['length'] });
 });

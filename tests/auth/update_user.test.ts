@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose';
 import { expect, test } from 'vitest';
-import { sql } from '../support/stack.ts';
-import { call, newClient, newEmail, PASSWORD, signUp } from './helpers.ts';
+import { anonClient, sql } from '../support/stack.ts';
+import { call, newEmail, PASSWORD, signUp } from './helpers.ts';
 
 test('merges data, and null takes a key out', async () => {
   const { client } = await signUp({ keep: 1, drop: 2 });
@@ -17,8 +17,8 @@ test('a changed address counts at once, for the user and the identity', async ()
   const { data } = await client.auth.updateUser({ email: changed.toUpperCase() });
   expect(data.user?.email).toBe(changed);
   expect(data.user?.identities?.[0]?.identity_data?.email).toBe(changed);
-  expect((await newClient().auth.signInWithPassword({ email: changed, password: PASSWORD })).error).toBeNull();
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).error).not.toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email: changed, password: PASSWORD })).error).toBeNull();
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).error).not.toBeNull();
 });
 
 test("another's address is refused", async () => {
@@ -30,12 +30,12 @@ test("another's address is refused", async () => {
 
 test('a changed password ends the other sessions and keeps the calling one', async () => {
   const { client, email } = await signUp();
-  const other = newClient();
+  const other = anonClient();
   await other.auth.signInWithPassword({ email, password: PASSWORD });
   expect((await client.auth.updateUser({ password: 'another password' })).error).toBeNull();
   expect((await other.auth.refreshSession()).error).not.toBeNull();
   expect((await client.auth.refreshSession()).error).toBeNull();
-  const signIn = await newClient().auth.signInWithPassword({ email, password: 'another password' });
+  const signIn = await anonClient().auth.signInWithPassword({ email, password: 'another password' });
   expect(signIn.error).toBeNull();
 });
 
@@ -48,7 +48,7 @@ test('the same and a weak password are refused, and so is app_metadata', async (
 });
 
 test('an anonymous user signs up by adding an address and a password', async () => {
-  const client = newClient();
+  const client = anonClient();
   const { data, error } = await client.auth.signInAnonymously({ options: { data: { theme: 'dark' } } });
   expect(error).toBeNull();
   expect(data.user).toMatchObject({ is_anonymous: true, email: '', app_metadata: {}, identities: [] });
@@ -76,11 +76,11 @@ test('an anonymous user signs up by adding an address and a password', async () 
   expect(row).toEqual({ confirmed: true });
   const refreshed = await client.auth.refreshSession();
   expect(decodeJwt(refreshed.data.session?.access_token ?? '').is_anonymous).toBe(false);
-  expect((await newClient().auth.signInWithPassword({ email, password: PASSWORD })).data.user?.id).toBe(data.user?.id);
+  expect((await anonClient().auth.signInWithPassword({ email, password: PASSWORD })).data.user?.id).toBe(data.user?.id);
 });
 
 test('two conversions at once make one identity', async () => {
-  const client = newClient();
+  const client = anonClient();
   const { data } = await client.auth.signInAnonymously();
   const bearer = data.session?.access_token ?? '';
   const email = newEmail();
