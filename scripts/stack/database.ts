@@ -1,5 +1,4 @@
 /** What happens inside the database server: roles and base schema, migrations, seed, and starting over. */
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { findSupabaseCli } from './binaries.ts';
@@ -115,6 +114,12 @@ function explainPush(output: string): string {
   return name ? `Migration ${name} failed: ${words}` : `The migrations could not be applied: ${words}`;
 }
 
+/** Builds the database anew: base schema, migrations, seed.sql. */
+export async function resetDatabase(adminUrl: string, projectDir: string): Promise<void> {
+  await recreateDatabase(adminUrl);
+  await prepareDatabase(adminUrl, projectDir, true);
+}
+
 /** Drops the database and makes it anew, empty. Whoever is connected to it loses the connection. */
 export async function recreateDatabase(adminUrl: string): Promise<void> {
   const elsewhere = new URL(adminUrl);
@@ -142,6 +147,3 @@ export async function checkSuperuser(databaseUrl: string): Promise<void> {
   if (!isSuperuser)
     throw new StackError('DATABASE_URL has to be the URL of a superuser, because roles are made with it.');
 }
-
-/** A name for a throwaway object, unlikely to be in use. */
-export const uniqueName = (prefix: string): string => `${prefix}_${randomUUID().slice(0, 8)}`;

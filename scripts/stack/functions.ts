@@ -1,14 +1,14 @@
 /** The functions' host process: finding the functions, starting Deno, reloading when files change. */
-import { existsSync, type FSWatcher, readdirSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { findDeno } from './binaries.ts';
+import { denoEnv, dependencyFlags, HOST_FILE } from './deno.ts';
 import { messageOf } from './errors.ts';
 import { type StackKeys, verificationKeys } from './keys.ts';
 import { findFreePort, LOCALHOST } from './net.ts';
 import { DENO_CACHE_DIR } from './paths.ts';
 import { type ProcessId, Service } from './processes.ts';
-import { readProjectConfig } from './project-config.ts';
+import { findFunctions } from './project-config.ts';
 
 type Settings = {
   dataDir: string;
@@ -22,7 +22,6 @@ type Settings = {
   onStart: (id: ProcessId) => void;
 };
 
-const HOST_FILE = fileURLToPath(new URL('./functions-host.ts', import.meta.url));
 /** Editors write a file in several steps; wait for the last, ms. */
 const CHANGE_SETTLES_AFTER = 200;
 
@@ -75,7 +74,7 @@ export class Functions {
     this.#service = await Service.start({
       name: 'the functions',
       command: findDeno(),
-      args: ['run', ...denoFlags(this.settings.projectDir, DENO_CACHE_DIR), HOST_FILE],
+      args: ['run', ...dependencyFlags(this.settings.projectDir), ...this.#permissions(), HOST_FILE],
       env: this.#environment(port),
       cwd: this.settings.projectDir,
       logFile: join(this.settings.dataDir, 'logs/functions.log'),
@@ -93,17 +92,18 @@ export class Functions {
   #environment(port: number): Record<string, string> {
     const { keys, env, projectDir } = this.settings;
     return {
-      PATH: process.env.PATH ?? '',
-      HOME: process.env.HOME ?? '',
       ...env,
-      DENO_DIR: DENO_CACHE_DIR,
-      DENO_NO_PACKAGE_JSON: '1',
-      DENO_NO_UPDATE_CHECK: '1',
-      NO_COLOR: '1',
+      ...denoEnv(),
       HOST_PORT: String(port),
       HOST_FUNCTIONS: JSON.stringify(findFunctions(projectDir)),
       HOST_JWKS: JSON.stringify(verificationKeys(keys)),
     };
+  }
+
+  /** The network, the environment it was given, its own files for reading, and nothing else. */
+  #permissions(): string[] {
+    const readable = [join(this.settings.projectDir, 'supabase/functions'), HOST_FILE, DENO_CACHE_DIR];
+    return ['--no-prompt', '--quiet', '--allow-net', '--allow-env', `--allow-read=${readable.join(',')}`];
   }
 
   #watch(): void {
@@ -127,38 +127,6 @@ export class Functions {
       (error) => this.settings.onEvent(`the functions were not reloaded: ${messageOf(error)}`),
     );
   }
-}
-
-/** What Deno is started with: the project's dependencies, the network, its own files for reading, and nothing else. */
-export function denoFlags(projectDir: string, cacheDir: string): string[] {
-  const folder = join(projectDir, 'supabase/functions');
-  const settings = join(folder, 'deno.json');
-  const dependencies = existsSync(settings)
-    ? [`--config=${settings}`, `--lock=${join(folder, 'deno.lock')}`]
-    : ['--no-config', '--no-lock'];
-  return [
-    ...dependencies,
-    '--no-prompt',
-    '--quiet',
-    '--allow-net',
-    '--allow-env',
-    `--allow-read=${[folder, HOST_FILE, cacheDir].join(',')}`,
-  ];
-}
-
-/** Every enabled function: a folder of supabase/functions with an index.ts, unless its name begins with `_` or a dot. */
-export function findFunctions(projectDir: string): { name: string; entrypoint: string; verifyJwt: boolean }[] {
-  const folder = join(projectDir, 'supabase/functions');
-  const settings = readProjectConfig(projectDir).functions;
-  const names = existsSync(folder) ? readdirSync(folder) : [];
-  return names
-    .filter((name) => /^[a-zA-Z]/.test(name) && existsSync(join(folder, name, 'index.ts')))
-    .filter((name) => settings[name]?.enabled ?? true)
-    .map((name) => ({
-      name,
-      entrypoint: pathToFileURL(join(folder, name, 'index.ts')).href,
-      verifyJwt: settings[name]?.verifyJwt ?? true,
-    }));
 }
 
 function isSource(file: string | null): boolean {

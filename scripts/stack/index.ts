@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
+import { fetchDenoDependencies } from './deno.ts';
 import { platformEnv, type StatusEnv, statusEnv } from './environment.ts';
 import { messageOf, StackError } from './errors.ts';
 import { Functions } from './functions.ts';
@@ -196,7 +197,7 @@ class Run {
   }
 
   async #startSimulator(): Promise<string | undefined> {
-    if (this.#options.env?.AI_BASE_URL || !existsSync(new URL('./ai-simulator.ts', import.meta.url))) return undefined;
+    if (this.#options.env?.AI_BASE_URL) return undefined;
     this.#step('Starting the AI simulator (AI_BASE_URL is not set)');
     const { service, url } = await startSimulator(this.#child('simulator'));
     this.#closers.push(() => service.stop());
@@ -204,6 +205,7 @@ class Run {
   }
 
   async #startFunctions(apiUrl: string, adminUrl: string, keys: StackKeys, simulator?: string): Promise<Functions> {
+    await fetchDenoDependencies((line) => this.#step(line));
     this.#step('Starting the functions');
     const upstream: Record<string, string> = simulator
       ? { AI_BASE_URL: `${simulator}/v1`, AI_API_KEY: 'simulator' }

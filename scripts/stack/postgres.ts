@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { findPostgres } from './binaries.ts';
 import { StackError } from './errors.ts';
-import { LOCALHOST } from './net.ts';
+import { claimPort, LOCALHOST } from './net.ts';
 import { endProcess, identify, type ProcessId, runTool, Service } from './processes.ts';
 
 /** The password of every database role of a local stack, as `supabase start` has it. */
@@ -55,6 +55,22 @@ export async function startPostgres(settings: Settings): Promise<Service> {
     onCrash: settings.onCrash,
     onStart: settings.onStart,
   });
+}
+
+/** Starts Postgres for as long as `work` takes, which gets the superuser's URL. `port` 0 takes any free one. */
+export async function withPostgres<T>(
+  { dataDir, port, durable = true }: { dataDir: string; port: number; durable?: boolean },
+  work: (adminUrl: string) => Promise<T>,
+): Promise<T> {
+  const free = await claimPort(port, 'DB_PORT');
+  mkdirSync(join(dataDir, 'logs'), { recursive: true });
+  const nothing = (): void => undefined;
+  const server = await startPostgres({ dataDir, port: free, durable, onCrash: nothing, onStart: nothing });
+  try {
+    return await work(embeddedUrl(free));
+  } finally {
+    await server.stop();
+  }
 }
 
 /** Superuser URL of an embedded server. */

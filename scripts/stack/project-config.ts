@@ -1,6 +1,7 @@
-/** The parts of supabase/config.toml that the local stack follows. */
-import { existsSync, readFileSync } from 'node:fs';
+/** What the local stack reads of a project: the parts of supabase/config.toml that it follows, and the functions. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { messageOf, StackError } from './errors.ts';
@@ -39,4 +40,19 @@ export function readProjectConfig(projectDir: string): ProjectConfig {
   } catch (error) {
     throw new StackError(`supabase/config.toml can't be read: ${messageOf(error).split('\n')[0]}`);
   }
+}
+
+/** Every enabled function: a folder of supabase/functions with an index.ts, unless its name begins with `_` or a dot. */
+export function findFunctions(projectDir: string): { name: string; entrypoint: string; verifyJwt: boolean }[] {
+  const folder = join(projectDir, 'supabase/functions');
+  const settings = readProjectConfig(projectDir).functions;
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names
+    .filter((name) => /^[a-zA-Z]/.test(name) && existsSync(join(folder, name, 'index.ts')))
+    .filter((name) => settings[name]?.enabled ?? true)
+    .map((name) => ({
+      name,
+      entrypoint: pathToFileURL(join(folder, name, 'index.ts')).href,
+      verifyJwt: settings[name]?.verifyJwt ?? true,
+    }));
 }

@@ -42,7 +42,8 @@ export async function sqlAs(role: string, claims?: object): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url.href });
   await client.connect();
   if (byAuthenticator) await client.query(`set role ${pg.escapeIdentifier(role)}`);
-  if (claims) await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify({ role, ...claims })]);
+  if (claims)
+    await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify({ role, ...claims })]);
   return client;
 }
 

@@ -1,0 +1,85 @@
+/** `npm run check`: everything that can be known without running the tests. CI runs exactly this. */
+import { join } from 'node:path';
+import { findDeno } from '../stack/binaries.ts';
+import { runSupabase, urlForRole, withClient } from '../stack/database.ts';
+import { denoEnv, dependencyFlags, fetchDenoDependencies, HOST_FILE } from '../stack/deno.ts';
+import { PROJECT_DIR } from '../stack/paths.ts';
+import { runTool } from '../stack/processes.ts';
+import { findFunctions } from '../stack/project-config.ts';
+import { generateTypes, readTypes } from '../testing/generated-types.ts';
+import { withMigratedDatabase } from '../testing/migrated-database.ts';
+
+/** What a check found: nothing when all is well, else the tool's words. */
+type Finding = string | undefined;
+
+/** Runs every check and says which failed. Exit code 1 when any did. `--database` runs only those of the database. */
+export async function run(args: string[]): Promise<number> {
+  const failures: string[] = [];
+  const check = async (name: string, finding: Promise<Finding>): Promise<void> => {
+    const words = await finding;
+    console.log(`${words === undefined ? '✓' : '✗'} ${name}`);
+    if (words !== undefined) {
+      console.log(words.trim());
+      failures.push(name);
+    }
+  };
+  if (!args.includes('--database')) await checkSources(check);
+  await withMigratedDatabase((adminUrl) => checkDatabase(adminUrl, check));
+  console.log(failures.length === 0 ? 'All checks passed.' : `Failed: ${failures.join(', ')}.`);
+  return failures.length === 0 ? 0 : 1;
+}
+
+type Check = (name: string, finding: Promise<Finding>) => Promise<void>;
+
+async function checkSources(check: Check): Promise<void> {
+  await check('biome', runNodeProgram('@biomejs/biome/bin/biome', ['check', '.']));
+  await check('tsc', runNodeProgram('typescript/bin/tsc', ['--noEmit']));
+  await check('deno check', checkFunctions());
+}
+
+async function checkDatabase(adminUrl: string, check: Check): Promise<void> {
+  const remote = `--remote=${urlForRole(adminUrl, 'postgres')}`;
+  await check('generated types', checkTypes(adminUrl));
+  await check('supabase db advisors', runCli(['db', 'advisors', '--fail-on=warn', remote]));
+  if (await offersPlpgsqlCheck(adminUrl)) {
+    await check('supabase db lint', runCli(['db', 'lint', '--fail-on=warning', '--schema=public,private', remote]));
+  } else {
+    console.log('- supabase db lint: this Postgres has no plpgsql_check');
+  }
+}
+
+async function checkTypes(adminUrl: string): Promise<Finding> {
+  const isCurrent = (await generateTypes(adminUrl)) === readTypes();
+  return isCurrent
+    ? undefined
+    : 'The committed types differ from what the migrations make; `npm run types` writes them.';
+}
+
+async function checkFunctions(): Promise<Finding> {
+  await fetchDenoDependencies((line) => console.log(line));
+  const entrypoints = findFunctions(PROJECT_DIR).map(({ entrypoint }) => entrypoint);
+  const args = ['check', '--quiet', ...dependencyFlags(PROJECT_DIR), HOST_FILE, ...entrypoints];
+  return words(await runTool(findDeno(), args, { env: denoEnv(), cwd: PROJECT_DIR }));
+}
+
+async function offersPlpgsqlCheck(adminUrl: string): Promise<boolean> {
+  return withClient(adminUrl, async (client) => {
+    const found = await client.query(`select from pg_available_extensions where name = 'plpgsql_check'`);
+    if (found.rowCount === 0) return false;
+    await client.query('create extension if not exists plpgsql_check with schema extensions');
+    return true;
+  });
+}
+
+async function runNodeProgram(path: string, args: string[]): Promise<Finding> {
+  const program = join(PROJECT_DIR, 'node_modules', path);
+  return words(await runTool(process.execPath, [program, ...args], { env: process.env, cwd: PROJECT_DIR }));
+}
+
+async function runCli(args: string[]): Promise<Finding> {
+  return words(await runSupabase(args));
+}
+
+function words({ code, output }: { code: number; output: string }): Finding {
+  return code === 0 ? undefined : output;
+}

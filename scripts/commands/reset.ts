@@ -1,0 +1,31 @@
+/** `npm run reset`: builds the development database anew from the migrations and seed.sql; everything else runs on. */
+import { join } from 'node:path';
+import { loadConfig } from '../stack/config.ts';
+import { resetDatabase } from '../stack/database.ts';
+import { StackError } from '../stack/errors.ts';
+import { loadKeys } from '../stack/keys.ts';
+import { DEV_DATA_DIR, PROJECT_DIR } from '../stack/paths.ts';
+import { withPostgres } from '../stack/postgres.ts';
+import { recoverFromCrash } from '../stack/recovery.ts';
+import { resetRunning } from '../stack/reset.ts';
+import { readRunningState } from '../stack/state.ts';
+
+/** Resets the running stack's database; of a stopped stack, the database it will start with. */
+export async function run(): Promise<undefined> {
+  const state = readRunningState(DEV_DATA_DIR);
+  if (state && !state.ready) throw new StackError('Basemeter is starting; reset it once it is up.');
+  console.log('Building the database anew');
+  if (state) {
+    await resetRunning(state, loadKeys(join(DEV_DATA_DIR, 'keys.json')), PROJECT_DIR);
+  } else {
+    await recoverFromCrash(DEV_DATA_DIR, (line) => console.log(line));
+    await resetStopped();
+  }
+  console.log('The database is new: base schema, migrations, seed.sql.');
+}
+
+async function resetStopped(): Promise<void> {
+  const { databaseUrl, dbPort } = loadConfig();
+  if (databaseUrl) await resetDatabase(databaseUrl, PROJECT_DIR);
+  else await withPostgres({ dataDir: DEV_DATA_DIR, port: dbPort }, (adminUrl) => resetDatabase(adminUrl, PROJECT_DIR));
+}

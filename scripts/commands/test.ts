@@ -1,0 +1,93 @@
+/** `npm test [-- <filter>]`: pgTAP files and vitest files on one throwaway stack. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { readStackFacts } from '../../tests/support/stack-facts.ts';
+import { loadConfig } from '../stack/config.ts';
+import { StackError } from '../stack/errors.ts';
+import { PROJECT_DIR, resolveModule } from '../stack/paths.ts';
+import { abortOnSignal } from '../stack/signals.ts';
+import { installPgtap, runPgtap } from '../testing/pgtap.ts';
+import { startTestStack } from '../testing/test-stack.ts';
+
+type Totals = { passed: number; failed: number };
+
+const vitestReport = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
+});
+
+/** Runs the tests whose path contains the filter, all of them without one. Exit code 1 when any failed or none ran. */
+export async function run(args: string[]): Promise<number> {
+  const filter = args.find((arg) => !arg.startsWith('-')) ?? '';
+  const config = loadConfig();
+  const interrupted = abortOnSignal();
+  if (!config.databaseUrl) installPgtap();
+  const stack = await startTestStack({
+    databaseUrl: config.databaseUrl,
+    postgrestBin: config.postgrestBin,
+    signal: interrupted,
+    onProgress: (line) => console.log(line),
+  });
+  try {
+    console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
+    const pgtap = await runPgtap(stack.urls.databaseAdmin, filter, (line) => console.log(line));
+    const vitest = interrupted.aborted ? { passed: 0, failed: 0 } : await runVitest(stack, filter, interrupted);
+    return conclude(pgtap, vitest, interrupted.aborted);
+  } finally {
+    await stack.stop();
+  }
+}
+
+function conclude(pgtap: Totals, vitest: Totals, interrupted: boolean): number {
+  const passed = pgtap.passed + vitest.passed;
+  const failed = pgtap.failed + vitest.failed;
+  console.log(
+    `\npgTAP assertions: ${pgtap.passed} passed, ${pgtap.failed} failed; vitest tests: ${vitest.passed} passed, ${vitest.failed} failed`,
+  );
+  if (interrupted) throw new StackError('The tests were interrupted.');
+  if (passed + failed === 0) throw new StackError('No test has that in its path.');
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed > 0 ? 1 : 0;
+}
+
+/** Runs vitest in a process of its own and reads its report. A file that does not load counts as one failure. */
+async function runVitest(
+  stack: Parameters<typeof readStackFacts>[0],
+  filter: string,
+  signal: AbortSignal,
+): Promise<Totals> {
+  const folder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
+  const reportFile = join(folder, 'vitest.json');
+  const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
+  const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
+  const child = spawn(process.execPath, [program, 'run', ...flags, ...(filter ? [filter] : [])], {
+    cwd: PROJECT_DIR,
+    env: { ...process.env, BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  signal.addEventListener('abort', () => child.kill('SIGTERM'));
+  const code = await new Promise<number>((resolve) => child.once('close', (exitCode) => resolve(exitCode ?? 1)));
+  try {
+    return readReport(reportFile, code);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function readReport(file: string, exitCode: number): Totals {
+  try {
+    const report = vitestReport.parse(JSON.parse(readFileSync(file, 'utf8')));
+    const unloaded = report.testResults.filter(
+      ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+    );
+    const failed = report.numFailedTests + unloaded.length;
+    // An error outside any test fails the run as well.
+    return { passed: report.numPassedTests, failed: failed === 0 && exitCode !== 0 ? 1 : failed };
+  } catch {
+    return { passed: 0, failed: exitCode === 0 ? 0 : 1 };
+  }
+}

@@ -1,0 +1,79 @@
+/** How Deno is run here: its environment, its flags, and fetching what the functions import. */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findDeno } from './binaries.ts';
+import { StackError } from './errors.ts';
+import { DENO_CACHE_DIR, PROJECT_DIR } from './paths.ts';
+import { runTool } from './processes.ts';
+import { findFunctions } from './project-config.ts';
+
+/** The program that serves the functions. */
+export const HOST_FILE = fileURLToPath(new URL('./functions-host.ts', import.meta.url));
+
+/** Settings of the developer's machine that Deno needs to reach registries and providers as npm and Node do. */
+const PASSED_ON = [
+  'PATH',
+  'HOME',
+  'USERPROFILE',
+  'LOCALAPPDATA',
+  'SYSTEMROOT',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'NPM_CONFIG_REGISTRY',
+];
+
+/** The environment Deno itself is run with. The project's package.json is none of the functions' business. */
+export function denoEnv(): Record<string, string> {
+  const env: Record<string, string> = {
+    DENO_DIR: DENO_CACHE_DIR,
+    DENO_NO_PACKAGE_JSON: '1',
+    DENO_NO_UPDATE_CHECK: '1',
+    // Certificates that the machine trusts (a company's proxy, say) count beside the usual ones.
+    DENO_TLS_CA_STORE: 'mozilla,system',
+    NO_COLOR: '1',
+  };
+  for (const name of PASSED_ON) {
+    const value = process.env[name] ?? process.env[name.toLowerCase()];
+    if (value) env[name] = value;
+  }
+  return env;
+}
+
+/** The flags by which Deno finds the functions' dependencies: those of supabase/functions/deno.json, if there is one. */
+export function dependencyFlags(projectDir: string): string[] {
+  const folder = join(projectDir, 'supabase/functions');
+  const settings = join(folder, 'deno.json');
+  return existsSync(settings)
+    ? [`--config=${settings}`, `--lock=${join(folder, 'deno.lock')}`]
+    : ['--no-config', '--no-lock'];
+}
+
+/**
+ * Fetches what this checkout's functions import from the npm registry, when deno.json or deno.lock have changed since the last time
+ * (or ever). Throws a StackError when that fails.
+ */
+export async function fetchDenoDependencies(say: (line: string) => void): Promise<void> {
+  const stampFile = join(DENO_CACHE_DIR, 'basemeter-stamp');
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === dependenciesStamp()) return;
+  say("Fetching the functions' packages");
+  const entrypoints = findFunctions(PROJECT_DIR).map(({ entrypoint }) => entrypoint);
+  const args = ['cache', '--quiet', ...dependencyFlags(PROJECT_DIR), HOST_FILE, ...entrypoints];
+  const { code, output } = await runTool(findDeno(), args, { env: denoEnv(), cwd: PROJECT_DIR });
+  if (code !== 0) throw new StackError(`The functions' packages could not be fetched: ${output.trim().split('\n')[0]}`);
+  mkdirSync(DENO_CACHE_DIR, { recursive: true });
+  writeFileSync(stampFile, dependenciesStamp());
+}
+
+function dependenciesStamp(): string {
+  const hash = createHash('sha256');
+  const folder = join(PROJECT_DIR, 'supabase/functions');
+  for (const file of [join(folder, 'deno.json'), join(folder, 'deno.lock'), HOST_FILE]) {
+    hash.update(existsSync(file) ? readFileSync(file) : '');
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,37 @@
+/** A throwaway database with this checkout's migrations and nothing else, for looking at: types and lints. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../stack/config.ts';
+import { prepareDatabase } from '../stack/database.ts';
+import { PROJECT_DIR } from '../stack/paths.ts';
+import { withPostgres } from '../stack/postgres.ts';
+import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
+
+/** Makes it (on the server of DATABASE_URL if that is set), hands `work` the superuser's URL, and removes it. */
+export async function withMigratedDatabase<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
+  const { databaseUrl } = loadConfig();
+  const migrated = async (adminUrl: string): Promise<T> => {
+    await prepareDatabase(adminUrl, PROJECT_DIR, false);
+    return work(adminUrl);
+  };
+  return databaseUrl ? onGivenServer(databaseUrl, migrated) : onEmbeddedServer(migrated);
+}
+
+async function onEmbeddedServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-check-'));
+  try {
+    return await withPostgres({ dataDir, port: 0, durable: false }, work);
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+async function onGivenServer<T>(databaseUrl: string, work: (adminUrl: string) => Promise<T>): Promise<T> {
+  await claimTestDatabase(databaseUrl);
+  try {
+    return await work(databaseUrl);
+  } finally {
+    await releaseTestDatabase(databaseUrl);
+  }
+}

@@ -1,0 +1,115 @@
+/** Runs the pgTAP files of supabase/tests against a database, as `supabase test db` would. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import pg from 'pg';
+import { findPostgres } from '../stack/binaries.ts';
+import { urlForRole, withClient } from '../stack/database.ts';
+import { messageOf, StackError } from '../stack/errors.ts';
+import { PROJECT_DIR, resolveModule } from '../stack/paths.ts';
+import { readTap, type TapReport } from './tap.ts';
+
+const SETUP_FILE = '000_setup.test.sql';
+
+/** Totals of a run: assertions, with whatever is wrong with a file as a whole counting as one more failure. */
+export type PgtapTotals = { passed: number; failed: number };
+
+/**
+ * Runs every file whose path contains `filter`, in order, and 000_setup.test.sql before them: what it commits the others
+ * use. Prints a line for each file and the failures below it.
+ */
+export async function runPgtap(adminUrl: string, filter: string, print: (line: string) => void): Promise<PgtapTotals> {
+  const files = findTestFiles(filter);
+  const totals: PgtapTotals = { passed: 0, failed: 0 };
+  if (files.length === 0) return totals;
+  await withClient(adminUrl, (client) => client.query('create extension if not exists pgtap with schema extensions'));
+  for (const file of files) {
+    const startedAt = Date.now();
+    const report = await runFile(urlForRole(adminUrl, 'postgres'), join(PROJECT_DIR, file));
+    totals.passed += report.passed + report.skipped;
+    totals.failed += report.failures.length + report.problems.length;
+    print(describe(file, report, Date.now() - startedAt));
+  }
+  return totals;
+}
+
+/** Copies pgTAP's files beside the embedded server's own extensions, where they are not yet. */
+export function installPgtap(): void {
+  const { extensionDir } = findPostgres();
+  if (existsSync(join(extensionDir, 'pgtap.control'))) return;
+  const archive = join(dirname(resolveModule('@electric-sql/pglite-pgtap')), 'pgtap.tar.gz');
+  const files = readTar(gunzipSync(readFileSync(archive))).filter(({ name }) =>
+    /extension\/pgtap(--|\.control)/.test(name),
+  );
+  if (files.length === 0) throw new StackError(`${archive} holds no pgTAP; install the packages anew with \`npm ci\`.`);
+  mkdirSync(extensionDir, { recursive: true });
+  // The control file last: it is what says that the extension is there.
+  const inOrder = files.sort((a, b) => Number(a.name.endsWith('.control')) - Number(b.name.endsWith('.control')));
+  for (const { name, content } of inOrder) writeFileSync(join(extensionDir, basename(name)), content);
+}
+
+/** Paths below the project's root, with forward slashes; the setup file first whatever the filter. */
+function findTestFiles(filter: string): string[] {
+  const root = join(PROJECT_DIR, 'supabase/tests');
+  if (!existsSync(root)) return [];
+  const all = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .map((path) => `supabase/tests/${path.replaceAll('\\', '/')}`)
+    .filter((path) => path.endsWith('.test.sql'))
+    .sort();
+  const isSetup = (path: string): boolean => basename(path) === SETUP_FILE;
+  const chosen = all.filter((path) => !isSetup(path) && path.includes(filter));
+  const setup = all.filter(isSetup);
+  return chosen.length > 0 || setup.some((path) => path.includes(filter)) ? [...setup, ...chosen] : [];
+}
+
+/** Sends one file, whole, on a connection of its own, and reads the TAP in its rows. */
+async function runFile(url: string, path: string): Promise<TapReport> {
+  const text = readFileSync(path, 'utf8');
+  const lines: string[] = [];
+  try {
+    await withClient(url, (client) => {
+      const query = new pg.Query(text);
+      return new Promise<void>((resolve, reject) => {
+        query.on('row', (row: unknown) => lines.push(...textOf(row)));
+        query.on('end', () => resolve());
+        query.on('error', reject);
+        client.query(query);
+      });
+    });
+    return readTap(lines);
+  } catch (error) {
+    return readTap(lines, `it ended with an error: ${messageOf(error)}${placeOf(error, text)}`);
+  }
+}
+
+function textOf(row: unknown): string[] {
+  const first = row && typeof row === 'object' ? Object.values(row)[0] : undefined;
+  return typeof first === 'string' ? first.split('\n') : [];
+}
+
+function placeOf(error: unknown, text: string): string {
+  const position = error instanceof pg.DatabaseError ? Number(error.position) : Number.NaN;
+  return position > 0 ? ` (line ${text.slice(0, position).split('\n').length})` : '';
+}
+
+function describe(file: string, report: TapReport, milliseconds: number): string {
+  const bad = [...report.failures, ...report.problems];
+  const skipped = report.skipped > 0 ? `, ${report.skipped} skipped` : '';
+  const head = `${bad.length > 0 ? '✗' : '✓'} ${file} (${report.passed} passed${skipped}, ${milliseconds} ms)`;
+  return [head, ...bad.map((line) => `    ${line}`)].join('\n');
+}
+
+/** The plain files of a tar archive: headers of 512 bytes, name at 0, size in octal at 124, type at 156. */
+function readTar(archive: Buffer): { name: string; content: Buffer }[] {
+  const files: { name: string; content: Buffer }[] = [];
+  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
+    const field = (from: number, length: number): string =>
+      archive.toString('latin1', at + from, at + from + length).replace(/\0.*$/s, '');
+    const size = Number.parseInt(field(124, 12), 8) || 0;
+    const type = field(156, 1);
+    if (type === '0' || type === '')
+      files.push({ name: field(0, 100), content: archive.subarray(at + 512, at + 512 + size) });
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return files;
+}
