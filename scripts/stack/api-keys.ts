@@ -22,9 +22,9 @@ export function applyApiKey(
   }
   const jwt = jwtFor(apiKey, keys);
   if (!jwt) return { message: 'Invalid API key', hint: 'The key is none of those that `npm run status` prints.' };
-  request.headers.apikey = apiKey;
+  setHeader(request, 'apikey', apiKey);
   const authorization = request.headers.authorization;
-  if (!authorization || /^Bearer sb_/i.test(authorization)) request.headers.authorization = `Bearer ${jwt}`;
+  if (!authorization || /^Bearer sb_/i.test(authorization)) setHeader(request, 'authorization', `Bearer ${jwt}`);
   return undefined;
 }
 
@@ -45,4 +45,15 @@ function takeApiKey(request: IncomingMessage): string | undefined {
   }
   const header = request.headers.apikey;
   return (Array.isArray(header) ? header[0] : header) ?? inQuery?.slice('apikey='.length);
+}
+
+/** Sets a header in both forms that a request has: the proxy reads `headers`, the sign-in stand-in's adapter `rawHeaders`. */
+function setHeader(request: IncomingMessage, name: string, value: string): void {
+  request.headers[name] = value;
+  const others: string[] = [];
+  for (let at = 0; at < request.rawHeaders.length; at += 2) {
+    const [rawName = '', rawValue = ''] = request.rawHeaders.slice(at, at + 2);
+    if (rawName.toLowerCase() !== name) others.push(rawName, rawValue);
+  }
+  request.rawHeaders = [...others, name, value];
 }
