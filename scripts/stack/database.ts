@@ -127,7 +127,8 @@ export async function recreateDatabase(adminUrl: string): Promise<void> {
   elsewhere.pathname = '/template1';
   await withClient(elsewhere.href, async (client) => {
     await client.query(`drop database if exists ${pg.escapeIdentifier(name)} with (force)`);
-    await client.query(`create database ${pg.escapeIdentifier(name)}`);
+    // template0: nobody can be connected to it, which would make this fail.
+    await client.query(`create database ${pg.escapeIdentifier(name)} template template0`);
   });
 }
 
