@@ -5,6 +5,9 @@ import { type Call, type Endpoint, jsonAnswer, parseWith } from './protocol.ts';
 import { type StreamEvent, streamAnswer } from './stream.ts';
 import { chatUsage, countTokens, cutToTokens, splitTokens, textOfTokens, tokensOfBytes } from './usage.ts';
 
+/** A longer prompt is echoed up to here, so that a long one doesn't make a long answer. */
+const ECHOED_CHARACTERS = 200;
+
 const limit = z.number().int().min(1).nullish();
 const part = z.looseObject({ type: z.string(), text: z.string().optional() });
 const chatSchema = z.looseObject({
@@ -101,7 +104,7 @@ function fullText(body: ChatBody, call: Call): string {
   if (empty) return '';
   if (text !== undefined) return text;
   if (tokens !== undefined) return textOfTokens(tokens);
-  const answer = `Simulated answer to: ${call.prompt}`;
+  const answer = `Simulated answer to: ${[...call.prompt].slice(0, ECHOED_CHARACTERS).join('')}`;
   const type = body.response_format?.type;
   return type === 'json_object' || type === 'json_schema' ? JSON.stringify({ answer }) : answer;
 }

@@ -6,7 +6,7 @@ import { AuthError, invalid } from './errors.ts';
 const MAX_BODY_BYTES = 1_048_576;
 /** Deeper JSON than this overflows a stack somewhere on the way to Postgres. */
 const MAX_JSON_DEPTH = 100;
-/** `supabase start` has the same minimum. */
+/** Bytes, as Supabase Auth counts; `supabase start` has the same minimum. */
 const MIN_PASSWORD_LENGTH = 6;
 /** bcrypt reads no more than this many bytes. */
 const MAX_PASSWORD_BYTES = 72;
@@ -110,7 +110,7 @@ export function normalizeEmail(email: string): string {
 /** Throws 422 `weak_password` for a short password and 400 for one that bcrypt would cut off. */
 export function requireStrongPassword(password: string): void {
   requirePasswordFits(password);
-  if ([...password].length >= MIN_PASSWORD_LENGTH) return;
+  if (Buffer.byteLength(password) >= MIN_PASSWORD_LENGTH) return;
   throw new AuthError(422, 'weak_password', `Password should be at least ${MIN_PASSWORD_LENGTH} characters.`, {
     weak_password: { reasons: ['length'] },
   });

@@ -37,7 +37,9 @@ export interface Caller {
 /** Reads who calls from a request's headers. */
 export function callerOf(request: Request): Caller {
   const forwarded = request.headers.get('x-forwarded-for')?.split(',')[0]?.trim() ?? '';
-  return { userAgent: request.headers.get('user-agent'), ip: isIP(forwarded) === 0 ? null : forwarded };
+  // An address with a zone (fe80::1%eth0) is valid for Node and not for Postgres.
+  const isAddress = isIP(forwarded) !== 0 && !forwarded.includes('%');
+  return { userAgent: request.headers.get('user-agent'), ip: isAddress ? forwarded : null };
 }
 
 /** Begins a session and records the sign-in. Gives the session and its first refresh token. */
