@@ -1,0 +1,50 @@
+/** Errors as every function answers them: OpenAI's shape, the codes of the SQL side. */
+
+/** Header that tells the official `openai` client whether to try again. Source: openai-node, `shouldRetry`. */
+const SHOULD_RETRY = 'x-should-retry';
+
+/** An error whose message is for the caller. Anything else that is thrown becomes `internal_error` and tells nothing. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly param: string | null = null,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(message);
+  }
+}
+
+/** 400 `invalid_request`; `param` names what is off. */
+export function invalidRequest(message: string, param: string | null = null): ApiError {
+  return new ApiError(400, 'invalid_request', message, param);
+}
+
+/** The body of an error: `{ error: { message, type, code, param, request_id } }`. */
+export function errorBody(error: ApiError, requestId: string) {
+  const { message, code, param, status } = error;
+  return { error: { message, type: errorType(status), code, param, request_id: requestId } };
+}
+
+/** Turns whatever was thrown into an answer. What is not ours is logged and shown as a plain 500. */
+export function errorResponse(thrown: unknown, requestId: string): Response {
+  const error = thrown instanceof ApiError ? thrown : internalError(thrown, requestId);
+  const headers: Record<string, string> = { ...error.headers };
+  if (error.code === 'maintenance') headers[SHOULD_RETRY] = 'false';
+  return Response.json(errorBody(error, requestId), { status: error.status, headers });
+}
+
+function internalError(thrown: unknown, requestId: string): ApiError {
+  console.error(`request ${requestId} failed:`, thrown);
+  return new ApiError(500, 'internal_error', 'Something went wrong on our side.');
+}
+
+/** The `type` that OpenAI's API pairs with a status. */
+function errorType(status: number): string {
+  if (status === 401) return 'authentication_error';
+  if (status === 402) return 'insufficient_quota';
+  if (status === 403) return 'permission_error';
+  if (status === 429) return 'rate_limit_error';
+  return status < 500 ? 'invalid_request_error' : 'api_error';
+}
