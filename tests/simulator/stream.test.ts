@@ -110,6 +110,24 @@ test('empty streams no content, no_done leaves out the end, malformed is no JSON
   expect((await collect({ malformed: true })).error).toBeInstanceOf(SyntaxError);
 });
 
+test('characters of any width stay whole, and what is delivered adds up to what is reported', async () => {
+  const text = 'é漢字😀 mixed 文字 — ß'.repeat(20);
+  const { chunks } = await collect({ text, key: 'wide' }, { stream_options: { include_usage: true } });
+  expect(textOf(chunks)).toBe(text);
+  const reported = chunks.at(-1)?.usage?.completion_tokens;
+  expect(reported).toBe(Math.ceil(Buffer.byteLength(text) / 4));
+  expect(await simulator.requests('wide')).toMatchObject([{ outcome: 'complete', tokens_delivered: reported }]);
+});
+
+test('a client that leaves before the first byte ends the wait', async () => {
+  const body = { model: 'm', messages: [directed({ delay_ms: 60_000, key: 'impatient' })] };
+  const init = { method: 'POST', headers: { authorization: 'Bearer any' }, body: JSON.stringify(body) };
+  const signal = AbortSignal.timeout(100);
+  await expect(fetch(`${simulator.url}/v1/chat/completions`, { ...init, signal })).rejects.toThrow();
+  await sleep(200);
+  expect(await simulator.requests('impatient')).toMatchObject([{ outcome: 'canceled', tokens_delivered: 0 }]);
+});
+
 test('a client that leaves ends the work, and what it got is counted', async () => {
   const leave = new AbortController();
   const body = {

@@ -154,7 +154,7 @@ export async function updateUser(context: AuthContext, request: Request): Promis
     throw new AuthError(403, 'not_admin', 'Updating app_metadata requires admin privileges');
   }
   const email = body.email ? normalizeEmail(body.email) : null;
-  if (body.password) requireStrongPassword(body.password);
+  if (typeof body.password === 'string') requireStrongPassword(body.password);
   await transaction(context.pool, async (tx) => {
     const locked = await users.lockUser(tx, user.id);
     if (locked === null) throw noSuchUser();

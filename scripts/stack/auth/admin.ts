@@ -99,7 +99,7 @@ export async function update(context: AuthContext, id: string, request: Request)
   if (body.phone) throw notImplemented('A phone number');
   const email = body.email ? normalizeEmail(body.email) : null;
   const ban = parseBanDuration(body.ban_duration);
-  if (body.password) requireStrongPassword(body.password);
+  if (typeof body.password === 'string') requireStrongPassword(body.password);
   await transaction(context.pool, async (tx) => {
     await users.lockUser(tx, user.id);
     if (body.role?.trim()) await users.setRole(tx, user.id, body.role.trim());
