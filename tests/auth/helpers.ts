@@ -1,6 +1,7 @@
 /** What the tests of sign-in share. */
 import { randomUUID } from 'node:crypto';
-import { anonClient, env } from '../support/stack.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { adminPool, anonClient, env } from '../support/stack.ts';
 
 /** A password that every rule accepts. */
 export const PASSWORD = 'correct horse battery';
@@ -41,4 +42,22 @@ export async function call(
   });
   const text = await response.text();
   return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) };
+}
+
+/**
+ * Starts `work` while the rows that `lock` (a `select … for update`) selects are held, lets go of them once the work has
+ * had time to come up against them, and gives what it gives: so that calls made at once really meet.
+ */
+export async function whileLocked<T>(lock: string, parameters: unknown[], work: () => Promise<T>): Promise<T> {
+  const holder = await adminPool.connect();
+  try {
+    await holder.query('begin');
+    await holder.query(lock, parameters);
+    const result = work();
+    await sleep(300);
+    await holder.query('commit');
+    return await result;
+  } finally {
+    holder.release();
+  }
 }

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose';
 import { expect, test } from 'vitest';
 import { sql } from '../support/stack.ts';
-import { call, signUp } from './helpers.ts';
+import { call, signUp, whileLocked } from './helpers.ts';
 
 const refresh = (token: unknown) => call('POST', '/token?grant_type=refresh_token', { body: { refresh_token: token } });
 const makeOlder = (token: unknown) =>
@@ -53,7 +53,10 @@ test('beyond the grace reuse of an older token ends the session', async () => {
 
 test('ten refreshes at once with one token agree on its successor', async () => {
   const { session } = await signUp();
-  const answers = await Promise.all(Array.from({ length: 10 }, () => refresh(session.refresh_token)));
+  const lock = 'select from auth.refresh_tokens where token = $1 for update';
+  const answers = await whileLocked(lock, [session.refresh_token], () =>
+    Promise.all(Array.from({ length: 10 }, () => refresh(session.refresh_token))),
+  );
   expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]));
   expect(new Set(answers.map((answer) => answer.body.refresh_token)).size).toBe(1);
 });

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose';
 import { expect, test } from 'vitest';
 import { anonClient, sql } from '../support/stack.ts';
-import { call, newEmail, PASSWORD, signUp } from './helpers.ts';
+import { call, newEmail, PASSWORD, signUp, whileLocked } from './helpers.ts';
 
 test('merges data, and null takes a key out', async () => {
   const { client } = await signUp({ keep: 1, drop: 2 });
@@ -86,6 +86,8 @@ test('two conversions at once make one identity', async () => {
   const { data } = await client.auth.signInAnonymously();
   const bearer = data.session?.access_token ?? '';
   const email = newEmail();
-  const answers = await Promise.all([1, 2, 3].map(() => call('PUT', '/user', { bearer, body: { email } })));
+  const answers = await whileLocked('select from auth.users where id = $1 for update', [data.user?.id], () =>
+    Promise.all([1, 2, 3].map(() => call('PUT', '/user', { bearer, body: { email } }))),
+  );
   expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
 });
