@@ -12,7 +12,8 @@ type FunctionSpec = { name: string; entrypoint: string; verifyJwt: boolean };
 
 const specs: FunctionSpec[] = JSON.parse(takeEnv('HOST_FUNCTIONS'));
 const port = Number(takeEnv('HOST_PORT'));
-const trustedKeys = createLocalJWKSet(JSON.parse(takeEnv('HOST_JWKS')));
+const userKeys = createLocalJWKSet(JSON.parse(takeEnv('HOST_JWKS')));
+const legacySecret = new TextEncoder().encode(takeEnv('HOST_JWT_SECRET'));
 const backgroundWork = new Set<Promise<unknown>>();
 
 Object.assign(globalThis, {
@@ -84,7 +85,8 @@ async function refuseUnlessSigned(request: Request): Promise<Response | undefine
     return failure(401, 'UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM', `Unsupported JWT algorithm ${algorithm}`);
   }
   try {
-    await jwtVerify(token, trustedKeys, { algorithms: [algorithm] });
+    if (algorithm === 'HS256') await jwtVerify(token, legacySecret, { algorithms: [algorithm] });
+    else await jwtVerify(token, userKeys, { algorithms: [algorithm] });
     return undefined;
   } catch (error) {
     if (!(error instanceof joseErrors.JOSEError)) throw error;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { findDeno } from './binaries.ts';
 import { denoEnv, dependencyFlags, HOST_FILE } from './deno.ts';
 import { messageOf } from './errors.ts';
-import { type StackKeys, verificationKeys } from './keys.ts';
+import type { StackKeys } from './keys.ts';
 import { findFreePort, LOCALHOST } from './net.ts';
 import { DENO_CACHE_DIR } from './paths.ts';
 import { type ProcessId, Service } from './processes.ts';
@@ -96,7 +96,8 @@ export class Functions {
       ...denoEnv(),
       HOST_PORT: String(port),
       HOST_FUNCTIONS: JSON.stringify(findFunctions(projectDir)),
-      HOST_JWKS: JSON.stringify(verificationKeys(keys)),
+      HOST_JWKS: JSON.stringify(keys.jwks),
+      HOST_JWT_SECRET: keys.jwtSecret,
     };
   }
 

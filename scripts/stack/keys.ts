@@ -69,7 +69,7 @@ export function loadKeys(file: string): StackKeys {
   }
 }
 
-/** The key set PostgREST and the functions' gate verify with: users' public key and the legacy secret. */
+/** The key set PostgREST verifies with: users' public key and the legacy secret. */
 export function verificationKeys(keys: StackKeys): { keys: object[] } {
   const secret = { kty: 'oct', alg: 'HS256', use: 'sig', k: Buffer.from(keys.jwtSecret).toString('base64url') };
   return { keys: [...keys.jwks.keys, secret] };

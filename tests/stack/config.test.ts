@@ -1,0 +1,28 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { loadConfig } from '../../scripts/stack/config.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'basemeter-config-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+test('has defaults, and an empty value is none', () => {
+  expect(loadConfig({ API_PORT: '' }, dir)).toMatchObject({ apiPort: 54321, dbPort: 54322, functionsEnv: {} });
+});
+
+test.each([
+  [{ API_PORT: 'high' }, /^API_PORT is "high", which is no good/],
+  [{ DB_PORT: '70000' }, /^DB_PORT is "70000"/],
+  [{ DATABASE_URL: 'localhost' }, /^DATABASE_URL is "localhost"/],
+  [{ AI_BASE_URL: 'https://ai.example.test/v1' }, /^AI_BASE_URL is set and AI_API_KEY is not/],
+])('names what is off: %o', (environment, sentence) => {
+  expect(() => loadConfig(environment, dir)).toThrow(sentence);
+});
+
+test('the shell wins over .env; functions get AI_* and what .env sets, and nothing of the stack’s own', () => {
+  writeFileSync(join(dir, '.env'), 'API_PORT=1111\nDB_PORT=2222\nAI_API_KEY=file\nPAYMENT_KEY=pay\n');
+  const config = loadConfig({ API_PORT: '3333', AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', HOME: '/root' }, dir);
+  expect(config).toMatchObject({ apiPort: 3333, dbPort: 2222 });
+  expect(config.functionsEnv).toEqual({ AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', PAYMENT_KEY: 'pay' });
+});

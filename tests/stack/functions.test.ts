@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Stack, startStack } from '../../scripts/stack/index.ts';
+import { newUser } from '../support/stack.ts';
+import { answering, makeSmallProject } from './small-project.ts';
+
+const project = makeSmallProject();
+let stack: Stack;
+
+beforeAll(async () => {
+  project.write(
+    'supabase/functions/show/index.ts',
+    `export default { fetch: async (request) => Response.json({
+      url: request.url, method: request.method, headers: Object.fromEntries(request.headers), body: await request.text(),
+      env: Deno.env.toObject(),
+    }) };`,
+  );
+  project.write('supabase/functions/stream/index.ts', STREAM);
+  project.write('supabase/config.toml', CONFIG);
+  const { dataDir, projectDir } = project;
+  stack = await startStack({
+    dataDir,
+    projectDir,
+    apiPort: 0,
+    dbPort: 0,
+    durable: false,
+    env: { AI_EXTRA_KEY: 'extra' },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  project.remove();
+});
+
+const CONFIG = ['hello', 'show', 'stream', 'late', 'broken', 'outside']
+  .map((name) => `[functions.${name}]\nverify_jwt = false\n`)
+  .join('');
+
+/** Sends a part each time it is asked to by a request of its own, so that a test sees whether parts are held back. */
+const STREAM = `
+let push;
+export default { fetch: (request) => {
+  if (request.method === 'PUT') { push(); return new Response('ok'); }
+  const encoder = new TextEncoder();
+  return new Response(new ReadableStream({ start(controller) {
+    let count = 0;
+    push = () => count === 2 ? controller.error(new Error('cut')) : controller.enqueue(encoder.encode('part ' + ++count));
+  } }));
+} };`;
+
+type Seen = { url: string; env: Record<string, string> };
+
+const call = (path: string, init?: RequestInit) => fetch(`${stack.env.FUNCTIONS_URL}/${path}`, init);
+
+test('a function sees the path from its own name on, the headers and the body', async () => {
+  const answer = await call('show/deep/er?q=1', { method: 'POST', body: 'hi', headers: { 'x-mine': 'yes' } });
+  const seen = (await answer.json()) as Seen;
+  expect(new URL(seen.url).pathname + new URL(seen.url).search).toBe('/show/deep/er?q=1');
+  expect(seen).toMatchObject({
+    method: 'POST',
+    body: 'hi',
+    headers: { 'x-mine': 'yes', 'x-forwarded-for': '127.0.0.1' },
+  });
+});
+
+test('a function finds the platform’s variables in the platform’s shapes, and the AI_* ones', async () => {
+  const { env } = (await (await call('show')).json()) as Seen;
+  expect(env).toMatchObject({
+    SUPABASE_URL: stack.env.API_URL,
+    SUPABASE_DB_URL: stack.env.DB_URL,
+    SUPABASE_ANON_KEY: stack.env.ANON_KEY,
+    SUPABASE_SERVICE_ROLE_KEY: stack.env.SERVICE_ROLE_KEY,
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: stack.env.PUBLISHABLE_KEY }),
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: stack.env.SECRET_KEY }),
+    AI_BASE_URL: `${stack.urls.simulator}/v1`,
+    AI_API_KEY: 'simulator',
+    AI_EXTRA_KEY: 'extra',
+  });
+  expect(JSON.parse(env.SUPABASE_JWKS ?? '').keys).toEqual(stack.keys.jwks.keys);
+  expect(Object.keys(env).filter((name) => name.startsWith('HOST_'))).toEqual([]);
+  expect(JSON.stringify(env)).not.toContain(stack.keys.signingKey.d);
+});
+
+test('parts of a stream arrive as they are sent, and a stream that breaks breaks here too', async () => {
+  const answer = await call('stream');
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  for (const part of ['part 1', 'part 2']) {
+    await call('stream', { method: 'PUT' });
+    expect(await reader?.read()).toEqual({ done: false, value: part });
+  }
+  await call('stream', { method: 'PUT' });
+  await expect(reader?.read()).rejects.toThrow();
+});
+
+test('verify_jwt lets in whatever the project signed, and tells why it refuses', async () => {
+  const code = async (authorization?: string) => {
+    const answer = await call('closed', authorization ? { headers: { authorization } } : {});
+    return answer.status === 200 ? answer.text() : `${answer.status} ${answer.headers.get('sb-error-code')}`;
+  };
+  const [header, payload] = stack.env.ANON_KEY.split('.');
+  const unsigned = `${btoa('{"alg":"none"}')}.${payload}.`;
+  expect(await code()).toBe('401 UNAUTHORIZED_NO_AUTH_HEADER');
+  expect(await code('Bearer nonsense')).toBe('401 UNAUTHORIZED_INVALID_JWT_FORMAT');
+  expect(await code(`Bearer ${header}.${payload}.AAAA`)).toBe('401 UNAUTHORIZED_JWT');
+  expect(await code(`Bearer ${unsigned}`)).toBe('401 UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM');
+  expect(await code(`Bearer ${(await newUser()).accessToken}`)).toBe('401 UNAUTHORIZED_ASYMMETRIC_JWT');
+  expect(await code(`Bearer ${stack.env.ANON_KEY}`)).toBe('let in');
+  const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
+    method: 'POST',
+    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
+    body: '{"email":"a@example.test","password":"long enough"}',
+  });
+  const { access_token } = (await signUp.json()) as { access_token: string };
+  expect(await code(`Bearer ${access_token}`)).toBe('let in');
+});
+
+test('a changed function is served without a restart of the rest, and a new one is found', async () => {
+  const before = stack.pids();
+  expect(await (await call('hello')).text()).toBe('one');
+  project.write('supabase/functions/hello/index.ts', answering('two'));
+  project.write('supabase/functions/late/index.ts', answering('late'));
+  await vi.waitFor(async () => expect(await (await call('hello')).text()).toBe('two'), 10_000);
+  await vi.waitFor(async () => expect(await (await call('late')).text()).toBe('late'), 10_000);
+  expect(stack.pids()).toMatchObject({ postgres: before.postgres, postgrest: before.postgrest });
+});
+
+test('a function that does not load answers 503, and the others work', async () => {
+  project.write('supabase/functions/broken/index.ts', 'throw new Error("no");');
+  await vi.waitFor(async () => expect((await call('broken')).status).toBe(503), 10_000);
+  expect(await (await call('broken')).json()).toMatchObject({ code: 'BOOT_ERROR' });
+  expect((await call('hello')).status).toBe(200);
+  expect((await call('none')).status).toBe(404);
+});
+
+test('a function reads no file outside its folder, and starts no program', async () => {
+  project.write(
+    'supabase/functions/outside/index.ts',
+    `export default { fetch: async () => {
+      const run = async () => new Deno.Command('id').output();
+      const tried = await Promise.allSettled([Deno.readTextFile('/etc/hostname'), run()]);
+      return Response.json(tried.map(({ reason }) => reason?.name));
+    } };`,
+  );
+  await stack.restartFunctions();
+  expect(await (await call('outside')).json()).toEqual(['NotCapable', 'NotCapable']);
+});
