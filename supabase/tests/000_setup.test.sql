@@ -1,0 +1,153 @@
+-- pgTAP and the helpers that the other files use. Runs first, commits, and may run again.
+
+begin;
+
+create extension if not exists pgtap with schema extensions;
+
+-- Where postgres made the extension, the schema's defaults keep its functions from everyone else.
+do $$
+declare
+  assertion regprocedure;
+begin
+  for assertion in
+    select p.oid
+    from pg_catalog.pg_extension e
+    join pg_catalog.pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid
+    join pg_catalog.pg_proc p on d.classid = 'pg_proc'::regclass and d.objid = p.oid
+    where e.extname = 'pgtap' and p.proowner = current_user::regrole
+  loop
+    execute format('grant execute on function %s to public', assertion);
+  end loop;
+end;
+$$;
+
+create schema if not exists tests;
+comment on schema tests is 'Helpers of the pgTAP files; exists in test databases only.';
+grant usage on schema tests to anon, authenticated, service_role;
+
+create or replace function tests.id(name text) returns uuid
+language sql immutable set search_path = ''
+as $$ select md5(name)::uuid $$;
+comment on function tests.id(text) is 'The id of the account or team with this name: names stand for ids in the tests.';
+
+create or replace function tests.create_user(
+  name text, email text default 'by name', is_anonymous boolean default false, metadata jsonb default '{}'
+) returns uuid
+language sql set search_path = ''
+as $$
+  insert into auth.users (id, email, is_anonymous, raw_user_meta_data, aud, role)
+  values (tests.id(name), case email when 'by name' then name || '@example.test' else email end, is_anonymous, metadata,
+    'authenticated', 'authenticated')
+  returning id
+$$;
+comment on function tests.create_user(text, text, boolean, jsonb) is 'Signs an account up, as Supabase Auth would write it.';
+
+create or replace function tests.create_guest(name text) returns uuid
+language sql set search_path = ''
+as $$ select tests.create_user(name, null, is_anonymous => true) $$;
+comment on function tests.create_guest(text) is 'Signs an anonymous account up: its wallet is empty.';
+
+create or replace function tests.create_team(name text) returns uuid
+language sql set search_path = ''
+as $$
+  insert into public.workspaces (id, name) values (tests.id(name), name);
+  insert into public.credit_wallets (workspace_id) values (tests.id(name)) returning workspace_id;
+$$;
+comment on function tests.create_team(text) is 'A workspace that is nobody''s own, with an empty wallet.';
+
+create or replace function tests.act_as(role_name text, claims jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform set_config('request.jwt.claims', coalesce(claims::text, ''), true);
+  perform set_config('role', role_name, true);
+end;
+$$;
+comment on function tests.act_as(text, jsonb) is 'Takes on a role and its token''s claims until the transaction ends.';
+
+create or replace function tests.sign_in(name text) returns void
+language sql set search_path = ''
+as $$
+  select tests.act_as('authenticated', jsonb_build_object('sub', tests.id(name), 'role', 'authenticated'))
+$$;
+comment on function tests.sign_in(text) is 'What follows is done by this person, through the API.';
+
+create or replace function tests.be_anonymous() returns void
+language sql set search_path = ''
+as $$ select tests.act_as('anon', '{"role": "anon"}') $$;
+comment on function tests.be_anonymous() is 'What follows is done by a client that is not signed in.';
+
+create or replace function tests.be_service() returns void
+language sql set search_path = ''
+as $$ select tests.act_as('service_role', '{"role": "service_role"}') $$;
+comment on function tests.be_service() is 'What follows is done by the project''s functions.';
+
+create or replace function tests.be_postgres() returns void
+language sql set search_path = ''
+as $$ select tests.act_as('none', null) $$;
+comment on function tests.be_postgres() is 'What follows is done by the owner of the schema.';
+
+create or replace function tests.remember(name text, value anyelement) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform set_config('tests.' || name, coalesce(value::text, ''), true);
+end;
+$$;
+comment on function tests.remember(text, anyelement) is 'Keeps a value (an id that the database made) for the rest of the file.';
+
+create or replace function tests.recall(name text) returns text
+language sql stable set search_path = ''
+as $$ select nullif(current_setting('tests.' || name), '') $$;
+comment on function tests.recall(text) is 'What remember kept.';
+
+create or replace function tests.wallet(name text) returns text
+language sql stable set search_path = ''
+as $$
+  select format('balance %s, total %s, spent %s, expired %s, held %s', trim_scale(w.credits_balance),
+    trim_scale(w.credits_total), trim_scale(w.credits_spent), trim_scale(w.credits_expired), trim_scale(w.credits_held))
+  from public.credit_wallets w where w.workspace_id = tests.id(wallet.name)
+$$;
+comment on function tests.wallet(text) is 'A wallet in words, as the current role sees it.';
+
+create or replace function tests.lots(name text) returns text
+language sql stable set search_path = ''
+as $$
+  select string_agg(format('%s of %s %s', trim_scale(g.remaining), trim_scale(g.amount), g.kind), ', '
+    order by g.created_at)
+  from public.credit_grants g where g.workspace_id = tests.id(lots.name)
+$$;
+comment on function tests.lots(text) is 'A wallet''s lots in words, oldest first.';
+
+create or replace function tests.ledger(name text) returns text
+language sql stable set search_path = ''
+as $$
+  select string_agg(format('%s %s %s', t.transaction_type, trim_scale(t.amount), t.reason), ', ' order by t.id)
+  from public.credit_transactions t where t.workspace_id = tests.id(ledger.name)
+$$;
+comment on function tests.ledger(text) is 'A wallet''s entries in words, oldest first.';
+
+create or replace function tests.last_entry(name text) returns bigint
+language sql stable set search_path = ''
+as $$ select max(t.id) from public.credit_transactions t where t.workspace_id = tests.id(last_entry.name) $$;
+comment on function tests.last_entry(text) is 'The id of a wallet''s newest entry.';
+
+revoke execute on all functions in schema tests from public;
+grant execute on all functions in schema tests to anon, authenticated, service_role;
+
+commit;
+
+begin;
+select plan(4);
+
+select is((select rolsuper from pg_catalog.pg_roles where rolname = current_user), false, 'the tests run as a role that is no superuser');
+select tests.create_user('someone');
+select tests.sign_in('someone');
+select is(current_user || ' ' || (select auth.uid()), 'authenticated ' || tests.id('someone'), 'sign_in takes on role and claims');
+select tests.be_anonymous();
+select is(current_user || coalesce((select auth.uid())::text, ''), 'anon', 'be_anonymous has no account');
+select tests.be_postgres();
+select is(current_user || coalesce((select auth.uid())::text, ''), 'postgres', 'be_postgres returns to the owner');
+
+select * from finish();
+rollback;
