@@ -1,0 +1,25 @@
+begin;
+select plan(5);
+
+select set_eq($$
+  select c.relname || '.' || a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0
+    and a.atttypid in ('numeric'::regtype, 'real'::regtype, 'double precision'::regtype, 'money'::regtype)
+$$, array[
+  'system_config.minimum', 'system_config.maximum', 'ai_models.markup', 'ai_usage_logs.estimated_cost',
+  'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
+  'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request'
+], 'every numeric column that is no bound, factor or US dollars holds credits and has their domain');
+
+select is_empty($$
+  select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+  where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p') and a.attnum > 0
+    and (a.atttypid in ('timestamp'::regtype, 'timetz'::regtype, 'json'::regtype) or a.attname ~ '_at$' and a.atttypid <> 'timestamptz'::regtype)
+$$, 'times are timestamptz and JSON is jsonb');
+
+select throws_ok($$ select 'NaN'::public.credit_amount $$, '23514', null, 'no amount is NaN');
+select throws_ok($$ select 'infinity'::public.credit_amount $$, '22003', null, 'no amount is infinite');
+select is('0.1'::public.credit_amount + '0.2'::public.credit_amount, 0.3, 'amounts add up exactly');
+
+select * from finish();
+rollback;

@@ -1,0 +1,29 @@
+-- A definer function runs with its owner's rights, past row level security: each one is here because it has to be.
+begin;
+select plan(3);
+
+select set_eq($$
+  select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'private'::regnamespace and p.prosecdef
+$$, array[
+  'my_workspace_ids', 'is_platform_admin', -- policies call them
+  'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users, which the sign-in service writes
+  'keep_ledger_entries', 'copy_wallet_to_user', 'forget_log_person', -- triggers that a deletion of an account reaches
+  'run_due_work' -- the scheduler calls it
+], 'the definers in private are these');
+
+select set_eq($$
+  select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef
+$$, array[
+  'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
+  'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
+  'admit_ai_call', 'finish_ai_call'
+], 'the definers in public are these');
+
+select is_empty($$
+  select p.oid::regprocedure, r.rolname
+  from pg_catalog.pg_proc p cross join (values ('anon'), ('authenticated'), ('authenticator')) r (rolname)
+  where p.pronamespace = 'public'::regnamespace and p.prosecdef and has_function_privilege(r.rolname, p.oid, 'execute')
+$$, 'no client may call a definer in public');
+
+select * from finish();
+rollback;

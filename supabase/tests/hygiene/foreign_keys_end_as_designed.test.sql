@@ -1,0 +1,47 @@
+-- What belongs to a workspace goes with it; what a person did in a team stays without them.
+begin;
+select plan(5);
+
+create view pg_temp.keys as
+select f.conrelid::regclass::text as child, a.attname::text as column_name, f.confrelid::regclass::text as parent,
+  f.confdeltype, a.attnotnull, f.conrelid, f.conkey
+from pg_catalog.pg_constraint f
+join pg_catalog.pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+where f.contype = 'f' and f.conparentid = 0
+  and f.connamespace in ('public'::regnamespace, 'private'::regnamespace);
+
+select is_empty($$
+  select * from pg_temp.keys
+  where parent = 'workspaces' and not (column_name = 'workspace_id' and confdeltype = 'c' and attnotnull)
+$$, 'every key to workspaces is workspace_id, not null, on delete cascade');
+
+select is_empty($$
+  select * from pg_temp.keys
+  where parent = 'users' and child <> 'workspaces' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
+$$, 'every key to users is user_id, on delete set null');
+
+select set_eq($$
+  select concat_ws(' ', child, column_name, parent, confdeltype) from pg_temp.keys
+  where parent = 'auth.users' or parent = 'users' and child = 'workspaces'
+$$, array[
+  'users id auth.users c', 'private.account_failures user_id auth.users c', 'workspaces personal_user_id users c'
+], 'an account takes its user along, and that its personal workspace');
+
+select is_empty($$
+  select k.child, k.column_name from pg_temp.keys k
+  where not exists (
+    select from pg_catalog.pg_index i
+    where i.indrelid = k.conrelid and i.indpred is null and i.indisvalid
+      and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+  )
+$$, 'every foreign key has an index');
+
+select is_empty($$
+  select c.oid::regclass from pg_catalog.pg_class c
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not exists (
+    select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary
+  )
+$$, 'every table has a primary key');
+
+select * from finish();
+rollback;

@@ -1,0 +1,37 @@
+begin;
+select plan(4);
+
+select set_eq($$
+  select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
+  where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    and has_function_privilege('anon', p.oid, 'execute')
+$$, array[]::text[], 'anon may call nothing');
+
+select set_eq($$
+  select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
+  where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    and has_function_privilege('authenticated', p.oid, 'execute')
+$$, array[
+  'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value'
+], 'signed-in people may call what policies and checks of their own writes need');
+
+select set_eq($$
+  select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
+  where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    and has_function_privilege('service_role', p.oid, 'execute')
+$$, array[
+  'public.credit_user_credits_transaction', 'public.debit_user_credits_transaction', 'public.refund_user_credits',
+  'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
+  'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
+  'public.finish_ai_call', 'private.is_config_value'
+], 'the service role may call the credit and call functions');
+
+select is_empty($$
+  select p.oid::regprocedure, a.grantee
+  from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+  where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+    and (a.grantee = 0 or a.is_grantable and a.grantee <> p.proowner)
+$$, 'no function is open to PUBLIC, and nobody may pass a right on');
+
+select * from finish();
+rollback;

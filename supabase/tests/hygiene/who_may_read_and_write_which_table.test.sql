@@ -1,0 +1,49 @@
+-- The whole list of rights on tables and columns, of everyone but the owner.
+begin;
+select plan(1);
+
+select set_eq($$
+  with granted as (
+    select c.oid as table_id, a.grantee, a.privilege_type, null::name as column_name
+    from pg_catalog.pg_class c, aclexplode(c.relacl) a
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
+      and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+    union all
+    select c.oid, a.grantee, a.privilege_type, t.attname
+    from pg_catalog.pg_class c join pg_catalog.pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
+    where a.grantee <> c.relowner and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+  )
+  select concat_ws(' ', case when grantee = 0 then 'PUBLIC' else grantee::regrole::text end, lower(privilege_type),
+    table_id::regclass, '(' || string_agg(column_name, ', ' order by column_name) || ')')
+  from granted group by grantee, privilege_type, table_id
+$$, array[
+  'anon select plans', 'authenticated select plans',
+  'service_role select plans', 'service_role insert plans', 'service_role update plans',
+
+  'authenticated select users', 'service_role select users',
+  'authenticated update users (avatar_url, full_name, phone, preferred_language, theme_preference)',
+  'service_role update users (avatar_url, full_name, is_active, phone, preferred_language, role, theme_preference)',
+  'authenticated select workspaces', 'service_role select workspaces',
+  'service_role insert workspaces (name)', 'service_role update workspaces (name)',
+
+  'anon select system_config', 'authenticated select system_config', 'service_role select system_config',
+  'authenticated insert system_config (config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
+  'service_role insert system_config (config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
+  'authenticated update system_config (config_value, description, is_active, is_public, maximum, minimum)',
+  'service_role update system_config (config_value, description, is_active, is_public, maximum, minimum)',
+
+  'authenticated select credit_wallets', 'service_role select credit_wallets',
+  'service_role update credit_wallets (overdraft_limit)',
+  'authenticated select credit_grants', 'service_role select credit_grants',
+  'authenticated select credit_holds', 'service_role select credit_holds',
+  'authenticated select credit_transactions', 'service_role select credit_transactions',
+
+  'anon select ai_models', 'authenticated select ai_models', 'service_role select ai_models',
+  'service_role insert ai_models', 'service_role update ai_models', 'service_role delete ai_models',
+  'anon select ai_model_prices', 'authenticated select ai_model_prices', 'service_role select ai_model_prices',
+  'service_role insert ai_model_prices', 'service_role update ai_model_prices', 'service_role delete ai_model_prices',
+  'authenticated select ai_usage_logs', 'service_role select ai_usage_logs'
+], 'rights on tables and columns are these and no others');
+
+select * from finish();
+rollback;
