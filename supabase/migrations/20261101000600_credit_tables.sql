@@ -134,6 +134,18 @@ create table private.credit_requests (
 comment on table private.credit_requests is
   'Answers given under an idempotency key. A key belongs to its wallet for ever: nothing removes it but the workspace''s end.';
 
+create function private.create_wallet() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into public.credit_wallets (workspace_id) values (new.id);
+  return null;
+end;
+$$;
+comment on function private.create_wallet() is 'Gives every new workspace its wallet.';
+create trigger workspaces_create_wallet after insert on public.workspaces
+  for each row execute function private.create_wallet();
+
 -- Append-only, also for the service role and for whoever connects as the owner.
 create function private.keep_ledger_entries() returns trigger
 language plpgsql security definer set search_path = ''

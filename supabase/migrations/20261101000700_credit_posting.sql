@@ -313,7 +313,7 @@ begin
   if expires_at <= at then
     perform private.raise_error('invalid_request', 'expires_at must be in the future.');
   end if;
-  if not paid and wallet.credits_balance + amount > cap then
+  if not paid and reason <> 'signup' and wallet.credits_balance + amount > cap then
     perform private.raise_error('credits_cap_exceeded',
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
@@ -392,15 +392,17 @@ begin
       where t.refunded_transaction_id = entry_id
       group by 1
     )
-    select b.grant_id, b.amount - coalesce(r.amount, 0) as open_amount
+    -- What was clawed back of a lot or expired is not its to have again.
+    select b.grant_id, least(b.amount - coalesce(r.amount, 0),
+      g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as open_amount
     from burned b
     join public.credit_grants g on g.id = b.grant_id
     left join given_back r on r.grant_id = b.grant_id
-    where (g.expires_at > at or g.expires_at is null) and b.amount > coalesce(r.amount, 0)
+    where g.expires_at > at or g.expires_at is null
     order by b.ordinality desc -- the last burned first: it lives longest
   loop
-    exit when wanted <= 0;
     returned := least(wanted, lot.open_amount);
+    continue when returned <= 0;
     update public.credit_grants g set remaining = g.remaining + returned where g.id = lot.grant_id;
     lots := lots || jsonb_build_object('grant_id', lot.grant_id, 'amount', trim_scale(returned));
     wanted := wanted - returned;

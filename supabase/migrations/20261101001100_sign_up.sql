@@ -71,12 +71,11 @@ create function private.grant_signup_credits(account auth.users) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  amount numeric := private.config_numeric('signup_credits', 3);
-  is_first boolean := private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
-    'phone:' || nullif(account.phone, ''), 'account:' || account.id));
+  amount numeric := round(private.config_numeric('signup_credits', 3), 6);
 begin
   -- A changed address is claimed too, or each change would be worth another start.
-  if is_first and amount > 0 and not exists (
+  if private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
+    'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0 and not exists (
     select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'signup'
   ) then
     perform public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free', idempotency_key => 'signup');
@@ -85,7 +84,7 @@ end;
 $$;
 comment on function private.grant_signup_credits(auth.users) is 'The credits an account starts with: once an account, once a person.';
 
-create function private.complete_account(account_id uuid) returns void
+create function private.complete_account(account_id uuid, is_conversion boolean default false) returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -109,22 +108,21 @@ begin
   insert into public.workspaces (id, name, personal_user_id)
   values (account.id, 'Personal', account.id)
   on conflict (id) do nothing;
-  insert into public.credit_wallets (workspace_id) values (account.id)
-  on conflict (workspace_id) do nothing;
-  if not account.is_anonymous then
+  -- Supabase Auth ends the anonymity of an account a step before it writes its address: that step is the one to wait for.
+  if not account.is_anonymous and not (is_conversion and account.email is null and account.phone is null) then
     perform private.grant_signup_credits(account);
   end if;
   delete from private.account_failures f where f.user_id = account_id;
 end;
 $$;
-comment on function private.complete_account(uuid) is
+comment on function private.complete_account(uuid, boolean) is
   'Makes what an account in auth.users lacks and follows its changed address; doing it again changes nothing.';
 
 create function private.handle_new_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.complete_account(new.id);
+  perform private.complete_account(new.id, is_conversion => tg_op = 'UPDATE');
   return null;
 exception when others then
   begin
@@ -143,8 +141,8 @@ comment on function private.handle_new_user() is
 
 create or replace trigger users_create_account after insert on auth.users
   for each row execute function private.handle_new_user();
-create or replace trigger users_follow_account after update of email, is_anonymous on auth.users
-  for each row when (old.email is distinct from new.email or old.is_anonymous is distinct from new.is_anonymous)
+create or replace trigger users_follow_account after update of email, phone, is_anonymous on auth.users
+  for each row when ((old.email, old.phone, old.is_anonymous) is distinct from (new.email, new.phone, new.is_anonymous))
   execute function private.handle_new_user();
 
 create function private.lock_wallets_of_user() returns trigger
@@ -160,14 +158,14 @@ comment on function private.lock_wallets_of_user() is
 create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
-create function private.complete_next_account() returns boolean
+create function private.complete_next_account(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
   account_id uuid;
 begin
   select f.user_id into account_id from private.account_failures f
-  where f.failed_at < clock_timestamp() - make_interval(mins => least(f.attempts, 60))
+  where f.failed_at < complete_next_account.at - make_interval(mins => least(f.attempts, 60))
   limit 1;
   if not found then
     return false;
@@ -181,5 +179,5 @@ exception when others then
   return true;
 end;
 $$;
-comment on function private.complete_next_account() is
+comment on function private.complete_next_account(timestamptz) is
   'Tries one incomplete account again, ever less often; false when none is due.';

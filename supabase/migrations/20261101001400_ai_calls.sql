@@ -80,12 +80,13 @@ declare
   output_tokens bigint;
   needed numeric;
   hold_id uuid;
+  wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
   call jsonb;
 begin
-  select * into wanted from public.ai_models m where m.model = admit_ai_call.model and m.is_active;
+  select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   pricing := private.pricing_of(wanted, at);
-  call := jsonb_build_object('scene', coalesce(wanted.scene, 'other')) || jsonb_strip_nulls(details)
-    || jsonb_build_object('model', left(admit_ai_call.model, 200), 'request_id', admit_ai_call.request_id);
+  call := details || jsonb_build_object('scene', coalesce(details ->> 'scene', wanted.scene::text, 'other'),
+    'model', wanted_name, 'request_id', admit_ai_call.request_id);
   if private.config_boolean('maintenance_mode', false) then
     return private.refuse_ai_call(call, account.id, wallet_id, 'maintenance',
       'The service is under maintenance. Try again later.', null, at);
@@ -95,7 +96,7 @@ begin
   end if;
   if pricing is null then
     return private.refuse_ai_call(call, account.id, wallet_id, 'not_found',
-      format('The model %s does not exist.', to_json(left(admit_ai_call.model, 200))), 'model', at);
+      format('The model %s does not exist.', to_json(wanted_name)), 'model', at);
   end if;
   output_tokens := least(admit_ai_call.max_output_tokens, wanted.max_output_tokens)::bigint * greatest(choices, 1);
   needed := (private.charge_of(pricing, greatest(input_tokens, 0), 0, greatest(output_tokens, 0))).credits;
@@ -130,6 +131,10 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
+  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
+  prompt bigint := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
+  cached bigint := least(greatest(coalesce(cached_tokens, 0), 0), prompt);
+  completion bigint := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
   cost numeric := 0;
   charged numeric := 0;
   wallet public.credit_wallets;
@@ -138,14 +143,14 @@ begin
   if is_first then
     if ending in ('success', 'canceled') then
       select c.cost_usd, c.credits into cost, charged
-      from private.charge_of(hold.metadata -> 'pricing', prompt_tokens, cached_tokens, completion_tokens) c;
+      from private.charge_of(hold.metadata -> 'pricing', prompt, cached, completion) c;
       perform public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricing', at => at);
     else
       perform public.release_credit_hold(hold.id, at => at);
     end if;
     perform private.log_ai_call(
-      hold.metadata || jsonb_strip_nulls(details) || jsonb_build_object('prompt_tokens', prompt_tokens,
-        'cached_tokens', cached_tokens, 'completion_tokens', completion_tokens,
+      hold.metadata || details || jsonb_build_object('prompt_tokens', prompt,
+        'cached_tokens', cached, 'completion_tokens', completion,
         'duration', greatest((extract(epoch from at - hold.created_at) * 1000)::integer, 0)),
       hold, ending, cost, charged, at);
   else

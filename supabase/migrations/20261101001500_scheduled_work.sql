@@ -4,7 +4,7 @@ create function private.run_due_work(at timestamptz default clock_timestamp()) r
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return (private.expire_next_wallet(at) or private.complete_next_account() or private.make_next_usage_log_partition(at))::integer;
+  return (private.expire_next_wallet(at) or private.complete_next_account(at) or private.make_next_usage_log_partition(at))::integer;
 end;
 $$;
 comment on function private.run_due_work(timestamptz) is

@@ -149,7 +149,7 @@ async function relay(
     if (reader.isDone) send(encoder.encode('data: [DONE]\n\n'));
   } catch (error) {
     const failure = await failCall(call, error, reader);
-    if (!reader.error) send(encoder.encode(`data: ${JSON.stringify(errorBody(failure, call.requestId))}\n\n`));
+    send(encoder.encode(`data: ${JSON.stringify(errorBody(failure, call.requestId))}\n\n`));
   }
 }
 

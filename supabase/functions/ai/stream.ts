@@ -6,7 +6,7 @@ export class StreamReader {
   usage: Usage | undefined;
   /** The provider has sent `[DONE]`, which is not passed on: it goes out once the call is settled. */
   isDone = false;
-  /** An error that the provider sent within the stream. */
+  /** An error that the provider sent within the stream. It is not passed on: it is worded for us. */
   error: string | undefined;
   readonly #decoder = new TextDecoder();
   readonly #encoder = new TextEncoder();
@@ -62,7 +62,10 @@ export class StreamReader {
     }
     const chunk = parseObject(data);
     if (!chunk) return true;
-    if (chunk.error) this.error = JSON.stringify(chunk.error);
+    if (chunk.error) {
+      this.error = JSON.stringify(chunk.error);
+      return false;
+    }
     const usage = readUsage(chunk.usage);
     this.usage = usage ?? this.usage;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];

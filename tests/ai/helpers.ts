@@ -1,0 +1,59 @@
+/** What the tests of function `ai` share: models with prices, the official client, a user's books. */
+import { randomUUID } from 'node:crypto';
+import OpenAI from 'openai';
+import { env, serviceClient, sql, type TestUser } from '../support/stack.ts';
+
+/** Where function `ai` answers. */
+export const AI_URL = `${env.FUNCTIONS_URL}/ai/v1`;
+
+/** Default prices of `newModel`: US dollars per million input, cached input and output tokens. */
+const PRICES = { input_usd_per_million: 100, cached_input_usd_per_million: 50, output_usd_per_million: 200 };
+
+/** Adds a model of its own to the catalogue and returns its name. One input token costs 0.01 credits by default. */
+export async function newModel(model: object = {}, prices: object = PRICES): Promise<string> {
+  const name = `model-${randomUUID()}`;
+  const service = serviceClient();
+  const made = await service
+    .from('ai_models')
+    .insert({ model: name, display_name: name, upstream_model: 'simulator-chat', max_output_tokens: 50, ...model });
+  if (made.error) throw made.error;
+  const priced = await service.from('ai_model_prices').insert({ model: name, effective_from: '2020-01-01', ...prices });
+  if (priced.error) throw priced.error;
+  return name;
+}
+
+/** The official client as a user; without retries, so that a test sees each answer. */
+export function openai(user: Pick<TestUser, 'accessToken'>): OpenAI {
+  return new OpenAI({ baseURL: AI_URL, apiKey: user.accessToken, maxRetries: 0 });
+}
+
+/** A user message that makes the simulator behave as the directive says. */
+export function simulate(directive: object, text = 'Hello') {
+  return [{ role: 'user' as const, content: `${text} [[simulate:${JSON.stringify(directive)}]]` }];
+}
+
+/** A user's wallet, as numbers. */
+export async function walletOf(user: { id: string }) {
+  const [wallet] = await sql<{ balance: number; spent: number; held: number; drift: number }>(
+    `select credits_balance::float8 as balance, credits_spent::float8 as spent, credits_held::float8 as held,
+       (select count(*)::int from public.verify_credits($1)) as drift
+     from public.credit_wallets where workspace_id = $1`,
+    [user.id],
+  );
+  return wallet;
+}
+
+/** A user's log rows, oldest first. */
+export function logsOf(user: { id: string }) {
+  return sql('select * from public.ai_usage_logs where user_id = $1 order by created_at', [user.id]);
+}
+
+/** Waits until a user has so many log rows: some are written after the client has left. */
+export async function untilLogged(user: { id: string }, rows: number) {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const logs = await logsOf(user);
+    if (logs.length >= rows) return logs;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`no ${rows} log rows came`);
+}

@@ -1,0 +1,104 @@
+/** The parts of function `ai` that do no I/O. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { StreamReader } from '../../supabase/functions/ai/stream.ts';
+import { mostInputTokens, readUsage } from '../../supabase/functions/ai/usage.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function readAll(reader: StreamReader, pieces: Uint8Array[]): string {
+  return [...pieces.map((piece) => reader.read(piece)), reader.flush()].map((bytes) => decoder.decode(bytes)).join('');
+}
+
+describe('usage', () => {
+  test('that is missing, null or of another shape is none', () => {
+    for (const usage of [undefined, null, 7, 'x', {}, { tokens: 1 }]) expect(readUsage(usage)).toBeUndefined();
+  });
+
+  test('of any content gives whole counts within bounds', () => {
+    const count = fc.oneof(fc.double(), fc.integer(), fc.string(), fc.constant(null));
+    const usage = fc.record({
+      prompt_tokens: fc.double(),
+      completion_tokens: count,
+      total_tokens: count,
+      prompt_tokens_details: fc.option(fc.record({ cached_tokens: count })),
+    });
+    fc.assert(
+      fc.property(usage, (reported) => {
+        const read = readUsage(reported);
+        for (const tokens of Object.values(read ?? { none: -1 })) {
+          expect(Number.isInteger(tokens) && tokens >= 0 && tokens <= 1e9).toBe(true);
+        }
+        expect(read && read.cached <= read.prompt).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('the most input tokens of a request', () => {
+  test('are at least the bytes of its text, and do not grow with an embedded file', () => {
+    const text = (content: unknown) => mostInputTokens({ messages: [{ role: 'user', content }] });
+    expect(text('ü'.repeat(100))).toBeGreaterThanOrEqual(200);
+    const image = (data: string) => text([{ type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } }]);
+    expect(image('A'.repeat(100_000))).toBe(image('A'));
+    expect(image('A')).toBeGreaterThan(4_000);
+    expect(text([{ type: 'image_url', image_url: { url: 'https://example.test/a.png' } }])).toBeGreaterThan(4_000);
+  });
+});
+
+describe('a stream in pieces', () => {
+  const events = [
+    'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"grüß "},"finish_reason":null}]}\n\n',
+    ': ping\n\n',
+    'data: {"choices":[{"index":1,"delta":{"content":"B"},"finish_reason":"stop"}]}\r\n\r\n',
+    'data: {"choices":[{"index":0,"delta":{"content":"dich 🙂"},"finish_reason":"stop"}],"usage":null}\n\n',
+  ];
+  const usage = 'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n\n';
+  const done = 'data: [DONE]\n\n';
+  const whole = encoder.encode([...events, usage, done].join(''));
+
+  test('is the same however it is cut: passed on unchanged but for hidden usage and [DONE]', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(whole.length)), fc.boolean(), (cuts, hidesUsage) => {
+        const at = [0, ...cuts.sort((a, b) => a - b), whole.length];
+        const pieces = at.slice(1).map((end, i) => whole.slice(at[i], end));
+        const reader = new StreamReader(hidesUsage);
+        expect(readAll(reader, pieces)).toBe(events.join('') + (hidesUsage ? '' : usage));
+        expect(reader).toMatchObject({
+          isDone: true,
+          isComplete: true,
+          usage: { prompt: 3, cached: 0, completion: 2 },
+        });
+        expect(reader.answer.choices.map(({ message }) => message.content)).toEqual(['grüß dich 🙂', 'B']);
+      }),
+    );
+  });
+
+  test('is incomplete until each choice has finished', () => {
+    const reader = new StreamReader(true);
+    readAll(reader, [encoder.encode(events.slice(0, 3).join(''))]);
+    expect(reader.isComplete).toBe(false);
+  });
+
+  test('puts tool calls together, also where their index is missing', () => {
+    const reader = new StreamReader(true);
+    const call = (delta: object) => `data: ${JSON.stringify({ choices: [{ index: 0, delta }] })}\n\n`;
+    readAll(reader, [
+      encoder.encode(call({ tool_calls: [{ index: 0, id: 'c1', function: { name: 'f', arguments: '{"a"' } }] })),
+      encoder.encode(call({ tool_calls: [{ index: 0, function: { arguments: ':1}' } }] })),
+      encoder.encode(call({ tool_calls: [{ id: 'c2', function: { name: 'g', arguments: '{}' } }] })),
+    ]);
+    expect(reader.answer.choices[0]?.message.tool_calls).toEqual([
+      { id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a":1}' } },
+      { id: 'c2', type: 'function', function: { name: 'g', arguments: '{}' } },
+    ]);
+  });
+
+  test('survives chunks that are no chunks', () => {
+    const odd = fc.oneof(fc.json(), fc.string()).map((data) => `data: ${data.replaceAll(/[\r\n]/g, '')}\n\n`);
+    fc.assert(
+      fc.property(fc.array(odd), (list) => void readAll(new StreamReader(true), [encoder.encode(list.join(''))])),
+    );
+  });
+});

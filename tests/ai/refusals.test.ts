@@ -1,0 +1,141 @@
+import OpenAI from 'openai';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { AI_URL, logsOf, newModel, openai, walletOf } from './helpers.ts';
+
+const messages = [{ role: 'user' as const, content: 'Hello' }];
+
+let model: string;
+let user: TestUser;
+beforeAll(async () => {
+  [model, user] = await Promise.all([newModel(), newUser()]);
+});
+
+function post(body: string, token: string | null = user.accessToken, headers: Record<string, string> = {}) {
+  const authorization: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+  return fetch(`${AI_URL}/chat/completions`, { method: 'POST', headers: { ...authorization, ...headers }, body });
+}
+
+describe('admission', () => {
+  test('a wallet that cannot pay gets 402 insufficient_credits, and a log row', async () => {
+    const poor = await newUser();
+    const dear = await newModel({ credits_per_request: 3.000001 });
+    const error = await openai(poor)
+      .chat.completions.create({ model: dear, messages })
+      .catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+    expect(error).toMatchObject({ status: 402, code: 'insufficient_credits', type: 'insufficient_quota' });
+    expect(error.requestID).toBe((await logsOf(poor))[0]?.request_id);
+    expect(await logsOf(poor)).toMatchObject([
+      { status: 'refused', error_code: 'insufficient_credits', credits_charged: '0.000000', model: dear },
+    ]);
+    expect(await walletOf(poor)).toEqual({ balance: 3, spent: 0, held: 0, drift: 0 });
+  });
+
+  test('an unknown model gets 404 not_found', async () => {
+    const error = await openai(user)
+      .chat.completions.create({ model: 'no-such', messages })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 404, code: 'not_found', param: 'model' });
+  });
+
+  test('a model that is not on offer gets 404 too', async () => {
+    const hidden = await newModel({ is_active: false });
+    const error = await openai(user)
+      .chat.completions.create({ model: hidden, messages })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 404, code: 'not_found' });
+  });
+
+  test('a disabled account gets 403 account_disabled', async () => {
+    const disabled = await newUser();
+    await serviceClient().from('users').update({ is_active: false }).eq('id', disabled.id);
+    const error = await openai(disabled)
+      .chat.completions.create({ model, messages })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 403, code: 'account_disabled', type: 'permission_error' });
+  });
+
+  test('an account whose sign-up could not finish is completed by its first call', async () => {
+    const broken = await newUser();
+    await sql('delete from public.users where id = $1', [broken.id]); // what a failed trigger leaves behind
+    await sql('delete from private.signup_claims');
+    await openai(broken).chat.completions.create({ model, messages, max_tokens: 1 });
+    expect((await walletOf(broken))?.spent).toBeGreaterThan(0);
+  });
+
+  test('the token of a deleted account gets 401 not_authenticated', async () => {
+    const gone = await newUser();
+    await serviceClient().auth.admin.deleteUser(gone.id);
+    const error = await openai(gone)
+      .chat.completions.create({ model, messages })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 401, code: 'not_authenticated', type: 'authentication_error' });
+  });
+});
+
+describe('callers without a signed-in user', () => {
+  const tokens = {
+    none: null,
+    'the anon key': env.ANON_KEY,
+    'the service role key': env.SERVICE_ROLE_KEY,
+    'the publishable key': env.PUBLISHABLE_KEY,
+    garbage: 'a.b.c',
+  };
+  test.each(Object.entries(tokens))('%s: 401 not_authenticated', async (_name, token) => {
+    const response = await post(JSON.stringify({ model, messages }), token);
+    expect(response.status).toBe(401);
+    expect(await response.json()).toMatchObject({ error: { code: 'not_authenticated', type: 'authentication_error' } });
+  });
+
+  test('a token with a changed signature: 401', async () => {
+    const [header, payload] = user.accessToken.split('.');
+    expect((await post('{}', `${header}.${payload}.${'A'.repeat(86)}`)).status).toBe(401);
+  });
+});
+
+describe('bad input is a 400 that names what is off', () => {
+  const bodies: [string, string, string | null][] = [
+    ['no JSON', '{"model": ', null],
+    ['an empty body', '', null],
+    ['no object', '[1]', null],
+    ['no model', JSON.stringify({ messages }), 'model'],
+    ['an empty model', JSON.stringify({ model: '', messages }), 'model'],
+    ['no messages', JSON.stringify({ model: 'x' }), 'messages'],
+    ['empty messages', JSON.stringify({ model: 'x', messages: [] }), 'messages'],
+    ['a message without a role', JSON.stringify({ model: 'x', messages: [{}] }), 'messages.0.role'],
+    ['a negative limit', JSON.stringify({ model: 'x', messages, max_tokens: -1 }), 'max_tokens'],
+    [
+      'a fractional limit',
+      JSON.stringify({ model: 'x', messages, max_completion_tokens: 1.5 }),
+      'max_completion_tokens',
+    ],
+    ['too many choices', JSON.stringify({ model: 'x', messages, n: 1e9 }), 'n'],
+    ['a stream that is no boolean', JSON.stringify({ model: 'x', messages, stream: 'yes' }), 'stream'],
+  ];
+  test.each(bodies)('%s', async (_name, body, param) => {
+    const response = await post(body);
+    expect(response.status).toBe(400);
+    expect(response.headers.get('content-type')).toContain('application/json');
+    expect(await response.json()).toMatchObject({
+      error: { code: 'invalid_request', type: 'invalid_request_error', param, message: expect.any(String) },
+    });
+  });
+
+  test('an unknown scene', async () => {
+    const response = await post(JSON.stringify({ model, messages }), user.accessToken, { 'x-ai-scene': 'gambling' });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'x-ai-scene' } });
+  });
+
+  test('a model name of odd characters is an unknown model, not a server error', async () => {
+    const response = await post(JSON.stringify({ model: `x${String.fromCharCode(0)}"'\uD800`, messages }));
+    expect(response.status).toBe(404);
+  });
+
+  test('a path that does not exist', async () => {
+    const response = await fetch(`${AI_URL}/nothing`, { headers: { authorization: `Bearer ${user.accessToken}` } });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ error: { code: 'not_found' } });
+  });
+});
