@@ -80,7 +80,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     return await run.start();
   } catch (error) {
     await run.stop();
-    throw error;
+    // Ctrl-C ends the tools of a step as well; what they then say is beside the point.
+    throw options.signal?.aborted ? new StackError('The start was interrupted.') : error;
   }
 }
 

@@ -36,7 +36,7 @@ export function forward(
     response.flushHeaders();
     pipeline(answer, response, (error) => error && response.destroy());
   });
-  upstream.once('error', () => {
+  upstream.on('error', () => {
     if (response.headersSent) {
       response.destroy();
       return;
@@ -60,7 +60,7 @@ export function preflightUpstream(
       path: request.url,
       headers: forwardedHeaders(request),
     });
-    upstream.once('error', reject);
+    upstream.on('error', reject);
     upstream.once('response', (answer) => {
       answer.resume();
       const allowed = (answer.statusCode ?? 500) < 400 && answer.headers['access-control-allow-origin'];
