@@ -50,10 +50,9 @@ comment on function tests.create_guest(text) is 'Signs an anonymous account up: 
 create or replace function tests.create_team(name text) returns uuid
 language sql set search_path = ''
 as $$
-  insert into public.workspaces (id, name) values (tests.id(name), name);
-  insert into public.credit_wallets (workspace_id) values (tests.id(name)) returning workspace_id;
+  insert into public.workspaces (id, name) values (tests.id(name), name) returning id
 $$;
-comment on function tests.create_team(text) is 'A workspace that is nobody''s own, with an empty wallet.';
+comment on function tests.create_team(text) is 'A workspace that is nobody''s own.';
 
 create or replace function tests.act_as(role_name text, claims jsonb) returns void
 language plpgsql set search_path = ''

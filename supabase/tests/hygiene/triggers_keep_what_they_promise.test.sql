@@ -38,7 +38,8 @@ $$, 'every updated_at is kept by the one trigger');
 
 select is_empty($$
   select t.tgrelid::regclass, t.tgname from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-  where not t.tgisinternal and t.tgparentid = 0 and p.pronamespace = 'private'::regnamespace
+  where not t.tgisinternal and t.tgparentid = 0
+    and p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and t.tgname !~ ('^' || (select relname from pg_catalog.pg_class where oid = t.tgrelid) || '_[a-z_]+$')
 $$, 'a trigger is named after its table and what it does');
 
