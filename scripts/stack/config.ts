@@ -6,8 +6,12 @@ import { z } from 'zod';
 import { StackError } from './errors.ts';
 import { PROJECT_DIR } from './paths.ts';
 
-const port = z.coerce.number().int().min(0).max(65535);
-const urlOf = (protocol: RegExp, example: string) => z.url({ protocol, error: `has to be a URL like ${example}` });
+const port = z.coerce
+  .number({ error: 'it has to be a port number' })
+  .int('it has to be a port number')
+  .min(0, 'a port is 0 or more')
+  .max(65535, 'a port is 65535 at most');
+const urlOf = (protocol: RegExp, example: string) => z.url({ protocol, error: `it has to be a URL like ${example}` });
 
 const schema = z.object({
   API_PORT: port.default(54321),
@@ -41,7 +45,10 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, project
   const result = schema.safeParse(all);
   if (!result.success) {
     const { path, message } = result.error.issues[0] ?? { path: [], message: '' };
-    throw new StackError(`${path.join('.')} is "${all[String(path[0])]}", which is no good: ${message}.`);
+    // Ports alone are shown: the other settings may hold a password.
+    const name = String(path[0]);
+    const value = name.endsWith('_PORT') ? ` ("${all[name]}")` : '';
+    throw new StackError(`${name}${value} can't be used: ${message}.`);
   }
   const { API_PORT, DB_PORT, DATABASE_URL, POSTGREST_BIN, AI_BASE_URL, AI_API_KEY } = result.data;
   if (AI_BASE_URL && !AI_API_KEY) {

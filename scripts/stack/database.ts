@@ -41,7 +41,6 @@ async function exists(url: string, schema: string): Promise<boolean> {
 async function applyBaseSchema(adminUrl: string): Promise<void> {
   const sql = readFileSync(new URL('./base-schema.sql', import.meta.url), 'utf8');
   await withClient(adminUrl, async (client) => {
-    await client.query(sql);
     const role = await client.query(`select rolsuper from pg_roles where rolname = 'postgres'`);
     if (role.rows[0]?.rolsuper) {
       throw new StackError(
@@ -49,6 +48,7 @@ async function applyBaseSchema(adminUrl: string): Promise<void> {
           'make a server whose superuser has another name (initdb -U supabase_admin).',
       );
     }
+    await client.query(sql);
     await offerPgCron(client);
   });
 }

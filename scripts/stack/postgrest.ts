@@ -46,8 +46,8 @@ export async function startPostgrest(settings: Settings): Promise<Postgrest> {
 function environment(settings: Settings, port: number, adminPort: number): Record<string, string> {
   return {
     PATH: process.env.PATH ?? '',
-    // Haskell programs fail on text outside ASCII in any other locale, and every system has this one.
-    LC_ALL: 'C.UTF-8',
+    // A Haskell program fails on text outside ASCII unless its locale is a UTF-8 one; macOS has no C.UTF-8.
+    LC_ALL: process.platform === 'darwin' ? 'en_US.UTF-8' : 'C.UTF-8',
     PGRST_DB_URI: urlForRole(settings.adminUrl, 'authenticator'),
     PGRST_DB_SCHEMAS: settings.api.schemas.join(','),
     PGRST_DB_EXTRA_SEARCH_PATH: settings.api.extraSearchPath.join(','),

@@ -2,13 +2,15 @@
 import pg from 'pg';
 import { messageOf } from './errors.ts';
 
-const INTERVAL = 10_000;
-
 /**
- * Starts the timer on a connection as role postgres. Errors are handed to `log` once each time they change, and never
+ * Starts the timer, every `interval` ms, on a connection as role postgres. Errors are handed to `log` once each time they change, and never
  * end anything. Gives a function that stops the timer and waits for a call under way.
  */
-export function startScheduledWork(databaseUrl: string, log: (line: string) => void): () => Promise<void> {
+export function startScheduledWork(
+  databaseUrl: string,
+  log: (line: string) => void,
+  interval = 10_000,
+): () => Promise<void> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   pool.on('error', () => undefined);
   let lastError = '';
@@ -26,7 +28,7 @@ export function startScheduledWork(databaseUrl: string, log: (line: string) => v
     underWay ??= tick().finally(() => {
       underWay = undefined;
     });
-  }, INTERVAL);
+  }, interval);
   return async () => {
     clearInterval(timer);
     await underWay;

@@ -12,9 +12,9 @@ test('has defaults, and an empty value is none', () => {
 });
 
 test.each([
-  [{ API_PORT: 'high' }, /^API_PORT is "high", which is no good/],
-  [{ DB_PORT: '70000' }, /^DB_PORT is "70000"/],
-  [{ DATABASE_URL: 'localhost' }, /^DATABASE_URL is "localhost"/],
+  [{ API_PORT: 'high' }, /^API_PORT \("high"\) can't be used: it has to be a port number\.$/],
+  [{ DB_PORT: '70000' }, /^DB_PORT \("70000"\) can't be used: a port is 65535 at most\.$/],
+  [{ DATABASE_URL: 'localhost' }, /^DATABASE_URL can't be used: it has to be a URL like postgresql:/],
   [{ AI_BASE_URL: 'https://ai.example.test/v1' }, /^AI_BASE_URL is set and AI_API_KEY is not/],
 ])('names what is off: %o', (environment, sentence) => {
   expect(() => loadConfig(environment, dir)).toThrow(sentence);

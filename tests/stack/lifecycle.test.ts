@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Stack, type StackOptions, startStack } from '../../scripts/stack/index.ts';
+import { resetRunning } from '../../scripts/stack/reset.ts';
+import { readRunningState } from '../../scripts/stack/state.ts';
 import { makeSmallProject, type SmallProject } from './small-project.ts';
 
 let project: SmallProject;
@@ -127,4 +129,22 @@ test('a part that crashes is started again', async () => {
   process.kill(functions, 'SIGKILL');
   await vi.waitFor(async () => expect((await fetch(`${stack.env.FUNCTIONS_URL}/hello`)).status).toBe(200), 10_000);
   expect(lines.some((line) => line.startsWith('the functions ended by SIGKILL and is started again'))).toBe(true);
+});
+
+test('a reset builds the database from the files as they are now, while the rest runs on', async () => {
+  const stack = await start();
+  await query(stack.urls.database, `insert into public.notes values (1, 'of no use')`);
+  const before = stack.pids();
+  project.write(
+    'supabase/migrations/20260101000000_notes.sql',
+    'create table public.memos (id int primary key); grant all on public.memos to service_role;',
+  );
+  project.write('supabase/seed.sql', 'insert into public.memos values (3);');
+  const state = readRunningState(project.dataDir);
+  if (!state) throw new Error('the stack wrote no state');
+  await resetRunning(state, stack.keys, project.projectDir);
+  const headers = { apikey: stack.env.SECRET_KEY };
+  expect(await (await fetch(`${stack.env.API_URL}/rest/v1/memos`, { headers })).json()).toEqual([{ id: 3 }]);
+  expect((await fetch(`${stack.env.API_URL}/rest/v1/notes`, { headers })).status).toBe(404);
+  expect(stack.pids()).toEqual(before);
 });

@@ -1,0 +1,28 @@
+import { expect, test, vi } from 'vitest';
+import { withClient } from '../../scripts/stack/database.ts';
+import { startScheduledWork } from '../../scripts/stack/scheduled-work.ts';
+import { withScratchDatabase } from './scratch-database.ts';
+
+test('the timer calls run_due_work once it exists, says an error once, and goes on', async () => {
+  await withScratchDatabase(async (url) => {
+    const lines: string[] = [];
+    const stop = startScheduledWork(url, (line) => lines.push(line), 20);
+    await withClient(url, async (client) => {
+      const runs = async () => (await client.query('select count(*)::int from private.runs')).rows[0].count;
+      await client.query('create schema private; create table private.runs (id int)');
+      await client.query(
+        `create function private.run_due_work() returns void language sql as 'insert into private.runs values (1)'`,
+      );
+      await vi.waitFor(async () => expect(await runs()).toBeGreaterThan(1), 5_000);
+
+      await client.query('alter table private.runs rename to gone');
+      await vi.waitFor(() => expect(lines).toHaveLength(1), 5_000);
+      expect(lines[0]).toMatch(/^scheduled work failed: relation "private.runs" does not exist/);
+      await client.query('alter table private.gone rename to runs');
+      const before = await runs();
+      await vi.waitFor(async () => expect(await runs()).toBeGreaterThan(before), 5_000);
+      expect(lines).toHaveLength(1);
+    });
+    await stop();
+  });
+});
