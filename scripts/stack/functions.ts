@@ -22,12 +22,16 @@ type Settings = {
   onStart: (id: ProcessId) => void;
 };
 
+/** How long a replaced host may take to finish its requests, ms; the platform ends a request after as long. */
+const LONGEST_REQUEST = 150_000;
 /** Editors write a file in several steps; wait for the last, ms. */
 const CHANGE_SETTLES_AFTER = 200;
 
 /** The functions of a project, served by one Deno process that is replaced when their files change. */
 export class Functions {
   #service: Service | undefined;
+  /** Replaced hosts that still finish requests. */
+  readonly #retiring = new Set<Service>();
   #url = '';
   #watchers: FSWatcher[] = [];
   #reloading: Promise<void> = Promise.resolve();
@@ -48,11 +52,6 @@ export class Functions {
     return this.#url;
   }
 
-  /** The pid of the host. */
-  get pid(): number | undefined {
-    return this.#service?.pid;
-  }
-
   /** Loads the functions' files anew: a new process answers, then the old one finishes its requests and ends. */
   restart(): Promise<void> {
     this.#reloading = this.#reloading.catch(() => undefined).then(() => this.#replace());
@@ -64,7 +63,8 @@ export class Functions {
     clearTimeout(this.#timer);
     for (const watcher of this.#watchers) watcher.close();
     await this.#reloading.catch(() => undefined);
-    await this.#service?.stop();
+    const hosts = [...this.#retiring, ...(this.#service ? [this.#service] : [])];
+    await Promise.all(hosts.map((host) => host.stop()));
   }
 
   async #replace(): Promise<void> {
@@ -86,7 +86,12 @@ export class Functions {
       onStart: this.settings.onStart,
     });
     this.#url = url;
-    await before?.stop();
+    if (before) this.#retire(before);
+  }
+
+  #retire(host: Service): void {
+    this.#retiring.add(host);
+    host.stop(LONGEST_REQUEST).finally(() => this.#retiring.delete(host));
   }
 
   #environment(port: number): Record<string, string> {

@@ -56,20 +56,15 @@ export class Service {
     return service;
   }
 
-  /** The pid of the running process. */
-  get pid(): number | undefined {
-    return isRunning(this.#child) ? this.#child?.pid : undefined;
-  }
-
-  /** Ends the process, forcibly when it takes longer than the spec allows. */
-  async stop(): Promise<void> {
+  /** Ends the process, forcibly when it takes longer than `patience` ms. May be called again with less of it. */
+  async stop(patience = this.spec.stopWithin): Promise<void> {
     this.#stopping = true;
     const child = this.#child;
     if (!child || !isRunning(child)) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(this.spec.stopSignal);
     const deadline = new AbortController();
-    const forced = sleep(this.spec.stopWithin, undefined, { signal: deadline.signal }).then(
+    const forced = sleep(patience, undefined, { signal: deadline.signal }).then(
       () => child.kill('SIGKILL'),
       () => undefined,
     );

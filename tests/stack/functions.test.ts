@@ -15,6 +15,7 @@ beforeAll(async () => {
     }) };`,
   );
   project.write('supabase/functions/stream/index.ts', STREAM);
+  project.write('supabase/functions/slow/index.ts', SLOW);
   project.write('supabase/config.toml', CONFIG);
   const { dataDir, projectDir } = project;
   stack = await startStack({
@@ -31,7 +32,7 @@ afterAll(async () => {
   project.remove();
 });
 
-const CONFIG = ['hello', 'show', 'stream', 'late', 'broken', 'outside']
+const CONFIG = ['hello', 'show', 'stream', 'slow', 'late', 'broken', 'outside']
   .map((name) => `[functions.${name}]\nverify_jwt = false\n`)
   .join('');
 
@@ -46,6 +47,16 @@ export default { fetch: (request) => {
     push = () => count === 2 ? controller.error(new Error('cut')) : controller.enqueue(encoder.encode('part ' + ++count));
   } }));
 } };`;
+
+/** Takes longer than a reload. */
+const SLOW = `
+export default { fetch: () => new Response(new ReadableStream({ async start(controller) {
+  const encoder = new TextEncoder();
+  controller.enqueue(encoder.encode('begin '));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  controller.enqueue(encoder.encode('end'));
+  controller.close();
+} })) };`;
 
 type Seen = { url: string; env: Record<string, string> };
 
@@ -89,6 +100,15 @@ test('parts of a stream arrive as they are sent, and a stream that breaks breaks
   }
   await call('stream', { method: 'PUT' });
   await expect(reader?.read()).rejects.toThrow();
+});
+
+test('a stream that runs while the functions reload is finished by the code it began with', async () => {
+  const answer = await call('slow');
+  const before = stack.urls.functionsDirect;
+  await stack.restartFunctions();
+  expect(stack.urls.functionsDirect).not.toBe(before);
+  expect((await call('hello')).status).toBe(200);
+  expect(await answer.text()).toBe('begin end');
 });
 
 test('verify_jwt lets in whatever the project signed, and tells why it refuses', async () => {
