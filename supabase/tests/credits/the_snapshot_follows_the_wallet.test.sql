@@ -1,0 +1,29 @@
+begin;
+select plan(7);
+select tests.create_user('owner'), tests.create_team('team');
+create function pg_temp.snapshot_follows(after_what text) returns text
+language sql as $$
+  select results_eq(
+    'select credits_balance::numeric, credits_total::numeric, credits_spent::numeric from public.users where id = tests.id(''owner'')',
+    'select credits_balance::numeric, credits_total::numeric, credits_spent::numeric from public.credit_wallets where workspace_id = tests.id(''owner'')',
+    after_what)
+$$;
+
+select tests.remember('pack', (public.credit_user_credits_transaction(tests.id('owner'), 10, 'purchase', expires_at => now() + interval '1 day')).grant_id);
+select pg_temp.snapshot_follows('after a credit');
+select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation');
+select pg_temp.snapshot_follows('after a debit');
+select public.refund_user_credits(tests.id('owner'), 1, 'refund');
+select pg_temp.snapshot_follows('after a refund');
+select public.clawback_credits(tests.recall('pack')::uuid, 2, 'refund');
+select pg_temp.snapshot_follows('after a clawback');
+select public.expire_credits(tests.id('owner'), now() + interval '2 days');
+select pg_temp.snapshot_follows('after an expiry');
+
+select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', workspace_id => tests.id('team'));
+select pg_temp.snapshot_follows('a team''s credits are not its members''');
+update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.id('owner');
+select ok((select w.updated_at > w.created_at from public.credit_wallets w where w.workspace_id = tests.id('owner')), 'the wallet says when it changed');
+
+select * from finish();
+rollback;
