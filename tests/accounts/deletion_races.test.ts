@@ -222,6 +222,46 @@ test('50 accounts deleted while refunded, credited and clawed back', async () =>
   await expectOnly(await deleteDuring(accounts, uses), accounts, ['PT404 not_found']);
 });
 
+/** A team's workspace for each account, with 50 credits and a hold of 10 in that person's name. */
+async function teamHoldsOf(accounts: string[]): Promise<{ user_id: string; team: string; hold_id: string }[]> {
+  const teams = await sql<{ id: string }>(
+    `insert into public.workspaces (name) select 'Team' from generate_series(1, $1) returning id`,
+    [accounts.length],
+  );
+  const rows = teams.map(({ id }, number) => ({ team: id, user_id: accounts[number] ?? '' }));
+  return Promise.all(
+    rows.map(async ({ team, user_id }) => {
+      await sql(`select public.credit_user_credits_transaction($1, 50, 'manual', workspace_id => $2)`, [user_id, team]);
+      const [held] = await sql<{ hold_id: string }>(
+        `select hold_id from public.hold_credits($1, 10, 'generation', workspace_id => $2)`,
+        [user_id, team],
+      );
+      return { user_id, team, hold_id: held?.hold_id ?? '' };
+    }),
+  );
+}
+
+test('50 members deleted while their teams are debited and settle their holds: the books of the teams stay right', async () => {
+  const accounts = await newAccounts(50, 50);
+  const teams = await teamHoldsOf(accounts);
+  const uses = [
+    ...teams.map(({ hold_id }) => `select * from public.settle_credit_hold('${hold_id}', 5)`),
+    ...teams.map(
+      ({ user_id, team }) =>
+        `select * from public.debit_user_credits_transaction('${user_id}', 1, 'generation', workspace_id => '${team}')`,
+    ),
+    ...teams.map(
+      ({ user_id, team }) =>
+        `select * from public.hold_credits('${user_id}', 1, 'generation', workspace_id => '${team}')`,
+    ),
+  ];
+  const { used, deleted } = await deleteDuring(accounts, uses);
+  expect(tally(deleted)).toEqual({ ok: 50 });
+  expect(tally(used.slice(0, 50))).toEqual({ ok: 50 });
+  expect(Object.keys(tally(used.slice(50))).filter((name) => !['ok', 'PT404 not_found'].includes(name))).toEqual([]);
+  expect(await driftOf(teams.map(({ team }) => team))).toEqual([]);
+});
+
 /** A model that costs a credit for each thousand output tokens. */
 async function newModel(): Promise<string> {
   const model = `race-${randomUUID()}`;

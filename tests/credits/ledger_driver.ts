@@ -31,7 +31,7 @@ export async function preparePlayer(client: pg.Client): Promise<void> {
   await client.query(PLAYER);
 }
 
-/** Plays a sequence on a new wallet. With `isSwept` a sweep comes by before every step. */
+/** Plays a sequence on a new wallet. With `isSwept` a sweep comes by before every step. `drift` is what verify_credits says. */
 export async function play(
   client: pg.Client,
   sequence: { steps: Step[]; overdraft: bigint; isSwept: boolean },
@@ -124,7 +124,6 @@ declare
   told jsonb;
   error text;
   replies jsonb := '[]';
-  drift jsonb := '[]';
 begin
   insert into auth.users (id, is_anonymous) values (account, true);
   update public.credit_wallets set overdraft_limit = overdraft where workspace_id = account;
@@ -151,8 +150,8 @@ begin
         select jsonb_object_agg(f.key, case when f.value ~ '^-?[0-9.]+$' then trim_scale(f.value::numeric)::text else f.value end)
         from jsonb_each_text(told) f))
       || pg_temp.state(account, lots, holds, entries, at));
-    drift := drift || coalesce((select jsonb_agg(v) from public.verify_credits(account) v), '[]');
   end loop;
-  return jsonb_build_object('replies', replies, 'drift', drift);
+  return jsonb_build_object('replies', replies,
+    'drift', (select coalesce(jsonb_agg(v), '[]') from public.verify_credits(account) v));
 end $$;
 `;
