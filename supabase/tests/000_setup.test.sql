@@ -131,6 +131,16 @@ language sql stable set search_path = ''
 as $$ select max(t.id) from public.credit_transactions t where t.workspace_id = tests.id(last_entry.name) $$;
 comment on function tests.last_entry(text) is 'The id of a wallet''s newest entry.';
 
+create or replace function tests.entry_lots(entry_id bigint) returns text
+language sql stable set search_path = ''
+as $$
+  select string_agg(format('%s %s', trim_scale((l.value ->> 'amount')::numeric), g.kind), ', ' order by l.ordinality)
+  from public.credit_transactions t, jsonb_array_elements(to_jsonb(t.lots)) with ordinality l
+  join public.credit_grants g on g.id = (l.value ->> 'grant_id')::uuid
+  where t.id = entry_id
+$$;
+comment on function tests.entry_lots(bigint) is 'What an entry changed of which lots, in words, in its order.';
+
 revoke execute on all functions in schema tests from public;
 grant execute on all functions in schema tests to anon, authenticated, service_role;
 

@@ -4,7 +4,7 @@ select plan(9);
 select tests.create_user('ann', metadata => '{"full_name": "Ann Example", "avatar_url": "https://example.test/ann.png"}');
 
 select results_eq(
-  $$ select email, full_name, avatar_url, role::text, is_active from public.users where id = tests.id('ann') $$,
+  $$ select email, full_name::text, avatar_url::text, role::text, is_active from public.users where id = tests.id('ann') $$,
   $$ values ('ann@example.test', 'Ann Example', 'https://example.test/ann.png', 'user', true) $$,
   'a user with the address and the names the sign-up brought');
 select results_eq(

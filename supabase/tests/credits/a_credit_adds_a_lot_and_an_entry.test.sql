@@ -14,9 +14,7 @@ select results_eq($$
 $$, $$ values ('credit', 2.500001, 2.500001, 'purchase', 'Pack', '{"invoice": 7}'::jsonb, 'k', tests.id('owner')) $$, 'its entry says what was asked');
 select results_eq($$ select amount::numeric, remaining::numeric, kind::text, is_paid, priority, expires_at from public.credit_grants where workspace_id = tests.id('owner') $$,
   $$ values (2.500001, 2.500001, 'purchase', true, 5, now() + interval '1 year') $$, 'its lot too');
-select is((select lots from public.credit_transactions where workspace_id = tests.id('owner')),
-  (select jsonb_build_array(jsonb_build_object('grant_id', id, 'amount', 2.500001)) from public.credit_grants where workspace_id = tests.id('owner')),
-  'the entry names the lot');
+select is(tests.entry_lots(tests.last_entry('owner')), '2.500001 purchase', 'the entry names the lot');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 1, reason)
 from unnest(array['manual', 'subscription', 'promotion', 'refund', 'thanks']) reason;

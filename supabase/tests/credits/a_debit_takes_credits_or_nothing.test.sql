@@ -11,8 +11,7 @@ select results_eq($$
   select transaction_type::text, amount::numeric, balance_after::numeric, reason, description, feature_code, metadata, is_overdraft
   from public.credit_transactions where id = tests.last_entry('owner')
 $$, $$ values ('debit', -1.25, 1.75, 'generation', 'A call', 'text_chat', '{"call": 1}'::jsonb, false) $$, 'its entry says what was asked');
-select is((select jsonb_agg(l -> 'amount') from public.credit_transactions t, jsonb_array_elements(t.lots) l where t.id = tests.last_entry('owner')),
-  '[-1.25]', 'and what it took from which lot');
+select is(tests.entry_lots(tests.last_entry('owner')), '-1.25 free', 'and what it took from which lot');
 
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.750001, 'generation') $$, 'PT402', 'insufficient_credits', 'more than there is is refused');
 select is(tests.wallet('owner'), 'balance 1.75, total 3, spent 1.25, expired 0, held 0', 'and takes nothing');

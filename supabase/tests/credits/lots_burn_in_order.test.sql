@@ -24,8 +24,7 @@ select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation')
 select matches(tests.lots('owner'), '2 of 2 purchase, 0 of 3 free, 2 of 4 free', 'of what never expires the free before the paid, oldest first');
 select public.debit_user_credits_transaction(tests.id('owner'), 3, 'generation');
 select matches(tests.lots('owner'), '1 of 2 purchase, 0 of 3 free, 0 of 4 free', 'one debit may take from several');
-select is((select jsonb_agg(l -> 'amount') from public.credit_transactions t, jsonb_array_elements(t.lots) l where t.id = tests.last_entry('owner')),
-  '[-2, -1]', 'and records how much from which');
+select is(tests.entry_lots(tests.last_entry('owner')), '-2 free, -1 purchase', 'and records how much from which');
 select public.debit_user_credits_transaction(tests.id('owner'), 2, 'generation');
 select is(tests.lots('owner'), '0 of 1 free, 0 of 2 purchase, 0 of 3 free, 0 of 4 free, 0 of 5 purchase, 0 of 6 subscription, 0 of 7 purchase',
   'the highest priority number last');

@@ -7,8 +7,8 @@ select tests.be_service();
 select throws_ok('update public.credit_transactions set amount = 1000', '42501', null, 'the service role changes no entry');
 select throws_ok('delete from public.credit_transactions', '42501', null, 'deletes none');
 select throws_ok('truncate public.credit_transactions', '42501', null, 'empties nothing');
-select throws_ok($$ insert into public.credit_transactions (created_at, workspace_id, transaction_type, amount, balance_after, reason, lots)
-  values (now(), tests.id('owner'), 'credit', 1000, 1003, 'manual', '[]') $$, '42501', null, 'and posts none by hand');
+select throws_ok($$ insert into public.credit_transactions (created_at, workspace_id, transaction_type, amount, balance_after, reason)
+  values (now(), tests.id('owner'), 'credit', 1000, 1003, 'manual') $$, '42501', null, 'and posts none by hand');
 select throws_ok('update public.credit_wallets set credits_balance = 1000', '42501', null, 'a balance is not set by hand');
 select throws_ok('update public.credit_grants set remaining = amount', '42501', null, 'nor what is left of a lot');
 select throws_ok($$ update public.credit_holds set state = 'released' $$, '42501', null, 'nor a hold');

@@ -1,5 +1,5 @@
 begin;
-select plan(7);
+select plan(8);
 select tests.create_user('owner'), tests.create_team('team');
 create function pg_temp.snapshot_follows(after_what text) returns text
 language sql as $$
@@ -22,8 +22,9 @@ select pg_temp.snapshot_follows('after an expiry');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', workspace_id => tests.id('team'));
 select pg_temp.snapshot_follows('a team''s credits are not its members''');
-update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.id('owner');
-select ok((select w.updated_at > w.created_at from public.credit_wallets w where w.workspace_id = tests.id('owner')), 'the wallet says when it changed');
+select is((select updated_at from public.users where id = tests.id('owner')), now(), 'it is no change of the account');
+update public.users set full_name = 'Owner' where id = tests.id('owner');
+select cmp_ok((select updated_at from public.users where id = tests.id('owner')), '>', now(), 'as one of the profile is');
 
 select * from finish();
 rollback;

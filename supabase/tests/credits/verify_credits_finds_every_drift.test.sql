@@ -10,7 +10,7 @@ declare
   found text;
 begin
   execute change;
-  select string_agg(v.rule, ', ' order by v.rule) into found from public.verify_credits(tests.id('owner')) v;
+  select string_agg(v.rule, ', ' order by v.rule collate "C") into found from public.verify_credits(tests.id('owner')) v;
   raise exception using errcode = 'P0001', message = coalesce(found, 'nothing');
 end;
 $$;
@@ -25,9 +25,9 @@ from (values
   ($$ update public.users set credits_total = 9 where id = tests.id('owner') $$, 'snapshot of total'),
   ($$ update public.users set credits_spent = 9 where id = tests.id('owner') $$, 'snapshot of spent'),
   ($$ update public.credit_wallets set credits_spent = 1, credits_total = 4 where workspace_id = tests.id('owner') $$,
-    'spent is what entries used, total is what entries granted'),
+    'snapshot of spent, snapshot of total, spent is what entries used, total is what entries granted'),
   ($$ update public.credit_wallets set credits_expired = 1, credits_balance = 2 where workspace_id = tests.id('owner') $$,
-    'balance is the sum of entries, expired is what entries expired, lots hold the balance')
+    'balance is the sum of entries, expired is what entries expired, lots hold the balance, snapshot of balance')
 ) d (change, found);
 
 select throws_ok($$ update public.credit_wallets set credits_balance = 2 where workspace_id = tests.id('owner') $$, '23514', null,

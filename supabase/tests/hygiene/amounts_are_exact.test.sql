@@ -1,5 +1,5 @@
 begin;
-select plan(5);
+select plan(7);
 
 select set_eq($$
   select c.relname || '.' || a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -9,7 +9,7 @@ $$, array[
   'system_config.minimum', 'system_config.maximum', 'ai_models.markup', 'ai_usage_logs.estimated_cost',
   'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
   'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request'
-], 'every numeric column that is no bound, factor or US dollars holds credits and has their domain');
+], 'every numeric column that is no bound, factor or US dollars holds credits and has one of their domains');
 
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -18,6 +18,8 @@ select is_empty($$
 $$, 'times are timestamptz and JSON is jsonb');
 
 select throws_ok($$ select 'NaN'::public.credit_amount $$, '23514', null, 'no amount is NaN');
+select throws_ok($$ select 'NaN'::public.unsigned_credit_amount $$, '23514', null, 'none of those that cannot be negative either');
+select throws_ok($$ select '-0.000001'::public.unsigned_credit_amount $$, '23514', null, 'which are not negative');
 select throws_ok($$ select 'infinity'::public.credit_amount $$, '22003', null, 'no amount is infinite');
 select is('0.1'::public.credit_amount + '0.2'::public.credit_amount, 0.3, 'amounts add up exactly');
 

@@ -8,7 +8,7 @@ $$, array[
   'my_workspace_ids', 'is_platform_admin', -- policies call them
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users, which the sign-in service writes
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
-  'keep_ledger_entries', 'copy_wallet_to_user', 'forget_log_person', -- triggers that a deletion of an account reaches
+  'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
   'run_due_work' -- the scheduler calls it
 ], 'the definers in private are these');
 
