@@ -1,0 +1,118 @@
+/** An account deleted the way Supabase Auth does it: its own things go, a team's books stay without the person. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { adminPool, newUser, serviceClient, sql, sqlAs } from '../support/stack.ts';
+import { driftOf, newAccount } from '../support/wallets.ts';
+
+const model = `deletion-${randomUUID()}`;
+
+beforeAll(async () => {
+  await adminPool.query(
+    `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, 'Deletion', 'deletion', 1000)`,
+    [model],
+  );
+  await adminPool.query(
+    `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ($1, 10, '2020-01-01')`,
+    [model],
+  );
+});
+afterAll(async () => {
+  await adminPool.query('delete from public.ai_models where model = $1', [model]);
+});
+
+/** Columns by which a row belongs to an account or its workspace: their ids, and the foreign keys that lead there. */
+async function owningColumns(): Promise<{ table: string; column: string }[]> {
+  return sql(`
+    select distinct f.conrelid::regclass::text as table, a.attname as column
+      from pg_constraint f
+      join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+      join pg_class c on c.oid = f.conrelid and not c.relispartition
+     where f.contype = 'f' and f.confrelid in ('auth.users'::regclass, 'public.users'::regclass, 'public.workspaces'::regclass)
+       and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+    union values ('public.users', 'id'), ('public.workspaces', 'id')
+     order by 1, 2`);
+}
+
+/** How many rows lead to the account, by table and column. */
+async function rowsLeadingTo(account: string): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { table, column } of await owningColumns()) {
+    const { rows } = await adminPool.query(`select count(*)::integer as count from ${table} where ${column} = $1`, [
+      account,
+    ]);
+    counts[`${table}.${column}`] = rows[0].count;
+  }
+  return counts;
+}
+
+/** Everything an account can have: entries of all kinds, holds, calls that ended, were refused and are under way. */
+async function useEverything(account: string): Promise<void> {
+  await adminPool.query(
+    `insert into private.account_failures (user_id, error_code, message) values ($1, 'XX000', 'a test')`,
+    [account],
+  );
+  await sql(
+    `select public.debit_user_credits_transaction($1, 5, 'generation', idempotency_key => 'a'),
+            public.refund_user_credits($1, 2, 'refund'),
+            public.hold_credits($1, 3, 'generation'),
+            public.finish_ai_call((public.admit_ai_call($1, $2, 10) ->> 'hold_id')::uuid, 'success', 10, 0, 20),
+            public.admit_ai_call($1, 'no-such-model', 10), public.admit_ai_call($1, $2, 10)`,
+    [account, model],
+  );
+}
+
+async function deleteAsAuth(account: string): Promise<number | null> {
+  const auth = await sqlAs('supabase_auth_admin');
+  try {
+    return (await auth.query('delete from auth.users where id = $1', [account])).rowCount;
+  } finally {
+    await auth.end();
+  }
+}
+
+test('every table that leads to an account is emptied of it', async () => {
+  const account = await newAccount(50);
+  const other = await newAccount(50);
+  await useEverything(account);
+  await useEverything(other);
+  const before = await rowsLeadingTo(account);
+  // None is empty for want of use: a new table has to be filled here as well.
+  expect(Object.entries(before).filter(([, count]) => count === 0)).toEqual([]);
+  const others = await rowsLeadingTo(other);
+
+  expect(await deleteAsAuth(account)).toBe(1);
+
+  expect(Object.entries(await rowsLeadingTo(account)).filter(([, count]) => count > 0)).toEqual([]);
+  expect(await rowsLeadingTo(other)).toEqual(others);
+  expect(await driftOf([other])).toEqual([]);
+});
+
+test('a deletion by the admin API empties them as well', async () => {
+  const user = await newUser();
+  await sql(`select public.credit_user_credits_transaction($1, 50, 'manual')`, [user.id]);
+  await useEverything(user.id);
+  expect((await serviceClient().auth.admin.deleteUser(user.id)).error).toBeNull();
+  expect(Object.entries(await rowsLeadingTo(user.id)).filter(([, count]) => count > 0)).toEqual([]);
+});
+
+test('a team keeps its books when a member is deleted, without the person', async () => {
+  const member = await newAccount(50);
+  const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  await sql(
+    `select public.credit_user_credits_transaction($1, 50, 'manual', workspace_id => $2),
+            public.debit_user_credits_transaction($1, 5, 'generation', workspace_id => $2),
+            public.settle_credit_hold((public.hold_credits($1, 10, 'generation', workspace_id => $2)).hold_id, 4),
+            public.hold_credits($1, 6, 'generation', workspace_id => $2)`,
+    [member, team?.id],
+  );
+  await deleteAsAuth(member);
+  const books = await sql(
+    `select (select count(*)::integer from public.credit_transactions where workspace_id = $1 and user_id is null) as entries,
+            (select count(*)::integer from public.credit_holds where workspace_id = $1 and user_id is null) as holds,
+            credits_balance::float8 as balance, credits_held::float8 as held
+       from public.credit_wallets where workspace_id = $1`,
+    [team?.id],
+  );
+  expect(books).toEqual([{ entries: 3, holds: 2, balance: 41, held: 6 }]);
+  expect(await driftOf([team?.id ?? ''])).toEqual([]);
+});
