@@ -40,7 +40,8 @@ as $$
     'authenticated', 'authenticated')
   returning id
 $$;
-comment on function tests.create_user(text, text, boolean, jsonb) is 'Signs an account up, as Supabase Auth would write it.';
+comment on function tests.create_user(text, text, boolean,
+  jsonb) is 'Signs an account up, as Supabase Auth would write it.';
 
 create or replace function tests.create_guest(name text) returns uuid
 language sql set search_path = ''
@@ -93,7 +94,8 @@ begin
   perform set_config('tests.' || name, coalesce(value::text, ''), true);
 end;
 $$;
-comment on function tests.remember(text, anyelement) is 'Keeps a value (an id that the database made) for the rest of the file.';
+comment on function tests.remember(text,
+  anyelement) is 'Keeps a value (an id that the database made) for the rest of the file.';
 
 create or replace function tests.recall(name text) returns text
 language sql stable set search_path = ''
@@ -149,10 +151,12 @@ commit;
 begin;
 select plan(4);
 
-select is((select rolsuper from pg_catalog.pg_roles where rolname = current_user), false, 'the tests run as a role that is no superuser');
+select is((select rolsuper from pg_catalog.pg_roles where rolname = current_user), false,
+  'the tests run as a role that is no superuser');
 select tests.create_user('someone');
 select tests.sign_in('someone');
-select is(current_user || ' ' || (select auth.uid()), 'authenticated ' || tests.id('someone'), 'sign_in takes on role and claims');
+select is(current_user || ' ' || (select auth.uid()), 'authenticated ' || tests.id('someone'),
+  'sign_in takes on role and claims');
 select tests.be_anonymous();
 select is(current_user || coalesce((select auth.uid())::text, ''), 'anon', 'be_anonymous has no account');
 select tests.be_postgres();

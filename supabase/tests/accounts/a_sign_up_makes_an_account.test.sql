@@ -1,10 +1,12 @@
 begin;
 select plan(9);
 
-select tests.create_user('ann', metadata => '{"full_name": "Ann Example", "avatar_url": "https://example.test/ann.png"}');
+select tests.create_user('ann',
+  metadata => '{"full_name": "Ann Example", "avatar_url": "https://example.test/ann.png"}');
 
 select results_eq(
-  $$ select email, full_name::text, avatar_url::text, role::text, is_active from public.users where id = tests.id('ann') $$,
+  $$ select email, full_name::text, avatar_url::text, role::text, is_active from public.users
+    where id = tests.id('ann') $$,
   $$ values ('ann@example.test', 'Ann Example', 'https://example.test/ann.png', 'user', true) $$,
   'a user with the address and the names the sign-up brought');
 select results_eq(
@@ -17,8 +19,10 @@ select is((select user_id from public.credit_transactions where workspace_id = t
   'the entry names its person');
 select results_eq(
   $$ select credits_balance, credits_total, credits_spent from public.users where id = tests.id('ann') $$,
-  $$ values (3::public.credit_amount, 3::public.credit_amount, 0::public.credit_amount) $$, 'the user shows the same figures');
-select is((select subscription_plan || ' ' || subscription_status from public.users where id = tests.id('ann')), 'free inactive',
+  $$ values (3::public.credit_amount, 3::public.credit_amount, 0::public.credit_amount) $$,
+    'the user shows the same figures');
+select is((select subscription_plan || ' ' || subscription_status from public.users where id = tests.id('ann')),
+  'free inactive',
   'it starts on the free plan');
 select is_empty('select * from private.account_failures', 'nothing failed');
 

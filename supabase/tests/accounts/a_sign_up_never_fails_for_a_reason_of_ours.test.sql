@@ -4,11 +4,13 @@ select plan(13);
 alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
 select lives_ok($$ select tests.create_user('ann') $$, 'a sign-up succeeds');
 select is((select count(*) from auth.users where id = tests.id('ann')), 1::bigint, 'the account is there');
-select results_eq($$ select error_code, attempts from private.account_failures where message ~ 'broken' $$, $$ values ('23514', 1) $$,
+select results_eq($$ select error_code, attempts from private.account_failures where message ~ 'broken' $$,
+  $$ values ('23514', 1) $$,
   'the failure is recorded');
 select is_empty($$ select from public.users where id = tests.id('ann') $$, 'nothing is half made');
 select is(private.run_due_work(now() + interval '2 minutes'), 1, 'scheduled work tries again');
-select is((select attempts from private.account_failures where user_id = tests.id('ann')), 2, 'and counts its attempts');
+select is((select attempts from private.account_failures where user_id = tests.id('ann')), 2,
+  'and counts its attempts');
 select is(private.complete_next_account(clock_timestamp()), false, 'a failure is left alone for a while');
 alter table public.workspaces drop constraint broken;
 select private.run_due_work(now() + interval '5 minutes');

@@ -2,7 +2,8 @@ begin;
 select plan(8);
 
 select tests.create_user('guest', null, is_anonymous => true);
-select is(tests.wallet('guest'), 'balance 0, total 0, spent 0, expired 0, held 0', 'an anonymous account starts with nothing');
+select is(tests.wallet('guest'), 'balance 0, total 0, spent 0, expired 0, held 0',
+  'an anonymous account starts with nothing');
 -- Supabase Auth writes the address a step after it ended the anonymity.
 update auth.users set is_anonymous = false where id = tests.id('guest');
 select is(tests.ledger('guest'), null, 'still nothing while it has no address');
@@ -18,7 +19,8 @@ select is(tests.ledger('second guest'), null, 'not for a mailbox that had them')
 
 insert into auth.users (id, phone) values (tests.id('caller'), '491700000001');
 select is(tests.ledger('caller'), 'credit 3 signup', 'a phone account has them');
-select is((select phone from public.users where id = tests.id('caller')), '491700000001', 'and its number on the profile');
+select is((select phone from public.users where id = tests.id('caller')), '491700000001',
+  'and its number on the profile');
 delete from auth.users where id = tests.id('caller');
 insert into auth.users (id, phone) values (tests.id('caller again'), '491700000001');
 select is(tests.ledger('caller again'), null, 'once a number');

@@ -11,7 +11,8 @@ select tests.create_user('tag', 'jane.doe+more@gmail.com');
 select is(tests.ledger('tag'), null, 'not with a tag at gmail');
 select tests.create_user('alias', 'j.a.n.e.doe+x@googlemail.com');
 select is(tests.ledger('alias'), null, 'not at another name of gmail');
-select is(tests.wallet('alias'), 'balance 0, total 0, spent 0, expired 0, held 0', 'those have an account and an empty wallet');
+select is(tests.wallet('alias'), 'balance 0, total 0, spent 0, expired 0, held 0',
+  'those have an account and an empty wallet');
 
 select tests.create_user('outlook', 'jane.doe@outlook.com');
 select tests.create_user('outlook tag', 'jane.doe+x@outlook.com');
@@ -32,7 +33,8 @@ select is(tests.ledger('own'), 'credit 3 signup', 'not by changing the address b
 select tests.create_user('in passing', 'away@example.test');
 select is(tests.ledger('in passing'), null, 'an address that an account had in passing counts as used');
 
-select is_empty($$ select from private.signup_claims where encode(identity_hash, 'escape') ~* 'jane' or length(identity_hash) <> 32 $$,
+select is_empty($$ select from private.signup_claims
+  where encode(identity_hash, 'escape') ~* 'jane' or length(identity_hash) <> 32 $$,
   'what outlives the account is a keyed hash');
 select is(private.normalised_email('no address'), null, 'what is no address has no mailbox');
 

@@ -1,24 +1,31 @@
 begin;
 select plan(11);
-insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million, output_usd_per_million, usd_per_request) values
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
+  values ('test', 'Test', 'up', 100);
+insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
+  output_usd_per_million, usd_per_request) values
   ('test', '2026-01-01', 1, 0.1, 4, 0), ('test', '2026-02-01', 2, null, 8, 0.5);
 create function pg_temp.charge(at timestamptz, prompt bigint, cached bigint, completion bigint) returns text
 language sql as $$
   select format('%s USD, %s credits', trim_scale(c.cost_usd), trim_scale(c.credits))
-  from public.ai_models m, private.charge_of(private.pricing_of(m, at), prompt, cached, completion) c where m.model = 'test'
+  from public.ai_models m, private.charge_of(private.pricing_of(m, at), prompt, cached, completion) c
+    where m.model = 'test'
 $$;
 
 select is((private.price_in_force('test', '2025-12-31')).id, null, 'before the first price there is none');
-select is((private.price_in_force('test', '2026-01-01')).input_usd_per_million, 1::numeric, 'a price is in force from its first instant');
+select is((private.price_in_force('test', '2026-01-01')).input_usd_per_million, 1::numeric,
+  'a price is in force from its first instant');
 select is((private.price_in_force('test', '2026-01-31')).input_usd_per_million, 1::numeric, 'until the next');
 select is((private.price_in_force('test', '2027-01-01')).input_usd_per_million, 2::numeric, 'the last one goes on');
 
 select is(pg_temp.charge('2026-01-02', 1000000, 0, 500000), '3 USD, 300 credits', 'input and output have their prices');
-select is(pg_temp.charge('2026-01-02', 1000000, 400000, 0), '0.64 USD, 64 credits', 'a cached token is charged as cached only');
+select is(pg_temp.charge('2026-01-02', 1000000, 400000, 0), '0.64 USD, 64 credits',
+  'a cached token is charged as cached only');
 select is(pg_temp.charge('2026-01-02', 1000000, 2000000, 0), '0.1 USD, 10 credits', 'no more of them than there were');
-select is(pg_temp.charge('2026-02-02', 1000000, 400000, 0), '2.5 USD, 250 credits', 'as any other where no price is set for them, and a request has its own');
-select is(pg_temp.charge('2026-01-02', 1, 0, 0), '0.000001 USD, 0.0001 credits', 'a token costs a fraction of a credit');
+select is(pg_temp.charge('2026-02-02', 1000000, 400000, 0), '2.5 USD, 250 credits',
+  'as any other where no price is set for them, and a request has its own');
+select is(pg_temp.charge('2026-01-02', 1, 0, 0), '0.000001 USD, 0.0001 credits',
+  'a token costs a fraction of a credit');
 update public.ai_models set markup = 1.5 where model = 'test';
 select is(pg_temp.charge('2026-01-02', 1000000, 0, 0), '1 USD, 150 credits', 'a markup multiplies it');
 update public.ai_models set credits_per_request = 7 where model = 'test';

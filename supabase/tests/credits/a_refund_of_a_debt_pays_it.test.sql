@@ -17,8 +17,10 @@ select public.debit_user_credits_transaction(tests.id('owner'), 10, 'generation'
 select tests.remember('debit', tests.last_entry('owner'));
 select public.credit_user_credits_transaction(tests.id('owner'), 6, 'manual');
 select public.refund_user_credits(tests.id('owner'), 10, 'refund', transaction_id => tests.recall('debit')::bigint);
-select is(tests.lots('owner'), '4 of 4 purchase, 0 of 6 free, 6 of 6 refund', 'where other credits paid the debt, it is a new lot');
-select is((select is_paid from public.credit_grants where workspace_id = tests.id('owner') and kind = 'refund'), true, 'paid, as what the entry burned was');
+select is(tests.lots('owner'), '4 of 4 purchase, 0 of 6 free, 6 of 6 refund',
+  'where other credits paid the debt, it is a new lot');
+select is((select is_paid from public.credit_grants where workspace_id = tests.id('owner') and kind = 'refund'), true,
+  'paid, as what the entry burned was');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

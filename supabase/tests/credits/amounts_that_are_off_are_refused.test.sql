@@ -23,7 +23,8 @@ from (values
 ) c (call)
 cross join (values ('null'), ('''NaN'''), ('-1'), ('0.0000001'), ('1e13')) a (amount);
 
-select throws_ok($$ select public.extend_credit_hold(tests.recall('hold')::uuid, -1) $$, 'PT400', 'invalid_request', 'a hold is not extended backwards');
+select throws_ok($$ select public.extend_credit_hold(tests.recall('hold')::uuid, -1) $$, 'PT400', 'invalid_request',
+  'a hold is not extended backwards');
 select is(tests.wallet('owner'), 'balance 13, total 13, spent 0, expired 0, held 1', 'none of it changed anything');
 
 select * from finish();

@@ -5,12 +5,16 @@ select tests.be_service();
 update public.credit_wallets set overdraft_limit = 5 where workspace_id = tests.id('owner');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 2, 'purchase');
-select lives_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 6, 'generation') $$, 'an overdraft limit admits debt');
+select lives_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 6, 'generation') $$,
+  'an overdraft limit admits debt');
 select is(tests.wallet('owner'), 'balance -4, total 2, spent 6, expired 0, held 0', 'which is a negative balance');
-select results_eq($$ select is_overdraft, tests.entry_lots(id) from public.credit_transactions where id = tests.last_entry('owner') $$,
+select results_eq($$ select is_overdraft, tests.entry_lots(id) from public.credit_transactions
+  where id = tests.last_entry('owner') $$,
   $$ values (true, '-2 purchase') $$, 'the entry is marked, and names the lot that was there');
-select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.000001, 'generation') $$, 'PT402', 'insufficient_credits', 'not past the limit');
-select throws_ok($$ select public.hold_credits(tests.id('owner'), 1.000001, 'generation') $$, 'PT402', 'insufficient_credits', 'nor by a hold');
+select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
+  'insufficient_credits', 'not past the limit');
+select throws_ok($$ select public.hold_credits(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
+  'insufficient_credits', 'nor by a hold');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 3, 'purchase');
 select is(tests.lots('owner'), '0 of 2 purchase, 0 of 3 purchase', 'the next lot is used up by it');

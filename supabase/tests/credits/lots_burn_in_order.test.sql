@@ -3,7 +3,8 @@ begin;
 select plan(7);
 select tests.create_guest('owner');
 select tests.be_service();
-select public.credit_user_credits_transaction(tests.id('owner'), lot.amount, lot.reason, expires_at => now() + lot.lives, priority => lot.priority)
+select public.credit_user_credits_transaction(tests.id('owner'), lot.amount, lot.reason,
+  expires_at => now() + lot.lives, priority => lot.priority)
 from (values
   (1, 'manual', interval '1 day', 9),
   (2, 'purchase', null, 0),
@@ -21,12 +22,14 @@ select matches(tests.lots('owner'), '0 of 6', 'then what expires soonest');
 select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation');
 select matches(tests.lots('owner'), '0 of 5', 'then what expires later');
 select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation');
-select matches(tests.lots('owner'), '2 of 2 purchase, 0 of 3 free, 2 of 4 free', 'of what never expires the free before the paid, oldest first');
+select matches(tests.lots('owner'), '2 of 2 purchase, 0 of 3 free, 2 of 4 free',
+  'of what never expires the free before the paid, oldest first');
 select public.debit_user_credits_transaction(tests.id('owner'), 3, 'generation');
 select matches(tests.lots('owner'), '1 of 2 purchase, 0 of 3 free, 0 of 4 free', 'one debit may take from several');
 select is(tests.entry_lots(tests.last_entry('owner')), '-2 free, -1 purchase', 'and records how much from which');
 select public.debit_user_credits_transaction(tests.id('owner'), 2, 'generation');
-select is(tests.lots('owner'), '0 of 1 free, 0 of 2 purchase, 0 of 3 free, 0 of 4 free, 0 of 5 purchase, 0 of 6 subscription, 0 of 7 purchase',
+select is(tests.lots('owner'),
+  '0 of 1 free, 0 of 2 purchase, 0 of 3 free, 0 of 4 free, 0 of 5 purchase, 0 of 6 subscription, 0 of 7 purchase',
   'the highest priority number last');
 
 select * from finish();

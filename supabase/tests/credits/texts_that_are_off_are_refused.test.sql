@@ -17,7 +17,8 @@ cross join (values
   ('null'), ($a$ '' $a$), ($a$ ' ' $a$), (quote_literal(repeat('r', 101))),
   ($a$ 'manual', null $a$), ($a$ 'manual', '[]' $a$), ($a$ 'manual', '"text"' $a$),
   -- Hashes, because what is measured is what is stored: compressed.
-  ($a$ 'manual', $a$ || quote_literal(jsonb_build_object('x', (select string_agg(md5(n::text), '') from generate_series(1, 1200) n)))),
+  ($a$ 'manual', $a$ || quote_literal(jsonb_build_object('x',
+    (select string_agg(md5(n::text), '') from generate_series(1, 1200) n)))),
   ($a$ 'manual', idempotency_key => '' $a$), ($a$ 'manual', idempotency_key => repeat('k', 256) $a$)
 ) a (arguments);
 

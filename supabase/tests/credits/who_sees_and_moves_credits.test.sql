@@ -6,16 +6,19 @@ select public.credit_user_credits_transaction(tests.id('owner'), 5, 'purchase', 
 select public.hold_credits(tests.id('owner'), 1, 'generation', workspace_id => tests.id('team'));
 
 select tests.sign_in('owner');
-select results_eq('select workspace_id from public.' || name, $$ values (tests.id('owner')) $$, 'the owner sees their own of ' || name)
+select results_eq('select workspace_id from public.' || name, $$ values (tests.id('owner')) $$,
+  'the owner sees their own of ' || name)
 from unnest(array['credit_wallets', 'credit_grants', 'credit_holds', 'credit_transactions']) name;
 select tests.sign_in('stranger');
-select is_empty('select * from public.' || name || $$ where workspace_id <> tests.id('stranger') $$, 'a stranger sees nobody else''s of ' || name)
+select is_empty('select * from public.' || name || $$ where workspace_id <> tests.id('stranger') $$,
+  'a stranger sees nobody else''s of ' || name)
 from unnest(array['credit_wallets', 'credit_grants', 'credit_holds', 'credit_transactions']) name;
 select tests.be_anonymous();
 select throws_ok('select * from public.' || name, '42501', null, 'without sign-in one sees nothing of ' || name)
 from unnest(array['credit_wallets', 'credit_grants', 'credit_holds', 'credit_transactions']) name;
 select tests.be_service();
-select isnt_empty('select * from public.' || name || $$ where workspace_id = tests.id('team') $$, 'the service role sees all of ' || name)
+select isnt_empty('select * from public.' || name || $$ where workspace_id = tests.id('team') $$,
+  'the service role sees all of ' || name)
 from unnest(array['credit_wallets', 'credit_grants', 'credit_holds', 'credit_transactions']) name;
 
 select tests.sign_in('owner');

@@ -14,11 +14,13 @@ $$, array[
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
   where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p') and a.attnum > 0
-    and (a.atttypid in ('timestamp'::regtype, 'timetz'::regtype, 'json'::regtype) or a.attname ~ '_at$' and a.atttypid <> 'timestamptz'::regtype)
+    and (a.atttypid in ('timestamp'::regtype, 'timetz'::regtype, 'json'::regtype) or a.attname ~ '_at$'
+      and a.atttypid <> 'timestamptz'::regtype)
 $$, 'times are timestamptz and JSON is jsonb');
 
 select throws_ok($$ select 'NaN'::public.credit_amount $$, '23514', null, 'no amount is NaN');
-select throws_ok($$ select 'NaN'::public.unsigned_credit_amount $$, '23514', null, 'none of those that cannot be negative either');
+select throws_ok($$ select 'NaN'::public.unsigned_credit_amount $$, '23514', null,
+  'none of those that cannot be negative either');
 select throws_ok($$ select '-0.000001'::public.unsigned_credit_amount $$, '23514', null, 'which are not negative');
 select throws_ok($$ select 'infinity'::public.credit_amount $$, '22003', null, 'no amount is infinite');
 select is('0.1'::public.credit_amount + '0.2'::public.credit_amount, 0.3, 'amounts add up exactly');

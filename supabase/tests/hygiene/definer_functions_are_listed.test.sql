@@ -6,7 +6,7 @@ select set_eq($$
   select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'private'::regnamespace and p.prosecdef
 $$, array[
   'my_workspace_ids', 'is_platform_admin', -- policies call them
-  'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users, which the sign-in service writes
+  'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
   'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
   'run_due_work' -- the scheduler calls it

@@ -17,7 +17,8 @@ $$, 'every key to workspaces is workspace_id, not null, on delete cascade');
 
 select is_empty($$
   select * from pg_temp.keys
-  where parent = 'users' and child <> 'workspaces' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
+  where parent = 'users' and child <> 'workspaces' and not (column_name = 'user_id' and confdeltype = 'n'
+    and not attnotnull)
 $$, 'every key to users is user_id, on delete set null');
 
 select set_eq($$

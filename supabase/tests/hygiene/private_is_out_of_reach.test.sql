@@ -25,7 +25,8 @@ select tests.create_user('someone');
 select tests.sign_in('someone');
 select throws_ok('select * from private.secrets', '42501', null, 'the secrets are refused to a person');
 select tests.be_service();
-select throws_ok('select * from private.ai_usage_logs_default', '42501', null, 'a partition is refused to the service role');
+select throws_ok('select * from private.ai_usage_logs_default', '42501', null,
+  'a partition is refused to the service role');
 
 select * from finish();
 rollback;

@@ -8,7 +8,8 @@ $$, 'every table in public has row level security on');
 
 select is_empty($$
   select c.oid::regclass from pg_catalog.pg_class c
-  where c.relnamespace = 'public'::regnamespace and (c.relispartition and c.relkind in ('r', 'p') or c.relkind in ('m', 'f'))
+  where c.relnamespace = 'public'::regnamespace and (c.relispartition and c.relkind in ('r', 'p')
+    or c.relkind in ('m', 'f'))
 $$, 'no partition, materialised view or foreign table is in public: policies would not hold there');
 
 select is_empty($$

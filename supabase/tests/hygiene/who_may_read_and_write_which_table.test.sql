@@ -27,8 +27,10 @@ $$, array[
   'service_role insert workspaces (name)', 'service_role update workspaces (name)',
 
   'anon select system_config', 'authenticated select system_config', 'service_role select system_config',
-  'authenticated insert system_config (config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
-  'service_role insert system_config (config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
+  'authenticated insert system_config '
+    '(config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
+  'service_role insert system_config '
+    '(config_key, config_value, description, is_active, is_public, maximum, minimum, value_type)',
   'authenticated update system_config (config_value, description, is_active, is_public, maximum, minimum)',
   'service_role update system_config (config_value, description, is_active, is_public, maximum, minimum)',
 

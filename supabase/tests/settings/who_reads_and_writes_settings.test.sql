@@ -11,30 +11,39 @@ select set_eq('select config_key from public.system_config', array['maintenance_
 select throws_ok($$ update public.system_config set config_value = 'true' $$, '42501', null, 'and writes none');
 
 select tests.sign_in('someone');
-select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits'], 'people read the same');
-select results_eq($$ update public.system_config set config_value = '1000' where config_key = 'signup_credits' returning 1 $$,
+select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits'],
+  'people read the same');
+select results_eq($$ update public.system_config set config_value = '1000'
+  where config_key = 'signup_credits' returning 1 $$,
   array[]::integer[], 'and change none');
-select throws_ok($$ insert into public.system_config (config_key, config_value, value_type, description) values ('x', '1', 'number', '') $$,
+select throws_ok($$ insert into public.system_config (config_key, config_value, value_type, description)
+  values ('x', '1', 'number', '') $$,
   '42501', null, 'nor add one');
 select throws_ok('delete from public.system_config', '42501', null, 'nor delete one');
 
 select tests.sign_in('admin');
 select ok((select count(*) >= 7 from public.system_config), 'a platform admin reads all');
-select results_eq($$ update public.system_config set config_value = '5' where config_key = 'signup_credits' returning config_value $$,
+select results_eq($$ update public.system_config set config_value = '5'
+  where config_key = 'signup_credits' returning config_value $$,
   $$ values ('5'::jsonb) $$, 'changes them');
-select lives_ok($$ insert into public.system_config (config_key, config_value, value_type, description) values ('x', '1', 'number', '') $$, 'adds one');
-select throws_ok($$ update public.system_config set value_type = 'text' $$, '42501', null, 'but a setting keeps its type');
+select lives_ok($$ insert into public.system_config (config_key, config_value, value_type, description)
+  values ('x', '1', 'number', '') $$, 'adds one');
+select throws_ok($$ update public.system_config set value_type = 'text' $$, '42501', null,
+  'but a setting keeps its type');
 select throws_ok($$ update public.system_config set config_key = 'y' $$, '42501', null, 'and its key');
 select throws_ok('delete from public.system_config', '42501', null, 'and is never deleted');
 
 select tests.sign_in('former admin');
-select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits'], 'a disabled admin is none');
-select results_eq($$ update public.system_config set config_value = '1000' where config_key = 'signup_credits' returning 1 $$,
+select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits'],
+  'a disabled admin is none');
+select results_eq($$ update public.system_config set config_value = '1000'
+  where config_key = 'signup_credits' returning 1 $$,
   array[]::integer[], 'and changes none');
 
 select tests.be_service();
 select ok((select count(*) >= 7 from public.system_config), 'the service role reads all');
-select lives_ok($$ update public.system_config set config_value = 'true' where config_key = 'maintenance_mode' $$, 'and changes them');
+select lives_ok($$ update public.system_config set config_value = 'true' where config_key = 'maintenance_mode' $$,
+  'and changes them');
 select throws_ok('delete from public.system_config', '42501', null, 'without deleting any');
 
 select * from finish();
