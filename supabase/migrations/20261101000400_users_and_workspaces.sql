@@ -14,15 +14,39 @@ create domain public.credit_amount as numeric(20, 6)
   constraint credit_amount_is_a_number check (value <> 'NaN');
 comment on domain public.credit_amount is 'Credits, to six decimals: a model call can cost a fraction of one.';
 
+-- Rules of single columns are domains where rows are rewritten often: a domain is checked when its column is written, a
+-- check constraint whenever its row is, and every debit writes the snapshot below.
+create domain public.short_name as text constraint name_has_at_most_200_characters check (length(value) <= 200);
+comment on domain public.short_name is 'A name of at most 200 characters.';
+create domain public.web_address as text
+  constraint web_address_begins_with_http check (value ~ '^https?://' and length(value) <= 2048);
+comment on domain public.web_address is 'An http or https URL of at most 2048 characters.';
+create domain public.phone_number as text constraint phone_number_has_at_most_40_characters check (length(value) <= 40);
+comment on domain public.phone_number is 'A phone number as a person writes it.';
+create domain public.language_tag as text constraint language_tag_is_well_formed
+  check (value ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' and length(value) <= 35);
+comment on domain public.language_tag is 'A BCP 47 language tag, such as en or pt-BR.';
+
+create table public.workspaces (
+  id uuid primary key default gen_random_uuid(),
+  name text not null constraint workspace_name_is_short check (length(name) between 1 and 200),
+  personal_user_id uuid constraint one_personal_workspace_each unique references auth.users on delete cascade
+    constraint personal_workspace_has_its_users_id check (personal_user_id = id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.workspaces is 'What owns credits, calls and content: a person''s own workspace, or a team.';
+comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
+
 create table public.users (
-  id uuid primary key references auth.users on delete cascade,
+  -- By way of the personal workspace: Postgres checks a foreign key anew when a row is updated twice in a transaction, as
+  -- an expiry and a debit do, and a lock on auth.users while holding a wallet would deadlock with the account's deletion.
+  id uuid primary key references public.workspaces (personal_user_id) on delete cascade,
   email text,
-  full_name text constraint full_name_is_short check (length(full_name) <= 200),
-  avatar_url text constraint avatar_url_is_a_web_address
-    check (avatar_url ~ '^https?://' and length(avatar_url) <= 2048),
-  phone text constraint phone_is_short check (length(phone) <= 40),
-  preferred_language text constraint preferred_language_is_a_language_tag
-    check (preferred_language ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' and length(preferred_language) <= 35),
+  full_name public.short_name,
+  avatar_url public.web_address,
+  phone public.phone_number,
+  preferred_language public.language_tag,
   theme_preference public.theme_preference not null default 'system',
   role public.user_role not null default 'user',
   is_active boolean not null default true,
@@ -44,17 +68,6 @@ comment on column public.users.subscription_plan is 'The personal workspace''s p
 comment on column public.users.subscription_status is 'State of the personal workspace''s subscription; read-only.';
 create index users_subscription_plan_idx on public.users (subscription_plan);
 
-create table public.workspaces (
-  id uuid primary key default gen_random_uuid(),
-  name text not null constraint workspace_name_is_short check (length(name) between 1 and 200),
-  personal_user_id uuid constraint one_personal_workspace_each unique references public.users on delete cascade
-    constraint personal_workspace_has_its_users_id check (personal_user_id = id),
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
-);
-comment on table public.workspaces is 'What owns credits, calls and content: a person''s own workspace, or a team.';
-comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
-
 create function private.my_workspace_ids() returns setof uuid
 language sql stable security definer set search_path = ''
 as $$
@@ -72,7 +85,11 @@ $$;
 comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
 
-create trigger users_set_updated_at before update on public.users
+-- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.
+create trigger users_set_updated_at
+  before update of email, full_name, avatar_url, phone, preferred_language, theme_preference, role, is_active,
+    subscription_plan, subscription_status
+  on public.users
   for each row execute function private.set_updated_at();
 create trigger workspaces_set_updated_at before update on public.workspaces
   for each row execute function private.set_updated_at();

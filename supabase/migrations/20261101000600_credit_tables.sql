@@ -8,18 +8,25 @@ comment on type public.credit_transaction_type is 'What a ledger entry did.';
 create type public.credit_hold_state as enum ('open', 'settled', 'released', 'expired');
 comment on type public.credit_hold_state is 'open: set aside; settled: used; released: given back; expired: given back by time.';
 
+create type public.credit_lot_change as (grant_id uuid, amount numeric);
+comment on type public.credit_lot_change is 'What an entry added to a lot (above zero) or took from it.';
+
+create domain public.unsigned_credit_amount as numeric(20, 6)
+  constraint credit_amount_is_not_negative check (value >= 0 and value <> 'NaN');
+comment on domain public.unsigned_credit_amount is 'Credits that cannot be below zero, to six decimals.';
+
+-- These tables have one check constraint each at most: Postgres prepares every one anew for every statement, and a debit
+-- has to be little dearer than the two rows it writes (bench/RESULTS.md).
 create table public.credit_wallets (
   workspace_id uuid primary key references public.workspaces on delete cascade,
   credits_balance public.credit_amount not null default 0,
   credits_total public.credit_amount not null default 0,
   credits_spent public.credit_amount not null default 0,
   credits_expired public.credit_amount not null default 0,
-  credits_held public.credit_amount not null default 0 constraint held_not_negative check (credits_held >= 0),
-  overdraft_limit public.credit_amount not null default 0
-    constraint overdraft_limit_not_negative check (overdraft_limit >= 0),
+  credits_held public.unsigned_credit_amount not null default 0,
+  overdraft_limit public.unsigned_credit_amount not null default 0,
   next_expiry_at timestamptz,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
   constraint balance_is_total_less_spent_and_expired
     check (credits_balance = credits_total - credits_spent - credits_expired)
 ) with (fillfactor = 70); -- rewritten by every operation: room on the page keeps the index out of it
@@ -37,18 +44,18 @@ create index credit_wallets_next_expiry_at_idx on public.credit_wallets (next_ex
 create table public.credit_grants (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
-  amount public.credit_amount not null constraint grant_amount_positive check (amount > 0),
-  remaining public.credit_amount not null constraint remaining_not_negative check (remaining >= 0),
-  expired_amount public.credit_amount not null default 0,
-  clawed_back_amount public.credit_amount not null default 0,
+  amount public.unsigned_credit_amount not null,
+  remaining public.unsigned_credit_amount not null,
+  expired_amount public.unsigned_credit_amount not null default 0,
+  clawed_back_amount public.unsigned_credit_amount not null default 0,
   kind public.credit_grant_kind not null,
   is_paid boolean not null,
-  is_spent boolean not null generated always as (remaining = 0) stored,
+  is_spent boolean not null,
   priority integer not null default 0,
   expires_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
-  constraint remaining_not_above_amount check (remaining <= amount),
-  constraint expired_and_clawed_back_not_above_amount check (expired_amount + clawed_back_amount <= amount)
+  constraint remaining_expired_and_clawed_back_within_amount
+    check (remaining + expired_amount + clawed_back_amount <= amount and is_spent = (remaining = 0))
 ) with (fillfactor = 80);
 comment on table public.credit_grants is 'Lots: credits granted at once, with one origin, priority and expiry.';
 comment on column public.credit_grants.remaining is 'What is left of it.';
@@ -56,7 +63,7 @@ comment on column public.credit_grants.expired_amount is 'What of it was lost to
 comment on column public.credit_grants.clawed_back_amount is 'What of it was taken back (refunded or disputed payment).';
 comment on column public.credit_grants.is_paid is 'Bought or subscribed, as opposed to given.';
 comment on column public.credit_grants.is_spent is
-  'Nothing left. The indexes name this and not remaining, so that a debit changes no indexed column.';
+  'Nothing left. The index names this and not remaining, so that a debit changes no indexed column.';
 comment on column public.credit_grants.priority is 'Lower burns first.';
 create index credit_grants_workspace_id_priority_idx on public.credit_grants (workspace_id, priority, expires_at)
   where not is_spent;
@@ -66,10 +73,9 @@ create table public.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
-  amount public.credit_amount not null constraint hold_amount_not_negative check (amount >= 0),
-  settled_amount public.credit_amount not null default 0
-    constraint settled_amount_not_negative check (settled_amount >= 0),
-  final_amount public.credit_amount,
+  amount public.unsigned_credit_amount not null,
+  settled_amount public.unsigned_credit_amount not null default 0,
+  final_amount public.unsigned_credit_amount,
   state public.credit_hold_state not null default 'open',
   reason text not null,
   feature_code text,
@@ -79,8 +85,8 @@ create table public.credit_holds (
   expires_at timestamptz not null,
   closed_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
-  constraint closed_unless_open check ((state = 'open') = (closed_at is null)),
-  constraint final_amount_once_settled check ((state = 'settled') = (final_amount is not null))
+  constraint closed_unless_open_and_final_once_settled
+    check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
 comment on table public.credit_holds is 'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
@@ -99,24 +105,24 @@ create table public.credit_transactions (
   hold_id uuid,
   refunded_transaction_id bigint,
   transaction_type public.credit_transaction_type not null,
-  is_overdraft boolean not null generated always as (amount < 0 and balance_after < 0) stored,
-  amount public.credit_amount not null constraint entry_amount_not_zero check (amount <> 0),
+  is_overdraft boolean not null,
+  amount public.credit_amount not null,
   balance_after public.credit_amount not null,
   reason text not null,
   feature_code text,
   description text,
-  lots jsonb not null,
+  lots public.credit_lot_change[] not null,
   metadata jsonb not null default '{}',
   idempotency_key text,
-  constraint sign_follows_type check ((amount > 0) = (transaction_type in ('credit', 'refund'))),
-  constraint only_refunds_name_an_entry check (refunded_transaction_id is null or transaction_type = 'refund')
+  constraint amount_has_the_sign_of_its_type
+    check (case when transaction_type in ('credit', 'refund') then amount > 0 else amount < 0 end)
 );
 comment on table public.credit_transactions is
   'The ledger: every change of a balance, append-only. Ids grow in the order in which a wallet''s entries were made.';
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
-comment on column public.credit_transactions.lots is 'Lots it changed: [{"grant_id", "amount"}], signed.';
+comment on column public.credit_transactions.lots is 'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is 'The debit that a refund gives back; none if free-standing.';
 comment on column public.credit_transactions.hold_id is 'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
@@ -162,7 +168,6 @@ begin
     and not exists (select from public.users u where u.id = old.user_id) then
     -- The person was deleted, the team's entry stays.
     old.user_id := null;
-    old.is_overdraft := new.is_overdraft; -- generated: not computed yet in a before trigger
     if new is not distinct from old then
       return new;
     end if;
@@ -178,23 +183,6 @@ create trigger credit_transactions_refuse_delete after delete on public.credit_t
   referencing old table as deleted_entries for each statement execute function private.keep_ledger_entries();
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
   for each statement execute function private.keep_ledger_entries();
-
-create function private.copy_wallet_to_user() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update public.users u
-  set credits_balance = new.credits_balance, credits_total = new.credits_total, credits_spent = new.credits_spent
-  where u.id = new.workspace_id;
-  return null;
-end;
-$$;
-comment on function private.copy_wallet_to_user() is 'Keeps the personal workspace''s snapshot on users.';
-create trigger credit_wallets_copy_to_user after insert or update of credits_balance, credits_total, credits_spent
-  on public.credit_wallets
-  for each row execute function private.copy_wallet_to_user();
-create trigger credit_wallets_set_updated_at before update on public.credit_wallets
-  for each row execute function private.set_updated_at();
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;

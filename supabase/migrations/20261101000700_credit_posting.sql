@@ -76,15 +76,17 @@ comment on function private.lock_wallet(uuid, timestamptz) is
   'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
 
 create function private.require_user(account_id uuid) returns void
-language plpgsql stable set search_path = ''
+language plpgsql set search_path = ''
 as $$
 begin
-  if not exists (select from public.users u where u.id = account_id) then
+  -- Locked, so that a deletion meanwhile is not found and no error of a foreign key.
+  perform from public.users u where u.id = account_id for key share;
+  if not found then
     perform private.raise_error('not_found', format('There is no user %s.', coalesce(account_id::text, 'null')));
   end if;
 end;
 $$;
-comment on function private.require_user(uuid) is 'Refuses a user who does not exist.';
+comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
 create function private.replay_request(wallet_id uuid, key text, request jsonb) returns public.credit_result
 language plpgsql stable set search_path = ''
@@ -112,39 +114,76 @@ returns void
 language sql set search_path = ''
 as $$
   insert into private.credit_requests (workspace_id, idempotency_key, request, answer)
-  select wallet_id, key, request, to_jsonb(answer) where key is not null
+  values (wallet_id, key, request, to_jsonb(answer))
 $$;
 comment on function private.remember_request(uuid, text, jsonb, public.credit_result) is
-  'Keeps an answer for its idempotency key, if there is one.';
+  'Keeps an answer for its idempotency key.';
 
-create function private.burn_lots(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid default null
-) returns jsonb
+create function private.lots_to_burn(
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
+) returns public.credit_lot_change[]
+language sql stable set search_path = ''
+as $$
+  select array(
+    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_lot_change
+    from (
+      select g.id, g.remaining, sum(g.remaining) over (
+        -- An expired lot is still here only because holds need it: what is no settlement takes it last.
+        order by g.id is distinct from first_lot, spare_expired and g.expires_at <= at is true,
+          g.priority, g.expires_at, g.is_paid, g.created_at, g.id
+        rows unbounded preceding
+      ) - g.remaining as before
+      from public.credit_grants g
+      where g.workspace_id = wallet_id and not g.is_spent
+    ) l
+    where l.before < wanted
+    order by l.before
+  )
+$$;
+comment on function private.lots_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
+  'Which lots an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before paid, oldest.';
+
+create function private.change_lots(lots public.credit_lot_change[], is_expiry boolean) returns void
+language sql set search_path = ''
+as $$
+  update public.credit_grants g set
+    remaining = g.remaining + l.amount,
+    is_spent = g.remaining + l.amount = 0,
+    expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
+  from unnest(lots) l
+  where g.id = l.grant_id
+$$;
+comment on function private.change_lots(public.credit_lot_change[], boolean) is 'Puts credits into lots and takes them out.';
+
+create function private.burn(
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
+) returns public.credit_lot_change[]
 language plpgsql set search_path = ''
 as $$
 declare
-  lot record;
-  taken numeric;
-  lots jsonb := '[]';
+  lot_id uuid;
+  lots public.credit_lot_change[];
 begin
-  for lot in
-    select g.id, g.remaining from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent
-    -- An expired lot is still here only because holds need it: what is no settlement takes it last.
-    order by g.id is distinct from first_lot, spare_expired and g.expires_at <= at is true,
-      g.priority, g.expires_at, g.is_paid, g.created_at, g.id
-  loop
-    exit when wanted <= 0;
-    taken := least(wanted, lot.remaining);
-    update public.credit_grants g set remaining = g.remaining - taken where g.id = lot.id;
-    lots := lots || jsonb_build_object('grant_id', lot.id, 'amount', trim_scale(-taken));
-    wanted := wanted - taken;
-  end loop;
+  -- Nearly always one lot is enough: one statement then. The order is that of lots_to_burn.
+  update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
+  where g.remaining >= wanted and g.id = (
+    select n.id from public.credit_grants n
+    where n.workspace_id = wallet_id and not n.is_spent
+    order by n.id is distinct from first_lot, spare_expired and n.expires_at <= at is true,
+      n.priority, n.expires_at, n.is_paid, n.created_at, n.id
+    limit 1
+  )
+  returning g.id into lot_id;
+  if found then
+    return array[(lot_id, -wanted)::public.credit_lot_change];
+  end if;
+  lots := private.lots_to_burn(wallet_id, wanted, at, spare_expired, first_lot);
+  perform private.change_lots(lots, is_expiry => false);
   return lots;
 end;
 $$;
-comment on function private.burn_lots(uuid, numeric, timestamptz, boolean, uuid) is
-  'Takes an amount from lots in burn order (priority, soonest expiry, free before paid, oldest), as far as they last.';
+comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
+  'Takes an amount from a locked wallet''s lots, as far as they last, and says from which.';
 
 create function private.post_entry(
   wallet_id uuid,
@@ -152,8 +191,10 @@ create function private.post_entry(
   entry_type public.credit_transaction_type,
   signed_amount numeric,
   entry_reason text,
-  entry_lots jsonb,
   at timestamptz,
+  entry_lots public.credit_lot_change[] default null,
+  first_lot uuid default null,
+  only_if_admitted boolean default false,
   entry_metadata jsonb default '{}',
   entry_description text default null,
   entry_feature text default null,
@@ -168,34 +209,42 @@ as $$
 declare
   answer public.credit_result;
 begin
-  with wallet as (
-    update public.credit_wallets w set
-      credits_balance = w.credits_balance + signed_amount,
-      credits_total = w.credits_total + case when entry_type in ('credit', 'clawback') then signed_amount else 0 end,
-      credits_spent = w.credits_spent - case when entry_type in ('debit', 'refund') then signed_amount else 0 end,
-      credits_expired = w.credits_expired - case when entry_type = 'expire' then signed_amount else 0 end,
-      credits_held = w.credits_held + held_change
-    where w.workspace_id = wallet_id
-    returning w.*
-  ), entry as (
-    insert into public.credit_transactions (
-      created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, amount, balance_after,
-      reason, feature_code, description, lots, metadata, idempotency_key
-    )
-    select at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount, wallet.credits_balance,
-      entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key
-    from wallet
-    returning id
+  -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
+  update public.credit_wallets w set
+    credits_balance = w.credits_balance + signed_amount,
+    credits_total = w.credits_total + case when entry_type in ('credit', 'clawback') then signed_amount else 0 end,
+    credits_spent = w.credits_spent - case when entry_type in ('debit', 'refund') then signed_amount else 0 end,
+    credits_expired = w.credits_expired - case when entry_type = 'expire' then signed_amount else 0 end,
+    credits_held = w.credits_held + held_change
+  where w.workspace_id = wallet_id and (not only_if_admitted or (
+    w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
+  ))
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
+    w.credits_balance - w.credits_held, abs(signed_amount), null, new_grant, for_hold
+  into answer;
+  if not found then
+    return null;
+  end if;
+  if entry_lots is null then
+    entry_lots := private.burn(wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_lot);
+  elsif entry_lots <> '{}' then
+    perform private.change_lots(entry_lots, entry_type = 'expire');
+  end if;
+  update public.users u
+  set credits_balance = answer.credits_balance, credits_total = answer.credits_total, credits_spent = answer.credits_spent
+  where u.id = wallet_id;
+  insert into public.credit_transactions (
+    created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
+    balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  select w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
-    w.credits_balance - w.credits_held, abs(signed_amount), entry.id, new_grant, for_hold
-  into answer
-  from wallet w, entry;
+  values (at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
+    signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
+  returning id into answer.transaction_id;
   return answer;
 end;
 $$;
 comment on function private.post_entry is
-  'The one place that writes entries and balances: adds an entry and moves its wallet with it. Lots are the caller''s.';
+  'The one place that moves credits: wallet, lots, the user''s snapshot and the entry that tells of it, together. Without lots given it burns them. Null where an admission was asked for and not granted.';
 
 create function private.add_lot(
   wallet public.credit_wallets,
@@ -203,16 +252,15 @@ create function private.add_lot(
   lot_kind public.credit_grant_kind,
   paid boolean,
   lot_priority integer,
-  lot_expires_at timestamptz,
-  unspent numeric
+  lot_expires_at timestamptz
 ) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
   lot_id uuid;
 begin
-  insert into public.credit_grants (workspace_id, amount, remaining, kind, is_paid, priority, expires_at)
-  values (wallet.workspace_id, lot_amount, unspent, lot_kind, paid, lot_priority, lot_expires_at)
+  insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
+  values (wallet.workspace_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
   returning id into lot_id;
   if lot_expires_at < coalesce(wallet.next_expiry_at, 'infinity') then
     update public.credit_wallets w set next_expiry_at = lot_expires_at where w.workspace_id = wallet.workspace_id;
@@ -220,7 +268,14 @@ begin
   return lot_id;
 end;
 $$;
-comment on function private.add_lot is 'Adds a lot of which debt may have used a part already (unspent is what is left).';
+comment on function private.add_lot is 'Adds an empty lot; the entry that grants it fills it.';
+
+create function private.lot_change(lot_id uuid, amount numeric) returns public.credit_lot_change[]
+language sql immutable set search_path = ''
+as $$
+  select case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end
+$$;
+comment on function private.lot_change(uuid, numeric) is 'The lots of an entry that changes one, or none where nothing changes.';
 
 create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
 returns public.credit_wallets
@@ -318,13 +373,14 @@ begin
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
   end if;
-  -- Debt is paid first: only what is left of the lot can be burned later.
-  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at,
-    least(amount, greatest(wallet.credits_balance + amount, 0)));
-  answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason,
-    jsonb_build_array(jsonb_build_object('grant_id', lot_id, 'amount', trim_scale(amount))), at, metadata, description,
-    key => idempotency_key, new_grant => lot_id);
-  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
+  -- Debt is paid first: only what is left can be burned later.
+  answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
+    private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
+  if idempotency_key is not null then
+    perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;
@@ -352,6 +408,14 @@ declare
 begin
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
+  if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
+    -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at, only_if_admitted => true,
+      entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
+    if answer is distinct from null then
+      return answer;
+    end if;
+  end if;
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(debit_user_credits_transaction.user_id);
   if idempotency_key is not null then
@@ -362,63 +426,63 @@ begin
       return answer;
     end if;
   end if;
-  perform private.require_available(wallet, amount, at);
-  answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason,
-    private.burn_lots(wallet_id, amount, at, spare_expired => true), at, metadata, description, feature_code,
-    idempotency_key);
-  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+    perform private.require_available(wallet, amount, at);
+  end if;
+  answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
+    entry_metadata => metadata, entry_description => description, entry_feature => feature_code, key => idempotency_key);
+  if idempotency_key is not null then
+    perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;
 comment on function public.debit_user_credits_transaction is
   'Takes credits, or raises insufficient_credits and takes none.';
 
-create function private.return_lots(wallet_id uuid, entry_id bigint, wanted numeric, at timestamptz) returns jsonb
-language plpgsql set search_path = ''
+create function private.lots_to_return(entry_id bigint, wanted numeric, at timestamptz)
+returns public.credit_lot_change[]
+language sql stable set search_path = ''
 as $$
-declare
-  lot record;
-  returned numeric;
-  lots jsonb := '[]';
-begin
-  for lot in
-    with burned as (
-      select (l.value ->> 'grant_id')::uuid as grant_id, -(l.value ->> 'amount')::numeric as amount, l.ordinality
-      from public.credit_transactions t, jsonb_array_elements(t.lots) with ordinality l
-      where t.id = entry_id
-    ), given_back as (
-      select (l.value ->> 'grant_id')::uuid as grant_id, sum((l.value ->> 'amount')::numeric) as amount
-      from public.credit_transactions t, jsonb_array_elements(t.lots) l
-      where t.refunded_transaction_id = entry_id
-      group by 1
-    )
-    -- What was clawed back of a lot or expired is not its to have again.
-    select b.grant_id, least(b.amount - coalesce(r.amount, 0),
-      g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as open_amount
+  with burned as (
+    select l.grant_id, -l.amount as amount, l.ordinality
+    from public.credit_transactions t, unnest(t.lots) with ordinality l
+    where t.id = entry_id
+  ), given_back as (
+    select l.grant_id, sum(l.amount) as amount
+    from public.credit_transactions t, unnest(t.lots) l
+    where t.refunded_transaction_id = entry_id
+    group by l.grant_id
+  ), living as (
+    -- What was clawed back of a lot or expired is not its to have again. The last burned comes first: it lives longest.
+    select b.grant_id, b.ordinality, least(b.amount - coalesce(r.amount, 0),
+      g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as room
     from burned b
     join public.credit_grants g on g.id = b.grant_id
     left join given_back r on r.grant_id = b.grant_id
     where g.expires_at > at or g.expires_at is null
-    order by b.ordinality desc -- the last burned first: it lives longest
-  loop
-    returned := least(wanted, lot.open_amount);
-    continue when returned <= 0;
-    update public.credit_grants g set remaining = g.remaining + returned where g.id = lot.grant_id;
-    lots := lots || jsonb_build_object('grant_id', lot.grant_id, 'amount', trim_scale(returned));
-    wanted := wanted - returned;
-  end loop;
-  -- A lot that comes back to life may be the first to expire again.
-  update public.credit_wallets w set next_expiry_at = due.at
-  from (
-    select min(g.expires_at) as at from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at > return_lots.at
-  ) due
-  where w.workspace_id = wallet_id and due.at < coalesce(w.next_expiry_at, 'infinity');
-  return lots;
-end;
+  ), filled as (
+    select l.grant_id, l.ordinality, l.room,
+      sum(l.room) over (order by l.ordinality desc rows unbounded preceding) - l.room as before
+    from living l where l.room > 0
+  )
+  select array(
+    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_lot_change
+    from filled f where f.before < wanted
+    order by f.ordinality desc
+  )
 $$;
-comment on function private.return_lots(uuid, bigint, numeric, timestamptz) is
-  'Gives back to the living lots that an entry burned what it took from them, less what came back before.';
+comment on function private.lots_to_return(bigint, numeric, timestamptz) is
+  'To which living lots an amount goes back: to those that an entry burned, what it took from them less what came back before.';
+
+create function private.note_expiry(wallet_id uuid, lots public.credit_lot_change[]) returns void
+language sql set search_path = ''
+as $$
+  update public.credit_wallets w set next_expiry_at = due.at
+  from (select min(g.expires_at) as at from unnest(lots) l join public.credit_grants g on g.id = l.grant_id) due
+  where w.workspace_id = wallet_id and due.at < coalesce(w.next_expiry_at, 'infinity')
+$$;
+comment on function private.note_expiry is 'Lots that come back to life may be the first to expire again.';
 
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
 language plpgsql stable set search_path = ''
@@ -467,7 +531,7 @@ declare
   wallet public.credit_wallets;
   request jsonb;
   answer public.credit_result;
-  lots jsonb := '[]';
+  lots public.credit_lot_change[] := '{}';
   left_over numeric;
   lot_id uuid;
 begin
@@ -487,16 +551,20 @@ begin
   perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
   left_over := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   if left_over > 0 and refund_user_credits.transaction_id is not null then
-    lots := private.return_lots(wallet_id, refund_user_credits.transaction_id, left_over, at);
-    left_over := left_over - coalesce((select sum((l ->> 'amount')::numeric) from jsonb_array_elements(lots) l), 0);
+    lots := private.lots_to_return(refund_user_credits.transaction_id, left_over, at);
+    perform private.note_expiry(wallet_id, lots);
+    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
   end if;
   if left_over > 0 then
     lot_id := private.add_refund_lot(wallet_id, left_over, refund_user_credits.transaction_id, at);
-    lots := lots || jsonb_build_object('grant_id', lot_id, 'amount', trim_scale(left_over));
+    lots := lots || private.lot_change(lot_id, left_over);
   end if;
-  answer := private.post_entry(wallet_id, refund_user_credits.user_id, 'refund', amount, reason, lots, at, metadata,
-    description, key => idempotency_key, refunded_id => refund_user_credits.transaction_id, new_grant => lot_id);
-  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  answer := private.post_entry(wallet_id, refund_user_credits.user_id, 'refund', amount, reason, at, lots,
+    entry_metadata => metadata, entry_description => description, key => idempotency_key,
+    refunded_id => refund_user_credits.transaction_id, new_grant => lot_id);
+  if idempotency_key is not null then
+    perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;
@@ -512,11 +580,11 @@ declare
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
   select coalesce(bool_or(g.is_paid), false) into paid
-  from public.credit_transactions t, jsonb_array_elements(t.lots) l
-  join public.credit_grants g on g.id = (l ->> 'grant_id')::uuid
+  from public.credit_transactions t, unnest(t.lots) l
+  join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
   return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer), amount);
+    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
 comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
@@ -563,11 +631,12 @@ begin
     perform private.raise_error('invalid_state',
       format('%s credits are to be taken back and %s can be.', trim_scale(amount), trim_scale(taken)));
   end if;
+  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
   update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
-  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason,
-    private.burn_lots(wallet_id, taken, at, spare_expired => false, first_lot => lot.id), at, metadata, description,
-    key => idempotency_key, new_grant => lot.id);
-  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  if idempotency_key is not null then
+    perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;

@@ -77,14 +77,18 @@ begin
       return answer;
     end if;
   end if;
-  perform private.require_available(wallet, amount, at);
+  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+    perform private.require_available(wallet, amount, at);
+  end if;
   insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
     idempotency_key, expires_at, created_at)
   values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
     hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, at + expires_in, at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
-  perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  if idempotency_key is not null then
+    perform private.remember_request(wallet_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;
@@ -120,9 +124,9 @@ begin
     return private.change_held(hold.workspace_id, -freed, hold.id, 0);
   end if;
   -- What was used is recorded even past what was held or is there: the rest is debt.
-  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason,
-    private.burn_lots(hold.workspace_id, used, at, spare_expired => false), at, metadata,
-    coalesce(description, hold.description), hold.feature_code, key, for_hold => hold.id, held_change => -freed);
+  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at, entry_metadata => metadata,
+    entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
+    for_hold => hold.id, held_change => -freed);
 end;
 $$;
 comment on function private.settle_part is 'Posts what was used under a hold and frees what of it is no longer set aside.';
@@ -158,7 +162,11 @@ begin
     perform private.raise_error('invalid_request', 'idempotency_key is required with keep_open: parts look alike.');
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
-    return private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
+    answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
+    if idempotency_key is not null then
+      perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+    end if;
+    return answer;
   end if;
   if hold.state in ('settled', 'released') then
     perform private.raise_error('invalid_state', format('Hold %s is %s already.', hold.id, hold.state),
@@ -175,7 +183,9 @@ begin
   end if;
   answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
   answer := private.expire_kept_lots(hold.workspace_id, answer, at);
-  perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  if idempotency_key is not null then
+    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;
@@ -236,13 +246,17 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  perform private.require_available(wallet, amount, at);
+  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+    perform private.require_available(wallet, amount, at);
+  end if;
   update public.credit_holds h
   set amount = h.amount + extend_credit_hold.amount,
     expires_at = greatest(h.expires_at, extend_credit_hold.at + extend_credit_hold.expires_in)
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
-  perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  if idempotency_key is not null then
+    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
+  end if;
   return answer;
 end;
 $$;

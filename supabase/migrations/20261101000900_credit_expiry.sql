@@ -8,7 +8,7 @@ declare
   taken numeric;
   expirable numeric;
   total numeric := 0;
-  lots jsonb := '[]';
+  lots public.credit_lot_change[] := '{}';
 begin
   -- While holds are open, expired lots keep what living ones could not pay of them.
   select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at), 0)
@@ -25,14 +25,11 @@ begin
   loop
     taken := least(lot.remaining, expirable - total);
     exit when taken <= 0;
-    update public.credit_grants g
-    set remaining = g.remaining - taken, expired_amount = g.expired_amount + taken
-    where g.id = lot.id;
-    lots := lots || jsonb_build_object('grant_id', lot.id, 'amount', trim_scale(-taken));
+    lots := lots || private.lot_change(lot.id, -taken);
     total := total + taken;
   end loop;
   if total > 0 then
-    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', lots, at);
+    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, lots);
   end if;
 end;
 $$;

@@ -2,9 +2,11 @@
 
 create function public.verify_credits(workspace_id uuid default null)
 returns table (wallet_id uuid, rule text, expected numeric, actual numeric)
-language sql stable security definer set search_path = ''
+-- A plan for each call: the one for all wallets would read every table whole to prove one.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_custom_plan
 as $$
-  with wallets as (
+begin
+  return query with wallets as (
     select w.* from public.credit_wallets w
     where verify_credits.workspace_id is null or w.workspace_id = verify_credits.workspace_id
   ), entries as (
@@ -42,7 +44,8 @@ as $$
     ('snapshot of total', w.credits_total, coalesce(u.credits_total, w.credits_total)),
     ('snapshot of spent', w.credits_spent, coalesce(u.credits_spent, w.credits_spent))
   ) r (rule, expected, actual)
-  where r.expected is distinct from r.actual
+  where r.expected is distinct from r.actual;
+end;
 $$;
 comment on function public.verify_credits is
   'Rows that drift, wallet by wallet and rule by rule: none, always.';

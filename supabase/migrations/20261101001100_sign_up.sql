@@ -91,23 +91,25 @@ declare
   account auth.users;
   profile jsonb;
 begin
-  select * into account from auth.users a where a.id = account_id;
+  -- Locked before anything else, as a deletion does it: it then comes before this as a whole, or after.
+  select * into account from auth.users a where a.id = account_id for key share;
   if not found then
     return;
   end if;
   -- The wallet's lock comes before the user's row, as in every credit operation.
   perform from public.credit_wallets w where w.workspace_id = account_id for no key update;
   profile := coalesce(account.raw_user_meta_data, '{}');
+  insert into public.workspaces (id, name, personal_user_id)
+  values (account.id, 'Personal', account.id)
+  on conflict (id) do nothing;
   insert into public.users (id, email, phone, full_name, avatar_url)
   values (
     account.id, nullif(account.email, ''), left(nullif(account.phone, ''), 40),
     left(coalesce(profile ->> 'full_name', profile ->> 'name'), 200),
-    substring(coalesce(profile ->> 'avatar_url', profile ->> 'picture') from '^https?://.{1,2000}$')
+    (select a.url from (values (profile ->> 'avatar_url'), (profile ->> 'picture')) a (url)
+     where a.url ~ '^https?://' and length(a.url) <= 2048 limit 1)
   )
   on conflict (id) do update set email = excluded.email where users.email is distinct from excluded.email;
-  insert into public.workspaces (id, name, personal_user_id)
-  values (account.id, 'Personal', account.id)
-  on conflict (id) do nothing;
   -- Supabase Auth ends the anonymity of an account a step before it writes its address: that step is the one to wait for.
   if not account.is_anonymous and not (is_conversion and account.email is null and account.phone is null) then
     perform private.grant_signup_credits(account);
@@ -149,7 +151,10 @@ create function private.lock_wallets_of_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform from public.credit_wallets w where w.workspace_id = old.id for update;
+  perform from public.credit_wallets w
+  where w.workspace_id = old.id
+    or w.workspace_id in (select h.workspace_id from public.credit_holds h where h.user_id = old.id)
+  order by w.workspace_id for update;
   return old;
 end;
 $$;

@@ -149,7 +149,7 @@ begin
       perform public.release_credit_hold(hold.id, at => at);
     end if;
     perform private.log_ai_call(
-      hold.metadata || details || jsonb_build_object('prompt_tokens', prompt,
+      details || hold.metadata || jsonb_build_object('prompt_tokens', prompt,
         'cached_tokens', cached, 'completion_tokens', completion,
         'duration', greatest((extract(epoch from at - hold.created_at) * 1000)::integer, 0)),
       hold, ending, cost, charged, at);

@@ -71,10 +71,10 @@ isOneToOne: false
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"clawed_back_amount"?: number,"created_at"?: string,"expired_amount"?: number,"expires_at"?: string | null,"id"?: string,"is_paid": boolean,"is_spent"?: never,"kind": Database["public"]['Enums']["credit_grant_kind"],"priority"?: number,"remaining": number,"workspace_id": string
+                    "amount": number,"clawed_back_amount"?: number,"created_at"?: string,"expired_amount"?: number,"expires_at"?: string | null,"id"?: string,"is_paid": boolean,"is_spent": boolean,"kind": Database["public"]['Enums']["credit_grant_kind"],"priority"?: number,"remaining": number,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"clawed_back_amount"?: number,"created_at"?: string,"expired_amount"?: number,"expires_at"?: string | null,"id"?: string,"is_paid"?: boolean,"is_spent"?: never,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"priority"?: number,"remaining"?: number,"workspace_id"?: string
+                    "amount"?: number,"clawed_back_amount"?: number,"created_at"?: string,"expired_amount"?: number,"expires_at"?: string | null,"id"?: string,"is_paid"?: boolean,"is_spent"?: boolean,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"priority"?: number,"remaining"?: number,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -113,14 +113,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": NonNullable<Json>,"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: never,"lots": NonNullable<Json>,"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: never,"lots"?: NonNullable<Json>,"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -198,6 +198,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "users_id_fkey"
+      columns: ["id"]
+isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["personal_user_id"]
+    },{
       foreignKeyName: "users_subscription_plan_fkey"
       columns: ["subscription_plan"]
 isOneToOne: false
@@ -217,13 +223,7 @@ isOneToOne: false
                     "created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
-                    {
-      foreignKeyName: "workspaces_personal_user_id_fkey"
-      columns: ["personal_user_id"]
-isOneToOne: true
-      referencedRelation: "users"
-      referencedColumns: ["id"]
-    }
+                    
                   ]
                 }
           }
@@ -314,7 +314,9 @@ isOneToOne: true
             "ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_status": "success"|"failed"|"canceled"|"refused","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","user_role": "user"|"admin"
           }
           CompositeTypes: {
-            "credit_result": {
+            "credit_lot_change": {
+                        "grant_id": string | null,"amount": number | null
+                      },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
                       }
           }
