@@ -12,21 +12,21 @@ where f.contype = 'f' and f.conparentid = 0
 
 select is_empty($$
   select * from pg_temp.keys
-  where parent = 'workspaces' and not (column_name = 'workspace_id' and confdeltype = 'c' and attnotnull)
+  where parent = 'workspaces' and child <> 'users' and not (column_name = 'workspace_id' and confdeltype = 'c'
+    and attnotnull)
 $$, 'every key to workspaces is workspace_id, not null, on delete cascade');
 
 select is_empty($$
   select * from pg_temp.keys
-  where parent = 'users' and child <> 'workspaces' and not (column_name = 'user_id' and confdeltype = 'n'
-    and not attnotnull)
+  where parent = 'users' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
 $$, 'every key to users is user_id, on delete set null');
 
 select set_eq($$
   select concat_ws(' ', child, column_name, parent, confdeltype) from pg_temp.keys
-  where parent = 'auth.users' or parent = 'users' and child = 'workspaces'
+  where parent = 'auth.users' or parent = 'workspaces' and child = 'users'
 $$, array[
-  'users id auth.users c', 'private.account_failures user_id auth.users c', 'workspaces personal_user_id users c'
-], 'an account takes its user along, and that its personal workspace');
+  'workspaces personal_user_id auth.users c', 'users id workspaces c', 'private.account_failures user_id auth.users c'
+], 'an account takes its personal workspace along, and that its user');
 
 select is_empty($$
   select k.child, k.column_name from pg_temp.keys k
