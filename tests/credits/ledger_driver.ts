@@ -31,7 +31,7 @@ export async function preparePlayer(client: pg.Client): Promise<void> {
   await client.query(PLAYER);
 }
 
-/** Plays a sequence on a new wallet. With `isSwept` a sweep comes by before every step. `drift` is what verify_credits says. */
+/** Plays a sequence on a new wallet. With `isSwept` a sweep comes by when the hour has changed. `drift` is what verify_credits says. */
 export async function play(
   client: pg.Client,
   sequence: { steps: Step[]; overdraft: bigint; isSwept: boolean },
@@ -120,6 +120,7 @@ declare
   entries bigint[] := '{}';
   r jsonb;
   at timestamptz;
+  swept_at timestamptz := '-infinity';
   answer public.credit_result;
   told jsonb;
   error text;
@@ -131,7 +132,8 @@ begin
     at := pg_temp.hour((r ->> 'at')::numeric);
     error := null;
     told := null;
-    if is_swept then
+    if is_swept and at > swept_at then
+      swept_at := at;
       perform public.expire_credits(account, at);
       entries := array(select t.id from public.credit_transactions t where t.workspace_id = account order by t.id);
     end if;

@@ -71,6 +71,7 @@ export class LedgerModel {
   lots: Lot[] = [];
   holds: Hold[] = [];
   entries: Entry[] = [];
+  sweptAt = -1;
   readonly overdraft: bigint;
   #answers = new Map<string, { request: string; answer: Answer }>();
 
@@ -109,8 +110,12 @@ export class LedgerModel {
     return this.lots.some((lot) => lot.remaining > 0n && isDead(lot, at));
   }
 
-  /** Ends what is due: holds, then lots as far as no open hold may need them. */
+  /**
+   * Ends what is due: holds, then lots as far as no open hold may need them. Comes with time and with the end of a hold;
+   * what holds keep alive is not looked at again because credits arrived.
+   */
   sweep(at: number): void {
+    this.sweptAt = at;
     for (const hold of this.holds) {
       if (hold.state === 'open' && hold.expiresAt <= at) hold.state = 'expired';
     }
@@ -134,13 +139,18 @@ export class LedgerModel {
 
   /** Answers a request at a time (never before the last one). */
   serve(request: Request, at: number): Answer {
-    const before = structuredClone({ lots: this.lots, holds: this.holds, entries: this.entries });
+    const before = structuredClone({
+      lots: this.lots,
+      holds: this.holds,
+      entries: this.entries,
+      sweptAt: this.sweptAt,
+    });
     try {
       checkForm(request);
       // A key belongs to a wallet, and what does not exist has none.
       if ('lot' in request) this.#lot(request.lot);
       if ('hold' in request) this.#hold(request.hold);
-      this.sweep(at);
+      if (at > this.sweptAt) this.sweep(at);
       return this.#once(request, () => this.#apply(request, at));
     } catch (error) {
       Object.assign(this, before);
@@ -190,6 +200,7 @@ export class LedgerModel {
       case 'release':
         return this.#release(request.hold, at);
       case 'expire':
+        this.sweep(at);
         return 0n;
     }
   }
