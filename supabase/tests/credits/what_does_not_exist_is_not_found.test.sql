@@ -1,6 +1,7 @@
 begin;
-select plan(16);
+select plan(19);
 select tests.create_user('owner'), tests.create_user('other'), tests.create_team('team');
+select public.credit_user_credits_transaction(tests.id('owner'), 5, 'purchase', workspace_id => tests.id('team'));
 select tests.be_service();
 select public.debit_user_credits_transaction(tests.id('other'), 1, 'generation');
 
@@ -15,7 +16,10 @@ from (values
   ($$credit_user_credits_transaction(tests.id('nobody'), 1, 'manual', workspace_id => tests.id('owner'))$$),
   ($$debit_user_credits_transaction(null, 1, 'generation', workspace_id => tests.id('owner'))$$),
   ($$credit_user_credits_transaction(tests.id('team'), 1, 'manual')$$),
+  ($$debit_user_credits_transaction(tests.id('team'), 1, 'generation')$$),
+  ($$refund_user_credits(tests.id('team'), 1, 'refund')$$),
   ($$hold_credits(tests.id('team'), 0, 'generation')$$),
+  ($$expire_credits(tests.id('no team'))$$),
   ($$clawback_credits(tests.id('no lot'), 1, 'refund')$$),
   ($$settle_credit_hold(tests.id('no hold'), 1)$$),
   ($$release_credit_hold(null)$$),
