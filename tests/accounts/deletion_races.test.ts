@@ -11,6 +11,7 @@ import {
   type Outcome,
   openCallers,
   tally,
+  untilBlocked,
 } from '../support/callers.ts';
 import { adminPool, sql } from '../support/stack.ts';
 import { driftOf, newAccounts, walletOf } from '../support/wallets.ts';
@@ -117,17 +118,6 @@ test('a transaction that debits twice does not deadlock with a deletion in betwe
     await caller.query('rollback');
   }
 });
-
-/** Waits until a connection waits for a lock. */
-async function untilBlocked(client: pg.Client): Promise<void> {
-  const { processID } = client as unknown as { processID: number };
-  for (;;) {
-    const [row] = await sql<{ blocked: boolean }>('select cardinality(pg_blocking_pids($1)) > 0 as blocked', [
-      processID,
-    ]);
-    if (row?.blocked) return;
-  }
-}
 
 /** Accounts whose sign-up could not be finished: in auth.users, and nothing else there yet. */
 async function incompleteAccounts(count: number): Promise<string[]> {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, tally } from '../support/callers.ts';
+import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, tally, untilBlocked } from '../support/callers.ts';
 import { adminPool, sql } from '../support/stack.ts';
 import { driftOf, newAccounts } from '../support/wallets.ts';
 
@@ -112,6 +112,24 @@ test('anonymous accounts converted while debited: the 3 credits arrive and every
   expect(balances.reduce((sum, balance) => sum + balance, 0)).toBe(15 * 5 - ok);
   expect(await failuresOf(accounts)).toEqual([]);
   expect(await driftOf(accounts)).toEqual([]);
+});
+
+test('a conversion does not deadlock with a transaction that holds credits before it and debits after it', async () => {
+  const [account = ''] = await anonymousAccounts(1, 10);
+  const caller = inTurn(callers, 0);
+  await caller.query('begin');
+  try {
+    await caller.query(`select public.hold_credits('${account}', 1, 'generation')`); // locks the wallet alone
+    const conversion = inTurn(auth, 0).query(convert(account, `${account}@gmail.com`));
+    await untilBlocked(inTurn(auth, 0));
+    await caller.query(`select public.debit_user_credits_transaction('${account}', 1, 'generation')`);
+    await caller.query('commit');
+    await conversion;
+  } finally {
+    await caller.query('rollback');
+  }
+  expect(await balancesOf([account])).toEqual([12]);
+  expect(await failuresOf([account])).toEqual([]);
 });
 
 test('two anonymous accounts converted to one mailbox at once: one gets the 3 credits', async () => {

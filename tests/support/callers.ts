@@ -106,6 +106,17 @@ async function waitForWaiters(keeper: pg.PoolClient, gate: number, expected: num
   }
 }
 
+/** Waits until a connection waits for a lock. */
+export async function untilBlocked(client: pg.Client): Promise<void> {
+  const { processID } = client as unknown as { processID: number };
+  for (;;) {
+    const [row] = await sql<{ blocked: boolean }>('select cardinality(pg_blocking_pids($1)) > 0 as blocked', [
+      processID,
+    ]);
+    if (row?.blocked) return;
+  }
+}
+
 /** How often each outcome came: `{ ok: 50, 'PT402 insufficient_credits': 150 }`. */
 export function tally(outcomes: Outcome[]): Record<string, number> {
   const counts: Record<string, number> = {};
