@@ -3,7 +3,8 @@ begin;
 select plan(8);
 select tests.create_guest('owner');
 select tests.be_service();
-select public.credit_user_credits_transaction(tests.id('owner'), 5, 'promotion', expires_at => now() + interval '1 hour');
+select public.credit_user_credits_transaction(tests.id('owner'), 5, 'promotion',
+  expires_at => now() + interval '1 hour');
 select tests.remember('hold',
   (public.hold_credits(tests.id('owner'), 4, 'generation', expires_in => '3 hours', at => now())).hold_id);
 select public.expire_credits(tests.id('owner'), now() + interval '2 hours');
@@ -22,7 +23,8 @@ rollback to kept;
 
 select public.settle_credit_hold(tests.recall('hold')::uuid, 3, keep_open => true, idempotency_key => 'part',
   at => now() + interval '2 hours');
-select is(tests.entry_lots(tests.last_entry('owner') - 1), '-3 promotion', 'a part of a settlement takes from the kept one');
+select is(tests.entry_lots(tests.last_entry('owner') - 1), '-3 promotion',
+  'a part of a settlement takes from the kept one');
 select is(tests.wallet('owner'), 'balance 10, total 15, spent 3, expired 2, held 1',
   'what living lots can pay of the rest is kept no longer');
 select public.settle_credit_hold(tests.recall('hold')::uuid, 1, at => now() + interval '2 hours');

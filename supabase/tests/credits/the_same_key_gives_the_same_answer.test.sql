@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(18);
 select tests.create_guest('owner'), tests.create_guest('other');
 select tests.be_service();
 select tests.remember('pack',
@@ -55,6 +55,13 @@ select public.debit_user_credits_transaction(tests.id('other'), 1, 'generation')
 select is(tests.wallet('other'), 'balance 3, total 5, spent 2, expired 0, held 0', 'without a key each call counts');
 select is((select count(*) from public.credit_transactions
   where workspace_id = tests.id('owner') and idempotency_key is not null), 7::bigint, 'entries name their keys');
+
+select public.credit_user_credits_transaction(tests.id('other'), 1, 'purchase', expires_at => '2100-01-01 00:00+00',
+  idempotency_key => 'expiring');
+set local timezone = 'Asia/Tokyo';
+select todo('the request has to be remembered without the zone', 1);
+select lives_ok($$ select public.credit_user_credits_transaction(tests.id('other'), 1, 'purchase',
+  expires_at => '2100-01-01 00:00+00', idempotency_key => 'expiring') $$, 'a time is the same in any zone');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();
