@@ -65,8 +65,9 @@ comment on column public.credit_grants.is_paid is 'Bought or subscribed, as oppo
 comment on column public.credit_grants.is_spent is
   'Nothing left. The index names this and not remaining, so that a debit changes no indexed column.';
 comment on column public.credit_grants.priority is 'Lower burns first.';
-create index credit_grants_workspace_id_priority_idx on public.credit_grants (workspace_id, priority, expires_at)
-  where not is_spent;
+-- In burn order.
+create index credit_grants_workspace_id_priority_idx on public.credit_grants
+  (workspace_id, priority, expires_at, is_paid, created_at, id) where not is_spent;
 create index credit_grants_workspace_id_created_at_idx on public.credit_grants (workspace_id, created_at);
 
 create table public.credit_holds (

@@ -164,18 +164,19 @@ declare
   lot_id uuid;
   lots public.credit_lot_change[];
 begin
-  -- Nearly always one lot is enough: one statement then. The order is that of lots_to_burn.
-  update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
-  where g.remaining >= wanted and g.id = (
-    select n.id from public.credit_grants n
-    where n.workspace_id = wallet_id and not n.is_spent
-    order by n.id is distinct from first_lot, spare_expired and n.expires_at <= at is true,
-      n.priority, n.expires_at, n.is_paid, n.created_at, n.id
-    limit 1
-  )
-  returning g.id into lot_id;
-  if found then
-    return array[(lot_id, -wanted)::public.credit_lot_change];
+  -- Nearly always the first lot is enough: one statement then, and no sort, for the index has this order.
+  if first_lot is null then
+    update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
+    where g.id = (
+      select n.id from public.credit_grants n
+      where n.workspace_id = wallet_id and not n.is_spent
+      order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
+      limit 1
+    ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
+    returning g.id into lot_id;
+    if found then
+      return array[(lot_id, -wanted)::public.credit_lot_change];
+    end if;
   end if;
   lots := private.lots_to_burn(wallet_id, wanted, at, spare_expired, first_lot);
   perform private.change_lots(lots, is_expiry => false);
@@ -207,21 +208,23 @@ create function private.post_entry(
 language plpgsql set search_path = ''
 as $$
 declare
+  total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
+  spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
+  expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
   answer public.credit_result;
 begin
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
-    credits_total = w.credits_total + case when entry_type in ('credit', 'clawback') then signed_amount else 0 end,
-    credits_spent = w.credits_spent - case when entry_type in ('debit', 'refund') then signed_amount else 0 end,
-    credits_expired = w.credits_expired - case when entry_type = 'expire' then signed_amount else 0 end,
+    credits_total = w.credits_total + total_change,
+    credits_spent = w.credits_spent + spent_change,
+    credits_expired = w.credits_expired + expired_change,
     credits_held = w.credits_held + held_change
   where w.workspace_id = wallet_id and (not only_if_admitted or (
     w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
   ))
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
-    w.credits_balance - w.credits_held, abs(signed_amount), null, new_grant, for_hold
-  into answer;
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
+  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
   if not found then
     return null;
   end if;
@@ -233,6 +236,9 @@ begin
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total, credits_spent = answer.credits_spent
   where u.id = wallet_id;
+  if not found and account_id = wallet_id then
+    perform private.raise_error('not_found', format('There is no user %s.', account_id));
+  end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
@@ -240,6 +246,10 @@ begin
   values (at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
     signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
+  answer.credits_available := answer.credits_balance - answer.credits_held;
+  answer.amount := abs(signed_amount);
+  answer.grant_id := new_grant;
+  answer.hold_id := for_hold;
   return answer;
 end;
 $$;
@@ -359,7 +369,7 @@ begin
   if idempotency_key is not null then
     request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
       'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
-      'expires_at', expires_at, 'priority', priority);
+      'expires_at', extract(epoch from expires_at), 'priority', priority);
     answer := private.replay_request(wallet_id, idempotency_key, request);
     if answer is distinct from null then
       return answer;

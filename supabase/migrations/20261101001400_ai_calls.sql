@@ -83,6 +83,8 @@ declare
   wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
   call jsonb;
 begin
+  -- What the log could not hold fails now, before anything runs that would have to be logged.
+  perform jsonb_populate_record(null::public.ai_usage_logs, details);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   pricing := private.pricing_of(wanted, at);
   call := details || jsonb_build_object('scene', coalesce(details ->> 'scene', wanted.scene::text, 'other'),
@@ -140,6 +142,9 @@ declare
   wallet public.credit_wallets;
   is_first boolean := hold.state in ('open', 'expired');
 begin
+  if ending is null or ending = 'refused' then
+    perform private.raise_error('invalid_request', 'ending must be success, failed or canceled.');
+  end if;
   if is_first then
     if ending in ('success', 'canceled') then
       select c.cost_usd, c.credits into cost, charged
@@ -151,7 +156,7 @@ begin
     perform private.log_ai_call(
       details || hold.metadata || jsonb_build_object('prompt_tokens', prompt,
         'cached_tokens', cached, 'completion_tokens', completion,
-        'duration', greatest((extract(epoch from at - hold.created_at) * 1000)::integer, 0)),
+        'duration', least(greatest(extract(epoch from at - hold.created_at) * 1000, 0), 2147483647)::integer),
       hold, ending, cost, charged, at);
   else
     charged := coalesce(hold.final_amount, 0);

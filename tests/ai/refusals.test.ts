@@ -133,6 +133,18 @@ describe('bad input is a 400 that names what is off', () => {
     expect(response.status).toBe(404);
   });
 
+  test.each(['fe80::1%eth0', 'nobody', '999.1.1.1', ''])(
+    'an address that is none (%s) is left out',
+    async (address) => {
+      const caller = await newUser();
+      const response = await post(JSON.stringify({ model, messages, max_tokens: 1 }), caller.accessToken, {
+        'x-forwarded-for': address,
+      });
+      expect(response.status).toBe(200);
+      expect(await logsOf(caller)).toMatchObject([{ status: 'success', ip_address: expect.not.stringContaining('%') }]);
+    },
+  );
+
   test('a path that does not exist', async () => {
     const response = await fetch(`${AI_URL}/nothing`, { headers: { authorization: `Bearer ${user.accessToken}` } });
     expect(response.status).toBe(404);

@@ -71,7 +71,8 @@ export function readCallDetails(headers: Headers): CallDetails {
     scene: scene ?? undefined,
     scene_description: shortHeader(headers, 'x-ai-scene-description'),
     reference_id: shortHeader(headers, 'x-ai-reference'),
-    ip_address: isIP(address) ? address : undefined,
+    // Postgres' inet knows no zone (fe80::1%eth0).
+    ip_address: isIP(address) && !address.includes('%') ? address : undefined,
     user_agent: shortHeader(headers, 'user-agent'),
   };
 }

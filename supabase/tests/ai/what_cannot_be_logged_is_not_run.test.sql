@@ -20,7 +20,6 @@ begin
 end;
 $$;
 
-select todo('the admission has to refuse what the log cannot hold', 3);
 select lives_ok($$ select pg_temp.run('{"ip_address": "fe80::1%eth0"}') $$, 'an address with a zone');
 select lives_ok($$ select pg_temp.run('{"ip_address": "no address"}') $$, 'what is no address');
 select lives_ok($$ select pg_temp.run('{"scene": "no scene"}') $$, 'what is no scene');

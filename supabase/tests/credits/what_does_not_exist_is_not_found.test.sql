@@ -27,7 +27,6 @@ from (values
   ($$refund_user_credits(tests.id('owner'), 1, 'refund', transaction_id => tests.last_entry('other'))$$)
 ) c (call);
 
-select todo('the short way of a debit has to look who it is', 1);
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('team'), 1, 'generation') $$, 'PT404',
   'not_found',
   'debit_user_credits_transaction(tests.id(''team''), 1, ''generation'')');

@@ -1,0 +1,103 @@
+/**
+ * `npm run bench -- ledger [seconds]`: debits a second through the ledger, as a ratio to the smallest possible statement,
+ * on 10,000 wallets and on a single hot one. All in one run on one database, in turns, so that noise hits all alike.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { prepareDatabase } from '../scripts/stack/database.ts';
+import { StackError } from '../scripts/stack/errors.ts';
+import { PROJECT_DIR } from '../scripts/stack/paths.ts';
+import { withPostgres } from '../scripts/stack/postgres.ts';
+
+const SCRIPTS = ['debit', 'yardstick', 'bare'] as const;
+const ROUNDS = 7;
+const CLIENTS = 4;
+
+type Rates = Record<(typeof SCRIPTS)[number], number[]>;
+
+/** Runs the benchmark and prints rates (a second) and ratios: medians over the rounds. */
+export async function run(args: string[]): Promise<number> {
+  const seconds = Number(args[0] ?? 4);
+  const pgbench = findPgbench();
+  const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
+  try {
+    await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
+      await prepareDatabase(adminUrl, PROJECT_DIR, false);
+      await fill(adminUrl);
+      for (const wallets of [10_000, 1]) report(wallets, measure(pgbench, adminUrl, wallets, seconds));
+    });
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+function findPgbench(): string {
+  const debian = '/usr/lib/postgresql';
+  const versions = existsSync(debian) ? readdirSync(debian).sort().reverse() : [];
+  const folders = [...(process.env.PATH ?? '').split(':'), ...versions.map((version) => join(debian, version, 'bin'))];
+  const found = folders.map((folder) => join(folder, 'pgbench')).find((file) => existsSync(file));
+  if (found) return found;
+  throw new StackError(
+    'pgbench is missing. It comes with PostgreSQL: on Debian, `apt-get install postgresql-contrib`.',
+  );
+}
+
+async function fill(adminUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  await client.query(readFileSync(scriptFile('setup'), 'utf8'));
+  await client.end();
+}
+
+function measure(pgbench: string, url: string, wallets: number, seconds: number): Rates {
+  const rates: Rates = { debit: [], yardstick: [], bare: [] };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const script of SCRIPTS) {
+      const options = [
+        '-n',
+        '-M',
+        'prepared',
+        '-c',
+        `${CLIENTS}`,
+        '-j',
+        '2',
+        '-T',
+        `${seconds}`,
+        '-D',
+        `wallets=${wallets}`,
+      ];
+      const output = execFileSync(pgbench, [...options, '-f', scriptFile(script), url], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+      });
+      rates[script].push(Number(output.match(/tps = ([\d.]+)/)?.[1]));
+    }
+  }
+  return rates;
+}
+
+function scriptFile(name: string): string {
+  return join(PROJECT_DIR, 'bench/ledger', `${name}.sql`);
+}
+
+function report(wallets: number, { debit, yardstick, bare }: Rates): void {
+  console.log(
+    `\n${wallets === 1 ? 'One hot wallet' : `${wallets} wallets`}, ${CLIENTS} clients, median of ${ROUNDS} rounds`,
+  );
+  console.log(`  debits                       ${Math.round(median(debit))}/s`);
+  for (const [name, other] of [
+    ['smallest statement, our tables', yardstick],
+    ['smallest statement, bare tables', bare],
+  ] as const) {
+    const ratios = debit.map((rate, round) => rate / (other[round] ?? Number.NaN));
+    console.log(`  ${name.padEnd(31)} ${Math.round(median(other))}/s, ratio ${median(ratios).toFixed(2)}`);
+  }
+}
+
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
