@@ -71,6 +71,7 @@ export class LedgerModel {
   lots: Lot[] = [];
   holds: Hold[] = [];
   entries: Entry[] = [];
+  /** When what is due was last ended. */
   sweptAt = -1;
   readonly overdraft: bigint;
   #answers = new Map<string, { request: string; answer: Answer }>();
