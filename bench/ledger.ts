@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- ledger [seconds]`: debits a second through the ledger, as a ratio to the smallest possible statement,
- * on 10,000 wallets and on a single hot one. All in one run on one database, in turns, so that noise hits all alike.
+ * on 10,000 wallets and on a single hot one, with statements as they come (pgbench's default) and prepared ones.
+ * All in one run on one database, in turns, so that noise hits all alike.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -13,7 +14,8 @@ import { PROJECT_DIR } from '../scripts/stack/paths.ts';
 import { withPostgres } from '../scripts/stack/postgres.ts';
 
 const SCRIPTS = ['debit', 'yardstick', 'bare'] as const;
-const ROUNDS = 7;
+const PROTOCOLS = ['simple', 'prepared'] as const;
+const ROUNDS = 5;
 const CLIENTS = 4;
 
 type Rates = Record<(typeof SCRIPTS)[number], number[]>;
@@ -27,7 +29,12 @@ export async function run(args: string[]): Promise<number> {
     await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       await fill(adminUrl);
-      for (const wallets of [10_000, 1]) report(wallets, measure(pgbench, adminUrl, wallets, seconds));
+      for (const protocol of PROTOCOLS) {
+        for (const wallets of [10_000, 1]) {
+          const rates = measure({ pgbench, url: adminUrl, protocol, wallets, seconds });
+          report(`${wallets === 1 ? 'One hot wallet' : `${wallets} wallets`}, ${protocol} statements`, rates);
+        }
+      }
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
@@ -53,27 +60,13 @@ async function fill(adminUrl: string): Promise<void> {
   await client.end();
 }
 
-function measure(pgbench: string, url: string, wallets: number, seconds: number): Rates {
+function measure(run: { pgbench: string; url: string; protocol: string; wallets: number; seconds: number }): Rates {
   const rates: Rates = { debit: [], yardstick: [], bare: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const script of SCRIPTS) {
-      const options = [
-        '-n',
-        '-M',
-        'prepared',
-        '-c',
-        `${CLIENTS}`,
-        '-j',
-        '2',
-        '-T',
-        `${seconds}`,
-        '-D',
-        `wallets=${wallets}`,
-      ];
-      const output = execFileSync(pgbench, [...options, '-f', scriptFile(script), url], {
-        encoding: 'utf8',
-        stdio: 'pipe',
-      });
+      const load = ['-n', '-M', run.protocol, '-c', `${CLIENTS}`, '-j', '2', '-T', `${run.seconds}`];
+      const options = [...load, '-D', `wallets=${run.wallets}`, '-f', scriptFile(script), run.url];
+      const output = execFileSync(run.pgbench, options, { encoding: 'utf8', stdio: 'pipe' });
       rates[script].push(Number(output.match(/tps = ([\d.]+)/)?.[1]));
     }
   }
@@ -84,11 +77,9 @@ function scriptFile(name: string): string {
   return join(PROJECT_DIR, 'bench/ledger', `${name}.sql`);
 }
 
-function report(wallets: number, { debit, yardstick, bare }: Rates): void {
-  console.log(
-    `\n${wallets === 1 ? 'One hot wallet' : `${wallets} wallets`}, ${CLIENTS} clients, median of ${ROUNDS} rounds`,
-  );
-  console.log(`  debits                       ${Math.round(median(debit))}/s`);
+function report(title: string, { debit, yardstick, bare }: Rates): void {
+  console.log(`\n${title}, ${CLIENTS} clients, median of ${ROUNDS} rounds`);
+  console.log(`  ${'debits'.padEnd(31)} ${Math.round(median(debit))}/s`);
   for (const [name, other] of [
     ['smallest statement, our tables', yardstick],
     ['smallest statement, bare tables', bare],

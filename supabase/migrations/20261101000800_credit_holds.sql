@@ -73,7 +73,7 @@ begin
       'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
       'expires_in', expires_in);
     answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer is distinct from null then
+    if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
@@ -155,7 +155,7 @@ begin
     request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
       'keep_open', keep_open, 'description', description);
     answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer is distinct from null then
+    if answer.credits_balance is not null then
       return answer;
     end if;
   elsif keep_open then
@@ -238,7 +238,7 @@ begin
   if idempotency_key is not null then
     request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
     answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer is distinct from null then
+    if answer.credits_balance is not null then
       return answer;
     end if;
   end if;

@@ -13,7 +13,8 @@ begin
     select t.workspace_id, sum(t.amount) as balance,
       sum(t.amount) filter (where t.transaction_type in ('credit', 'clawback')) as total,
       -sum(t.amount) filter (where t.transaction_type in ('debit', 'refund')) as spent,
-      -sum(t.amount) filter (where t.transaction_type = 'expire') as expired
+      -sum(t.amount) filter (where t.transaction_type = 'expire') as expired,
+      count(*) filter (where t.amount = 0 or (t.amount > 0) <> (t.transaction_type in ('credit', 'refund'))) as off_sign
     from public.credit_transactions t
     where verify_credits.workspace_id is null or t.workspace_id = verify_credits.workspace_id
     group by t.workspace_id
@@ -38,6 +39,7 @@ begin
     ('total is what entries granted', coalesce(e.total, 0), w.credits_total),
     ('spent is what entries used', coalesce(e.spent, 0), w.credits_spent),
     ('expired is what entries expired', coalesce(e.expired, 0), w.credits_expired),
+    ('entries have the sign of their type', 0, coalesce(e.off_sign, 0)),
     ('lots hold the balance', greatest(w.credits_balance, 0), coalesce(l.remaining, 0)),
     ('held is the sum of open holds', coalesce(h.held, 0), w.credits_held),
     ('snapshot of balance', w.credits_balance, coalesce(u.credits_balance, w.credits_balance)),

@@ -92,7 +92,7 @@ declare
   profile jsonb;
 begin
   -- Locked before anything else, as a deletion does it: it then comes before this as a whole, or after.
-  select * into account from auth.users a where a.id = account_id for key share;
+  select * into account from auth.users a where a.id = account_id for no key update;
   if not found then
     return;
   end if;
