@@ -536,7 +536,7 @@ declare
   wallet public.credit_wallets;
   request jsonb;
   answer public.credit_result;
-  lots public.credit_lot_change[] := '{}';
+  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
   left_over numeric;
   lot_id uuid;
 begin
@@ -608,7 +608,6 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid;
-  wallet public.credit_wallets;
   lot public.credit_grants;
   request jsonb;
   answer public.credit_result;
@@ -620,7 +619,7 @@ begin
   if not found then
     perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
   end if;
-  wallet := private.lock_wallet(wallet_id, at);
+  perform private.lock_wallet(wallet_id, at);
   if idempotency_key is not null then
     request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
       'grant_id', clawback_credits.grant_id, 'description', description);

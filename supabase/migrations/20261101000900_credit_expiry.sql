@@ -8,7 +8,7 @@ declare
   taken numeric;
   expirable numeric;
   total numeric := 0;
-  lots public.credit_lot_change[] := '{}';
+  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
 begin
   -- While holds are open, expired lots keep what living ones could not pay of them.
   select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at), 0)

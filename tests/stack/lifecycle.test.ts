@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Stack, type StackOptions, startStack } from '../../scripts/stack/index.ts';
+import { identify } from '../../scripts/stack/processes.ts';
 import { resetRunning } from '../../scripts/stack/reset.ts';
 import { readRunningState } from '../../scripts/stack/state.ts';
 import { makeSmallProject, type SmallProject } from './small-project.ts';
@@ -38,13 +39,9 @@ async function query(url: string, text: string): Promise<pg.QueryResultRow[]> {
   }
 }
 
+/** Whether a process runs; one that has ended and waits to be reaped does not. */
 function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return identify(pid).startedAt !== '';
 }
 
 test('data survives a restart, and the database is UTF-8 with a UTF-8 ctype whatever LANG says', async () => {
