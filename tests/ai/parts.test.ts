@@ -44,6 +44,8 @@ describe('the most input tokens of a request', () => {
     expect(image('A'.repeat(100_000))).toBe(image('A'));
     expect(image('A')).toBeGreaterThan(4_000);
     expect(text([{ type: 'image_url', image_url: { url: 'https://example.test/a.png' } }])).toBeGreaterThan(4_000);
+    expect(text(`data:,${'A'.repeat(9_000)}`)).toBeGreaterThan(9_000); // text that looks like a file is text
+    expect(text([{ type: 'text', text: `data:image/png;base64,${'A'.repeat(9_000)}` }])).toBeGreaterThan(9_000);
   });
 });
 

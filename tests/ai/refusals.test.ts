@@ -32,6 +32,15 @@ describe('admission', () => {
     expect(await walletOf(poor)).toEqual({ balance: 3, spent: 0, held: 0, drift: 0 });
   });
 
+  test('a call is held for the higher of two limits', async () => {
+    const dear = await newModel({ max_output_tokens: 1_000_000 }, { output_usd_per_million: 100 });
+    const limits = { max_completion_tokens: 1, max_tokens: 1_000 };
+    const error = await openai(user)
+      .chat.completions.create({ model: dear, messages, ...limits })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 402, code: 'insufficient_credits' });
+  });
+
   test('an unknown model gets 404 not_found', async () => {
     const error = await openai(user)
       .chat.completions.create({ model: 'no-such', messages })

@@ -66,7 +66,7 @@ async function admit(
       user_id: userId,
       model: request.model.toWellFormed().replaceAll('\0', '\uFFFD'),
       input_tokens: mostInputTokens(request),
-      max_output_tokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
+      max_output_tokens: outputLimit(request),
       choices: request.n ?? 1,
       request_id: requestId,
       details: details as unknown as Json,
@@ -74,6 +74,11 @@ async function admit(
   )) as unknown as Admission;
   if (admission.admitted) return admission;
   throw new ApiError(admission.status, admission.code, admission.message, admission.param);
+}
+
+/** The most output that the caller allows; of two limits the higher, for nobody knows which one the provider heeds. */
+function outputLimit({ max_completion_tokens, max_tokens }: ChatRequest): number | undefined {
+  return Math.max(max_completion_tokens ?? 0, max_tokens ?? 0) || undefined;
 }
 
 /** The request as the provider gets it: its own model name, and usage even where the client did not ask for it. */

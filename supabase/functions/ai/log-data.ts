@@ -2,7 +2,7 @@
 
 /** JSON beyond this is left out of the log, characters. */
 const LARGEST_LOGGED = 256 * 1024;
-const DATA_URL = /^data:([^;,]*)[^,]*,/;
+const DATA_URL = /^data:([^;,]*)[^,]*;base64,/;
 /** jsonb has no NUL character. */
 const NUL = String.fromCharCode(0);
 

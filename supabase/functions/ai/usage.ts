@@ -9,11 +9,10 @@ export interface Usage {
 
 /** Counts above this are nonsense and would not fit the log's integer columns. */
 const MOST_TOKENS = 1_000_000_000;
-/** What an image part is assumed to cost at most, in tokens: its bytes say nothing about it. */
+/** What an image part is assumed to cost at most, in tokens. */
 const TOKENS_OF_AN_IMAGE = 4_000;
 /** A message's role and separators, in tokens. */
 const TOKENS_OF_A_MESSAGE = 8;
-const DATA_URL = /^data:[^,]*,/;
 
 /**
  * Reads a `usage` object; undefined where there is none.
@@ -37,40 +36,34 @@ function tokenCount(value: unknown): number {
   return typeof value === 'number' && value > 0 ? Math.min(Math.ceil(value), MOST_TOKENS) : 0;
 }
 
-/** The most tokens a request's input can be: a token is a byte at least; embedded files count as images do. */
+/** The most tokens a request's input can be: a token is a byte at least, but for images, which have a price of their own. */
 export function mostInputTokens(request: { messages: unknown[] } & Record<string, unknown>): number {
   const { messages, tools, functions, response_format } = request;
-  const { bytes, files } = weigh([messages, tools, functions, response_format]);
-  return bytes + files * TOKENS_OF_AN_IMAGE + messages.length * TOKENS_OF_A_MESSAGE;
+  const { bytes, images } = weigh([messages, tools, functions, response_format]);
+  return Math.min(bytes + images * TOKENS_OF_AN_IMAGE + messages.length * TOKENS_OF_A_MESSAGE, MOST_TOKENS);
 }
 
 /** Usage of a call whose provider reported none: four bytes to a token, as English text has. */
 export function estimateUsage(input: unknown, output: string): Usage {
-  const { bytes, files } = weigh(input);
+  const { bytes, images } = weigh(input);
   return {
-    prompt: Math.ceil(bytes / 4) + files * TOKENS_OF_AN_IMAGE,
+    prompt: Math.ceil(bytes / 4) + images * TOKENS_OF_AN_IMAGE,
     cached: 0,
     completion: Math.ceil(utf8Length(output) / 4),
   };
 }
 
-/** Bytes of all text in a value, and how many files (image parts, data URLs) it holds. */
-function weigh(value: unknown): { bytes: number; files: number } {
-  if (typeof value === 'string')
-    return DATA_URL.test(value) ? { bytes: 0, files: 1 } : { bytes: utf8Length(value), files: 0 };
-  if (typeof value !== 'object' || value === null) return { bytes: value === undefined ? 0 : 8, files: 0 };
-  const sum = { bytes: 0, files: 'image_url' in value && !hasDataUrl(value.image_url) ? 1 : 0 };
+/** Bytes of all text in a value, and how many image parts it holds (`image_url`, whose own length says nothing). */
+function weigh(value: unknown): { bytes: number; images: number } {
+  if (typeof value === 'string') return { bytes: utf8Length(value), images: 0 };
+  if (typeof value !== 'object' || value === null) return { bytes: 8, images: 0 };
+  const sum = { bytes: 0, images: 0 };
   for (const [key, item] of Object.entries(value)) {
-    const weight = weigh(item);
+    const weight = key === 'image_url' ? { bytes: 0, images: 1 } : weigh(item);
     sum.bytes += weight.bytes + (Array.isArray(value) ? 0 : key.length);
-    sum.files += weight.files;
+    sum.images += weight.images;
   }
   return sum;
-}
-
-function hasDataUrl(image: unknown): boolean {
-  const url = typeof image === 'object' && image !== null && 'url' in image ? image.url : image;
-  return typeof url === 'string' && DATA_URL.test(url);
 }
 
 function utf8Length(text: string): number {
