@@ -155,6 +155,37 @@ as $$
 $$;
 comment on function private.change_lots(public.credit_lot_change[], boolean) is 'Puts credits into lots and takes them out.';
 
+create function private.burn(
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
+) returns public.credit_lot_change[]
+language plpgsql set search_path = ''
+as $$
+declare
+  lot_id uuid;
+  lots public.credit_lot_change[];
+begin
+  -- Nearly always the first lot is enough: one statement then, and no sort, for the index has this order.
+  if first_lot is null then
+    update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
+    where g.id = (
+      select n.id from public.credit_grants n
+      where n.workspace_id = wallet_id and not n.is_spent
+      order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
+      limit 1
+    ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
+    returning g.id into lot_id;
+    if found then
+      return array[(lot_id, -wanted)::public.credit_lot_change];
+    end if;
+  end if;
+  lots := private.lots_to_burn(wallet_id, wanted, at, spare_expired, first_lot);
+  perform private.change_lots(lots, is_expiry => false);
+  return lots;
+end;
+$$;
+comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
+  'Takes an amount from a locked wallet''s lots, as far as they last, and says from which.';
+
 create function private.post_entry(
   wallet_id uuid,
   account_id uuid,
@@ -177,57 +208,31 @@ create function private.post_entry(
 language plpgsql set search_path = ''
 as $$
 declare
+  total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
+  spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
+  expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
   answer public.credit_result;
-  lot_id uuid;
-  spare_expired boolean;
 begin
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
-  if entry_type in ('debit', 'refund') then
-    update public.credit_wallets w set
-      credits_balance = w.credits_balance + signed_amount,
-      credits_spent = w.credits_spent - signed_amount,
-      credits_held = w.credits_held + held_change
-    where w.workspace_id = wallet_id and (not only_if_admitted or (
-      w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
-    ))
-    returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
-    into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
-    if not found then
-      return null;
-    end if;
-  else
-    update public.credit_wallets w set
-      credits_balance = w.credits_balance + signed_amount,
-      credits_total = w.credits_total + case when entry_type = 'expire' then 0 else signed_amount end,
-      credits_expired = w.credits_expired - case when entry_type = 'expire' then signed_amount else 0 end
-    where w.workspace_id = wallet_id
-    returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
-    into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
+  update public.credit_wallets w set
+    credits_balance = w.credits_balance + signed_amount,
+    credits_total = w.credits_total + total_change,
+    credits_spent = w.credits_spent + spent_change,
+    credits_expired = w.credits_expired + expired_change,
+    credits_held = w.credits_held + held_change
+  where w.workspace_id = wallet_id and (not only_if_admitted or (
+    w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
+  ))
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
+  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
+  if not found then
+    return null;
   end if;
-
   if entry_lots is null then
-    spare_expired := entry_type = 'debit' and for_hold is null;
-    -- Nearly always the first lot is enough: one statement then, and no sort, for the index has this order.
-    if first_lot is null then
-      update public.credit_grants g set remaining = g.remaining + signed_amount, is_spent = g.remaining = -signed_amount
-      where g.id = (
-        select n.id from public.credit_grants n
-        where n.workspace_id = wallet_id and not n.is_spent
-        order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
-        limit 1
-      ) and g.remaining >= -signed_amount and (spare_expired and g.expires_at <= at) is not true
-      returning g.id into lot_id;
-    end if;
-    if lot_id is not null then
-      entry_lots := array[(lot_id, signed_amount)::public.credit_lot_change];
-    else
-      entry_lots := private.lots_to_burn(wallet_id, -signed_amount, at, spare_expired, first_lot);
-      perform private.change_lots(entry_lots, is_expiry => false);
-    end if;
+    entry_lots := private.burn(wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_lot);
   elsif entry_lots <> '{}' then
     perform private.change_lots(entry_lots, entry_type = 'expire');
   end if;
-
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total, credits_spent = answer.credits_spent
   where u.id = wallet_id;

@@ -97,19 +97,15 @@ comment on function public.hold_credits is
 
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
-) returns public.credit_holds
-language plpgsql set search_path = ''
+) returns void
+language sql set search_path = ''
 as $$
-begin
   update public.credit_holds h set
     state = closing_state,
     closed_at = at,
     settled_amount = h.settled_amount + coalesce(used, 0),
     final_amount = used
   where h.id = hold.id
-  returning h.* into hold;
-  return hold;
-end;
 $$;
 comment on function private.close_hold(public.credit_holds, public.credit_hold_state, numeric, timestamptz) is
   'Writes a hold''s last state; the wallet''s share is the caller''s.';
