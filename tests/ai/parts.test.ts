@@ -1,6 +1,7 @@
 /** The parts of function `ai` that do no I/O. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { toLogData } from '../../supabase/functions/ai/log-data.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 import { mostInputTokens, readUsage } from '../../supabase/functions/ai/usage.ts';
 
@@ -46,6 +47,22 @@ describe('the most input tokens of a request', () => {
     expect(text([{ type: 'image_url', image_url: { url: 'https://example.test/a.png' } }])).toBeGreaterThan(4_000);
     expect(text(`data:,${'A'.repeat(9_000)}`)).toBeGreaterThan(9_000); // text that looks like a file is text
     expect(text([{ type: 'text', text: `data:image/png;base64,${'A'.repeat(9_000)}` }])).toBeGreaterThan(9_000);
+  });
+});
+
+describe('what goes into the log', () => {
+  test('is storable and bounded, whatever comes', () => {
+    let deep: unknown = 'x';
+    for (let level = 0; level < 2_000; level += 1) deep = [deep];
+    expect(JSON.stringify(toLogData(deep))).toContain('(nested deeper)');
+    expect(toLogData({ text: 'x'.repeat(300_000) })).toEqual({ omitted: expect.stringContaining('300') });
+    fc.assert(
+      fc.property(fc.object({ key: fc.string({ unit: 'binary' }) }), (value) => {
+        const text = JSON.stringify(toLogData(value));
+        expect(text).toBe(text.toWellFormed());
+        expect(text).not.toContain('\\u0000');
+      }),
+    );
   });
 });
 

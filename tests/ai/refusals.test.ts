@@ -142,6 +142,24 @@ describe('bad input is a 400 that names what is off', () => {
     expect(response.status).toBe(404);
   });
 
+  test.each([200, 5_000, 500_000])('a body nested %i levels deep', async (depth) => {
+    const deep = '['.repeat(depth) + ']'.repeat(depth);
+    const response = await post(`{"model":"${model}","extra":${deep},"messages":[{"role":"user","content":"x"}]}`);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: 'invalid_request' } });
+  });
+
+  test('field names that jsonb cannot hold are logged as it can', async () => {
+    const caller = await newUser();
+    const odd = '{"\\u0000k\\ud800":"v"}';
+    const response = await post(
+      `{"model":"${model}","metadata":${odd},"max_tokens":1,"messages":[{"role":"user","content":"x"}]}`,
+      caller.accessToken,
+    );
+    expect(response.status).toBe(200);
+    expect((await logsOf(caller))[0]?.request_data).toMatchObject({ metadata: { '\uFFFDk\uFFFD': 'v' } });
+  });
+
   test.each(['fe80::1%eth0', 'nobody', '999.1.1.1', ''])(
     'an address that is none (%s) is left out',
     async (address) => {

@@ -7,6 +7,9 @@ import { invalidRequest } from '../_shared/errors.ts';
 /** Bodies above this are refused, bytes. */
 const LARGEST_BODY = 20 * 1024 * 1024;
 
+/** Bodies nested deeper are refused: no API has such, and everything that walks them would run out of stack. */
+const DEEPEST_BODY = 100;
+
 const count = z.int().min(1).max(1_000_000_000).nullish();
 
 /** Only the fields we use; all others, known today or not, pass through untouched. */
@@ -37,7 +40,9 @@ export interface CallDetails {
 
 /** Reads and validates a chat request. Throws 400 `invalid_request` that names the field. */
 export async function readChatRequest(request: Request): Promise<ChatRequest> {
-  const parsed = chatRequest.safeParse(await readJson(request));
+  const body = await readJson(request);
+  if (isDeeperThan(DEEPEST_BODY, body)) throw invalidRequest(`The body is nested deeper than ${DEEPEST_BODY} levels.`);
+  const parsed = chatRequest.safeParse(body);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const param = issue?.path.join('.') || null;
@@ -55,6 +60,14 @@ async function readJson(request: Request): Promise<unknown> {
   } catch {
     throw invalidRequest('The body must be JSON.');
   }
+}
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= levels && level.length > 0; depth += 1) {
+    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
+  }
+  return level.length > 0;
 }
 
 function tooLarge() {
