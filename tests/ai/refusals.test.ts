@@ -97,6 +97,13 @@ describe('callers without a signed-in user', () => {
     expect(await response.json()).toMatchObject({ error: { code: 'not_authenticated', type: 'authentication_error' } });
   });
 
+  test('a token of ours whose role is no signed-in user: 401', async () => {
+    const other = await newUser();
+    await sql(`update auth.users set role = 'anon' where id = $1`, [other.id]);
+    const { data } = await other.client.auth.refreshSession();
+    expect((await post('{}', data.session?.access_token)).status).toBe(401);
+  });
+
   test('a token with a changed signature: 401', async () => {
     const [header, payload] = user.accessToken.split('.');
     expect((await post('{}', `${header}.${payload}.${'A'.repeat(86)}`)).status).toBe(401);

@@ -32,22 +32,26 @@ describe('a provider that fails before its answer', () => {
 });
 
 describe('a provider that fails within a stream', () => {
-  const failures: [string, object][] = [
-    ['by cutting it off', { cut_after: 2, chunks: 5, text: 'a b c d e' }],
-    ['by telling of an error', { error_after: 2, chunks: 5, text: 'a b c d e' }],
+  const failures: [string, object, string][] = [
+    ['by cutting it off', { cut_after: 2, chunks: 5, text: 'a b c d e' }, 'error'],
+    ['by telling of an error', { error_after: 2, chunks: 5, text: 'a b c d e' }, 'Simulated error in the stream'],
+    ['by ending it half-way', { end_after: 2, chunks: 5, text: 'a b c d e' }, 'the stream was cut off'],
   ];
-  test.each(failures)('%s: the client is told, nothing charged, one failed log row', async (_name, directive) => {
-    const user = await newUser();
-    const stream = await openai(user).chat.completions.create({ model, messages: simulate(directive), stream: true });
-    let text = '';
-    const read = async () => {
-      for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
-    };
-    await expect(read()).rejects.toThrow();
-    expect(text.length).toBeGreaterThan(0);
-    expect(await walletOf(user)).toEqual(UNTOUCHED);
-    expect(await logsOf(user)).toMatchObject([
-      { status: 'failed', credits_charged: '0.000000', error_code: 'upstream_error' },
-    ]);
-  });
+  test.each(failures)(
+    '%s: the client is told, nothing charged, one failed log row',
+    async (_name, directive, cause) => {
+      const user = await newUser();
+      const stream = await openai(user).chat.completions.create({ model, messages: simulate(directive), stream: true });
+      let text = '';
+      const read = async () => {
+        for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+      };
+      await expect(read()).rejects.toThrow('The AI provider failed. Nothing was charged.');
+      expect(text.length).toBeGreaterThan(0);
+      expect(await walletOf(user)).toEqual(UNTOUCHED);
+      const logs = await logsOf(user);
+      expect(logs).toMatchObject([{ status: 'failed', credits_charged: '0.000000', error_code: 'upstream_error' }]);
+      expect(logs[0]?.error_message).toContain(cause);
+    },
+  );
 });

@@ -15,7 +15,7 @@ const directiveSchema = z.strictObject({
   error: z.number().int().min(400).max(599).optional(),
   /** Seconds, sent as `Retry-After` with `error`. */
   retry_after: z.number().min(0).optional(),
-  /** `error`, `malformed`, `cut_after` and `error_after` happen in the first so many tries of `key` only. */
+  /** `error`, `malformed` and the `…_after` options happen in the first so many tries of `key` only. */
   times: count.optional(),
   /** Waits before the first byte. */
   delay_ms: milliseconds.optional(),
@@ -27,6 +27,8 @@ const directiveSchema = z.strictObject({
   cut_after: count.optional(),
   /** Sends an error event after so many chunks of a stream, and ends it. */
   error_after: count.optional(),
+  /** Ends a stream after so many chunks as if it were whole: no finish reason, no usage, no `[DONE]`. */
+  end_after: count.optional(),
   /** The usage to report, word for word; null leaves it out. */
   usage: z.record(z.string(), z.unknown()).nullable().optional(),
   /** Answers without content. */
@@ -90,5 +92,6 @@ function checked(json: unknown): Directive {
 
 /** The directive of a try after the first `times` ones: without its failures. */
 export function withoutFailures(directive: Directive): Directive {
-  return { ...directive, error: undefined, malformed: undefined, cut_after: undefined, error_after: undefined };
+  const none = undefined;
+  return { ...directive, error: none, malformed: none, cut_after: none, error_after: none, end_after: none };
 }

@@ -57,6 +57,10 @@ async function* disturbedSteps(call: Call, events: Iterable<StreamEvent>): Async
       yield eventOf({ error: new ApiError(500, 'Simulated error in the stream.').toBody() });
       return;
     }
+    if (opened && sent === directive.end_after) {
+      entry.outcome = 'cut';
+      return;
+    }
     entry.tokens_delivered += event.tokens;
     yield eventOf(event.data);
     if (event.isContent) sent += 1;
