@@ -1,6 +1,6 @@
 /** The functions' host process: finding the functions, starting Deno, reloading when files change. */
-import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
+import { type FSWatcher, watch } from 'chokidar';
 import { findDeno } from './binaries.ts';
 import { denoEnv, dependencyFlags, HOST_FILE } from './deno.ts';
 import { messageOf } from './errors.ts';
@@ -33,7 +33,7 @@ export class Functions {
   /** Replaced hosts that still finish requests. */
   readonly #retiring = new Set<Service>();
   #url = '';
-  #watchers: FSWatcher[] = [];
+  #watcher: FSWatcher | undefined;
   #reloading: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,7 +43,7 @@ export class Functions {
   static async start(settings: Settings): Promise<Functions> {
     const functions = new Functions(settings);
     await functions.#replace();
-    functions.#watch();
+    await functions.#watch();
     return functions;
   }
 
@@ -61,7 +61,7 @@ export class Functions {
   /** Ends the host and the watching. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
-    for (const watcher of this.#watchers) watcher.close();
+    await this.#watcher?.close();
     await this.#reloading.catch(() => undefined);
     const hosts = [...this.#retiring, ...(this.#service ? [this.#service] : [])];
     await Promise.all(hosts.map((host) => host.stop()));
@@ -112,19 +112,21 @@ export class Functions {
     return ['--no-prompt', '--quiet', '--allow-net', '--allow-env', `--allow-read=${readable.join(',')}`];
   }
 
-  #watch(): void {
-    const { projectDir } = this.settings;
-    const folder = join(projectDir, 'supabase/functions');
-    const changed = (): void => {
+  /** Not `fs.watch`: on Linux it loses sight of files that are replaced, as editors and git do. */
+  #watch(): Promise<void> {
+    const folder = join(this.settings.projectDir, 'supabase');
+    const paths = [join(folder, 'functions'), join(folder, 'config.toml')];
+    const watcher = watch(paths, {
+      ignoreInitial: true,
+      ignored: (path, stats) => !!stats?.isFile() && !isSource(path),
+    });
+    this.#watcher = watcher;
+    watcher.on('error', (error) => this.settings.onEvent(`watching failed: ${messageOf(error)}`));
+    watcher.on('all', () => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#reload(), CHANGE_SETTLES_AFTER);
-    };
-    if (existsSync(folder))
-      this.#watchers.push(watch(folder, { recursive: true }, (_, file) => isSource(file) && changed()));
-    // Editors replace a file by renaming another over it, so the folder is watched, not the file.
-    this.#watchers.push(watch(join(projectDir, 'supabase'), (_, file) => file === 'config.toml' && changed()));
-    for (const watcher of this.#watchers)
-      watcher.on('error', (error) => this.settings.onEvent(`watching failed: ${messageOf(error)}`));
+    });
+    return new Promise((resolve) => watcher.on('ready', resolve));
   }
 
   #reload(): void {
@@ -135,6 +137,6 @@ export class Functions {
   }
 }
 
-function isSource(file: string | null): boolean {
-  return file !== null && !file.endsWith('deno.lock') && /\.(ts|js|json|sql|txt|env)$/.test(file);
+function isSource(path: string): boolean {
+  return !path.endsWith('deno.lock') && /\.(ts|js|json|sql|txt|env|toml)$/.test(path);
 }

@@ -140,6 +140,10 @@ test('a changed function is served without a restart of the rest, and a new one 
   project.write('supabase/functions/late/index.ts', answering('late'));
   await vi.waitFor(async () => expect(await (await call('hello')).text()).toBe('two'), 10_000);
   await vi.waitFor(async () => expect(await (await call('late')).text()).toBe('late'), 10_000);
+  for (const text of ['three', 'four']) {
+    project.replace('supabase/functions/hello/index.ts', answering(text));
+    await vi.waitFor(async () => expect(await (await call('hello')).text()).toBe(text), 10_000);
+  }
   expect(stack.pids()).toMatchObject({ postgres: before.postgres, postgrest: before.postgrest });
 });
 

@@ -1,5 +1,5 @@
 /** A project folder small enough to start in a moment, for tests of the stack itself. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -9,6 +9,8 @@ export type SmallProject = {
   dataDir: string;
   /** Writes a file of the project; `path` is relative to it. */
   write: (path: string, content: string) => void;
+  /** Renames a new file over one of the project, as editors and git do. */
+  replace: (path: string, content: string) => void;
   /** Removes everything. */
   remove: () => void;
 };
@@ -32,6 +34,10 @@ export function makeSmallProject(): SmallProject {
     projectDir,
     dataDir: join(root, 'data'),
     write,
+    replace: (path, content) => {
+      write(`${path}.new`, content);
+      renameSync(join(projectDir, `${path}.new`), join(projectDir, path));
+    },
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
 }
