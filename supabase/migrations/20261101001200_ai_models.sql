@@ -1,16 +1,43 @@
--- AI models and what they cost.
+-- AI models: who provides them, who may call them, what they cost.
 
 create type public.ai_usage_scene as enum (
   'text_chat', 'embedding', 'image_generation', 'video_generation', 'session_analysis', 'other'
 );
 comment on type public.ai_usage_scene is 'What an AI call was for.';
+create type public.ai_disconnect_policy as enum ('drain', 'cancel');
+comment on type public.ai_disconnect_policy is
+  'When a client leaves a stream: drain reads the provider''s answer to its end and charges that; cancel stops it and charges what had come.';
+create type public.ai_output_limit_field as enum ('max_tokens', 'max_completion_tokens');
+comment on type public.ai_output_limit_field is 'The request field by which a model takes its output limit.';
+
+create table public.ai_providers (
+  provider text primary key constraint provider_is_snake_case check (provider ~ '^[a-z][a-z0-9_]{0,62}$'),
+  base_url public.web_address,
+  api_key_env text not null default 'AI_API_KEY'
+    constraint api_key_env_begins_with_ai check (api_key_env ~ '^AI_[A-Z0-9_]{1,60}$'),
+  disconnect_policy public.ai_disconnect_policy not null default 'drain',
+  timeout_ms integer not null default 120000 constraint timeout_is_between_100_ms_and_10_minutes
+    check (timeout_ms between 100 and 600000),
+  max_retries integer not null default 2 constraint max_retries_is_at_most_10 check (max_retries between 0 and 10),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.ai_providers is 'Where calls go: OpenAI-compatible APIs. For the service role alone.';
+comment on column public.ai_providers.base_url is 'Base URL; null: the functions'' AI_BASE_URL.';
+comment on column public.ai_providers.api_key_env is 'The functions'' variable that holds the key. The key itself is never in the database.';
+comment on column public.ai_providers.timeout_ms is 'The longest silence: before the answer, and between two pieces of a stream.';
+comment on column public.ai_providers.max_retries is 'Tries after the first one, before the first byte, on 429, 5xx and broken connections.';
+insert into public.ai_providers (provider) values ('default');
 
 create table public.ai_models (
   model text primary key constraint model_name_is_short check (length(model) between 1 and 200),
   display_name text not null,
   scene public.ai_usage_scene not null default 'text_chat',
+  provider text not null default 'default' references public.ai_providers,
   upstream_model text not null,
-  max_output_tokens integer not null constraint max_output_tokens_positive check (max_output_tokens > 0),
+  minimum_plan text not null default 'free' references public.plans,
+  max_output_tokens integer not null constraint max_output_tokens_not_negative check (max_output_tokens >= 0),
+  output_limit_field public.ai_output_limit_field not null default 'max_tokens',
   credits_per_request public.credit_amount constraint credits_per_request_not_negative check (credits_per_request >= 0),
   markup numeric constraint markup_not_negative check (markup >= 0 and markup < 'infinity'),
   is_active boolean not null default true,
@@ -20,9 +47,27 @@ create table public.ai_models (
 comment on table public.ai_models is 'Models that callers may name.';
 comment on column public.ai_models.scene is 'A call''s scene unless the caller names one.';
 comment on column public.ai_models.upstream_model is 'The name the provider knows it by.';
-comment on column public.ai_models.max_output_tokens is 'The most it writes in one answer; what a call without a limit is held for.';
+comment on column public.ai_models.minimum_plan is 'The lowest plan, by rank, that may call it.';
+comment on column public.ai_models.max_output_tokens is
+  'The most it writes in one answer (for one image); what a call without a limit is held for.';
+comment on column public.ai_models.output_limit_field is
+  'How it is told a limit that the caller did not name, when a wallet cannot pay for the whole output.';
 comment on column public.ai_models.credits_per_request is 'A fixed price in credits; without it a call is charged by its cost.';
 comment on column public.ai_models.markup is 'Factor on its cost; system_config.default_markup where null.';
+create index ai_models_provider_idx on public.ai_models (provider);
+create index ai_models_minimum_plan_idx on public.ai_models (minimum_plan);
+
+create table public.ai_model_fallbacks (
+  model text not null references public.ai_models on delete cascade,
+  position integer not null,
+  fallback_model text not null references public.ai_models on delete cascade,
+  primary key (model, position),
+  constraint a_model_is_no_fallback_of_itself check (fallback_model <> model),
+  constraint a_model_is_a_fallback_once unique (model, fallback_model)
+);
+comment on table public.ai_model_fallbacks is
+  'Models that answer for another, in order of position, when its provider fails before the first byte. The call costs the price of the one that answers.';
+create index ai_model_fallbacks_fallback_model_idx on public.ai_model_fallbacks (fallback_model);
 
 create table public.ai_model_prices (
   id uuid primary key default gen_random_uuid(),
@@ -32,6 +77,7 @@ create table public.ai_model_prices (
   cached_input_usd_per_million numeric,
   output_usd_per_million numeric not null default 0,
   usd_per_request numeric not null default 0,
+  usd_per_image numeric not null default 0,
   created_at timestamptz not null default now(),
   constraint one_price_at_a_time unique (model, effective_from),
   constraint prices_are_amounts check (
@@ -39,6 +85,7 @@ create table public.ai_model_prices (
     and coalesce(cached_input_usd_per_million, 0) >= 0 and coalesce(cached_input_usd_per_million, 0) < 'infinity'
     and output_usd_per_million >= 0 and output_usd_per_million < 'infinity'
     and usd_per_request >= 0 and usd_per_request < 'infinity'
+    and usd_per_image >= 0 and usd_per_image < 'infinity'
   )
 );
 comment on table public.ai_model_prices is 'What a provider charges, from a time on. A call costs what was in force when it began.';
@@ -47,6 +94,10 @@ comment on column public.ai_model_prices.input_usd_per_million is 'US dollars fo
 comment on column public.ai_model_prices.cached_input_usd_per_million is 'US dollars for a million cached input tokens; as uncached where null.';
 comment on column public.ai_model_prices.output_usd_per_million is 'US dollars for a million output tokens, reasoning included.';
 comment on column public.ai_model_prices.usd_per_request is 'US dollars for each request, besides tokens.';
+comment on column public.ai_model_prices.usd_per_image is 'US dollars for each image that was made, besides tokens.';
+
+create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint);
+comment on type private.ai_usage is 'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
 create function private.price_in_force(wanted_model text, at timestamptz) returns public.ai_model_prices
 language sql stable set search_path = ''
@@ -57,26 +108,11 @@ as $$
 $$;
 comment on function private.price_in_force(text, timestamptz) is 'The price row of a model at a time; null where it has none yet.';
 
-create function private.cost_usd(
-  price public.ai_model_prices, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint
-) returns numeric
-language sql immutable set search_path = ''
-as $$
-  -- Pools exclude each other: a cached token is not charged as input too.
-  select price.usd_per_request + (
-    (prompt_tokens - least(cached_tokens, prompt_tokens)) * price.input_usd_per_million
-    + least(cached_tokens, prompt_tokens) * coalesce(price.cached_input_usd_per_million, price.input_usd_per_million)
-    + completion_tokens * price.output_usd_per_million
-  ) / 1000000
-$$;
-comment on function private.cost_usd(public.ai_model_prices, bigint, bigint, bigint) is
-  'What a provider charges for a call, in US dollars; prompt_tokens include the cached ones.';
-
 create function private.pricing_of(wanted public.ai_models, at timestamptz) returns jsonb
 language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
-    'price', to_jsonb(p),
+    'price', to_jsonb(p) - 'created_at',
     'credits_per_request', wanted.credits_per_request,
     'credits_per_usd', private.config_numeric('credits_per_usd', 100)
       * coalesce(wanted.markup, private.config_numeric('default_markup', 1))
@@ -87,32 +123,63 @@ $$;
 comment on function private.pricing_of(public.ai_models, timestamptz) is
   'All that a call''s charge is computed from, as it is when the call begins; null for a model without a price.';
 
-create function private.charge_of(
-  pricing jsonb, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint,
-  out cost_usd numeric, out credits numeric
-)
+create function private.charge_of(pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric)
 language plpgsql immutable set search_path = ''
 as $$
+declare
+  price public.ai_model_prices := jsonb_populate_record(null::public.ai_model_prices, pricing -> 'price');
+  cached bigint := least(usage.cached_tokens, usage.prompt_tokens);
 begin
-  cost_usd := trim_scale(private.cost_usd(jsonb_populate_record(null::public.ai_model_prices, pricing -> 'price'),
-    prompt_tokens, cached_tokens, completion_tokens));
+  -- Pools exclude each other: a cached token is not charged as input too.
+  cost_usd := trim_scale(price.usd_per_request + usage.images * price.usd_per_image + (
+    (usage.prompt_tokens - cached) * price.input_usd_per_million
+    + cached * coalesce(price.cached_input_usd_per_million, price.input_usd_per_million)
+    + usage.completion_tokens * price.output_usd_per_million
+  ) / 1000000);
   credits := coalesce((pricing ->> 'credits_per_request')::numeric,
     round(cost_usd * (pricing ->> 'credits_per_usd')::numeric, 6));
 end;
 $$;
-comment on function private.charge_of(jsonb, bigint, bigint, bigint) is
+comment on function private.charge_of(jsonb, private.ai_usage) is
   'What a call costs (US dollars) and is charged (credits, to six decimals): the model''s fixed price, else cost x credits_per_usd x markup.';
 
+create function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  credits_per_usd numeric := (pricing ->> 'credits_per_usd')::numeric;
+  per_token numeric := (pricing #>> '{price,output_usd_per_million}')::numeric * credits_per_usd / 1000000;
+  base record;
+begin
+  usage.completion_tokens := 0;
+  select c.cost_usd, c.credits into base from private.charge_of(pricing, usage) c;
+  if base.credits > budget then
+    return null;
+  elsif pricing ->> 'credits_per_request' is not null or per_token = 0 then
+    return 1000000000;
+  end if;
+  -- A charge is rounded to six decimals: the most tokens whose charge rounds to no more than the budget.
+  return least(ceil((budget + 0.0000005 - base.cost_usd * credits_per_usd) / per_token) - 1, 1000000000);
+end;
+$$;
+comment on function private.output_tokens_for(jsonb, private.ai_usage, numeric) is
+  'The most output tokens that an amount of credits pays for besides the rest of a call; null where it does not pay for the rest.';
+
+create trigger ai_providers_set_updated_at before update on public.ai_providers
+  for each row execute function private.set_updated_at();
 create trigger ai_models_set_updated_at before update on public.ai_models
   for each row execute function private.set_updated_at();
 
+alter table public.ai_providers enable row level security;
 alter table public.ai_models enable row level security;
 create policy "everyone can read the models on offer" on public.ai_models
   for select to anon, authenticated using (is_active);
+alter table public.ai_model_fallbacks enable row level security;
 alter table public.ai_model_prices enable row level security;
 create policy "everyone can read the prices of models on offer" on public.ai_model_prices
   for select to anon, authenticated
   using (exists (select from public.ai_models m where m.model = ai_model_prices.model and m.is_active));
 
 grant select on public.ai_models, public.ai_model_prices to anon, authenticated;
-grant select, insert, update, delete on public.ai_models, public.ai_model_prices to service_role;
+grant select, insert, update, delete
+  on public.ai_providers, public.ai_models, public.ai_model_fallbacks, public.ai_model_prices to service_role;

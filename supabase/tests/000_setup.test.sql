@@ -55,6 +55,11 @@ as $$
 $$;
 comment on function tests.create_team(text) is 'A workspace that is nobody''s own.';
 
+create or replace function tests.put_on_plan(name text, plan text) returns void
+language sql set search_path = ''
+as $$ update public.users set subscription_plan = plan where id = tests.id(name) $$;
+comment on function tests.put_on_plan(text, text) is 'Puts a person''s own workspace on a plan.';
+
 create or replace function tests.act_as(role_name text, claims jsonb) returns void
 language plpgsql set search_path = ''
 as $$

@@ -51,12 +51,16 @@ async function useEverything(account: string): Promise<void> {
     `insert into private.account_failures (user_id, error_code, message) values ($1, 'XX000', 'a test')`,
     [account],
   );
+  await sql(`insert into public.api_keys (workspace_id, user_id, name, prefix) values ($1, $1, 'a key', 'sk-')`, [
+    account,
+  ]);
   await sql(
     `select public.debit_user_credits_transaction($1, 5, 'generation', idempotency_key => 'a'),
             public.refund_user_credits($1, 2, 'refund'),
             public.hold_credits($1, 3, 'generation'),
             public.finish_ai_call((public.admit_ai_call($1, $2, 10) ->> 'hold_id')::uuid, 'success', 10, 0, 20),
-            public.admit_ai_call($1, 'no-such-model', 10), public.admit_ai_call($1, $2, 10)`,
+            public.admit_ai_call($1, 'no-such-model', 10), public.admit_ai_call($1, $2, 10),
+            public.admit_ai_call($1, $2, 10, idempotency_key => 'a')`,
     [account, model],
   );
 }

@@ -1,7 +1,7 @@
 /** What the tests of function `ai` share: models with prices, the official client, a user's books. */
 import { randomUUID } from 'node:crypto';
 import OpenAI from 'openai';
-import { env, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 
 /** Where function `ai` answers. */
 export const AI_URL = `${env.FUNCTIONS_URL}/ai/v1`;
@@ -20,6 +20,14 @@ export async function newModel(model: object = {}, prices: object = PRICES): Pro
   const priced = await service.from('ai_model_prices').insert({ model: name, effective_from: '2020-01-01', ...prices });
   if (priced.error) throw priced.error;
   return name;
+}
+
+/** A signed-in user whose plan has no limits worth a word, and whose workspace keeps all that is said. */
+export async function newCaller(): Promise<TestUser> {
+  const user = await newUser();
+  await sql(`update public.users set subscription_plan = 'enterprise' where id = $1`, [user.id]);
+  await sql(`update public.workspaces set ai_log_content = 'full' where id = $1`, [user.id]);
+  return user;
 }
 
 /** The official client as a user; without retries, so that a test sees each answer. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { env, newUser } from '../support/stack.ts';
-import { AI_URL, newModel, openai } from './helpers.ts';
+import { env } from '../support/stack.ts';
+import { AI_URL, newCaller, newModel, openai } from './helpers.ts';
 
 test('lists the models on offer, and one of them', async () => {
-  const [user, model, hidden] = await Promise.all([newUser(), newModel(), newModel({ is_active: false })]);
+  const [user, model, hidden] = await Promise.all([newCaller(), newModel(), newModel({ is_active: false })]);
   const names = (await openai(user).models.list()).data.map(({ id }) => id);
   expect(names).toContain(model);
   expect(names).not.toContain(hidden);

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { newUser } from '../support/stack.ts';
-import { logsOf, newModel, openai, simulate, walletOf } from './helpers.ts';
+import { logsOf, newCaller, newModel, openai, simulate, walletOf } from './helpers.ts';
 
 let model: string;
 beforeAll(async () => {
@@ -19,7 +18,7 @@ describe('a provider that fails before its answer', () => {
     ['half-way through', { cut_after: 1 }, { status: 502, code: 'upstream_error' }],
   ];
   test.each(failures)('%s: an error, nothing charged, one failed log row', async (_name, directive, expected) => {
-    const user = await newUser();
+    const user = await newCaller();
     const error = await openai(user)
       .chat.completions.create({ model, messages: simulate(directive) })
       .catch((thrown) => thrown);
@@ -40,7 +39,7 @@ describe('a provider that fails within a stream', () => {
   test.each(failures)(
     '%s: the client is told, nothing charged, one failed log row',
     async (_name, directive, cause) => {
-      const user = await newUser();
+      const user = await newCaller();
       const stream = await openai(user).chat.completions.create({ model, messages: simulate(directive), stream: true });
       let text = '';
       const read = async () => {

@@ -1,21 +1,36 @@
-/** Who calls: the signed-in user behind an access token. */
+/** Who calls: a signed-in user, by an access token, or the holder of an API key. */
 import { verifyCredentials } from '@supabase/server/core';
 import { ApiError } from './errors.ts';
 
+/** A caller as the AI rpcs take it: one of the two. `apiKeyHash` is the key's SHA-256 in hex. */
+export type Caller = { user_id: string; api_key_hash?: undefined } | { user_id?: undefined; api_key_hash: string };
+
+/** How our API keys begin. A JWT never does. */
+const API_KEY_PREFIX = 'sk-';
+
 /**
- * Returns the id of the user whose access token is in `Authorization: Bearer …`.
- * Throws 401 `not_authenticated` without a token of a signed-in user: API keys of the project are valid JWTs as well,
- * but nobody is behind them.
+ * Returns who is behind `Authorization: Bearer …`. Whether an API key is a living one only SQL can tell.
+ * Throws 401 `not_authenticated` without a token of a signed-in user: the project's own keys are valid JWTs as well, but
+ * nobody is behind them.
  */
-export async function requireUser(request: Request): Promise<string> {
+export async function requireCaller(request: Request): Promise<Caller> {
   const token = request.headers.get('authorization')?.match(/^Bearer +(\S+)$/i)?.[1] ?? null;
-  if (!token) throw notAuthenticated('Send the access token of a signed-in user as `Authorization: Bearer <token>`.');
+  if (!token) {
+    throw notAuthenticated('Send an access token or an API key as `Authorization: Bearer <token>`.');
+  }
+  if (token.startsWith(API_KEY_PREFIX)) return { api_key_hash: await sha256(token) };
   const { data, error } = await verifyCredentials({ token, apikey: null }, { auth: 'user' });
   if (error && error.status >= 500) throw error;
   if (error || data.userClaims?.role !== 'authenticated') {
     throw notAuthenticated('The access token is not valid or has expired. Sign in again.');
   }
-  return data.userClaims.id;
+  return { user_id: data.userClaims.id };
+}
+
+/** The SHA-256 of a text's UTF-8 bytes, in hex. */
+export async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function notAuthenticated(message: string): ApiError {

@@ -5,16 +5,42 @@ export type Database = {
   
   "public": {
           Tables: {
-            "ai_model_prices": {
+            "ai_model_fallbacks": {
                   Row: {
-                    "cached_input_usd_per_million": number | null,"created_at": string,"effective_from": string,"id": string,"input_usd_per_million": number,"model": string,"output_usd_per_million": number,"usd_per_request": number
+                    "fallback_model": string,"model": string,"position": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"usd_per_request"?: number
+                    "fallback_model": string,"model": string,"position": number
                   }
                   Update: {
-                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model"?: string,"output_usd_per_million"?: number,"usd_per_request"?: number
+                    "fallback_model"?: string,"model"?: string,"position"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "ai_model_fallbacks_fallback_model_fkey"
+      columns: ["fallback_model"]
+isOneToOne: false
+      referencedRelation: "ai_models"
+      referencedColumns: ["model"]
+    },{
+      foreignKeyName: "ai_model_fallbacks_model_fkey"
+      columns: ["model"]
+isOneToOne: false
+      referencedRelation: "ai_models"
+      referencedColumns: ["model"]
+    }
+                  ]
+                },"ai_model_prices": {
+                  Row: {
+                    "cached_input_usd_per_million": number | null,"created_at": string,"effective_from": string,"id": string,"input_usd_per_million": number,"model": string,"output_usd_per_million": number,"usd_per_image": number,"usd_per_request": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"usd_per_image"?: number,"usd_per_request"?: number
+                  }
+                  Update: {
+                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model"?: string,"output_usd_per_million"?: number,"usd_per_image"?: number,"usd_per_request"?: number
                   }
                   Relationships: [
                     {
@@ -27,28 +53,54 @@ isOneToOne: false
                   ]
                 },"ai_models": {
                   Row: {
-                    "created_at": string,"credits_per_request": number | null,"display_name": string,"is_active": boolean,"markup": number | null,"max_output_tokens": number,"model": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
+                    "created_at": string,"credits_per_request": number | null,"display_name": string,"is_active": boolean,"markup": number | null,"max_output_tokens": number,"minimum_plan": string,"model": string,"output_limit_field": Database["public"]['Enums']["ai_output_limit_field"],"provider": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"model": string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
+                    "created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"minimum_plan"?: string,"model": string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"model"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
+                    "created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"minimum_plan"?: string,"model"?: string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "ai_models_minimum_plan_fkey"
+      columns: ["minimum_plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    },{
+      foreignKeyName: "ai_models_provider_fkey"
+      columns: ["provider"]
+isOneToOne: false
+      referencedRelation: "ai_providers"
+      referencedColumns: ["provider"]
+    }
+                  ]
+                },"ai_providers": {
+                  Row: {
+                    "api_key_env": string,"base_url": string | null,"created_at": string,"disconnect_policy": Database["public"]['Enums']["ai_disconnect_policy"],"max_retries": number,"provider": string,"timeout_ms": number,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider": string,"timeout_ms"?: number,"updated_at"?: string
+                  }
+                  Update: {
+                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider"?: string,"timeout_ms"?: number,"updated_at"?: string
                   }
                   Relationships: [
                     
                   ]
                 },"ai_usage_logs": {
                   Row: {
-                    "cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"hold_id": string | null,"id": string,"ip_address": unknown,"model": string,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"attempts": Json | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"served_model": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"ip_address"?: unknown,"model": string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
+                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"ip_address"?: unknown,"model"?: string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
+                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -59,6 +111,52 @@ isOneToOne: false
       referencedColumns: ["id"]
     },{
       foreignKeyName: "ai_usage_logs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"ai_usage_statistics": {
+                  Row: {
+                    "avg_duration": number | null,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"id": number,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "avg_duration"?: never,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"id"?: never,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "avg_duration"?: never,"canceled_requests"?: number,"credits"?: number,"day"?: string,"failed_requests"?: number,"id"?: never,"key_stats"?: NonNullable<Json>,"model_stats"?: NonNullable<Json>,"refused_requests"?: number,"scene_stats"?: NonNullable<Json>,"success_requests"?: number,"total_completion_tokens"?: number,"total_cost"?: number,"total_duration"?: number,"total_prompt_tokens"?: number,"total_requests"?: number,"total_tokens"?: number,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "ai_usage_statistics_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"api_keys": {
+                  Row: {
+                    "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["api_key_period"] | null,"created_at": string,"credits_used": number,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"period_credits_used": number,"period_started_at": string | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["api_key_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name": string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix": string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["api_key_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name"?: string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix"?: string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "api_keys_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "api_keys_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -159,14 +257,14 @@ isOneToOne: true
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"description": string,"is_active": boolean,"name": string,"plan": string,"rank": number,"updated_at": string
+                    "created_at": string,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"name": string,"plan": string,"rank": number,"updated_at"?: string
+                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"name"?: string,"plan"?: string,"rank"?: number,"updated_at"?: string
+                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -213,14 +311,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "created_at": string,"id": string,"name": string,"personal_user_id": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -232,7 +330,7 @@ isOneToOne: false
           }
           Functions: {
             "admit_ai_call":
-{ Args: { "at"?: string,"choices"?: number,"details"?: Json,"expires_in"?: string,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_id"?: string,"user_id": string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string }; Returns: Json
                            },
 "clawback_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"grant_id": string,"idempotency_key"?: string,"metadata"?: Json,"reason": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -242,6 +340,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"create_api_key":
+{ Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["api_key_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
+                           },
 "credit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"metadata"?: Json,"priority"?: number,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -261,6 +362,12 @@ isOneToOne: false
 "expire_credits":
 { Args: { "at"?: string,"workspace_id"?: string }; Returns: number
                            },
+"explain_charge":
+{ Args: { "request_id": string }; Returns: Json
+                           },
+"extend_ai_call":
+{ Args: { "at"?: string,"completion_tokens": number,"hold_id": string,"prompt_tokens": number,"served_model"?: string }; Returns: Json
+                           },
 "extend_credit_hold":
 { Args: { "amount"?: number,"at"?: string,"expires_in"?: string,"hold_id": string,"idempotency_key"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -270,7 +377,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "finish_ai_call":
-{ Args: { "at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"prompt_tokens"?: number }; Returns: Json
+{ Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] }; Returns: Json
                            },
 "hold_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_in"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -280,6 +387,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"list_ai_models":
+{ Args: { "api_key_hash"?: string,"at"?: string,"user_id"?: string }; Returns: {
+              "created_at": string,"model": string
+            }[]
+                           },
+"rebuild_usage_statistics":
+{ Args: { "from": string,"to": string }; Returns: number
+                           },
+"record_ai_usage":
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "refund_user_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"transaction_id"?: number,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -296,6 +414,12 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"revoke_api_key":
+{ Args: { "api_key_id": string }; Returns: Json
+                           },
+"rotate_api_key":
+{ Args: { "api_key_id": string,"grace_period"?: string }; Returns: Json
+                           },
 "settle_credit_hold":
 { Args: { "amount": number,"at"?: string,"description"?: string,"hold_id": string,"idempotency_key"?: string,"keep_open"?: boolean,"metadata"?: Json }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -304,6 +428,11 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"usage_report":
+{ Args: { "all_workspaces"?: boolean,"by": Database["public"]['Enums']["usage_dimension"],"from": string,"to": string,"workspace_id"?: string }; Returns: {
+              "cost": number,"credits": number,"name": string,"requests": number,"tokens": number
+            }[]
+                           },
 "verify_credits":
 { Args: { "workspace_id"?: string }; Returns: {
               "actual": number,"expected": number,"rule": string,"wallet_id": string
@@ -311,7 +440,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_status": "success"|"failed"|"canceled"|"refused","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","user_role": "user"|"admin"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -431,7 +560,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"user_role": ["user", "admin"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
           }
         }
 } as const

@@ -1,19 +1,29 @@
-/** Settings of the functions, read once; a missing one fails the boot with its name. */
+/** Settings of the functions, read from their environment; a missing one is named. */
 
 const DEFAULT_AI_BASE_URL = 'https://api.302.ai/v1';
 
-/** Where AI calls go, and with which key. */
-export interface AiProvider {
+type Env = { get(name: string): string | undefined };
+
+/** Where AI calls go unless a provider's row says otherwise, and with which key. */
+export interface AiDefaults {
   /** OpenAI-compatible base URL without a trailing slash. */
   baseUrl: string;
-  apiKey: string;
 }
 
-/** Reads the AI provider from `AI_BASE_URL` (302.AI by default) and `AI_API_KEY`. Throws an Error that names what is off. */
-export function readAiProvider(env: { get(name: string): string | undefined }): AiProvider {
+/**
+ * Reads the AI defaults: `AI_BASE_URL` (302.AI without it), and whether `AI_API_KEY` is there.
+ * Throws an Error that names what is off.
+ */
+export function readAiDefaults(env: Env): AiDefaults {
   const baseUrl = (env.get('AI_BASE_URL') || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
   if (!URL.canParse(baseUrl)) throw new Error(`AI_BASE_URL is no URL: ${baseUrl}`);
-  const apiKey = env.get('AI_API_KEY')?.trim();
-  if (!apiKey) throw new Error('AI_API_KEY is not set: functions need the key of their AI provider');
-  return { baseUrl, apiKey };
+  readApiKey(env, 'AI_API_KEY');
+  return { baseUrl };
+}
+
+/** Reads a provider's key. Throws an Error that names the variable where it is not set. */
+export function readApiKey(env: Env, name: string): string {
+  const key = env.get(name)?.trim();
+  if (!key) throw new Error(`${name} is not set: functions need the key of their AI provider`);
+  return key;
 }

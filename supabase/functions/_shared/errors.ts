@@ -31,8 +31,14 @@ export function errorBody(error: ApiError, requestId: string) {
 export function errorResponse(thrown: unknown, requestId: string): Response {
   const error = thrown instanceof ApiError ? thrown : internalError(thrown, requestId);
   const headers: Record<string, string> = { ...error.headers };
-  if (error.code === 'maintenance') headers[SHOULD_RETRY] = 'false';
+  if (isRetryPointless(error)) headers[SHOULD_RETRY] = 'false';
   return Response.json(errorBody(error, requestId), { status: error.status, headers });
+}
+
+/** Of what clients try again (409, 429, 5xx), that which says no time to wait and would end the same way. */
+function isRetryPointless({ status, code, headers }: ApiError): boolean {
+  if (code === 'maintenance') return true;
+  return (status === 409 || status === 429) && headers['retry-after'] === undefined;
 }
 
 function internalError(thrown: unknown, requestId: string): ApiError {

@@ -1,34 +1,40 @@
 /** Function `ai`: an OpenAI-compatible API that charges credits. The official clients use it by their base URL. */
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
-import { requireUser } from '../_shared/auth.ts';
-import { readAiProvider } from '../_shared/env.ts';
+import { type Caller, requireCaller } from '../_shared/auth.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
-import { completeChat } from './chat.ts';
+import { chat } from './chat.ts';
+import { embeddings } from './embeddings.ts';
+import { answerCall, type Endpoint } from './endpoint.ts';
+import { images } from './images.ts';
 import { getModel, listModels } from './models.ts';
 
-type Env = { Variables: { requestId: string; userId: string } };
+type Env = { Variables: { requestId: string; caller: Caller } };
 
-const provider = readAiProvider(Deno.env);
+/** Headers of ours that a browser may read. */
+const EXPOSED = [
+  ...['x-request-id', 'x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held'],
+  ...['x-output-limit', 'x-should-retry', 'retry-after'],
+];
 const app = new Hono<Env>().basePath('/ai');
 
 // No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
-app.use(
-  cors({ origin: '*', exposeHeaders: ['x-request-id', 'x-credits-charged', 'x-credits-available', 'retry-after'] }),
-);
+app.use(cors({ origin: '*', exposeHeaders: EXPOSED }));
 app.use(async (c, next) => {
   c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
   await next();
   c.res.headers.set('x-request-id', c.get('requestId'));
 });
 app.use('/v1/*', async (c, next) => {
-  c.set('userId', await requireUser(c.req.raw));
+  c.set('caller', await requireCaller(c.req.raw));
   await next();
 });
 
-app.post('/v1/chat/completions', (c) => completeChat(c.req.raw, c.get('userId'), c.get('requestId'), provider));
-app.get('/v1/models', async (c) => c.json(await listModels()));
-app.get('/v1/models/:model{.+}', async (c) => c.json(await getModel(c.req.param('model'))));
+for (const endpoint of [chat, embeddings, images] as Endpoint<{ model: string }>[]) {
+  app.post(`/v1${endpoint.path}`, (c) => answerCall(endpoint, c.req.raw, c.get('caller'), c.get('requestId')));
+}
+app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
+app.get('/v1/models/:model{.+}', async (c) => c.json(await getModel(c.get('caller'), c.req.param('model'))));
 
 app.notFound((c: Context<Env>) =>
   errorResponse(new ApiError(404, 'not_found', `There is no ${c.req.method} ${c.req.path}.`), c.get('requestId')),

@@ -1,29 +1,26 @@
-/** The models on offer, in OpenAI's shape. */
+/** The models on offer to a caller, in OpenAI's shape. */
+import type { Caller } from '../_shared/auth.ts';
 import { database, run } from '../_shared/database.ts';
 import { ApiError } from '../_shared/errors.ts';
 
-/** Answers `GET /v1/models`. */
-export async function listModels() {
-  const models = await run(() => query());
-  return { object: 'list', data: models.map(toModel) };
+/** Answers `GET /v1/models`. Throws 401 `invalid_api_key`. */
+export async function listModels(caller: Caller) {
+  return { object: 'list', data: await modelsOf(caller) };
 }
 
-/** Answers `GET /v1/models/{model}`. Throws 404 `not_found`. */
-export async function getModel(model: string) {
-  const [found] = await run(() => query().eq('model', model));
+/** Answers `GET /v1/models/{model}`. Throws 401 `invalid_api_key`, 404 `not_found`. */
+export async function getModel(caller: Caller, model: string) {
+  const found = (await modelsOf(caller)).find(({ id }) => id === model);
   if (!found) throw new ApiError(404, 'not_found', `The model ${JSON.stringify(model)} does not exist.`, 'model');
-  return toModel(found);
+  return found;
 }
 
-function query() {
-  return database.from('ai_models').select('model, created_at').eq('is_active', true).order('model');
-}
-
-function toModel(row: { model: string; created_at: string }) {
-  return {
-    id: row.model,
+async function modelsOf(caller: Caller) {
+  const models = await run(() => database.rpc('list_ai_models', caller));
+  return models.map(({ model, created_at }) => ({
+    id: model,
     object: 'model',
-    created: Math.floor(Date.parse(row.created_at) / 1000),
+    created: Math.floor(Date.parse(created_at) / 1000),
     owned_by: 'basemeter',
-  };
+  }));
 }

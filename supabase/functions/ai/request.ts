@@ -1,7 +1,8 @@
-/** What a caller may send to chat completions, parsed once at the door. */
+/** What callers may send, parsed once at the door. Only the fields we use; all others pass through untouched. */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { sha256 } from '../_shared/auth.ts';
 import { invalidRequest } from '../_shared/errors.ts';
 
 /** Bodies above this are refused, bytes. */
@@ -10,11 +11,13 @@ const LARGEST_BODY = 20 * 1024 * 1024;
 /** Bodies nested deeper are refused: no API has such, and everything that walks them would run out of stack. */
 const DEEPEST_BODY = 100;
 
+const model = z.string().min(1).max(200);
 const count = z.int().min(1).max(1_000_000_000).nullish();
+const tokenIds = z.array(z.int().min(0)).min(1);
 
-/** Only the fields we use; all others, known today or not, pass through untouched. */
-const chatRequest = z.looseObject({
-  model: z.string().min(1).max(200),
+/** A chat completion. */
+export const chatRequest = z.looseObject({
+  model,
   messages: z.array(z.looseObject({ role: z.string() })).min(1),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
@@ -22,9 +25,29 @@ const chatRequest = z.looseObject({
   max_completion_tokens: count,
   n: z.int().min(1).max(128).nullish(),
 });
-
-/** A chat completion request whose used fields are valid. */
 export type ChatRequest = z.infer<typeof chatRequest>;
+
+/** Embeddings of texts or of token ids. */
+export const embeddingsRequest = z.looseObject({
+  model,
+  input: z.union([
+    z.string().min(1),
+    z.array(z.string().min(1)).min(1).max(2048),
+    tokenIds,
+    z.array(tokenIds).min(1).max(2048),
+  ]),
+  encoding_format: z.enum(['float', 'base64']).nullish(),
+});
+export type EmbeddingsRequest = z.infer<typeof embeddingsRequest>;
+
+/** Images made from a prompt. */
+export const imagesRequest = z.looseObject({
+  model,
+  prompt: z.string().min(1),
+  n: z.int().min(1).max(10).nullish(),
+  stream: z.literal(false, 'is not supported: images come whole').nullish(),
+});
+export type ImagesRequest = z.infer<typeof imagesRequest>;
 
 /** Scenes that `x-ai-scene` may name: the enum `ai_usage_scene`. */
 const SCENES = ['text_chat', 'embedding', 'image_generation', 'video_generation', 'session_analysis', 'other'] as const;
@@ -38,25 +61,36 @@ export interface CallDetails {
   user_agent?: string;
 }
 
-/** Reads and validates a chat request. Throws 400 `invalid_request` that names the field. */
-export async function readChatRequest(request: Request): Promise<ChatRequest> {
-  const body = await readJson(request);
+/** What a request says about itself besides its body; the hash tells a repeated request from another one. */
+export interface Repeatable {
+  idempotency_key?: string;
+  request_hash?: string;
+}
+
+/** Reads a body's text and validates it. Throws 400 `invalid_request` that names the field. */
+export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
+  const text = await readText(http);
+  const body = parseJson(text);
   if (isDeeperThan(DEEPEST_BODY, body)) throw invalidRequest(`The body is nested deeper than ${DEEPEST_BODY} levels.`);
-  const parsed = chatRequest.safeParse(body);
-  if (parsed.success) return parsed.data;
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return { request: parsed.data, text };
   const issue = parsed.error.issues[0];
   const param = issue?.path.join('.') || null;
   throw invalidRequest(`${param ?? 'The body'} is not valid: ${issue?.message ?? 'it does not fit'}.`, param);
 }
 
-async function readJson(request: Request): Promise<unknown> {
+async function readText(request: Request): Promise<string> {
   if (Number(request.headers.get('content-length')) > LARGEST_BODY) throw tooLarge();
   const body = await request.text().catch(() => {
     throw invalidRequest('The body could not be read.');
   });
   if (body.length > LARGEST_BODY) throw tooLarge();
+  return body;
+}
+
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(body);
+    return JSON.parse(text);
   } catch {
     throw invalidRequest('The body must be JSON.');
   }
@@ -88,6 +122,14 @@ export function readCallDetails(headers: Headers): CallDetails {
     ip_address: isIP(address) && !address.includes('%') ? address : undefined,
     user_agent: shortHeader(headers, 'user-agent'),
   };
+}
+
+/** Reads `Idempotency-Key`; nothing without it. Throws 400 `invalid_request` for one above 255 characters. */
+export async function readIdempotencyKey(http: Request, text: string): Promise<Repeatable> {
+  const key = http.headers.get('idempotency-key');
+  if (!key) return {};
+  if (key.length > 255) throw invalidRequest('Idempotency-Key has more than 255 characters.', 'idempotency-key');
+  return { idempotency_key: key, request_hash: await sha256(`${new URL(http.url).pathname}\n${text}`) };
 }
 
 function isScene(text: string): text is (typeof SCENES)[number] {

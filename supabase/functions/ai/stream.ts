@@ -1,4 +1,5 @@
 /** A chat stream on its way to the client: passed on as it arrives, and read along for usage and the log. */
+import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import { readUsage, type Usage } from './usage.ts';
 
 /** What was read of a stream so far. */
@@ -12,6 +13,8 @@ export class StreamReader {
   readonly #encoder = new TextEncoder();
   readonly #choices = new Map<number, StreamedChoice>();
   #pending = '';
+  #bytesOfText = 0;
+  #frame: { id?: unknown; created?: unknown; model?: unknown } = {};
 
   /** With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. */
   constructor(private readonly hidesUsage: boolean) {}
@@ -47,6 +50,23 @@ export class StreamReader {
     return this.isDone || (choices.length > 0 && choices.every((choice) => choice.finishReason !== null));
   }
 
+  /** About how many output tokens have come so far: what was reported, or guessed by the length of the text. */
+  get outputSoFar(): number {
+    return Math.max(this.usage?.completion ?? 0, Math.ceil(this.#bytesOfText / BYTES_OF_A_TOKEN));
+  }
+
+  /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
+  cutOffEvents(usage: Usage): Uint8Array {
+    const { id, created, model } = this.#frame;
+    const frame = { id, object: 'chat.completion.chunk', created, model };
+    const unfinished = [...this.#choices].filter(([, choice]) => choice.finishReason === null);
+    const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: 'length' }));
+    const { prompt, completion } = usage;
+    const counts = { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
+    const events = [{ ...frame, choices }, ...(this.hidesUsage ? [] : [{ ...frame, choices: [], usage: counts }])];
+    return this.#encoder.encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''));
+  }
+
   /** All text that was streamed. */
   get text(): string {
     return [...this.#choices.values()].map((choice) => choice.text).join('');
@@ -66,6 +86,7 @@ export class StreamReader {
       this.error = JSON.stringify(chunk.error);
       return false;
     }
+    this.#frame = chunk;
     const usage = readUsage(chunk.usage);
     this.usage = usage ?? this.usage;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
@@ -77,7 +98,7 @@ export class StreamReader {
     const index = choice.index ?? 0;
     const known = this.#choices.get(index) ?? new StreamedChoice();
     this.#choices.set(index, known);
-    known.add(choice.delta ?? {}, choice.finish_reason ?? null);
+    this.#bytesOfText += known.add(choice.delta ?? {}, choice.finish_reason ?? null);
   }
 }
 
@@ -90,6 +111,7 @@ interface ToolCallDelta {
 interface Delta {
   content?: string | null;
   reasoning_content?: string | null;
+  reasoning?: string | null;
   tool_calls?: ToolCallDelta[];
 }
 
@@ -99,9 +121,12 @@ class StreamedChoice {
   finishReason: string | null = null;
   readonly #toolCalls = new Map<number, { id: string; name: string; arguments: string }>();
 
-  add(delta: Delta, finishReason: string | null) {
-    this.#content += delta.content ?? '';
-    this.#reasoning += delta.reasoning_content ?? '';
+  /** Takes a piece; returns how many bytes of text it had. */
+  add(delta: Delta, finishReason: string | null): number {
+    const { content, reasoning_content: thoughts, reasoning = thoughts } = delta;
+    this.#content += content ?? '';
+    this.#reasoning += reasoning ?? '';
+    let bytes = utf8Length(content ?? '') + utf8Length(reasoning ?? '');
     this.finishReason = finishReason ?? this.finishReason;
     for (const part of delta.tool_calls ?? []) {
       const index = part.index ?? this.#toolCalls.size;
@@ -109,8 +134,10 @@ class StreamedChoice {
       call.id ||= part.id ?? '';
       call.name ||= part.function?.name ?? '';
       call.arguments += part.function?.arguments ?? '';
+      bytes += utf8Length(part.function?.arguments ?? '');
       this.#toolCalls.set(index, call);
     }
+    return bytes;
   }
 
   get text(): string {

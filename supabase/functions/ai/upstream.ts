@@ -1,34 +1,210 @@
-/** The provider's side of a call. */
-import type { AiProvider } from '../_shared/env.ts';
+/** The provider's side of a call: who is asked, how often, for how long. */
+import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
 
-/** A call ends before the platform ends the function (150 s), with time left to settle, ms. */
-const CALL_TIMEOUT = 140_000;
-/** Statuses by which a provider blames the request. */
+/** A model that may answer, as admission names it. */
+export interface Candidate {
+  model: string;
+  upstream_model: string;
+  output_limit_field: 'max_tokens' | 'max_completion_tokens';
+  /** Output tokens, over all choices, that the hold pays for when it answers. */
+  output_tokens_covered: number;
+  provider: string;
+  /** Null: AI_BASE_URL. */
+  base_url: string | null;
+  api_key_env: string;
+  disconnect_policy: 'drain' | 'cancel';
+  /** The longest silence, ms. */
+  timeout_ms: number;
+  max_retries: number;
+}
+
+/** One try to get an answer, for the log. `duration` in ms, to the first byte. */
+export interface Attempt {
+  model: string;
+  provider: string;
+  status?: number;
+  error?: string;
+  duration: number;
+}
+
+/** An answer that has begun. */
+export interface Answer {
+  candidate: Candidate;
+  body: Body;
+}
+
+/** Statuses by which a provider blames the request: the same elsewhere, and not tried again. */
 const CALLERS_FAULT = new Set([400, 413, 422]);
+/** Waits between tries, ms: doubled each time up to the longest, and longer waits a provider asks for are not waited. */
+const FIRST_WAIT = 250;
+const LONGEST_WAIT = 8_000;
+
+const defaults: AiDefaults = readAiDefaults(Deno.env);
 
 /**
- * Posts JSON to the provider and returns its answer once that is a 2xx.
- * Throws 400 `invalid_request` with the provider's words where it blames the request, 504 `upstream_timeout`, and
- * 502 `upstream_error` for everything else; its own status and words are in `cause`, for the log.
+ * Asks the candidates in order until one begins to answer, each as often as its provider's row allows.
+ * `attempts` is added to. Throws 400 `invalid_request` with the provider's words where it blames the request, 504
+ * `upstream_timeout`, and 502 `upstream_error` for everything else; what happened is in `cause`, for the log.
  */
-export async function callUpstream(provider: AiProvider, path: string, body: unknown): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(`${provider.baseUrl}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${provider.apiKey}` },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(CALL_TIMEOUT),
-    });
-  } catch (error) {
-    throw upstreamFailure(error);
+export async function callUpstream(
+  candidates: Candidate[],
+  path: string,
+  bodyFor: (candidate: Candidate) => unknown,
+  deadline: number,
+  attempts: Attempt[],
+): Promise<Answer> {
+  let failure: ApiError = upstreamError('no candidate');
+  for (const candidate of candidates) {
+    for (let tries = 0; tries <= candidate.max_retries; tries += 1) {
+      const startedAt = Date.now();
+      const attempt: Attempt = { model: candidate.model, provider: candidate.provider, duration: 0 };
+      attempts.push(attempt);
+      try {
+        return { candidate, body: await ask(candidate, path, bodyFor(candidate), deadline, attempt) };
+      } catch (thrown) {
+        failure = upstreamFailure(thrown);
+        attempt.error = String(failure.cause ?? failure.message).slice(0, 300);
+        if (failure.code === 'invalid_request') throw failure;
+        const wait = waitBeforeRetry(thrown, tries);
+        if (wait === undefined || Date.now() + wait >= deadline) break;
+        if (tries < candidate.max_retries) await new Promise((resolve) => setTimeout(resolve, wait));
+      } finally {
+        attempt.duration = Date.now() - startedAt;
+      }
+    }
+    if (Date.now() >= deadline) break;
   }
-  if (response.ok) return response;
-  const text = await response.text().catch(() => '');
-  if (CALLERS_FAULT.has(response.status)) throw invalidRequest(providerMessage(text, provider.apiKey));
-  throw upstreamError(`status ${response.status}: ${text.slice(0, 1000)}`);
+  throw failure;
 }
+
+/** One try: until the first byte of a 2xx answer. */
+async function ask(
+  candidate: Candidate,
+  path: string,
+  body: unknown,
+  deadline: number,
+  attempt: Attempt,
+): Promise<Body> {
+  const controller = new AbortController();
+  const wait = Math.min(candidate.timeout_ms, deadline - Date.now());
+  const timer = setTimeout(() => controller.abort(new TimeoutError()), wait);
+  try {
+    const response = await fetch(`${candidate.base_url?.replace(/\/+$/, '') ?? defaults.baseUrl}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKeyOf(candidate)}` },
+      body: JSON.stringify(body),
+      signal: controller.signal,
+    });
+    attempt.status = response.status;
+    if (!response.ok) throw await refusedAnswer(response, candidate);
+    const answer = new Body(response, candidate.timeout_ms, deadline);
+    await answer.waitForFirst();
+    return answer;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function apiKeyOf(candidate: Candidate): string {
+  try {
+    return readApiKey(Deno.env, candidate.api_key_env);
+  } catch (error) {
+    throw upstreamError((error as Error).message);
+  }
+}
+
+async function refusedAnswer(response: Response, candidate: Candidate): Promise<ApiError> {
+  const text = await response.text().catch(() => '');
+  if (CALLERS_FAULT.has(response.status)) return invalidRequest(providerMessage(text, apiKeyOf(candidate)));
+  const error = upstreamError(`status ${response.status}: ${text.slice(0, 1000)}`);
+  return Object.assign(error, {
+    isRetryable: response.status === 429 || response.status >= 500,
+    retryAfter: Number(response.headers.get('retry-after') ?? Number.NaN) * 1000,
+  });
+}
+
+/** How long to wait before the same provider is asked again, ms; undefined where that is no use. */
+function waitBeforeRetry(thrown: unknown, tries: number): number | undefined {
+  const { isRetryable, retryAfter } = thrown as { isRetryable?: boolean; retryAfter?: number };
+  const isBrokenConnection = !(thrown instanceof ApiError) && !(thrown instanceof TimeoutError);
+  if (!isRetryable && !isBrokenConnection) return undefined;
+  const backoff = Math.min(FIRST_WAIT * 2 ** tries, LONGEST_WAIT) * (0.5 + Math.random() / 2);
+  const wait = Math.max(backoff, retryAfter || 0);
+  return wait <= LONGEST_WAIT ? wait : undefined;
+}
+
+/** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
+export class Body {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #first: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
+
+  constructor(
+    response: Response,
+    private readonly longestSilence: number,
+    private readonly deadline: number,
+  ) {
+    this.#reader = (response.body ?? new Blob([]).stream()).getReader();
+  }
+
+  /** Waits until the first byte is here: what breaks before it may be tried again. */
+  async waitForFirst(): Promise<void> {
+    const first = await this.#read();
+    this.#first = Promise.resolve(first);
+  }
+
+  /** The bytes as they come. Leaving the loop stops the provider. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const { done, value } = await (this.#first ?? this.#read());
+        this.#first = undefined;
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      this.cancel();
+    }
+  }
+
+  /** The whole body as text. */
+  async text(): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = '';
+    for await (const bytes of this.chunks()) text += decoder.decode(bytes, { stream: true });
+    return text + decoder.decode();
+  }
+
+  /** Tells the provider to stop. */
+  cancel(): void {
+    this.#reader.cancel().catch(() => undefined);
+  }
+
+  // Not by the signal that fetch was given: Deno no longer heeds it once the request object is collected as garbage.
+  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    const left = this.deadline - Date.now();
+    const isDeadline = left <= this.longestSilence;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      const error = isDeadline ? new DeadlineError() : new TimeoutError();
+      timer = setTimeout(() => reject(error), Math.max(isDeadline ? left : this.longestSilence, 0));
+    });
+    try {
+      return await Promise.race([this.#reader.read(), timeout]);
+    } catch (error) {
+      this.cancel();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** A provider that was silent for too long. */
+export class TimeoutError extends Error {}
+
+/** A call that has had all its time. */
+export class DeadlineError extends TimeoutError {}
 
 /** The error for an answer that is not what the protocol promises; `cause` is for the log alone. */
 export function upstreamError(cause: string): ApiError {
@@ -40,7 +216,7 @@ export function upstreamError(cause: string): ApiError {
 /** The error for a request or stream that broke: a timeout of ours, or the connection's end. */
 export function upstreamFailure(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
-  if (thrown instanceof DOMException && thrown.name === 'TimeoutError') {
+  if (thrown instanceof TimeoutError) {
     return new ApiError(504, 'upstream_timeout', 'The AI provider took too long. Nothing was charged.');
   }
   return upstreamError(String(thrown));

@@ -1,11 +1,17 @@
 /** Token counts: what the provider reports, in one shape; and what to assume where it reports nothing. */
+import { countTokens, utf8Length } from './tokenizer.ts';
 
-/** Tokens of a call. `prompt` includes `cached`, `completion` includes reasoning. */
+/** What a call used. `prompt` includes `cached`, `completion` includes reasoning. */
 export interface Usage {
   prompt: number;
   cached: number;
   completion: number;
+  /** Where the counts are from: the enum `ai_usage_source`. */
+  source: 'reported' | 'counted' | 'estimated' | 'none';
 }
+
+/** What a call used that came to nothing. */
+export const NOTHING_USED: Usage = { prompt: 0, cached: 0, completion: 0, source: 'none' };
 
 /** Counts above this are nonsense and would not fit the log's integer columns. */
 const MOST_TOKENS = 1_000_000_000;
@@ -15,20 +21,24 @@ const TOKENS_OF_AN_IMAGE = 4_000;
 const TOKENS_OF_A_MESSAGE = 8;
 
 /**
- * Reads a `usage` object; undefined where there is none.
+ * Reads a `usage` object, with the names of chat and embeddings (`prompt_tokens`) or of images (`input_tokens`);
+ * undefined where there is none.
  * Some providers leave thinking tokens out of `completion_tokens` and only in the total (Gemini), so output is the
  * greater of `completion_tokens` and `total_tokens - prompt_tokens`.
  */
 export function readUsage(usage: unknown): Usage | undefined {
   if (typeof usage !== 'object' || usage === null) return undefined;
   const counts = usage as Record<string, unknown>;
-  if (typeof counts.prompt_tokens !== 'number' && typeof counts.completion_tokens !== 'number') return undefined;
-  const details = (counts.prompt_tokens_details ?? {}) as Record<string, unknown>;
-  const prompt = tokenCount(counts.prompt_tokens);
+  const input = counts.prompt_tokens ?? counts.input_tokens;
+  const output = counts.completion_tokens ?? counts.output_tokens;
+  if (typeof input !== 'number' && typeof output !== 'number') return undefined;
+  const details = (counts.prompt_tokens_details ?? counts.input_tokens_details ?? {}) as Record<string, unknown>;
+  const prompt = tokenCount(input);
   return {
     prompt,
     cached: Math.min(tokenCount(details.cached_tokens), prompt),
-    completion: Math.max(tokenCount(counts.completion_tokens), tokenCount(counts.total_tokens) - prompt),
+    completion: Math.max(tokenCount(output), tokenCount(counts.total_tokens) - prompt),
+    source: 'reported',
   };
 }
 
@@ -36,36 +46,40 @@ function tokenCount(value: unknown): number {
   return typeof value === 'number' && value > 0 ? Math.min(Math.ceil(value), MOST_TOKENS) : 0;
 }
 
-/** The most tokens a request's input can be: a token is a byte at least, but for images, which have a price of their own. */
-export function mostInputTokens(request: { messages: unknown[] } & Record<string, unknown>): number {
-  const { messages, tools, functions, response_format } = request;
-  const { bytes, images } = weigh([messages, tools, functions, response_format]);
-  return Math.min(bytes + images * TOKENS_OF_AN_IMAGE + messages.length * TOKENS_OF_A_MESSAGE, MOST_TOKENS);
+/** The most tokens an input can be: a token is a byte at least, but for images, which have a price of their own. */
+export function mostInputTokens(input: unknown, messages = 0): number {
+  const { texts, images, others } = weigh(input);
+  const bytes = texts.reduce((sum, text) => sum + utf8Length(text), 0);
+  return Math.min(bytes + others * 8 + images * TOKENS_OF_AN_IMAGE + messages * TOKENS_OF_A_MESSAGE, MOST_TOKENS);
 }
 
-/** Usage of a call whose provider reported none: four bytes to a token, as English text has. */
-export function estimateUsage(input: unknown, output: string): Usage {
-  const { bytes, images } = weigh(input);
+/** Usage of a call whose provider reported none, counted from what was sent and what came. */
+export async function countUsage(input: unknown, output: string): Promise<Usage> {
+  const { texts, images } = weigh(input);
+  const prompt = await countTokens(texts);
+  const completion = await countTokens([output]);
   return {
-    prompt: Math.ceil(bytes / 4) + images * TOKENS_OF_AN_IMAGE,
+    prompt: Math.min(prompt.tokens + images * TOKENS_OF_AN_IMAGE, MOST_TOKENS),
     cached: 0,
-    completion: Math.ceil(utf8Length(output) / 4),
+    completion: completion.tokens,
+    source: prompt.isCounted && completion.isCounted && images === 0 ? 'counted' : 'estimated',
   };
 }
 
-/** Bytes of all text in a value, and how many image parts it holds (`image_url`, whose own length says nothing). */
-function weigh(value: unknown): { bytes: number; images: number } {
-  if (typeof value === 'string') return { bytes: utf8Length(value), images: 0 };
-  if (typeof value !== 'object' || value === null) return { bytes: 8, images: 0 };
-  const sum = { bytes: 0, images: 0 };
-  for (const [key, item] of Object.entries(value)) {
-    const weight = key === 'image_url' ? { bytes: 0, images: 1 } : weigh(item);
-    sum.bytes += weight.bytes + (Array.isArray(value) ? 0 : key.length);
-    sum.images += weight.images;
-  }
-  return sum;
-}
-
-function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
+/** The texts in a value, how many image parts it holds (`image_url`, whose own length says nothing), and other values. */
+function weigh(value: unknown): { texts: string[]; images: number; others: number } {
+  const found = { texts: [] as string[], images: 0, others: 0 };
+  const visit = (item: unknown) => {
+    if (typeof item === 'string') found.texts.push(item);
+    else if (typeof item !== 'object' || item === null) found.others += 1;
+    else {
+      for (const [key, child] of Object.entries(item)) {
+        if (!Array.isArray(item)) found.texts.push(key);
+        if (key === 'image_url') found.images += 1;
+        else visit(child);
+      }
+    }
+  };
+  visit(value);
+  return found;
 }

@@ -8,7 +8,7 @@ insert into public.ai_model_prices (model, effective_from, input_usd_per_million
 create function pg_temp.charge(at timestamptz, prompt bigint, cached bigint, completion bigint) returns text
 language sql as $$
   select format('%s USD, %s credits', trim_scale(c.cost_usd), trim_scale(c.credits))
-  from public.ai_models m, private.charge_of(private.pricing_of(m, at), prompt, cached, completion) c
+  from public.ai_models m, private.charge_of(private.pricing_of(m, at), (prompt, cached, completion, 0)::private.ai_usage) c
     where m.model = 'test'
 $$;
 

@@ -1,6 +1,7 @@
 begin;
 select plan(14);
 select tests.create_user('owner');
+select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values
   ('test', 'Test', 'up', 100, null), ('test-fixed', 'Fixed', 'up', 100, 0.75);
 insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values
@@ -11,7 +12,7 @@ language plpgsql as $$
 declare
   hold uuid := public.admit_ai_call(tests.id('owner'), model, 500, 50, at => now()) ->> 'hold_id';
 begin
-  perform public.finish_ai_call(hold, ending, prompt, cached, completion, details, now() + lasts);
+  perform public.finish_ai_call(hold, ending, prompt, cached, completion, details, at => now() + lasts);
   return (select concat_ws(' ', l.status, l.prompt_tokens, l.cached_tokens, l.completion_tokens,
     trim_scale(l.credits_charged), l.error_code)
     from public.ai_usage_logs l where l.hold_id = hold);

@@ -9,7 +9,7 @@ select tests.be_service();
 
 -- A token in costs 0.001 credits, one out 0.01.
 select results_eq($$
-  select a ->> 'admitted', (a ->> 'credits_held')::numeric, a ->> 'upstream_model', a ? 'hold_id', a ? 'message'
+  select a ->> 'admitted', (a ->> 'credits_held')::numeric, a #>> '{candidates,0,upstream_model}', a ? 'hold_id', a ? 'message'
   from public.admit_ai_call(tests.id('owner'), 'test', 500, 50) a
 $$, $$ values ('true', 1::numeric, 'up-1', true, false) $$, 'says what it holds and the model''s name upstream');
 select is(tests.wallet('owner'), 'balance 3, total 3, spent 0, expired 0, held 1', 'sets it aside');

@@ -34,7 +34,7 @@ select throws_ok($$ insert into public.ai_usage_logs (workspace_id, scene, statu
   values (tests.id('nobody'), 'other', 'success', 'x', '2051-05-02') $$,
   '23503', null, 'and the keys');
 select is((select count(*) from pg_catalog.pg_indexes
-  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 3::bigint, 'and the indexes');
+  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 4::bigint, 'and the indexes');
 select isnt_empty($$ select from pg_catalog.pg_trigger
   where tgrelid = 'private.ai_usage_logs_2051_05'::regclass and tgname = 'ai_usage_logs_forget_person' $$,
   'and the trigger');

@@ -9,7 +9,10 @@ $$, array[
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
   'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
-  'run_due_work' -- the scheduler calls it
+  'run_due_work', -- the scheduler calls it
+  'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
+  'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
+  'count_ai_calls' -- a trigger on the log, for the statistics that nobody may write
 ], 'the definers in private are these');
 
 select set_eq($$
@@ -17,7 +20,7 @@ select set_eq($$
 $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
-  'admit_ai_call', 'finish_ai_call'
+  'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics'
 ], 'the definers in public are these');
 
 select is_empty($$

@@ -12,8 +12,11 @@ select set_eq($$
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and has_function_privilege('authenticated', p.oid, 'execute')
 $$, array[
-  'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value'
-], 'signed-in people may call what policies and checks of their own writes need');
+  'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value',
+  'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
+  'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
+  'public.explain_charge', 'public.usage_report'
+], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
 
 select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
@@ -23,7 +26,8 @@ $$, array[
   'public.credit_user_credits_transaction', 'public.debit_user_credits_transaction', 'public.refund_user_credits',
   'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
   'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
-  'public.finish_ai_call', 'private.is_config_value'
+  'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
+  'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value'
 ], 'the service role may call the credit and call functions');
 
 select is_empty($$

@@ -24,7 +24,8 @@ $$, array[
   'authenticated update users (avatar_url, full_name, phone, preferred_language, theme_preference)',
   'service_role update users (avatar_url, full_name, is_active, phone, preferred_language, role, theme_preference)',
   'authenticated select workspaces', 'service_role select workspaces',
-  'service_role insert workspaces (name)', 'service_role update workspaces (name)',
+  'service_role insert workspaces (name)', 'service_role update workspaces (ai_log_content, name)',
+  'authenticated update workspaces (ai_log_content)',
 
   'anon select system_config', 'authenticated select system_config', 'service_role select system_config',
   'authenticated insert system_config '
@@ -44,7 +45,17 @@ $$, array[
   'service_role insert ai_models', 'service_role update ai_models', 'service_role delete ai_models',
   'anon select ai_model_prices', 'authenticated select ai_model_prices', 'service_role select ai_model_prices',
   'service_role insert ai_model_prices', 'service_role update ai_model_prices', 'service_role delete ai_model_prices',
-  'authenticated select ai_usage_logs', 'service_role select ai_usage_logs'
+  'service_role select ai_providers',
+  'service_role insert ai_providers', 'service_role update ai_providers', 'service_role delete ai_providers',
+  'service_role select ai_model_fallbacks', 'service_role insert ai_model_fallbacks',
+  'service_role update ai_model_fallbacks', 'service_role delete ai_model_fallbacks',
+  'authenticated select api_keys', 'service_role select api_keys',
+  'authenticated update api_keys '
+    '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
+  'service_role update api_keys '
+    '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
+  'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
+  'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics'
 ], 'rights on tables and columns are these and no others');
 
 select * from finish();

@@ -3,24 +3,43 @@
 create type public.ai_usage_status as enum ('success', 'failed', 'canceled', 'refused');
 comment on type public.ai_usage_status is 'How an AI call ended; refused: it never reached the provider.';
 
+create type public.ai_usage_source as enum ('reported', 'counted', 'estimated', 'none');
+comment on type public.ai_usage_source is
+  'Where a call''s token counts are from: the provider; a tokenizer run over what was sent and received; a rule of thumb; nothing was used.';
+
+create type public.ai_log_content as enum ('none', 'metadata', 'full');
+comment on type public.ai_log_content is
+  'What the log keeps of requests and answers: nothing, everything but what was said, or all of it (cut at 16 KiB).';
+
+alter table public.workspaces add column ai_log_content public.ai_log_content not null default 'metadata';
+comment on column public.workspaces.ai_log_content is 'What the log keeps of what is asked and answered.';
+create policy "people can change their own workspace's settings" on public.workspaces
+  for update to authenticated
+  using ((select auth.uid()) = personal_user_id) with check ((select auth.uid()) = personal_user_id);
+grant update (ai_log_content) on public.workspaces to authenticated, service_role;
+
 -- What makes a call be logged once is its hold: the key has to name created_at, so it could not.
 create table public.ai_usage_logs (
   id uuid not null default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   hold_id uuid,
+  api_key_id uuid,
   created_at timestamptz not null default clock_timestamp(),
   scene public.ai_usage_scene not null,
   status public.ai_usage_status not null,
+  usage_source public.ai_usage_source not null default 'none',
   prompt_tokens integer not null default 0 constraint prompt_tokens_not_negative check (prompt_tokens >= 0),
   cached_tokens integer not null default 0 constraint cached_tokens_within_prompt
     check (cached_tokens between 0 and prompt_tokens),
   completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
+  images integer not null default 0 constraint images_not_negative check (images >= 0),
   total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
   duration integer constraint duration_not_negative check (duration >= 0),
   estimated_cost numeric not null default 0,
   credits_charged public.credit_amount not null default 0,
   model text not null,
+  served_model text,
   scene_description text,
   reference_id text,
   request_id text,
@@ -28,14 +47,22 @@ create table public.ai_usage_logs (
   error_message text,
   ip_address inet,
   user_agent text,
+  attempts jsonb,
   request_data jsonb,
   response_data jsonb,
   primary key (id, created_at)
 ) partition by range (created_at);
 comment on table public.ai_usage_logs is 'Every AI call: what was asked, how it ended, what it cost and what was charged.';
+comment on column public.ai_usage_logs.hold_id is 'The hold it ran under. No foreign key: a refused call had none.';
+comment on column public.ai_usage_logs.api_key_id is 'The API key it was made with. No foreign key: figures outlive keys.';
 comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
 comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
 comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
+comment on column public.ai_usage_logs.images is 'Images that were made.';
+comment on column public.ai_usage_logs.model is 'The model the caller named.';
+comment on column public.ai_usage_logs.served_model is 'The model that answered: that one, or a fallback.';
+comment on column public.ai_usage_logs.attempts is
+  'What was tried to get an answer, in order: [{ model, provider, status or error, duration }].';
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
 comment on column public.ai_usage_logs.estimated_cost is 'The provider''s charge in US dollars by our price list.';
 comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
@@ -44,6 +71,7 @@ comment on column public.ai_usage_logs.reference_id is 'The caller''s own id for
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
 create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
+create index ai_usage_logs_request_id_idx on public.ai_usage_logs (request_id);
 
 -- In private: a partition in public would be a way past its parent's policies.
 create table private.ai_usage_logs_default partition of public.ai_usage_logs default;

@@ -4,7 +4,9 @@ create function private.run_due_work(at timestamptz default clock_timestamp()) r
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return (private.expire_next_wallet(at) or private.complete_next_account(at) or private.make_next_usage_log_partition(at))::integer;
+  -- Lost calls first: their credits are settled before their holds expire.
+  return (private.finish_next_lost_ai_call(at) or private.expire_next_wallet(at) or private.complete_next_account(at)
+    or private.make_next_usage_log_partition(at) or private.forget_old_ai_requests(at))::integer;
 end;
 $$;
 comment on function private.run_due_work(timestamptz) is

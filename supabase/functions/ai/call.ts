@@ -1,0 +1,234 @@
+/** A call's books: admitted in Postgres before the provider is asked, finished there once, however it ends. */
+import type { Caller } from '../_shared/auth.ts';
+import { database, run } from '../_shared/database.ts';
+import type { Json } from '../_shared/database.types.ts';
+import { ApiError } from '../_shared/errors.ts';
+import { type LogContent, toLogData, toStorable } from './log-data.ts';
+import type { CallDetails, Repeatable } from './request.ts';
+import { type Attempt, type Candidate, upstreamFailure } from './upstream.ts';
+import { NOTHING_USED, type Usage } from './usage.ts';
+
+/** The most of a call, for its admission. Counts of output are for one choice. */
+export interface WorstCase {
+  input_tokens: number;
+  max_output_tokens?: number;
+  choices?: number;
+  images?: number;
+  /** Whether the output may be limited further where the wallet cannot pay for all of it. */
+  can_lower_output?: boolean;
+}
+
+/** An admitted call. */
+export interface Call {
+  holdId: string;
+  requestId: string;
+  /** Who may answer, in order. */
+  candidates: Candidate[];
+  /** The lower output limit, in tokens a choice, under which it runs because the wallet pays for no more. */
+  outputLimit: number | null;
+  creditsHeld: number;
+  /** When it must have ended, in milliseconds since 1970. */
+  deadline: number;
+  logContent: LogContent;
+  /** Whether its answer is kept for a repeated request. */
+  isRepeatable: boolean;
+  details: CallDetails;
+  request: unknown;
+  attempts: Attempt[];
+}
+
+/** An answer that was kept under an Idempotency-Key. */
+export interface KeptAnswer {
+  body: string;
+  contentType: string;
+}
+
+/** What a finished call was charged, in credits. */
+export interface Settlement {
+  credits_charged: number;
+  credits_available: number;
+}
+
+/** How a call ended. */
+export interface Ending {
+  status: 'success' | 'failed' | 'canceled';
+  usage: Usage;
+  images?: number;
+  /** The answer has nothing in it: it is not charged. */
+  isEmpty?: boolean;
+  /** Who answered. */
+  candidate?: Candidate;
+  answer?: unknown;
+  error?: { code: string; message: string };
+  /** Kept for a repeated request, where the workspace keeps all content. */
+  kept?: KeptAnswer;
+}
+
+interface Admission {
+  admitted: boolean;
+  hold_id: string;
+  candidates: Candidate[];
+  output_limit: number | null;
+  credits_held: number;
+  timeout_seconds: number;
+  log_content: LogContent;
+  answer?: KeptAnswer;
+  request_id?: string;
+  status: number;
+  code: string;
+  message: string;
+  param: string | null;
+  retry_after: number | null;
+}
+
+/** What is known of a request when it comes in. */
+export interface Incoming {
+  caller: Caller;
+  requestId: string;
+  model: string;
+  request: unknown;
+  details: CallDetails;
+  repeatable: Repeatable;
+}
+
+/**
+ * Admits a call, or returns the answer that the same request had before.
+ * Throws ApiError with what admission refuses: 401, 402, 403, 404, 409, 429 (with `retry-after` where waiting helps), 503.
+ */
+export async function admit(
+  incoming: Incoming,
+  worstCase: WorstCase,
+): Promise<Call | { kept: KeptAnswer; of: string }> {
+  const { caller, requestId, details, repeatable, request } = incoming;
+  const startedAt = Date.now();
+  const admission = (await run(() =>
+    database.rpc('admit_ai_call', {
+      ...(caller as { user_id: string }),
+      ...worstCase,
+      ...repeatable,
+      model: toStorable(incoming.model),
+      request_id: requestId,
+      details: details as unknown as Json,
+    }),
+  )) as unknown as Admission;
+  if (admission.answer) return { kept: admission.answer, of: admission.request_id ?? '' };
+  if (!admission.admitted) throw refusal(admission);
+  return {
+    holdId: admission.hold_id,
+    requestId,
+    candidates: admission.candidates,
+    outputLimit: admission.output_limit,
+    creditsHeld: admission.credits_held,
+    deadline: startedAt + admission.timeout_seconds * 1000,
+    logContent: admission.log_content,
+    isRepeatable: repeatable.idempotency_key !== undefined && admission.log_content === 'full',
+    details,
+    request,
+    attempts: [],
+  };
+}
+
+function refusal({ status, code, message, param, retry_after }: Admission): ApiError {
+  const headers: Record<string, string> = retry_after === null ? {} : { 'retry-after': String(retry_after) };
+  return new ApiError(status, code, message, param, headers);
+}
+
+/**
+ * Tells the books what a stream has used so far, so that its hold covers what comes next. Returns the output tokens that
+ * are covered now; undefined where wallet or key cannot pay for more.
+ */
+export async function extend(call: Call, candidate: Candidate, usage: Usage): Promise<number | undefined> {
+  const extension = (await run(() =>
+    database.rpc('extend_ai_call', {
+      hold_id: call.holdId,
+      prompt_tokens: usage.prompt,
+      completion_tokens: usage.completion,
+      served_model: candidate.model,
+    }),
+  )) as unknown as { extended: boolean; output_tokens_covered: number };
+  return extension.extended ? extension.output_tokens_covered : undefined;
+}
+
+/** Finishes a call. Throws SettlementError where Postgres cannot be reached: its hold stays for the sweep. */
+export async function finish(call: Call, ending: Ending): Promise<Settlement> {
+  const { status, usage, candidate, error } = ending;
+  const finishing = run(() =>
+    database.rpc('finish_ai_call', {
+      hold_id: call.holdId,
+      ending: status,
+      prompt_tokens: usage.prompt,
+      cached_tokens: usage.cached,
+      completion_tokens: usage.completion,
+      images: ending.images ?? 0,
+      usage_source: usage.source,
+      is_empty: ending.isEmpty ?? false,
+      served_model: candidate?.model,
+      answer: ending.kept as Json | undefined,
+      details: {
+        attempts: call.attempts,
+        request_data: toLogData(call.request, call.logContent),
+        response_data: toLogData(ending.answer, call.logContent),
+        error_code: error?.code,
+        error_message: error && toStorable(error.message),
+      } as unknown as Json,
+    }),
+  );
+  return (await finishing.catch((thrown) => {
+    console.error(`request ${call.requestId} could not be settled:`, thrown);
+    throw new SettlementError();
+  })) as unknown as Settlement;
+}
+
+/** Ends a call as failed, uncharged, and returns the error for the client. */
+export async function fail(call: Call, thrown: unknown, answer?: unknown): Promise<ApiError> {
+  if (thrown instanceof SettlementError) return thrown;
+  const error = upstreamFailure(thrown);
+  const { code, message, cause } = error;
+  try {
+    await finish(call, {
+      status: 'failed',
+      usage: NOTHING_USED,
+      answer,
+      error: { code, message: String(cause ?? message) },
+    });
+  } catch {
+    // Told of already; the sweep ends it.
+  }
+  return error;
+}
+
+/** A call that was answered could not be settled: it must not be finished as failed, for it was used. */
+export class SettlementError extends ApiError {
+  constructor() {
+    super(503, 'unavailable', 'The call could not be settled. Its credits stay set aside for now.');
+  }
+}
+
+/** Headers that say what a call was charged and what is left, in credits. */
+export function chargeHeaders(call: Call, settlement: Settlement): Record<string, string> {
+  return {
+    ...limitHeaders(call),
+    'x-credits-charged': String(settlement.credits_charged),
+    'x-credits-available': String(settlement.credits_available),
+  };
+}
+
+/** The header that says so where an answer was limited to what the wallet pays for, in tokens. */
+export function limitHeaders(call: Call): Record<string, string> {
+  return call.outputLimit === null ? {} : { 'x-output-limit': String(call.outputLimit) };
+}
+
+/** The output limits a request goes upstream with: its own, or the lower one in the fields it used, else in the model's. */
+export function limitOutput<T extends { max_tokens?: number | null; max_completion_tokens?: number | null }>(
+  request: T,
+  limit: number | null,
+  candidate: Candidate,
+): T {
+  if (limit === null) return request;
+  const named = (['max_tokens', 'max_completion_tokens'] as const).filter((field) => request[field] != null);
+  const fields = named.length > 0 ? named : [candidate.output_limit_field];
+  return {
+    ...request,
+    ...Object.fromEntries(fields.map((field) => [field, Math.min(request[field] ?? limit, limit)])),
+  };
+}

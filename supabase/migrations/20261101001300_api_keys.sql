@@ -1,0 +1,255 @@
+-- API keys: what a server calls the function `ai` with, for its workspace and within limits of its own.
+
+create type public.api_key_period as enum ('day', 'week', 'month');
+comment on type public.api_key_period is 'A calendar period in UTC; a week begins on Monday.';
+
+create table public.api_keys (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  user_id uuid references public.users on delete set null,
+  name public.short_name not null constraint api_key_name_is_not_empty check (name ~ '\S'),
+  prefix text not null,
+  allowed_models text[] constraint at_most_100_allowed_models check (cardinality(allowed_models) <= 100),
+  allowed_scenes public.ai_usage_scene[],
+  requests_per_minute integer constraint requests_per_minute_positive check (requests_per_minute > 0),
+  budget public.unsigned_credit_amount,
+  period_budget public.unsigned_credit_amount,
+  budget_period public.api_key_period,
+  credits_used public.unsigned_credit_amount not null default 0,
+  period_credits_used public.unsigned_credit_amount not null default 0,
+  period_started_at timestamptz,
+  minute_requests integer not null default 0,
+  minute_started_at timestamptz,
+  expires_at timestamptz,
+  last_used_at timestamptz,
+  revoked_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint a_period_budget_names_its_period check ((period_budget is null) = (budget_period is null))
+);
+comment on table public.api_keys is 'Keys for the function ai. A key''s secret is shown once, when it is made; only its hash is kept.';
+comment on column public.api_keys.user_id is 'Who made it; its calls are theirs. With the person the key ends.';
+comment on column public.api_keys.prefix is 'How the secret begins, to recognise it by.';
+comment on column public.api_keys.allowed_models is 'Models it may call; null: all.';
+comment on column public.api_keys.allowed_scenes is 'Scenes it may call for; null: all.';
+comment on column public.api_keys.requests_per_minute is 'Calls it may begin in a minute, besides the plan''s limit; null: no limit of its own.';
+comment on column public.api_keys.budget is 'Credits it may use in all; null: no limit.';
+comment on column public.api_keys.period_budget is 'Credits it may use in each budget_period; null: no limit.';
+comment on column public.api_keys.credits_used is 'Credits it has used; calls under way count with what is held for them.';
+comment on column public.api_keys.period_credits_used is 'The same, of calls begun in the period that began at period_started_at.';
+create index api_keys_workspace_id_created_at_idx on public.api_keys (workspace_id, created_at);
+create index api_keys_user_id_idx on public.api_keys (user_id);
+
+create table private.api_key_hashes (
+  key_hash bytea primary key,
+  api_key_id uuid not null references public.api_keys on delete cascade,
+  expires_at timestamptz
+);
+comment on table private.api_key_hashes is
+  'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. One that was rotated out has an end.';
+create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
+
+create function private.period_start(period public.api_key_period, at timestamptz) returns timestamptz
+language sql immutable set search_path = ''
+as $$ select date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC' $$;
+comment on function private.period_start(public.api_key_period, timestamptz) is 'When the period began that an instant falls into.';
+
+create function private.add_api_key_secret(for_key uuid) returns text
+language plpgsql set search_path = ''
+as $$
+declare
+  secret text := 'sk-' || translate(encode(extensions.gen_random_bytes(36), 'base64'), '+/', '-_');
+begin
+  insert into private.api_key_hashes (key_hash, api_key_id) values (sha256(convert_to(secret, 'UTF8')), for_key);
+  update public.api_keys k set prefix = left(secret, 11) where k.id = for_key;
+  return secret;
+end;
+$$;
+comment on function private.add_api_key_secret(uuid) is 'Makes a secret for a key; nothing but its hash stays.';
+
+create function private.my_api_key(wanted_key uuid) returns public.api_keys
+language plpgsql set search_path = ''
+as $$
+declare
+  key public.api_keys;
+begin
+  select * into key from public.api_keys k
+  where k.id = wanted_key and k.workspace_id = any (array(select private.my_workspace_ids()))
+  for no key update;
+  if not found then
+    perform private.raise_error('not_found', format('There is no API key %s.', coalesce(wanted_key::text, 'null')));
+  end if;
+  return key;
+end;
+$$;
+comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces; not_found for every other.';
+
+create function private.create_my_api_key(wanted public.api_keys) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  owner_id uuid := (select auth.uid());
+  account public.users := private.require_account(owner_id);
+begin
+  wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
+  if wanted.workspace_id <> all (array(select private.my_workspace_ids())) then
+    perform private.raise_error('not_found', format('There is no workspace %s.', wanted.workspace_id));
+  end if;
+  if not account.is_active then
+    perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
+    budget, period_budget, budget_period, expires_at)
+  values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
+    wanted.requests_per_minute, wanted.budget, wanted.period_budget, wanted.budget_period, wanted.expires_at)
+  returning id into wanted.id;
+  return private.api_key_answer(wanted.id, private.add_api_key_secret(wanted.id));
+end;
+$$;
+comment on function private.create_my_api_key(public.api_keys) is 'Makes a key for a workspace of the caller.';
+grant execute on function private.create_my_api_key(public.api_keys) to authenticated;
+
+create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id', k.workspace_id,
+    'expires_at', k.expires_at, 'created_at', k.created_at)
+  from public.api_keys k where k.id = wanted_key
+$$;
+comment on function private.api_key_answer(uuid, text) is 'What the maker of a key is told, the secret this once.';
+
+create function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  key public.api_keys := private.my_api_key(wanted_key);
+begin
+  if key.revoked_at is not null then
+    perform private.raise_error('invalid_state', format('API key %s is revoked.', key.id), 'Create a new key.');
+  end if;
+  if grace_period is null or grace_period < '0 s' or grace_period > '30 days' then
+    perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
+  end if;
+  update private.api_key_hashes h
+  set expires_at = least(h.expires_at, clock_timestamp() + grace_period)
+  where h.api_key_id = key.id;
+  return private.api_key_answer(key.id, private.add_api_key_secret(key.id))
+    || jsonb_build_object('old_key_expires_at', clock_timestamp() + grace_period);
+end;
+$$;
+comment on function private.rotate_my_api_key(uuid, interval) is
+  'Gives a key of the caller''s a new secret; the old one works on for the grace period.';
+grant execute on function private.rotate_my_api_key(uuid, interval) to authenticated;
+
+create function private.revoke_my_api_key(wanted_key uuid) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  key public.api_keys := private.my_api_key(wanted_key);
+begin
+  delete from private.api_key_hashes h where h.api_key_id = key.id;
+  update public.api_keys k set revoked_at = coalesce(k.revoked_at, clock_timestamp()) where k.id = key.id
+  returning k.revoked_at into key.revoked_at;
+  return jsonb_build_object('id', key.id, 'revoked_at', key.revoked_at);
+end;
+$$;
+comment on function private.revoke_my_api_key(uuid) is 'Ends a key of the caller''s; doing it again changes nothing.';
+grant execute on function private.revoke_my_api_key(uuid) to authenticated;
+
+create function private.api_key_of(secret_hash text, at timestamptz) returns public.api_keys
+language plpgsql stable set search_path = ''
+as $$
+declare
+  key public.api_keys;
+begin
+  if secret_hash ~ '^[0-9a-f]{64}$' then
+    select k.* into key
+    from private.api_key_hashes h
+    join public.api_keys k on k.id = h.api_key_id
+    where h.key_hash = decode(secret_hash, 'hex') and (h.expires_at > api_key_of.at or h.expires_at is null)
+      and k.revoked_at is null and k.user_id is not null and (k.expires_at > api_key_of.at or k.expires_at is null);
+  end if;
+  if key.id is null then
+    perform private.raise_error('invalid_api_key', 'The API key does not exist, has expired or was revoked.',
+      'Create a new key.');
+  end if;
+  return key;
+end;
+$$;
+comment on function private.api_key_of(text, timestamptz) is 'The living key behind a secret, by the secret''s SHA-256 in hex; an error where there is none.';
+
+create function private.revoke_keys_of_person() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  new.revoked_at := coalesce(new.revoked_at, clock_timestamp());
+  return new;
+end;
+$$;
+comment on function private.revoke_keys_of_person() is 'When a person is deleted, a team keeps the key''s history and not the key.';
+create trigger api_keys_revoke_of_person before update of user_id on public.api_keys
+  for each row when (old.user_id is not null and new.user_id is null)
+  execute function private.revoke_keys_of_person();
+-- Not for its use: each call writes that.
+create trigger api_keys_set_updated_at
+  before update of name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
+    expires_at, revoked_at
+  on public.api_keys
+  for each row execute function private.set_updated_at();
+
+alter table public.api_keys enable row level security;
+create policy "members can read their workspace's keys" on public.api_keys
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "members can change the limits of their workspace's keys" on public.api_keys
+  for update to authenticated
+  using (workspace_id = any (array(select private.my_workspace_ids())))
+  with check (workspace_id = any (array(select private.my_workspace_ids())));
+
+create function public.create_api_key(
+  name text,
+  workspace_id uuid default null,
+  allowed_models text[] default null,
+  allowed_scenes public.ai_usage_scene[] default null,
+  requests_per_minute integer default null,
+  budget numeric default null,
+  period_budget numeric default null,
+  budget_period public.api_key_period default null,
+  expires_at timestamptz default null
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  wanted public.api_keys;
+begin
+  wanted.name := name;
+  wanted.workspace_id := workspace_id;
+  wanted.allowed_models := allowed_models;
+  wanted.allowed_scenes := allowed_scenes;
+  wanted.requests_per_minute := requests_per_minute;
+  wanted.budget := budget;
+  wanted.period_budget := period_budget;
+  wanted.budget_period := budget_period;
+  wanted.expires_at := expires_at;
+  return private.create_my_api_key(wanted);
+end;
+$$;
+comment on function public.create_api_key is
+  'Makes an API key for a workspace of the caller (default: the personal one): { id, key, prefix, … }. The key is shown this once.';
+
+create function public.rotate_api_key(api_key_id uuid, grace_period interval default '24 hours') returns jsonb
+language sql set search_path = ''
+as $$ select private.rotate_my_api_key(api_key_id, grace_period) $$;
+comment on function public.rotate_api_key is
+  'Gives a key a new secret: { id, key, prefix, …, old_key_expires_at }. The old one works on for the grace period (at most 30 days).';
+
+create function public.revoke_api_key(api_key_id uuid) returns jsonb
+language sql set search_path = ''
+as $$ select private.revoke_my_api_key(api_key_id) $$;
+comment on function public.revoke_api_key is 'Ends a key at once: { id, revoked_at }. Doing it again changes nothing.';
+
+grant select on public.api_keys to authenticated, service_role;
+grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at)
+  on public.api_keys to authenticated, service_role;
+grant execute on function public.create_api_key to authenticated;
+grant execute on function public.rotate_api_key to authenticated;
+grant execute on function public.revoke_api_key to authenticated;

@@ -1,0 +1,199 @@
+-- Who may make an AI call, and how many. All of it runs under the lock of the wallet that pays, so counts are exact.
+
+create type private.ai_caller as (
+  account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans
+);
+comment on type private.ai_caller is 'Who calls, for which workspace, with which key (null members: none), on which plan.';
+
+create type private.ai_refusal as (code text, message text, param text, retry_after integer);
+comment on type private.ai_refusal is 'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
+
+create table private.ai_request_counts (
+  workspace_id uuid primary key references public.workspaces on delete cascade,
+  minute_started_at timestamptz not null,
+  minute_requests integer not null,
+  month_started_at timestamptz not null,
+  month_messages integer not null
+) with (fillfactor = 50); -- every call rewrites its row
+comment on table private.ai_request_counts is 'How many calls a workspace began in its newest minute, and messages in its newest month (UTC).';
+
+create function private.plan_of(wanted_workspace uuid) returns public.plans
+language sql stable set search_path = ''
+as $$
+  select p.* from public.plans p
+  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace), 'free')
+$$;
+comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
+
+create function private.ai_caller_of(account_id uuid, key_hash text, at timestamptz) returns private.ai_caller
+language plpgsql set search_path = ''
+as $$
+declare
+  caller private.ai_caller;
+begin
+  if key_hash is not null then
+    caller.api_key := private.api_key_of(key_hash, at);
+    account_id := (caller.api_key).user_id;
+  end if;
+  caller.account := private.require_account(account_id);
+  caller.workspace_id := coalesce((caller.api_key).workspace_id, account_id);
+  caller.plan := private.plan_of(caller.workspace_id);
+  return caller;
+end;
+$$;
+comment on function private.ai_caller_of(uuid, text, timestamptz) is
+  'The caller behind a signed-in account or an API key; an error where there is none.';
+
+create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
+language sql stable set search_path = ''
+as $$
+  select (caller.plan).rank >= p.rank
+    and ((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
+  from public.plans p where p.plan = wanted.minimum_plan
+$$;
+comment on function private.may_use_model(private.ai_caller, public.ai_models) is 'Whether plan and key allow a model.';
+
+create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
+language sql stable set search_path = ''
+as $$
+  select case
+    when private.config_boolean('maintenance_mode', false) then
+      row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal
+    when not (caller.account).is_active then
+      row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal
+  end
+$$;
+comment on function private.refuse_account(private.ai_caller) is 'Why this caller may make no call at all, if so.';
+
+create function private.refuse_model(
+  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene
+) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  scenes public.ai_usage_scene[] := (caller.api_key).allowed_scenes;
+begin
+  if pricing is null then
+    return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model', null)::private.ai_refusal;
+  elsif not private.may_use_model(caller, wanted) then
+    return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
+      case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
+  elsif not array[scene, wanted.scene] <@ scenes then
+    -- The model's own scene too: a caller names the other as it likes.
+    return row('forbidden', format('This API key is not for scene %s.', scene), 'x-ai-scene', null)::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
+
+create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql set search_path = ''
+as $$
+declare
+  minute timestamptz := date_trunc('minute', at);
+  month timestamptz := private.period_start('month', at);
+  begun integer;
+begin
+  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
+  values (caller.workspace_id, minute, 1, month, 0)
+  on conflict (workspace_id) do update set
+    minute_started_at = minute,
+    minute_requests = case when c.minute_started_at = minute then c.minute_requests else 0 end + 1,
+    month_started_at = month,
+    month_messages = case when c.month_started_at = month then c.month_messages else 0 end
+  returning c.minute_requests into begun;
+  if begun > (caller.plan).requests_per_minute then
+    return private.refuse_rate(
+      format('The plan %s allows %s calls a minute.', (caller.plan).plan, (caller.plan).requests_per_minute), at);
+  end if;
+  if (caller.api_key).id is null then
+    return null;
+  end if;
+  update public.api_keys k set
+    last_used_at = refuse_request_rate.at,
+    minute_started_at = minute,
+    minute_requests = case when k.minute_started_at = minute then k.minute_requests else 0 end + 1
+  where k.id = (caller.api_key).id
+  returning k.minute_requests into begun;
+  if begun > (caller.api_key).requests_per_minute then
+    return private.refuse_rate(format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), at);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
+  'Counts a call that begins, and why it may not in this minute, if so. Calls that are refused count too.';
+
+create function private.refuse_rate(message text, at timestamptz) returns private.ai_refusal
+language sql immutable set search_path = ''
+as $$
+  select 'rate_limited', message, null::text, 60 - floor(extract(second from at))::integer
+$$;
+comment on function private.refuse_rate(text, timestamptz) is 'A refusal until the next minute begins.';
+
+create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed integer := (caller.plan).messages_per_month;
+  next_month timestamptz := private.period_start('month', at) + interval '1 month';
+begin
+  if allowed = -1 or exists (
+    select from private.ai_request_counts c where c.workspace_id = caller.workspace_id and c.month_messages < allowed
+  ) then
+    return null;
+  end if;
+  return row('limit_reached', format('The plan %s allows %s messages a month.', (caller.plan).plan, allowed), null,
+    ceil(extract(epoch from next_month - at)))::private.ai_refusal;
+end;
+$$;
+comment on function private.refuse_message(private.ai_caller, timestamptz) is
+  'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
+
+create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
+language sql set search_path = ''
+as $$
+  update private.ai_request_counts c set month_messages = c.month_messages + change
+  where c.workspace_id = wallet_id and c.month_started_at = month
+$$;
+comment on function private.count_message(uuid, timestamptz, integer) is
+  'Counts a message in the month it began in, or takes it back when it came to nothing.';
+
+create function private.budget_left(key public.api_keys, at timestamptz) returns numeric
+language sql immutable set search_path = ''
+as $$
+  select least(
+    key.budget - key.credits_used,
+    key.period_budget - case when key.period_started_at = private.period_start(key.budget_period, at)
+      then key.period_credits_used else 0 end)
+$$;
+comment on function private.budget_left(public.api_keys, timestamptz) is 'What a key may still use now; null: no limit.';
+
+create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  update public.api_keys k set
+    credits_used = greatest(k.credits_used + change, 0),
+    period_credits_used = case
+      when k.period_started_at is not distinct from p.now then
+        greatest(k.period_credits_used + case when p.begun is not distinct from p.now then change else 0 end, 0)
+      else greatest(case when p.begun is not distinct from p.now then change else 0 end, 0) end,
+    period_started_at = p.now
+  from (
+    select n.id, private.period_start(n.budget_period, use_budget.at) as now,
+      private.period_start(n.budget_period, begun_at) as begun
+    from public.api_keys n where n.id = key_id
+  ) p
+  where k.id = p.id
+$$;
+comment on function private.use_budget(uuid, numeric, timestamptz, timestamptz) is
+  'Counts credits (or gives back what was set aside) to a key: in all, and in the period in which the call began.';
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,
+    'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, 400 s on paid plans).'),
+  ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
+    'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
+  ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,
+    'Output tokens by which the hold of a stream is extended when it has used up what was set aside.');

@@ -1,0 +1,658 @@
+-- An AI call: admitted once, finished once. In between the function talks to the provider.
+-- A refusal is data, not an error: an error would take its log row back with it.
+
+create table private.ai_calls (
+  hold_id uuid primary key references public.credit_holds on delete cascade,
+  request_id text,
+  api_key_id uuid,
+  idempotency_key text,
+  message_month timestamptz,
+  started_at timestamptz not null,
+  expires_at timestamptz not null,
+  prompt_tokens bigint not null default 0,
+  completion_tokens bigint not null default 0,
+  served_model text,
+  details jsonb not null
+);
+comment on table private.ai_calls is 'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
+comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
+comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
+comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
+create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
+
+create table private.ai_requests (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  idempotency_key text not null,
+  user_id uuid not null references public.users on delete cascade,
+  request_hash text not null,
+  request_id text not null,
+  is_running boolean not null default true,
+  answer jsonb,
+  created_at timestamptz not null,
+  primary key (workspace_id, idempotency_key)
+);
+comment on table private.ai_requests is 'AI calls made under an Idempotency-Key, for a day; with the answer where the workspace keeps all content.';
+create index ai_requests_user_id_idx on private.ai_requests (user_id);
+create index ai_requests_created_at_idx on private.ai_requests (created_at);
+
+create function private.log_data(value jsonb) returns jsonb
+language sql immutable set search_path = ''
+as $$
+  select case when length(value::text) <= 16384 then value
+    else jsonb_build_object('truncated', true, 'characters', length(value::text), 'begins', left(value::text, 16384)) end
+$$;
+comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
+
+create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  insert into public.ai_usage_logs (
+    workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
+    completion_tokens, images, duration, estimated_cost, credits_charged, model, served_model, scene_description,
+    reference_id, request_id, error_code, error_message, ip_address, user_agent, attempts, request_data, response_data
+  )
+  select wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
+    coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
+    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), c.model, c.served_model,
+    c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
+    c.attempts, private.log_data(c.request_data), private.log_data(c.response_data)
+  from jsonb_populate_record(null::public.ai_usage_logs, call) c
+$$;
+comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name.';
+
+create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
+returns jsonb
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.log_ai_call(call || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
+    'error_message', refusal.message, 'duration', 0), caller.workspace_id, (caller.account).id, null, at);
+  return jsonb_build_object('admitted', false, 'status', private.error_status(refusal.code), 'code', refusal.code,
+    'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
+end;
+$$;
+comment on function private.refuse_ai_call is 'Logs a refused call and says why it was.';
+
+create function private.require_account(account_id uuid) returns public.users
+language plpgsql set search_path = ''
+as $$
+declare
+  account public.users;
+begin
+  select * into account from public.users u where u.id = account_id;
+  if not found then
+    perform private.complete_account(account_id);
+    select * into account from public.users u where u.id = account_id;
+    if not found then
+      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.', 'Sign in again.');
+    end if;
+  end if;
+  return account;
+end;
+$$;
+comment on function private.require_account(uuid) is
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone.';
+
+-- Idempotency ---------------------------------------------------------------------------------------------------------
+
+create function private.earlier_ai_request(wallet_id uuid, key text, hash text) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  earlier private.ai_requests;
+  message text;
+begin
+  select * into earlier from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
+  if not found then
+    return null;
+  end if;
+  if earlier.request_hash = hash and earlier.answer is not null then
+    return jsonb_build_object('admitted', false, 'answer', earlier.answer, 'request_id', earlier.request_id);
+  end if;
+  message := case
+    when earlier.request_hash <> hash then 'This Idempotency-Key was used for another request, %s.'
+    when earlier.is_running then 'The first request with this Idempotency-Key, %s, is still running.'
+    else 'The request with this Idempotency-Key, %s, has been answered, and its answer was not kept.'
+  end;
+  return jsonb_build_object('admitted', false, 'status', private.error_status('idempotency_conflict'),
+    'code', 'idempotency_conflict', 'message', format(message, earlier.request_id), 'param', 'idempotency-key',
+    'retry_after', case when earlier.request_hash = hash and earlier.is_running then 1 end);
+end;
+$$;
+comment on function private.earlier_ai_request(uuid, text, text) is
+  'What a request under an Idempotency-Key gets that was made before: the kept answer, or 409; null for a new one.';
+
+create function private.close_ai_request(wallet_id uuid, key text, is_charged boolean, answer jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if not is_charged then
+    -- It came to nothing: the same request may be tried anew.
+    delete from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
+    return;
+  end if;
+  update private.ai_requests r
+  set is_running = false,
+    answer = case when w.ai_log_content = 'full' and length(close_ai_request.answer::text) <= 262144 then close_ai_request.answer end
+  from public.workspaces w
+  where r.workspace_id = wallet_id and r.idempotency_key = key and w.id = wallet_id;
+end;
+$$;
+comment on function private.close_ai_request(uuid, text, boolean, jsonb) is
+  'Ends a request under an Idempotency-Key, with its answer where the workspace keeps all content.';
+
+create function private.forget_old_ai_requests(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  delete from private.ai_requests r where (r.workspace_id, r.idempotency_key) in (
+    select o.workspace_id, o.idempotency_key from private.ai_requests o
+    where o.created_at < forget_old_ai_requests.at - interval '24 hours' and not o.is_running
+    limit 1000 for update skip locked
+  );
+  return found;
+end;
+$$;
+comment on function private.forget_old_ai_requests(timestamptz) is 'Forgets Idempotency-Keys of AI calls a day after; false when none is due.';
+
+-- Admission -----------------------------------------------------------------------------------------------------------
+
+create function private.ai_candidates(caller private.ai_caller, wanted public.ai_models, at timestamptz)
+returns table (model public.ai_models, pricing jsonb)
+language sql stable set search_path = ''
+as $$
+  select c.model, p.pricing
+  from (
+    select wanted as model, 0 as rank
+    union all
+    select m, row_number() over (order by f.position)::integer
+    from public.ai_model_fallbacks f join public.ai_models m on m.model = f.fallback_model
+    where f.model = wanted.model and m.is_active and private.may_use_model(caller, m)
+  ) c
+  cross join lateral (select private.pricing_of(c.model, at) as pricing) p
+  where p.pricing is not null
+  order by c.rank
+$$;
+comment on function private.ai_candidates is 'The models that may answer a call, in the order in which they are tried, with their prices.';
+
+create function private.candidate_answer(candidate public.ai_models, covered bigint) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
+    'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
+    'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env,
+    'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
+  from public.ai_providers p where p.provider = candidate.provider
+$$;
+comment on function private.candidate_answer(public.ai_models, bigint) is
+  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for.';
+
+create function private.affordable_output(
+  wanted public.ai_models, pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
+  credits numeric
+) returns bigint
+language plpgsql stable set search_path = ''
+as $$
+declare
+  affordable bigint;
+begin
+  usage.completion_tokens := limit_ * choices;
+  if (private.charge_of(pricing, usage)).credits <= credits then
+    return limit_;
+  end if;
+  affordable := private.output_tokens_for(pricing, usage, credits) / choices;
+  if can_lower and affordable >= least(limit_, private.config_numeric('least_useful_output_tokens', 100)) then
+    return affordable;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.affordable_output is
+  'The output limit (a choice) that these credits pay for: the one asked for, a lower one that is still useful, or null.';
+
+create function private.refuse_credits(
+  wallet public.credit_wallets, key public.api_keys, budget numeric, needed numeric, at timestamptz
+) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  available numeric := private.available(wallet);
+  next_period timestamptz;
+begin
+  if budget >= available or budget is null then
+    return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
+      trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
+  end if;
+  if key.budget is null or key.budget - key.credits_used > budget then
+    next_period := private.period_start(key.budget_period, at) + ('1 ' || key.budget_period)::interval;
+  end if;
+  return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
+    trim_scale(needed), trim_scale(greatest(budget, 0))), null,
+    ceil(extract(epoch from next_period - at)))::private.ai_refusal;
+end;
+$$;
+comment on function private.refuse_credits is 'The refusal of a call that the wallet, or the budget of the key, cannot pay.';
+
+create type private.ai_request as (
+  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
+  idempotency_key text, request_hash text
+);
+comment on type private.ai_request is 'What a call asks for: its log columns, its input, the output it may make.';
+
+create type private.ai_terms as (
+  credits numeric, output_limit bigint, candidates jsonb, pricings jsonb, refusal private.ai_refusal
+);
+comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
+
+create function private.terms_of_ai_call(
+  caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, request private.ai_request, at timestamptz
+) returns private.ai_terms
+language plpgsql stable set search_path = ''
+as $$
+declare
+  budget numeric := private.budget_left(caller.api_key, at);
+  credits_left numeric := least(private.available(wallet), budget);
+  terms private.ai_terms;
+  usage private.ai_usage := request.usage;
+  candidate record;
+  wanted_output bigint;
+  output bigint;
+  charge numeric;
+begin
+  terms.candidates := '[]';
+  terms.pricings := '{}';
+  for candidate in select c.model, c.pricing from private.ai_candidates(caller, wanted, at) c loop
+    wanted_output := least(terms.output_limit, request.max_output_tokens, (candidate.model).max_output_tokens);
+    output := private.affordable_output(candidate.model, candidate.pricing, usage, request.choices, wanted_output,
+      request.can_lower_output and terms.credits is null, credits_left);
+    usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
+    charge := (private.charge_of(candidate.pricing, usage)).credits;
+    if output is null and terms.credits is null then
+      terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, charge, at);
+      return terms;
+    end if;
+    continue when output is null; -- a fallback that is too dear is none
+    if output < wanted_output then
+      terms.output_limit := output;
+    end if;
+    terms.credits := greatest(terms.credits, charge);
+    terms.pricings := terms.pricings || jsonb_build_object((candidate.model).model, candidate.pricing);
+    terms.candidates := terms.candidates || private.candidate_answer(candidate.model,
+      private.output_tokens_for(candidate.pricing, usage, charge));
+  end loop;
+  return terms;
+end;
+$$;
+comment on function private.terms_of_ai_call is
+  'The worst case of a call, over every model that may answer it, within what wallet and key can pay.';
+
+create function private.begin_ai_call(
+  caller private.ai_caller, request private.ai_request, terms private.ai_terms, is_message boolean, at timestamptz
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  call jsonb := request.call;
+  timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
+  message_month timestamptz := case when is_message then private.period_start('month', at) end;
+  hold_id uuid;
+begin
+  -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
+  hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
+    feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings)
+  )).hold_id;
+  if (caller.api_key).id is not null then
+    perform private.use_budget((caller.api_key).id, terms.credits, at, at);
+  end if;
+  if is_message then
+    perform private.count_message(caller.workspace_id, message_month, 1);
+  end if;
+  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, expires_at, details)
+  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at,
+    at + make_interval(secs => timeout_seconds + 30), call);
+  if request.idempotency_key is not null then
+    insert into private.ai_requests (workspace_id, idempotency_key, user_id, request_hash, request_id, created_at)
+    values (caller.workspace_id, request.idempotency_key, (caller.account).id, coalesce(request.request_hash, ''),
+      coalesce(call ->> 'request_id', ''), at);
+  end if;
+  return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
+    'output_limit', terms.output_limit, 'candidates', terms.candidates, 'timeout_seconds', timeout_seconds,
+    'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
+end;
+$$;
+comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
+
+create function public.admit_ai_call(
+  user_id uuid,
+  model text,
+  input_tokens integer,
+  max_output_tokens integer default null,
+  choices integer default 1,
+  request_id text default null,
+  details jsonb default '{}',
+  images integer default 0,
+  can_lower_output boolean default false,
+  api_key_hash text default null,
+  idempotency_key text default null,
+  request_hash text default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at);
+  wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
+  wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
+  wanted public.ai_models;
+  scene public.ai_usage_scene;
+  request private.ai_request;
+  terms private.ai_terms;
+  refusal private.ai_refusal;
+  earlier jsonb;
+begin
+  -- What the log could not hold fails now, before anything runs that would have to be logged.
+  perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  earlier := private.earlier_ai_request(caller.workspace_id, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
+  if earlier is not null then
+    return earlier;
+  end if;
+  if api_key_hash is not null then
+    caller.api_key := private.api_key_of(api_key_hash, at); -- as it is under the wallet's lock
+  end if;
+  select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
+  scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
+  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
+    'api_key_id', (caller.api_key).id);
+  request.usage := (greatest(input_tokens, 0), 0, 0, greatest(images, 0));
+  request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
+    then greatest(admit_ai_call.max_output_tokens, 0) end;
+  request.choices := greatest(admit_ai_call.choices, 1);
+  request.can_lower_output := admit_ai_call.can_lower_output;
+  request.idempotency_key := admit_ai_call.idempotency_key;
+  request.request_hash := admit_ai_call.request_hash;
+
+  refusal := private.refuse_account(caller);
+  if refusal.code is null then
+    refusal := private.refuse_request_rate(caller, at);
+  end if;
+  if refusal.code is null then
+    refusal := private.refuse_model(caller, wanted_name, wanted, private.pricing_of(wanted, at), scene);
+  end if;
+  if refusal.code is null and wanted.scene in ('text_chat', 'image_generation') then
+    refusal := private.refuse_message(caller, at);
+  end if;
+  if refusal.code is null then
+    wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
+    terms := private.terms_of_ai_call(caller, wallet, wanted, request, at);
+    refusal := terms.refusal;
+  end if;
+  if refusal.code is not null then
+    return private.refuse_ai_call(request.call, caller, refusal, at);
+  end if;
+  return private.begin_ai_call(caller, request, terms, wanted.scene in ('text_chat', 'image_generation'), at);
+end;
+$$;
+comment on function public.admit_ai_call is
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. details are log columns (scene, scene_description, reference_id, ip_address, user_agent, request_data).';
+
+create function public.extend_ai_call(
+  hold_id uuid,
+  prompt_tokens bigint,
+  completion_tokens bigint,
+  served_model text default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold public.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
+  call private.ai_calls;
+  pricing jsonb;
+  wallet public.credit_wallets;
+  key public.api_keys;
+  more numeric;
+  covered bigint;
+  usage private.ai_usage;
+begin
+  update private.ai_calls c
+  set prompt_tokens = extend_ai_call.prompt_tokens, completion_tokens = extend_ai_call.completion_tokens,
+    served_model = extend_ai_call.served_model
+  where c.hold_id = hold.id
+  returning * into call;
+  if not found or hold.state <> 'open' then
+    return jsonb_build_object('extended', false);
+  end if;
+  pricing := private.pricing_of_call(hold, call.served_model);
+  usage := (call.prompt_tokens, 0, call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000), 0);
+  more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
+  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+  wallet := private.free_due_holds(wallet, more, at);
+  select * into key from public.api_keys k where k.id = call.api_key_id;
+  -- The whole step, or all that is left of wallet and key.
+  more := least(more, greatest(private.available(wallet), 0), greatest(private.budget_left(key, at), 0));
+  covered := private.output_tokens_for(pricing, usage, hold.amount + more);
+  if covered <= call.completion_tokens or covered is null then
+    return jsonb_build_object('extended', false);
+  end if;
+  perform public.extend_credit_hold(hold.id, more, at => at);
+  if call.api_key_id is not null then
+    perform private.use_budget(call.api_key_id, more, call.started_at, at);
+  end if;
+  return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
+end;
+$$;
+comment on function public.extend_ai_call is
+  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more.';
+
+create function private.pricing_of_call(hold public.credit_holds, served_model text) returns jsonb
+language sql immutable set search_path = ''
+as $$
+  select coalesce(hold.metadata -> 'pricings' -> served_model, hold.metadata -> 'pricings' -> (hold.metadata ->> 'model'))
+$$;
+comment on function private.pricing_of_call(public.credit_holds, text) is
+  'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
+
+-- The end -------------------------------------------------------------------------------------------------------------
+
+create function private.usage_of_call(
+  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
+) returns private.ai_usage
+language sql immutable set search_path = ''
+as $$
+  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
+  select p.prompt, least(greatest(coalesce(cached_tokens, 0), 0), p.prompt),
+    least(greatest(coalesce(completion_tokens, 0), 0), 1000000000), least(greatest(coalesce(images, 0), 0), 1000000)
+  from (select least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000)) p (prompt)
+$$;
+comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
+
+create function public.finish_ai_call(
+  hold_id uuid,
+  ending public.ai_usage_status,
+  prompt_tokens bigint default 0,
+  cached_tokens bigint default 0,
+  completion_tokens bigint default 0,
+  details jsonb default '{}',
+  images bigint default 0,
+  usage_source public.ai_usage_source default 'reported',
+  is_empty boolean default false,
+  served_model text default null,
+  answer jsonb default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
+  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  call private.ai_calls;
+  cost numeric;
+  charged numeric;
+  is_charged boolean := ending in ('success', 'canceled') and not is_empty;
+  wallet public.credit_wallets;
+  is_first boolean;
+begin
+  if ending is null or ending = 'refused' then
+    perform private.raise_error('invalid_request', 'ending must be success, failed or canceled.');
+  end if;
+  delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
+  is_first := found;
+  if is_first then
+    select c.cost_usd, case when is_charged then c.credits else 0 end into cost, charged
+    from private.charge_of(private.pricing_of_call(hold, served_model), usage) c
+    where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
+    if is_charged and charged is not null then
+      perform public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricings', at => at);
+    elsif hold.state <> 'settled' then
+      perform public.release_credit_hold(hold.id, at => at);
+    end if;
+    perform private.close_ai_call(call, hold, is_charged, coalesce(charged, 0), answer, at);
+    perform private.log_ai_call(call.details || finish_ai_call.details || jsonb_build_object('status', ending,
+      'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
+      'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
+      'usage_source', case when ending = 'failed' then 'none' else finish_ai_call.usage_source end,
+      'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
+      'completion_tokens', usage.completion_tokens, 'images', usage.images,
+      'estimated_cost', cost, 'credits_charged', charged,
+      'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
+      hold.workspace_id, hold.user_id, hold.id, at);
+  end if;
+  select * into hold from public.credit_holds h where h.id = hold.id;
+  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+  return jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
+    'credits_balance', wallet.credits_balance, 'credits_available', wallet.credits_balance - wallet.credits_held);
+end;
+$$;
+comment on function public.finish_ai_call is
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, or an answer that is_empty), frees the rest of its hold and logs it. Later endings of the same call change nothing.';
+
+create function private.close_ai_call(
+  call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if call.api_key_id is not null then
+    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at, at);
+  end if;
+  if call.message_month is not null and not is_charged then
+    perform private.count_message(hold.workspace_id, call.message_month, -1);
+  end if;
+  if call.idempotency_key is not null then
+    perform private.close_ai_request(hold.workspace_id, call.idempotency_key, is_charged, answer);
+  end if;
+end;
+$$;
+comment on function private.close_ai_call is 'Corrects what was counted when a call began: the key''s budget, the month''s messages, the Idempotency-Key.';
+
+create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  lost private.ai_calls;
+begin
+  select c.* into lost
+  from private.ai_calls c
+  join public.credit_holds h on h.id = c.hold_id
+  join public.credit_wallets w on w.workspace_id = h.workspace_id
+  where c.expires_at <= finish_next_lost_ai_call.at
+  limit 1 for no key update of w skip locked;
+  if not found then
+    return false;
+  end if;
+  -- Charged what it had told of; one that told of nothing is not charged.
+  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
+    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
+    details => '{"error_code": "call_lost", "error_message": "The function that ran this call ended before it did."}');
+  return true;
+end;
+$$;
+comment on function private.finish_next_lost_ai_call(timestamptz) is
+  'Finishes one call whose function ended before it did; false when there is none.';
+
+-- Calls made elsewhere ------------------------------------------------------------------------------------------------
+
+create function public.record_ai_usage(
+  user_id uuid,
+  model text,
+  request_id text,
+  prompt_tokens bigint default 0,
+  cached_tokens bigint default 0,
+  completion_tokens bigint default 0,
+  images bigint default 0,
+  charge boolean default false,
+  status public.ai_usage_status default 'success',
+  workspace_id uuid default null,
+  details jsonb default '{}',
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid := coalesce(record_ai_usage.workspace_id, record_ai_usage.user_id);
+  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  wanted public.ai_models;
+  pricing jsonb;
+  earlier public.ai_usage_logs;
+  cost numeric;
+  credits numeric := 0;
+begin
+  if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
+    perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
+  end if;
+  if record_ai_usage.status is null or record_ai_usage.status = 'refused' then
+    perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
+  end if;
+  perform private.lock_wallet(wallet_id, at);
+  perform private.require_user(record_ai_usage.user_id);
+  select * into earlier from public.ai_usage_logs l
+  where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
+  if found then
+    return jsonb_build_object('recorded', false, 'cost_usd', earlier.estimated_cost, 'credits_charged', earlier.credits_charged);
+  end if;
+  select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
+  pricing := private.pricing_of(wanted, at);
+  if pricing is null then
+    perform private.raise_error('not_found', format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
+  end if;
+  select c.cost_usd, case when charge and record_ai_usage.status <> 'failed' then c.credits else 0 end into cost, credits
+  from private.charge_of(pricing, usage) c;
+  if credits > 0 then
+    -- It was used already: it is recorded even past what is there.
+    perform private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
+      entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
+      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model, 'pricing', pricing));
+  end if;
+  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
+    'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
+    'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
+    'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
+    'estimated_cost', cost, 'credits_charged', credits), wallet_id, record_ai_usage.user_id, null, at);
+  return jsonb_build_object('recorded', true, 'cost_usd', cost, 'credits_charged', credits);
+end;
+$$;
+comment on function public.record_ai_usage is
+  'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, error_code, error_message, …).';
+
+create function public.list_ai_models(
+  user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp()
+) returns table (model text, created_at timestamptz)
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at);
+begin
+  return query
+  select m.model, m.created_at from public.ai_models m
+  where m.is_active and private.may_use_model(caller, m) and (private.price_in_force(m.model, at)).id is not null
+  order by m.model;
+end;
+$$;
+comment on function public.list_ai_models is 'The models that a signed-in user or the holder of an API key may call.';
+
+grant execute on function public.admit_ai_call to service_role;
+grant execute on function public.extend_ai_call to service_role;
+grant execute on function public.finish_ai_call to service_role;
+grant execute on function public.record_ai_usage to service_role;
+grant execute on function public.list_ai_models to service_role;

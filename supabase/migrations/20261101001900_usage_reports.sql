@@ -1,0 +1,41 @@
+-- Usage over a range of days, for dashboards: read from the statistics, under their row level security.
+
+create type public.usage_dimension as enum ('day', 'model', 'scene', 'user', 'key');
+comment on type public.usage_dimension is 'What usage is grouped by.';
+
+create function public.usage_report(
+  by public.usage_dimension,
+  "from" date,
+  "to" date,
+  workspace_id uuid default null,
+  all_workspaces boolean default false
+) returns table (name text, requests bigint, tokens bigint, cost numeric, credits numeric)
+-- A plan for each call: the filter is on one workspace or on none, and each has its index.
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+as $$
+declare
+  wanted_workspace uuid := coalesce(usage_report.workspace_id, auth.uid());
+begin
+  if all_workspaces and not private.is_platform_admin() then
+    raise exception using errcode = 'PT403', message = 'forbidden', detail = 'Usage of all workspaces is for platform admins.';
+  end if;
+  return query
+  select d.name, sum(d.requests)::bigint, sum(d.tokens)::bigint, sum(d.cost), sum(d.credits)
+  from public.ai_usage_statistics s
+  cross join lateral (
+    select s.day::text, s.total_requests::bigint, s.total_tokens, s.total_cost, s.credits::numeric where by = 'day'
+    union all
+    select s.user_id::text, s.total_requests, s.total_tokens, s.total_cost, s.credits where by = 'user'
+    union all
+    select e.key, (e.value ->> 'requests')::bigint, (e.value ->> 'tokens')::bigint, (e.value ->> 'cost')::numeric,
+      (e.value ->> 'credits')::numeric
+    from jsonb_each(case by when 'model' then s.model_stats when 'scene' then s.scene_stats when 'key' then s.key_stats end) e
+  ) d (name, requests, tokens, cost, credits)
+  where s.day between "from" and "to" and (all_workspaces or s.workspace_id = wanted_workspace)
+  group by d.name
+  order by d.name;
+end;
+$$;
+comment on function public.usage_report is
+  'Requests, tokens, cost (US dollars) and credits by day, model, scene, user (null: people who are gone) or API key, from and to (UTC days, both included), of a workspace (default: the caller''s own) or, for platform admins, of all.';
+grant execute on function public.usage_report to authenticated;
