@@ -17,7 +17,13 @@ if (!/^[a-z]+$/.test(command) || !existsSync(file)) {
   console.error(`There is no command "${command}"; package.json lists them under "scripts".`);
   process.exit(1);
 }
-installIfNeeded(join(scriptsDir, '..'));
+const projectDir = join(scriptsDir, '..');
+if (['stop', 'status'].includes(command) && !existsSync(join(projectDir, '.basemeter'))) {
+  // Nothing was ever started here: no reason to install anything.
+  console.error('Basemeter does not run; `npm start` starts it.');
+  process.exit(command === 'stop' ? 0 : 1);
+}
+installIfNeeded(projectDir);
 
 const { register } = await import('tsx/esm/api');
 register();

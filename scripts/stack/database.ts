@@ -103,7 +103,8 @@ function explainPush(output: string): string {
   const from = lines.findIndex((line) => /^(ERROR|failed|error)\b/i.test(line));
   const words = lines
     .slice(from === -1 ? 0 : from)
-    .filter((line) => line !== '' && !line.startsWith('Try rerunning'))
+    .filter((line) => !/^(\^?|Try rerunning.*)$/.test(line))
+    .map((line) => line.replace(/^At statement: (\d+)$/, '(its statement $1:)'))
     .slice(0, 6)
     .join(' ');
   if (/migration versions? not found in local/i.test(output)) {
@@ -117,7 +118,12 @@ function explainPush(output: string): string {
 /** Builds the database anew: base schema, migrations, seed.sql. */
 export async function resetDatabase(adminUrl: string, projectDir: string): Promise<void> {
   await recreateDatabase(adminUrl);
-  await prepareDatabase(adminUrl, projectDir, true);
+  try {
+    await prepareDatabase(adminUrl, projectDir, true);
+  } catch (error) {
+    const hint = 'The old database is gone and the new one is unfinished: mend this and run `npm run reset` again.';
+    throw new StackError(`${messageOf(error)}\n${hint}`);
+  }
 }
 
 /** Drops the database and makes it anew, empty. Whoever is connected to it loses the connection. */
