@@ -42,7 +42,7 @@ endWithSupervisor();
 
 async function serve(request: Request): Promise<Response> {
   const name = new URL(request.url).pathname.split('/')[1] ?? '';
-  if (name === '_health') return Response.json({ functions: [...handlers.keys()] });
+  if (name === '_health') return Response.json({ broken: brokenFunctions() });
   const target = handlers.get(name);
   if (!target) return failure(404, 'NOT_FOUND', `There is no function ${name}.`);
   if (target.verifyJwt && request.method !== 'OPTIONS') {
@@ -56,6 +56,10 @@ async function serve(request: Request): Promise<Response> {
     console.error(`${name}:`, error);
     return failure(500, 'WORKER_ERROR', `Function ${name} threw; its error is in the log.`);
   }
+}
+
+function brokenFunctions(): string[] {
+  return [...handlers].filter(([, { handler }]) => !handler).map(([name]) => name);
 }
 
 async function load(spec: FunctionSpec): Promise<Handler | undefined> {

@@ -86,7 +86,14 @@ export class Functions {
       onStart: this.settings.onStart,
     });
     this.#url = url;
+    await this.#tellOfBroken();
     if (before) this.#retire(before);
+  }
+
+  async #tellOfBroken(): Promise<void> {
+    const { broken } = (await (await fetch(`${this.#url}/_health`)).json()) as { broken: string[] };
+    const log = join(this.settings.dataDir, 'logs/functions.log');
+    for (const name of broken) this.settings.onEvent(`function ${name} did not load; its error is in ${log}`);
   }
 
   #retire(host: Service): void {

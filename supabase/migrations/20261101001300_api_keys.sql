@@ -90,6 +90,7 @@ as $$
 declare
   owner_id uuid := (select auth.uid());
   account public.users := private.require_account(owner_id);
+  secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
   if wanted.workspace_id <> all (array(select private.my_workspace_ids())) then
@@ -103,7 +104,8 @@ begin
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
     wanted.requests_per_minute, wanted.budget, wanted.period_budget, wanted.budget_period, wanted.expires_at)
   returning id into wanted.id;
-  return private.api_key_answer(wanted.id, private.add_api_key_secret(wanted.id));
+  secret := private.add_api_key_secret(wanted.id);
+  return private.api_key_answer(wanted.id, secret);
 end;
 $$;
 comment on function private.create_my_api_key(public.api_keys) is 'Makes a key for a workspace of the caller.';
@@ -123,6 +125,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   key public.api_keys := private.my_api_key(wanted_key);
+  secret text;
 begin
   if key.revoked_at is not null then
     perform private.raise_error('invalid_state', format('API key %s is revoked.', key.id), 'Create a new key.');
@@ -133,7 +136,8 @@ begin
   update private.api_key_hashes h
   set expires_at = least(h.expires_at, clock_timestamp() + grace_period)
   where h.api_key_id = key.id;
-  return private.api_key_answer(key.id, private.add_api_key_secret(key.id))
+  secret := private.add_api_key_secret(key.id);
+  return private.api_key_answer(key.id, secret)
     || jsonb_build_object('old_key_expires_at', clock_timestamp() + grace_period);
 end;
 $$;

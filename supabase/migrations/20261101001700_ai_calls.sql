@@ -38,7 +38,7 @@ create index ai_requests_created_at_idx on private.ai_requests (created_at);
 create function private.log_data(value jsonb) returns jsonb
 language sql immutable set search_path = ''
 as $$
-  select case when length(value::text) <= 16384 then value
+  select case when length(value::text) > 16384 is not true then value
     else jsonb_build_object('truncated', true, 'characters', length(value::text), 'begins', left(value::text, 16384)) end
 $$;
 comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
@@ -430,7 +430,7 @@ begin
   wallet := private.free_due_holds(wallet, more, at);
   select * into key from public.api_keys k where k.id = call.api_key_id;
   -- The whole step, or all that is left of wallet and key.
-  more := least(more, greatest(private.available(wallet), 0), greatest(private.budget_left(key, at), 0));
+  more := least(more, greatest(least(private.available(wallet), private.budget_left(key, at)), 0));
   covered := private.output_tokens_for(pricing, usage, hold.amount + more);
   if covered <= call.completion_tokens or covered is null then
     return jsonb_build_object('extended', false);

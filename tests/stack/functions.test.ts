@@ -5,6 +5,7 @@ import { answering, makeSmallProject } from './small-project.ts';
 
 const project = makeSmallProject();
 let stack: Stack;
+const said: string[] = [];
 
 beforeAll(async () => {
   project.write(
@@ -25,6 +26,7 @@ beforeAll(async () => {
     dbPort: 0,
     durable: false,
     env: { AI_EXTRA_KEY: 'extra' },
+    onProgress: (line) => said.push(line),
   });
 });
 afterAll(async () => {
@@ -151,6 +153,7 @@ test('a function that does not load answers 503, and the others work', async () 
   project.write('supabase/functions/broken/index.ts', 'throw new Error("no");');
   await vi.waitFor(async () => expect((await call('broken')).status).toBe(503), 10_000);
   expect(await (await call('broken')).json()).toMatchObject({ code: 'BOOT_ERROR' });
+  expect(said).toContainEqual(expect.stringContaining('function broken did not load'));
   expect((await call('hello')).status).toBe(200);
   expect((await call('none')).status).toBe(404);
 });

@@ -1,0 +1,54 @@
+begin;
+select plan(18);
+select tests.create_user('owner'), tests.create_user('stranger');
+
+select tests.sign_in('owner');
+select tests.remember('made', public.create_api_key('server', budget => 5, allowed_models => array['a']));
+select matches(tests.recall('made')::jsonb ->> 'key', '^sk-[A-Za-z0-9_-]{48}$', 'its secret is shown when it is made');
+select is(tests.recall('made')::jsonb ->> 'prefix', left(tests.recall('made')::jsonb ->> 'key', 11), 'and its beginning stays');
+select results_eq($$ select workspace_id, user_id, name::text, trim_scale(budget), allowed_models from public.api_keys $$,
+  $$ values (tests.id('owner'), tests.id('owner'), 'server', 5::numeric, array['a']) $$, 'it belongs to the own workspace');
+select tests.be_postgres();
+select is((select count(*) from public.api_keys k where to_jsonb(k)::text like
+  '%' || substr(tests.recall('made')::jsonb ->> 'key', 12) || '%'), 0::bigint, 'no column holds the secret');
+select is((select k.id from private.api_key_of(encode(sha256((tests.recall('made')::jsonb ->> 'key')::bytea), 'hex'), now()) k),
+  (tests.recall('made')::jsonb ->> 'id')::uuid, 'its hash finds it');
+
+select tests.sign_in('stranger');
+select is_empty('select * from public.api_keys', 'a stranger sees no key of another');
+select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid) $$, 'PT404', 'not_found', 'nor rotates it');
+select throws_ok($$ select public.revoke_api_key((tests.recall('made')::jsonb ->> 'id')::uuid) $$, 'PT404', 'not_found', 'nor revokes it');
+select throws_ok($$ select public.create_api_key('x', workspace_id => tests.id('owner')) $$, 'PT404', 'not_found',
+  'nor makes one for another''s workspace');
+update public.api_keys set budget = null;
+select tests.be_postgres();
+select is((select k.budget::numeric from public.api_keys k), 5::numeric, 'nor lifts its limits');
+select tests.be_anonymous();
+select throws_ok($$ select public.create_api_key('x') $$, '42501', null, 'who is not signed in makes none');
+
+select tests.sign_in('owner');
+select throws_ok($$ select public.create_api_key(' ') $$, '23514', null, 'a key has a name');
+select throws_ok($$ select public.create_api_key('x', period_budget => 1) $$, '23514', null, 'a period budget has a period');
+select lives_ok($$ update public.api_keys set budget = 7, name = 'renamed' $$, 'the owner changes its limits');
+select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', null, 'but not what it has used');
+select tests.remember('rotated', public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour'));
+select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '-1 hour') $$, 'PT400',
+  'invalid_request', 'a grace period is no less than nothing');
+
+select tests.be_postgres();
+create function pg_temp.works(answer text, at timestamptz) returns boolean language plpgsql as $$
+begin
+  return (private.api_key_of(encode(sha256((answer::jsonb ->> 'key')::bytea), 'hex'), at)).id is not null;
+exception when sqlstate 'PT401' then return false;
+end;
+$$;
+select is(format('%s %s %s', pg_temp.works(tests.recall('rotated'), now()), pg_temp.works(tests.recall('made'), now()),
+  pg_temp.works(tests.recall('made'), now() + interval '61 minutes')), 't t f', 'after a rotation the old secret works on for its grace');
+select tests.sign_in('owner');
+select public.revoke_api_key((tests.recall('made')::jsonb ->> 'id')::uuid), public.revoke_api_key((tests.recall('made')::jsonb ->> 'id')::uuid);
+select tests.be_postgres();
+select is(format('%s %s', pg_temp.works(tests.recall('rotated'), now()), pg_temp.works(tests.recall('made'), now())), 'f f',
+  'after a revocation none');
+
+select * from finish();
+rollback;
