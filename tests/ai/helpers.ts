@@ -1,7 +1,7 @@
 /** What the tests of function `ai` share: models with prices, the official client, a user's books. */
 import { randomUUID } from 'node:crypto';
 import OpenAI from 'openai';
-import { env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { env, newUser, serviceClient, sql, type TestUser, urls } from '../support/stack.ts';
 
 /** Where function `ai` answers. */
 export const AI_URL = `${env.FUNCTIONS_URL}/ai/v1`;
@@ -30,9 +30,47 @@ export async function newCaller(): Promise<TestUser> {
   return user;
 }
 
-/** The official client as a user; without retries, so that a test sees each answer. */
-export function openai(user: Pick<TestUser, 'accessToken'>): OpenAI {
-  return new OpenAI({ baseURL: AI_URL, apiKey: user.accessToken, maxRetries: 0 });
+/** Makes an API key for a user's own workspace, as the user; `limits` as `create_api_key` takes them. */
+export async function newKey(user: TestUser, limits: object = {}): Promise<{ id: string; key: string }> {
+  const { data, error } = await user.client.rpc('create_api_key', { name: 'test', ...limits });
+  if (error) throw error;
+  return data as { id: string; key: string };
+}
+
+/** Adds a provider of its own and returns its name; it is the simulator, with the row's ways. */
+export async function newProvider(row: object): Promise<string> {
+  const provider = `p_${randomUUID().replaceAll('-', '_')}`;
+  const { error } = await serviceClient()
+    .from('ai_providers')
+    .insert({ provider, ...row });
+  if (error) throw error;
+  return provider;
+}
+
+/** What the simulator saw of the calls with a directive's `key`. */
+export async function seenBySimulator(key: string) {
+  const answer = await fetch(`${urls.simulator}/__simulator/requests?key=${key}`);
+  return (await answer.json()) as {
+    count: number;
+    requests: { outcome: string; tokens_delivered: number; model: string; body: Record<string, unknown> }[];
+  };
+}
+
+/** A user's statistics of all days together, as numbers. */
+export async function statisticsOf(user: { id: string }) {
+  const [row] = await sql(
+    `select coalesce(sum(total_requests), 0)::integer as total, coalesce(sum(success_requests), 0)::integer as success,
+       coalesce(sum(failed_requests), 0)::integer as failed, coalesce(sum(canceled_requests), 0)::integer as canceled,
+       coalesce(sum(refused_requests), 0)::integer as refused, coalesce(sum(credits), 0)::float8 as credits
+     from public.ai_usage_statistics where workspace_id = $1`,
+    [user.id],
+  );
+  return row;
+}
+
+/** The official client as a user, or with an API key; without retries, so that a test sees each answer. */
+export function openai(user: Pick<TestUser, 'accessToken'> | { key: string }): OpenAI {
+  return new OpenAI({ baseURL: AI_URL, apiKey: 'key' in user ? user.key : user.accessToken, maxRetries: 0 });
 }
 
 /** A user message that makes the simulator behave as the directive says. */

@@ -84,7 +84,8 @@ function makeAnswer(body: ChatBody, call: Call): Answer {
     const reasoning = call.directive.reasoning_tokens ?? 0;
     return { content: null, toolCall, finishReason: 'tool_calls', visible: countTokens(echo), reasoning };
   }
-  const max = body.max_completion_tokens ?? body.max_tokens ?? Infinity;
+  const limit = body.max_completion_tokens ?? body.max_tokens ?? Infinity;
+  const max = call.directive.ignore_limit ? Infinity : limit;
   const text = fullText(body, call);
   const reasoning = Math.min(call.directive.reasoning_tokens ?? 0, max);
   const content = max === Infinity ? text : cutToTokens(text, max - reasoning);

@@ -41,6 +41,8 @@ const directiveSchema = z.strictObject({
   text: z.string().optional(),
   /** Makes the answer exactly so many tokens long; an image reports so many for each image. */
   output_tokens: count.optional(),
+  /** Writes on past `max_tokens`, as no provider should. */
+  ignore_limit: z.boolean().optional(),
   /** Sends what is not JSON: as the body, or as the second event of a stream. */
   malformed: z.boolean().optional(),
   /** Ends a stream without `[DONE]`. */
