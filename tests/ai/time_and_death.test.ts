@@ -1,0 +1,128 @@
+/** Calls whose time is up, and functions that are killed: on a stack of its own, for it is told to be impatient. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Stack, startStack } from '../../scripts/stack/index.ts';
+
+const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-death-'));
+let stack: Stack;
+let pool: pg.Pool;
+let caller: { id: string; token: string };
+
+beforeAll(async () => {
+  stack = await startStack({ dataDir, apiPort: 0, dbPort: 0, durable: false });
+  pool = new pg.Pool({ connectionString: stack.urls.database, max: 5 });
+  pool.on('error', () => undefined);
+  const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
+    method: 'POST',
+    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
+    body: JSON.stringify({ email: 'ana@example.com', password: 'correct horse' }),
+  });
+  const session = (await signUp.json()) as { access_token: string; user: { id: string } };
+  caller = { id: session.user.id, token: session.access_token };
+  // 0.01 credits a token of output; a token is four bytes to the simulator and to an estimate alike.
+  await pool.query(`
+    update public.users set subscription_plan = 'enterprise';
+    insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'simulator-chat', 100);
+    insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100)`);
+  await pool.query(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [caller.id]);
+});
+afterAll(async () => {
+  await pool?.end();
+  await stack?.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+function call(directive: object, stream: boolean, reference = randomUUID()) {
+  return fetch(`${stack.env.FUNCTIONS_URL}/ai/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${caller.token}`, 'x-ai-reference': reference },
+    body: JSON.stringify({
+      model: 'test',
+      stream,
+      messages: [{ role: 'user', content: `Hello [[simulate:${JSON.stringify(directive)}]]` }],
+    }),
+  });
+}
+
+async function rows(text: string, params: unknown[] = []) {
+  return (await pool.query(text, params)).rows;
+}
+
+async function logOf(reference: string) {
+  return rows('select * from public.ai_usage_logs where reference_id = $1', [reference]);
+}
+
+test('a call ends before its time is up: what a stream brought is charged, an answer that did not come is not', async () => {
+  await pool.query(`update public.system_config set config_value = '2' where config_key = 'ai_call_timeout_seconds'`);
+  const streamed = randomUUID();
+  const whole = randomUUID();
+  const endless = { text: ' the'.repeat(90), chunk_delay_ms: 100 };
+  const [stream, answer] = await Promise.all([
+    call(endless, true, streamed).then((response) => response.text()),
+    call({ delay_ms: 10_000 }, false, whole).then(async (response) => [response.status, await response.json()]),
+  ]);
+  await pool.query(`update public.system_config set config_value = '140' where config_key = 'ai_call_timeout_seconds'`);
+  expect(stream).toContain('"finish_reason":"length"');
+  expect(stream).toMatch(/data: \[DONE\]\n\n$/);
+  const tokens = stream.split('"content":" the"').length - 1;
+  expect(await logOf(streamed)).toMatchObject([
+    { status: 'success', error_code: 'cut_off', usage_source: 'counted', completion_tokens: tokens },
+  ]);
+  expect(answer).toMatchObject([504, { error: { code: 'upstream_timeout' } }]);
+  expect(await logOf(whole)).toMatchObject([{ status: 'failed', credits_charged: '0.000000' }]);
+});
+
+test('functions killed under load: the sweep brings every call to rest, none is charged twice or for nothing', async () => {
+  const calls = Array.from({ length: 40 }, (_, index) => ({ reference: randomUUID(), stream: index % 2 === 0 }));
+  const outcomes = new Map<string, 'answered' | 'broken'>();
+  const work = calls.map(async ({ reference, stream }, index) => {
+    await new Promise((resolve) => setTimeout(resolve, index * 20));
+    const directive = { text: ' the'.repeat(20), ...(stream ? { chunk_delay_ms: 30 } : { delay_ms: 300 }) };
+    const text = await call(directive, stream, reference)
+      .then((answer) => answer.text())
+      .catch(() => '');
+    const isWhole = stream ? text.includes('data: [DONE]') : text.includes('"chat.completion"');
+    outcomes.set(reference, isWhole ? 'answered' : 'broken');
+  });
+  await vi.waitFor(
+    async () => expect([...outcomes.values()].filter((outcome) => outcome === 'answered').length).toBeGreaterThan(3),
+    10_000,
+  );
+  process.kill(stack.pids().functions as number, 'SIGKILL');
+  await Promise.all(work);
+  await vi.waitFor(async () => expect((await call({}, false)).status).toBe(200), { timeout: 20_000, interval: 200 });
+
+  const [before] = await rows('select count(*)::integer as calls from private.ai_calls');
+  expect(before?.calls).toBeGreaterThan(0); // some were under way
+  for (let done = 1; done > 0; ) {
+    [{ done }] = (await rows(`select private.run_due_work(clock_timestamp() + interval '3 minutes') as done`)) as [
+      { done: number },
+    ];
+  }
+  expect(await rows('select * from private.ai_calls')).toEqual([]);
+  expect(await rows(`select * from public.credit_holds where state = 'open'`)).toEqual([]);
+  expect(await rows('select * from public.verify_credits()')).toEqual([]);
+  for (const { reference } of calls) {
+    const logs = await logOf(reference);
+    if (outcomes.get(reference) === 'answered') {
+      expect(logs).toMatchObject([{ status: 'success', credits_charged: '0.200000', completion_tokens: 20 }]);
+    } else {
+      // Killed before it was admitted, after it was settled, or between: then nothing was told of and nothing is charged.
+      expect(logs.length).toBeLessThanOrEqual(1);
+      if (logs[0]?.error_code === 'call_lost')
+        expect(logs[0]).toMatchObject({ credits_charged: '0.000000', usage_source: 'none' });
+    }
+  }
+  const [lost] = await rows(
+    `select count(*)::integer as calls from public.ai_usage_logs where error_code = 'call_lost'`,
+  );
+  expect(lost?.calls).toBe(before?.calls);
+  const doubles = await rows(
+    `select hold_id from public.credit_transactions where hold_id is not null group by hold_id having count(*) > 1`,
+  );
+  expect(doubles).toEqual([]);
+});
