@@ -306,9 +306,11 @@ comment on function private.free_due_holds(public.credit_wallets, numeric, times
   'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
 
 create function private.available(wallet public.credit_wallets) returns numeric
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit
+begin
+  return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
+end;
 $$;
 comment on function private.available(public.credit_wallets) is 'What an operation may be admitted for.';
 

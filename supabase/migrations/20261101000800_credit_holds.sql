@@ -2,12 +2,18 @@
 
 create function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric)
 returns public.credit_result
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+declare
+  answer public.credit_result;
+begin
   update public.credit_wallets w set credits_held = w.credits_held + change
   where w.workspace_id = wallet_id
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
     w.credits_balance - w.credits_held, moved, null::bigint, null::uuid, for_hold
+  into answer;
+  return answer;
+end;
 $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
@@ -98,14 +104,16 @@ comment on function public.hold_credits is
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
 ) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   update public.credit_holds h set
     state = closing_state,
     closed_at = at,
     settled_amount = h.settled_amount + coalesce(used, 0),
     final_amount = used
-  where h.id = hold.id
+  where h.id = hold.id;
+end;
 $$;
 comment on function private.close_hold(public.credit_holds, public.credit_hold_state, numeric, timestamptz) is
   'Writes a hold''s last state; the wallet''s share is the caller''s.';

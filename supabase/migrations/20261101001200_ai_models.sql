@@ -100,25 +100,35 @@ create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, com
 comment on type private.ai_usage is 'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
 create function private.price_in_force(wanted_model text, at timestamptz) returns public.ai_model_prices
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select p.* from public.ai_model_prices p
+declare
+  price public.ai_model_prices;
+begin
+  select p.* into price from public.ai_model_prices p
   where p.model = wanted_model and p.effective_from <= at
-  order by p.effective_from desc limit 1
+  order by p.effective_from desc limit 1;
+  return price;
+end;
 $$;
 comment on function private.price_in_force(text, timestamptz) is 'The price row of a model at a time; null where it has none yet.';
 
 create function private.pricing_of(wanted public.ai_models, at timestamptz) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_build_object(
-    'price', to_jsonb(p) - 'created_at',
+declare
+  price public.ai_model_prices := private.price_in_force(wanted.model, at);
+begin
+  if price.id is null then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'price', to_jsonb(price) - 'created_at',
     'credits_per_request', wanted.credits_per_request,
     'credits_per_usd', private.config_numeric('credits_per_usd', 100)
       * coalesce(wanted.markup, private.config_numeric('default_markup', 1))
-  )
-  from private.price_in_force(wanted.model, at) p
-  where p.id is not null
+  );
+end;
 $$;
 comment on function private.pricing_of(public.ai_models, timestamptz) is
   'All that a call''s charge is computed from, as it is when the call begins; null for a model without a price.';

@@ -50,8 +50,12 @@ comment on table private.api_key_hashes is
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
 create function private.period_start(period public.api_key_period, at timestamptz) returns timestamptz
-language sql immutable set search_path = ''
-as $$ select date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC' $$;
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
+end;
+$$;
 comment on function private.period_start(public.api_key_period, timestamptz) is 'When the period began that an instant falls into.';
 
 create function private.add_api_key_secret(for_key uuid) returns text

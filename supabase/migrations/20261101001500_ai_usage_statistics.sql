@@ -41,17 +41,23 @@ create index ai_usage_statistics_workspace_id_day_idx on public.ai_usage_statist
 create index ai_usage_statistics_day_idx on public.ai_usage_statistics (day);
 
 create function private.add_usage_stats(stats jsonb, more jsonb) returns jsonb
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select stats || coalesce((
-    select jsonb_object_agg(m.key, case when stats ? m.key then jsonb_build_object(
-      'requests', (stats #>> array[m.key, 'requests'])::bigint + (m.value ->> 'requests')::bigint,
-      'tokens', (stats #>> array[m.key, 'tokens'])::bigint + (m.value ->> 'tokens')::bigint,
-      'cost', trim_scale((stats #>> array[m.key, 'cost'])::numeric + (m.value ->> 'cost')::numeric),
-      'credits', trim_scale((stats #>> array[m.key, 'credits'])::numeric + (m.value ->> 'credits')::numeric)
-    ) else m.value end)
-    from jsonb_each(more) m
-  ), '{}')
+declare
+  name text;
+  a jsonb;
+  b jsonb;
+begin
+  for name, b in select m.key, m.value from jsonb_each(more) m loop
+    a := stats -> name;
+    stats := stats || jsonb_build_object(name, case when a is null then b else jsonb_build_object(
+      'requests', (a ->> 'requests')::bigint + (b ->> 'requests')::bigint,
+      'tokens', (a ->> 'tokens')::bigint + (b ->> 'tokens')::bigint,
+      'cost', trim_scale((a ->> 'cost')::numeric + (b ->> 'cost')::numeric),
+      'credits', trim_scale((a ->> 'credits')::numeric + (b ->> 'credits')::numeric)) end);
+  end loop;
+  return stats;
+end;
 $$;
 comment on function private.add_usage_stats(jsonb, jsonb) is 'Adds two { name: { requests, tokens, cost, credits } } by name.';
 create type private.ai_call_figures as (

@@ -18,10 +18,15 @@ create table private.ai_request_counts (
 comment on table private.ai_request_counts is 'How many calls a workspace began in its newest minute, and messages in its newest month (UTC).';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select p.* from public.plans p
-  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace), 'free')
+declare
+  plan public.plans;
+begin
+  select p.* into plan from public.plans p
+  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace), 'free');
+  return plan;
+end;
 $$;
 comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
 
@@ -45,23 +50,26 @@ comment on function private.ai_caller_of(uuid, text, timestamptz) is
   'The caller behind a signed-in account or an API key; an error where there is none.';
 
 create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select (caller.plan).rank >= p.rank
-    and ((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
-  from public.plans p where p.plan = wanted.minimum_plan
+begin
+  return ((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
+    and (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan);
+end;
 $$;
 comment on function private.may_use_model(private.ai_caller, public.ai_models) is 'Whether plan and key allow a model.';
 
 create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select case
-    when private.config_boolean('maintenance_mode', false) then
-      row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal
-    when not (caller.account).is_active then
-      row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal
-  end
+begin
+  if private.config_boolean('maintenance_mode', false) then
+    return row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal;
+  elsif not (caller.account).is_active then
+    return row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal;
+  end if;
+  return null;
+end;
 $$;
 comment on function private.refuse_account(private.ai_caller) is 'Why this caller may make no call at all, if so.';
 
@@ -152,21 +160,25 @@ comment on function private.refuse_message(private.ai_caller, timestamptz) is
   'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
 
 create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   update private.ai_request_counts c set month_messages = c.month_messages + change
-  where c.workspace_id = wallet_id and c.month_started_at = month
+  where c.workspace_id = wallet_id and c.month_started_at = month;
+end;
 $$;
 comment on function private.count_message(uuid, timestamptz, integer) is
   'Counts a message in the month it began in, or takes it back when it came to nothing.';
 
 create function private.budget_left(key public.api_keys, at timestamptz) returns numeric
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select least(
+begin
+  return least(
     key.budget - key.credits_used,
     key.period_budget - case when key.period_started_at = private.period_start(key.budget_period, at)
-      then key.period_credits_used else 0 end)
+      then key.period_credits_used else 0 end);
+end;
 $$;
 comment on function private.budget_left(public.api_keys, timestamptz) is 'What a key may still use now; null: no limit.';
 

@@ -36,16 +36,21 @@ create index ai_requests_user_id_idx on private.ai_requests (user_id);
 create index ai_requests_created_at_idx on private.ai_requests (created_at);
 
 create function private.log_data(value jsonb) returns jsonb
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case when length(value::text) > 16384 is not true then value
-    else jsonb_build_object('truncated', true, 'characters', length(value::text), 'begins', left(value::text, 16384)) end
+begin
+  if length(value::text) > 16384 then
+    return jsonb_build_object('truncated', true, 'characters', length(value::text), 'begins', left(value::text, 16384));
+  end if;
+  return value;
+end;
 $$;
 comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
 create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, model, served_model, scene_description,
@@ -56,7 +61,8 @@ as $$
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), c.model, c.served_model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
     c.attempts, private.log_data(c.request_data), private.log_data(c.response_data)
-  from jsonb_populate_record(null::public.ai_usage_logs, call) c
+  from jsonb_populate_record(null::public.ai_usage_logs, call) c;
+end;
 $$;
 comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name.';
 
@@ -157,32 +163,16 @@ comment on function private.forget_old_ai_requests(timestamptz) is 'Forgets Idem
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
-create function private.ai_candidates(caller private.ai_caller, wanted public.ai_models, at timestamptz)
-returns table (model public.ai_models, pricing jsonb)
-language sql stable set search_path = ''
-as $$
-  select c.model, p.pricing
-  from (
-    select wanted as model, 0 as rank
-    union all
-    select m, row_number() over (order by f.position)::integer
-    from public.ai_model_fallbacks f join public.ai_models m on m.model = f.fallback_model
-    where f.model = wanted.model and m.is_active and private.may_use_model(caller, m)
-  ) c
-  cross join lateral (select private.pricing_of(c.model, at) as pricing) p
-  where p.pricing is not null
-  order by c.rank
-$$;
-comment on function private.ai_candidates is 'The models that may answer a call, in the order in which they are tried, with their prices.';
-
 create function private.candidate_answer(candidate public.ai_models, covered bigint) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
+begin
+  return (select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
     'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
     'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env,
     'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
-  from public.ai_providers p where p.provider = candidate.provider
+  from public.ai_providers p where p.provider = candidate.provider);
+end;
 $$;
 comment on function private.candidate_answer(public.ai_models, bigint) is
   'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for.';
@@ -244,8 +234,38 @@ create type private.ai_terms as (
 );
 comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
+create function private.add_candidate(
+  terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric
+) returns private.ai_terms
+language plpgsql stable set search_path = ''
+as $$
+declare
+  is_first boolean := terms.credits is null;
+  usage private.ai_usage := request.usage;
+  wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
+  output bigint := private.affordable_output(candidate, pricing, usage, request.choices, wanted_output,
+    request.can_lower_output and is_first, credits_left);
+begin
+  usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
+  if output is null and is_first then
+    terms.refusal.code := 'insufficient_credits';
+    terms.credits := (private.charge_of(pricing, usage)).credits;
+  elsif output is not null then -- else a fallback that is too dear, which is none
+    terms.output_limit := case when output < wanted_output then output else terms.output_limit end;
+    terms.credits := greatest(terms.credits, (private.charge_of(pricing, usage)).credits);
+    terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
+    terms.candidates := terms.candidates || private.candidate_answer(candidate,
+      private.output_tokens_for(pricing, usage, (private.charge_of(pricing, usage)).credits));
+  end if;
+  return terms;
+end;
+$$;
+comment on function private.add_candidate is
+  'Terms with one more model that may answer, as far as the credits go. The first that they do not pay for is a refusal.';
+
 create function private.terms_of_ai_call(
-  caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, request private.ai_request, at timestamptz
+  caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, pricing jsonb,
+  request private.ai_request, at timestamptz
 ) returns private.ai_terms
 language plpgsql stable set search_path = ''
 as $$
@@ -253,38 +273,30 @@ declare
   budget numeric := private.budget_left(caller.api_key, at);
   credits_left numeric := least(private.available(wallet), budget);
   terms private.ai_terms;
-  usage private.ai_usage := request.usage;
-  candidate record;
-  wanted_output bigint;
-  output bigint;
-  charge numeric;
+  fallback public.ai_models;
 begin
   terms.candidates := '[]';
   terms.pricings := '{}';
-  for candidate in select c.model, c.pricing from private.ai_candidates(caller, wanted, at) c loop
-    wanted_output := least(terms.output_limit, request.max_output_tokens, (candidate.model).max_output_tokens);
-    output := private.affordable_output(candidate.model, candidate.pricing, usage, request.choices, wanted_output,
-      request.can_lower_output and terms.credits is null, credits_left);
-    usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
-    charge := (private.charge_of(candidate.pricing, usage)).credits;
-    if output is null and terms.credits is null then
-      terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, charge, at);
-      return terms;
+  terms := private.add_candidate(terms, wanted, pricing, request, credits_left);
+  if (terms.refusal).code is not null then
+    terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, terms.credits, at);
+    return terms;
+  end if;
+  for fallback in
+    select m.* from public.ai_model_fallbacks f join public.ai_models m on m.model = f.fallback_model
+    where f.model = wanted.model and m.is_active
+    order by f.position
+  loop
+    pricing := private.pricing_of(fallback, at);
+    if pricing is not null and private.may_use_model(caller, fallback) then
+      terms := private.add_candidate(terms, fallback, pricing, request, credits_left);
     end if;
-    continue when output is null; -- a fallback that is too dear is none
-    if output < wanted_output then
-      terms.output_limit := output;
-    end if;
-    terms.credits := greatest(terms.credits, charge);
-    terms.pricings := terms.pricings || jsonb_build_object((candidate.model).model, candidate.pricing);
-    terms.candidates := terms.candidates || private.candidate_answer(candidate.model,
-      private.output_tokens_for(candidate.pricing, usage, charge));
   end loop;
   return terms;
 end;
 $$;
 comment on function private.terms_of_ai_call is
-  'The worst case of a call, over every model that may answer it, within what wallet and key can pay.';
+  'The worst case of a call, over every model that may answer it, in the order they are asked, within what wallet and key can pay.';
 
 create function private.begin_ai_call(
   caller private.ai_caller, request private.ai_request, terms private.ai_terms, is_message boolean, at timestamptz
@@ -345,6 +357,7 @@ declare
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
   wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
   wanted public.ai_models;
+  pricing jsonb;
   scene public.ai_usage_scene;
   request private.ai_request;
   terms private.ai_terms;
@@ -377,14 +390,15 @@ begin
     refusal := private.refuse_request_rate(caller, at);
   end if;
   if refusal.code is null then
-    refusal := private.refuse_model(caller, wanted_name, wanted, private.pricing_of(wanted, at), scene);
+    pricing := private.pricing_of(wanted, at);
+    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene);
   end if;
   if refusal.code is null and wanted.scene in ('text_chat', 'image_generation') then
     refusal := private.refuse_message(caller, at);
   end if;
   if refusal.code is null then
     wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-    terms := private.terms_of_ai_call(caller, wallet, wanted, request, at);
+    terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
     refusal := terms.refusal;
   end if;
   if refusal.code is not null then
@@ -446,9 +460,11 @@ comment on function public.extend_ai_call is
   'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more.';
 
 create function private.pricing_of_call(hold public.credit_holds, served_model text) returns jsonb
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select coalesce(hold.metadata -> 'pricings' -> served_model, hold.metadata -> 'pricings' -> (hold.metadata ->> 'model'))
+begin
+  return coalesce(hold.metadata -> 'pricings' -> served_model, hold.metadata -> 'pricings' -> (hold.metadata ->> 'model'));
+end;
 $$;
 comment on function private.pricing_of_call(public.credit_holds, text) is
   'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
@@ -458,12 +474,18 @@ comment on function private.pricing_of_call(public.credit_holds, text) is
 create function private.usage_of_call(
   prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
 ) returns private.ai_usage
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
+declare
+  usage private.ai_usage;
+begin
   -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
-  select p.prompt, least(greatest(coalesce(cached_tokens, 0), 0), p.prompt),
-    least(greatest(coalesce(completion_tokens, 0), 0), 1000000000), least(greatest(coalesce(images, 0), 0), 1000000)
-  from (select least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000)) p (prompt)
+  usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
+  usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
+  usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
+  usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
+  return usage;
+end;
 $$;
 comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
