@@ -15,13 +15,14 @@ import { PROJECT_DIR } from '../scripts/stack/paths.ts';
 const PORTKEY = '@portkey-ai/gateway@1.15.2';
 const ROUNDS = 5;
 const STREAMS = 100;
+const WALLETS = 20;
 const MODEL = 'bench';
 
-/** One way to the provider. */
+/** One way to the provider. Its callers take turns with the headers: each metered caller has a wallet of their own. */
 interface Way {
   name: string;
   url: string;
-  headers: Record<string, string>;
+  headers: Record<string, string>[];
 }
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
@@ -37,7 +38,7 @@ export async function run(args: string[]): Promise<number> {
     for (const way of ways) await measure(way, 100, 4); // warm
     for (const callers of [1, 8]) await compareCalls(ways, requests, callers);
     await compareStreams(ways);
-    await showRpcs(stack);
+    await showServerTimes(stack);
   } finally {
     portkey.process.kill();
     agent.destroy();
@@ -48,25 +49,30 @@ export async function run(args: string[]): Promise<number> {
 }
 
 function direct(stack: Stack): Way {
-  return { name: 'direct', url: `${stack.urls.simulator}/v1`, headers: { authorization: 'Bearer any' } };
+  return { name: 'direct', url: `${stack.urls.simulator}/v1`, headers: [{ authorization: 'Bearer any' }] };
 }
 
 async function metered(stack: Stack): Promise<Way> {
   const pool = new pg.Pool({ connectionString: stack.urls.database });
-  const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
-    method: 'POST',
-    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
-    body: JSON.stringify({ email: 'bench@example.com', password: 'correct horse' }),
-  });
-  const { access_token, user } = (await signUp.json()) as { access_token: string; user: { id: string } };
+  const headers = await Promise.all(Array.from({ length: WALLETS }, (_, index) => signUp(stack, index)));
   await pool.query(`
     update public.plans set requests_per_minute = 1000000, messages_per_month = -1;
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('${MODEL}', 'Bench', 'simulator-chat', 1000);
     insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('${MODEL}', '2020-01-01', 1)`);
-  await pool.query(`select public.credit_user_credits_transaction($1, 40000, 'manual')`, [user.id]);
+  await pool.query(`select public.credit_user_credits_transaction(u.id, 40000, 'manual') from public.users u`);
   await pool.end();
   // Without the local gateway, which stands in for the platform's.
-  return { name: 'basemeter', url: `${stack.urls.functionsDirect}/ai/v1`, headers: { authorization: `Bearer ${access_token}` } };
+  return { name: 'basemeter', url: `${stack.urls.functionsDirect}/ai/v1`, headers };
+}
+
+async function signUp(stack: Stack, index: number): Promise<Record<string, string>> {
+  const answer = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
+    method: 'POST',
+    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
+    body: JSON.stringify({ email: `bench${index}@example.com`, password: 'correct horse' }),
+  });
+  const { access_token } = (await answer.json()) as { access_token: string };
+  return { authorization: `Bearer ${access_token}` };
 }
 
 /** Fetches the gateway into the data folder, once, and starts it. */
@@ -75,42 +81,56 @@ async function startPortkey(): Promise<{ process: ChildProcess; wayTo: (stack: S
   const script = join(folder, 'node_modules/@portkey-ai/gateway/build/start-server.js');
   if (!existsSync(script)) {
     mkdirSync(folder, { recursive: true });
-    execFileSync('npm', ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', PORTKEY], { stdio: 'pipe' });
+    execFileSync('npm', ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', PORTKEY], {
+      stdio: 'pipe',
+    });
   }
   const port = await findFreePort();
-  const child = spawn(process.execPath, [script, `--port=${port}`, '--headless'], { stdio: 'ignore', env: { ...process.env, NODE_ENV: 'production' } });
+  const child = spawn(process.execPath, [script, `--port=${port}`, '--headless'], {
+    stdio: 'ignore',
+    env: { ...process.env, NODE_ENV: 'production' },
+  });
   const url = `http://127.0.0.1:${port}`;
   for (let tries = 0; tries < 100; tries += 1) {
     if (await fetch(url).catch(() => undefined)) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  const headers = (stack: Stack) => ({
-    authorization: 'Bearer any',
-    'x-portkey-provider': 'openai',
-    'x-portkey-custom-host': `${stack.urls.simulator}/v1`,
-  });
+  const headers = (stack: Stack) => [
+    {
+      authorization: 'Bearer any',
+      'x-portkey-provider': 'openai',
+      'x-portkey-custom-host': `${stack.urls.simulator}/v1`,
+    },
+  ];
   return { process: child, wayTo: (stack) => ({ name: 'portkey', url: `${url}/v1`, headers: headers(stack) }) };
 }
 
-/** Times of one call, ms: its first byte, its end, and each chunk's arrival. */
+/** Times of one call, ms: its first byte, its end, and by how much each chunk came later than the simulator sent it. */
 interface Times {
   first: number;
   total: number;
-  chunks: number[];
+  delays: number[];
 }
 
-function call(way: Way, directive: object, stream: boolean): Promise<Times> {
+function call(way: Way, caller: number, directive: object, stream: boolean): Promise<Times> {
   const startedAt = performance.now();
   const messages = [{ role: 'user', content: `Hello [[simulate:${JSON.stringify(directive)}]]` }];
   const body = JSON.stringify({ model: way.name === 'basemeter' ? MODEL : 'simulator-chat', stream, messages });
   return new Promise((resolve, reject) => {
-    const headers = { ...way.headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const headers = {
+      ...way.headers[caller % way.headers.length],
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+    };
     const request = http.request(`${way.url}/chat/completions`, { method: 'POST', agent, headers }, (response) => {
-      const times: Times = { first: 0, total: 0, chunks: [] };
-      if (response.statusCode !== 200) reject(new Error(`${way.name} answered ${response.statusCode}`));
-      response.on('data', () => {
-        times.chunks.push(performance.timeOrigin + performance.now());
-        times.first ||= performance.now() - startedAt;
+      const times: Times = { first: 0, total: 0, delays: [] };
+      if (response.statusCode !== 200) reject(new Error(`it answered ${response.statusCode}`));
+      response.on('data', (bytes) => {
+        const now = performance.now();
+        times.first ||= now - startedAt;
+        for (const [, sentAt] of String(bytes).matchAll(/"sent_at":([\d.]+)/g)) {
+          times.delays.push(performance.timeOrigin + now - Number(sentAt));
+        }
       });
       response.on('end', () => resolve({ ...times, total: performance.now() - startedAt }));
     });
@@ -123,8 +143,8 @@ async function measure(way: Way, requests: number, callers: number): Promise<{ t
   const times: number[] = [];
   const startedAt = performance.now();
   await Promise.all(
-    Array.from({ length: callers }, async () => {
-      while (times.length < requests) times.push((await call(way, {}, false)).total);
+    Array.from({ length: callers }, async (_, caller) => {
+      while (times.length < requests) times.push((await call(way, caller, {}, false)).total);
     }),
   );
   return { times, rate: (times.length * 1000) / (performance.now() - startedAt) };
@@ -145,26 +165,56 @@ async function compareCalls(ways: Way[], requests: number, callers: number): Pro
     const p50 = quantile(times, 0.5);
     const added = name === 'direct' ? '' : `, adds ${(p50 - base).toFixed(2)} ms to the median`;
     const p99 = quantile(times, 0.99).toFixed(2);
-    console.log(`  ${name.padEnd(10)} ${quantile(rates, 0.5).toFixed(0)} calls/s, p50 ${p50.toFixed(2)} ms, p99 ${p99} ms${added}`);
+    console.log(
+      `  ${name.padEnd(10)} ${quantile(rates, 0.5).toFixed(0)} calls/s, p50 ${p50.toFixed(2)} ms, p99 ${p99} ms${added}`,
+    );
   }
 }
 
-/** First byte and delay of chunks with many streams at once; a chunk's delay is against when the simulator had sent it. */
+/** First byte, and delay of chunks, with many streams at once. */
 async function compareStreams(ways: Way[]): Promise<void> {
   console.log(`\n${STREAMS} streams at once, 50 chunks each, one every 40 ms`);
   for (const way of ways) {
-    const directive = { output_tokens: 50, chunks: 50, chunk_delay_ms: 40 };
-    const streams = await Promise.all(Array.from({ length: STREAMS }, () => call(way, directive, true)));
-    const gaps = streams.flatMap(({ chunks }) => chunks.slice(1).map((at, index) => at - (chunks[index] as number)));
-    const first = quantile(streams.map((stream) => stream.first), 0.5).toFixed(1);
-    const total = quantile(streams.map((stream) => stream.total), 0.5).toFixed(0);
-    console.log(`  ${way.name.padEnd(10)} first byte p50 ${first} ms, gap between chunks p50 ${quantile(gaps, 0.5).toFixed(2)} ms, whole ${total} ms`);
+    const directive = { output_tokens: 50, chunks: 50, chunk_delay_ms: 40, sent_at: true };
+    const streams = await Promise.all(
+      Array.from({ length: STREAMS }, (_, caller) => call(way, caller, directive, true)),
+    ).catch((error) => error as Error);
+    if (streams instanceof Error) {
+      console.log(`  ${way.name.padEnd(10)} does not stream here: ${streams.message}`);
+      continue;
+    }
+    const first = quantile(
+      streams.map((stream) => stream.first),
+      0.5,
+    ).toFixed(1);
+    // The opening chunk waits for admission; what is asked here is what passing on costs.
+    const delays = streams.flatMap((stream) => stream.delays.slice(1));
+    const [p50, p99] = [0.5, 0.99].map((part) => quantile(delays, part).toFixed(2));
+    console.log(
+      `  ${way.name.padEnd(10)} first byte p50 ${first} ms, chunks later than sent p50 ${p50} ms, p99 ${p99} ms`,
+    );
   }
 }
 
-/** Where the time goes inside Postgres: the two rpcs as the server counts them. */
-async function showRpcs(stack: Stack): Promise<void> {
-  void stack;
+/** Where the time of the two rpcs goes inside Postgres, by its own count: mean times in microseconds. */
+async function showServerTimes(stack: Stack): Promise<void> {
+  const client = new pg.Client({ connectionString: stack.urls.databaseAdmin });
+  await client.connect();
+  await client.query(`set track_functions = 'all'`);
+  const [account] = (await client.query(`select id from public.users limit 1`)).rows;
+  for (let count = 0; count < 500; count += 1) {
+    const { rows } = await client.query(`select public.admit_ai_call($1, '${MODEL}', 10, 100) ->> 'hold_id' as id`, [
+      account.id,
+    ]);
+    await client.query(`select public.finish_ai_call($1, 'success', 10, 0, 10)`, [rows[0].id]);
+  }
+  await client.query('select pg_stat_force_next_flush()');
+  const { rows } = await client.query(`
+    select funcname as name, calls, round((1000 * total_time / calls)::numeric) as total, round((1000 * self_time / calls)::numeric) as self
+    from pg_stat_user_functions where calls >= 500 order by total_time desc limit 12`);
+  console.log('\nInside Postgres, µs a call');
+  for (const row of rows) console.log(`  ${row.name.padEnd(24)} ${row.total} in all, ${row.self} of its own`);
+  await client.end();
 }
 
 function quantile(values: number[], part: number): number {

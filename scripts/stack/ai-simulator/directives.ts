@@ -23,6 +23,8 @@ const directiveSchema = z.strictObject({
   chunk_delay_ms: milliseconds.optional(),
   /** Into how many chunks a stream's text is split; one for each token without it. */
   chunks: z.number().int().min(1).max(100_000).optional(),
+  /** Gives each chunk of a stream the time at which it was sent, in ms since 1970, as `sent_at`. */
+  sent_at: z.boolean().optional(),
   /** Destroys the connection after so many chunks of a stream; an answer that is not streamed breaks half-way. */
   cut_after: count.optional(),
   /** Sends an error event after so many chunks of a stream, and ends it. */

@@ -62,7 +62,9 @@ async function* disturbedSteps(call: Call, events: Iterable<StreamEvent>): Async
       return;
     }
     entry.tokens_delivered += event.tokens;
-    yield eventOf(event.data);
+    yield eventOf(
+      directive.sent_at ? { ...event.data, sent_at: performance.timeOrigin + performance.now() } : event.data,
+    );
     if (event.isContent) sent += 1;
     if (!opened && directive.malformed) yield 'data: {"id":"chatcmpl-\n\n';
     opened = true;
