@@ -3,10 +3,25 @@
 create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  piece text;
+  is_done boolean;
 begin
   -- Lost calls first: their credits are settled before their holds expire.
-  return (private.finish_next_lost_ai_call(at) or private.expire_next_wallet(at) or private.complete_next_account(at)
-    or private.make_next_usage_log_partition(at) or private.forget_old_ai_requests(at))::integer;
+  foreach piece in array array['finish_next_lost_ai_call', 'expire_next_wallet', 'complete_next_account',
+    'make_next_usage_log_partition', 'forget_old_ai_requests']
+  loop
+    begin
+      execute format('select private.%I($1)', piece) into is_done using at;
+      if is_done then
+        return 1;
+      end if;
+    exception when others then
+      -- What one kind of work meets is no reason to leave the others undone.
+      raise warning '% failed: % (%)', piece, sqlerrm, sqlstate;
+    end;
+  end loop;
+  return 0;
 end;
 $$;
 comment on function private.run_due_work(timestamptz) is

@@ -1,0 +1,156 @@
+/**
+ * `npm run bench -- logs [rows]`: what a user's dashboard costs on a log of so many rows of about 2 KB (3.6 million unless
+ * given: a year of 1,000 users with 10 calls a day) and on ten times as many, of ten times as many users; and the rate at
+ * which rows come in. Needs about 2.5 KB of disk a row: 9 GB and 90 GB for the default.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { prepareDatabase, withClient } from '../scripts/stack/database.ts';
+import { PROJECT_DIR } from '../scripts/stack/paths.ts';
+import { withPostgres } from '../scripts/stack/postgres.ts';
+
+const DAYS = 360;
+const CALLS_A_DAY = 10;
+const ROUNDS = 7;
+const USERS_ASKED = 40;
+
+/** What a frontend asks, as the user; `$1` is their workspace. */
+const QUERIES: Record<string, string> = {
+  'latest 50': 'select * from public.ai_usage_logs order by created_at desc limit 50',
+  'latest 50 of a workspace':
+    'select * from public.ai_usage_logs where workspace_id = $1 order by created_at desc limit 50',
+  'a month by day': `select * from public.usage_report('day', '2026-06-01', '2026-06-30', $1)`,
+  'a month by model': `select * from public.usage_report('model', '2026-06-01', '2026-06-30', $1)`,
+  'a month by scene': `select * from public.usage_report('scene', '2026-06-01', '2026-06-30', $1)`,
+};
+
+type Figures = Record<string, number>;
+
+/** Runs the benchmark and prints medians, in ms and rows a second, with the larger set's ratio to the smaller. */
+export async function run(args: string[]): Promise<number> {
+  const rows = Number(args[0] ?? 3_600_000);
+  const users = Math.round(rows / DAYS / CALLS_A_DAY);
+  const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
+  try {
+    await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
+      await prepareDatabase(adminUrl, PROJECT_DIR, false);
+      await withClient(adminUrl, async (client) => {
+        await fill(client, 1, users);
+        const smaller = await measure(client, users);
+        await fill(client, users + 1, users * 10);
+        report(rows, smaller, await measure(client, users * 10));
+      });
+    });
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+/** Accounts number `from` to `to`, each with a year of calls and the statistics that the trigger would have made of them. */
+async function fill(client: pg.Client, from: number, to: number): Promise<void> {
+  console.log(`Loading users ${from} to ${to}`);
+  await client.query(`
+    create or replace function pg_temp.account(number bigint) returns uuid language sql immutable as $$ select md5('user ' || number)::uuid $$`);
+  // Rows of the log come in by the day, as they do in life. Triggers are off: they would do the statistics row by row.
+  await client.query(`set session_replication_role = replica; set synchronous_commit = off`);
+  await client.query(
+    `insert into auth.users (id, email, is_anonymous) select pg_temp.account(n), 'u' || n || '@example.test', false from generate_series($1::bigint, $2) n`,
+    [from, to],
+  );
+  await client.query(`insert into public.workspaces (id, name, personal_user_id)
+    select id, 'Personal', id from auth.users u where not exists (select from public.workspaces w where w.id = u.id)`);
+  await client.query(`insert into public.users (id) select id from public.workspaces on conflict do nothing`);
+  await client.query(
+    `select private.make_usage_log_partition(m::date) from generate_series('2026-01-01'::date, '2026-12-01', '1 month') m`,
+  );
+  // Texts of random hex, which does not compress to nothing as repeated words would.
+  await client.query(`create temporary table if not exists bodies as
+    select n as number, (select string_agg(md5(random()::text || n || i), '') from generate_series(1, 50) i) as body from generate_series(0, 999) n`);
+  for (let day = 0; day < DAYS; day += 1) {
+    await client.query(
+      `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+         completion_tokens, duration, estimated_cost, credits_charged, request_id, request_data, response_data)
+       select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::timestamptz + make_interval(days => $3, secs => c * 8000 + n % 3600),
+         (array['text_chat', 'embedding'])[1 + c % 2]::public.ai_usage_scene, 'success', 'reported', 'model-' || c % 3, 100, 50, 900, 0.001, 0.1,
+         'req_' || md5(n::text || ' ' || $3 || ' ' || c), jsonb_build_object('model', 'm', 'temperature', 0.5), jsonb_build_object('text', t.body)
+       from generate_series($1::bigint, $2) n cross join generate_series(1, ${CALLS_A_DAY}) c join bodies t on t.number = (n * 7 + c) % 1000`,
+      [from, to, day],
+    );
+  }
+  await client.query(
+    `insert into public.ai_usage_statistics (workspace_id, user_id, day, total_requests, success_requests, failed_requests, canceled_requests,
+       refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens, total_duration, total_cost, credits, scene_stats, model_stats, key_stats)
+     select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::date + d, 10, 10, 0, 0, 0, 1000, 500, 1500, 9000, 0.01, 1, s.stats, m.stats, '{}'
+     from generate_series($1::bigint, $2) n cross join generate_series(0, ${DAYS - 1}) d,
+       (select jsonb_object_agg(name, f) as stats from (values ('text_chat'), ('embedding')) v (name), jsonb_build_object('requests', 5, 'tokens', 750, 'cost', 0.005, 'credits', 0.5) f) s,
+       (select jsonb_object_agg('model-' || k, f) as stats from generate_series(0, 2) k, jsonb_build_object('requests', 3, 'tokens', 500, 'cost', 0.003, 'credits', 0.3) f) m`,
+    [from, to],
+  );
+  await client.query(`set session_replication_role = origin; reset synchronous_commit`);
+  await client.query('vacuum analyze public.ai_usage_logs');
+  await client.query('vacuum analyze public.ai_usage_statistics');
+}
+
+async function measure(client: pg.Client, users: number): Promise<Figures> {
+  const figures: Figures = {};
+  for (const [name, query] of Object.entries(QUERIES)) figures[name] = await timeOf(client, users, query);
+  figures['inserts a second'] = await insertRate(client, users);
+  return figures;
+}
+
+/** Median time of a query over users spread through the set, each asking twice so that the second reads from memory. */
+async function timeOf(client: pg.Client, users: number, query: string): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < USERS_ASKED; round += 1) {
+    const { rows } = await client.query('select pg_temp.account($1) as id', [1 + ((round * 7919) % users)]);
+    const params = query.includes('$1') ? [rows[0].id] : [];
+    await client.query('begin');
+    await client.query(`select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)`, [
+      JSON.stringify({ sub: rows[0].id, role: 'authenticated' }),
+    ]);
+    await client.query(query, params);
+    const startedAt = performance.now();
+    await client.query(query, params);
+    times.push(performance.now() - startedAt);
+    await client.query('rollback');
+  }
+  return median(times);
+}
+
+/** Rows a second that one connection logs, one by one, with the statistics they add to. */
+async function insertRate(client: pg.Client, users: number): Promise<number> {
+  const rates: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const startedAt = performance.now();
+    for (let row = 0; row < 300; row += 1) {
+      await client.query({
+        name: 'log',
+        text: `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+            completion_tokens, duration, estimated_cost, credits_charged, request_id, response_data)
+          select pg_temp.account($1), pg_temp.account($1), '2026-12-20', 'text_chat', 'success', 'reported', 'model-1', 100, 50, 900, 0.001, 0.1, 'req_x',
+            jsonb_build_object('text', t.body) from bodies t where t.number = $1 % 1000`,
+        values: [1 + (((round * 300 + row) * 7919) % users)],
+      });
+    }
+    rates.push(300_000 / (performance.now() - startedAt));
+  }
+  return median(rates);
+}
+
+function report(rows: number, smaller: Figures, larger: Figures): void {
+  console.log(`\n${''.padEnd(26)} ${rows.toLocaleString('en')} rows  ${(rows * 10).toLocaleString('en')} rows  ratio`);
+  for (const [name, figure] of Object.entries(smaller)) {
+    const other = larger[name] as number;
+    const unit = name.startsWith('inserts') ? '  ' : 'ms';
+    console.log(
+      `${name.padEnd(26)} ${figure.toFixed(2).padStart(9)} ${unit} ${other.toFixed(2).padStart(9)} ${unit}  ${(other / figure).toFixed(2)}`,
+    );
+  }
+}
+
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
