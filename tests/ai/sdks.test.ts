@@ -114,6 +114,20 @@ test('all of it was charged, and is in the log with its key', async () => {
   expect(wallet?.spent).toBeCloseTo(sum, 6);
 });
 
+test.each(['float', 'base64'] as const)(
+  'embeddings come as asked for from a provider that knows only %s',
+  async (encoding) => {
+    const input = simulate({ encoding })[0]?.content as string;
+    const create = (format: 'float' | 'base64') =>
+      openai(user).embeddings.create({ model: embedding, input, encoding_format: format });
+    const floats = (await create('float')).data[0]?.embedding as number[];
+    const base64 = (await create('base64')).data[0]?.embedding as unknown as string;
+    const decoded = new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
+    expect(decoded).toHaveLength(1536);
+    expect([...decoded]).toEqual(floats.map(Math.fround));
+  },
+);
+
 describe('an API key', () => {
   test('that does not exist, or was revoked, gets 401 invalid_api_key', async () => {
     const made = await newKey(user);

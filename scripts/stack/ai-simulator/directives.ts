@@ -45,6 +45,8 @@ const directiveSchema = z.strictObject({
   output_tokens: count.optional(),
   /** Writes on past `max_tokens`, as no provider should. */
   ignore_limit: z.boolean().optional(),
+  /** Answers embeddings in this encoding, whichever was asked for, as some providers do. */
+  encoding: z.enum(['float', 'base64']).optional(),
   /** Sends what is not JSON: as the body, or as the second event of a stream. */
   malformed: z.boolean().optional(),
   /** Ends a stream without `[DONE]`. */

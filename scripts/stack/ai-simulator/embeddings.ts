@@ -36,7 +36,8 @@ export const embeddings: Endpoint = {
     call.entry.prompt_tokens = tokens;
     const data = inputs.map((input, index) => {
       const vector = vectorOf(JSON.stringify(input), body.dimensions ?? DEFAULT_DIMENSIONS);
-      const embedding = body.encoding_format === 'base64' ? toBase64(vector) : [...vector];
+      const encoding = call.directive.encoding ?? body.encoding_format;
+      const embedding = encoding === 'base64' ? toBase64(vector) : [...vector];
       return { object: 'embedding', index, embedding };
     });
     const counted = { prompt_tokens: tokens, total_tokens: tokens };
