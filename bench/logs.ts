@@ -92,6 +92,7 @@ async function fill(client: pg.Client, from: number, to: number): Promise<void> 
   await client.query(`set session_replication_role = origin; reset synchronous_commit`);
   await client.query('vacuum analyze public.ai_usage_logs');
   await client.query('vacuum analyze public.ai_usage_statistics');
+  await client.query('checkpoint'); // or what was loaded is written out while the rest is measured
 }
 
 async function measure(client: pg.Client, users: number): Promise<Figures> {

@@ -159,6 +159,39 @@ $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
   'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
 
+create function private.is_message(wanted public.ai_models) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return wanted.scene in ('text_chat', 'image_generation');
+end;
+$$;
+comment on function private.is_message(public.ai_models) is
+  'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
+
+create function private.refuse_request(
+  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
+  at timestamptz
+) returns private.ai_refusal
+language plpgsql set search_path = ''
+as $$
+declare
+  refusal private.ai_refusal := private.refuse_account(caller);
+begin
+  if refusal.code is null then
+    refusal := private.refuse_request_rate(caller, at);
+  end if;
+  if refusal.code is null then
+    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene);
+  end if;
+  if refusal.code is null and private.is_message(wanted) then
+    refusal := private.refuse_message(caller, at);
+  end if;
+  return refusal;
+end;
+$$;
+comment on function private.refuse_request is 'Why a call may not be made, whatever it costs, if so: account, rate, model, messages.';
+
 create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
 language plpgsql set search_path = ''
 as $$

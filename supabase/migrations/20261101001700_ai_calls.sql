@@ -385,17 +385,8 @@ begin
   request.idempotency_key := admit_ai_call.idempotency_key;
   request.request_hash := admit_ai_call.request_hash;
 
-  refusal := private.refuse_account(caller);
-  if refusal.code is null then
-    refusal := private.refuse_request_rate(caller, at);
-  end if;
-  if refusal.code is null then
-    pricing := private.pricing_of(wanted, at);
-    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene);
-  end if;
-  if refusal.code is null and wanted.scene in ('text_chat', 'image_generation') then
-    refusal := private.refuse_message(caller, at);
-  end if;
+  pricing := private.pricing_of(wanted, at);
+  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, at);
   if refusal.code is null then
     wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
     terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
@@ -404,7 +395,7 @@ begin
   if refusal.code is not null then
     return private.refuse_ai_call(request.call, caller, refusal, at);
   end if;
-  return private.begin_ai_call(caller, request, terms, wanted.scene in ('text_chat', 'image_generation'), at);
+  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at);
 end;
 $$;
 comment on function public.admit_ai_call is
