@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- logs [rows]`: what a user's dashboard costs on a log of so many rows of about 2 KB (3.6 million unless
- * given: a year of 1,000 users with 10 calls a day) and on ten times as many, of ten times as many users; and the rate at
+ * `npm run bench -- logs [rows] [bytes]`: what a user's dashboard costs on a log of so many rows of about so many bytes (3.6 million of
+ * 2,000 unless given: a year of 1,000 users with 10 calls a day) and on ten times as many, of ten times as many users; and the rate at
  * which rows come in. Needs about 2.5 KB of disk a row: 9 GB and 90 GB for the default.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -21,6 +21,8 @@ const QUERIES: Record<string, string> = {
   'latest 50': 'select * from public.ai_usage_logs order by created_at desc limit 50',
   'latest 50 of a workspace':
     'select * from public.ai_usage_logs where workspace_id = $1 order by created_at desc limit 50',
+  'latest 50 of a month': `select * from public.ai_usage_logs where workspace_id = $1 and created_at >= '2026-06-01' and created_at < '2026-07-01'
+    order by created_at desc limit 50`,
   'a month by day': `select * from public.usage_report('day', '2026-06-01', '2026-06-30', $1)`,
   'a month by model': `select * from public.usage_report('model', '2026-06-01', '2026-06-30', $1)`,
   'a month by scene': `select * from public.usage_report('scene', '2026-06-01', '2026-06-30', $1)`,
@@ -31,15 +33,16 @@ type Figures = Record<string, number>;
 /** Runs the benchmark and prints medians, in ms and rows a second, with the larger set's ratio to the smaller. */
 export async function run(args: string[]): Promise<number> {
   const rows = Number(args[0] ?? 3_600_000);
+  const bytes = Number(args[1] ?? 2000);
   const users = Math.round(rows / DAYS / CALLS_A_DAY);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
     await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       await withClient(adminUrl, async (client) => {
-        await fill(client, 1, users);
+        await fill(client, 1, users, bytes);
         const smaller = await measure(client, users);
-        await fill(client, users + 1, users * 10);
+        await fill(client, users + 1, users * 10, bytes);
         report(rows, smaller, await measure(client, users * 10));
       });
     });
@@ -50,7 +53,7 @@ export async function run(args: string[]): Promise<number> {
 }
 
 /** Accounts number `from` to `to`, each with a year of calls and the statistics that the trigger would have made of them. */
-async function fill(client: pg.Client, from: number, to: number): Promise<void> {
+async function fill(client: pg.Client, from: number, to: number, bytes: number): Promise<void> {
   console.log(`Loading users ${from} to ${to}`);
   await client.query(`
     create or replace function pg_temp.account(number bigint) returns uuid language sql immutable as $$ select md5('user ' || number)::uuid $$`);
@@ -67,8 +70,9 @@ async function fill(client: pg.Client, from: number, to: number): Promise<void> 
     `select private.make_usage_log_partition(m::date) from generate_series('2026-01-01'::date, '2026-12-01', '1 month') m`,
   );
   // Texts of random hex, which does not compress to nothing as repeated words would.
+  const hashes = Math.max(Math.round((bytes - 400) / 32), 1); // a row has some 400 bytes besides its texts
   await client.query(`create temporary table if not exists bodies as
-    select n as number, (select string_agg(md5(random()::text || n || i), '') from generate_series(1, 50) i) as body from generate_series(0, 999) n`);
+    select n as number, (select string_agg(md5(random()::text || n || i), '') from generate_series(1, ${hashes}) i) as body from generate_series(0, 999) n`);
   for (let day = 0; day < DAYS; day += 1) {
     await client.query(
       `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,

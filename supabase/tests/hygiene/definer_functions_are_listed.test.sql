@@ -12,7 +12,8 @@ $$, array[
   'run_due_work', -- the scheduler calls it
   'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
   'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
-  'count_ai_calls' -- a trigger on the log, for the statistics that nobody may write
+  'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
+  'statistics_of_everyone' -- for platform admins, whom it checks
 ], 'the definers in private are these');
 
 select set_eq($$

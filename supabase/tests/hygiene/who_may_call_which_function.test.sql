@@ -15,7 +15,7 @@ $$, array[
   'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
-  'public.explain_charge', 'public.usage_report'
+  'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone'
 ], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
 
 select set_eq($$

@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(14);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
 select tests.create_team('team');
@@ -26,6 +26,7 @@ select is(pg_temp.report('day', workspace => tests.id('team')), '2026-05-02 1 5 
 select is(pg_temp.report('day', workspace => tests.id('ben')), null, 'of a stranger nothing');
 select throws_ok($$ select pg_temp.report('day', all_of_them => true) $$, 'PT403', 'forbidden', 'of all nothing');
 select tests.sign_in('admin');
+select is_empty('select * from public.ai_usage_statistics', 'platform admins ask for all, and see theirs otherwise');
 select is(pg_temp.report('model', all_of_them => true), 'a 3 55 13, b 1 20 2', 'platform admins see all');
 select is(pg_temp.report('user', all_of_them => true) like '%' || tests.id('ben') || ' 1 40 8%', true, 'of everyone');
 select tests.be_anonymous();
