@@ -223,20 +223,20 @@ comment on function private.merge_statistics_of_person() is
 create trigger users_merge_statistics after delete on public.users
   for each row execute function private.merge_statistics_of_person();
 
-create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
-language plpgsql security definer set search_path = ''
+create function private.rebuild_statistics(first_day date, last_day date) returns integer
+language plpgsql set search_path = ''
 as $$
 declare
   day date;
   rows_made integer := 0;
 begin
-  if "from" is null or "to" is null or "to" < "from" or "to" - "from" > 3660 then
+  if first_day is null or last_day is null or last_day < first_day or last_day - first_day > 3660 then
     perform private.raise_error('invalid_request', 'from and to must be days, in order and at most ten years apart.');
   end if;
   -- Whoever is logging a call waits: its row is either seen here or added afterwards.
   lock table public.ai_usage_statistics in share row exclusive mode;
-  delete from public.ai_usage_statistics s where s.day between "from" and "to";
-  for day in select generate_series("from", "to", interval '1 day') loop
+  delete from public.ai_usage_statistics s where s.day between first_day and last_day;
+  for day in select generate_series(first_day, last_day, interval '1 day') loop
     perform private.add_statistics(array(
       select private.statistics_of((l.workspace_id, l.user_id, l.created_at, l.status, l.scene, l.model, l.api_key_id,
         l.error_code, l.prompt_tokens, l.completion_tokens, l.duration, l.estimated_cost, l.credits_charged
@@ -244,10 +244,15 @@ begin
       from public.ai_usage_logs l
       where l.created_at >= day::timestamp at time zone 'UTC' and l.created_at < (day + 1)::timestamp at time zone 'UTC'));
   end loop;
-  select count(*) into rows_made from public.ai_usage_statistics s where s.day between "from" and "to";
+  select count(*) into rows_made from public.ai_usage_statistics s where s.day between first_day and last_day;
   return rows_made;
 end;
 $$;
+comment on function private.rebuild_statistics(date, date) is 'Makes the statistics of these days anew from the log.';
+
+create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
+language sql security definer set search_path = ''
+as $$ select private.rebuild_statistics("from", "to") $$;
 comment on function public.rebuild_usage_statistics is
   'Makes the statistics of these days (UTC, both included) anew from the log and returns how many rows that are. Calls wait meanwhile: take a long range in parts.';
 
@@ -257,14 +262,14 @@ create policy "people can read their own figures and their workspace's" on publi
   using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_workspace_ids())));
 
 -- Not a third arm of the policy: one that no index serves would have Postgres read the whole table for everyone.
-create function private.statistics_of_everyone("from" date, "to" date) returns setof public.ai_usage_statistics
+create function private.statistics_of_everyone(first_day date, last_day date) returns setof public.ai_usage_statistics
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   if not private.is_platform_admin() then
     perform private.raise_error('forbidden', 'Usage of all workspaces is for platform admins.');
   end if;
-  return query select * from public.ai_usage_statistics s where s.day between "from" and "to";
+  return query select * from public.ai_usage_statistics s where s.day between first_day and last_day;
 end;
 $$;
 comment on function private.statistics_of_everyone(date, date) is 'The statistics of all workspaces, for platform admins.';

@@ -178,7 +178,7 @@ comment on function private.candidate_answer(public.ai_models, bigint) is
   'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for.';
 
 create function private.affordable_output(
-  wanted public.ai_models, pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
+  pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
   credits numeric
 ) returns bigint
 language plpgsql stable set search_path = ''
@@ -243,7 +243,7 @@ declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
-  output bigint := private.affordable_output(candidate, pricing, usage, request.choices, wanted_output,
+  output bigint := private.affordable_output(pricing, usage, request.choices, wanted_output,
     request.can_lower_output and is_first, credits_left);
 begin
   usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
@@ -377,7 +377,7 @@ begin
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
   request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
     'api_key_id', (caller.api_key).id);
-  request.usage := (greatest(input_tokens, 0), 0, 0, greatest(images, 0));
+  request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
     then greatest(admit_ai_call.max_output_tokens, 0) end;
   request.choices := greatest(admit_ai_call.choices, 1);
@@ -429,7 +429,8 @@ begin
     return jsonb_build_object('extended', false);
   end if;
   pricing := private.pricing_of_call(hold, call.served_model);
-  usage := (call.prompt_tokens, 0, call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000), 0);
+  usage := private.usage_of_call(call.prompt_tokens, 0,
+    call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
   more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   wallet := private.free_due_holds(wallet, more, at);

@@ -10,11 +10,8 @@ create function public.usage_report(
   workspace_id uuid default null,
   all_workspaces boolean default false
 ) returns table (name text, requests bigint, tokens bigint, cost numeric, credits numeric)
--- A plan for each call: it is asked by all that is filtered, or by none of it.
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+language sql stable set search_path = ''
 as $$
-begin
-  return query
   with statistics as (
     select * from public.ai_usage_statistics s
     where not all_workspaces and s.day between "from" and "to"
@@ -34,8 +31,7 @@ begin
     from jsonb_each(case by when 'model' then s.model_stats when 'scene' then s.scene_stats when 'key' then s.key_stats end) e
   ) d (name, requests, tokens, cost, credits)
   group by d.name
-  order by d.name;
-end;
+  order by d.name
 $$;
 comment on function public.usage_report is
   'Requests, tokens, cost (US dollars) and credits by day, model, scene, user (null: people who are gone) or API key, from and to (UTC days, both included), of a workspace (default: the caller''s own) or, for platform admins, of all.';

@@ -103,7 +103,7 @@ export async function admit(
   const startedAt = Date.now();
   const admission = (await run(() =>
     database.rpc('admit_ai_call', {
-      ...(caller as { user_id: string; api_key_hash: string }), // the generated types know no null
+      ...caller,
       ...worstCase,
       ...repeatable,
       model: toStorable(incoming.model),

@@ -16,7 +16,7 @@ export async function getModel(caller: Caller, model: string) {
 }
 
 async function modelsOf(caller: Caller) {
-  const models = await run(() => database.rpc('list_ai_models', caller as { user_id: string; api_key_hash: string }));
+  const models = await run(() => database.rpc('list_ai_models', caller));
   return models.map(({ model, created_at }) => ({
     id: model,
     object: 'model',
