@@ -73,8 +73,18 @@ end;
 $$;
 comment on function private.refuse_account(private.ai_caller) is 'Why this caller may make no call at all, if so.';
 
+create function private.endpoint_of(scene public.ai_usage_scene) returns public.ai_usage_scene
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case when scene in ('embedding', 'image_generation', 'video_generation') then scene else 'text_chat' end;
+end;
+$$;
+comment on function private.endpoint_of(public.ai_usage_scene) is 'Where models of a scene are called: named by the scene it is for.';
+
 create function private.refuse_model(
-  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene
+  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
+  endpoint public.ai_usage_scene
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -83,6 +93,10 @@ declare
 begin
   if pricing is null then
     return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model', null)::private.ai_refusal;
+  elsif endpoint <> private.endpoint_of(wanted.scene) then
+    -- Its price says what it does there, and nothing of what it may do elsewhere.
+    return row('invalid_request', format('The model %s is for %s and is not called here.', to_json(wanted_name),
+      wanted.scene), 'model', null)::private.ai_refusal;
   elsif not private.may_use_model(caller, wanted) then
     return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
       case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
@@ -171,7 +185,7 @@ comment on function private.is_message(public.ai_models) is
 
 create function private.refuse_request(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
-  at timestamptz
+  endpoint public.ai_usage_scene, at timestamptz
 ) returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
@@ -182,7 +196,7 @@ begin
     refusal := private.refuse_request_rate(caller, at);
   end if;
   if refusal.code is null then
-    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene);
+    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene, endpoint);
   end if;
   if refusal.code is null and private.is_message(wanted) then
     refusal := private.refuse_message(caller, at);

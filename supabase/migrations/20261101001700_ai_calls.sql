@@ -344,6 +344,7 @@ create function public.admit_ai_call(
   request_id text default null,
   details jsonb default '{}',
   images integer default 0,
+  endpoint public.ai_usage_scene default null,
   can_lower_output boolean default false,
   api_key_hash text default null,
   idempotency_key text default null,
@@ -386,7 +387,7 @@ begin
   request.request_hash := admit_ai_call.request_hash;
 
   pricing := private.pricing_of(wanted, at);
-  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, at);
+  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
   if refusal.code is null then
     wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
     terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
@@ -399,7 +400,7 @@ begin
 end;
 $$;
 comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. details are log columns (scene, scene_description, reference_id, ip_address, user_agent, request_data).';
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 create function public.extend_ai_call(
   hold_id uuid,

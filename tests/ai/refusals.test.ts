@@ -49,6 +49,14 @@ describe('admission', () => {
     expect(error).toMatchObject({ status: 404, code: 'not_found', param: 'model' });
   });
 
+  test('a model for another endpoint gets 400: its price is not for this one', async () => {
+    const image = await newModel({ scene: 'image_generation' }, { usd_per_image: 1 });
+    const error = await openai(user)
+      .chat.completions.create({ model: image, messages })
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ status: 400, code: 'invalid_request', param: 'model' });
+  });
+
   test('a model that is not on offer gets 404 too', async () => {
     const hidden = await newModel({ is_active: false });
     const error = await openai(user)

@@ -330,7 +330,7 @@ isOneToOne: false
           }
           Functions: {
             "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string }; Returns: Json
                            },
 "clawback_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"grant_id": string,"idempotency_key"?: string,"metadata"?: Json,"reason": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]

@@ -10,6 +10,8 @@ import { NOTHING_USED, type Usage } from './usage.ts';
 
 /** The most of a call, for its admission. Counts of output are for one choice. */
 export interface WorstCase {
+  /** Where it is called: models for another endpoint are refused. */
+  endpoint: 'text_chat' | 'embedding' | 'image_generation';
   input_tokens: number;
   max_output_tokens?: number;
   choices?: number;

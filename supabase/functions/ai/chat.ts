@@ -10,6 +10,7 @@ export const chat: Endpoint<ChatRequest> = {
   path: '/chat/completions',
   schema: chatRequest,
   worstCase: (request) => ({
+    endpoint: 'text_chat',
     input_tokens: mostInputTokens(inputOf(request), request.messages.length),
     max_output_tokens: outputLimit(request),
     choices: request.n ?? 1,

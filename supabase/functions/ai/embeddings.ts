@@ -7,7 +7,11 @@ import { mostInputTokens, readUsage, type Usage } from './usage.ts';
 export const embeddings: Endpoint<EmbeddingsRequest> = {
   path: '/embeddings',
   schema: embeddingsRequest,
-  worstCase: ({ input }) => ({ input_tokens: tokenIdsOf(input) ?? mostInputTokens(input), max_output_tokens: 0 }),
+  worstCase: ({ input }) => ({
+    endpoint: 'embedding',
+    input_tokens: tokenIdsOf(input) ?? mostInputTokens(input),
+    max_output_tokens: 0,
+  }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
   inputOf: ({ input }) => input,
   read(answer, request) {

@@ -7,7 +7,12 @@ import { mostInputTokens, readUsage } from './usage.ts';
 export const images: Endpoint<ImagesRequest> = {
   path: '/images/generations',
   schema: imagesRequest,
-  worstCase: ({ prompt, n }) => ({ input_tokens: mostInputTokens(prompt), choices: n ?? 1, images: n ?? 1 }),
+  worstCase: ({ prompt, n }) => ({
+    endpoint: 'image_generation',
+    input_tokens: mostInputTokens(prompt),
+    choices: n ?? 1,
+    images: n ?? 1,
+  }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
   inputOf: ({ prompt }) => prompt,
   read({ data, usage }) {

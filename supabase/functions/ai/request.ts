@@ -45,7 +45,7 @@ export const imagesRequest = z.looseObject({
   model,
   prompt: z.string().min(1),
   n: z.int().min(1).max(10).nullish(),
-  stream: z.literal(false, 'is not supported: images come whole').nullish(),
+  stream: z.literal(false, 'images come whole, not as a stream').nullish(),
 });
 export type ImagesRequest = z.infer<typeof imagesRequest>;
 

@@ -13,7 +13,7 @@ export interface Usage {
 /** What a call used that came to nothing. */
 export const NOTHING_USED: Usage = { prompt: 0, cached: 0, completion: 0, source: 'none' };
 
-/** Counts above this are nonsense and would not fit the log's integer columns. */
+/** Counts above this are nonsense, as good as none; nor would they fit the log's integer columns. */
 const MOST_TOKENS = 1_000_000_000;
 /** What an image part is assumed to cost at most, in tokens. */
 const TOKENS_OF_AN_IMAGE = 4_000;
@@ -22,7 +22,7 @@ const TOKENS_OF_A_MESSAGE = 8;
 
 /**
  * Reads a `usage` object, with the names of chat and embeddings (`prompt_tokens`) or of images (`input_tokens`);
- * undefined where there is none.
+ * undefined where there is none that can be true.
  * Some providers leave thinking tokens out of `completion_tokens` and only in the total (Gemini), so output is the
  * greater of `completion_tokens` and `total_tokens - prompt_tokens`.
  */
@@ -32,6 +32,7 @@ export function readUsage(usage: unknown): Usage | undefined {
   const input = counts.prompt_tokens ?? counts.input_tokens;
   const output = counts.completion_tokens ?? counts.output_tokens;
   if (typeof input !== 'number' && typeof output !== 'number') return undefined;
+  if ([input, output, counts.total_tokens].some((count) => Number(count) > MOST_TOKENS)) return undefined;
   const details = (counts.prompt_tokens_details ?? counts.input_tokens_details ?? {}) as Record<string, unknown>;
   const prompt = tokenCount(input);
   return {

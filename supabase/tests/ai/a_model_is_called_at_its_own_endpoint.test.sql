@@ -1,0 +1,18 @@
+begin;
+select plan(6);
+select tests.create_user('owner');
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values
+  ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation');
+insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('session', '2020-01-01'), ('image', '2020-01-01');
+create function pg_temp.call(model text, endpoint public.ai_usage_scene) returns text language sql as $$
+  select coalesce(a ->> 'code', 'admitted') from public.admit_ai_call(tests.id('owner'), model, 1, endpoint => endpoint, details => '{"scene": "text_chat"}') a
+$$;
+select is(pg_temp.call('chat', 'text_chat'), 'admitted', 'a chat model chats');
+select is(pg_temp.call('session', 'text_chat'), 'admitted', 'so does one for a purpose of its own');
+select is(pg_temp.call('image', 'image_generation'), 'admitted', 'a model for images makes images');
+select is(pg_temp.call('image', 'text_chat'), 'invalid_request', 'and does not chat: its price is for images');
+select is(pg_temp.call('chat', 'embedding'), 'invalid_request', 'nor does a chat model embed');
+select is(pg_temp.call('chat', null), 'admitted', 'a backend of one''s own says nothing of endpoints');
+
+select * from finish();
+rollback;
