@@ -9,10 +9,13 @@ import { loadConfig } from '../stack/config.ts';
 import { StackError } from '../stack/errors.ts';
 import { PROJECT_DIR, resolveModule } from '../stack/paths.ts';
 import { abortOnSignal } from '../stack/signals.ts';
+import { proveBooks } from '../testing/books.ts';
 import { installPgtap, runPgtap } from '../testing/pgtap.ts';
 import { startTestStack } from '../testing/test-stack.ts';
 
 type Totals = { passed: number; failed: number };
+
+const NOTHING: Totals = { passed: 0, failed: 0 };
 
 const vitestReport = z.object({
   numPassedTests: z.number(),
@@ -35,21 +38,27 @@ export async function run(args: string[]): Promise<number> {
   try {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
     const pgtap = await runPgtap(stack.urls.databaseAdmin, filter, (line) => console.log(line));
-    const vitest = interrupted.aborted ? { passed: 0, failed: 0 } : await runVitest(stack, filter, interrupted);
-    return conclude(pgtap, vitest, interrupted.aborted);
+    const vitest = interrupted.aborted ? NOTHING : await runVitest(stack, filter, interrupted);
+    // Whatever the tests did, they leave books that are right.
+    const books = interrupted.aborted
+      ? NOTHING
+      : await proveBooks(stack.urls.databaseAdmin, (line) => console.log(line));
+    return conclude({ pgtap, vitest, books }, interrupted.aborted);
   } finally {
     await stack.stop();
   }
 }
 
-function conclude(pgtap: Totals, vitest: Totals, interrupted: boolean): number {
-  const passed = pgtap.passed + vitest.passed;
-  const failed = pgtap.failed + vitest.failed;
+function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrupted: boolean): number {
+  const { pgtap, vitest, books } = totals;
+  const passed = pgtap.passed + vitest.passed + books.passed;
+  const failed = pgtap.failed + vitest.failed + books.failed;
+  const words = ({ passed, failed }: Totals) => `${passed} passed, ${failed} failed`;
   console.log(
-    `\npgTAP assertions: ${pgtap.passed} passed, ${pgtap.failed} failed; vitest tests: ${vitest.passed} passed, ${vitest.failed} failed`,
+    `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the books: ${words(books)}`,
   );
   if (interrupted) throw new StackError('The tests were interrupted.');
-  if (passed + failed === 0) throw new StackError('No test has that in its path.');
+  if (passed + failed === books.passed) throw new StackError('No test has that in its path.');
   console.log(`${passed} passed, ${failed} failed`);
   return failed > 0 ? 1 : 0;
 }

@@ -233,8 +233,9 @@ begin
   if first_day is null or last_day is null or last_day < first_day or last_day - first_day > 3660 then
     perform private.raise_error('invalid_request', 'from and to must be days, in order and at most ten years apart.');
   end if;
-  -- Whoever is logging a call waits: its row is either seen here or added afterwards.
-  lock table public.ai_usage_statistics in share row exclusive mode;
+  -- Whoever is logging a call waits: its row is either seen here or added afterwards. Exclusive, for a writer locks the row
+  -- it reads before it writes it, and a weaker lock here would deadlock with that.
+  lock table public.ai_usage_statistics in exclusive mode;
   delete from public.ai_usage_statistics s where s.day between first_day and last_day;
   for day in select generate_series(first_day, last_day, interval '1 day') loop
     perform private.add_statistics(array(

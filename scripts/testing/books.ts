@@ -1,0 +1,38 @@
+/** What has to hold of a database after everything was done to it: its books are right, its statistics tell its log. */
+import { withClient } from '../stack/database.ts';
+
+/** One statement a rule; a rule is broken by every row that its statement gives. */
+const RULES: Record<string, string> = {
+  'verify_credits() finds no drift': 'select * from public.verify_credits()',
+  'no call has two entries': `select hold_id from public.credit_transactions
+    where hold_id is not null and metadata ? 'request_id' group by hold_id having count(*) > 1`,
+  'no call has two log rows': `select hold_id from public.ai_usage_logs where hold_id is not null
+    group by hold_id having count(*) > 1`,
+  'statistics are what a rebuild makes of the log': `
+    (table statistics_before except all select to_jsonb(s) - 'id' from public.ai_usage_statistics s)
+    union all (select to_jsonb(s) - 'id' from public.ai_usage_statistics s except all table statistics_before)`,
+};
+
+const REBUILD = `
+  create temporary table statistics_before as select to_jsonb(s) - 'id' as row from public.ai_usage_statistics s;
+  select private.rebuild_statistics(min(d.day), max(d.day)) from (
+    select day from public.ai_usage_statistics union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
+  ) d having count(*) > 0`;
+
+/** Checks every rule of the database at `adminUrl` and tells of each. */
+export async function proveBooks(
+  adminUrl: string,
+  say: (line: string) => void,
+): Promise<{ passed: number; failed: number }> {
+  const totals = { passed: 0, failed: 0 };
+  await withClient(adminUrl, async (client) => {
+    await client.query(REBUILD);
+    for (const [rule, statement] of Object.entries(RULES)) {
+      const { rowCount } = await client.query(statement);
+      const holds = rowCount === 0;
+      totals[holds ? 'passed' : 'failed'] += 1;
+      say(`${holds ? '✓' : '✗'} ${rule}${holds ? '' : ` (${rowCount} rows)`}`);
+    }
+  });
+  return totals;
+}
