@@ -77,6 +77,19 @@ test('a call ends before its time is up: what a stream brought is charged, an an
 });
 
 test('functions killed under load: the sweep brings every call to rest, none is charged twice or for nothing', async () => {
+  // A stream long enough to tell of itself (every 10 s), left when the functions die.
+  const long = randomUUID();
+  const endless = call({ text: ' the'.repeat(90), chunk_delay_ms: 200 }, true, long).then((answer) => answer.text());
+  endless.catch(() => undefined);
+  const told = async () => {
+    const [row] = await rows(
+      'select completion_tokens::integer as tokens from private.ai_calls where completion_tokens > 0',
+    );
+    expect(row?.tokens).toBeGreaterThan(0);
+    return row?.tokens as number;
+  };
+  const toldTokens = await vi.waitFor(told, { timeout: 20_000, interval: 200 });
+
   const calls = Array.from({ length: 40 }, (_, index) => ({ reference: randomUUID(), stream: index % 2 === 0 }));
   const outcomes = new Map<string, 'answered' | 'broken'>();
   const work = calls.map(async ({ reference, stream }, index) => {
@@ -106,6 +119,10 @@ test('functions killed under load: the sweep brings every call to rest, none is 
   expect(await rows('select * from private.ai_calls')).toEqual([]);
   expect(await rows(`select * from public.credit_holds where state = 'open'`)).toEqual([]);
   expect(await rows('select * from public.verify_credits()')).toEqual([]);
+  expect(await logOf(long)).toMatchObject([
+    { status: 'canceled', error_code: 'call_lost', usage_source: 'estimated', completion_tokens: toldTokens },
+  ]);
+  expect(Number((await logOf(long))[0]?.credits_charged)).toBeCloseTo(toldTokens / 100, 6);
   for (const { reference } of calls) {
     const logs = await logOf(reference);
     if (outcomes.get(reference) === 'answered') {

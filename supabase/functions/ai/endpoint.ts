@@ -4,7 +4,7 @@ import type { Caller } from '../_shared/auth.ts';
 import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
 import { readCallDetails, readIdempotencyKey, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
-import { countUsage, type Usage } from './usage.ts';
+import { countInput, countUsage, type Usage } from './usage.ts';
 
 declare global {
   const EdgeRuntime: { waitUntil(work: Promise<unknown>): unknown };
@@ -81,7 +81,7 @@ async function settle<T extends { model: string }>(
   const answer = parseObject(text);
   const reading = answer && endpoint.read(answer, request);
   if (!reading) throw upstreamError(`not the answer that was asked for: ${text.slice(0, 1000)}`);
-  const usage = reading.usage ?? (await countUsage(endpoint.inputOf(request), reading.output));
+  const usage = reading.usage ?? (await countUsage(await countInput(endpoint.inputOf(request)), reading.output));
   const sent: KeptAnswer = {
     body: reading.answer === undefined ? text : JSON.stringify(reading.answer),
     contentType: 'application/json',

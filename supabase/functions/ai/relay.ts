@@ -1,10 +1,10 @@
 /** A chat stream: passed on as it arrives, its hold extended as it goes, settled before its last event. */
-import { ApiError, errorBody } from '../_shared/errors.ts';
+import { errorBody } from '../_shared/errors.ts';
 import { type Call, type Ending, extend, fail, finish, limitHeaders } from './call.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, DeadlineError, upstreamError } from './upstream.ts';
-import { countUsage, type Usage } from './usage.ts';
+import { type Count, countInput, countUsage, type Usage } from './usage.ts';
 
 /** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
@@ -51,7 +51,8 @@ export function relay(call: Call, request: ChatRequest, answer: Answer): Respons
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       client = new Client(controller, call.isRepeatable);
-      EdgeRuntime.waitUntil(pump(call, request, answer, client).finally(() => client.close()));
+      const stream = new Stream(call, request, answer, client);
+      EdgeRuntime.waitUntil(stream.pump().finally(() => client.close()));
     },
     cancel() {
       client.isGone = true;
@@ -63,79 +64,96 @@ export function relay(call: Call, request: ChatRequest, answer: Answer): Respons
   return new Response(body, { headers: { ...headers, 'x-credits-held': String(call.creditsHeld) } });
 }
 
-async function pump(call: Call, request: ChatRequest, answer: Answer, client: Client): Promise<void> {
-  const reader = new StreamReader(!request.stream_options?.include_usage);
-  try {
-    const cutOff = await passOn(call, request, answer, client, reader);
-    const usage = await usageOf(request, reader);
-    if (cutOff) client.send(reader.cutOffEvents(usage));
-    const settlement = await finish(call, {
-      ...endingOf(client, answer, reader, usage, cutOff),
-      candidate: answer.candidate,
-      usage,
-      answer: reader.answer,
-      kept: client.kept,
-    });
-    // A comment, for those who read along: headers are out by now.
-    client.send(encoder.encode(`: credits ${JSON.stringify(settlement)}\n\n`));
-    if (reader.isDone || cutOff) client.send(encoder.encode(DONE));
-  } catch (error) {
-    const failure = await fail(call, error, reader.answer);
-    client.send(encoder.encode(`data: ${JSON.stringify(errorBody(failure, call.requestId))}\n\n`));
-  }
-}
+/** One stream on its way: from the provider, past the books, to the client. */
+class Stream {
+  readonly #reader: StreamReader;
+  #input: Promise<Count> | undefined;
 
-/** Passes events on until the stream ends; returns why it was cut off, if it was. */
-async function passOn(call: Call, request: ChatRequest, answer: Answer, client: Client, reader: StreamReader) {
-  let covered = answer.candidate.output_tokens_covered;
-  let reportedAt = Date.now();
-  try {
-    for await (const bytes of answer.body.chunks()) {
-      client.send(reader.read(bytes));
-      const isPastCover = reader.outputSoFar > covered;
-      if (!isPastCover && Date.now() - reportedAt < REPORT_EVERY) continue;
-      reportedAt = Date.now();
-      const now = await extendBySoFar(call, request, answer, reader);
-      if (now === undefined && isPastCover && !reader.isComplete)
-        return 'Its wallet or API key could not pay for more.';
-      covered = now ?? covered;
+  constructor(
+    private readonly call: Call,
+    private readonly request: ChatRequest,
+    private readonly answer: Answer,
+    private readonly client: Client,
+  ) {
+    this.#reader = new StreamReader(!request.stream_options?.include_usage);
+  }
+
+  /** Passes the stream on and settles it; what goes wrong is told to the client within the stream. */
+  async pump(): Promise<void> {
+    const { call, client } = this;
+    try {
+      const cutOff = await this.#passOn();
+      const usage = this.#reader.usage ?? (await countUsage(await this.#countedInput(), this.#reader.text));
+      if (cutOff) client.send(this.#reader.cutOffEvents(usage));
+      const settlement = await finish(call, this.#ending(usage, cutOff));
+      // A comment, for those who read along: headers are out by now.
+      client.send(encoder.encode(`: credits ${JSON.stringify(settlement)}\n\n`));
+      if (this.#reader.isDone || cutOff) client.send(encoder.encode(DONE));
+    } catch (error) {
+      const failure = await fail(call, error, this.#reader.answer);
+      client.send(encoder.encode(`data: ${JSON.stringify(errorBody(failure, call.requestId))}\n\n`));
     }
-  } catch (error) {
-    // What came until the call's time was up was delivered, and counts.
-    if (error instanceof DeadlineError && reader.text !== '') return 'Its time was up.';
-    throw error;
   }
-  client.send(reader.flush());
-  return undefined;
-}
 
-async function extendBySoFar(call: Call, request: ChatRequest, answer: Answer, reader: StreamReader) {
-  const usage: Usage = { ...(await usageOf(request, reader)), completion: reader.outputSoFar };
-  return extend(call, answer.candidate, usage).catch((error) => {
-    if (!(error instanceof ApiError)) console.error(`request ${call.requestId} could not be extended:`, error);
+  /** Passes events on until the stream ends; returns why it was cut off, if it was. */
+  async #passOn(): Promise<string | undefined> {
+    const { answer, client } = this;
+    let covered = answer.candidate.output_tokens_covered;
+    let reportedAt = Date.now();
+    try {
+      for await (const bytes of answer.body.chunks()) {
+        client.send(this.#reader.read(bytes));
+        const isPastCover = this.#reader.outputSoFar > covered;
+        if (!isPastCover && Date.now() - reportedAt < REPORT_EVERY) continue;
+        reportedAt = Date.now();
+        const now = await this.#extend();
+        if (now === undefined && isPastCover && !this.#reader.isComplete) {
+          return 'Its wallet or API key could not pay for more.';
+        }
+        covered = now ?? covered;
+      }
+    } catch (error) {
+      // What came until the call's time was up was delivered, and counts.
+      if (error instanceof DeadlineError && this.#reader.text !== '') return 'Its time was up.';
+      throw error;
+    }
+    client.send(this.#reader.flush());
     return undefined;
-  });
-}
+  }
 
-/** How a stream ended that did not fail. Throws `upstream_error` where it did. */
-function endingOf(
-  client: Client,
-  answer: Answer,
-  reader: StreamReader,
-  usage: Usage,
-  cutOff: string | undefined,
-): Pick<Ending, 'status' | 'isEmpty' | 'error'> {
-  const status = client.isGone ? 'canceled' : 'success';
-  if (cutOff) return { status, error: { code: 'cut_off', message: cutOff } };
-  if (client.isGone && answer.candidate.disconnect_policy === 'cancel') return { status };
-  if (reader.error) throw upstreamError(`error in the stream: ${reader.error}`);
-  if (!reader.isComplete) throw upstreamError('the stream was cut off');
-  const isEmpty = reader.text === '' && usage.completion === 0;
-  return { status, isEmpty };
-}
+  /** Tells the books how far it is; returns the output tokens that are covered now, undefined where there is no more. */
+  async #extend(): Promise<number | undefined> {
+    const prompt = this.#reader.usage?.prompt ?? (await this.#countedInput()).tokens;
+    const usage: Usage = { prompt, cached: 0, completion: this.#reader.outputSoFar, source: 'estimated' };
+    return extend(this.call, this.answer.candidate, usage).catch((error) => {
+      console.error(`request ${this.call.requestId} could not be extended:`, error);
+      return undefined;
+    });
+  }
 
-async function usageOf(request: ChatRequest, reader: StreamReader): Promise<Usage> {
-  return reader.usage ?? (await countUsage(inputOf(request), reader.text));
+  /** How it ended, where it did not fail. Throws `upstream_error` where it did. */
+  #ending(usage: Usage, cutOff: string | undefined): Ending {
+    const { candidate } = this.answer;
+    const { error, isComplete, text, answer } = this.#reader;
+    const isStopped = this.client.isGone && candidate.disconnect_policy === 'cancel';
+    if (!cutOff && !isStopped && error) throw upstreamError(`error in the stream: ${error}`);
+    if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
+    return {
+      status: this.client.isGone ? 'canceled' : 'success',
+      isEmpty: isComplete && text === '' && usage.completion === 0,
+      error: cutOff ? { code: 'cut_off', message: cutOff } : undefined,
+      candidate,
+      usage,
+      answer,
+      kept: this.client.kept,
+    };
+  }
+
+  /** Counted once, when it is first needed: a long input is work. */
+  #countedInput(): Promise<Count> {
+    this.#input ??= countInput(inputOf(this.request));
+    return this.#input;
+  }
 }
 
 /** All of a chat request that the model reads. */

@@ -1,4 +1,5 @@
 /** Counts tokens where a provider reports none. */
+import type { Count } from './usage.ts';
 
 /** Texts beyond this are estimated: counting them would take the platform's CPU time (2 s). */
 const MOST_COUNTED = 400_000;
@@ -6,7 +7,7 @@ const MOST_COUNTED = 400_000;
 export const BYTES_OF_A_TOKEN = 4;
 
 /** How many tokens texts are, and whether they were counted (with GPT-4o's encoding) or estimated. */
-export async function countTokens(texts: string[]): Promise<{ tokens: number; isCounted: boolean }> {
+export async function countTokens(texts: string[]): Promise<Count> {
   const length = texts.reduce((sum, text) => sum + text.length, 0);
   if (length > MOST_COUNTED) {
     return {

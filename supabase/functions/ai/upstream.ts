@@ -97,8 +97,8 @@ async function ask(
       signal: controller.signal,
     });
     attempt.status = response.status;
-    if (!response.ok) throw await refusedAnswer(response, candidate);
     const answer = new Body(response, candidate.timeout_ms, deadline);
+    if (!response.ok) throw refusedAnswer(response, await answer.text().catch(() => ''), candidate);
     await answer.waitForFirst();
     return answer;
   } finally {
@@ -114,8 +114,7 @@ function apiKeyOf(candidate: Candidate): string {
   }
 }
 
-async function refusedAnswer(response: Response, candidate: Candidate): Promise<ApiError> {
-  const text = await response.text().catch(() => '');
+function refusedAnswer(response: Response, text: string, candidate: Candidate): ApiError {
   if (CALLERS_FAULT.has(response.status)) return invalidRequest(providerMessage(text, apiKeyOf(candidate)));
   const error = upstreamError(`status ${response.status}: ${text.slice(0, 1000)}`);
   return Object.assign(error, {

@@ -54,17 +54,27 @@ export function mostInputTokens(input: unknown, messages = 0): number {
   return Math.min(bytes + others * 8 + images * TOKENS_OF_AN_IMAGE + messages * TOKENS_OF_A_MESSAGE, MOST_TOKENS);
 }
 
-/** Usage of a call whose provider reported none, counted from what was sent and what came. */
-export async function countUsage(input: unknown, output: string): Promise<Usage> {
+/** Tokens, and whether a tokenizer counted them or they are a guess. */
+export interface Count {
+  tokens: number;
+  isCounted: boolean;
+}
+
+/** The tokens of an input whose provider reported none. */
+export async function countInput(input: unknown): Promise<Count> {
   const { texts, images } = weigh(input);
-  const prompt = await countTokens(texts);
-  const completion = await countTokens([output]);
+  const { tokens, isCounted } = await countTokens(texts);
   return {
-    prompt: Math.min(prompt.tokens + images * TOKENS_OF_AN_IMAGE, MOST_TOKENS),
-    cached: 0,
-    completion: completion.tokens,
-    source: prompt.isCounted && completion.isCounted && images === 0 ? 'counted' : 'estimated',
+    tokens: Math.min(tokens + images * TOKENS_OF_AN_IMAGE, MOST_TOKENS),
+    isCounted: isCounted && images === 0,
   };
+}
+
+/** Usage of a call whose provider reported none, by its input's count and what came. */
+export async function countUsage(input: Count, output: string): Promise<Usage> {
+  const completion = await countTokens([output]);
+  const source = input.isCounted && completion.isCounted ? 'counted' : 'estimated';
+  return { prompt: input.tokens, cached: 0, completion: completion.tokens, source };
 }
 
 /** The texts in a value, how many image parts it holds (`image_url`, whose own length says nothing), and other values. */
