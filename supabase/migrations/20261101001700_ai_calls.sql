@@ -502,6 +502,7 @@ declare
   hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   call private.ai_calls;
+  facts jsonb;
   cost numeric;
   charged numeric;
   is_charged boolean := ending in ('success', 'canceled') and not is_empty;
@@ -523,7 +524,11 @@ begin
       perform public.release_credit_hold(hold.id, at => at);
     end if;
     perform private.close_ai_call(call, hold, is_charged, coalesce(charged, 0), answer, at);
-    perform private.log_ai_call(call.details || finish_ai_call.details || jsonb_build_object('status', ending,
+    facts := call.details || finish_ai_call.details;
+    if hold.user_id is null then -- deleted while it ran
+      facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
+    end if;
+    perform private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending = 'failed' then 'none' else finish_ai_call.usage_source end,
