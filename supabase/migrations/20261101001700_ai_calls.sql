@@ -426,7 +426,7 @@ begin
     served_model = extend_ai_call.served_model
   where c.hold_id = hold.id
   returning * into call;
-  if not found or hold.state <> 'open' then
+  if not found or hold.state <> 'open' or hold.expires_at <= at then
     return jsonb_build_object('extended', false);
   end if;
   pricing := private.pricing_of_call(hold, call.served_model);
