@@ -85,7 +85,7 @@ $$;
 comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
   'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
 
-create function private.expire_next_wallet(at timestamptz) returns boolean
+create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
@@ -93,19 +93,41 @@ declare
 begin
   select w.workspace_id into wallet_id
   from public.credit_wallets w
-  where w.next_expiry_at <= expire_next_wallet.at
+  where w.next_expiry_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
   limit 1 for no key update skip locked;
   if not found then
     select w.workspace_id into wallet_id
     from public.credit_wallets w
     join public.credit_holds h on h.workspace_id = w.workspace_id
-    where h.state = 'open' and h.expires_at <= expire_next_wallet.at
+    where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
     limit 1 for no key update of w skip locked;
   end if;
-  if found then
-    perform private.expire_wallet(wallet_id, at);
-  end if;
-  return found;
+  return wallet_id;
+end;
+$$;
+comment on function private.lock_next_due_wallet(timestamptz, uuid[]) is
+  'Locks a wallet in which something is due and that nobody is using; null when there is none.';
+
+create function private.expire_next_wallet(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet_id uuid;
+  passed_over uuid[] := array[]::uuid[];
+begin
+  -- One that cannot be expired is passed over: it is no reason to leave all others as they are.
+  while cardinality(passed_over) < 100 loop
+    wallet_id := private.lock_next_due_wallet(at, passed_over);
+    exit when wallet_id is null;
+    begin
+      perform private.expire_wallet(wallet_id, at);
+      return true;
+    exception when others then
+      raise warning 'wallet % could not be expired: % (%)', wallet_id, sqlerrm, sqlstate;
+      passed_over := passed_over || wallet_id;
+    end;
+  end loop;
+  return false;
 end;
 $$;
 comment on function private.expire_next_wallet(timestamptz) is
