@@ -36,7 +36,9 @@ class Life {
 
   async begin(): Promise<void> {
     await this.client.query('begin');
-    await this.client.query(`insert into auth.users (id, email) values ($1::uuid, $1::uuid || '@example.test')`, [this.id]);
+    await this.client.query(`insert into auth.users (id, email) values ($1::uuid, $1::uuid || '@example.test')`, [
+      this.id,
+    ]);
     await this.client.query(`update public.users set subscription_plan = 'enterprise' where id = $1`, [this.id]);
     await this.client.query(`
       insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
