@@ -8,7 +8,7 @@ create extension if not exists pgcrypto with schema extensions;
 create schema private;
 comment on schema private is 'Helpers, trigger functions, partitions and counters: not part of the API.';
 revoke all on schema private from public;
-grant usage on schema private to authenticated; -- its policies call helpers here
+grant usage on schema private to authenticated, service_role; -- policies and functions call helpers here
 
 -- Without `in schema`: PUBLIC's right to execute is a database-wide default, which a schema-wide revoke leaves alone.
 alter default privileges revoke execute on functions from public;

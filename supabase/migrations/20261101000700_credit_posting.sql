@@ -222,6 +222,7 @@ begin
     credits_held = w.credits_held + held_change
   where w.workspace_id = wallet_id and (not only_if_admitted or (
     w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
+    and w.frozen_at is null
   ))
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
   into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
@@ -309,6 +310,9 @@ create function private.available(wallet public.credit_wallets) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
 begin
+  if wallet.frozen_at is not null then
+    return 0;
+  end if;
   return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
 end;
 $$;
@@ -318,6 +322,10 @@ create function private.require_available(wallet public.credit_wallets, amount n
 language plpgsql set search_path = ''
 as $$
 begin
+  if wallet.frozen_at is not null then
+    perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.',
+      'It can be used again once the dispute is resolved.');
+  end if;
   wallet := private.free_due_holds(wallet, amount, at);
   if amount > private.available(wallet) then
     perform private.raise_error('insufficient_credits',
@@ -327,7 +335,7 @@ begin
 end;
 $$;
 comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
-  'Refuses with insufficient_credits what a locked wallet cannot pay.';
+  'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
 
 create function private.kind_of_reason(reason text) returns public.credit_grant_kind
 language sql immutable set search_path = ''
@@ -438,7 +446,7 @@ begin
       return answer;
     end if;
   end if;
-  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+  if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,

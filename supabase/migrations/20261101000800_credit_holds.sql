@@ -83,7 +83,7 @@ begin
       return answer;
     end if;
   end if;
-  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+  if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
   insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
@@ -250,7 +250,7 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
+  if amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
   end if;
   update public.credit_holds h

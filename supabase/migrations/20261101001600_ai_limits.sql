@@ -24,7 +24,8 @@ declare
   plan public.plans;
 begin
   select p.* into plan from public.plans p
-  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace), 'free');
+  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace),
+    (select s.plan_type from public.user_subscriptions s where s.workspace_id = wanted_workspace and s.is_live), 'free');
   return plan;
 end;
 $$;
@@ -67,6 +68,10 @@ begin
     return row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal;
   elsif not (caller.account).is_active then
     return row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal;
+  elsif exists (
+    select from public.credit_wallets w where w.workspace_id = caller.workspace_id and w.frozen_at is not null
+  ) then
+    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null, null)::private.ai_refusal;
   end if;
   return null;
 end;

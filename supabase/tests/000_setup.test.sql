@@ -148,6 +148,87 @@ as $$
 $$;
 comment on function tests.entry_lots(bigint) is 'What an entry changed of which lots, in words, in its order.';
 
+create or replace function tests.sell(
+  product text, credits numeric, plan text default null, trial_credits numeric default 0, expires_after_days integer default null
+) returns void
+language sql set search_path = ''
+as $$
+  insert into public.payment_products (platform, product_id, name, plan, billing_period, credits, trial_credits,
+    expires_after_days, amount, currency)
+  values ('creem', product, product, plan, case when plan is not null then 'month' end::public.billing_period, credits,
+    trial_credits, expires_after_days, 1000, 'USD')
+$$;
+comment on function tests.sell is 'Puts a plan, or without plan a pack, on sale.';
+
+create or replace function tests.deliver(
+  event_id text, facts jsonb, occurred_at timestamptz default '2026-01-01', at timestamptz default '2026-01-01'
+) returns text
+language sql set search_path = ''
+as $$
+  select public.receive_payment_event('creem', event_id, 'test', occurred_at, '{}', jsonb_build_object('rank', 0) || facts,
+    at => at) ->> 'state'
+$$;
+comment on function tests.deliver is 'An event of the platform arrives. What became of it: applied, failed or ignored.';
+
+create or replace function tests.paid_period(
+  product text, starts_at timestamptz, owner text default null, subscription text default 'sub_1', amount integer default 1000,
+  units integer default 1, length interval default '30 days'
+) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'customer', jsonb_build_object('id', replace(subscription, 'sub', 'cust'), 'email', 'payer@example.test'),
+    'owner', case when owner is not null then jsonb_build_object('user_id', tests.id(owner)) end,
+    'subscription', jsonb_build_object('id', subscription, 'status', 'active', 'product_id', product, 'units', units,
+      'period_start', starts_at, 'period_end', starts_at + length, 'cancel_at_period_end', false),
+    'period', jsonb_build_object('start', starts_at, 'end', starts_at + length, 'is_paid', true, 'product_id', product,
+      'units', units),
+    'payment', jsonb_build_object('id', replace(subscription, 'sub', 'tran') || to_char(starts_at at time zone 'UTC', '_YYYYMMDD'), 'status', 'succeeded',
+      'kind', 'subscription', 'amount', amount, 'currency', 'USD', 'subscription_id', subscription,
+      'period_start', starts_at, 'paid_at', starts_at),
+    'history', jsonb_build_array('payment_succeeded')))
+$$;
+comment on function tests.paid_period is 'What an event tells of a paid period, a month long.';
+
+create or replace function tests.told_status(
+  status text, product text default null, subscription text default 'sub_1', more jsonb default '{}'
+) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('customer', jsonb_build_object('id', replace(subscription, 'sub', 'cust')), 'subscription', jsonb_strip_nulls(
+    jsonb_build_object('id', subscription, 'status', status, 'product_id', product)) || more)
+$$;
+comment on function tests.told_status is 'What an event tells of a subscription whose state changed.';
+
+create or replace function tests.paid_pack(product text, payment text, owner text default null, amount integer default 1000)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'customer', jsonb_build_object('id', 'cust_1', 'email', 'payer@example.test'),
+    'owner', case when owner is not null then jsonb_build_object('user_id', tests.id(owner)) end,
+    'payment', jsonb_build_object('id', payment, 'status', 'succeeded', 'kind', 'purchase', 'amount', amount,
+      'currency', 'USD', 'product_id', product, 'paid_at', '2026-01-01T00:00:00Z')))
+$$;
+comment on function tests.paid_pack is 'What an event tells of a pack that was bought.';
+
+create or replace function tests.reversed(
+  payment text, amount integer, kind text default 'refund', status text default 'succeeded', id text default 'ref_1'
+) returns jsonb
+language sql immutable set search_path = ''
+as $$
+  select jsonb_build_object('reversal', jsonb_build_object('id', id, 'kind', kind, 'reference', payment,
+    'references', jsonb_build_array(payment), 'amount', amount, 'currency', 'USD', 'status', status))
+$$;
+comment on function tests.reversed is 'What an event tells of a refund or a dispute.';
+
+create or replace function tests.plan_of(name text) returns text
+language sql stable set search_path = ''
+as $$
+  select format('%s %s', u.subscription_plan, u.subscription_status) from public.users u where u.id = tests.id(plan_of.name)
+$$;
+comment on function tests.plan_of(text) is 'A person''s plan and its state, as the snapshot has them.';
+
 revoke execute on all functions in schema tests from public;
 grant execute on all functions in schema tests to anon, authenticated, service_role;
 

@@ -63,6 +63,29 @@ async function useEverything(account: string): Promise<void> {
             public.admit_ai_call($1, $2, 10, idempotency_key => 'a')`,
     [account, model],
   );
+  await payForIt(account);
+}
+
+/** A subscription that an admin has matched, and an address to pay with. */
+async function payForIt(account: string): Promise<void> {
+  await sql(`insert into public.user_email_aliases (user_id, email) values ($1, 'alias@example.test')`, [account]);
+  const at = new Date().toISOString();
+  const facts = {
+    rank: 0,
+    customer: { id: `cust_${account}` },
+    subscription: { id: `sub_${account}`, status: 'active' },
+    period: { start: at, end: at, is_paid: true },
+    payment: { id: `tran_${account}`, status: 'succeeded', kind: 'subscription' },
+    history: ['payment_succeeded'],
+  };
+  await sql(`select public.receive_payment_event('creem', $1, 'subscription.paid', now(), '{}', $2)`, [
+    `evt_${account}`,
+    facts,
+  ]);
+  await sql(
+    `select public.resolve_unmatched_payment(id, $1) from public.unmatched_payment_emails where customer_id = $2`,
+    [account, `cust_${account}`],
+  );
 }
 
 async function deleteAsAuth(account: string): Promise<number | null> {

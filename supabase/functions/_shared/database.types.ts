@@ -5,7 +5,21 @@ export type Database = {
   
   "public": {
           Tables: {
-            "ai_model_fallbacks": {
+            "admin_notifications": {
+                  Row: {
+                    "created_at": string,"data": NonNullable<Json>,"id": number,"kind": string,"read_at": string | null,"subject": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"data"?: NonNullable<Json>,"id"?: never,"kind": string,"read_at"?: string | null,"subject": string
+                  }
+                  Update: {
+                    "created_at"?: string,"data"?: NonNullable<Json>,"id"?: never,"kind"?: string,"read_at"?: string | null,"subject"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"ai_model_fallbacks": {
                   Row: {
                     "fallback_model": string,"model": string,"position": number
                   }
@@ -113,6 +127,12 @@ isOneToOne: false
       foreignKeyName: "ai_usage_logs_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "ai_usage_logs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
       referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
@@ -130,6 +150,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "ai_usage_statistics_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
       foreignKeyName: "ai_usage_statistics_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
@@ -159,6 +185,12 @@ isOneToOne: false
       foreignKeyName: "api_keys_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "api_keys_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
       referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
@@ -176,6 +208,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "credit_grants_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
       foreignKeyName: "credit_grants_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
@@ -201,6 +239,12 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
+    },{
+      foreignKeyName: "credit_holds_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "credit_holds_workspace_id_fkey"
       columns: ["workspace_id"]
@@ -231,23 +275,35 @@ isOneToOne: false
       foreignKeyName: "credit_transactions_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "credit_transactions_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
       referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
                   ]
                 },"credit_wallets": {
                   Row: {
-                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
+                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
                   }
                   Relationships: [
                     {
+      foreignKeyName: "credit_wallets_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: true
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
       foreignKeyName: "credit_wallets_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: true
@@ -255,19 +311,143 @@ isOneToOne: true
       referencedColumns: ["id"]
     }
                   ]
-                },"plans": {
+                },"payment_customers": {
                   Row: {
-                    "created_at": string,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at": string
+                    "created_at": string,"customer_id": string,"email": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at": string,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at"?: string
+                    "created_at"?: string,"customer_id": string,"email"?: string | null,"name"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"updated_at"?: string
+                    "created_at"?: string,"customer_id"?: string,"email"?: string | null,"name"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "payment_customers_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "payment_customers_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"payment_events": {
+                  Row: {
+                    "applied_at": string | null,"attempts": number,"customer_id": string | null,"error_code": string | null,"error_message": string | null,"event_id": string,"event_type": string,"facts": Json | null,"id": number,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"raw_body": string | null,"received_at": string,"state": Database["public"]['Enums']["payment_event_state"]
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "applied_at"?: string | null,"attempts"?: number,"customer_id"?: string | null,"error_code"?: string | null,"error_message"?: string | null,"event_id": string,"event_type": string,"facts"?: Json | null,"id"?: never,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"raw_body"?: string | null,"received_at"?: string,"state"?: Database["public"]['Enums']["payment_event_state"]
+                  }
+                  Update: {
+                    "applied_at"?: string | null,"attempts"?: number,"customer_id"?: string | null,"error_code"?: string | null,"error_message"?: string | null,"event_id"?: string,"event_type"?: string,"facts"?: Json | null,"id"?: never,"occurred_at"?: string,"platform"?: Database["public"]['Enums']["payment_platform"],"raw_body"?: string | null,"received_at"?: string,"state"?: Database["public"]['Enums']["payment_event_state"]
                   }
                   Relationships: [
                     
+                  ]
+                },"payment_products": {
+                  Row: {
+                    "amount": number,"billing_period": Database["public"]['Enums']["billing_period"] | null,"created_at": string,"credits": number,"currency": string,"expires_after_days": number | null,"id": string,"is_active": boolean,"name": string,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"],"price_id": string | null,"product_id": string,"trial_credits": number,"trial_days": number,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "amount": number,"billing_period"?: Database["public"]['Enums']["billing_period"] | null,"created_at"?: string,"credits": number,"currency": string,"expires_after_days"?: number | null,"id"?: string,"is_active"?: boolean,"name": string,"plan"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"price_id"?: string | null,"product_id": string,"trial_credits"?: number,"trial_days"?: number,"updated_at"?: string
+                  }
+                  Update: {
+                    "amount"?: number,"billing_period"?: Database["public"]['Enums']["billing_period"] | null,"created_at"?: string,"credits"?: number,"currency"?: string,"expires_after_days"?: number | null,"id"?: string,"is_active"?: boolean,"name"?: string,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"price_id"?: string | null,"product_id"?: string,"trial_credits"?: number,"trial_days"?: number,"updated_at"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "payment_products_plan_fkey"
+      columns: ["plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    }
+                  ]
+                },"payments": {
+                  Row: {
+                    "amount": number | null,"bound_at": string | null,"checkout_id": string | null,"created_at": string,"currency": string | null,"customer_id": string | null,"id": string,"invoice_id": string | null,"kind": Database["public"]['Enums']["payment_kind"] | null,"paid_at": string | null,"payment_id": string,"payment_product_id": string | null,"period_end": string | null,"period_start": string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount": number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "amount"?: number | null,"bound_at"?: string | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id": string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "amount"?: number | null,"bound_at"?: string | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id"?: string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"status"?: Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "payments_payment_product_id_fkey"
+      columns: ["payment_product_id"]
+isOneToOne: false
+      referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "payments_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "payments_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "payments_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"plans": {
+                  Row: {
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"subscription_history": {
+                  Row: {
+                    "amount": number | null,"created_at": string,"currency": string | null,"event_id": string,"event_type": string,"id": number,"invoice_id": string | null,"metadata": NonNullable<Json>,"occurred_at": string,"period_end": string | null,"period_start": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"],"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "amount"?: number | null,"created_at"?: string,"currency"?: string | null,"event_id": string,"event_type": string,"id"?: never,"invoice_id"?: string | null,"metadata"?: NonNullable<Json>,"occurred_at": string,"period_end"?: string | null,"period_start"?: string | null,"plan"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "amount"?: number | null,"created_at"?: string,"currency"?: string | null,"event_id"?: string,"event_type"?: string,"id"?: never,"invoice_id"?: string | null,"metadata"?: NonNullable<Json>,"occurred_at"?: string,"period_end"?: string | null,"period_start"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "subscription_history_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "subscription_history_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
                   ]
                 },"system_config": {
                   Row: {
@@ -282,6 +462,96 @@ isOneToOne: true
                   }
                   Relationships: [
                     
+                  ]
+                },"unmatched_payment_emails": {
+                  Row: {
+                    "created_at": string,"customer_id": string,"email": string | null,"event_id": string,"id": string,"platform": Database["public"]['Enums']["payment_platform"],"resolved_at": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"customer_id": string,"email"?: string | null,"event_id": string,"id"?: string,"platform": Database["public"]['Enums']["payment_platform"],"resolved_at"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "created_at"?: string,"customer_id"?: string,"email"?: string | null,"event_id"?: string,"id"?: string,"platform"?: Database["public"]['Enums']["payment_platform"],"resolved_at"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "unmatched_payment_emails_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "unmatched_payment_emails_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"user_email_aliases": {
+                  Row: {
+                    "confirmed_at": string | null,"created_at": string,"email": string,"id": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "confirmed_at"?: string | null,"created_at"?: string,"email": string,"id"?: string,"user_id": string
+                  }
+                  Update: {
+                    "confirmed_at"?: string | null,"created_at"?: string,"email"?: string,"id"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_email_aliases_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"user_subscriptions": {
+                  Row: {
+                    "access_until": string | null,"bound_at": string | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"subscription_id"?: string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_subscriptions_payment_product_id_fkey"
+      columns: ["payment_product_id"]
+isOneToOne: false
+      referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_subscriptions_plan_type_fkey"
+      columns: ["plan_type"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    },{
+      foreignKeyName: "user_subscriptions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_subscriptions_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "user_subscriptions_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
                   ]
                 },"users": {
                   Row: {
@@ -326,11 +596,28 @@ isOneToOne: false
                 }
           }
           Views: {
-            [_ in never]: never
+            "current_subscriptions": {
+                  Row: {
+                    "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                }
           }
           Functions: {
             "admit_ai_call":
 { Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string }; Returns: Json
+                           },
+"begin_checkout":
+{ Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"begin_plan_change":
+{ Args: { "payment_product_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"claim_payment_task":
+{ Args: { "at"?: string }; Returns: Json
                            },
 "clawback_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"grant_id": string,"idempotency_key"?: string,"metadata"?: Json,"reason": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -379,6 +666,12 @@ isOneToOne: false
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] }; Returns: Json
                            },
+"finish_payment_task":
+{ Args: { "at"?: string,"error"?: string,"task_id": number }; Returns: undefined
+                           },
+"get_billing_account":
+{ Args: { "user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "hold_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_in"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -392,8 +685,14 @@ isOneToOne: false
               "created_at": string,"model": string
             }[]
                            },
+"list_payment_products":
+{ Args: Record<PropertyKey, never>; Returns: Json
+                           },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
+                           },
+"receive_payment_event":
+{ Args: { "at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
 { Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -414,6 +713,15 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"replay_payment_event":
+{ Args: { "at"?: string,"event_id": number }; Returns: Json
+                           },
+"resolve_dispute":
+{ Args: { "at"?: string,"dispute_id": string,"outcome": string,"platform": Database["public"]['Enums']["payment_platform"] }; Returns: undefined
+                           },
+"resolve_unmatched_payment":
+{ Args: { "at"?: string,"unmatched_id": string,"workspace_id": string }; Returns: undefined
+                           },
 "revoke_api_key":
 { Args: { "api_key_id": string }; Returns: Json
                            },
@@ -440,7 +748,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","billing_period": "month"|"quarter"|"half_year"|"year","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -560,7 +868,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"billing_period": ["month", "quarter", "half_year", "year"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
           }
         }
 } as const

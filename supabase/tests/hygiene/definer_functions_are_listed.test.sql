@@ -13,7 +13,10 @@ $$, array[
   'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
   'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
   'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
-  'statistics_of_everyone' -- for platform admins, whom it checks
+  'statistics_of_everyone', -- for platform admins, whom it checks
+  'resolve_unmatched_payment', 'resolve_dispute', 'replay_payment_event', -- for platform admins too
+  'claim_payments', -- a trigger on auth.users
+  'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
 ], 'the definers in private are these');
 
 select set_eq($$
@@ -21,7 +24,9 @@ select set_eq($$
 $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
-  'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics'
+  'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
+  'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'get_billing_account', 'claim_payment_task',
+  'finish_payment_task'
 ], 'the definers in public are these');
 
 select is_empty($$

@@ -14,13 +14,15 @@ select is_empty($$
   select * from pg_temp.keys
   where parent = 'workspaces' and child <> 'users' and not (column_name = 'workspace_id' and confdeltype = 'c'
     and attnotnull)
-$$, 'every key to workspaces is workspace_id, not null, on delete cascade');
+  and not (child in ('payment_customers', 'payments', 'subscription_history', 'user_subscriptions', 'unmatched_payment_emails')
+    and column_name = 'workspace_id' and confdeltype = 'n')
+$$, 'every key to workspaces is workspace_id, not null, on delete cascade; but payments stay for the books');
 
 select is_empty($$
   select * from pg_temp.keys
   where parent = 'users' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
-    and child <> 'private.ai_requests'
-$$, 'every key to users is user_id, on delete set null; but kept answers, which were never shared, go');
+    and child not in ('private.ai_requests', 'user_email_aliases')
+$$, 'every key to users is user_id, on delete set null; but kept answers and addresses, which were never shared, go');
 
 select set_eq($$
   select concat_ws(' ', child, column_name, parent, confdeltype) from pg_temp.keys

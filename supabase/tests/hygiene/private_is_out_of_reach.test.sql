@@ -6,7 +6,7 @@ select set_eq($$
   from (values ('anon'), ('authenticated'), ('service_role'), ('authenticator')) r (rolname)
   cross join (values ('usage'), ('create')) p (privilege)
   where has_schema_privilege(r.rolname, 'private', p.privilege)
-$$, array['authenticated usage'], 'only policies of signed-in people look into private');
+$$, array['authenticated usage', 'service_role usage'], 'only policies and functions on behalf of their caller look into private');
 
 select is_empty($$
   select c.oid::regclass, r.rolname

@@ -5,7 +5,7 @@ select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and has_function_privilege('anon', p.oid, 'execute')
-$$, array[]::text[], 'anon may call nothing');
+$$, array['public.list_payment_products'], 'anon may ask what is sold');
 
 select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
@@ -15,7 +15,9 @@ $$, array[
   'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
-  'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone'
+  'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
+  'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
+  'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
 ], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
 
 select set_eq($$
@@ -27,7 +29,11 @@ $$, array[
   'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
   'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
-  'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value'
+  'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value',
+  'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.get_billing_account',
+  'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
+  'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',
+  'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
 ], 'the service role may call the credit and call functions');
 
 select is_empty($$

@@ -55,7 +55,24 @@ $$, array[
   'service_role update api_keys '
     '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
-  'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics'
+  'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
+
+  'anon select payment_products', 'authenticated select payment_products', 'service_role select payment_products',
+  'service_role insert payment_products', 'service_role update payment_products',
+  'authenticated select payment_customers', 'service_role select payment_customers',
+  'authenticated select user_subscriptions', 'service_role select user_subscriptions',
+  'authenticated select current_subscriptions', 'service_role select current_subscriptions',
+  'authenticated select payments', 'service_role select payments',
+  'authenticated select subscription_history', 'service_role select subscription_history',
+  'authenticated select payment_events', 'service_role select payment_events',
+  'authenticated select unmatched_payment_emails', 'service_role select unmatched_payment_emails',
+  'authenticated select admin_notifications', 'service_role select admin_notifications',
+  'authenticated update admin_notifications (read_at)', 'service_role update admin_notifications (read_at)',
+  'authenticated select user_email_aliases', 'service_role select user_email_aliases',
+  'authenticated insert user_email_aliases (email, user_id)',
+  'service_role insert user_email_aliases (confirmed_at, email, user_id)',
+  'service_role update user_email_aliases (confirmed_at)',
+  'authenticated delete user_email_aliases', 'service_role delete user_email_aliases'
 ], 'rights on tables and columns are these and no others');
 
 select * from finish();

@@ -1,0 +1,329 @@
+-- What is sold, who buys it, what was paid. Providers tell of it by webhook (later chapters); clients read.
+-- A payment outlives the workspace it was for: bookkeeping keeps the row without the person.
+
+create type public.payment_platform as enum ('creem', 'stripe');
+comment on type public.payment_platform is 'A payment provider.';
+create type public.billing_period as enum ('month', 'quarter', 'half_year', 'year');
+comment on type public.billing_period is 'How often a plan is paid for.';
+create type public.payment_kind as enum ('purchase', 'subscription');
+comment on type public.payment_kind is 'purchase: paid once; subscription: for one of its periods.';
+create type public.payment_status as enum (
+  'pending', 'succeeded', 'failed', 'refunded', 'partially_refunded', 'disputed'
+);
+comment on type public.payment_status is 'State of a payment; disputed outranks refunded.';
+create type public.payment_event_state as enum ('received', 'applied', 'failed', 'ignored');
+comment on type public.payment_event_state is
+  'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or replayed; ignored: nothing here follows from it.';
+
+create domain public.currency_code as text constraint currency_is_three_capitals check (value ~ '^[A-Z]{3}$');
+comment on domain public.currency_code is 'ISO 4217 code.';
+
+create type public.credit_rollover as enum ('none', 'all', 'capped');
+comment on type public.credit_rollover is 'What becomes of a period''s unused credits when the next one is paid: lost, kept, or kept up to a cap.';
+
+alter table public.plans
+  add column credit_rollover public.credit_rollover not null default 'none',
+  add column credit_rollover_cap public.unsigned_credit_amount,
+  add constraint a_cap_is_there_where_rollover_is_capped
+    check ((credit_rollover = 'capped') = (credit_rollover_cap is not null));
+comment on column public.plans.credit_rollover is 'What becomes of unused credits of its subscriptions.';
+comment on column public.plans.credit_rollover_cap is 'Credits of earlier periods that live on at most; null unless capped.';
+
+create table public.payment_products (
+  id uuid primary key default gen_random_uuid(),
+  platform public.payment_platform not null,
+  product_id text not null constraint product_id_is_not_empty check (product_id ~ '\S'),
+  price_id text,
+  name public.short_name not null,
+  plan text references public.plans,
+  billing_period public.billing_period,
+  credits public.unsigned_credit_amount not null,
+  trial_credits public.unsigned_credit_amount not null default 0,
+  trial_days integer not null default 0 constraint trial_days_not_negative check (trial_days >= 0),
+  expires_after_days integer constraint expires_after_days_positive check (expires_after_days > 0),
+  amount bigint not null constraint amount_not_negative check (amount >= 0),
+  currency public.currency_code not null,
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint a_product_of_a_platform_is_listed_once unique nulls not distinct (platform, product_id, price_id),
+  constraint a_plan_has_a_period_and_a_pack_none check ((plan is null) = (billing_period is null)),
+  constraint only_packs_expire_by_days check (plan is null or expires_after_days is null)
+);
+comment on table public.payment_products is 'What can be bought on which platform: a plan for a period, or (without plan) a pack of credits.';
+comment on column public.payment_products.product_id is 'The product''s id at the platform.';
+comment on column public.payment_products.price_id is 'The price''s id at the platform; null where it has none (Creem) or all prices of the product mean the same.';
+comment on column public.payment_products.credits is 'Credits that a unit brings: each period for a plan, once for a pack.';
+comment on column public.payment_products.trial_credits is 'Credits that a trial brings, a unit.';
+comment on column public.payment_products.trial_days is 'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
+comment on column public.payment_products.expires_after_days is 'Days that a pack''s credits live; null: they do not expire.';
+comment on column public.payment_products.amount is 'Price of a unit to show, in minor units of the currency, before tax. What is charged is the platform''s to say.';
+create index payment_products_plan_idx on public.payment_products (plan);
+
+create table public.payment_customers (
+  platform public.payment_platform not null,
+  customer_id text not null,
+  workspace_id uuid references public.workspaces on delete set null,
+  email text,
+  name text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (platform, customer_id)
+);
+comment on table public.payment_customers is 'Who pays, as the platform knows them, and for which workspace.';
+comment on column public.payment_customers.workspace_id is 'Null until it is known, and again when the workspace is gone.';
+create index payment_customers_workspace_id_idx on public.payment_customers (workspace_id);
+
+create table public.user_subscriptions (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid references public.workspaces on delete set null,
+  user_id uuid references public.users on delete set null,
+  platform public.payment_platform not null,
+  subscription_id text not null,
+  customer_id text,
+  payment_product_id uuid references public.payment_products,
+  plan_type text references public.plans,
+  plan_status public.subscription_status not null default 'inactive',
+  units integer not null default 1,
+  started_at timestamptz,
+  ended_at timestamptz,
+  current_period_start timestamptz,
+  current_period_end timestamptz,
+  trial_end timestamptz,
+  canceled_at timestamptz,
+  cancel_at_period_end boolean not null default false,
+  past_due_since timestamptz,
+  access_until timestamptz,
+  is_live boolean not null default false,
+  bound_at timestamptz,
+  state_occurred_at timestamptz not null,
+  state_rank integer not null,
+  state_event_id text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint a_subscription_is_there_once unique (platform, subscription_id)
+);
+comment on table public.user_subscriptions is 'Subscriptions as their platform last told of them. One at most is live in a workspace.';
+comment on column public.user_subscriptions.plan_type is 'The plan of its product; null where the product is not one of ours.';
+comment on column public.user_subscriptions.access_until is 'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
+comment on column public.user_subscriptions.is_live is 'It is what gives its workspace the plan.';
+comment on column public.user_subscriptions.bound_at is 'When its workspace was found. It never moves to another one.';
+comment on column public.user_subscriptions.state_occurred_at is 'The platform''s time of the newest event that told of it; with state_rank and state_event_id the order of events.';
+create unique index user_subscriptions_live_workspace_id_idx on public.user_subscriptions (workspace_id) where is_live;
+create index user_subscriptions_workspace_id_idx on public.user_subscriptions (workspace_id);
+create index user_subscriptions_user_id_idx on public.user_subscriptions (user_id);
+create index user_subscriptions_customer_id_idx on public.user_subscriptions (platform, customer_id);
+create index user_subscriptions_payment_product_id_idx on public.user_subscriptions (payment_product_id);
+create index user_subscriptions_plan_type_idx on public.user_subscriptions (plan_type);
+create index user_subscriptions_access_until_idx on public.user_subscriptions (access_until) where is_live;
+
+create table public.payments (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid references public.workspaces on delete set null,
+  user_id uuid references public.users on delete set null,
+  platform public.payment_platform not null,
+  payment_id text not null,
+  kind public.payment_kind,
+  status public.payment_status not null,
+  amount bigint,
+  refunded_amount bigint not null default 0,
+  currency public.currency_code,
+  customer_id text,
+  subscription_id text,
+  invoice_id text,
+  checkout_id text,
+  payment_product_id uuid references public.payment_products,
+  units integer not null default 1,
+  period_start timestamptz,
+  period_end timestamptz,
+  paid_at timestamptz,
+  bound_at timestamptz,
+  state_occurred_at timestamptz not null,
+  state_rank integer not null,
+  state_event_id text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint a_payment_is_there_once unique (platform, payment_id)
+);
+comment on table public.payments is 'Payments as their platform last told of them.';
+comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice of a subscription, else the payment intent.';
+comment on column public.payments.amount is 'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
+comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
+comment on column public.payments.bound_at is 'When its workspace was found. It never moves to another one.';
+create index payments_workspace_id_created_at_idx on public.payments (workspace_id, created_at);
+create index payments_user_id_idx on public.payments (user_id);
+create index payments_customer_id_idx on public.payments (platform, customer_id);
+create index payments_subscription_id_idx on public.payments (platform, subscription_id);
+create index payments_payment_product_id_idx on public.payments (payment_product_id);
+
+create table public.subscription_history (
+  id bigint generated always as identity primary key,
+  workspace_id uuid references public.workspaces on delete set null,
+  platform public.payment_platform not null,
+  subscription_id text not null,
+  event_type text not null,
+  event_id text not null,
+  occurred_at timestamptz not null,
+  plan text,
+  status public.subscription_status,
+  invoice_id text,
+  amount bigint,
+  currency public.currency_code,
+  period_start timestamptz,
+  period_end timestamptz,
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  constraint an_event_is_in_the_history_once unique (platform, event_id, event_type)
+);
+comment on table public.subscription_history is
+  'What happened to subscriptions, each thing once: subscription_created, subscription_updated, subscription_cancelled, payment_succeeded, payment_failed, trial_started, trial_ended and others.';
+create index subscription_history_workspace_id_occurred_at_idx on public.subscription_history (workspace_id, occurred_at);
+create index subscription_history_subscription_id_idx on public.subscription_history (platform, subscription_id);
+
+create table public.payment_events (
+  id bigint generated always as identity primary key,
+  platform public.payment_platform not null,
+  event_id text not null,
+  event_type text not null,
+  occurred_at timestamptz not null,
+  state public.payment_event_state not null default 'received',
+  attempts integer not null default 0,
+  error_code text,
+  error_message text,
+  customer_id text,
+  facts jsonb,
+  raw_body text,
+  received_at timestamptz not null default clock_timestamp(),
+  applied_at timestamptz,
+  constraint an_event_is_kept_once unique (platform, event_id)
+);
+comment on table public.payment_events is 'The inbox: every event a platform delivered with a valid signature.';
+comment on column public.payment_events.facts is 'What the event tells, in one form for all platforms; null where nothing follows from it.';
+comment on column public.payment_events.raw_body is 'The body as it was delivered. It goes with the account of who paid.';
+create index payment_events_state_idx on public.payment_events (state, received_at) where state in ('received', 'failed');
+create index payment_events_customer_id_idx on public.payment_events (platform, customer_id);
+
+create table public.user_email_aliases (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users on delete cascade,
+  email text not null constraint email_is_well_formed check (email ~ '^[^@\s]+@[^@\s]+$' and length(email) <= 320),
+  confirmed_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint an_alias_is_there_once_each unique (user_id, email)
+);
+comment on table public.user_email_aliases is 'Further addresses a person pays with. Only a confirmed one ever claims a payment.';
+comment on column public.user_email_aliases.confirmed_at is 'Set by the product''s server once the person has proven that the address is theirs.';
+create unique index user_email_aliases_confirmed_email_idx on public.user_email_aliases (lower(email))
+  where confirmed_at is not null;
+
+create table public.unmatched_payment_emails (
+  id uuid primary key default gen_random_uuid(),
+  platform public.payment_platform not null,
+  customer_id text not null,
+  email text,
+  event_id text not null,
+  resolved_at timestamptz,
+  workspace_id uuid references public.workspaces on delete set null,
+  created_at timestamptz not null default now(),
+  constraint a_customer_is_unmatched_once unique (platform, customer_id)
+);
+comment on table public.unmatched_payment_emails is
+  'Customers who paid and whose workspace is not known: an admin resolves them, or the person by confirming the address.';
+create index unmatched_payment_emails_email_idx on public.unmatched_payment_emails (lower(email)) where resolved_at is null;
+create index unmatched_payment_emails_workspace_id_idx on public.unmatched_payment_emails (workspace_id);
+
+create table public.admin_notifications (
+  id bigint generated always as identity primary key,
+  kind text not null,
+  subject text not null,
+  data jsonb not null default '{}',
+  read_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint a_thing_is_told_once unique (kind, subject)
+);
+comment on table public.admin_notifications is
+  'What platform admins have to look at: payment_event_failed, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed.';
+
+create trigger payment_products_set_updated_at before update on public.payment_products
+  for each row execute function private.set_updated_at();
+create trigger payment_customers_set_updated_at before update on public.payment_customers
+  for each row execute function private.set_updated_at();
+create trigger user_subscriptions_set_updated_at before update on public.user_subscriptions
+  for each row execute function private.set_updated_at();
+create trigger payments_set_updated_at before update on public.payments
+  for each row execute function private.set_updated_at();
+
+create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
+language sql set search_path = ''
+as $$
+  insert into public.admin_notifications (kind, subject, data) values (about, about_subject, details)
+  on conflict (kind, subject) do nothing
+$$;
+comment on function private.notify_admins(text, text, jsonb) is 'Tells platform admins of a thing, once.';
+
+alter table public.payment_products enable row level security;
+create policy "everyone can read what is sold" on public.payment_products
+  for select to anon, authenticated using (is_active);
+alter table public.payment_customers enable row level security;
+create policy "members can read their workspace's customers" on public.payment_customers
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+alter table public.user_subscriptions enable row level security;
+create policy "members can read their workspace's subscriptions" on public.user_subscriptions
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+alter table public.payments enable row level security;
+create policy "members can read their workspace's payments" on public.payments
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+alter table public.subscription_history enable row level security;
+create policy "members can read their workspace's subscription history" on public.subscription_history
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+alter table public.payment_events enable row level security;
+create policy "platform admins can read the inbox" on public.payment_events
+  for select to authenticated using ((select private.is_platform_admin()));
+alter table public.user_email_aliases enable row level security;
+create policy "people can read their own further addresses" on public.user_email_aliases
+  for select to authenticated using ((select auth.uid()) = user_id);
+create policy "people can add further addresses" on public.user_email_aliases
+  for insert to authenticated with check ((select auth.uid()) = user_id);
+create policy "people can remove their own further addresses" on public.user_email_aliases
+  for delete to authenticated using ((select auth.uid()) = user_id);
+alter table public.unmatched_payment_emails enable row level security;
+create policy "platform admins can read unmatched payers" on public.unmatched_payment_emails
+  for select to authenticated using ((select private.is_platform_admin()));
+alter table public.admin_notifications enable row level security;
+create policy "platform admins can read what they are told" on public.admin_notifications
+  for select to authenticated using ((select private.is_platform_admin()));
+create policy "platform admins can mark it as read" on public.admin_notifications
+  for update to authenticated
+  using ((select private.is_platform_admin())) with check ((select private.is_platform_admin()));
+
+grant select on public.payment_products to anon, authenticated;
+grant select, insert, update on public.payment_products to service_role;
+grant select on public.payment_customers, public.user_subscriptions, public.payments, public.subscription_history
+  to authenticated, service_role;
+grant select on public.payment_events, public.unmatched_payment_emails, public.admin_notifications
+  to authenticated, service_role;
+grant update (read_at) on public.admin_notifications to authenticated, service_role;
+grant select, delete on public.user_email_aliases to authenticated, service_role;
+grant insert (user_id, email) on public.user_email_aliases to authenticated;
+grant insert (user_id, email, confirmed_at), update (confirmed_at) on public.user_email_aliases to service_role;
+
+create view public.current_subscriptions with (security_invoker = true) as
+select w.id as workspace_id,
+  coalesce(s.plan_type, 'free') as plan,
+  coalesce(s.plan_status, 'inactive') as status,
+  s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
+  coalesce(s.cancel_at_period_end, false) as cancel_at_period_end
+from public.workspaces w
+left join public.user_subscriptions s on s.workspace_id = w.id and s.is_live;
+comment on view public.current_subscriptions is 'The plan each workspace is on; free and inactive without a subscription.';
+grant select on public.current_subscriptions to authenticated, service_role;
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('match_payments_by_email', 'false', 'boolean', null, null, false,
+    'Whether a payment that names no account of ours goes to the one that has confirmed its e-mail address. Leave it off where addresses are confirmed automatically: there it proves nothing.'),
+  ('subscription_grace_days', '3', 'integer', 0, 90, false,
+    'Days that a plan and its credits outlive a period, in which the next payment may arrive.'),
+  ('past_due_grace_days', '7', 'integer', 0, 90, false,
+    'Days that a plan holds after a charge has failed.'),
+  ('checkout_return_urls', '""', 'text', null, null, false,
+    'Origins that checkouts and portals may return to, separated by commas: https://app.example.com. None: checkouts are refused.');

@@ -1,0 +1,158 @@
+-- What events tell, kept as facts: events come twice, late and in any order, and none of that may matter.
+-- The state of a thing is the fold of all that is known of it: for each field the word of the newest event that has one,
+-- by the platform's time, then the rank of the state (times tie within a second), then the event's id.
+
+create type private.payment_subject as enum ('customer', 'subscription', 'period', 'payment', 'reversal');
+comment on type private.payment_subject is
+  'What a fact is about. A period is one of a subscription''s; a reversal is a refund or a dispute.';
+
+create table private.payment_facts (
+  platform public.payment_platform not null,
+  subject private.payment_subject not null,
+  subject_id text not null,
+  period_start timestamptz not null default '-infinity',
+  event_id text not null,
+  occurred_at timestamptz not null,
+  rank integer not null,
+  facts jsonb not null,
+  primary key (platform, subject, subject_id, period_start, event_id)
+);
+comment on table private.payment_facts is 'What each event told of each thing. Rows are added and never changed.';
+comment on column private.payment_facts.period_start is 'Which period of the subscription; -infinity for all that is no period.';
+
+create table private.payment_references (
+  platform public.payment_platform not null,
+  reference text not null,
+  subject private.payment_subject not null,
+  subject_id text not null,
+  primary key (platform, reference, subject, subject_id)
+);
+comment on table private.payment_references is
+  'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, which is what a refund names.';
+create index payment_references_subject_id_idx on private.payment_references (platform, subject, subject_id);
+
+create function private.known_of(
+  of_platform public.payment_platform, of_subject private.payment_subject, of_id text, of_period timestamptz default '-infinity'
+) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_object_agg(told.key, told.value), '{}')
+  from (
+    select distinct on (e.key) e.key, e.value
+    from private.payment_facts f, jsonb_each(f.facts) e
+    where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id and f.period_start = of_period
+      and e.value <> 'null'
+    order by e.key, f.occurred_at desc, f.rank desc, f.event_id desc
+  ) told
+$$;
+comment on function private.known_of is 'All that is known of a thing: for each field the newest word.';
+
+create type private.payment_state as (occurred_at timestamptz, rank integer, event_id text);
+comment on type private.payment_state is 'The order of events.';
+
+create function private.newest_state_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
+returns private.payment_state
+language sql stable set search_path = ''
+as $$
+  select f.occurred_at, f.rank, f.event_id from private.payment_facts f
+  where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id
+  order by f.occurred_at desc, f.rank desc, f.event_id desc
+  limit 1
+$$;
+comment on function private.newest_state_of is 'Of the newest event that told of a thing, its place in the order.';
+
+create function private.keep_fact(
+  event public.payment_events, of_subject private.payment_subject, of_id text, told jsonb,
+  of_period timestamptz default '-infinity'
+) returns void
+language sql set search_path = ''
+as $$
+  insert into private.payment_facts (platform, subject, subject_id, period_start, event_id, occurred_at, rank, facts)
+  select event.platform, of_subject, of_id, of_period, event.event_id, event.occurred_at,
+    coalesce((event.facts ->> 'rank')::integer, 0), told
+  where of_id is not null
+  on conflict do nothing
+$$;
+comment on function private.keep_fact is 'Keeps what an event tells of one thing.';
+
+create function private.keep_references(
+  event public.payment_events, of_subject private.payment_subject, of_id text, names jsonb
+) returns void
+language sql set search_path = ''
+as $$
+  insert into private.payment_references (platform, reference, subject, subject_id)
+  select distinct event.platform, n.name, of_subject, of_id
+  from jsonb_array_elements_text(coalesce(names, '[]')) n (name)
+  where of_id is not null and n.name is not null
+  on conflict do nothing
+$$;
+comment on function private.keep_references is 'Keeps the ids under which a payment is known, or which a reversal names.';
+
+create function private.customer_of(facts jsonb) returns text
+language sql immutable set search_path = ''
+as $$
+  -- Who pays without an account at the platform is known by the address, or by the payment alone.
+  select coalesce(facts #>> '{customer,id}', 'email:' || lower(facts #>> '{customer,email}'),
+    'payment:' || (facts #>> '{payment,id}'))
+$$;
+comment on function private.customer_of(jsonb) is 'What the customer of an event is called here.';
+
+create function private.keep_facts(event public.payment_events) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  facts jsonb := event.facts;
+  payer jsonb := jsonb_build_object('customer_id', event.customer_id);
+  payment jsonb := facts -> 'payment';
+  reversal jsonb := facts -> 'reversal';
+  subscription_id text := facts #>> '{subscription,id}';
+begin
+  perform private.keep_fact(event, 'customer', event.customer_id, facts -> 'customer');
+  perform private.keep_fact(event, 'subscription', subscription_id, facts -> 'subscription' || payer);
+  if facts ? 'period' then
+    perform private.keep_fact(event, 'period', subscription_id, facts -> 'period', (facts #>> '{period,start}')::timestamptz);
+  end if;
+  if payment ->> 'kind' = 'subscription' and subscription_id is not null then
+    payment := jsonb_build_object('subscription_id', subscription_id) || payment;
+  end if;
+  perform private.keep_fact(event, 'payment', payment ->> 'id', (payment - 'references') || payer);
+  perform private.keep_references(event, 'payment', payment ->> 'id',
+    coalesce(payment -> 'references', '[]') || jsonb_build_array(payment -> 'id'));
+  perform private.keep_fact(event, 'reversal', reversal ->> 'id', reversal - 'references');
+  perform private.keep_references(event, 'reversal', reversal ->> 'id',
+    coalesce(reversal -> 'references', '[]') || jsonb_build_array(reversal -> 'reference'));
+end;
+$$;
+comment on function private.keep_facts(public.payment_events) is 'Keeps all that an event tells.';
+
+create function private.payments_of_reversal(of_platform public.payment_platform, reversal_id text) returns setof text
+language sql stable set search_path = ''
+as $$
+  select distinct p.subject_id
+  from private.payment_references r
+  join private.payment_references p on p.platform = r.platform and p.reference = r.reference and p.subject = 'payment'
+  where r.platform = of_platform and r.subject = 'reversal' and r.subject_id = reversal_id
+$$;
+comment on function private.payments_of_reversal is 'Which payments a refund or dispute takes back: none as long as they are unknown.';
+
+create type private.reversals_known as (amount numeric, total numeric, is_disputed boolean);
+comment on type private.reversals_known is
+  'What was taken back of a payment, of how much (null: not told), and whether a dispute of it is open or lost.';
+
+create function private.reversals_of(of_platform public.payment_platform, of_payment text) returns private.reversals_known
+language sql stable set search_path = ''
+as $$
+  select coalesce(sum(k.amount) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
+    max(k.total), coalesce(bool_or(k.status in ('open', 'lost')), false)
+  from (
+    select distinct r.subject_id
+    from private.payment_references p
+    join private.payment_references r on r.platform = p.platform and r.reference = p.reference and r.subject = 'reversal'
+    where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
+  ) reversal
+  cross join lateral (
+    select (known ->> 'amount')::numeric as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
+    from private.known_of(of_platform, 'reversal', reversal.subject_id) known
+  ) k
+$$;
+comment on function private.reversals_of is 'All refunds and disputes of a payment together. A dispute that was won takes nothing back.';

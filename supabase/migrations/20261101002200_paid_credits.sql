@@ -1,0 +1,385 @@
+-- Credits for what was paid. What a payment or a period is worth is computed from all that is known of it, and only the
+-- difference to what its lot was given is posted: so it is granted once, whoever tells of it, however often.
+
+create type private.paid_source as enum ('payment', 'period');
+comment on type private.paid_source is 'What brings credits: a payment for a pack, or a period of a subscription.';
+
+create table private.paid_credits (
+  platform public.payment_platform not null,
+  source private.paid_source not null,
+  source_id text not null,
+  period_start timestamptz not null default '-infinity',
+  workspace_id uuid not null,
+  grant_id uuid,
+  credited numeric(20, 6) not null default 0,
+  absorbed numeric(20, 6) not null default 0,
+  cap_expired numeric(20, 6) not null default 0,
+  rolled_to timestamptz,
+  waiting numeric(20, 6),
+  primary key (platform, source, source_id, period_start)
+);
+comment on table private.paid_credits is
+  'That something paid was given its credits. No foreign keys: it outlives workspace and lot, so that nothing is granted twice.';
+comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
+comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what had expired and so was gone already.';
+comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
+comment on column private.paid_credits.rolled_to is 'The period''s end to which its unused credits live on; null: its own.';
+comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
+create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
+
+create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
+returns public.payment_products
+language plpgsql stable set search_path = ''
+as $$
+declare
+  product public.payment_products;
+begin
+  select * into product from public.payment_products p
+  where p.platform = of_platform
+    and (p.price_id = of_price or p.product_id = of_product and (p.price_id is null or of_price is null))
+  order by p.price_id = of_price desc nulls last, p.is_active desc, p.created_at, p.id
+  limit 1;
+  return product;
+end;
+$$;
+comment on function private.product_of is 'What a platform''s product and price are here; null where they are not ours.';
+
+create type private.subscription_period as (
+  starts_at timestamptz, ends_at timestamptz, cut_at timestamptz, is_paid boolean, is_trial boolean, product_id text,
+  price_id text, units integer
+);
+comment on type private.subscription_period is 'A period; cut_at is its end, or when a next one began before it (a change of plan).';
+
+create function private.periods_of(of_platform public.payment_platform, of_subscription text)
+returns setof private.subscription_period
+language sql stable set search_path = ''
+as $$
+  with known as (
+    select s.period_start, private.known_of(of_platform, 'period', of_subscription, s.period_start) as k,
+      -- What was bought is what the first word of it says: later ones may tell of a change.
+      first.facts as f
+    from (
+      select distinct p.period_start from private.payment_facts p
+      where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
+    ) s
+    cross join lateral (
+      select p.facts from private.payment_facts p
+      where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
+        and p.period_start = s.period_start
+      order by p.facts ? 'is_paid' desc, p.occurred_at, p.rank, p.event_id
+      limit 1
+    ) first
+  ), paid as (
+    select period_start, lead(period_start) over (order by period_start) as next_start from known where k ? 'is_paid'
+  )
+  select k.period_start, (k.k ->> 'end')::timestamptz,
+    least((k.k ->> 'end')::timestamptz, p.next_start),
+    k.k ? 'is_paid', k.k ? 'is_trial', k.f ->> 'product_id', k.f ->> 'price_id', coalesce((k.f ->> 'units')::integer, 1)
+  from known k
+  left join paid p on p.period_start = k.period_start
+  order by k.period_start
+$$;
+comment on function private.periods_of is 'The periods of a subscription that are paid or a trial, oldest first.';
+
+create function private.credits_of_plan(of_platform public.payment_platform, product_id text, price_id text, units numeric)
+returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce((private.product_of(of_platform, product_id, price_id)).credits, 0) * units;
+end;
+$$;
+comment on function private.credits_of_plan is 'Credits that a whole period of a product brings; 0 for what is not ours.';
+
+create function private.credits_of_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period
+) returns numeric
+language sql stable set search_path = ''
+as $$
+  -- A plan that changes within the period counts for the share of it in which it held.
+  with changes as (
+    select period.starts_at as at, -1 as rank, '' as event_id,
+      private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units) as credits
+    union all
+    select f.occurred_at, f.rank, f.event_id, private.credits_of_plan(of_platform, f.facts ->> 'product_id',
+      f.facts ->> 'price_id', coalesce((f.facts ->> 'units')::integer, 1))
+    from private.payment_facts f
+    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+      and f.facts ? 'product_id' and f.occurred_at > period.starts_at
+      -- What is told in its last minutes is about the next one.
+      and f.occurred_at < period.cut_at - interval '5 minutes'
+  ), spans as (
+    select c.credits, c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until from changes c
+  )
+  select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
+  from spans s
+$$;
+comment on function private.credits_of_period is 'Credits that a paid period brings, before refunds.';
+
+create function private.reversed_share(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period
+) returns numeric
+language sql stable set search_path = ''
+as $$
+  select case when sum(coalesce(p.amount, p.refunded_amount)) > 0
+    then least(sum(p.refunded_amount) / sum(coalesce(p.amount, p.refunded_amount)), 1) else 0 end
+  from public.payments p
+  where p.platform = of_platform and p.subscription_id = of_subscription
+    and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
+    -- A platform's clocks agree to less than an hour.
+    and coalesce(p.period_start, p.paid_at) >= period.starts_at - interval '1 hour'
+    and coalesce(p.period_start, p.paid_at) < period.cut_at - interval '1 hour'
+$$;
+comment on function private.reversed_share is 'Which part of what was paid for a period was given back.';
+
+create function private.post_to_lot(
+  wallet_id uuid, lot_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
+  details jsonb, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
+  payer uuid := (select u.id from public.users u where u.id = wallet_id);
+  lots public.credit_lot_change[];
+begin
+  if change > 0 then
+    lots := private.lot_change(lot_id, least(change, greatest(balance + change, 0))); -- debt is paid first
+  elsif entry_type = 'expire' then
+    lots := private.lot_change(lot_id, change);
+  end if;
+  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, lots, first_lot => lot_id,
+    entry_metadata => details, new_grant => lot_id);
+end;
+$$;
+comment on function private.post_to_lot is 'Posts an entry that gives credits to a lot or takes them back: from it, then from others, then as debt.';
+
+create type private.paid_terms as (
+  credits numeric, kind public.credit_grant_kind, reason text, expires_at timestamptz, clawback_reason text, details jsonb
+);
+comment on type private.paid_terms is 'What something paid is worth now, and how that is told in the ledger.';
+
+create function private.give_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_wallets;
+  change numeric := terms.credits - paid.credited;
+begin
+  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+  if wallet.credits_balance > 0
+    and wallet.credits_balance + change > private.config_numeric('max_credits_balance', 50000) then
+    update private.paid_credits c set waiting = change
+    where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+    perform private.notify_admins('credits_waiting', format('%s %s', paid.platform, paid.source_id), jsonb_build_object(
+      'workspace_id', wallet_id, 'credits', change, 'balance', wallet.credits_balance));
+    return;
+  end if;
+  if paid.grant_id is null then
+    -- What had to wait lives as long as it would have.
+    paid.grant_id := private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at
+      + case when paid.waiting is not null then greatest(at - paid.period_start, '0 s') else '0 s' end);
+  end if;
+  update public.credit_grants g set amount = g.amount + change where g.id = paid.grant_id;
+  perform private.post_to_lot(wallet_id, paid.grant_id, change, 'credit', terms.reason, terms.details, at);
+  update private.paid_credits c set credited = terms.credits, grant_id = paid.grant_id, waiting = null
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+end;
+$$;
+comment on function private.give_paid_credits is 'Grants what is missing, or leaves it waiting where the balance has no room for it.';
+
+create function private.take_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  lot public.credit_grants;
+  absorbed_now numeric;
+  taken numeric;
+begin
+  select * into lot from public.credit_grants g where g.id = paid.grant_id;
+  -- What expired is gone already: it counts first, and only what was used beyond the new worth is taken.
+  absorbed_now := least(paid.credited - terms.credits, greatest(lot.expired_amount - paid.absorbed, 0));
+  taken := paid.credited - terms.credits - absorbed_now;
+  if taken > 0 then
+    perform private.post_to_lot(wallet_id, lot.id, -taken, 'clawback', terms.clawback_reason, terms.details, at);
+    update public.credit_grants g
+    set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)
+    where g.id = lot.id;
+  end if;
+  update private.paid_credits c set credited = terms.credits, absorbed = c.absorbed + absorbed_now, waiting = null
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+end;
+$$;
+comment on function private.take_paid_credits is 'Takes back what something is no longer worth.';
+
+create function private.settle_paid_credits(
+  of_platform public.payment_platform, of_source private.paid_source, of_id text, of_period timestamptz, wallet_id uuid,
+  terms private.paid_terms, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  paid private.paid_credits;
+begin
+  if terms.credits > 0 then
+    insert into private.paid_credits (platform, source, source_id, period_start, workspace_id)
+    values (of_platform, of_source, of_id, of_period, wallet_id)
+    on conflict do nothing;
+  end if;
+  select * into paid from private.paid_credits c
+  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period
+    and c.workspace_id = wallet_id; -- what was given elsewhere stays there
+  if terms.credits > paid.credited then
+    perform private.give_paid_credits(paid, wallet_id, terms, at);
+  elsif terms.credits < paid.credited then
+    perform private.take_paid_credits(paid, wallet_id, terms, at);
+  elsif paid.waiting is not null then
+    update private.paid_credits c set waiting = null
+    where (c.platform, c.source, c.source_id, c.period_start) = (of_platform, of_source, of_id, of_period);
+  end if;
+end;
+$$;
+comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
+
+create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  payment public.payments;
+  product public.payment_products;
+  terms private.paid_terms;
+  worth numeric;
+begin
+  select * into payment from public.payments p where p.platform = of_platform and p.payment_id = of_payment;
+  select * into product from public.payment_products p where p.id = payment.payment_product_id and p.plan is null;
+  worth := product.credits * payment.units * case
+    when payment.refunded_amount = 0 then 1
+    when payment.amount > 0 then 1 - least(payment.refunded_amount::numeric / payment.amount, 1)
+    else 0 end;
+  if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') then
+    worth := 0;
+  end if;
+  terms := row(round(worth, 6), 'purchase', 'purchase',
+    payment.paid_at + make_interval(days => product.expires_after_days),
+    case when payment.status = 'disputed' then 'dispute' else 'refund' end,
+    jsonb_build_object('platform', of_platform, 'payment_id', of_payment));
+  perform private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id, terms, at);
+end;
+$$;
+comment on function private.settle_purchase is 'Brings the credits of a pack to what its payment is worth now.';
+
+create function private.settle_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
+  at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  terms private.paid_terms;
+  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
+  share numeric := private.reversed_share(of_platform, of_subscription, period);
+begin
+  if period.ends_at > period.starts_at is not true then
+    return; -- nothing can be told of its length
+  end if;
+  terms.kind := case when period.is_paid then 'subscription' else 'promotion' end;
+  terms.reason := case when period.is_paid then 'subscription' else 'trial' end;
+  terms.credits := case when period.is_paid
+    then private.credits_of_period(of_platform, of_subscription, period) * (1 - share)
+    else coalesce(product.trial_credits, 0) * period.units end;
+  terms.credits := round(terms.credits, 6);
+  terms.expires_at := period.ends_at + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
+  terms.clawback_reason := case
+    when share = 0 then 'plan_change'
+    when exists (
+      select from public.payments p
+      where p.platform = of_platform and p.subscription_id = of_subscription and p.status = 'disputed'
+    ) then 'dispute'
+    else 'refund' end;
+  terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
+    'period_start', period.starts_at, 'period_end', period.ends_at);
+  perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
+end;
+$$;
+comment on function private.settle_period is 'Brings the credits of a period to what it is worth now.';
+
+-- Rollover ------------------------------------------------------------------------------------------------------------
+
+create function private.carry_lot(paid private.paid_credits, live_until timestamptz, room numeric, at timestamptz)
+returns numeric
+language plpgsql set search_path = ''
+as $$
+declare
+  lot public.credit_grants;
+  wallet public.credit_wallets;
+  lost numeric;
+  kept numeric;
+begin
+  select * into lot from public.credit_grants g where g.id = paid.grant_id;
+  select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
+  -- What ran out before the next payment was heard of comes back.
+  lost := case when live_until > at then greatest(lot.expired_amount - paid.absorbed - paid.cap_expired, 0) else 0 end;
+  kept := least(lot.remaining + lost, room);
+  update public.credit_grants g
+  set expires_at = live_until, expired_amount = g.expired_amount - greatest(kept - lot.remaining, 0) where g.id = lot.id;
+  if kept > lot.remaining then
+    perform private.post_to_lot(paid.workspace_id, lot.id, kept - lot.remaining, 'credit', 'rollover', '{}', at);
+  elsif kept < lot.remaining then
+    -- Never what open holds need.
+    kept := greatest(kept, lot.remaining - greatest(wallet.credits_balance - wallet.credits_held, 0));
+    if kept < lot.remaining then
+      perform private.post_to_lot(paid.workspace_id, lot.id, kept - lot.remaining, 'expire', 'rollover_cap', '{}', at);
+    end if;
+  end if;
+  perform private.note_expiry(paid.workspace_id, private.lot_change(lot.id, 1));
+  update private.paid_credits c
+  set rolled_to = live_until, cap_expired = c.cap_expired + lot.remaining + lost - kept
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+  return kept;
+end;
+$$;
+comment on function private.carry_lot is
+  'Lets a period''s unused credits live on, as far as there is room under the cap; what there is no room for ends now. Answers with what lives on.';
+
+create function private.roll_over(of_platform public.payment_platform, of_subscription text, wallet_id uuid, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  grace interval := make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
+  later private.subscription_period;
+  chain_end timestamptz;
+  plan public.plans;
+  room numeric;
+  period private.subscription_period;
+  paid private.paid_credits;
+begin
+  -- From the newest period back: what is youngest has the room first.
+  for period in
+    select * from private.periods_of(of_platform, of_subscription) p where p.is_paid order by p.starts_at desc
+  loop
+    select * into paid from private.paid_credits c
+    where c.platform = of_platform and c.source = 'period' and c.source_id = of_subscription
+      and c.period_start = period.starts_at and c.workspace_id = wallet_id;
+    if later.starts_at is null or period.cut_at + grace < later.starts_at then
+      chain_end := period.ends_at; -- the newest, or one after which a payment is missing
+      select p.* into plan from public.plans p
+      where p.plan = (private.product_of(of_platform, period.product_id, period.price_id)).plan;
+      room := case plan.credit_rollover when 'all' then 'infinity' when 'capped' then plan.credit_rollover_cap else 0 end;
+    elsif plan.credit_rollover in ('all', 'capped') and paid.grant_id is not null then
+      if paid.rolled_to is distinct from chain_end + grace then
+        room := room - private.carry_lot(paid, chain_end + grace, room, at);
+      else
+        room := room - (select g.remaining from public.credit_grants g where g.id = paid.grant_id);
+      end if;
+      room := greatest(room, 0);
+    end if;
+    later := period;
+  end loop;
+end;
+$$;
+comment on function private.roll_over is
+  'Where the plan lets unused credits live on: does so for every period after which the next one was paid.';

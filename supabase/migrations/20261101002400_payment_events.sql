@@ -1,0 +1,351 @@
+-- The inbox: an event is stored and applied in one transaction, once.
+
+create function private.confirmed_account(address text) returns uuid
+language plpgsql stable set search_path = ''
+as $$
+declare
+  accounts uuid[];
+begin
+  if not private.config_boolean('match_payments_by_email', false) then
+    return null;
+  end if;
+  select array_agg(a.id) into accounts from auth.users a
+  where lower(a.email) = lower(trim(address)) and a.email_confirmed_at is not null and a.deleted_at is null;
+  if cardinality(accounts) = 1 then
+    return accounts[1];
+  elsif accounts is not null then
+    return null; -- two accounts have confirmed it: which of them is for an admin to say
+  end if;
+  return (select e.user_id from public.user_email_aliases e
+    where lower(e.email) = lower(trim(address)) and e.confirmed_at is not null);
+end;
+$$;
+comment on function private.confirmed_account(text) is
+  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is off.';
+
+create function private.existing_workspace(wanted uuid) returns uuid
+language plpgsql set search_path = ''
+as $$
+begin
+  if wanted is not null and not exists (select from public.workspaces w where w.id = wanted) then
+    perform private.complete_account(wanted); -- one whose sign-up could not finish
+  end if;
+  return (select w.id from public.workspaces w where w.id = wanted);
+end;
+$$;
+comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
+
+create type private.payment_owner as (workspace_id uuid, is_gone boolean);
+comment on type private.payment_owner is 'Whose a payment is; is_gone: of a workspace that was deleted.';
+
+create function private.bound_owner(subjects private.payment_subjects) returns private.payment_owner
+language sql stable set search_path = ''
+as $$
+  select b.workspace_id, b.workspace_id is null
+  from (
+    select s.workspace_id, s.bound_at from public.user_subscriptions s
+    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+    union all
+    select p.workspace_id, p.bound_at from public.payments p
+    where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
+  ) b
+  where b.bound_at is not null
+  order by b.workspace_id
+  limit 1
+$$;
+comment on function private.bound_owner is 'Whose these subscriptions and payments were found to be.';
+
+create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
+returns private.payment_owner
+language plpgsql set search_path = ''
+as $$
+declare
+  owner private.payment_owner := private.bound_owner(subjects);
+  told jsonb := event.facts -> 'owner';
+begin
+  if owner.is_gone is not null then
+    return owner;
+  end if;
+  -- What our own checkout wrote down, then who this customer was, then whose address it is.
+  owner.workspace_id := coalesce(
+    private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
+  if owner.workspace_id is null then
+    select c.workspace_id into owner.workspace_id from public.payment_customers c
+    where c.platform = event.platform and c.customer_id = event.customer_id;
+  end if;
+  if owner.workspace_id is null then
+    owner.workspace_id := private.existing_workspace(private.confirmed_account(
+      private.known_of(event.platform, 'customer', event.customer_id) ->> 'email'));
+  end if;
+  owner.is_gone := false;
+  return owner;
+end;
+$$;
+comment on function private.owner_of_event is 'Whose event it is: metadata, else customer, else a confirmed address, else nobody''s yet.';
+
+create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
+language plpgsql stable set search_path = ''
+as $$
+declare
+  subjects private.payment_subjects;
+begin
+  subjects.platform := event.platform;
+  subjects.payments := array(
+    select event.facts #>> '{payment,id}' where event.facts #> '{payment,id}' is not null
+    union
+    select private.payments_of_reversal(event.platform, event.facts #>> '{reversal,id}')
+  );
+  subjects.subscriptions := array(
+    select event.facts #>> '{subscription,id}' where event.facts #> '{subscription,id}' is not null
+    union
+    select k.known ->> 'subscription_id'
+    from unnest(subjects.payments) p (id), private.known_of(event.platform, 'payment', p.id) k (known)
+    where k.known ? 'subscription_id' and exists (
+      select from private.payment_facts f
+      where f.platform = event.platform and f.subject = 'subscription' and f.subject_id = k.known ->> 'subscription_id'
+    )
+  );
+  return subjects;
+end;
+$$;
+comment on function private.subjects_of_event is 'Subscriptions and payments that an event is about, by what is known now.';
+
+create function private.lock_subjects(event public.payment_events) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  key bigint;
+begin
+  -- In one order, and before any wallet: two events of one customer are applied one after the other.
+  for key in
+    select distinct hashtextextended(event.platform || ':' || k.name, 0)
+    from (
+      select 'customer ' || event.customer_id as name
+      union all select 'subscription ' || (event.facts #>> '{subscription,id}')
+      union all select 'payment ' || (event.facts #>> '{payment,id}')
+      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
+      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
+    ) k
+    where k.name is not null
+    order by 1
+  loop
+    perform pg_advisory_xact_lock(key);
+  end loop;
+end;
+$$;
+comment on function private.lock_subjects is 'Keeps other events of the same customer, subscription or payment waiting.';
+
+create function private.note_customer(event public.payment_events, owner_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  known jsonb := private.known_of(event.platform, 'customer', event.customer_id);
+begin
+  insert into public.payment_customers as c (platform, customer_id, workspace_id, email, name)
+  select event.platform, event.customer_id, owner_id, known ->> 'email', known ->> 'name'
+  where event.customer_id is not null
+  on conflict (platform, customer_id) do update set
+    workspace_id = coalesce(c.workspace_id, excluded.workspace_id), email = excluded.email, name = excluded.name;
+end;
+$$;
+comment on function private.note_customer is 'Writes a customer''s row, and whose they are once that is known.';
+
+create function private.note_history(event public.payment_events) returns void
+language sql set search_path = ''
+as $$
+  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
+    status, invoice_id, amount, currency, period_start, period_end, metadata)
+  select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
+    (private.product_of(event.platform, f.product_id, f.price_id)).plan,
+    coalesce((event.facts #>> '{subscription,status}')::public.subscription_status, s.plan_status),
+    coalesce(event.facts #>> '{payment,invoice_id}', event.facts #>> '{payment,id}'),
+    coalesce((event.facts #>> '{reversal,amount}')::bigint, (event.facts #>> '{payment,amount}')::bigint),
+    coalesce(event.facts #>> '{reversal,currency}', event.facts #>> '{payment,currency}'),
+    coalesce(event.facts #>> '{period,start}', event.facts #>> '{subscription,period_start}')::timestamptz,
+    coalesce(event.facts #>> '{period,end}', event.facts #>> '{subscription,period_end}')::timestamptz,
+    jsonb_build_object('event', event.event_type)
+  from jsonb_array_elements_text(coalesce(event.facts -> 'history', '[]')) h (name)
+  cross join lateral (
+    select coalesce(event.facts #>> '{period,product_id}', event.facts #>> '{subscription,product_id}') as product_id,
+      coalesce(event.facts #>> '{period,price_id}', event.facts #>> '{subscription,price_id}') as price_id
+  ) f
+  join public.user_subscriptions s on s.platform = event.platform
+    and s.subscription_id = coalesce(event.facts #>> '{subscription,id}', event.facts #>> '{payment,subscription_id}')
+  on conflict (platform, event_id, event_type) do nothing
+$$;
+comment on function private.note_history is 'Writes what an event tells into the history of its subscription, once.';
+
+create function private.tell_admins_of_event(
+  event public.payment_events, subjects private.payment_subjects, owner private.payment_owner
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if (event.facts #>> '{payment,status}' = 'succeeded' or event.facts ? 'period') and owner.workspace_id is null
+    and not owner.is_gone then
+    insert into public.unmatched_payment_emails (platform, customer_id, email, event_id)
+    select event.platform, event.customer_id, c.email, event.event_id from public.payment_customers c
+    where c.platform = event.platform and c.customer_id = event.customer_id
+    on conflict (platform, customer_id) do nothing;
+    perform private.notify_admins('payment_unmatched', format('%s %s', event.platform, event.customer_id),
+      jsonb_build_object('event_id', event.event_id));
+  end if;
+  insert into public.admin_notifications (kind, subject, data)
+  select 'product_unknown', format('%s %s', p.platform, p.payment_id), '{}'::jsonb
+  from public.payments p
+  where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.kind = 'purchase'
+    and p.status = 'succeeded' and p.payment_product_id is null
+  union all
+  select 'product_unknown', format('%s %s', s.platform, s.subscription_id), '{}'
+  from public.user_subscriptions s
+  where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.plan_type is null
+    and private.known_of(s.platform, 'subscription', s.subscription_id) ? 'product_id'
+  union all
+  select 'dispute_opened', format('%s %s', event.platform, event.facts #>> '{reversal,id}'),
+    jsonb_build_object('workspace_id', owner.workspace_id)
+  where event.facts #>> '{reversal,kind}' = 'dispute' and event.facts #>> '{reversal,status}' = 'open'
+  on conflict (kind, subject) do nothing;
+end;
+$$;
+comment on function private.tell_admins_of_event is 'Tells admins of what an event leaves for people to settle.';
+
+create function private.apply_payment_event(event public.payment_events, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  subjects private.payment_subjects;
+  owner private.payment_owner;
+begin
+  perform private.lock_subjects(event);
+  perform private.keep_facts(event);
+  subjects := private.subjects_of_event(event);
+  owner := private.owner_of_event(event, subjects);
+  if owner.workspace_id is not null then
+    perform private.lock_wallet(owner.workspace_id, at);
+  end if;
+  perform private.note_customer(event, owner.workspace_id);
+  perform private.project_subjects(subjects, owner.workspace_id, private.person_of_event(event, owner.workspace_id), at);
+  perform private.note_history(event);
+  perform private.settle_subjects(subjects, at);
+  perform private.tell_admins_of_event(event, subjects, owner);
+  if owner.workspace_id is not null then
+    perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, at);
+  end if;
+end;
+$$;
+comment on function private.apply_payment_event is 'Brings what an event tells into the books. Doing it again changes nothing.';
+
+create function private.person_of_event(event public.payment_events, owner_id uuid) returns uuid
+language sql stable set search_path = ''
+as $$
+  select coalesce(
+    (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
+    (select u.id from public.users u where u.id = owner_id))
+$$;
+comment on function private.person_of_event is 'Who bought: as metadata tells, else whose own workspace it is.';
+
+create function private.bind_customer(of_platform public.payment_platform, of_customer text, owner_id uuid, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  subjects private.payment_subjects;
+begin
+  subjects.platform := of_platform;
+  subjects.subscriptions := array(select s.subscription_id from public.user_subscriptions s
+    where s.platform = of_platform and s.customer_id = of_customer and s.bound_at is null);
+  subjects.payments := array(select p.payment_id from public.payments p
+    where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
+  if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
+    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id), at);
+    perform private.settle_subjects(subjects, at);
+  end if;
+  update public.payment_customers c set workspace_id = owner_id
+  where c.platform = of_platform and c.customer_id = of_customer and c.workspace_id is null;
+  update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = owner_id
+  where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
+end;
+$$;
+comment on function private.bind_customer is 'Gives a workspace everything that its customer paid before it was known whose it is.';
+
+create function private.settle_event(event public.payment_events, problem text, at timestamptz)
+returns public.payment_events
+language plpgsql set search_path = ''
+as $$
+begin
+  event.attempts := event.attempts + 1;
+  event.error_code := null;
+  event.error_message := null;
+  if problem is not null then
+    event.state := 'failed';
+    event.error_code := 'invalid_payload';
+    event.error_message := left(problem, 1000);
+  elsif event.facts is null then
+    event.state := 'ignored';
+  else
+    begin
+      perform private.apply_payment_event(event, at);
+      event.state := 'applied';
+      event.applied_at := at;
+    exception
+      when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention then
+        raise; -- another try can mend it: nothing is kept, and the provider is told to come again
+      when others then
+        event.state := 'failed';
+        event.error_code := sqlstate;
+        event.error_message := left(sqlerrm, 1000);
+    end;
+  end if;
+  if event.state = 'failed' then
+    perform private.notify_admins('payment_event_failed', format('%s %s', event.platform, event.event_id),
+      jsonb_build_object('id', event.id, 'error', event.error_message));
+  end if;
+  update public.payment_events e
+  set state = event.state, attempts = event.attempts, error_code = event.error_code, error_message = event.error_message,
+    applied_at = event.applied_at
+  where e.id = event.id;
+  return event;
+end;
+$$;
+comment on function private.settle_event is
+  'Applies an event in a subtransaction and notes how that went. What no other try can mend is kept with its error.';
+
+create function public.receive_payment_event(
+  platform public.payment_platform,
+  event_id text,
+  event_type text,
+  occurred_at timestamptz,
+  raw_body text,
+  facts jsonb default null,
+  problem text default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  event public.payment_events;
+begin
+  insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
+  values (receive_payment_event.platform, receive_payment_event.event_id, receive_payment_event.event_type,
+    receive_payment_event.occurred_at, receive_payment_event.raw_body, receive_payment_event.facts,
+    private.customer_of(receive_payment_event.facts))
+  on conflict on constraint an_event_is_kept_once do nothing;
+  select * into event from public.payment_events e
+  where e.platform = receive_payment_event.platform and e.event_id = receive_payment_event.event_id
+  for update;
+  if event.state in ('applied', 'ignored') then
+    return jsonb_build_object('id', event.id, 'state', event.state, 'duplicate', true);
+  end if;
+  if event.attempts > 0 then
+    -- Read anew: what could not be read before may be now.
+    event.facts := receive_payment_event.facts;
+    event.customer_id := private.customer_of(event.facts);
+    update public.payment_events e set facts = event.facts, customer_id = event.customer_id where e.id = event.id;
+  end if;
+  event := private.settle_event(event, problem, at);
+  return jsonb_build_object('id', event.id, 'state', event.state, 'duplicate', false);
+end;
+$$;
+comment on function public.receive_payment_event is
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. facts: what it tells, null where nothing follows; problem: why it could not be read.';
+grant execute on function public.receive_payment_event to service_role;

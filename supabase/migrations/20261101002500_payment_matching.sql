@@ -1,0 +1,287 @@
+-- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
+-- of payments when an account goes.
+
+create function private.require_platform_admin() returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if current_setting('role') in ('anon', 'authenticated') and not private.is_platform_admin() then
+    perform private.raise_error('forbidden', 'Only platform admins may do this.');
+  end if;
+end;
+$$;
+comment on function private.require_platform_admin() is 'Refuses clients who do not run the platform; the service role may.';
+
+create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  unmatched public.unmatched_payment_emails;
+begin
+  perform private.require_platform_admin();
+  select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id for update;
+  if not found then
+    perform private.raise_error('not_found', format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
+  end if;
+  if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from to_workspace then
+    return;
+  elsif unmatched.resolved_at is not null then
+    perform private.raise_error('invalid_state', 'This payment is matched already.');
+  end if;
+  if private.existing_workspace(to_workspace) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
+  end if;
+  perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, at);
+end;
+$$;
+comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
+grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
+
+create function private.claim_customer(of_platform public.payment_platform, of_customer text, owner_id uuid, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0));
+  perform private.lock_wallet(owner_id, at);
+  perform private.bind_customer(of_platform, of_customer, owner_id, at);
+end;
+$$;
+comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
+
+create function private.claim_payments_of_address(address text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  unmatched public.unmatched_payment_emails;
+  account_id uuid := private.confirmed_account(address);
+begin
+  if private.existing_workspace(account_id) is null then
+    return;
+  end if;
+  for unmatched in
+    select * from public.unmatched_payment_emails e
+    where lower(e.email) = lower(trim(address)) and e.resolved_at is null
+    order by e.platform, e.customer_id
+  loop
+    perform private.claim_customer(unmatched.platform, unmatched.customer_id, account_id, at);
+  end loop;
+end;
+$$;
+comment on function private.claim_payments_of_address is 'Gives who has confirmed an address what was paid with it.';
+
+create function private.claim_payments() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.claim_payments_of_address(new.email, clock_timestamp());
+  return null;
+exception when others then
+  -- Confirming an address never fails for a reason of ours; the scheduled work comes by again.
+  raise warning 'payments of account % could not be claimed: % (%)', new.id, sqlerrm, sqlstate;
+  return null;
+end;
+$$;
+comment on function private.claim_payments() is 'Gives who confirms an address what was paid with it.';
+create or replace trigger users_match_payments_when_made after insert on auth.users
+  for each row when (new.email_confirmed_at is not null) execute function private.claim_payments();
+create or replace trigger users_match_payments_when_confirmed after update of email, email_confirmed_at on auth.users
+  for each row when (new.email_confirmed_at is not null
+    and (old.email, old.email_confirmed_at) is distinct from (new.email, new.email_confirmed_at))
+  execute function private.claim_payments();
+create trigger user_email_aliases_match_payments after insert or update of confirmed_at on public.user_email_aliases
+  for each row when (new.confirmed_at is not null) execute function private.claim_payments();
+
+create function private.match_next_payment(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  unmatched public.unmatched_payment_emails;
+begin
+  select e.* into unmatched from public.unmatched_payment_emails e
+  where e.resolved_at is null and private.confirmed_account(e.email) is not null
+  limit 1 for update of e skip locked;
+  if not found then
+    return false;
+  end if;
+  perform private.claim_payments_of_address(unmatched.email, at);
+  return true;
+end;
+$$;
+comment on function private.match_next_payment(timestamptz) is
+  'Matches one payment whose payer has confirmed the address by now; false when there is none.';
+
+create function private.resolve_dispute(
+  of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  event public.payment_events;
+begin
+  perform private.require_platform_admin();
+  if outcome in ('won', 'lost') is not true then
+    perform private.raise_error('invalid_request', 'outcome must be won or lost.');
+  end if;
+  if private.known_of(of_platform, 'reversal', dispute_id) ->> 'kind' is distinct from 'dispute' then
+    perform private.raise_error('not_found', format('There is no dispute %s.', to_json(dispute_id)));
+  end if;
+  event.platform := of_platform;
+  event.event_id := format('resolved:%s:%s', dispute_id, outcome);
+  event.event_type := 'dispute.resolved';
+  -- After whatever the platform told, so that its word does not stand above the admin's.
+  event.occurred_at := greatest(at,
+    (private.newest_state_of(of_platform, 'reversal', dispute_id)).occurred_at + interval '1 microsecond');
+  event.facts := jsonb_build_object('rank', 100, 'reversal', jsonb_build_object('id', dispute_id, 'status',
+    case outcome when 'won' then 'won' else 'settled' end));
+  perform private.apply_payment_event(event, at);
+end;
+$$;
+comment on function private.resolve_dispute is 'An admin''s word on a dispute.';
+grant execute on function private.resolve_dispute to authenticated, service_role;
+
+create function private.replay_payment_event(wanted_event bigint, at timestamptz) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  event public.payment_events;
+begin
+  perform private.require_platform_admin();
+  select * into event from public.payment_events e where e.id = wanted_event for update;
+  if not found then
+    perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
+  end if;
+  event := private.settle_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
+  return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
+end;
+$$;
+comment on function private.replay_payment_event is 'Applies a stored event again.';
+grant execute on function private.replay_payment_event to authenticated, service_role;
+
+create function private.tell_of_next_lone_reversal(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into public.admin_notifications (kind, subject)
+  select 'reversal_without_payment', format('%s %s', f.platform, f.subject_id)
+  from private.payment_facts f
+  where f.subject = 'reversal' and f.occurred_at between at - interval '30 days' and at - interval '1 hour'
+    and not exists (select private.payments_of_reversal(f.platform, f.subject_id))
+    and not exists (
+      select from public.admin_notifications n
+      where n.kind = 'reversal_without_payment' and n.subject = format('%s %s', f.platform, f.subject_id)
+    )
+  limit 1
+  on conflict (kind, subject) do nothing;
+  return found;
+end;
+$$;
+comment on function private.tell_of_next_lone_reversal(timestamptz) is
+  'Tells admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
+create index payment_facts_reversals_occurred_at_idx on private.payment_facts (occurred_at) where subject = 'reversal';
+
+-- The end of an account -----------------------------------------------------------------------------------------------
+
+create table private.payment_tasks (
+  id bigint generated always as identity primary key,
+  platform public.payment_platform not null,
+  task text not null constraint task_is_known check (task in ('cancel_subscription')),
+  subscription_id text not null,
+  attempts integer not null default 0,
+  due_at timestamptz not null default now(),
+  done_at timestamptz,
+  error text,
+  constraint a_task_is_there_once unique (platform, task, subscription_id)
+);
+comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
+create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where done_at is null;
+
+create function private.leave_payments_without_workspace() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Nobody is left to use them: they are cancelled at the platform.
+  insert into private.payment_tasks (platform, task, subscription_id)
+  select s.platform, 'cancel_subscription', s.subscription_id
+  from public.user_subscriptions s
+  where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired', 'inactive')
+  on conflict (platform, task, subscription_id) do nothing;
+  update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
+  -- The books keep the payment; name and address go with the account.
+  delete from private.payment_facts f using public.payment_customers c
+  where c.workspace_id = old.id and f.platform = c.platform and f.subject = 'customer' and f.subject_id = c.customer_id;
+  update public.payment_events e set raw_body = null, facts = e.facts - 'customer' - 'owner'
+  from public.payment_customers c
+  where c.workspace_id = old.id and e.platform = c.platform and e.customer_id = c.customer_id;
+  delete from public.unmatched_payment_emails e using public.payment_customers c
+  where c.workspace_id = old.id and e.platform = c.platform and e.customer_id = c.customer_id;
+  update public.payment_customers c set email = null, name = null where c.workspace_id = old.id;
+  return old;
+end;
+$$;
+comment on function private.leave_payments_without_workspace() is
+  'When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.';
+create trigger workspaces_leave_payments before delete on public.workspaces
+  for each row execute function private.leave_payments_without_workspace();
+
+create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
+language sql security definer set search_path = ''
+as $$
+  -- Due again later, ever less often, unless it is told to be done.
+  update private.payment_tasks t
+  set attempts = t.attempts + 1,
+    due_at = claim_payment_task.at + make_interval(mins => least(power(2, t.attempts)::integer, 1440))
+  where t.id = (
+    select n.id from private.payment_tasks n where n.done_at is null and n.due_at <= claim_payment_task.at
+    order by n.due_at limit 1 for update skip locked
+  )
+  returning jsonb_build_object('id', t.id, 'platform', t.platform, 'task', t.task, 'subscription_id', t.subscription_id)
+$$;
+comment on function public.claim_payment_task is 'The next thing to do at a platform, or null: { id, platform, task, subscription_id }.';
+grant execute on function public.claim_payment_task to service_role;
+
+create function public.finish_payment_task(task_id bigint, error text default null, at timestamptz default clock_timestamp())
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  task private.payment_tasks;
+begin
+  update private.payment_tasks t
+  set done_at = case when finish_payment_task.error is null then finish_payment_task.at end,
+    error = left(finish_payment_task.error, 1000)
+  where t.id = task_id
+  returning * into task;
+  if task.attempts >= 5 and task.done_at is null then
+    perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
+      jsonb_build_object('error', task.error));
+  end if;
+end;
+$$;
+comment on function public.finish_payment_task is 'Tells that a task is done, or why it is not; then it comes again.';
+grant execute on function public.finish_payment_task to service_role;
+
+create function public.resolve_unmatched_payment(
+  unmatched_id uuid, workspace_id uuid, at timestamptz default clock_timestamp()
+) returns void
+language sql set search_path = ''
+as $$ select private.resolve_unmatched_payment(unmatched_id, workspace_id, at) $$;
+comment on function public.resolve_unmatched_payment is
+  'Gives a workspace what an unmatched customer paid, as if it had been matched at once. For platform admins.';
+grant execute on function public.resolve_unmatched_payment to authenticated, service_role;
+
+create function public.resolve_dispute(
+  platform public.payment_platform, dispute_id text, outcome text, at timestamptz default clock_timestamp()
+) returns void
+language sql set search_path = ''
+as $$ select private.resolve_dispute(platform, dispute_id, outcome, at) $$;
+comment on function public.resolve_dispute is
+  'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. For platform admins, where the platform itself does not tell (Creem).';
+grant execute on function public.resolve_dispute to authenticated, service_role;
+
+create function public.replay_payment_event(event_id bigint, at timestamptz default clock_timestamp()) returns jsonb
+language sql set search_path = ''
+as $$ select private.replay_payment_event(event_id, at) $$;
+comment on function public.replay_payment_event is
+  'Applies a stored event (payment_events.id) again, say after its product was added: { id, state, error }. For platform admins.';
+grant execute on function public.replay_payment_event to authenticated, service_role;

@@ -1,0 +1,159 @@
+-- What function billing asks before it talks to a platform.
+
+create function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  account public.users := private.require_account(account_id);
+  workspace public.workspaces;
+begin
+  if not account.is_active then
+    perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  select * into workspace from public.workspaces w where w.id = coalesce(wanted_workspace, account_id);
+  if workspace.personal_user_id is distinct from account_id then
+    perform private.raise_error('forbidden', 'Only owners and admins of a workspace may see to its payments.');
+  end if;
+  return workspace.id;
+end;
+$$;
+comment on function private.require_billing_rights is 'The workspace (default: the caller''s own) whose payments a caller may see to; an error otherwise.';
+
+create function private.return_urls() returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(trim(u)) filter (where trim(u) <> ''), '[]')
+  from string_to_table(private.config('checkout_return_urls') #>> '{}', ',') u
+$$;
+comment on function private.return_urls() is 'Origins that checkouts may return to.';
+
+create function private.product_on_sale(wanted_product uuid) returns public.payment_products
+language plpgsql stable set search_path = ''
+as $$
+declare
+  product public.payment_products;
+begin
+  select * into product from public.payment_products p where p.id = wanted_product and p.is_active;
+  if not found then
+    perform private.raise_error('not_found', format('There is no product %s.', coalesce(wanted_product::text, 'null')));
+  end if;
+  return product;
+end;
+$$;
+comment on function private.product_on_sale is 'A product that is sold; an error where it is not.';
+
+create function public.begin_checkout(
+  user_id uuid,
+  payment_product_id uuid,
+  units integer default 1,
+  workspace_id uuid default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  buyer uuid := private.require_billing_rights(begin_checkout.user_id, begin_checkout.workspace_id);
+  product public.payment_products := private.product_on_sale(begin_checkout.payment_product_id);
+  wallet public.credit_wallets := private.lock_wallet(buyer, at);
+  cap numeric := private.config_numeric('max_credits_balance', 50000);
+begin
+  if begin_checkout.units between 1 and 1000 is not true then
+    perform private.raise_error('invalid_request', 'units must be between 1 and 1000.');
+  end if;
+  if wallet.credits_balance + product.credits * begin_checkout.units > cap then
+    perform private.raise_error('credits_cap_exceeded', format('A balance of %s and %s more would pass the cap of %s.',
+      trim_scale(wallet.credits_balance), trim_scale(product.credits * begin_checkout.units), trim_scale(cap)));
+  end if;
+  if product.plan is not null and exists (
+    select from public.user_subscriptions s where s.workspace_id = buyer and s.is_live
+  ) then
+    perform private.raise_error('invalid_state', 'This workspace has a subscription.', 'Change its plan instead.');
+  end if;
+  if wallet.frozen_at is not null then
+    perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.');
+  end if;
+  return jsonb_build_object('workspace_id', buyer, 'user_id', begin_checkout.user_id,
+    'email', (select u.email from public.users u where u.id = begin_checkout.user_id),
+    'platform', product.platform, 'product_id', product.product_id, 'price_id', product.price_id,
+    'kind', case when product.plan is null then 'pack' else 'plan' end,
+    -- One trial a workspace.
+    'trial_days', case when exists (select from public.user_subscriptions s where s.workspace_id = buyer)
+      then 0 else product.trial_days end,
+    'customer_id', (
+      select c.customer_id from public.payment_customers c
+      where c.platform = product.platform and c.workspace_id = buyer and c.customer_id not like '%:%'
+      order by c.created_at desc limit 1),
+    'return_urls', private.return_urls());
+end;
+$$;
+comment on function public.begin_checkout is
+  'Whether a product may be bought for a workspace, and what its platform has to be told. Refuses what would pass max_credits_balance, and a second subscription.';
+grant execute on function public.begin_checkout to service_role;
+
+create function public.get_billing_account(user_id uuid, workspace_id uuid default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  payer uuid := private.require_billing_rights(get_billing_account.user_id, get_billing_account.workspace_id);
+begin
+  return jsonb_build_object('workspace_id', payer,
+    'customers', coalesce((
+      select jsonb_agg(jsonb_build_object('platform', c.platform, 'customer_id', c.customer_id) order by c.created_at desc)
+      from public.payment_customers c where c.workspace_id = payer and c.customer_id not like '%:%'), '[]'),
+    'subscription', (
+      select jsonb_build_object('platform', s.platform, 'subscription_id', s.subscription_id, 'plan', s.plan_type,
+        'status', s.plan_status, 'cancel_at_period_end', s.cancel_at_period_end, 'period_end', s.current_period_end)
+      from public.user_subscriptions s where s.workspace_id = payer and s.is_live),
+    'return_urls', private.return_urls());
+end;
+$$;
+comment on function public.get_billing_account is 'Customers and live subscription of a workspace, for who may see to its payments.';
+grant execute on function public.get_billing_account to service_role;
+
+create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  payer uuid := private.require_billing_rights(begin_plan_change.user_id, begin_plan_change.workspace_id);
+  product public.payment_products := private.product_on_sale(begin_plan_change.payment_product_id);
+  subscription public.user_subscriptions;
+begin
+  select * into subscription from public.user_subscriptions s where s.workspace_id = payer and s.is_live;
+  if not found then
+    perform private.raise_error('invalid_state', 'This workspace has no subscription.', 'Begin a checkout instead.');
+  elsif product.plan is null or product.platform <> subscription.platform then
+    perform private.raise_error('invalid_request',
+      format('payment_product_id must be a plan on %s, where the subscription is.', subscription.platform));
+  elsif product.id = subscription.payment_product_id then
+    perform private.raise_error('invalid_state', 'The subscription is for this product already.');
+  end if;
+  return jsonb_build_object('platform', product.platform, 'subscription_id', subscription.subscription_id,
+    'product_id', product.product_id, 'price_id', product.price_id, 'units', subscription.units,
+    'is_upgrade', (select p.rank from public.plans p where p.plan = product.plan)
+      > (select p.rank from public.plans p where p.plan = subscription.plan_type));
+end;
+$$;
+comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
+grant execute on function public.begin_plan_change to service_role;
+
+create function public.list_payment_products() returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'plans', (
+      select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
+        'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
+        'products', coalesce((
+          select jsonb_agg(jsonb_build_object('id', o.id, 'platform', o.platform, 'period', o.billing_period,
+            'credits', trim_scale(o.credits), 'trial_credits', trim_scale(o.trial_credits), 'trial_days', o.trial_days,
+            'amount', o.amount, 'currency', o.currency) order by o.platform, o.amount)
+          from public.payment_products o where o.plan = p.plan and o.is_active), '[]')) order by p.rank), '[]')
+      from public.plans p where p.is_active),
+    'packs', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform,
+        'credits', trim_scale(o.credits), 'amount', o.amount, 'currency', o.currency,
+        'expires_after_days', o.expires_after_days) order by o.platform, o.amount), '[]')
+      from public.payment_products o where o.plan is null and o.is_active))
+$$;
+comment on function public.list_payment_products is 'Plans and packs on sale, with what they bring and cost.';
+grant execute on function public.list_payment_products to anon, authenticated, service_role;

@@ -1,0 +1,37 @@
+begin;
+select plan(10);
+select tests.create_guest('up');
+select tests.create_guest('down');
+select tests.create_guest('anew');
+select tests.create_guest('seats');
+select tests.sell('prod_basic', 100, 'basic');
+select tests.sell('prod_pro', 300, 'pro');
+select tests.be_service();
+
+select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'up', 'sub_u'));
+select tests.deliver('evt_2', tests.told_status('active', 'prod_pro', 'sub_u'), '2026-01-16', '2026-01-16');
+select is(tests.wallet('up'), 'balance 200, total 200, spent 0, expired 0, held 0', 'an upgrade half way brings half the difference');
+select is(tests.plan_of('up'), 'pro active', 'and the plan at once');
+select tests.deliver('evt_3', tests.told_status('active', 'prod_pro', 'sub_u'), '2026-01-20', '2026-01-20');
+select is(tests.wallet('up'), 'balance 200, total 200, spent 0, expired 0, held 0', 'hearing of it again brings nothing');
+
+select tests.deliver('evt_4', tests.paid_period('prod_pro', '2026-01-01', 'down', 'sub_d'));
+select tests.deliver('evt_5', tests.told_status('active', 'prod_basic', 'sub_d'), '2026-01-16', '2026-01-16');
+select is(tests.wallet('down'), 'balance 200, total 200, spent 0, expired 0, held 0', 'a downgrade at once takes half the difference');
+select is(tests.ledger('down'), 'credit 300 subscription, clawback -100 plan_change', 'as a change of plan');
+
+select tests.deliver('evt_6', tests.paid_period('prod_basic', '2026-01-01', 'anew', 'sub_a'));
+select tests.deliver('evt_7', tests.paid_period('prod_pro', '2026-01-16', 'anew', 'sub_a'), '2026-01-16', '2026-01-16');
+select is(tests.wallet('anew'), 'balance 350, total 350, spent 0, expired 0, held 0',
+  'where a new period begins, the old one counts as far as it went');
+select tests.deliver('evt_8', tests.paid_period('prod_basic', '2026-02-15', 'anew', 'sub_a'), '2026-02-15', '2026-02-15');
+select is(tests.plan_of('anew'), 'basic active', 'a downgrade at the period''s end comes with the next period');
+
+select tests.deliver('evt_9', tests.paid_period('prod_basic', '2026-01-01', 'seats', 'sub_s', units => 3));
+select is(tests.wallet('seats'), 'balance 300, total 300, spent 0, expired 0, held 0', 'seats multiply');
+select tests.deliver('evt_10', tests.told_status('active', 'prod_basic', 'sub_s', '{"units": 5}'), '2026-01-16', '2026-01-16');
+select is(tests.wallet('seats'), 'balance 400, total 400, spent 0, expired 0, held 0', 'and more of them count from when they came');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

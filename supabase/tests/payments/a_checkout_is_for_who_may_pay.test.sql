@@ -1,0 +1,46 @@
+begin;
+select plan(14);
+select tests.create_user('owner');
+select tests.create_user('stranger');
+select tests.sell('prod_basic', 100, 'basic');
+select tests.sell('prod_pro', 300, 'pro');
+select tests.sell('prod_pack', 50);
+update public.system_config set config_value = '"https://app.example.com, http://localhost:3000"' where config_key = 'checkout_return_urls';
+create function pg_temp.product(name text) returns uuid language sql as
+$$ select id from public.payment_products where product_id = $1 $$;
+grant execute on function pg_temp.product to public;
+select tests.be_service();
+
+select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_basic')) - 'workspace_id' - 'user_id',
+  '{"email": "owner@example.test", "platform": "creem", "product_id": "prod_basic", "price_id": null, "kind": "plan",
+    "trial_days": 0, "customer_id": null, "return_urls": ["https://app.example.com", "http://localhost:3000"]}',
+  'a checkout of a plan');
+select throws_ok(format('select public.begin_checkout(%L, %L, 1, %L)', tests.id('stranger'), pg_temp.product('prod_basic'),
+  tests.id('owner')), 'PT403', 'forbidden', 'not for somebody else''s workspace');
+select throws_ok(format('select public.begin_checkout(%L, %L, 0)', tests.id('owner'), pg_temp.product('prod_basic')), 'PT400',
+  'invalid_request', 'not of nothing');
+select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), gen_random_uuid()), 'PT404', 'not_found',
+  'not of what is not sold');
+select throws_ok(format('select public.begin_checkout(%L, %L)', gen_random_uuid(), pg_temp.product('prod_basic')), 'PT401',
+  'not_authenticated', 'not for nobody');
+select throws_ok(format('select public.get_billing_account(%L, %L)', tests.id('stranger'), tests.id('owner')), 'PT403', 'forbidden',
+  'nor is a portal');
+select throws_ok(format('select public.begin_plan_change(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
+  'invalid_state', 'without a subscription no plan changes');
+
+select tests.deliver('evt_1', tests.paid_period('prod_basic', now(), 'owner'), at => now());
+select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
+  'invalid_state', 'a second subscription is not sold');
+select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_pack')) ->> 'customer_id', 'cust_1',
+  'a pack is, to the same customer');
+select is(public.begin_plan_change(tests.id('owner'), pg_temp.product('prod_pro')) - 'price_id',
+  '{"platform": "creem", "subscription_id": "sub_1", "product_id": "prod_pro", "units": 1, "is_upgrade": true}', 'its plan may change');
+select throws_ok(format('select public.begin_plan_change(%L, %L)', tests.id('owner'), pg_temp.product('prod_pack')), 'PT400',
+  'invalid_request', 'to a plan');
+select is(public.get_billing_account(tests.id('owner')) #>> '{subscription,plan}', 'basic', 'its account is there to see');
+select is(public.list_payment_products() #>> '{packs,0,credits}', '50', 'what is sold can be listed');
+select tests.be_anonymous();
+select is(jsonb_array_length(public.list_payment_products() -> 'plans'), 5, 'by anyone');
+
+select * from finish();
+rollback;

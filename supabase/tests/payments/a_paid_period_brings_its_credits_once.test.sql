@@ -1,0 +1,31 @@
+begin;
+select plan(12);
+select tests.create_user('owner');
+select tests.sell('prod_basic', 100, 'basic');
+select tests.be_service();
+
+select is(tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'owner')), 'applied', 'a paid period');
+select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, held 0', 'brings the plan''s credits');
+select is(tests.ledger('owner'), 'credit 3 signup, credit 100 subscription', 'as an entry with reason subscription');
+select is(tests.plan_of('owner'), 'basic active', 'and the plan');
+select results_eq($$ select status::text, amount, currency::text, workspace_id from public.payments $$,
+  $$ values ('succeeded', 1000::bigint, 'USD', tests.id('owner')) $$, 'there is a payment');
+select results_eq($$ select plan_type, plan_status::text, is_live, current_period_end from public.user_subscriptions $$,
+  $$ values ('basic', 'active', true, '2026-01-31'::timestamptz) $$, 'a subscription');
+select results_eq($$ select event_type, plan, status::text, amount, workspace_id from public.subscription_history $$,
+  $$ values ('payment_succeeded', 'basic', 'active', 1000::bigint, tests.id('owner')) $$, 'and a line in its history');
+select results_eq($$ select kind::text, is_paid, expires_at from public.credit_grants
+  where workspace_id = tests.id('owner') and kind = 'subscription' $$,
+  $$ values ('subscription', true, '2026-02-03'::timestamptz) $$, 'the credits live as long as the period and a grace');
+
+select is(public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', '{}', '{"rank": 0}') ->> 'duplicate', 'true',
+  'the same event again is known');
+select tests.deliver('evt_2', tests.paid_period('prod_basic', '2026-01-01', 'owner'));
+select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, held 0',
+  'and another event that tells of the same period brings nothing more');
+select public.debit_user_credits_transaction(tests.id('owner'), 20, 'generation', at => '2026-01-02');
+select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, held 0', 'credits are spent as ever');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

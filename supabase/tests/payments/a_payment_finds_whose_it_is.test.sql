@@ -1,0 +1,60 @@
+begin;
+select plan(18);
+select tests.create_user('owner');
+select tests.create_user('admin');
+update public.users set role = 'admin' where id = tests.id('admin');
+select tests.sell('prod_pack', 50);
+update public.system_config set config_value = 'true' where config_key = 'match_payments_by_email';
+
+create function pg_temp.pays(event_id text, customer text, email text, tran text) returns text language sql as $$
+  select tests.deliver(event_id, jsonb_set(tests.paid_pack('prod_pack', tran), '{customer}',
+    jsonb_build_object('id', customer, 'email', email)))
+$$;
+
+select pg_temp.pays('evt_1', 'cust_1', 'owner@example.test', 'tran_1');
+select is(tests.wallet('owner'), 'balance 3, total 3, spent 0, expired 0, held 0', 'an address nobody has confirmed claims nothing');
+select results_eq('select email, resolved_at, workspace_id from public.unmatched_payment_emails',
+  $$ values ('owner@example.test', null::timestamptz, null::uuid) $$, 'the payment waits');
+select results_eq('select kind from public.admin_notifications', array['payment_unmatched'], 'and admins are told');
+update auth.users set email_confirmed_at = now() where id = tests.id('owner');
+select is(tests.wallet('owner'), 'balance 53, total 53, spent 0, expired 0, held 0', 'who confirms it has the credits');
+select isnt((select resolved_at from public.unmatched_payment_emails), null, 'and it waits no more');
+select pg_temp.pays('evt_2', 'cust_1', 'else@example.test', 'tran_2');
+select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, held 0', 'the customer is known from then on');
+select pg_temp.pays('evt_3', 'cust_2', 'OWNER@example.test', 'tran_3');
+select is(tests.wallet('owner'), 'balance 153, total 153, spent 0, expired 0, held 0', 'a confirmed address matches at once');
+
+select tests.sign_in('owner');
+insert into public.user_email_aliases (user_id, email) values (tests.id('owner'), 'second@example.test');
+select throws_ok($$ update public.user_email_aliases set confirmed_at = now() $$, '42501', null, 'nobody confirms an address themselves');
+select tests.be_postgres();
+select pg_temp.pays('evt_4', 'cust_3', 'second@example.test', 'tran_4');
+select is(tests.wallet('owner'), 'balance 153, total 153, spent 0, expired 0, held 0', 'a further address counts once it is confirmed');
+update public.user_email_aliases set confirmed_at = now();
+select is(tests.wallet('owner'), 'balance 203, total 203, spent 0, expired 0, held 0', 'then it does');
+
+select pg_temp.pays('evt_5', 'cust_4', 'nobody@example.test', 'tran_5');
+select tests.remember('unmatched', id) from public.unmatched_payment_emails where resolved_at is null;
+select tests.sign_in('owner');
+select throws_ok(format('select public.resolve_unmatched_payment(%L, %L)', tests.recall('unmatched'), tests.id('owner')), 'PT403',
+  'forbidden', 'who is no admin resolves nothing');
+select is_empty('select * from public.unmatched_payment_emails', 'nor sees it');
+select tests.sign_in('admin');
+select public.resolve_unmatched_payment(tests.recall('unmatched')::uuid, tests.id('owner'));
+select lives_ok(format('select public.resolve_unmatched_payment(%L, %L)', tests.recall('unmatched'), tests.id('owner')),
+  'an admin does, and may say it twice');
+select throws_ok(format('select public.resolve_unmatched_payment(%L, %L)', tests.recall('unmatched'), tests.id('admin')), 'PT409',
+  'invalid_state', 'but not otherwise');
+select tests.be_postgres();
+select is(tests.wallet('owner'), 'balance 253, total 253, spent 0, expired 0, held 0', 'the credits arrive as if matched at once');
+
+update public.system_config set config_value = 'false' where config_key = 'match_payments_by_email';
+select pg_temp.pays('evt_6', 'cust_5', 'owner@example.test', 'tran_6');
+select is(tests.wallet('owner'), 'balance 253, total 253, spent 0, expired 0, held 0', 'where matching by address is off, none counts');
+select tests.deliver('evt_7', jsonb_set(tests.paid_pack('prod_pack', 'tran_7', 'owner'), '{customer,id}', '"cust_5"'));
+select is(tests.wallet('owner'), 'balance 353, total 353, spent 0, expired 0, held 0',
+  'a later event that names the account brings what waited too');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

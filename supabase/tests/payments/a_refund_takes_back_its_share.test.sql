@@ -1,0 +1,44 @@
+begin;
+select plan(15);
+select tests.create_guest('owner');
+select tests.create_guest('spender');
+select tests.create_guest('early');
+select tests.sell('prod_basic', 100, 'basic');
+select tests.sell('prod_pack', 50);
+select tests.be_service();
+
+select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'owner'));
+select tests.deliver('evt_2', tests.paid_pack('prod_pack', 'tran_pack', 'owner'));
+select tests.deliver('evt_3', tests.reversed('tran_1_20260101', 250));
+select is(tests.wallet('owner'), 'balance 125, total 125, spent 0, expired 0, held 0', 'a quarter refunded takes back a quarter');
+select is(tests.lots('owner'), '75 of 100 subscription, 50 of 50 purchase', 'of the lot that was paid for');
+select results_eq($$ select status::text, refunded_amount from public.payments where payment_id = 'tran_1_20260101' $$,
+  $$ values ('partially_refunded', 250::bigint) $$, 'the payment tells of it');
+select tests.deliver('evt_4', tests.reversed('tran_1_20260101', 250, id => 'ref_2'));
+select is(tests.wallet('owner'), 'balance 100, total 100, spent 0, expired 0, held 0', 'the next refund takes the difference');
+select tests.deliver('evt_4_again', tests.reversed('tran_1_20260101', 250, id => 'ref_2'));
+select is(tests.wallet('owner'), 'balance 100, total 100, spent 0, expired 0, held 0', 'and no more when it is heard of twice');
+select tests.deliver('evt_5', tests.reversed('tran_1_20260101', 500, status => 'failed', id => 'ref_3'));
+select is(tests.wallet('owner'), 'balance 100, total 100, spent 0, expired 0, held 0', 'a refund that failed takes nothing');
+select tests.deliver('evt_6', tests.reversed('tran_1_20260101', 5000, id => 'ref_4'));
+select is(tests.wallet('owner'), 'balance 50, total 50, spent 0, expired 0, held 0', 'more than was paid takes all there was');
+select is((select status::text from public.payments where payment_id = 'tran_1_20260101'), 'refunded', 'which is then refunded');
+select is(tests.ledger('owner'),
+  'credit 100 subscription, credit 50 purchase, clawback -25 refund, clawback -25 refund, clawback -50 refund',
+  'the ledger tells of each');
+
+select tests.deliver('evt_7', jsonb_set(tests.paid_pack('prod_pack', 'tran_spent', 'spender'), '{customer}', '{"id": "cust_2"}'));
+select public.debit_user_credits_transaction(tests.id('spender'), 50, 'generation');
+select tests.deliver('evt_8', tests.reversed('tran_spent', 1000, id => 'ref_5'));
+select is(tests.wallet('spender'), 'balance -50, total 0, spent 50, expired 0, held 0', 'what is spent becomes a debt');
+select tests.deliver('evt_9', jsonb_set(tests.paid_pack('prod_pack', 'tran_next', 'spender'), '{customer}', '{"id": "cust_2"}'));
+select is(tests.wallet('spender'), 'balance 0, total 50, spent 50, expired 0, held 0', 'that the next credits pay');
+select is(tests.lots('spender'), '0 of 50 purchase, 0 of 50 purchase', 'and nothing is left of them');
+
+select is(tests.deliver('evt_10', tests.reversed('tran_early', 600, id => 'ref_6')), 'applied', 'a refund may come before its payment');
+select tests.deliver('evt_11', jsonb_set(tests.paid_pack('prod_pack', 'tran_early', 'early'), '{customer}', '{"id": "cust_3"}'));
+select is(tests.wallet('early'), 'balance 20, total 20, spent 0, expired 0, held 0', 'which then brings what is left of it');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

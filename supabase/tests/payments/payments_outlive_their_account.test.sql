@@ -1,0 +1,39 @@
+begin;
+select plan(12);
+select tests.create_user('owner');
+select tests.create_user('next');
+select tests.sell('prod_basic', 100, 'basic');
+update public.system_config set config_value = 'true' where config_key = 'match_payments_by_email';
+update auth.users set email = 'payer@example.test', email_confirmed_at = now() where id = tests.id('owner');
+select tests.be_service();
+select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'owner'));
+select tests.be_postgres();
+delete from auth.users where id = tests.id('owner');
+
+select results_eq('select workspace_id, user_id, amount from public.payments', $$ values (null::uuid, null::uuid, 1000::bigint) $$,
+  'the payment stays without the person');
+select results_eq('select workspace_id, user_id, is_live from public.user_subscriptions', $$ values (null::uuid, null::uuid, false) $$,
+  'so does the subscription');
+select results_eq('select email, name from public.payment_customers', $$ values (null::text, null::text) $$, 'the customer has no address');
+select results_eq('select raw_body, facts ? ''customer'' from public.payment_events', $$ values (null::text, false) $$,
+  'nor have the events');
+select is_empty($$ select * from private.payment_facts where subject = 'customer' $$, 'or the facts');
+select results_eq('select platform::text, task, subscription_id from private.payment_tasks',
+  $$ values ('creem', 'cancel_subscription', 'sub_1') $$, 'the subscription is to be cancelled at the platform');
+
+update auth.users set email = 'payer@example.test', email_confirmed_at = now() where id = tests.id('next');
+select tests.be_service();
+select tests.deliver('evt_2', tests.paid_period('prod_basic', '2026-01-01'));
+select tests.deliver('evt_3', tests.paid_period('prod_basic', '2026-01-31'), '2026-01-31', '2026-01-31');
+select is(tests.wallet('next'), 'balance 3, total 3, spent 0, expired 0, held 0', 'what was theirs becomes nobody else''s');
+select is_empty('select * from public.unmatched_payment_emails', 'and waits for nobody');
+
+select is(public.claim_payment_task() ->> 'subscription_id', 'sub_1', 'the task is handed out');
+select is(public.claim_payment_task(), null, 'to one at a time');
+select public.finish_payment_task((public.claim_payment_task(at => now() + interval '1 hour') ->> 'id')::bigint, 'no answer');
+select is(public.claim_payment_task(at => now() + interval '1 day') ->> 'subscription_id', 'sub_1', 'and comes again until it is done');
+select public.finish_payment_task((public.claim_payment_task(at => now() + interval '5 days') ->> 'id')::bigint);
+select is(public.claim_payment_task(at => now() + interval '9 days'), null, 'not after');
+
+select * from finish();
+rollback;
