@@ -285,7 +285,7 @@ begin
   if period.ends_at > period.starts_at is not true then
     return; -- nothing can be told of its length
   end if;
-  terms.kind := case when period.is_paid then 'subscription' else 'promotion' end;
+  terms.kind := (case when period.is_paid then 'subscription' else 'promotion' end)::public.credit_grant_kind;
   terms.reason := case when period.is_paid then 'subscription' else 'trial' end;
   terms.credits := case when period.is_paid
     then private.credits_of_period(of_platform, of_subscription, period) * (1 - share)

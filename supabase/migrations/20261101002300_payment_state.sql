@@ -81,12 +81,12 @@ declare
   is_paid boolean := private.was_ever_paid(of_platform, of_payment);
   status public.payment_status;
 begin
-  status := case
+  status := (case
     when reversals.is_disputed then 'disputed'
     when reversals.amount > 0 and reversals.amount >= coalesce(paid, 0) then 'refunded'
     when reversals.amount > 0 then 'partially_refunded'
     when is_paid then 'succeeded'
-    else coalesce(known ->> 'status', 'pending') end;
+    else coalesce(known ->> 'status', 'pending') end)::public.payment_status;
   insert into public.payments as p (platform, payment_id, kind, status, amount, refunded_amount, currency, customer_id,
     subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
     state_occurred_at, state_rank, state_event_id)
