@@ -155,7 +155,8 @@ $$;
 comment on function private.post_to_lot is 'Posts an entry that gives credits to a lot or takes them back: from it, then from others, then as debt.';
 
 create type private.paid_terms as (
-  credits numeric, kind public.credit_grant_kind, reason text, expires_at timestamptz, clawback_reason text, details jsonb
+  credits numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
+  clawback_reason text, details jsonb
 );
 comment on type private.paid_terms is 'What something paid is worth now, and how that is told in the ledger.';
 
@@ -177,9 +178,10 @@ begin
     return;
   end if;
   if paid.grant_id is null then
-    -- What had to wait lives as long as it would have.
-    paid.grant_id := private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at
-      + case when paid.waiting is not null then greatest(at - paid.period_start, '0 s') else '0 s' end);
+    if paid.waiting is not null then
+      terms.expires_at := greatest(terms.expires_at, at + (terms.expires_at - terms.starts_at)); -- as long as it would have
+    end if;
+    paid.grant_id := private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at);
   end if;
   update public.credit_grants g set amount = g.amount + change where g.id = paid.grant_id;
   perform private.post_to_lot(wallet_id, paid.grant_id, change, 'credit', terms.reason, terms.details, at);
@@ -262,7 +264,7 @@ begin
   if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') then
     worth := 0;
   end if;
-  terms := row(round(worth, 6), 'purchase', 'purchase',
+  terms := row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
     payment.paid_at + make_interval(days => product.expires_after_days),
     case when payment.status = 'disputed' then 'dispute' else 'refund' end,
     jsonb_build_object('platform', of_platform, 'payment_id', of_payment));
@@ -291,6 +293,7 @@ begin
     then private.credits_of_period(of_platform, of_subscription, period) * (1 - share)
     else coalesce(product.trial_credits, 0) * period.units end;
   terms.credits := round(terms.credits, 6);
+  terms.starts_at := period.starts_at;
   terms.expires_at := period.ends_at + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
   terms.clawback_reason := case
     when share = 0 then 'plan_change'
