@@ -14,7 +14,6 @@ create table private.paid_credits (
   credited numeric(20, 6) not null default 0,
   absorbed numeric(20, 6) not null default 0,
   cap_expired numeric(20, 6) not null default 0,
-  rolled_to timestamptz,
   waiting numeric(20, 6),
   primary key (platform, source, source_id, period_start)
 );
@@ -23,7 +22,6 @@ comment on table private.paid_credits is
 comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
 comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what had expired and so was gone already.';
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
-comment on column private.paid_credits.rolled_to is 'The period''s end to which its unused credits live on; null: its own.';
 comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
 
@@ -338,8 +336,7 @@ begin
     end if;
   end if;
   perform private.note_expiry(paid.workspace_id, private.lot_change(lot.id, 1));
-  update private.paid_credits c
-  set rolled_to = live_until, cap_expired = c.cap_expired + lot.remaining + lost - kept
+  update private.paid_credits c set cap_expired = c.cap_expired + lot.remaining + lost - kept
   where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
   return kept;
 end;
@@ -373,12 +370,7 @@ begin
       where p.plan = (private.product_of(of_platform, period.product_id, period.price_id)).plan;
       room := case plan.credit_rollover when 'all' then 'infinity' when 'capped' then plan.credit_rollover_cap else 0 end;
     elsif plan.credit_rollover in ('all', 'capped') and paid.grant_id is not null then
-      if paid.rolled_to is distinct from chain_end + grace then
-        room := room - private.carry_lot(paid, chain_end + grace, room, at);
-      else
-        room := room - (select g.remaining from public.credit_grants g where g.id = paid.grant_id);
-      end if;
-      room := greatest(room, 0);
+      room := greatest(room - private.carry_lot(paid, chain_end + grace, room, at), 0);
     end if;
     later := period;
   end loop;
