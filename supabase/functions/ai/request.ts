@@ -4,12 +4,10 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { sha256 } from '../_shared/auth.ts';
 import { invalidRequest } from '../_shared/errors.ts';
+import { parseJson } from '../_shared/json.ts';
 
 /** Bodies above this are refused, bytes. */
 const LARGEST_BODY = 20 * 1024 * 1024;
-
-/** Bodies nested deeper are refused: no API has such, and everything that walks them would run out of stack. */
-const DEEPEST_BODY = 100;
 
 const model = z.string().min(1).max(200);
 const count = z.int().min(1).max(1_000_000_000).nullish();
@@ -71,7 +69,6 @@ export interface Repeatable {
 export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
   const text = await readText(http);
   const body = parseJson(text);
-  if (isDeeperThan(DEEPEST_BODY, body)) throw invalidRequest(`The body is nested deeper than ${DEEPEST_BODY} levels.`);
   const parsed = schema.safeParse(body);
   if (parsed.success) return { request: parsed.data, text };
   const issue = parsed.error.issues[0];
@@ -86,22 +83,6 @@ async function readText(request: Request): Promise<string> {
   });
   if (body.length > LARGEST_BODY) throw tooLarge();
   return body;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalidRequest('The body must be JSON.');
-  }
-}
-
-function isDeeperThan(levels: number, value: unknown): boolean {
-  let level = [value];
-  for (let depth = 0; depth <= levels && level.length > 0; depth += 1) {
-    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
-  }
-  return level.length > 0;
 }
 
 function tooLarge() {
