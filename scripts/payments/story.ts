@@ -12,7 +12,7 @@ export interface Period {
 
 /** Everything an event may tell. Amounts are in minor units, instants ISO-8601 in UTC, ids those of the platform. */
 export interface Story {
-  customer: { id: string; email: string; name?: string };
+  customer: { id: string; email: string | null; name?: string };
   product: {
     id: string;
     /** Stripe's price; Creem has none. */
@@ -29,7 +29,8 @@ export interface Story {
   units?: number;
   /** As given to the checkout. Without it the payloads have none, as the platforms' own do now and then. */
   metadata?: Record<string, string>;
-  checkout: { id: string; request_id?: string };
+  /** `reference`: Stripe's client_reference_id; the metadata's user_id where absent. */
+  checkout: { id: string; request_id?: string; reference?: string };
   /** Only of a plan. */
   subscription?: StorySubscription;
   /** The latest payment, or the attempt at one. */

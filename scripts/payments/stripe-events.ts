@@ -88,7 +88,7 @@ export function stripeEvent(
 }
 
 function objectOf(type: StripeEventType, story: Story, at: string): Record<string, unknown> {
-  if (type.startsWith('checkout.session.')) return session(type, story, at);
+  if (type.startsWith('checkout.session.')) return stripeSession(type, story, at);
   if (type === 'invoice_payment.paid') return stripeInvoicePayment(story);
   if (type.startsWith('invoice.')) return stripeInvoice(story, type !== 'invoice.payment_failed');
   if (type === 'charge.refunded') return charge(story);
@@ -105,7 +105,8 @@ function statusOf(type: string, { subscription }: Story): string {
   return type.endsWith('.trial_will_end') ? 'trialing' : 'active';
 }
 
-function session(type: string, story: Story, at: string): Record<string, unknown> {
+/** A checkout session as the event of `type` shows it. */
+export function stripeSession(type: string, story: Story, at: string): Record<string, unknown> {
   const { checkout, customer, product, subscription, payment, metadata = {}, units = 1 } = story;
   const isPlan = product.billing_period !== null;
   return {
@@ -115,7 +116,7 @@ function session(type: string, story: Story, at: string): Record<string, unknown
     mode: isPlan ? 'subscription' : 'payment',
     status: type.endsWith('.expired') ? 'expired' : 'complete',
     payment_status: paymentStatus(type, story),
-    client_reference_id: metadata.user_id ?? null,
+    client_reference_id: checkout.reference ?? metadata.user_id ?? null,
     customer: customer.id,
     customer_email: null,
     customer_details: {
