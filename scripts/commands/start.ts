@@ -34,6 +34,8 @@ function printWelcome({ env, urls }: Stack): void {
   console.log('\nBasemeter is up. This is a development stack: sign-in is a stand-in for Supabase Auth.');
   if (urls.simulator)
     console.log('AI calls are answered by a simulator; set AI_BASE_URL and AI_API_KEY for a real provider.');
+  if (urls.paymentSimulator)
+    console.log('Payments are simulated; set CREEM_API_KEY or STRIPE_SECRET_KEY for a real platform.');
   console.log('');
   printStatus(env);
   console.log(`

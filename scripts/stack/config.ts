@@ -20,7 +20,12 @@ const schema = z.object({
   POSTGREST_BIN: z.string().min(1).optional(),
   AI_BASE_URL: urlOf(/^https?$/, 'https://api.example.com/v1').optional(),
   AI_API_KEY: z.string().min(1).optional(),
+  CREEM_API_URL: urlOf(/^https?$/, 'https://test-api.creem.io').optional(),
+  STRIPE_API_URL: urlOf(/^https?$/, 'https://api.stripe.com').optional(),
 });
+
+/** How the variables of the shell begin that functions get. */
+const FOR_FUNCTIONS = /^(AI|CREEM|STRIPE)_/;
 
 /** The settings, checked. */
 export type StackConfig = {
@@ -30,7 +35,7 @@ export type StackConfig = {
   databaseUrl: string | undefined;
   /** A PostgREST program to use instead of the one from npm. */
   postgrestBin: string | undefined;
-  /** What the functions get: every AI_* variable, and all that .env and supabase/functions/.env set for them. */
+  /** What the functions get: every AI_*, CREEM_* and STRIPE_* variable, and all that .env and supabase/functions/.env set for them. */
   functionsEnv: Record<string, string>;
 };
 
@@ -54,8 +59,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, project
   if (AI_BASE_URL && !AI_API_KEY) {
     throw new StackError('AI_BASE_URL is set and AI_API_KEY is not; set the key of that provider, or neither of them.');
   }
-  const ai = Object.fromEntries(Object.entries(fromShell).filter(([name]) => name.startsWith('AI_')));
-  const forFunctions = { ...readEnvFile(join(projectDir, 'supabase/functions/.env')), ...fromFile, ...ai };
+  const ofShell = Object.fromEntries(Object.entries(fromShell).filter(([name]) => FOR_FUNCTIONS.test(name)));
+  const forFunctions = { ...readEnvFile(join(projectDir, 'supabase/functions/.env')), ...fromFile, ...ofShell };
   return {
     apiPort: API_PORT,
     dbPort: DB_PORT,

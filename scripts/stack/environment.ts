@@ -11,12 +11,28 @@ export type StatusEnv = Record<
   | 'SECRET_KEY'
   | 'JWT_SECRET'
   | 'ANON_KEY'
-  | 'SERVICE_ROLE_KEY',
+  | 'SERVICE_ROLE_KEY'
+  | 'CREEM_WEBHOOK_SECRET'
+  | 'STRIPE_WEBHOOK_SECRET',
   string
 >;
 
-/** What `npm run status` prints for a stack. `adminUrl` is the superuser's URL of its database. */
-export function statusEnv(apiUrl: string, adminUrl: string, keys: StackKeys): StatusEnv {
+/** The secrets that payment events are signed with. */
+export type WebhookSecrets = Pick<StatusEnv, 'CREEM_WEBHOOK_SECRET' | 'STRIPE_WEBHOOK_SECRET'>;
+
+/** Those of the functions' variables where set there, else the stack's own. */
+export function webhookSecrets(env: Record<string, string>, { webhookSecrets: own }: StackKeys): WebhookSecrets {
+  return {
+    CREEM_WEBHOOK_SECRET: env.CREEM_WEBHOOK_SECRET || own.creem,
+    STRIPE_WEBHOOK_SECRET: env.STRIPE_WEBHOOK_SECRET || own.stripe,
+  };
+}
+
+/**
+ * What `npm run status` prints for a stack. `adminUrl` is the superuser's URL of its database, `secrets` are those its
+ * webhooks run with.
+ */
+export function statusEnv(apiUrl: string, adminUrl: string, keys: StackKeys, secrets: WebhookSecrets): StatusEnv {
   return {
     API_URL: apiUrl,
     DB_URL: urlForRole(adminUrl, 'postgres'),
@@ -26,6 +42,7 @@ export function statusEnv(apiUrl: string, adminUrl: string, keys: StackKeys): St
     JWT_SECRET: keys.jwtSecret,
     ANON_KEY: keys.anonKey,
     SERVICE_ROLE_KEY: keys.serviceRoleKey,
+    ...secrets,
   };
 }
 

@@ -4,19 +4,20 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
 import { fetchDenoDependencies } from './deno.ts';
-import { platformEnv, type StatusEnv, statusEnv } from './environment.ts';
+import { platformEnv, type StatusEnv, statusEnv, type WebhookSecrets, webhookSecrets } from './environment.ts';
 import { messageOf, StackError } from './errors.ts';
 import { Functions } from './functions.ts';
 import { startGateway } from './gateway.ts';
 import { loadKeys, type StackKeys } from './keys.ts';
 import { claimPort, LOCALHOST } from './net.ts';
 import { PROJECT_DIR } from './paths.ts';
+import { SIMULATED_CREEM_KEY, SIMULATED_STRIPE_KEY } from './payment-simulator/keys.ts';
 import { embeddedUrl, startPostgres } from './postgres.ts';
 import { startPostgrest } from './postgrest.ts';
 import { type ProjectConfig, readProjectConfig } from './project-config.ts';
 import { recoverFromCrash } from './recovery.ts';
 import { startScheduledWork } from './scheduled-work.ts';
-import { startSimulator } from './simulator.ts';
+import { startPaymentSimulator, startSimulator } from './simulator.ts';
 import { clearState, RunRecord, readRunningState } from './state.ts';
 
 /** What a stack is started with. */
@@ -31,7 +32,10 @@ export type StackOptions = {
   databaseUrl?: string;
   /** A PostgREST program to use instead of the one from npm. */
   postgrestBin?: string;
-  /** Variables for the functions, e.g. AI_BASE_URL; without that one the AI simulator is started for them. */
+  /**
+   * Variables for the functions. Without AI_BASE_URL the AI simulator is started for them, and the payment simulator
+   * without CREEM_API_KEY or STRIPE_SECRET_KEY, for the platform that has no key.
+   */
   env?: Record<string, string>;
   /** The folder that has `supabase/`; this checkout unless given. */
   projectDir?: string;
@@ -57,6 +61,8 @@ export type Stack = {
     postgrest: string;
     /** Where the AI simulator runs, if it does. */
     simulator: string | undefined;
+    /** Where the payment simulator runs, if it does. */
+    paymentSimulator: string | undefined;
     /** The database as role postgres. */
     database: string;
     /** The database as superuser. */
@@ -109,7 +115,8 @@ class Run {
     const apiUrl = `http://${LOCALHOST}:${apiPort}`;
     const adminUrl = databaseUrl ?? embeddedUrl(dbPort);
     const keys = loadKeys(join(dataDir, 'keys.json'));
-    const record = new RunRecord(dataDir, { apiPort, adminUrl });
+    const secrets = webhookSecrets(this.#options.env ?? {}, keys);
+    const record = new RunRecord(dataDir, { apiPort, adminUrl, webhookSecrets: secrets });
     this.#record = record;
     this.#closers.push(async () => clearState(dataDir));
 
@@ -119,14 +126,17 @@ class Run {
     await prepareDatabase(adminUrl, this.#projectDir, this.#options.seed ?? true);
     const postgrest = await this.#startPostgrest(adminUrl, keys, config);
     const simulator = await this.#startSimulator();
-    const functions = await this.#startFunctions(apiUrl, adminUrl, keys, simulator);
+    const payments = await this.#startPaymentSimulator(apiUrl, keys, secrets);
+    const upstream = { ...aiUpstream(simulator), ...this.#paymentUpstream(payments), ...secrets };
+    const functions = await this.#startFunctions(apiUrl, adminUrl, keys, upstream);
     await this.#openGateway(apiPort, adminUrl, keys, postgrest, functions);
-    const stopWork = startScheduledWork(urlForRole(adminUrl, 'postgres'), this.#say);
+    const tasks = { url: `${apiUrl}/functions/v1/billing/tasks`, secretKey: keys.secretKey };
+    const stopWork = startScheduledWork(urlForRole(adminUrl, 'postgres'), this.#say, { tasks });
     this.#closers.push(stopWork);
     record.markReady();
 
     return {
-      env: statusEnv(apiUrl, adminUrl, keys),
+      env: statusEnv(apiUrl, adminUrl, keys, secrets),
       keys,
       urls: {
         api: apiUrl,
@@ -135,6 +145,7 @@ class Run {
         },
         postgrest,
         simulator,
+        paymentSimulator: payments,
         database: urlForRole(adminUrl, 'postgres'),
         databaseAdmin: adminUrl,
       },
@@ -205,12 +216,41 @@ class Run {
     return url;
   }
 
-  async #startFunctions(apiUrl: string, adminUrl: string, keys: StackKeys, simulator?: string): Promise<Functions> {
+  async #startPaymentSimulator(apiUrl: string, keys: StackKeys, secrets: WebhookSecrets): Promise<string | undefined> {
+    const missing = this.#unsetPaymentKeys();
+    if (missing.length === 0) return undefined;
+    this.#step(`Starting the payment simulator (${missing.join(' and ')} not set)`);
+    const env = { API_URL: apiUrl, PUBLISHABLE_KEY: keys.publishableKey, ...secrets };
+    const { service, url } = await startPaymentSimulator({ env, ...this.#child('payment-simulator') });
+    this.#closers.push(() => service.stop());
+    return url;
+  }
+
+  #unsetPaymentKeys(): string[] {
+    return ['CREEM_API_KEY', 'STRIPE_SECRET_KEY'].filter((name) => !this.#options.env?.[name]);
+  }
+
+  /** Where the functions find the simulated platforms. */
+  #paymentUpstream(url: string | undefined): Record<string, string> {
+    const missing = this.#unsetPaymentKeys();
+    return {
+      ...(missing.includes('CREEM_API_KEY')
+        ? { CREEM_API_KEY: SIMULATED_CREEM_KEY, CREEM_API_URL: `${url}/creem` }
+        : {}),
+      ...(missing.includes('STRIPE_SECRET_KEY')
+        ? { STRIPE_SECRET_KEY: SIMULATED_STRIPE_KEY, STRIPE_API_URL: `${url}` }
+        : {}),
+    };
+  }
+
+  async #startFunctions(
+    apiUrl: string,
+    adminUrl: string,
+    keys: StackKeys,
+    upstream: Record<string, string>,
+  ): Promise<Functions> {
     await fetchDenoDependencies((line) => this.#step(line));
     this.#step('Starting the functions');
-    const upstream: Record<string, string> = simulator
-      ? { AI_BASE_URL: `${simulator}/v1`, AI_API_KEY: 'simulator' }
-      : {};
     const functions = await Functions.start({
       projectDir: this.#projectDir,
       keys,
@@ -238,4 +278,9 @@ class Run {
     const close = await startGateway(port, { keys, rest, auth, functions: () => functions.url });
     this.#closers.push(close);
   }
+}
+
+/** Where the functions find the AI simulator, if it runs. */
+function aiUpstream(simulator: string | undefined): Record<string, string> {
+  return simulator ? { AI_BASE_URL: `${simulator}/v1`, AI_API_KEY: 'simulator' } : {};
 }

@@ -14,6 +14,9 @@ const publicKeySchema = z.object({
   y: z.string(),
 });
 
+/** The secrets that payment events are signed with. Folders from before there were payments have none yet. */
+const webhookSecretsSchema = z.object({ creem: z.string().min(1), stripe: z.string().min(1) });
+
 const keysSchema = z.object({
   /** HMAC secret of the two legacy API keys (HS256). */
   jwtSecret: z.string().min(32),
@@ -29,6 +32,8 @@ const keysSchema = z.object({
   publishableKey: z.string().startsWith('sb_publishable_'),
   /** `sb_secret_…`, which the gateway maps to `serviceRoleKey`. */
   secretKey: z.string().startsWith('sb_secret_'),
+  /** By platform: the secrets of the local webhooks, unless the developer's own are set. */
+  webhookSecrets: webhookSecretsSchema,
 });
 
 /** Every key of one local project. */
@@ -50,23 +55,36 @@ export function createKeys(): StackKeys {
     serviceRoleKey: legacyKey('service_role', jwtSecret),
     publishableKey: `sb_publishable_${randomBytes(24).toString('base64url')}`,
     secretKey: `sb_secret_${randomBytes(24).toString('base64url')}`,
+    webhookSecrets: createWebhookSecrets(),
   };
 }
 
+function createWebhookSecrets(): StackKeys['webhookSecrets'] {
+  const secret = () => `whsec_${randomBytes(24).toString('base64url')}`;
+  return { creem: secret(), stripe: secret() };
+}
+
 /**
- * Reads the keys in `file`, and makes the file (mode 600) where there is none.
+ * Reads the keys in `file`, makes the file (mode 600) where there is none, and adds what a file from before lacks.
  * Throws a sentence when the file is there and is not a set of keys.
  */
 export function loadKeys(file: string): StackKeys {
   if (!existsSync(file)) {
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(createKeys(), null, 2)}\n`, { mode: 0o600 });
+    writeKeys(file, createKeys());
   }
   try {
-    return keysSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    const stored = JSON.parse(readFileSync(file, 'utf8'));
+    const keys = keysSchema.parse({ webhookSecrets: createWebhookSecrets(), ...stored });
+    if (!stored.webhookSecrets) writeKeys(file, keys);
+    return keys;
   } catch {
     throw new Error(`${file} is not a readable set of keys; delete it and new keys are made at the next start.`);
   }
+}
+
+function writeKeys(file: string, keys: StackKeys): void {
+  writeFileSync(file, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** The key set PostgREST verifies with: users' public key and the legacy secret. */

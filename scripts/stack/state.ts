@@ -13,6 +13,10 @@ const stateSchema = z.object({
   apiPort: z.number().int(),
   /** Superuser URL of the database in use. */
   adminUrl: z.string(),
+  /** What its webhooks run with; `.env` may have changed since. A stack from before there were payments wrote none. */
+  webhookSecrets: z
+    .object({ CREEM_WEBHOOK_SECRET: z.string(), STRIPE_WEBHOOK_SECRET: z.string() })
+    .default({ CREEM_WEBHOOK_SECRET: '', STRIPE_WEBHOOK_SECRET: '' }),
   /** Every process the supervisor started, by the name of its part. */
   processes: z.record(z.string(), processSchema),
 });
@@ -54,7 +58,7 @@ export class RunRecord {
   readonly #dataDir: string;
   readonly #state: StackState;
 
-  constructor(dataDir: string, facts: Pick<StackState, 'apiPort' | 'adminUrl'>) {
+  constructor(dataDir: string, facts: Pick<StackState, 'apiPort' | 'adminUrl' | 'webhookSecrets'>) {
     this.#dataDir = dataDir;
     this.#state = { supervisor: identify(process.pid), ready: false, processes: {}, ...facts };
     writeState(dataDir, this.#state);

@@ -6,7 +6,7 @@ import { withScratchDatabase } from './scratch-database.ts';
 test('the timer calls run_due_work once it exists, says an error once, and goes on', async () => {
   await withScratchDatabase(async (url) => {
     const lines: string[] = [];
-    const stop = startScheduledWork(url, (line) => lines.push(line), 20);
+    const stop = startScheduledWork(url, (line) => lines.push(line), { interval: 20 });
     await withClient(url, async (client) => {
       const runs = async () => (await client.query('select count(*)::int from private.runs')).rows[0].count;
       await client.query('create schema private; create table private.runs (id int)');

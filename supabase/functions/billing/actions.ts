@@ -1,0 +1,110 @@
+/** What a signed-in person may do about payments. SQL says whether, the platform does it, its events tell the outcome. */
+import type { z } from 'zod';
+import { ApiError, invalidRequest } from '../_shared/errors.ts';
+import { type BillingAccount, callRpc } from './database.ts';
+import type { Platform } from './gateway.ts';
+import {
+  type cancelRequest,
+  type changePlanRequest,
+  type checkoutRequest,
+  type portalRequest,
+  requireReturnUrl,
+  type resumeRequest,
+} from './request.ts';
+import { createGateways } from './settings.ts';
+
+/** A subscription after it was asked to change. `status` is the platform's word. */
+interface ChangedSubscription {
+  platform: Platform;
+  subscription_id: string;
+  status: string;
+}
+
+const gatewayTo = createGateways(Deno.env);
+
+/** Opens a checkout page for a plan or a pack. */
+export async function openCheckout(user_id: string, request: z.infer<typeof checkoutRequest>) {
+  const { payment_product_id, workspace_id, success_url, cancel_url, units = 1 } = request;
+  const order = await callRpc('begin_checkout', { user_id, payment_product_id, units, workspace_id });
+  requireReturnUrl(success_url, 'success_url', order.return_urls);
+  if (cancel_url !== undefined) requireReturnUrl(cancel_url, 'cancel_url', order.return_urls);
+  return gatewayTo(order.platform).checkout({ ...order, units, success_url, cancel_url });
+}
+
+/** Opens the page on which a customer looks after cards and invoices. Throws 404 `not_found` before any purchase. */
+export async function openPortal(user_id: string, request: z.infer<typeof portalRequest>) {
+  const { workspace_id, platform, return_url } = request;
+  const account = await callRpc('get_billing_account', { user_id, workspace_id });
+  const address = return_url ?? account.return_urls[0];
+  if (!address) throw invalidRequest('return_url is needed.', 'return_url');
+  requireReturnUrl(address, 'return_url', account.return_urls);
+  const customer = findCustomer(account, platform);
+  if (!customer) throw new ApiError(404, 'not_found', 'There is no purchase yet, so there is nothing to look after.');
+  return { url: await gatewayTo(customer.platform).portal(customer.customer_id, address) };
+}
+
+/** Ends the subscription, with its paid period unless the request says now. */
+export async function cancelSubscription(
+  user_id: string,
+  { workspace_id, at }: z.infer<typeof cancelRequest>,
+): Promise<ChangedSubscription> {
+  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  return { platform, subscription_id, status: await gatewayTo(platform).cancel(subscription_id, at) };
+}
+
+/** Undoes a cancellation at the period's end. */
+export async function resumeSubscription(
+  user_id: string,
+  { workspace_id }: z.infer<typeof resumeRequest>,
+): Promise<ChangedSubscription> {
+  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  return { platform, subscription_id, status: await gatewayTo(platform).resume(subscription_id) };
+}
+
+/** Moves the subscription to another plan or period. */
+export async function changePlan(
+  user_id: string,
+  { payment_product_id, workspace_id }: z.infer<typeof changePlanRequest>,
+): Promise<ChangedSubscription> {
+  const change = await callRpc('begin_plan_change', { user_id, payment_product_id, workspace_id });
+  const { platform, subscription_id } = change;
+  return { platform, subscription_id, status: await gatewayTo(platform).changePlan(change) };
+}
+
+/** The most tasks of one call, so that it ends before the platform's limit on a request. */
+const MOST_TASKS = 50;
+
+/** Does what events left to do at the platforms, one task after the other. Failures are kept with the task. */
+export async function doTasks(): Promise<{ done: number; failed: number }> {
+  const count = { done: 0, failed: 0 };
+  while (count.done + count.failed < MOST_TASKS) {
+    const task = await callRpc('claim_payment_task', {});
+    if (!task) break;
+    const failure = await gatewayCancel(task.platform, task.subscription_id);
+    await callRpc('finish_payment_task', { task_id: task.id, error: failure });
+    count[failure === undefined ? 'done' : 'failed'] += 1;
+  }
+  return count;
+}
+
+/** Gives what went wrong, or nothing. */
+async function gatewayCancel(platform: Platform, subscriptionId: string): Promise<string | undefined> {
+  try {
+    await gatewayTo(platform).cancelSubscriptionNow(subscriptionId);
+    return undefined;
+  } catch (error) {
+    const { message, words } = error as { message?: string; words?: string };
+    return (words ?? message ?? String(error)).slice(0, 500);
+  }
+}
+
+function findCustomer({ customers, subscription }: BillingAccount, platform: Platform | undefined) {
+  const wanted = platform ?? subscription?.platform;
+  return customers.find((customer) => customer.platform === wanted) ?? (platform ? undefined : customers[0]);
+}
+
+async function requireSubscription(user_id: string, workspace_id: string | undefined) {
+  const { subscription } = await callRpc('get_billing_account', { user_id, workspace_id });
+  if (!subscription) throw new ApiError(404, 'not_found', 'There is no subscription.');
+  return subscription;
+}
