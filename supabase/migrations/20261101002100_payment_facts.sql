@@ -70,7 +70,7 @@ as $$
   insert into private.payment_facts (platform, subject, subject_id, period_start, event_id, occurred_at, rank, facts)
   select event.platform, of_subject, of_id, of_period, event.event_id, event.occurred_at,
     coalesce((event.facts ->> 'rank')::integer, 0), told
-  where of_id is not null
+  where of_id is not null and told is not null
   on conflict do nothing
 $$;
 comment on function private.keep_fact is 'Keeps what an event tells of one thing.';
@@ -93,9 +93,16 @@ language sql immutable set search_path = ''
 as $$
   -- Who pays without an account at the platform is known by the address, or by the payment alone.
   select coalesce(facts #>> '{customer,id}', 'email:' || lower(facts #>> '{customer,email}'),
-    'payment:' || (facts #>> '{payment,id}'))
+    case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
 $$;
 comment on function private.customer_of(jsonb) is 'What the customer of an event is called here.';
+
+create function private.subscription_of(facts jsonb) returns text
+language sql immutable set search_path = ''
+as $$
+  select coalesce(facts #>> '{subscription,id}', facts #>> '{payment,subscription_id}')
+$$;
+comment on function private.subscription_of(jsonb) is 'The subscription that an event is about.';
 
 create function private.keep_facts(event public.payment_events) returns void
 language plpgsql set search_path = ''
@@ -105,10 +112,11 @@ declare
   payer jsonb := jsonb_build_object('customer_id', event.customer_id);
   payment jsonb := facts -> 'payment';
   reversal jsonb := facts -> 'reversal';
-  subscription_id text := facts #>> '{subscription,id}';
+  subscription_id text := private.subscription_of(facts);
 begin
   perform private.keep_fact(event, 'customer', event.customer_id, facts -> 'customer');
-  perform private.keep_fact(event, 'subscription', subscription_id, facts -> 'subscription' || payer);
+  -- Named by its payment alone, it is there all the same.
+  perform private.keep_fact(event, 'subscription', subscription_id, coalesce(facts -> 'subscription', '{}') || payer);
   if facts ? 'period' then
     perform private.keep_fact(event, 'period', subscription_id, facts -> 'period', (facts #>> '{period,start}')::timestamptz);
   end if;

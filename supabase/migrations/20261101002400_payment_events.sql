@@ -96,14 +96,11 @@ begin
     select private.payments_of_reversal(event.platform, event.facts #>> '{reversal,id}')
   );
   subjects.subscriptions := array(
-    select event.facts #>> '{subscription,id}' where event.facts #> '{subscription,id}' is not null
+    select private.subscription_of(event.facts) where private.subscription_of(event.facts) is not null
     union
     select k.known ->> 'subscription_id'
     from unnest(subjects.payments) p (id), private.known_of(event.platform, 'payment', p.id) k (known)
-    where k.known ? 'subscription_id' and exists (
-      select from private.payment_facts f
-      where f.platform = event.platform and f.subject = 'subscription' and f.subject_id = k.known ->> 'subscription_id'
-    )
+    where k.known ? 'subscription_id'
   );
   return subjects;
 end;
@@ -121,7 +118,7 @@ begin
     select distinct hashtextextended(event.platform || ':' || k.name, 0)
     from (
       select 'customer ' || event.customer_id as name
-      union all select 'subscription ' || (event.facts #>> '{subscription,id}')
+      union all select 'subscription ' || private.subscription_of(event.facts)
       union all select 'payment ' || (event.facts #>> '{payment,id}')
       union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
       union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
@@ -170,7 +167,7 @@ as $$
       coalesce(event.facts #>> '{period,price_id}', event.facts #>> '{subscription,price_id}') as price_id
   ) f
   join public.user_subscriptions s on s.platform = event.platform
-    and s.subscription_id = coalesce(event.facts #>> '{subscription,id}', event.facts #>> '{payment,subscription_id}')
+    and s.subscription_id = private.subscription_of(event.facts)
   on conflict (platform, event_id, event_type) do nothing
 $$;
 comment on function private.note_history is 'Writes what an event tells into the history of its subscription, once.';

@@ -1,0 +1,138 @@
+/** Any order and any repetition of a life's events ends as the right order does. */
+import fc from 'fast-check';
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Platform } from '../../scripts/payments/story.ts';
+import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
+import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
+import { adminPool, sql, sqlAs } from '../support/stack.ts';
+import { driftOf, newAccount } from '../support/wallets.ts';
+import { type Life, life, type Payer, type Product, ROLLOVERS, type SentEvent, tell } from './life_stories.ts';
+
+const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
+
+const RUNS = Number(process.env.LIFE_STORIES ?? 500);
+
+/** After every life. */
+const LATER = '2026-06-01T00:00:00.000Z';
+
+let service: pg.Client;
+const products = new Map<string, { plan: Product; bigger_plan: Product; pack: Product }>();
+
+beforeAll(async () => {
+  service = await sqlAs('service_role');
+  for (const platform of ['creem', 'stripe'] as const) {
+    for (const rollover of ROLLOVERS) products.set(`${platform} ${rollover}`, await sell(platform, rollover));
+  }
+});
+afterAll(async () => {
+  await service.end();
+});
+
+async function sell(platform: Platform, rollover: string) {
+  const plans = [`story_${rollover}`, `story_${rollover}_bigger`];
+  for (const [at, plan] of plans.entries()) {
+    await adminPool.query(
+      `insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month, credit_rollover, credit_rollover_cap, is_active)
+       values ($1, $1, $2, 1, 1, $3::public.credit_rollover, case when $3::text = 'capped' then 30 end, false) on conflict do nothing`,
+      [plan, 100 + ROLLOVERS.indexOf(rollover as never) * 10 + at, rollover],
+    );
+  }
+  const add = async (name: string, plan: string | null, credits: number, amount: number): Promise<Product> => {
+    const id = `prod_${rollover}_${name}`;
+    const price = platform === 'stripe' ? `price_${rollover}_${name}` : null;
+    await sql(
+      `insert into public.payment_products (platform, product_id, price_id, name, plan, billing_period, credits, trial_credits, amount, currency)
+       values ($1, $2, $3, $4, $5, case when $5::text is not null then 'month' end::public.billing_period, $6, 10, $7, 'EUR')`,
+      [platform, id, price, name, plan, credits, amount],
+    );
+    return { id, price_id: price, name, amount, currency: 'EUR', billing_period: plan ? 'month' : null };
+  };
+  return {
+    plan: await add('plan', plans[0] ?? null, 100, 1000),
+    bigger_plan: await add('bigger', plans[1] ?? null, 300, 2500),
+    pack: await add('pack', null, 50, 700),
+  };
+}
+
+/** Who lives it; the customer is theirs already, so that events without metadata find them. */
+async function newPayer({ platform, rollover }: Life): Promise<Payer> {
+  const user_id = await newAccount(3);
+  const name = user_id.replaceAll('-', '').slice(0, 12);
+  await adminPool.query(
+    `insert into public.payment_customers (platform, customer_id, workspace_id) values ($1, $2, $3)`,
+    [platform, `cus_${name}`, user_id],
+  );
+  const sold = products.get(`${platform} ${rollover}`);
+  if (!sold) throw new Error('nothing is sold');
+  return { name, email: `${name}@example.test`, user_id, ...sold };
+}
+
+async function receive(platform: Platform, { payload }: SentEvent, at: string): Promise<void> {
+  const event = platform === 'creem' ? readCreemEvent(payload) : readStripeEvent(payload);
+  expect(event.problem).toBeNull();
+  const { rows } = await service.query(
+    `select public.receive_payment_event($1, $2, $3, $4, '{}', $5, at => $6) ->> 'state' as state`,
+    [platform, event.event_id, event.event_type, event.occurred_at, JSON.stringify(event.facts), at],
+  );
+  if (rows[0].state !== 'applied') {
+    const [row] = await sql('select error_message from public.payment_events where event_id = $1', [event.event_id]);
+    throw new Error(`${event.event_type} is ${rows[0].state}: ${row?.error_message}`);
+  }
+}
+
+/** Lets time pass, as the scheduled work does. */
+async function endWhatIsDue(payer: Payer, at: string): Promise<void> {
+  await service.query('select public.expire_credits($1, $2)', [payer.user_id, at]);
+  await sql('select private.refresh_plan($1, $2)', [payer.user_id, at]);
+}
+
+/** How it ended, without what names the payer. */
+async function endOf({ user_id, name }: Payer) {
+  const [end] = await sql(
+    `select w.credits_balance::text as balance, w.frozen_at is not null as is_frozen, u.subscription_plan, u.subscription_status,
+       (select jsonb_agg(jsonb_build_object('id', replace(p.payment_id, $2, ''), 'status', p.status, 'amount', p.amount,
+          'refunded', p.refunded_amount, 'currency', p.currency, 'kind', p.kind, 'units', p.units, 'start', p.period_start,
+          'product', p.payment_product_id, 'state', replace(p.state_event_id, $2, '')) order by p.payment_id)
+          from public.payments p where p.workspace_id = $1) as payments,
+       (select jsonb_agg(jsonb_build_object('status', s.plan_status, 'plan', s.plan_type, 'units', s.units,
+          'start', s.current_period_start, 'end', s.current_period_end, 'ending', s.cancel_at_period_end, 'live', s.is_live,
+          'until', s.access_until, 'due', s.past_due_since, 'state', replace(s.state_event_id, $2, '')))
+          from public.user_subscriptions s where s.workspace_id = $1) as subscriptions,
+       (select jsonb_agg(h.event_type order by h.occurred_at, h.event_type) from public.subscription_history h
+         where h.workspace_id = $1) as history
+     from public.credit_wallets w join public.users u on u.id = w.workspace_id where w.workspace_id = $1`,
+    [user_id, name],
+  );
+  return end;
+}
+
+async function live(lived: Life, payer: Payer, events: SentEvent[], at: (event: SentEvent) => string) {
+  for (const event of events) await receive(lived.platform, event, at(event));
+  await endWhatIsDue(payer, LATER);
+  expect(await driftOf([payer.user_id])).toEqual([]);
+  return endOf(payer);
+}
+
+/** An order of events, each at least once and every third twice, by keys that fast-check draws. */
+function disorder(events: SentEvent[], keys: number[]): SentEvent[] {
+  const copies = [...events, ...events.filter((_, at) => (keys[at] ?? 0) % 3 === 0)];
+  const keyed = copies.map((event, at) => ({ event, key: keys[at] ?? at }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ event }) => event);
+}
+
+test(`${RUNS} lives end the same, in any order and with any repetition of their events`, {
+  timeout: 280_000,
+}, async () => {
+  await fc.assert(
+    fc.asyncProperty(life, keys, async (lived, order) => {
+      const first = await newPayer(lived);
+      const inOrder = tell(lived, first);
+      const ended = await live(lived, first, inOrder, (event) => event.occurred_at);
+      const second = await newPayer(lived);
+      const shuffled = disorder(tell(lived, second), order);
+      expect(await live(lived, second, shuffled, () => LATER)).toEqual(ended);
+    }),
+    { numRuns: RUNS, endOnFailure: true },
+  );
+});
