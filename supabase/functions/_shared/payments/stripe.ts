@@ -294,8 +294,11 @@ function failedInvoiceFacts(object: Invoice): PaymentFacts {
   };
 }
 
-function invoiceParties(object: Invoice): Pick<PaymentFacts, 'customer' | 'owner'> {
+/** Who an invoice is for, and of which subscription: what it says of a period is about that one. */
+function invoiceParties(object: Invoice): Pick<PaymentFacts, 'customer' | 'owner' | 'subscription'> {
+  const subscriptionId = subscriptionOf(object);
   return {
+    subscription: subscriptionId ? { id: subscriptionId } : undefined,
     customer: customerOf(object.customer, { email: object.customer_email, name: object.customer_name }),
     owner: ownerOf(
       object.parent?.subscription_details?.metadata,
