@@ -21,9 +21,6 @@ comment on table private.email_providers is
 insert into private.email_providers (domain, canonical_domain, ignores_dots, ignores_tags) values
   ('gmail.com', 'gmail.com', true, true),
   ('googlemail.com', 'gmail.com', true, true),
-  ('outlook.com', 'outlook.com', false, true),
-  ('hotmail.com', 'hotmail.com', false, true),
-  ('live.com', 'live.com', false, true),
   ('icloud.com', 'icloud.com', false, true),
   ('me.com', 'icloud.com', false, true),
   ('mac.com', 'icloud.com', false, true),
@@ -36,6 +33,8 @@ create function private.normalised_email(email text) returns text
 language sql stable set search_path = ''
 as $$
   select case
+      -- Microsoft's have a domain for each country.
+      when a.domain ~ '^(hotmail|outlook|live)\.' then split_part(a.mailbox, '+', 1)
       when p.ignores_tags and p.ignores_dots then replace(split_part(a.mailbox, '+', 1), '.', '')
       when p.ignores_tags then split_part(a.mailbox, '+', 1)
       else a.mailbox

@@ -9,8 +9,11 @@ create table public.api_keys (
   user_id uuid references public.users on delete set null,
   name public.short_name not null constraint api_key_name_is_not_empty check (name ~ '\S'),
   prefix text not null,
-  allowed_models text[] constraint at_most_100_allowed_models check (cardinality(allowed_models) <= 100),
-  allowed_scenes public.ai_usage_scene[],
+  allowed_models text[] constraint at_most_100_allowed_models_of_200_characters check (
+    cardinality(allowed_models) <= 100 and array_position(allowed_models, null) is null
+    and length(array_to_string(allowed_models, '')) <= 20000),
+  allowed_scenes public.ai_usage_scene[] constraint at_most_20_allowed_scenes check (
+    cardinality(allowed_scenes) <= 20 and array_position(allowed_scenes, null) is null),
   requests_per_minute integer constraint requests_per_minute_positive check (requests_per_minute > 0),
   budget public.unsigned_credit_amount,
   period_budget public.unsigned_credit_amount,

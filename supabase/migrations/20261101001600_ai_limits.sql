@@ -54,8 +54,8 @@ create function private.may_use_model(caller private.ai_caller, wanted public.ai
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return ((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
-    and (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan);
+  return coalesce(((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
+    and (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan), false);
 end;
 $$;
 comment on function private.may_use_model(private.ai_caller, public.ai_models) is 'Whether plan and key allow a model.';

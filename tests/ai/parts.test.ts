@@ -1,8 +1,11 @@
 /** The parts of function `ai` that do no I/O. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { parseJson } from '../../supabase/functions/_shared/json.ts';
 import { toLogData } from '../../supabase/functions/ai/log-data.ts';
+import { chatRequest, embeddingsRequest } from '../../supabase/functions/ai/request.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
+import { countTokens } from '../../supabase/functions/ai/tokenizer.ts';
 import { mostInputTokens, readUsage } from '../../supabase/functions/ai/usage.ts';
 
 const encoder = new TextEncoder();
@@ -52,12 +55,51 @@ describe('the most input tokens of a request', () => {
     expect(image('A'.repeat(100_000))).toBe(image('A'));
     expect(image('A')).toBeGreaterThan(4_000);
     expect(text([{ type: 'image_url', image_url: { url: 'https://example.test/a.png' } }])).toBeGreaterThan(4_000);
+    // What is no part of a message is read word by word, whatever it is called.
+    const tool = { properties: { image_url: { description: 'A'.repeat(9_000) } } };
+    expect(mostInputTokens({ messages: [], other: [tool] })).toBeGreaterThan(9_000);
+    expect(text([{ type: 'image_url', image_url: { url: `data:text/plain,${'A'.repeat(9_000)}` } }])).toBeGreaterThan(
+      9_000,
+    );
     expect(text(`data:,${'A'.repeat(9_000)}`)).toBeGreaterThan(9_000); // text that looks like a file is text
     expect(text([{ type: 'text', text: `data:image/png;base64,${'A'.repeat(9_000)}` }])).toBeGreaterThan(9_000);
   });
 });
 
+describe('a text without breaks', () => {
+  test('is counted in pieces, and comes to as many tokens', async () => {
+    const { tokens, isCounted } = await countTokens(['abc'.repeat(100)]);
+    expect(isCounted).toBe(true);
+    const whole = await countTokens(['abc'.repeat(20_000)]);
+    expect(whole.isCounted).toBe(true);
+    expect(Math.abs(whole.tokens / (tokens * 200) - 1)).toBeLessThan(0.05);
+  });
+});
+
+describe('a body', () => {
+  test('of more values than anything honest has is refused', () => {
+    expect(() => parseJson(JSON.stringify({ input: Array(500_001).fill(1) }))).toThrow('more than 500000 values');
+    expect(() => parseJson(JSON.stringify({ input: Array(499_000).fill(1) }))).not.toThrow();
+  });
+
+  test('with a long list is told so once, not for each wrong item', () => {
+    const messages = Array(10_001).fill({});
+    const { error } = chatRequest.safeParse({ model: 'm', messages });
+    expect(error?.issues).toMatchObject([{ path: ['messages'], message: 'it must be a list of 1 to 10000' }]);
+    expect(embeddingsRequest.safeParse({ model: 'm', input: [1, 2, 3] }).success).toBe(true);
+    expect(embeddingsRequest.safeParse({ model: 'm', input: [[1], [2]] }).success).toBe(true);
+    expect(embeddingsRequest.safeParse({ model: 'm', input: [1, -2] }).success).toBe(false);
+    expect(embeddingsRequest.safeParse({ model: 'm', input: Array(2_049).fill('a') }).success).toBe(false);
+  });
+});
+
 describe('what goes into the log', () => {
+  test('leaves files out, and looks for them in the head of a text alone', () => {
+    expect(toLogData(`data:image/png;base64,${'A'.repeat(50)}`, 'full')).toBe('data:image/png,… (72 characters)');
+    const long = `data:${'a'.repeat(300)};base64,AAAA`;
+    expect(toLogData(long, 'full')).toBe(long);
+  });
+
   test('is storable and bounded, whatever comes', () => {
     let deep: unknown = 'x';
     for (let level = 0; level < 2_000; level += 1) deep = [deep];

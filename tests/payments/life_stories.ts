@@ -139,11 +139,14 @@ class Teller {
   }
 
   live(next: Step): void {
-    if (next.what === 'pack') return this.#buyPack(next.day);
-    if (next.what === 'refund_pack') return this.#refundPack(next.day, next.part);
-    if (next.what === 'refund') return this.#refund(next.day, next.part);
-    if (next.what === 'dispute') return this.#dispute(next.day, next.outcome);
-    if (this.#isOver) return;
+    if (next.what === 'pack') this.#buyPack(next.day);
+    else if (next.what === 'refund_pack') this.#refundPack(next.day, next.part);
+    else if (next.what === 'refund') this.#refund(next.day, next.part);
+    else if (next.what === 'dispute') this.#dispute(next.day, next.outcome);
+    else if (!this.#isOver) this.#liveOn(next);
+  }
+
+  #liveOn(next: Step): void {
     this.#later(next.day);
     if (next.what === 'renew') this.#renew();
     else if (next.what === 'change') this.#change(next.units, next.is_new_cycle);
@@ -176,7 +179,10 @@ class Teller {
   }
 
   #renew(): void {
-    if (this.#isEnding) return this.#cancel();
+    if (this.#isEnding) {
+      this.#cancel();
+      return;
+    }
     const start = this.#period.end;
     this.#period = { start, end: periodOf(start, 'month').end };
     this.#now = start;

@@ -5,9 +5,9 @@ import fc from 'fast-check';
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
 import { signCreem, signStripe } from '../../scripts/payments/sign.ts';
+import { readBody } from '../../supabase/functions/_shared/body.ts';
 import { ApiError } from '../../supabase/functions/_shared/errors.ts';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';
-import { readBody } from '../../supabase/functions/_shared/payments/body.ts';
 import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
 import { type PaymentEvent, type PaymentPlatform, rankOf } from '../../supabase/functions/_shared/payments/event.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
@@ -189,25 +189,25 @@ describe('a body', () => {
 
   test('is read with every byte it has', async () => {
     const text = '\ufeff{"ü":"🙂"}\n';
-    expect(await readBody(request(text))).toEqual({ bytes: encoder.encode(text), text });
-    expect(await readBody(request(null))).toEqual({ bytes: new Uint8Array(), text: '' });
+    expect(await readBody(request(text), 1)).toEqual({ bytes: encoder.encode(text), text });
+    expect(await readBody(request(null), 1)).toEqual({ bytes: new Uint8Array(), text: '' });
   });
 
   test('of 1 MiB is read, a larger one is not, whatever it says of itself', async () => {
     const limit = 1024 * 1024;
-    expect((await readBody(request('x'.repeat(limit)))).text).toHaveLength(limit);
+    expect((await readBody(request('x'.repeat(limit)), 1)).text).toHaveLength(limit);
     const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65_536)) });
     for (const body of ['x'.repeat(limit + 1), endless]) {
-      await expect(readBody(request(body))).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
+      await expect(readBody(request(body), 1)).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
     }
     const claim = request('x', { 'content-length': String(limit + 1) });
-    await expect(readBody(claim)).rejects.toMatchObject({ status: 400 });
+    await expect(readBody(claim, 1)).rejects.toMatchObject({ status: 400 });
   });
 
   test('that is no UTF-8, or breaks off, is refused', async () => {
     const broken = new ReadableStream({ start: (controller) => controller.error(new Error('gone')) });
     for (const body of [new Uint8Array([0x7b, 0xff, 0x7d]), broken]) {
-      await expect(readBody(request(body))).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
+      await expect(readBody(request(body), 1)).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
     }
   });
 

@@ -1,6 +1,7 @@
 /** Who calls: a signed-in user, by an access token, or the holder of an API key. */
 import { verifyCredentials } from '@supabase/server/core';
 import { ApiError } from './errors.ts';
+import { sha256 } from './hash.ts';
 
 /**
  * A caller as the AI rpcs take it: one of the two is null, which the rpcs' generated types do not know of.
@@ -30,12 +31,6 @@ export async function requireCaller(request: Request): Promise<Caller> {
     throw notAuthenticated('The access token is not valid or has expired. Sign in again.');
   }
   return { user_id: data.userClaims.id, api_key_hash: NONE };
-}
-
-/** The SHA-256 of a text's UTF-8 bytes, in hex. */
-export async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function notAuthenticated(message: string): ApiError {

@@ -11,7 +11,7 @@ export const chat: Endpoint<ChatRequest> = {
   schema: chatRequest,
   worstCase: (request) => ({
     endpoint: 'text_chat',
-    input_tokens: mostInputTokens(inputOf(request), request.messages.length),
+    input_tokens: mostInputTokens(inputOf(request)),
     max_output_tokens: outputLimit(request),
     choices: request.n ?? 1,
     can_lower_output: true,

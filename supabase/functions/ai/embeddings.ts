@@ -9,11 +9,11 @@ export const embeddings: Endpoint<EmbeddingsRequest> = {
   schema: embeddingsRequest,
   worstCase: ({ input }) => ({
     endpoint: 'embedding',
-    input_tokens: tokenIdsOf(input) ?? mostInputTokens(input),
+    input_tokens: tokenIdsOf(input) ?? mostInputTokens({ other: input }),
     max_output_tokens: 0,
   }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
-  inputOf: ({ input }) => input,
+  inputOf: ({ input }) => ({ other: input }),
   read(answer, request) {
     if (!Array.isArray(answer.data)) return undefined;
     const data = answer.data.map((item) => encoded(item, request.encoding_format ?? 'float'));

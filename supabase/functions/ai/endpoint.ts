@@ -4,7 +4,7 @@ import type { Caller } from '../_shared/auth.ts';
 import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
 import { readCallDetails, readIdempotencyKey, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
-import { countInput, countUsage, type Usage } from './usage.ts';
+import { countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
 
 declare global {
   const EdgeRuntime: { waitUntil(work: Promise<unknown>): unknown };
@@ -20,7 +20,7 @@ export interface Endpoint<T extends { model: string }> {
   /** The request as a provider gets it. */
   upstreamBody(request: T, candidate: Candidate, call: Call): unknown;
   /** All of a request that the model reads, for counting its tokens. */
-  inputOf(request: T): unknown;
+  inputOf(request: T): ModelInput;
   /** Reads a whole answer; undefined where it is not what the protocol promises. */
   read(answer: Record<string, unknown>, request: T): Reading | undefined;
   /** Answers with a stream, where the request asks for one. */

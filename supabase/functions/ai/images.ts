@@ -9,12 +9,12 @@ export const images: Endpoint<ImagesRequest> = {
   schema: imagesRequest,
   worstCase: ({ prompt, n }) => ({
     endpoint: 'image_generation',
-    input_tokens: mostInputTokens(prompt),
+    input_tokens: mostInputTokens({ other: prompt }),
     choices: n ?? 1,
     images: n ?? 1,
   }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
-  inputOf: ({ prompt }) => prompt,
+  inputOf: ({ prompt }) => ({ other: prompt }),
   read({ data, usage }) {
     if (!Array.isArray(data)) return undefined;
     return { usage: readUsage(usage), output: '', images: data.length, isEmpty: data.length === 0 };

@@ -4,7 +4,8 @@
 const LARGEST_SENT = 256 * 1024;
 /** What is nested deeper is left out: Postgres and JSON.stringify have a limit each, and no answer needs it. */
 const DEEPEST_LOGGED = 100;
-const DATA_URL = /^data:([^;,]*)[^,]*;base64,/;
+/** Of bounded length: a longer head is no file's, and looking for its end would take a time that grows with its square. */
+const DATA_URL = /^data:([^;,]{0,100})[^,]{0,100};base64,/;
 /** jsonb has no NUL character. */
 const NUL = String.fromCharCode(0);
 /** Texts of requests and answers that are settings or ids, and not what somebody said. */

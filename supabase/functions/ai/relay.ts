@@ -4,7 +4,7 @@ import { type Call, type Ending, extend, fail, finish, limitHeaders } from './ca
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, DeadlineError, upstreamError } from './upstream.ts';
-import { type Count, countInput, countUsage, type Usage } from './usage.ts';
+import { type Count, countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
 
 /** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
@@ -157,6 +157,6 @@ class Stream {
 }
 
 /** All of a chat request that the model reads. */
-export function inputOf({ messages, tools, functions, response_format }: ChatRequest): unknown {
-  return [messages, tools, functions, response_format].filter((part) => part !== undefined);
+export function inputOf({ messages, tools, functions, response_format }: ChatRequest): ModelInput {
+  return { messages, other: [tools, functions, response_format].filter((part) => part !== undefined) };
 }

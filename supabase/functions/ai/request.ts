@@ -2,21 +2,34 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { sha256 } from '../_shared/auth.ts';
+import { readBody } from '../_shared/body.ts';
 import { invalidRequest } from '../_shared/errors.ts';
+import { sha256 } from '../_shared/hash.ts';
 import { parseJson } from '../_shared/json.ts';
 
-/** Bodies above this are refused, bytes. */
-const LARGEST_BODY = 20 * 1024 * 1024;
+/** Bodies above this are refused, MiB. */
+const LARGEST_BODY = 20;
 
 const model = z.string().min(1).max(200);
 const count = z.int().min(1).max(1_000_000_000).nullish();
-const tokenIds = z.array(z.int().min(0)).min(1);
+
+/** A list whose length is checked before its items: each wrong one would cost an explanation of its own. */
+const listOf = <T>(item: z.ZodType<T>, most: number) =>
+  z
+    .custom<unknown[]>((value) => Array.isArray(value) && value.length >= 1 && value.length <= most, {
+      error: `it must be a list of 1 to ${most}`,
+    })
+    .pipe(z.array(item));
+
+const isTokenId = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
+const tokenIds = z.custom<number[]>((value) => Array.isArray(value) && value.length > 0 && value.every(isTokenId), {
+  error: 'it must be a list of token ids',
+});
 
 /** A chat completion. */
 export const chatRequest = z.looseObject({
   model,
-  messages: z.array(z.looseObject({ role: z.string() })).min(1),
+  messages: listOf(z.looseObject({ role: z.string() }), 10_000),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: count,
@@ -28,12 +41,7 @@ export type ChatRequest = z.infer<typeof chatRequest>;
 /** Embeddings of texts or of token ids. */
 export const embeddingsRequest = z.looseObject({
   model,
-  input: z.union([
-    z.string().min(1),
-    z.array(z.string().min(1)).min(1).max(2048),
-    tokenIds,
-    z.array(tokenIds).min(1).max(2048),
-  ]),
+  input: z.union([z.string().min(1), listOf(z.string().min(1), 2048), tokenIds, listOf(tokenIds, 2048)]),
   encoding_format: z.enum(['float', 'base64']).nullish(),
 });
 export type EmbeddingsRequest = z.infer<typeof embeddingsRequest>;
@@ -67,26 +75,13 @@ export interface Repeatable {
 
 /** Reads a body's text and validates it. Throws 400 `invalid_request` that names the field. */
 export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
-  const text = await readText(http);
+  const { text } = await readBody(http, LARGEST_BODY);
   const body = parseJson(text);
   const parsed = schema.safeParse(body);
   if (parsed.success) return { request: parsed.data, text };
   const issue = parsed.error.issues[0];
   const param = issue?.path.join('.') || null;
   throw invalidRequest(`${param ?? 'The body'} is not valid: ${issue?.message ?? 'it does not fit'}.`, param);
-}
-
-async function readText(request: Request): Promise<string> {
-  if (Number(request.headers.get('content-length')) > LARGEST_BODY) throw tooLarge();
-  const body = await request.text().catch(() => {
-    throw invalidRequest('The body could not be read.');
-  });
-  if (body.length > LARGEST_BODY) throw tooLarge();
-  return body;
-}
-
-function tooLarge() {
-  return invalidRequest(`The body is larger than ${LARGEST_BODY / 1024 / 1024} MiB.`);
 }
 
 /** Reads the headers that describe a call. Throws 400 `invalid_request` for a scene that does not exist. */

@@ -1,4 +1,5 @@
 /** Token counts: what the provider reports, in one shape; and what to assume where it reports nothing. */
+import { z } from 'zod';
 import { countTokens, utf8Length } from './tokenizer.ts';
 
 /** What a call used. `prompt` includes `cached`, `completion` includes reasoning. */
@@ -47,11 +48,20 @@ function tokenCount(value: unknown): number {
   return typeof value === 'number' && value > 0 ? Math.min(Math.ceil(value), MOST_TOKENS) : 0;
 }
 
+/** All of a request that the model reads. */
+export interface ModelInput {
+  messages?: readonly object[];
+  other?: unknown;
+}
+
 /** The most tokens an input can be: a token is a byte at least, but for images, which have a price of their own. */
-export function mostInputTokens(input: unknown, messages = 0): number {
+export function mostInputTokens(input: ModelInput): number {
   const { texts, images, others } = weigh(input);
   const bytes = texts.reduce((sum, text) => sum + utf8Length(text), 0);
-  return Math.min(bytes + others * 8 + images * TOKENS_OF_AN_IMAGE + messages * TOKENS_OF_A_MESSAGE, MOST_TOKENS);
+  return Math.min(
+    bytes + others * 8 + images * TOKENS_OF_AN_IMAGE + (input.messages?.length ?? 0) * TOKENS_OF_A_MESSAGE,
+    MOST_TOKENS,
+  );
 }
 
 /** Tokens, and whether a tokenizer counted them or they are a guess. */
@@ -61,7 +71,7 @@ export interface Count {
 }
 
 /** The tokens of an input whose provider reported none. */
-export async function countInput(input: unknown): Promise<Count> {
+export async function countInput(input: ModelInput): Promise<Count> {
   const { texts, images } = weigh(input);
   const { tokens, isCounted } = await countTokens(texts);
   return {
@@ -77,20 +87,40 @@ export async function countUsage(input: Count, output: string): Promise<Usage> {
   return { prompt: input.tokens, cached: 0, completion: completion.tokens, source };
 }
 
-/** The texts in a value, how many image parts it holds (`image_url`, whose own length says nothing), and other values. */
-function weigh(value: unknown): { texts: string[]; images: number; others: number } {
+/** An image part of a message, as OpenAI's API has it. Anything else by that name is text like all other. */
+const imagePart = z.object({
+  type: z.literal('image_url'),
+  image_url: z.object({ url: z.string().regex(/^(data:image\/[a-z0-9.+-]{1,50};base64,|https?:)/i) }),
+});
+
+/**
+ * The texts in an input, how many images its messages hold (the length of their URLs says nothing), and other values.
+ * Only a part of a message's content is an image: the model reads tools and schemas word by word.
+ */
+function weigh({ messages = [], other }: ModelInput): { texts: string[]; images: number; others: number } {
   const found = { texts: [] as string[], images: 0, others: 0 };
-  const visit = (item: unknown) => {
+  const visit = (item: unknown, isContent = false) => {
     if (typeof item === 'string') found.texts.push(item);
     else if (typeof item !== 'object' || item === null) found.others += 1;
-    else {
-      for (const [key, child] of Object.entries(item)) {
-        if (!Array.isArray(item)) found.texts.push(key);
-        if (key === 'image_url') found.images += 1;
-        else visit(child);
-      }
-    }
+    else if (Array.isArray(item)) for (const child of item) visitPart(child, isContent);
+    else for (const [key, child] of Object.entries(item)) visitNamed(key, child);
   };
-  visit(value);
+  const visitNamed = (key: string, child: unknown) => {
+    found.texts.push(key);
+    visit(child);
+  };
+  const visitPart = (part: unknown, isContent: boolean) => {
+    const image = isContent ? imagePart.safeParse(part).data : undefined;
+    if (!image) return visit(part);
+    found.images += 1;
+    if (!image.image_url.url.startsWith('data:')) found.texts.push(image.image_url.url);
+  };
+  for (const message of messages) {
+    for (const [key, value] of Object.entries(message)) {
+      found.texts.push(key);
+      visit(value, key === 'content');
+    }
+  }
+  if (other !== undefined) visit(other);
   return found;
 }

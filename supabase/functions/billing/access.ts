@@ -1,7 +1,8 @@
 /** Who may call what: people their own affairs, the project's own timer the tasks. */
 import { verifyCredentials } from '@supabase/server/core';
-import { requireCaller, sha256 } from '../_shared/auth.ts';
+import { requireCaller } from '../_shared/auth.ts';
 import { ApiError } from '../_shared/errors.ts';
+import { sha256 } from '../_shared/hash.ts';
 
 /** Returns the id of the signed-in person. Throws 401 `not_authenticated`, and 403 `forbidden` for an API key. */
 export async function requirePerson(request: Request): Promise<string> {

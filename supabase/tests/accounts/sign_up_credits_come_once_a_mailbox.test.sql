@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(15);
 
 select tests.create_user('jane', 'Jane.Doe@gmail.com');
 select is(tests.ledger('jane'), 'credit 3 signup', 'the first account of a mailbox has credits');
@@ -17,6 +17,9 @@ select is(tests.wallet('alias'), 'balance 0, total 0, spent 0, expired 0, held 0
 select tests.create_user('outlook', 'jane.doe@outlook.com');
 select tests.create_user('outlook tag', 'jane.doe+x@outlook.com');
 select is(tests.ledger('outlook tag'), null, 'not with a tag at outlook');
+select tests.create_user('regional', 'jane.doe@hotmail.co.uk');
+select tests.create_user('regional tag', 'jane.doe+x@hotmail.co.uk');
+select is(tests.ledger('regional tag'), null, 'nor at its domain of a country');
 select tests.create_user('outlook dots', 'janedoe@outlook.com');
 select is(tests.ledger('outlook dots'), 'credit 3 signup', 'dots at outlook make another person');
 select tests.create_user('own', 'jane+doe@example.test');

@@ -1,8 +1,16 @@
 begin;
-select plan(18);
+select plan(22);
 select tests.create_user('owner'), tests.create_user('stranger');
 
 select tests.sign_in('owner');
+select throws_ok($$ select public.create_api_key('k', allowed_models => array['a', null]) $$, '23514', null,
+  'a model without a name would be any model');
+select throws_ok($$ select public.create_api_key('k', allowed_scenes => array['text_chat', null]::public.ai_usage_scene[]) $$, '23514',
+  null, 'as would a scene');
+select throws_ok($$ select public.create_api_key('k', allowed_models => array[repeat('a', 20001)]) $$, '23514', null,
+  'names are not endless');
+select throws_ok($$ select public.create_api_key('k', allowed_scenes => array_fill('other'::public.ai_usage_scene, array[21])) $$, '23514',
+  null, 'nor are lists');
 select tests.remember('made', public.create_api_key('server', budget => 5, allowed_models => array['a']));
 select matches(tests.recall('made')::jsonb ->> 'key', '^sk-[A-Za-z0-9_-]{48}$', 'its secret is shown when it is made');
 select is(tests.recall('made')::jsonb ->> 'prefix', left(tests.recall('made')::jsonb ->> 'key', 11), 'and its beginning stays');

@@ -1,20 +1,26 @@
 /** What the webhooks of both platforms do alike: read the body, check its signature, hand the event to the database. */
 import { z } from 'zod';
+import { type Body, readBody } from '../body.ts';
 import { database, run } from '../database.ts';
+import type { Json } from '../database.types.ts';
 import { ApiError, errorResponse, invalidRequest } from '../errors.ts';
 import { parseJson } from '../json.ts';
-import { readBody, type WebhookBody } from './body.ts';
 import type { PaymentEvent } from './event.ts';
+
+/** Bodies above this are refused, MiB. Events are some KiB. */
+const LARGEST_BODY = 1;
 
 /** What is a platform's own in its webhook. */
 export interface Webhook {
   /** The variable with the signing secret. The one before it, while secrets are changed, is in `<name>_PREVIOUS`. */
   secretName: string;
   /** Whether one of the secrets has signed the body. Throws an ApiError for a signed body that cannot be used. */
-  isSigned(request: Request, body: WebhookBody, secrets: string[]): Promise<boolean>;
+  isSigned(request: Request, body: Body, secrets: string[]): Promise<boolean>;
   /** Reads the payload. Throws 400 `invalid_request` for what is no event. */
   readEvent(payload: unknown): PaymentEvent;
 }
+
+const NONE = null as unknown as string;
 
 const receipt = z.object({ state: z.enum(['applied', 'failed', 'ignored']) });
 
@@ -32,7 +38,7 @@ export async function answerWebhook(request: Request, webhook: Webhook): Promise
 async function receive(request: Request, webhook: Webhook): Promise<Response> {
   if (request.method !== 'POST') throw notPost();
   const secrets = readSecrets(webhook.secretName);
-  const body = await readBody(request);
+  const body = await readBody(request, LARGEST_BODY);
   if (!(await webhook.isSigned(request, body, secrets))) {
     throw new ApiError(401, 'invalid_signature', 'The body is not signed with the secret of this webhook.');
   }
@@ -43,20 +49,10 @@ async function receive(request: Request, webhook: Webhook): Promise<Response> {
 }
 
 async function store({ occurred_at, ...event }: PaymentEvent, rawBody: string): Promise<z.infer<typeof receipt>> {
-  const args = { ...event, occurred_at: occurred_at ?? new Date().toISOString(), raw_body: rawBody };
-  return receipt.parse(await run(() => receivePaymentEvent(args)));
-}
-
-type Arguments = PaymentEvent & { occurred_at: string; raw_body: string };
-
-// CAST: `receive_payment_event` is not in the generated types yet.
-const rpc = database.rpc.bind(database) as unknown as (
-  name: 'receive_payment_event',
-  args: Arguments,
-) => PromiseLike<{ data: unknown; error: null }>;
-
-function receivePaymentEvent(args: Arguments) {
-  return rpc('receive_payment_event', args);
+  // The generated types do not know what may be null.
+  const { facts, problem } = event as { facts: unknown; problem: unknown } as { facts: Json; problem: string };
+  const args = { ...event, facts, problem, occurred_at: occurred_at ?? NONE, raw_body: rawBody };
+  return receipt.parse(await run(() => database.rpc('receive_payment_event', args)));
 }
 
 /** The secrets that a body may be signed with. Throws 503 `unavailable` where none is set, and logs which is missing. */

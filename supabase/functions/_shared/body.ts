@@ -1,21 +1,18 @@
-/** A webhook's body, with every byte as it was signed. */
-import { invalidRequest } from '../errors.ts';
+/** A request's body, read no further than it may be long. */
+import { invalidRequest } from './errors.ts';
 
-/** Bodies above this are refused, bytes. Events are some KiB. */
-const LARGEST_BODY = 1024 * 1024;
-
-/** The body of a webhook: the bytes that are signed, and the text that they are. */
-export interface WebhookBody {
+/** A body: its bytes, and the text that they are. */
+export interface Body {
   bytes: Uint8Array<ArrayBuffer>;
   text: string;
 }
 
 /**
- * Reads a body piece by piece, no further than 1 MiB: what `content-length` says need not be true.
+ * Reads a body piece by piece, no further than `most` MiB: what `content-length` says need not be true.
  * Throws 400 `invalid_request` for a larger one, and for one that is no UTF-8.
  */
-export async function readBody(request: Request): Promise<WebhookBody> {
-  const bytes = await readBytes(request);
+export async function readBody(request: Request, most: number): Promise<Body> {
+  const bytes = await readBytes(request, most);
   try {
     // A byte order mark is kept: the text has to be the bytes that are signed.
     return { bytes, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) };
@@ -24,13 +21,15 @@ export async function readBody(request: Request): Promise<WebhookBody> {
   }
 }
 
-async function readBytes(request: Request): Promise<Uint8Array<ArrayBuffer>> {
-  if (Number(request.headers.get('content-length')) > LARGEST_BODY) throw tooLarge();
+async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer>> {
+  const limit = most * 1024 * 1024;
+  const tooLarge = () => invalidRequest(`The body is larger than ${most} MiB.`);
+  if (Number(request.headers.get('content-length')) > limit) throw tooLarge();
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of piecesOf(request)) {
     length += piece.length;
-    if (length > LARGEST_BODY) throw tooLarge();
+    if (length > limit) throw tooLarge();
     pieces.push(piece);
   }
   return joined(pieces, length);
@@ -53,8 +52,4 @@ function joined(pieces: Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
     at += piece.length;
   }
   return bytes;
-}
-
-function tooLarge() {
-  return invalidRequest(`The body is larger than ${LARGEST_BODY / 1024 / 1024} MiB.`);
 }
