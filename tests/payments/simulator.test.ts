@@ -170,6 +170,7 @@ describe('stripe', () => {
       mode: 'subscription',
       payment_status: 'paid',
       client_reference_id: metadata.user_id,
+      customer: expect.stringMatching(/^cus_/),
       customer_details: { email: 'ana@example.test' },
       metadata: told,
     });

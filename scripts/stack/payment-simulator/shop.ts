@@ -64,7 +64,7 @@ export class Shop {
    * remembers its customers longer than this process does.
    */
   customer(prefix: string, wanted: { id?: string; email?: string | null }): { id: string; email: string | null } {
-    const known = [...this.customers].find(([id, email]) => id.startsWith(prefix) && email === wanted.email)?.[0];
+    const known = [...this.customers].find(([id, email]) => id.startsWith(`${prefix}_`) && email === wanted.email)?.[0];
     const id = wanted.id ?? (wanted.email ? known : undefined) ?? this.newId(prefix);
     const email = this.customers.get(id) ?? wanted.email ?? null;
     this.customers.set(id, email);
