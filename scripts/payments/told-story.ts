@@ -111,7 +111,8 @@ function tellPayment(telling: Telling, seed: string, period: Period | undefined)
   const { platform, type, product, amount, payment, at } = telling;
   const isOfPayment = !/^(refund|charge|dispute)\b/.test(type);
   const tail = idTail([seed, product.id, period?.start ?? payment ?? ''].join(' '));
-  const prefix = platform === 'creem' ? 'tran' : period ? 'in' : 'pi';
+  const isInvoice = period !== undefined || type.startsWith('invoice');
+  const prefix = platform === 'creem' ? 'tran' : isInvoice ? 'in' : 'pi';
   return {
     id: payment?.startsWith(`${prefix}_`) ? payment : `${prefix}_${tail}`,
     amount: (isOfPayment ? amount : undefined) ?? product.amount,

@@ -72,8 +72,9 @@ describe('creem', () => {
   test('a trial is not paid, a pack has no subscription', async () => {
     const trial = await simulator.gateway('creem').checkout(orderOf('creem', 'trial'));
     await simulator.pay(trial.checkout_url);
-    const [checkout, , trialing] = simulator.told();
+    const [checkout, active, trialing] = simulator.told();
     expect(checkout?.object.order.transaction).toBeUndefined();
+    expect(active).toMatchObject({ type: 'subscription.active', object: { status: 'trialing' } });
     expect(trialing).toMatchObject({
       type: 'subscription.trialing',
       object: { status: 'trialing', current_period_end_date: '2026-01-15T00:00:00.000Z' },

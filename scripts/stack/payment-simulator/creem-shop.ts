@@ -24,7 +24,8 @@ export async function payCreemCheckout(shop: Shop, checkout: Checkout): Promise<
   shop.subscriptions.set(subscription.id, { platform: 'creem', story: checkout.story, status });
   shop.recordPayment('creem', checkout.story);
   const last: CreemEventType = trialDays > 0 ? 'subscription.trialing' : 'subscription.paid';
-  await tell(shop, ['checkout.completed', 'subscription.active', last], checkout.story, at);
+  const told = withSubscription(checkout.story, { status });
+  await tell(shop, ['checkout.completed', 'subscription.active', last], told, at);
 }
 
 /** Ends a subscription now, or with its period. */
@@ -83,7 +84,11 @@ function withSubscription(story: Story, change: Partial<StorySubscription>): Sto
   return story.subscription ? { ...story, subscription: { ...story.subscription, ...change } } : story;
 }
 
-async function tell(shop: Shop, types: CreemEventType[], story: Story, occurred_at: string): Promise<void> {
-  const events = types.map((type) => creemEvent(type, { id: shop.newId('evt'), occurred_at }, story));
+/** Each event a millisecond after the one before: that is how their order shows. */
+async function tell(shop: Shop, types: CreemEventType[], story: Story, at: string): Promise<void> {
+  const events = types.map((type, index) => {
+    const occurred_at = new Date(Date.parse(at) + index).toISOString();
+    return creemEvent(type, { id: shop.newId('evt'), occurred_at }, story);
+  });
   await shop.tell('creem', events);
 }
