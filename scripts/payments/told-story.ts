@@ -118,5 +118,7 @@ function tellPayment(telling: Telling, seed: string, period: Period | undefined)
     amount: (isOfPayment ? amount : undefined) ?? product.amount,
     paid_at: isOfPayment ? at : (period?.start ?? at),
     is_pending: type.endsWith('_payment_failed'),
+    // A command for the invoice and one for its refund are then enough; Stripe itself needs `invoice_payment.paid` too.
+    is_nested: true,
   };
 }

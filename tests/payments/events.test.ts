@@ -116,5 +116,7 @@ describe('npm run pay', () => {
     const invoice = Reflect.get(told('stripe', 'invoice_payment.paid'), 'data').object;
     const charge = Reflect.get(told('stripe', 'charge.refunded'), 'data').object;
     expect(charge.payment_intent).toBe(invoice.payment.payment_intent);
+    const paidInvoice = Reflect.get(told('stripe', 'invoice.paid'), 'data').object;
+    expect(paidInvoice.payments.data[0].payment.payment_intent).toBe(charge.payment_intent);
   });
 });
