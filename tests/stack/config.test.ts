@@ -20,9 +20,17 @@ test.each([
   expect(() => loadConfig(environment, dir)).toThrow(sentence);
 });
 
-test('the shell wins over .env; functions get AI_* and what .env sets, and nothing of the stack’s own', () => {
+test('the shell wins over .env; functions get AI_*, CREEM_*, STRIPE_* and what .env sets, and nothing of the stack’s own', () => {
   writeFileSync(join(dir, '.env'), 'API_PORT=1111\nDB_PORT=2222\nAI_API_KEY=file\nPAYMENT_KEY=pay\n');
-  const config = loadConfig({ API_PORT: '3333', AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', HOME: '/root' }, dir);
+  const config = loadConfig(
+    { API_PORT: '3333', AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', STRIPE_SECRET_KEY: 'sk', HOME: '/root' },
+    dir,
+  );
   expect(config).toMatchObject({ apiPort: 3333, dbPort: 2222 });
-  expect(config.functionsEnv).toEqual({ AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', PAYMENT_KEY: 'pay' });
+  expect(config.functionsEnv).toEqual({
+    AI_API_KEY: 'shell',
+    AI_OTHER_KEY: 'other',
+    PAYMENT_KEY: 'pay',
+    STRIPE_SECRET_KEY: 'sk',
+  });
 });

@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, test, vi } from 'vitest';
 import { withClient } from '../../scripts/stack/database.ts';
 import { startScheduledWork } from '../../scripts/stack/scheduled-work.ts';
@@ -25,4 +27,26 @@ test('the timer calls run_due_work once it exists, says an error once, and goes 
     });
     await stop();
   });
+});
+
+test('the timer asks for payment tasks with the secret key, not more often than told, and says an error once', async () => {
+  const asked: { method?: string; apikey?: string | string[]; at: number }[] = [];
+  const server = createServer(({ method, headers }, response) => {
+    asked.push({ method, apikey: headers.apikey, at: Date.now() });
+    response.writeHead(asked.length === 1 ? 404 : 500).end('no');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/billing/tasks`;
+  await withScratchDatabase(async (database) => {
+    const lines: string[] = [];
+    const tasks = { url, secretKey: 'sb_secret_x' };
+    const stop = startScheduledWork(database, (line) => lines.push(line), { interval: 10, tasks, tasksInterval: 100 });
+    await vi.waitFor(() => expect(asked.length).toBeGreaterThan(3), 5_000);
+    await stop();
+    expect(asked[0]).toMatchObject({ method: 'POST', apikey: 'sb_secret_x' });
+    expect((asked[3]?.at ?? 0) - (asked[0]?.at ?? 0)).toBeGreaterThanOrEqual(290);
+    // A project without function billing answers 404, which is no error.
+    expect(lines).toEqual(['payment tasks failed: 500 no']);
+  });
+  server.close();
 });

@@ -21,15 +21,16 @@ export async function payCreemCheckout(shop: Shop, checkout: Checkout): Promise<
   const subscription: StorySubscription = { id: shop.newId('sub'), started_at: at, period };
   checkout.story = { ...story, subscription, payment: trialDays > 0 ? undefined : payment };
   const status = trialDays > 0 ? 'trialing' : 'active';
-  shop.subscriptions.set(subscription.id, { platform: 'creem', story: checkout.story, status });
+  shop.subscriptions.set(subscription.id, { platform: 'creem', story: checkout.story, status, changedAt: at });
   shop.recordPayment('creem', checkout.story);
   const last: CreemEventType = trialDays > 0 ? 'subscription.trialing' : 'subscription.paid';
-  await tell(shop, ['checkout.completed', 'subscription.active', last], checkout.story, at);
+  const told = withSubscription(checkout.story, { status });
+  await tell(shop, ['checkout.completed', 'subscription.active', last], told, at);
 }
 
 /** Ends a subscription now, or with its period. */
 export async function cancelCreem(shop: Shop, found: Subscription, isImmediate: boolean): Promise<void> {
-  const at = shop.now();
+  const at = await shop.timeOfChange(found);
   found.status = isImmediate ? 'canceled' : 'scheduled_cancel';
   found.story = withSubscription(found.story, { canceled_at: at });
   await tell(shop, [isImmediate ? 'subscription.canceled' : 'subscription.scheduled_cancel'], found.story, at);
@@ -37,15 +38,17 @@ export async function cancelCreem(shop: Shop, found: Subscription, isImmediate: 
 
 /** Undoes a scheduled end or a pause. */
 export async function resumeCreem(shop: Shop, found: Subscription): Promise<void> {
+  const at = await shop.timeOfChange(found);
   found.status = 'active';
   found.story = withSubscription(found.story, { canceled_at: undefined });
-  await tell(shop, ['subscription.update'], found.story, shop.now());
+  await tell(shop, ['subscription.update'], found.story, at);
 }
 
 /** Pauses a subscription. */
 export async function pauseCreem(shop: Shop, found: Subscription): Promise<void> {
+  const at = await shop.timeOfChange(found);
   found.status = 'paused';
-  await tell(shop, ['subscription.paused'], found.story, shop.now());
+  await tell(shop, ['subscription.paused'], found.story, at);
 }
 
 /** Moves a subscription to another product. Charged at once, a new cycle starts today, less what is left of the old. */
@@ -55,7 +58,7 @@ export async function upgradeCreem(
   wanted: CatalogueProduct,
   isImmediate: boolean,
 ): Promise<void> {
-  const at = shop.now();
+  const at = await shop.timeOfChange(found);
   const { story } = found;
   const product = storyProduct(wanted);
   found.status = 'active';
@@ -83,7 +86,11 @@ function withSubscription(story: Story, change: Partial<StorySubscription>): Sto
   return story.subscription ? { ...story, subscription: { ...story.subscription, ...change } } : story;
 }
 
-async function tell(shop: Shop, types: CreemEventType[], story: Story, occurred_at: string): Promise<void> {
-  const events = types.map((type) => creemEvent(type, { id: shop.newId('evt'), occurred_at }, story));
+/** Each event a millisecond after the one before: that is how their order shows. */
+async function tell(shop: Shop, types: CreemEventType[], story: Story, at: string): Promise<void> {
+  const events = types.map((type, index) => {
+    const occurred_at = new Date(Date.parse(at) + index).toISOString();
+    return creemEvent(type, { id: shop.newId('evt'), occurred_at }, story);
+  });
   await shop.tell('creem', events);
 }

@@ -1,5 +1,6 @@
 /** What both simulated platforms share: open checkouts, subscriptions and payments in memory, and telling of them. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { idTail, type Platform, type Story } from '../../payments/story.ts';
 import type { CatalogueProduct, FindProduct } from './catalogue.ts';
 
@@ -30,6 +31,8 @@ export interface Subscription {
   platform: Platform;
   story: Story;
   status: string;
+  /** When it was last changed. */
+  changedAt: string;
 }
 
 /** Longest wait for the webhooks before a caller is answered, ms: callers of the API give up after ten seconds. */
@@ -50,6 +53,17 @@ export class Shop {
     return this.settings.now?.() ?? new Date().toISOString();
   }
 
+  /**
+   * The time of a subscription's next change, which is in a later second than its last one: Stripe's events tell whole
+   * seconds, so of two changes in one nobody could say which was the later. A clock that was set is taken as it is.
+   */
+  async timeOfChange(found: Subscription): Promise<string> {
+    const nextSecond = (Math.floor(Date.parse(found.changedAt) / 1000) + 1) * 1000;
+    if (!this.settings.now && nextSecond > Date.now()) await sleep(nextSecond - Date.now());
+    found.changedAt = this.now();
+    return found.changedAt;
+  }
+
   /** A new id with a platform's prefix. */
   newId(prefix: string): string {
     return `${prefix}_${idTail(randomUUID())}`;
@@ -64,7 +78,7 @@ export class Shop {
    * remembers its customers longer than this process does.
    */
   customer(prefix: string, wanted: { id?: string; email?: string | null }): { id: string; email: string | null } {
-    const known = [...this.customers].find(([id, email]) => id.startsWith(prefix) && email === wanted.email)?.[0];
+    const known = [...this.customers].find(([id, email]) => id.startsWith(`${prefix}_`) && email === wanted.email)?.[0];
     const id = wanted.id ?? (wanted.email ? known : undefined) ?? this.newId(prefix);
     const email = this.customers.get(id) ?? wanted.email ?? null;
     this.customers.set(id, email);

@@ -46,7 +46,7 @@ export async function payStripeSession(shop: Shop, checkout: Checkout): Promise<
   const payment = { id: shop.newId('in'), amount: isTrial ? 0 : product.amount * units, paid_at: at };
   checkout.story = { ...story, subscription, payment };
   const inner: Story = { ...checkout.story, metadata: innerMetadata };
-  shop.subscriptions.set(subscription.id, { platform: 'stripe', story: inner, status });
+  shop.subscriptions.set(subscription.id, { platform: 'stripe', story: inner, status, changedAt: at });
   shop.recordPayment('stripe', inner);
   await shop.tell('stripe', [
     event(shop, 'customer.subscription.created', inner, at),
@@ -57,7 +57,7 @@ export async function payStripeSession(shop: Shop, checkout: Checkout): Promise<
 
 /** Ends a subscription now. */
 export async function deleteStripe(shop: Shop, found: Subscription): Promise<void> {
-  const at = shop.now();
+  const at = await shop.timeOfChange(found);
   found.status = 'canceled';
   found.story = withSubscription(found.story, { status: 'canceled', canceled_at: at, ended_at: at });
   await shop.tell('stripe', [event(shop, 'customer.subscription.deleted', found.story, at)]);
@@ -65,7 +65,7 @@ export async function deleteStripe(shop: Shop, found: Subscription): Promise<voi
 
 /** Updates a subscription: its end, or its price and quantity. */
 export async function updateStripe(shop: Shop, found: Subscription, change: SubscriptionChange): Promise<void> {
-  const at = shop.now();
+  const at = await shop.timeOfChange(found);
   const { cancel_at_period_end, cancel_at } = change;
   if (cancel_at_period_end !== undefined) {
     const canceled_at = cancel_at_period_end ? at : undefined;

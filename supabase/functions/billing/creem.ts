@@ -106,27 +106,41 @@ class CreemClient {
   }
 
   async #try<T>({ method, path, body }: Call, schema: z.ZodType<T>): Promise<T> {
-    const { apiKey, baseUrl, timeout = TIMEOUT } = this.settings;
+    const { apiKey, baseUrl } = this.settings;
     const refused = (status: number | undefined, words: string) => platformRefused('creem', status, words, apiKey);
-    let answer: { status: number; text: string };
-    try {
+    const answer = await this.#inTime(async (signal) => {
       const response = await fetch(`${baseUrl}${path}`, {
         method,
         headers: { 'x-api-key': apiKey, 'content-type': 'application/json' },
         body: body === undefined ? undefined : JSON.stringify(body),
-        signal: AbortSignal.timeout(timeout),
+        signal,
       });
-      answer = { status: response.status, text: await response.text() };
-    } catch (error) {
-      throw error instanceof Error && error.name === 'TimeoutError'
-        ? platformSilent('creem')
-        : refused(undefined, String(error));
-    }
+      return { status: response.status, text: await response.text() };
+    }).catch((error: unknown) => {
+      throw error instanceof PlatformError ? error : refused(undefined, String(error));
+    });
     if (answer.status < 200 || answer.status > 299) throw refused(answer.status, answer.text);
     const parsed = schema.safeParse(parseJson(answer.text));
     // What was asked may have been done: a status below 500 keeps it from being asked again.
     if (!parsed.success) throw refused(answer.status, `an answer of another shape: ${answer.text}`);
     return parsed.data;
+  }
+
+  /** Not by the signal alone: Deno no longer heeds it once the request object is collected as garbage. */
+  async #inTime<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(platformSilent('creem'));
+        controller.abort();
+      }, this.settings.timeout ?? TIMEOUT);
+    });
+    try {
+      return await Promise.race([ask(controller.signal), silence]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

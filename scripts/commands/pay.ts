@@ -1,0 +1,142 @@
+/** `npm run pay`: delivers a payment event to the running local stack, signed as the platform signs it. */
+import { randomUUID } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { deliver } from '../payments/deliver.ts';
+import { idTail, type Platform } from '../payments/story.ts';
+import { eventTypes, isAboutSubscription, type Telling, tellEvent } from '../payments/told-story.ts';
+import { withClient } from '../stack/database.ts';
+import { messageOf, StackError } from '../stack/errors.ts';
+import { DEV_DATA_DIR } from '../stack/paths.ts';
+import { CATALOGUE_COLUMNS, type CatalogueProduct, parseProducts } from '../stack/payment-simulator/catalogue.ts';
+import { storyProduct } from '../stack/payment-simulator/shop.ts';
+import { readRunningState } from '../stack/state.ts';
+import { runningEnv } from './status.ts';
+
+const USAGE = `npm run pay -- <creem|stripe> <event type> --user <email or id> [options]
+
+  --product <id>        a product id, a price id or a plan's name; without it the platform's first product that fits
+  --subscription <id>   another subscription than the person's usual one
+  --payment <id>        another payment, or a word that tells one purchase of a pack from another
+  --event <id>          the event's id; the same one again is a repeated delivery
+  --amount <n>          minor units, of the payment, refund or dispute that the event tells of
+  --status <word>       the subscription's status, in the platform's words
+  --cancel-at-period-end
+  --at <ISO time>       when it happened; a month later is a renewal
+
+Ids come of the person, the product and the period at that time, so that commands one after the other tell one story:
+
+  npm run pay -- creem subscription.paid --user ana@example.com --product pro
+  npm run pay -- creem refund.created --user ana@example.com --product pro
+
+Event types of Creem:
+${listOf(eventTypes('creem'))}
+
+Event types of Stripe:
+${listOf(eventTypes('stripe'))}`;
+
+function listOf(types: readonly string[]): string {
+  return types.map((type) => `  ${type}`).join('\n');
+}
+
+/** Delivers one event and prints what the webhook said. Exit code 1 unless that was 200. */
+export async function run(args: string[]): Promise<number> {
+  if (args.length === 0 || args.includes('--help')) {
+    console.log(USAGE);
+    return args.length === 0 ? 1 : 0;
+  }
+  const wanted = readArguments(args);
+  const state = readRunningState(DEV_DATA_DIR);
+  if (!state?.ready) throw new StackError('Basemeter does not run; `npm start` starts it.');
+  const env = runningEnv(state);
+  const event = tellEvent(await findStory(env.DB_URL, wanted));
+  const secrets = { creem: env.CREEM_WEBHOOK_SECRET, stripe: env.STRIPE_WEBHOOK_SECRET };
+  const { status, body } = await deliver(wanted.platform, event, { functionsUrl: env.FUNCTIONS_URL, secrets });
+  console.log(`${wanted.event_id} ${wanted.type}: ${status} ${body}`);
+  return status === 200 ? 0 : 1;
+}
+
+type Wanted = Omit<Telling, 'user' | 'product' | 'trialDays'> & { user: string; product: string | undefined };
+
+/** Reads the command line. Throws a StackError that says what is off. */
+function readArguments(args: string[]): Wanted {
+  const { values, positionals } = parse(args);
+  const [platform = '', type = ''] = positionals;
+  if (!isPlatform(platform)) throw new StackError(`The platform is creem or stripe, not "${platform}".`);
+  if (!eventTypes(platform).includes(type)) {
+    throw new StackError(`${platform} has no event "${type}"; \`npm run pay\` lists them.`);
+  }
+  if (!values.user) throw new StackError('--user is missing: the email address or id of the person who pays.');
+  const at = new Date(values.at ?? Date.now());
+  if (Number.isNaN(at.getTime()))
+    throw new StackError(`--at ${values.at} is no time; write it like 2026-02-01T12:00Z.`);
+  return {
+    platform,
+    type,
+    user: values.user,
+    product: values.product,
+    event_id: values.event ?? `evt_${idTail(randomUUID())}`,
+    at: at.toISOString(),
+    subscription_id: values.subscription,
+    payment: values.payment,
+    amount: readAmount(values.amount),
+    status: values.status,
+    cancel_at_period_end: values['cancel-at-period-end'],
+  };
+}
+
+function parse(args: string[]) {
+  const text = { type: 'string' } as const;
+  const named = { user: text, product: text, subscription: text, payment: text, event: text, amount: text, at: text };
+  const options = { ...named, status: text, 'cancel-at-period-end': { type: 'boolean' } as const };
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new StackError(messageOf(error));
+  }
+}
+
+function isPlatform(word: string): word is Platform {
+  return word === 'creem' || word === 'stripe';
+}
+
+function readAmount(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text)) throw new StackError(`--amount ${text} is no number of minor units, such as 1900.`);
+  return Number(text);
+}
+
+/** Finds the person and the product. Throws a StackError where there is none. */
+async function findStory(databaseUrl: string, wanted: Wanted): Promise<Telling> {
+  return withClient(databaseUrl, async (client) => {
+    const users = await client.query(
+      'select id, email, created_at from auth.users where id::text = $1 or lower(email) = lower($1)',
+      [wanted.user],
+    );
+    const user = users.rows[0];
+    if (!user) throw new StackError(`There is no account ${wanted.user} in the local database; sign up first.`);
+    const columns = CATALOGUE_COLUMNS.join(', ');
+    const rows = await client.query(
+      `select ${columns} from public.payment_products where platform::text = $1 order by is_active desc, amount, id`,
+      [wanted.platform],
+    );
+    const product = chooseProduct(parseProducts(rows.rows), wanted);
+    return {
+      ...wanted,
+      user: { id: user.id, email: user.email, created_at: user.created_at.toISOString() },
+      product: storyProduct(product),
+      trialDays: product.trial_days,
+    };
+  });
+}
+
+function chooseProduct(products: CatalogueProduct[], { platform, type, product: name }: Wanted): CatalogueProduct {
+  const named = products.filter(({ id, product_id, price_id, plan }) =>
+    name === undefined ? true : [id, product_id, price_id, plan].includes(name),
+  );
+  // A plan first, unless the event can only be of a purchase: most events are of subscriptions.
+  const found = named.find(({ plan }) => plan !== null) ?? (isAboutSubscription(type) ? undefined : named[0]);
+  if (found) return found;
+  throw new StackError(
+    `payment_products has no ${platform} product${name ? ` "${name}"` : ''} for ${type}; supabase/seed.sql is where they begin.`,
+  );
+}
