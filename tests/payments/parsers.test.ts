@@ -4,7 +4,7 @@ import { createCreem } from 'creem_io';
 import fc from 'fast-check';
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
-import { signCreem, signStripe } from '../../scripts/payments/sign.ts';
+import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { readBody } from '../../supabase/functions/_shared/body.ts';
 import { ApiError } from '../../supabase/functions/_shared/errors.ts';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';
@@ -122,10 +122,10 @@ describe('signatures', () => {
   const stripeBody = '{"id":"evt_test_0002","object":"event","type":"invoice.paid"}';
 
   test('are those that the platforms make', () => {
-    expect(signCreem(creemBody, 'whsec_test_creem_secret')).toBe(
+    expect(creemSignature(creemBody, 'whsec_test_creem_secret')).toBe(
       'cd9e5eab6d9e9c1a0f9f3402acf8b882ce0b00e40e9e9ebc864f2e395dad96c4',
     );
-    expect(signStripe(stripeBody, 'whsec_test_stripe_secret', 1_767_225_600)).toBe(
+    expect(stripeSignature(stripeBody, 'whsec_test_stripe_secret', 1_767_225_600)).toBe(
       't=1767225600,v1=468a14108d8d67baeb19e2324879dc2918e07e7c1960932be8e699e1c6f3cf4a',
     );
   });
@@ -135,16 +135,20 @@ describe('signatures', () => {
     const body = JSON.stringify(payload);
     const paid: string[] = [];
     const { webhooks } = createCreem({ apiKey: 'creem_test_none', webhookSecret: secret });
-    await webhooks.handleEvents(body, signCreem(body, secret), {
+    await webhooks.handleEvents(body, creemSignature(body, secret), {
       onSubscriptionPaid: (data) => void paid.push(data.id),
     });
     expect(paid).toHaveLength(1);
-    const event = await Stripe.webhooks.constructEventAsync(stripeBody, signStripe(stripeBody, secret, now()), secret);
+    const event = await Stripe.webhooks.constructEventAsync(
+      stripeBody,
+      stripeSignature(stripeBody, secret, now()),
+      secret,
+    );
     expect(event.id).toBe('evt_test_0002');
   });
 
   test('of Creem are told from others', async () => {
-    const signature = signCreem(creemBody, secret);
+    const signature = creemSignature(creemBody, secret);
     const accepts = (header: string | null, body = creemBody, secrets = [secret]) =>
       isSignedByCreem(header, encoder.encode(body), secrets);
     expect(await accepts(signature)).toBe(true);
@@ -158,12 +162,12 @@ describe('signatures', () => {
   });
 
   test('of Stripe are told from others, and from those of another time', async () => {
-    const header = signStripe(stripeBody, secret, now());
+    const header = stripeSignature(stripeBody, secret, now());
     expect(await isSignedByStripe(header, stripeBody, [secret])).toBe(true);
     expect(await isSignedByStripe(header, stripeBody, ['the one after it', secret])).toBe(true);
-    expect(await isSignedByStripe(signStripe(stripeBody, secret, now() + 200), stripeBody, [secret])).toBe(true);
+    expect(await isSignedByStripe(stripeSignature(stripeBody, secret, now() + 200), stripeBody, [secret])).toBe(true);
     for (const time of [now() - 400, now() + 400, 1e15]) {
-      expect(await isSignedByStripe(signStripe(stripeBody, secret, time), stripeBody, [secret])).toBe(false);
+      expect(await isSignedByStripe(stripeSignature(stripeBody, secret, time), stripeBody, [secret])).toBe(false);
     }
     for (const none of [null, '', 'x', `t=${now()}`, header.replace('v1=', 'v0='), header.replace(/t=\d+/, 't=x')]) {
       expect(await isSignedByStripe(none, stripeBody, [secret])).toBe(false);
@@ -175,7 +179,7 @@ describe('signatures', () => {
 
   test('of a body that Stripe has signed and we do not take: 400', async () => {
     for (const body of ['{"id":"evt_1","object":"v2.core.event","type":"v1.billing.meter.no_meter_found"}', 'x']) {
-      await expect(isSignedByStripe(signStripe(body, secret, now()), body, [secret])).rejects.toMatchObject({
+      await expect(isSignedByStripe(stripeSignature(body, secret, now()), body, [secret])).rejects.toMatchObject({
         status: 400,
         code: 'invalid_request',
       });

@@ -1,7 +1,7 @@
 /** What the webhooks let in: bodies that their platform has signed, now, and nothing else. */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { signCreem, signStripe } from '../../scripts/payments/sign.ts';
+import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { env, sql } from '../support/stack.ts';
 
 const MIB = 1024 * 1024;
@@ -18,7 +18,7 @@ interface Platform {
 const creem: Platform = {
   name: 'creem',
   event: { eventType: 'credits.granted', created_at: Date.now(), object: {} },
-  sign: (body, secret = env.CREEM_WEBHOOK_SECRET) => ({ 'creem-signature': signCreem(body, secret) }),
+  sign: (body, secret = env.CREEM_WEBHOOK_SECRET) => ({ 'creem-signature': creemSignature(body, secret) }),
 };
 const stripe: Platform = {
   name: 'stripe',
@@ -28,7 +28,7 @@ const stripe: Platform = {
 const platforms = [creem, stripe];
 
 function signedAt(time: number, body: string, secret = env.STRIPE_WEBHOOK_SECRET): Record<string, string> {
-  return { 'stripe-signature': signStripe(body, secret, time) };
+  return { 'stripe-signature': stripeSignature(body, secret, time) };
 }
 
 /** A body with an id of its own, by which a row of it would be found. */

@@ -65,7 +65,7 @@ interface Rpcs {
   finish_payment_task: [args: { task_id: number; error?: string }, answer: null];
 }
 
-// The generated types do not have these functions; the cast ends here.
+// The generated types know of their answers only that they are JSON; the cast ends here.
 type Answer<T> = Awaited<ReturnType<Parameters<typeof run<T>>[0]>>;
 type Client = { rpc(name: string, args: object): PromiseLike<Answer<unknown>> };
 const client = database as unknown as Client;
