@@ -211,7 +211,7 @@ function unitsOf({ items }: Subscription): number {
 function periodOf(state: SubscriptionFacts, flag: Pick<PeriodFacts, 'is_paid' | 'is_trial'>): PeriodFacts {
   const start = needed(state.period_start, 'object.current_period_start_date');
   const end = needed(state.period_end, 'object.current_period_end_date');
-  needed(start < end || undefined, 'object.current_period_end_date after its start');
+  needed(start < end || undefined, 'object.current_period_end_date');
   return { start, end, ...flag, ...present({ product_id: state.product_id, units: state.units }) };
 }
 
