@@ -107,7 +107,13 @@ as $$
       -- What is told in its last minutes is about the next one.
       and f.occurred_at < period.cut_at - interval '5 minutes'
   ), spans as (
-    select c.credits, c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until from changes c
+    select case of_platform
+        -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
+        when 'creem' then max(c.credits) over (order by c.at, c.rank, c.event_id)
+        else c.credits
+      end as credits,
+      c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until
+    from changes c
   )
   select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
   from spans s
@@ -259,7 +265,11 @@ begin
     when payment.refunded_amount = 0 then 1
     when payment.amount > 0 then 1 - least(payment.refunded_amount::numeric / payment.amount, 1)
     else 0 end;
-  if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') then
+  if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') or exists (
+    -- The invoice of a checkout tells of the same money once more.
+    select from private.payment_references r
+    where r.platform = of_platform and r.reference = of_payment and r.subject = 'payment' and r.subject_id <> of_payment
+  ) then
     worth := 0;
   end if;
   terms := row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,

@@ -28,13 +28,37 @@ as $$
 $$;
 comment on function private.access_until is 'Until when a subscription gives its plan if nothing more is heard of it; null: it does not.';
 
+create function private.product_in_force(of_platform public.payment_platform, of_subscription text, known jsonb)
+returns public.payment_products
+language plpgsql stable set search_path = ''
+as $$
+declare
+  product public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
+  paid public.payment_products;
+begin
+  if of_platform = 'creem' then
+    select p.* into paid
+    from private.periods_of(of_platform, of_subscription) period,
+      private.product_of(of_platform, period.product_id, period.price_id) p
+    where period.is_paid and period.starts_at = (known ->> 'period_start')::timestamptz;
+    if (select p.rank from public.plans p where p.plan = paid.plan)
+      > (select p.rank from public.plans p where p.plan = product.plan) then
+      return paid;
+    end if;
+  end if;
+  return product;
+end;
+$$;
+comment on function private.product_in_force is
+  'The product whose plan holds: the newest told, but on Creem a lesser one only from the next period on, for which alone it is paid.';
+
 create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   known jsonb := private.known_of(of_platform, 'subscription', of_subscription);
   state private.payment_state := private.newest_state_of(of_platform, 'subscription', of_subscription);
-  product public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
+  product public.payment_products := private.product_in_force(of_platform, of_subscription, known);
   subscription public.user_subscriptions;
 begin
   subscription := jsonb_populate_record(null::public.user_subscriptions, jsonb_build_object(

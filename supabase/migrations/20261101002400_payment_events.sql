@@ -94,6 +94,10 @@ begin
     select event.facts #>> '{payment,id}' where event.facts #> '{payment,id}' is not null
     union
     select private.payments_of_reversal(event.platform, event.facts #>> '{reversal,id}')
+    union
+    select p.payment_id from public.payments p
+    where p.platform = event.platform
+      and p.payment_id in (select jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')))
   );
   subjects.subscriptions := array(
     select private.subscription_of(event.facts) where private.subscription_of(event.facts) is not null

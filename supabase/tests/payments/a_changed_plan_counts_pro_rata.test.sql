@@ -1,7 +1,8 @@
 begin;
-select plan(10);
+select plan(13);
 select tests.create_guest('up');
 select tests.create_guest('down');
+select tests.create_guest('at_once');
 select tests.create_guest('anew');
 select tests.create_guest('seats');
 select tests.sell('prod_basic', 100, 'basic');
@@ -17,8 +18,25 @@ select is(tests.wallet('up'), 'balance 200, total 200, spent 0, expired 0, held 
 
 select tests.deliver('evt_4', tests.paid_period('prod_pro', '2026-01-01', 'down', 'sub_d'));
 select tests.deliver('evt_5', tests.told_status('active', 'prod_basic', 'sub_d'), '2026-01-16', '2026-01-16');
-select is(tests.wallet('down'), 'balance 200, total 200, spent 0, expired 0, held 0', 'a downgrade at once takes half the difference');
-select is(tests.ledger('down'), 'credit 300 subscription, clawback -100 plan_change', 'as a change of plan');
+select is(tests.wallet('down'), 'balance 300, total 300, spent 0, expired 0, held 0',
+  'a downgrade takes nothing back where the platform gives no money back');
+select is(tests.plan_of('down'), 'pro active', 'and its plan holds on');
+select tests.deliver('evt_5b', tests.paid_period('prod_basic', '2026-01-31', 'down', 'sub_d'), '2026-01-31', '2026-01-31');
+select is(tests.plan_of('down'), 'basic active', 'until the next period');
+
+select tests.be_postgres();
+update public.payment_products set platform = 'stripe';
+select tests.be_service();
+select public.receive_payment_event('stripe', 'evt_s1', 'test', '2026-01-01', '{}', '{"rank": 0}'
+  || tests.paid_period('prod_pro', '2026-01-01', 'at_once', 'sub_o'), at => '2026-01-01');
+select public.receive_payment_event('stripe', 'evt_s2', 'test', '2026-01-16', '{}', '{"rank": 0}'
+  || tests.told_status('active', 'prod_basic', 'sub_o'), at => '2026-01-16');
+select is(tests.wallet('at_once'), 'balance 200, total 200, spent 0, expired 0, held 0',
+  'where it does, a downgrade takes half the difference');
+select is(tests.ledger('at_once'), 'credit 300 subscription, clawback -100 plan_change', 'as a change of plan');
+select tests.be_postgres();
+update public.payment_products set platform = 'creem';
+select tests.be_service();
 
 select tests.deliver('evt_6', tests.paid_period('prod_basic', '2026-01-01', 'anew', 'sub_a'));
 select tests.deliver('evt_7', tests.paid_period('prod_pro', '2026-01-16', 'anew', 'sub_a'), '2026-01-16', '2026-01-16');

@@ -1,5 +1,5 @@
 begin;
-select plan(12);
+select plan(14);
 select tests.create_user('owner');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.be_service();
@@ -25,6 +25,16 @@ select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, he
   'and another event that tells of the same period brings nothing more');
 select public.debit_user_credits_transaction(tests.id('owner'), 20, 'generation', at => '2026-01-02');
 select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, held 0', 'credits are spent as ever');
+select tests.be_postgres();
+select tests.create_guest('invoiced');
+select tests.sell('prod_pack', 50);
+select tests.be_service();
+select tests.deliver('evt_3', jsonb_set(tests.paid_pack('prod_pack', 'in_1', 'invoiced'), '{customer,id}', '"cust_2"'));
+select tests.deliver('evt_4', jsonb_set(jsonb_set(tests.paid_pack('prod_pack', 'pi_1', 'invoiced'), '{payment,references}', '["in_1"]'),
+  '{customer,id}', '"cust_2"'));
+select is(tests.wallet('invoiced'), 'balance 50, total 50, spent 0, expired 0, held 0', 'an invoice of a purchase is no second one');
+select tests.deliver('evt_5', tests.reversed('in_1', 1000));
+select is(tests.wallet('invoiced'), 'balance 0, total 0, spent 0, expired 0, held 0', 'and a refund may name either');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();
