@@ -59,7 +59,8 @@ export class Shop {
    */
   async timeOfChange(found: Subscription): Promise<string> {
     const nextSecond = (Math.floor(Date.parse(found.changedAt) / 1000) + 1) * 1000;
-    if (!this.settings.now && nextSecond > Date.now()) await sleep(nextSecond - Date.now());
+    // More than once: a timer may come a millisecond early.
+    while (!this.settings.now && nextSecond > Date.now()) await sleep(nextSecond - Date.now());
     found.changedAt = this.now();
     return found.changedAt;
   }
