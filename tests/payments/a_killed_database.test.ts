@@ -46,7 +46,9 @@ async function query<Row extends pg.QueryResultRow>(text: string, params: unknow
 async function restartPostgres(): Promise<void> {
   const port = Number(new URL(stack.urls.databaseAdmin).port);
   process.kill(stack.pids().postgres ?? 0, 'SIGKILL');
-  again = await startPostgres({ dataDir, port, durable: true, onCrash: () => undefined, onStart: () => undefined });
+  const server = { dataDir, port, durable: true, onCrash: () => undefined, onStart: () => undefined };
+  // What it has left behind ends by itself in a moment, and until then no other may start.
+  while (!again) again = await startPostgres(server).catch(() => undefined);
 }
 
 /** Delivers as a platform does: again until it is answered with 200. */

@@ -204,8 +204,6 @@ describe('a body', () => {
     for (const body of ['x'.repeat(limit + 1), endless]) {
       await expect(readBody(request(body), 1)).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
     }
-    const claim = request('x', { 'content-length': String(limit + 1) });
-    await expect(readBody(claim, 1)).rejects.toMatchObject({ status: 400 });
   });
 
   test('that is no UTF-8, or breaks off, is refused', async () => {

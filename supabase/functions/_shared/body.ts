@@ -1,5 +1,8 @@
-/** A request's body, read no further than it may be long. */
+/** A request's body, kept no further than it may be long. */
 import { invalidRequest } from './errors.ts';
+
+/** What is read of a body that is too long, bytes: a client that is still sending does not hear the answer. */
+const MOST_READ = 64 * 1024 * 1024;
 
 /** A body: its bytes, and the text that they are. */
 export interface Body {
@@ -8,7 +11,7 @@ export interface Body {
 }
 
 /**
- * Reads a body piece by piece, no further than `most` MiB: what `content-length` says need not be true.
+ * Reads a body piece by piece and keeps at most `most` MiB: what `content-length` says need not be true.
  * Throws 400 `invalid_request` for a larger one, and for one that is no UTF-8.
  */
 export async function readBody(request: Request, most: number): Promise<Body> {
@@ -23,15 +26,14 @@ export async function readBody(request: Request, most: number): Promise<Body> {
 
 async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer>> {
   const limit = most * 1024 * 1024;
-  const tooLarge = () => invalidRequest(`The body is larger than ${most} MiB.`);
-  if (Number(request.headers.get('content-length')) > limit) throw tooLarge();
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of piecesOf(request)) {
     length += piece.length;
-    if (length > limit) throw tooLarge();
-    pieces.push(piece);
+    if (length <= limit) pieces.push(piece);
+    if (length > MOST_READ) break;
   }
+  if (length > limit) throw invalidRequest(`The body is larger than ${most} MiB.`);
   return joined(pieces, length);
 }
 
