@@ -254,10 +254,12 @@ create trigger payments_set_updated_at before update on public.payments
   for each row execute function private.set_updated_at();
 
 create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into public.admin_notifications (kind, subject, data) values (about, about_subject, details)
-  on conflict (kind, subject) do nothing
+  on conflict (kind, subject) do nothing;
+end;
 $$;
 comment on function private.notify_admins(text, text, jsonb) is 'Tells platform admins of a thing, once.';
 

@@ -34,16 +34,20 @@ create index payment_references_subject_id_idx on private.payment_references (pl
 create function private.known_of(
   of_platform public.payment_platform, of_subject private.payment_subject, of_id text, of_period timestamptz default '-infinity'
 ) returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select coalesce(jsonb_object_agg(told.key, told.value), '{}')
-  from (
-    select distinct on (e.key) e.key, e.value
-    from private.payment_facts f, jsonb_each(f.facts) e
-    where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id and f.period_start = of_period
-      and e.value <> 'null'
-    order by e.key, f.occurred_at desc, f.rank desc, f.event_id desc
-  ) told
+begin
+  return (
+    select coalesce(jsonb_object_agg(told.key, told.value), '{}')
+    from (
+      select distinct on (e.key) e.key, e.value
+      from private.payment_facts f, jsonb_each(f.facts) e
+      where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id and f.period_start = of_period
+        and e.value <> 'null'
+      order by e.key, f.occurred_at desc, f.rank desc, f.event_id desc
+    ) told
+  );
+end;
 $$;
 comment on function private.known_of is 'All that is known of a thing: for each field the newest word.';
 
@@ -52,12 +56,19 @@ comment on type private.payment_state is 'The order of events.';
 
 create function private.newest_state_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
 returns private.payment_state
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select f.occurred_at, f.rank, f.event_id from private.payment_facts f
-  where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id
-  order by f.occurred_at desc, f.rank desc, f.event_id desc
-  limit 1
+declare
+  answer private.payment_state;
+begin
+  select * into answer from (
+    select f.occurred_at, f.rank, f.event_id from private.payment_facts f
+    where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id
+    order by f.occurred_at desc, f.rank desc, f.event_id desc
+    limit 1
+  ) known;
+  return answer;
+end;
 $$;
 comment on function private.newest_state_of is 'Of the newest event that told of a thing, its place in the order.';
 
@@ -65,42 +76,54 @@ create function private.keep_fact(
   event public.payment_events, of_subject private.payment_subject, of_id text, told jsonb,
   of_period timestamptz default '-infinity'
 ) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into private.payment_facts (platform, subject, subject_id, period_start, event_id, occurred_at, rank, facts)
   select event.platform, of_subject, of_id, of_period, event.event_id, event.occurred_at,
     coalesce((event.facts ->> 'rank')::integer, 0), told
   where of_id is not null and told is not null
-  on conflict do nothing
+  on conflict do nothing;
+end;
 $$;
 comment on function private.keep_fact is 'Keeps what an event tells of one thing.';
 
 create function private.keep_references(
   event public.payment_events, of_subject private.payment_subject, of_id text, names jsonb
 ) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into private.payment_references (platform, reference, subject, subject_id)
   select distinct event.platform, n.name, of_subject, of_id
   from jsonb_array_elements_text(coalesce(names, '[]')) n (name)
   where of_id is not null and n.name is not null
-  on conflict do nothing
+  on conflict do nothing;
+end;
 $$;
 comment on function private.keep_references is 'Keeps the ids under which a payment is known, or which a reversal names.';
 
 create function private.customer_of(facts jsonb) returns text
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  -- Who pays without an account at the platform is known by the address, or by the payment alone.
-  select coalesce(facts #>> '{customer,id}', 'email:' || lower(facts #>> '{customer,email}'),
-    case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
+begin
+  return (
+    -- Who pays without an account at the platform is known by the address, or by the payment alone.
+    select coalesce(facts #>> '{customer,id}', 'email:' || lower(facts #>> '{customer,email}'),
+      case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
+  );
+end;
 $$;
 comment on function private.customer_of(jsonb) is 'What the customer of an event is called here.';
 
 create function private.subscription_of(facts jsonb) returns text
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select coalesce(facts #>> '{subscription,id}', facts #>> '{payment,subscription_id}')
+begin
+  return (
+    select coalesce(facts #>> '{subscription,id}', facts #>> '{payment,subscription_id}')
+  );
+end;
 $$;
 comment on function private.subscription_of(jsonb) is 'The subscription that an event is about.';
 
@@ -134,12 +157,15 @@ $$;
 comment on function private.keep_facts(public.payment_events) is 'Keeps all that an event tells.';
 
 create function private.payments_of_reversal(of_platform public.payment_platform, reversal_id text) returns setof text
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select distinct p.subject_id
-  from private.payment_references r
-  join private.payment_references p on p.platform = r.platform and p.reference = r.reference and p.subject = 'payment'
-  where r.platform = of_platform and r.subject = 'reversal' and r.subject_id = reversal_id
+begin
+  return query
+    select distinct p.subject_id
+    from private.payment_references r
+    join private.payment_references p on p.platform = r.platform and p.reference = r.reference and p.subject = 'payment'
+    where r.platform = of_platform and r.subject = 'reversal' and r.subject_id = reversal_id;
+end;
 $$;
 comment on function private.payments_of_reversal is 'Which payments a refund or dispute takes back: none as long as they are unknown.';
 
@@ -148,19 +174,26 @@ comment on type private.reversals_known is
   'What was taken back of a payment, of how much (null: not told), and whether a dispute of it is open or lost.';
 
 create function private.reversals_of(of_platform public.payment_platform, of_payment text) returns private.reversals_known
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select coalesce(sum(k.amount) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
-    max(k.total), coalesce(bool_or(k.status in ('open', 'lost')), false)
-  from (
-    select distinct r.subject_id
-    from private.payment_references p
-    join private.payment_references r on r.platform = p.platform and r.reference = p.reference and r.subject = 'reversal'
-    where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
-  ) reversal
-  cross join lateral (
-    select (known ->> 'amount')::numeric as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
-    from private.known_of(of_platform, 'reversal', reversal.subject_id) known
-  ) k
+declare
+  answer private.reversals_known;
+begin
+  select * into answer from (
+    select coalesce(sum(k.amount) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
+      max(k.total), coalesce(bool_or(k.status in ('open', 'lost')), false)
+    from (
+      select distinct r.subject_id
+      from private.payment_references p
+      join private.payment_references r on r.platform = p.platform and r.reference = p.reference and r.subject = 'reversal'
+      where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
+    ) reversal
+    cross join lateral (
+      select (known ->> 'amount')::numeric as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
+      from private.known_of(of_platform, 'reversal', reversal.subject_id) known
+    ) k
+  ) known;
+  return answer;
+end;
 $$;
 comment on function private.reversals_of is 'All refunds and disputes of a payment together. A dispute that was won takes nothing back.';

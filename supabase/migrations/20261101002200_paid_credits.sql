@@ -50,32 +50,35 @@ comment on type private.subscription_period is 'A period; cut_at is its end, or 
 
 create function private.periods_of(of_platform public.payment_platform, of_subscription text)
 returns setof private.subscription_period
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  with known as (
-    select s.period_start, private.known_of(of_platform, 'period', of_subscription, s.period_start) as k,
-      -- What was bought is what the first word of it says: later ones may tell of a change.
-      first.facts as f
-    from (
-      select distinct p.period_start from private.payment_facts p
-      where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
-    ) s
-    cross join lateral (
-      select p.facts from private.payment_facts p
-      where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
-        and p.period_start = s.period_start
-      order by p.facts ? 'is_paid' desc, p.occurred_at, p.rank, p.event_id
-      limit 1
-    ) first
-  ), paid as (
-    select period_start, lead(period_start) over (order by period_start) as next_start from known where k ? 'is_paid'
-  )
-  select k.period_start, (k.k ->> 'end')::timestamptz,
-    least((k.k ->> 'end')::timestamptz, p.next_start),
-    k.k ? 'is_paid', k.k ? 'is_trial', k.f ->> 'product_id', k.f ->> 'price_id', coalesce((k.f ->> 'units')::integer, 1)
-  from known k
-  left join paid p on p.period_start = k.period_start
-  order by k.period_start
+begin
+  return query
+    with known as (
+      select s.period_start, private.known_of(of_platform, 'period', of_subscription, s.period_start) as k,
+        -- What was bought is what the first word of it says: later ones may tell of a change.
+        first.facts as f
+      from (
+        select distinct p.period_start from private.payment_facts p
+        where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
+      ) s
+      cross join lateral (
+        select p.facts from private.payment_facts p
+        where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
+          and p.period_start = s.period_start
+        order by p.facts ? 'is_paid' desc, p.occurred_at, p.rank, p.event_id
+        limit 1
+      ) first
+    ), paid as (
+      select period_start, lead(period_start) over (order by period_start) as next_start from known where k ? 'is_paid'
+    )
+    select k.period_start, (k.k ->> 'end')::timestamptz,
+      least((k.k ->> 'end')::timestamptz, p.next_start),
+      k.k ? 'is_paid', k.k ? 'is_trial', k.f ->> 'product_id', k.f ->> 'price_id', coalesce((k.f ->> 'units')::integer, 1)
+    from known k
+    left join paid p on p.period_start = k.period_start
+    order by k.period_start;
+end;
 $$;
 comment on function private.periods_of is 'The periods of a subscription that are paid or a trial, oldest first.';
 
@@ -92,47 +95,55 @@ comment on function private.credits_of_plan is 'Credits that a whole period of a
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
 ) returns numeric
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  -- A plan that changes within the period counts for the share of it in which it held.
-  with changes as (
-    select period.starts_at as at, -1 as rank, '' as event_id,
-      private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units) as credits
-    union all
-    select f.occurred_at, f.rank, f.event_id, private.credits_of_plan(of_platform, f.facts ->> 'product_id',
-      f.facts ->> 'price_id', coalesce((f.facts ->> 'units')::integer, 1))
-    from private.payment_facts f
-    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-      and f.facts ? 'product_id' and f.occurred_at > period.starts_at
-      -- What is told in its last minutes is about the next one.
-      and f.occurred_at < period.cut_at - interval '5 minutes'
-  ), spans as (
-    select case of_platform
-        -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
-        when 'creem' then max(c.credits) over (order by c.at, c.rank, c.event_id)
-        else c.credits
-      end as credits,
-      c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until
-    from changes c
-  )
-  select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
-  from spans s
+begin
+  return (
+    -- A plan that changes within the period counts for the share of it in which it held.
+    with changes as (
+      select period.starts_at as at, -1 as rank, '' as event_id,
+        private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units) as credits
+      union all
+      select f.occurred_at, f.rank, f.event_id, private.credits_of_plan(of_platform, f.facts ->> 'product_id',
+        f.facts ->> 'price_id', coalesce((f.facts ->> 'units')::integer, 1))
+      from private.payment_facts f
+      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+        and f.facts ? 'product_id' and f.occurred_at > period.starts_at
+        -- What is told in its last minutes is about the next one.
+        and f.occurred_at < period.cut_at - interval '5 minutes'
+    ), spans as (
+      select case of_platform
+          -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
+          when 'creem' then max(c.credits) over (order by c.at, c.rank, c.event_id)
+          else c.credits
+        end as credits,
+        c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until
+      from changes c
+    )
+    select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
+    from spans s
+  );
+end;
 $$;
 comment on function private.credits_of_period is 'Credits that a paid period brings, before refunds.';
 
 create function private.reversed_share(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
 ) returns numeric
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select case when sum(coalesce(p.amount, p.refunded_amount)) > 0
-    then least(sum(p.refunded_amount) / sum(coalesce(p.amount, p.refunded_amount)), 1) else 0 end
-  from public.payments p
-  where p.platform = of_platform and p.subscription_id = of_subscription
-    and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
-    -- A platform's clocks agree to less than an hour.
-    and coalesce(p.period_start, p.paid_at) >= period.starts_at - interval '1 hour'
-    and coalesce(p.period_start, p.paid_at) < period.cut_at - interval '1 hour'
+begin
+  return (
+    select case when sum(coalesce(p.amount, p.refunded_amount)) > 0
+      then least(sum(p.refunded_amount) / sum(coalesce(p.amount, p.refunded_amount)), 1) else 0 end
+    from public.payments p
+    where p.platform = of_platform and p.subscription_id = of_subscription
+      and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
+      -- A platform's clocks agree to less than an hour.
+      and coalesce(p.period_start, p.paid_at) >= period.starts_at - interval '1 hour'
+      and coalesce(p.period_start, p.paid_at) < period.cut_at - interval '1 hour'
+  );
+end;
 $$;
 comment on function private.reversed_share is 'Which part of what was paid for a period was given back.';
 

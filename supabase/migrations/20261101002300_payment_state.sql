@@ -2,29 +2,37 @@
 -- All of it runs under the wallet's lock; doing it again changes nothing.
 
 create function private.past_due_since(of_platform public.payment_platform, of_subscription text) returns timestamptz
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select min(f.occurred_at) from private.payment_facts f
-  where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-    and f.facts ->> 'status' in ('past_due', 'unpaid') and f.occurred_at > coalesce((
-      select max(g.occurred_at) from private.payment_facts g
-      where g.platform = of_platform and g.subject = 'subscription' and g.subject_id = of_subscription
-        and g.facts ->> 'status' not in ('past_due', 'unpaid')
-    ), '-infinity')
+begin
+  return (
+    select min(f.occurred_at) from private.payment_facts f
+    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+      and f.facts ->> 'status' in ('past_due', 'unpaid') and f.occurred_at > coalesce((
+        select max(g.occurred_at) from private.payment_facts g
+        where g.platform = of_platform and g.subject = 'subscription' and g.subject_id = of_subscription
+          and g.facts ->> 'status' not in ('past_due', 'unpaid')
+      ), '-infinity')
+  );
+end;
 $$;
 comment on function private.past_due_since is 'Since when a subscription''s charges have failed.';
 
 create function private.access_until(subscription public.user_subscriptions) returns timestamptz
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select case
-    when subscription.plan_type is null then null
-    when subscription.plan_status in ('trialing', 'active') then coalesce(subscription.current_period_end
-      + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
-    when subscription.plan_status = 'scheduled_cancel' then coalesce(subscription.current_period_end, 'infinity')
-    when subscription.plan_status in ('past_due', 'unpaid') then subscription.past_due_since
-      + make_interval(days => private.config_numeric('past_due_grace_days', 7)::integer)
-  end
+begin
+  return (
+    select case
+      when subscription.plan_type is null then null
+      when subscription.plan_status in ('trialing', 'active') then coalesce(subscription.current_period_end
+        + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
+      when subscription.plan_status = 'scheduled_cancel' then coalesce(subscription.current_period_end, 'infinity')
+      when subscription.plan_status in ('past_due', 'unpaid') then subscription.past_due_since
+        + make_interval(days => private.config_numeric('past_due_grace_days', 7)::integer)
+    end
+  );
+end;
 $$;
 comment on function private.access_until is 'Until when a subscription gives its plan if nothing more is heard of it; null: it does not.';
 
@@ -131,14 +139,18 @@ $$;
 comment on function private.project_payment is 'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
 
 create function private.was_ever_paid(of_platform public.payment_platform, of_payment text) returns boolean
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  -- A payment that succeeded does not fail later, whatever its tries before it say when they are heard of.
-  select exists (
-    select from private.payment_facts f
-    where f.platform = of_platform and f.subject = 'payment' and f.subject_id = of_payment
-      and f.facts ->> 'status' = 'succeeded'
-  )
+begin
+  return (
+    -- A payment that succeeded does not fail later, whatever its tries before it say when they are heard of.
+    select exists (
+      select from private.payment_facts f
+      where f.platform = of_platform and f.subject = 'payment' and f.subject_id = of_payment
+        and f.facts ->> 'status' = 'succeeded'
+    )
+  );
+end;
 $$;
 comment on function private.was_ever_paid is 'Whether any event told that a payment succeeded.';
 
@@ -191,8 +203,9 @@ $$;
 comment on function private.refresh_plan is 'Settles which subscription gives a workspace its plan, and the person''s snapshot of it.';
 
 create function private.refresh_freeze(of_workspace uuid, at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   update public.credit_wallets w
   set frozen_at = case when d.is_disputed then coalesce(w.frozen_at, refresh_freeze.at) end
   from (
@@ -200,13 +213,15 @@ as $$
       select from public.payments p where p.workspace_id = of_workspace and p.status = 'disputed'
     ) as is_disputed
   ) d
-  where w.workspace_id = of_workspace and (w.frozen_at is not null) <> d.is_disputed
+  where w.workspace_id = of_workspace and (w.frozen_at is not null) <> d.is_disputed;
+end;
 $$;
 comment on function private.refresh_freeze is 'Freezes a workspace while a payment of it is disputed.';
 
 create function private.tell_of_ended_trials(of_platform public.payment_platform, of_subscription text) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
     plan, status, period_start, period_end)
   select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id, trial.ends_at,
@@ -216,7 +231,8 @@ as $$
     and (s.plan_status in ('canceled', 'expired') or exists (
       select from private.periods_of(of_platform, of_subscription) p where p.is_paid and p.starts_at >= trial.starts_at
     ))
-  on conflict (platform, event_id, event_type) do nothing
+  on conflict (platform, event_id, event_type) do nothing;
+end;
 $$;
 comment on function private.tell_of_ended_trials is 'Notes in the history that a trial ended, once: platforms send no event for it.';
 

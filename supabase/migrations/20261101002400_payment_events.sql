@@ -39,19 +39,26 @@ create type private.payment_owner as (workspace_id uuid, is_gone boolean);
 comment on type private.payment_owner is 'Whose a payment is; is_gone: of a workspace that was deleted.';
 
 create function private.bound_owner(subjects private.payment_subjects) returns private.payment_owner
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select b.workspace_id, b.workspace_id is null
-  from (
-    select s.workspace_id, s.bound_at from public.user_subscriptions s
-    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
-    union all
-    select p.workspace_id, p.bound_at from public.payments p
-    where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
-  ) b
-  where b.bound_at is not null
-  order by b.workspace_id
-  limit 1
+declare
+  answer private.payment_owner;
+begin
+  select * into answer from (
+    select b.workspace_id, b.workspace_id is null
+    from (
+      select s.workspace_id, s.bound_at from public.user_subscriptions s
+      where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+      union all
+      select p.workspace_id, p.bound_at from public.payments p
+      where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
+    ) b
+    where b.bound_at is not null
+    order by b.workspace_id
+    limit 1
+  ) known;
+  return answer;
+end;
 $$;
 comment on function private.bound_owner is 'Whose these subscriptions and payments were found to be.';
 
@@ -152,8 +159,9 @@ $$;
 comment on function private.note_customer is 'Writes a customer''s row, and whose they are once that is known.';
 
 create function private.note_history(event public.payment_events) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
@@ -172,7 +180,8 @@ as $$
   ) f
   join public.user_subscriptions s on s.platform = event.platform
     and s.subscription_id = private.subscription_of(event.facts)
-  on conflict (platform, event_id, event_type) do nothing
+  on conflict (platform, event_id, event_type) do nothing;
+end;
 $$;
 comment on function private.note_history is 'Writes what an event tells into the history of its subscription, once.';
 
@@ -237,11 +246,15 @@ $$;
 comment on function private.apply_payment_event is 'Brings what an event tells into the books. Doing it again changes nothing.';
 
 create function private.person_of_event(event public.payment_events, owner_id uuid) returns uuid
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select coalesce(
-    (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
-    (select u.id from public.users u where u.id = owner_id))
+begin
+  return (
+    select coalesce(
+      (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
+      (select u.id from public.users u where u.id = owner_id))
+  );
+end;
 $$;
 comment on function private.person_of_event is 'Who bought: as metadata tells, else whose own workspace it is.';
 
