@@ -5,6 +5,8 @@ import { pathToFileURL } from 'node:url';
 import type { Command } from '../command-line.ts';
 import { StackError } from '../stack/errors.ts';
 import { PROJECT_DIR } from '../stack/paths.ts';
+import { Service } from '../stack/processes.ts';
+import { aborted, abortOnSignal } from '../stack/signals.ts';
 
 /** Hands the words after the name to the benchmark's exported `run`, a command like these here. */
 export async function run([name, ...args]: string[]): Promise<number | undefined> {
@@ -19,5 +21,9 @@ export async function run([name, ...args]: string[]): Promise<number | undefined
   if (!names.includes(name))
     throw new StackError(`There is no benchmark "${name}"; there is: ${names.join(', ') || 'none'}.`);
   const benchmark: { run: Command } = await import(pathToFileURL(join(folder, `${name}.ts`)).href);
-  return benchmark.run(args);
+  const interruption = aborted(abortOnSignal()).then(async () => {
+    await Service.stopAll();
+    throw new StackError('The benchmark was interrupted.');
+  });
+  return Promise.race([benchmark.run(args), interruption]);
 }

@@ -35,6 +35,8 @@ const LONGEST_RESTART_DELAY = 10_000;
 
 /** A child process that is started again when it crashes. */
 export class Service {
+  static readonly #running = new Set<Service>();
+
   #child: ChildProcess | undefined;
   #stopping = false;
   #restartDelay = 250;
@@ -44,6 +46,7 @@ export class Service {
   /** Starts the service and resolves once it is ready. Throws a StackError with the end of its log when it is not. */
   static async start(spec: ServiceSpec): Promise<Service> {
     const service = new Service(spec);
+    Service.#running.add(service);
     service.#spawn();
     try {
       await service.#waitUntilReady();
@@ -56,9 +59,15 @@ export class Service {
     return service;
   }
 
+  /** Ends every service of this process. */
+  static async stopAll(): Promise<void> {
+    await Promise.all([...Service.#running].map((service) => service.stop()));
+  }
+
   /** Ends the process, forcibly when it takes longer than `patience` ms. May be called again with less of it. */
   async stop(patience = this.spec.stopWithin): Promise<void> {
     this.#stopping = true;
+    Service.#running.delete(this);
     const child = this.#child;
     if (!child || !isRunning(child)) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));

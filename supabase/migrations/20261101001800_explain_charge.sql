@@ -38,11 +38,12 @@ begin
         'credits', trim_scale(-c.amount))), '[]')
       from unnest(entry.lots) c join public.credit_grants g on g.id = c.grant_id));
   return answer || jsonb_build_object('sentence', concat_ws(' ',
-    format('%s input tokens (%s of them cached), %s output tokens and %s images of %s', call.prompt_tokens,
-      call.cached_tokens, call.completion_tokens, call.images, coalesce(call.served_model, call.model)),
+    case when call.status in ('refused', 'failed') then format('The call of %s', coalesce(call.served_model, call.model))
+      else format('%s input tokens (%s of them cached), %s output tokens and %s images of %s', call.prompt_tokens,
+        call.cached_tokens, call.completion_tokens, call.images, coalesce(call.served_model, call.model)) end,
     case
-      when call.status = 'refused' then format('were not made: the call was refused (%s) and cost nothing.', call.error_code)
-      when call.status = 'failed' then format('were not charged: the call failed (%s).', call.error_code)
+      when call.status = 'refused' then format('was refused (%s) and cost nothing.', call.error_code)
+      when call.status = 'failed' then format('failed (%s) and was not charged.', call.error_code)
       when call.credits_charged = 0 and call.estimated_cost > 0 and entry.id is null then 'were not charged.'
       when answer ->> 'credits_per_request' is not null then
         format('were charged the fixed price of %s credits a request.', answer ->> 'credits_charged')

@@ -96,5 +96,5 @@ test('a provider whose key is not set fails like one that is down', async () => 
     .chat.completions.create({ model: await newModel({ provider }), messages: simulate({}) })
     .catch((thrown) => thrown);
   expect(error).toMatchObject({ status: 502, code: 'upstream_error' });
-  expect((await logsOf(user))[0]?.error_message).toContain('AI_NO_SUCH_KEY is not set');
+  expect((await logsOf(user))[0]?.error_message).toContain('its key is not set');
 });

@@ -7,7 +7,6 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Delivery, deliver } from '../../scripts/payments/deliver.ts';
 import type { Stack } from '../../scripts/stack/index.ts';
-import { startPostgres } from '../../scripts/stack/postgres.ts';
 import { startTestStack } from '../../scripts/testing/test-stack.ts';
 import { purchaseBy, toldByCreem } from './shop.ts';
 
@@ -23,13 +22,11 @@ const product = {
 } as const;
 
 let stack: Stack;
-let again: Awaited<ReturnType<typeof startPostgres>> | undefined;
 
 beforeAll(async () => {
   stack = await startTestStack({ dataDir, durable: true });
 }, 120_000);
 afterAll(async () => {
-  await again?.stop();
   await stack.stop();
 }, 60_000);
 
@@ -41,14 +38,6 @@ async function query<Row extends pg.QueryResultRow>(text: string, params: unknow
   } finally {
     await client.end();
   }
-}
-
-async function restartPostgres(): Promise<void> {
-  const port = Number(new URL(stack.urls.databaseAdmin).port);
-  process.kill(stack.pids().postgres ?? 0, 'SIGKILL');
-  const server = { dataDir, port, durable: true, onCrash: () => undefined, onStart: () => undefined };
-  // What it has left behind ends by itself in a moment, and until then no other may start.
-  while (!again) again = await startPostgres(server).catch(() => undefined);
 }
 
 /** Delivers as a platform does: again until it is answered with 200. */
@@ -79,16 +68,14 @@ test('after the retries nothing is missing or doubled', { timeout: 120_000 }, as
   });
   const tries: Delivery[] = [];
   let taken = 0;
-  let restarted: Promise<void> | undefined;
   const line = async () => {
     for (let event = events.pop(); event; event = events.pop()) {
       tries.push(...(await deliverUntilTaken(event)));
       taken += 1;
-      if (taken === 100) restarted = restartPostgres();
+      if (taken === 100) process.kill(stack.pids().postgres ?? 0, 'SIGKILL'); // its supervisor starts it again
     }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, line));
-  await restarted;
 
   expect(tries.filter(({ status }) => status !== 200).every(({ status }) => status >= 500)).toBe(true);
   expect(tries.length).toBeGreaterThan(300); // some were delivered while it was down

@@ -28,7 +28,7 @@ export async function requireCaller(request: Request): Promise<Caller> {
   const { data, error } = await verifyCredentials({ token, apikey: null }, { auth: 'user' });
   if (error && error.status >= 500) throw error;
   if (error || data.userClaims?.role !== 'authenticated') {
-    throw notAuthenticated('The access token is not valid or has expired. Sign in again.');
+    throw notAuthenticated('This is no valid access token of a signed-in user, or it has expired. Sign in again.');
   }
   return { user_id: data.userClaims.id, api_key_hash: NONE };
 }

@@ -110,7 +110,8 @@ function apiKeyOf(candidate: Candidate): string {
   try {
     return readApiKey(Deno.env, candidate.api_key_env);
   } catch (error) {
-    throw upstreamError((error as Error).message);
+    console.error((error as Error).message); // for who runs the project; the log row is for who called
+    throw upstreamError('its key is not set');
   }
 }
 

@@ -26,10 +26,10 @@ select is(tests.recall('ok')::jsonb #>> '{lots,0,kind}' || ' ' || (tests.recall(
 select is(tests.recall('ok')::jsonb -> 'attempts', '[{"status": 500}, {"status": 200}]'::jsonb, 'and what was tried');
 select is(public.explain_charge('fixed') ->> 'sentence', '100 input tokens (40 of them cached), 10 output tokens and 0 images of fixed '
   'were charged the fixed price of 0.5 credits a request. 0.5 credits had been held.', 'a fixed price');
-select alike(public.explain_charge('failed') ->> 'sentence', '%were not charged: the call failed (upstream_error). 1 credits had been held.', 'a failure');
+select alike(public.explain_charge('failed') ->> 'sentence', 'The call of % failed (upstream_error) and was not charged. 1 credits had been held.', 'a failure');
 select alike(public.explain_charge('empty') ->> 'sentence', '%of test were not charged. 1 credits had been held.', 'nothing written');
 select alike(public.explain_charge('elsewhere') ->> 'sentence', '%cost 0.001 US dollars, at 100 credits a dollar 0.1 credits.', 'a call made elsewhere');
-select alike(public.explain_charge('refused') ->> 'sentence', '%were not made: the call was refused (not_found) and cost nothing.', 'a refusal');
+select alike(public.explain_charge('refused') ->> 'sentence', 'The call of % was refused (not_found) and cost nothing.', 'a refusal');
 select tests.sign_in('stranger');
 select throws_ok($$ select public.explain_charge('ok') $$, 'PT404', 'not_found', 'a stranger hears nothing of it');
 
