@@ -81,7 +81,7 @@ declare
   key public.api_keys;
 begin
   select * into key from public.api_keys k
-  where k.id = wanted_key and k.workspace_id = any (array(select private.my_workspace_ids()))
+  where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
   for no key update;
   if not found then
     perform private.raise_error('not_found', format('There is no API key %s.', coalesce(wanted_key::text, 'null')));
@@ -100,7 +100,7 @@ declare
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
-  if wanted.workspace_id <> all (array(select private.my_workspace_ids())) then
+  if wanted.workspace_id <> all (array(select private.my_managed_workspace_ids())) then
     perform private.raise_error('not_found', format('There is no workspace %s.', wanted.workspace_id));
   end if;
   if not account.is_active then
@@ -209,12 +209,12 @@ create trigger api_keys_set_updated_at
   for each row execute function private.set_updated_at();
 
 alter table public.api_keys enable row level security;
-create policy "members can read their workspace's keys" on public.api_keys
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-create policy "members can change the limits of their workspace's keys" on public.api_keys
+create policy "owners and admins can read their workspace's keys" on public.api_keys
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can change the limits of their workspace's keys" on public.api_keys
   for update to authenticated
-  using (workspace_id = any (array(select private.my_workspace_ids())))
-  with check (workspace_id = any (array(select private.my_workspace_ids())));
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())))
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 create function public.create_api_key(
   name text,
