@@ -1,8 +1,5 @@
 -- API keys: what a server calls the function `ai` with, for its workspace and within limits of its own.
 
-create type public.api_key_period as enum ('day', 'week', 'month');
-comment on type public.api_key_period is 'A calendar period in UTC; a week begins on Monday.';
-
 create table public.api_keys (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -17,7 +14,7 @@ create table public.api_keys (
   requests_per_minute integer constraint requests_per_minute_positive check (requests_per_minute > 0),
   budget public.unsigned_credit_amount,
   period_budget public.unsigned_credit_amount,
-  budget_period public.api_key_period,
+  budget_period public.calendar_period,
   credits_used public.unsigned_credit_amount not null default 0,
   period_credits_used public.unsigned_credit_amount not null default 0,
   period_started_at timestamptz,
@@ -51,15 +48,6 @@ create table private.api_key_hashes (
 comment on table private.api_key_hashes is
   'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. One that was rotated out has an end.';
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
-
-create function private.period_start(period public.api_key_period, at timestamptz) returns timestamptz
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
-end;
-$$;
-comment on function private.period_start(public.api_key_period, timestamptz) is 'When the period began that an instant falls into.';
 
 create function private.add_api_key_secret(for_key uuid) returns text
 language plpgsql set search_path = ''
@@ -224,7 +212,7 @@ create function public.create_api_key(
   requests_per_minute integer default null,
   budget numeric default null,
   period_budget numeric default null,
-  budget_period public.api_key_period default null,
+  budget_period public.calendar_period default null,
   expires_at timestamptz default null
 ) returns jsonb
 language plpgsql set search_path = ''
