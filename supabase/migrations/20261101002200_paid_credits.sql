@@ -246,8 +246,7 @@ begin
     on conflict do nothing;
   end if;
   select * into paid from private.paid_credits c
-  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period
-    and c.workspace_id = wallet_id; -- what was given elsewhere stays there
+  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period;
   if terms.credits > paid.credited then
     perform private.give_paid_credits(paid, wallet_id, terms, at);
   elsif terms.credits < paid.credited then
@@ -384,7 +383,7 @@ begin
   loop
     select * into paid from private.paid_credits c
     where c.platform = of_platform and c.source = 'period' and c.source_id = of_subscription
-      and c.period_start = period.starts_at and c.workspace_id = wallet_id;
+      and c.period_start = period.starts_at;
     if later.starts_at is null or period.cut_at + grace < later.starts_at then
       chain_end := period.ends_at; -- the newest, or one after which a payment is missing
       select p.* into plan from public.plans p

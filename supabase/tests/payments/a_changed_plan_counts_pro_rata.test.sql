@@ -1,10 +1,11 @@
 begin;
-select plan(13);
+select plan(15);
 select tests.create_guest('up');
 select tests.create_guest('down');
 select tests.create_guest('at_once');
 select tests.create_guest('anew');
 select tests.create_guest('seats');
+select tests.create_guest('early');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.sell('prod_pro', 300, 'pro');
 select tests.be_service();
@@ -44,6 +45,15 @@ select is(tests.wallet('anew'), 'balance 350, total 350, spent 0, expired 0, hel
   'where a new period begins, the old one counts as far as it went');
 select tests.deliver('evt_8', tests.paid_period('prod_basic', '2026-02-15', 'anew', 'sub_a'), '2026-02-15', '2026-02-15');
 select is(tests.plan_of('anew'), 'basic active', 'a downgrade at the period''s end comes with the next period');
+
+select tests.deliver('evt_8b', tests.paid_period('prod_pro', '2026-02-15', 'anew', 'sub_a'), '2026-02-15 00:00:10', '2026-02-15 00:00:10');
+select is(tests.wallet('anew'), 'balance 599.999228, total 649.999228, spent 0, expired 50, held 0',
+  'what a period was bought for is what is told of it first');
+
+select tests.deliver('evt_e1', tests.paid_period('prod_basic', '2026-01-01', 'early', 'sub_e'));
+select tests.deliver('evt_e2', tests.told_status('active', 'prod_pro', 'sub_e'), '2026-01-30 23:59', '2026-01-30 23:59');
+select is(tests.wallet('early'), 'balance 100, total 100, spent 0, expired 0, held 0',
+  'what is told in a period''s last minutes is about the next');
 
 select tests.deliver('evt_9', tests.paid_period('prod_basic', '2026-01-01', 'seats', 'sub_s', units => 3));
 select is(tests.wallet('seats'), 'balance 300, total 300, spent 0, expired 0, held 0', 'seats multiply');
