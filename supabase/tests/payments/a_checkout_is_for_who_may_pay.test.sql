@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(15);
 select tests.create_user('owner');
 select tests.create_user('stranger');
 select tests.sell('prod_basic', 100, 'basic');
@@ -21,6 +21,12 @@ select throws_ok(format('select public.begin_checkout(%L, %L, 0)', tests.id('own
   'invalid_request', 'not of nothing');
 select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), gen_random_uuid()), 'PT404', 'not_found',
   'not of what is not sold');
+select tests.be_postgres();
+select tests.sell('prod_gone', 10);
+update public.payment_products set is_active = false where product_id = 'prod_gone';
+select tests.be_service();
+select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_gone')), 'PT404', 'not_found',
+  'nor of what is sold no more');
 select throws_ok(format('select public.begin_checkout(%L, %L)', gen_random_uuid(), pg_temp.product('prod_basic')), 'PT401',
   'not_authenticated', 'not for nobody');
 select throws_ok(format('select public.get_billing_account(%L, %L)', tests.id('stranger'), tests.id('owner')), 'PT403', 'forbidden',

@@ -1,5 +1,5 @@
 begin;
-select plan(18);
+select plan(19);
 select tests.create_user('owner');
 select tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
@@ -48,6 +48,11 @@ select throws_ok(format('select public.resolve_unmatched_payment(%L, %L)', tests
 select tests.be_postgres();
 select is(tests.wallet('owner'), 'balance 253, total 253, spent 0, expired 0, held 0', 'the credits arrive as if matched at once');
 
+insert into auth.users (id, email, email_confirmed_at, is_sso_user)
+values (tests.id('twin'), 'owner@example.test', now(), true);
+select pg_temp.pays('evt_twin', 'cust_twin', 'owner@example.test', 'tran_twin');
+select is(tests.wallet('owner'), 'balance 253, total 253, spent 0, expired 0, held 0',
+  'of two accounts that have confirmed an address neither is taken');
 update public.system_config set config_value = 'false' where config_key = 'match_payments_by_email';
 select pg_temp.pays('evt_6', 'cust_5', 'owner@example.test', 'tran_6');
 select is(tests.wallet('owner'), 'balance 253, total 253, spent 0, expired 0, held 0', 'where matching by address is off, none counts');

@@ -7,19 +7,21 @@ update public.system_config set config_value = 'true' where config_key = 'match_
 update auth.users set email = 'payer@example.test', email_confirmed_at = now() where id = tests.id('owner');
 select tests.be_service();
 select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'owner'));
+select tests.deliver('evt_0', tests.told_status('canceled', 'prod_basic', 'sub_0') || jsonb_build_object('owner',
+  jsonb_build_object('user_id', tests.id('owner'))));
 select tests.be_postgres();
 delete from auth.users where id = tests.id('owner');
 
 select results_eq('select workspace_id, user_id, amount from public.payments', $$ values (null::uuid, null::uuid, 1000::bigint) $$,
   'the payment stays without the person');
-select results_eq('select workspace_id, user_id, is_live from public.user_subscriptions', $$ values (null::uuid, null::uuid, false) $$,
-  'so does the subscription');
+select results_eq('select workspace_id, user_id, is_live from public.user_subscriptions', $$ values (null::uuid, null::uuid, false), (null, null, false) $$,
+  'so do the subscriptions');
 select results_eq('select email, name from public.payment_customers', $$ values (null::text, null::text) $$, 'the customer has no address');
 select results_eq('select raw_body, facts ? ''customer'' from public.payment_events', $$ values (null::text, false) $$,
   'nor have the events');
 select is_empty($$ select * from private.payment_facts where subject = 'customer' $$, 'or the facts');
 select results_eq('select platform::text, task, subscription_id from private.payment_tasks',
-  $$ values ('creem', 'cancel_subscription', 'sub_1') $$, 'the subscription is to be cancelled at the platform');
+  $$ values ('creem', 'cancel_subscription', 'sub_1') $$, 'the one that has not ended is to be cancelled at the platform');
 
 update auth.users set email = 'payer@example.test', email_confirmed_at = now() where id = tests.id('next');
 select tests.be_service();
