@@ -16,8 +16,8 @@ select results_eq('select workspace_id, user_id, amount from public.payments', $
   'the payment stays without the person');
 select results_eq('select workspace_id, user_id, is_live from public.user_subscriptions', $$ values (null::uuid, null::uuid, false), (null, null, false) $$,
   'so do the subscriptions');
-select results_eq('select email, name from public.payment_customers', $$ values (null::text, null::text) $$, 'the customer has no address');
-select results_eq('select raw_body, facts ? ''customer'' from public.payment_events', $$ values (null::text, false) $$,
+select results_eq('select distinct email, name from public.payment_customers', $$ values (null::text, null::text) $$, 'the customer has no address');
+select results_eq('select distinct raw_body, facts ? ''customer'' from public.payment_events', $$ values (null::text, false) $$,
   'nor have the events');
 select is_empty($$ select * from private.payment_facts where subject = 'customer' $$, 'or the facts');
 select results_eq('select platform::text, task, subscription_id from private.payment_tasks',
