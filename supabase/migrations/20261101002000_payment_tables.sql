@@ -48,11 +48,12 @@ create table public.payment_products (
   updated_at timestamptz not null default now(),
   constraint a_product_of_a_platform_is_listed_once unique nulls not distinct (platform, product_id, price_id),
   constraint a_plan_has_a_period_and_a_pack_none check ((plan is null) = (billing_period is null)),
+  constraint stripe_sells_by_price check (platform <> 'stripe' or price_id is not null),
   constraint only_packs_expire_by_days check (plan is null or expires_after_days is null)
 );
 comment on table public.payment_products is 'What can be bought on which platform: a plan for a period, or (without plan) a pack of credits.';
 comment on column public.payment_products.product_id is 'The product''s id at the platform.';
-comment on column public.payment_products.price_id is 'The price''s id at the platform; null where it has none (Creem) or all prices of the product mean the same.';
+comment on column public.payment_products.price_id is 'The price''s id at Stripe; Creem has none.';
 comment on column public.payment_products.credits is 'Credits that a unit brings: each period for a plan, once for a pack.';
 comment on column public.payment_products.trial_credits is 'Credits that a trial brings, a unit.';
 comment on column public.payment_products.trial_days is 'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
@@ -83,6 +84,7 @@ create table public.user_subscriptions (
   customer_id text,
   payment_product_id uuid references public.payment_products,
   plan_type text references public.plans,
+  next_plan_type text references public.plans,
   plan_status public.subscription_status not null default 'inactive',
   units integer not null default 1,
   started_at timestamptz,
@@ -105,6 +107,7 @@ create table public.user_subscriptions (
 );
 comment on table public.user_subscriptions is 'Subscriptions as their platform last told of them. One at most is live in a workspace.';
 comment on column public.user_subscriptions.plan_type is 'The plan of its product; null where the product is not one of ours.';
+comment on column public.user_subscriptions.next_plan_type is 'The lesser plan that holds from the next period on; null where none is to come.';
 comment on column public.user_subscriptions.access_until is 'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
 comment on column public.user_subscriptions.is_live is 'It is what gives its workspace the plan.';
 comment on column public.user_subscriptions.bound_at is 'When its workspace was found. It never moves to another one.';
@@ -115,6 +118,7 @@ create index user_subscriptions_user_id_idx on public.user_subscriptions (user_i
 create index user_subscriptions_customer_id_idx on public.user_subscriptions (platform, customer_id);
 create index user_subscriptions_payment_product_id_idx on public.user_subscriptions (payment_product_id);
 create index user_subscriptions_plan_type_idx on public.user_subscriptions (plan_type);
+create index user_subscriptions_next_plan_type_idx on public.user_subscriptions (next_plan_type);
 create index user_subscriptions_access_until_idx on public.user_subscriptions (access_until) where is_live;
 
 create table public.payments (
@@ -313,7 +317,7 @@ create view public.current_subscriptions with (security_invoker = true) as
 select w.id as workspace_id,
   coalesce(s.plan_type, 'free') as plan,
   coalesce(s.plan_status, 'inactive') as status,
-  s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
+  s.next_plan_type as next_plan, s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
   coalesce(s.cancel_at_period_end, false) as cancel_at_period_end
 from public.workspaces w
 left join public.user_subscriptions s on s.workspace_id = w.id and s.is_live;

@@ -1,8 +1,8 @@
 -- Credits for what was paid. What a payment or a period is worth is computed from all that is known of it, and only the
 -- difference to what its lot was given is posted: so it is granted once, whoever tells of it, however often.
 
-create type private.paid_source as enum ('payment', 'period');
-comment on type private.paid_source is 'What brings credits: a payment for a pack, or a period of a subscription.';
+create type private.paid_source as enum ('payment', 'period', 'trial');
+comment on type private.paid_source is 'What brings credits: a payment for a pack, a period of a subscription, or its trial.';
 
 create table private.paid_credits (
   platform public.payment_platform not null,
@@ -24,6 +24,7 @@ comment on column private.paid_credits.absorbed is 'Of what was to be taken back
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
 comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
+create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
 returns public.payment_products
@@ -82,15 +83,26 @@ end;
 $$;
 comment on function private.periods_of is 'The periods of a subscription that are paid or a trial, oldest first.';
 
+create function private.months_of(period public.billing_period) returns integer
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case period when 'month' then 1 when 'quarter' then 3 when 'half_year' then 6 when 'year' then 12 end;
+end;
+$$;
+comment on function private.months_of(public.billing_period) is 'How many months a plan is paid for at a time.';
+
 create function private.credits_of_plan(of_platform public.payment_platform, product_id text, price_id text, units numeric)
 returns numeric
 language plpgsql stable set search_path = ''
 as $$
+declare
+  product public.payment_products := private.product_of(of_platform, product_id, price_id);
 begin
-  return coalesce((private.product_of(of_platform, product_id, price_id)).credits, 0) * units;
+  return coalesce(product.credits / private.months_of(product.billing_period), 0) * units;
 end;
 $$;
-comment on function private.credits_of_plan is 'Credits that a whole period of a product brings; 0 for what is not ours.';
+comment on function private.credits_of_plan is 'Credits that a product brings a month; 0 for what is no plan of ours.';
 
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -120,7 +132,8 @@ begin
         c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until
       from changes c
     )
-    select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
+    select round(coalesce(private.months_of((private.product_of(of_platform, period.product_id, period.price_id)).billing_period), 1)
+      * sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
     from spans s
   );
 end;
@@ -305,12 +318,10 @@ begin
   if period.ends_at > period.starts_at is not true then
     return; -- nothing can be told of its length
   end if;
-  terms.kind := (case when period.is_paid then 'subscription' else 'promotion' end)::public.credit_grant_kind;
-  terms.reason := case when period.is_paid then 'subscription' else 'trial' end;
+  terms.kind := 'subscription';
+  terms.reason := 'subscription';
   terms.credits := case when period.is_paid
-    then private.credits_of_period(of_platform, of_subscription, period) * (1 - share)
-    else coalesce(product.trial_credits, 0) * period.units end;
-  terms.credits := round(terms.credits, 6);
+    then round(private.credits_of_period(of_platform, of_subscription, period) * (1 - share), 6) else 0 end;
   terms.starts_at := period.starts_at;
   terms.expires_at := period.ends_at + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
   terms.clawback_reason := case
@@ -323,6 +334,17 @@ begin
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
   perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
+  -- A trial that is paid for after all is a period. A workspace has the credits of one trial, however many it begins.
+  if period.is_trial then
+    terms.kind := 'promotion';
+    terms.reason := 'trial';
+    terms.credits := case when period.is_paid or exists (
+      select from private.paid_credits c
+      where c.workspace_id = wallet_id and c.source = 'trial' and c.credited > 0
+        and (c.platform, c.source_id, c.period_start) <> (of_platform, of_subscription, period.starts_at)
+    ) then 0 else coalesce(product.trial_credits, 0) * period.units end;
+    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id, terms, at);
+  end if;
 end;
 $$;
 comment on function private.settle_period is 'Brings the credits of a period to what it is worth now.';

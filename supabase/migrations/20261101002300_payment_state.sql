@@ -81,17 +81,22 @@ begin
     subscription.past_due_since := private.past_due_since(of_platform, of_subscription);
   end if;
   subscription.access_until := private.access_until(subscription);
+  subscription.next_plan_type := nullif((private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id')).plan,
+    subscription.plan_type);
+  if subscription.plan_status not in ('scheduled_cancel', 'canceled', 'expired') then
+    subscription.canceled_at := null; -- it was taken back
+  end if;
   insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
-    plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
+    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
     cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
   values (of_platform, of_subscription, subscription.customer_id, subscription.payment_product_id, subscription.plan_type,
-    subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
+    subscription.next_plan_type, subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
     subscription.current_period_start, subscription.current_period_end, subscription.canceled_at,
     subscription.cancel_at_period_end, subscription.past_due_since, subscription.access_until,
     state.occurred_at, state.rank, state.event_id)
   on conflict (platform, subscription_id) do update set
     customer_id = excluded.customer_id, payment_product_id = excluded.payment_product_id, plan_type = excluded.plan_type,
-    plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
+    next_plan_type = excluded.next_plan_type, plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
     ended_at = excluded.ended_at, trial_end = excluded.trial_end, current_period_start = excluded.current_period_start,
     current_period_end = excluded.current_period_end, canceled_at = excluded.canceled_at,
     cancel_at_period_end = excluded.cancel_at_period_end, past_due_since = excluded.past_due_since,
@@ -365,7 +370,7 @@ begin
     return false;
   end if;
   perform private.settle_subjects(row(next.platform,
-    case when next.source = 'period' then array[next.source_id] else array[]::text[] end,
+    case when next.source <> 'payment' then array[next.source_id] else array[]::text[] end,
     case when next.source = 'payment' then array[next.source_id] else array[]::text[] end)::private.payment_subjects, at);
   return true;
 end;

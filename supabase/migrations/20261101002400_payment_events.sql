@@ -212,7 +212,9 @@ begin
     and private.known_of(s.platform, 'subscription', s.subscription_id) ? 'product_id'
   union all
   select 'dispute_opened', format('%s %s', event.platform, event.facts #>> '{reversal,id}'),
-    jsonb_build_object('workspace_id', owner.workspace_id)
+    jsonb_build_object('workspace_id', owner.workspace_id, 'platform', event.platform,
+      'dispute_id', event.facts #>> '{reversal,id}', 'payment_ids', subjects.payments,
+      'amount', event.facts #> '{reversal,amount}', 'currency', event.facts #> '{reversal,currency}')
   where event.facts #>> '{reversal,kind}' = 'dispute' and event.facts #>> '{reversal,status}' = 'open'
   on conflict (kind, subject) do nothing;
 end;

@@ -129,8 +129,10 @@ begin
   end if;
   return jsonb_build_object('platform', product.platform, 'subscription_id', subscription.subscription_id,
     'product_id', product.product_id, 'price_id', product.price_id, 'units', subscription.units,
-    'is_upgrade', (select p.rank from public.plans p where p.plan = product.plan)
-      > (select p.rank from public.plans p where p.plan = subscription.plan_type));
+    -- Also the same plan for longer: both are charged at once.
+    'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan), private.months_of(product.billing_period))
+      > ((select p.rank from public.plans p where p.plan = subscription.plan_type), (
+        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)));
 end;
 $$;
 comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
@@ -144,7 +146,7 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
         'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
         'products', coalesce((
-          select jsonb_agg(jsonb_build_object('id', o.id, 'platform', o.platform, 'period', o.billing_period,
+          select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period', o.billing_period,
             'credits', trim_scale(o.credits), 'trial_credits', trim_scale(o.trial_credits), 'trial_days', o.trial_days,
             'amount', o.amount, 'currency', o.currency) order by o.platform, o.amount)
           from public.payment_products o where o.plan = p.plan and o.is_active), '[]')) order by p.rank), '[]')

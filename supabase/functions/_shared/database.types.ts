@@ -511,17 +511,23 @@ isOneToOne: false
                   ]
                 },"user_subscriptions": {
                   Row: {
-                    "access_until": string | null,"bound_at": string | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
+                    "access_until": string | null,"bound_at": string | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"next_plan_type": string | null,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"next_plan_type"?: string | null,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Update: {
-                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"subscription_id"?: string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"next_plan_type"?: string | null,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"subscription_id"?: string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Relationships: [
                     {
+      foreignKeyName: "user_subscriptions_next_plan_type_fkey"
+      columns: ["next_plan_type"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    },{
       foreignKeyName: "user_subscriptions_payment_product_id_fkey"
       columns: ["payment_product_id"]
 isOneToOne: false
@@ -598,11 +604,17 @@ isOneToOne: false
           Views: {
             "current_subscriptions": {
                   Row: {
-                    "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
+                    "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
-                    
+                    {
+      foreignKeyName: "user_subscriptions_next_plan_type_fkey"
+      columns: ["next_plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    }
                   ]
                 }
           }

@@ -1,13 +1,16 @@
 begin;
-select plan(15);
+select plan(18);
 select tests.create_guest('up');
 select tests.create_guest('down');
 select tests.create_guest('at_once');
 select tests.create_guest('anew');
 select tests.create_guest('seats');
+select tests.create_guest('yearly');
 select tests.create_guest('early');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.sell('prod_pro', 300, 'pro');
+select tests.sell('prod_year', 1440, 'basic');
+update public.payment_products set billing_period = 'year' where product_id = 'prod_year';
 select tests.be_service();
 
 select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'up', 'sub_u'));
@@ -21,12 +24,13 @@ select tests.deliver('evt_4', tests.paid_period('prod_pro', '2026-01-01', 'down'
 select tests.deliver('evt_5', tests.told_status('active', 'prod_basic', 'sub_d'), '2026-01-16', '2026-01-16');
 select is(tests.wallet('down'), 'balance 300, total 300, spent 0, expired 0, held 0',
   'a downgrade takes nothing back where the platform gives no money back');
-select is(tests.plan_of('down'), 'pro active', 'and its plan holds on');
+select is(tests.plan_of('down') || ' ' || (select next_plan_type from public.user_subscriptions where subscription_id = 'sub_d'),
+  'pro active basic', 'its plan holds on, and the next is known');
 select tests.deliver('evt_5b', tests.paid_period('prod_basic', '2026-01-31', 'down', 'sub_d'), '2026-01-31', '2026-01-31');
 select is(tests.plan_of('down'), 'basic active', 'until the next period');
 
 select tests.be_postgres();
-update public.payment_products set platform = 'stripe';
+update public.payment_products set platform = 'stripe', price_id = product_id;
 select tests.be_service();
 select public.receive_payment_event('stripe', 'evt_s1', 'test', '2026-01-01', '{}', '{"rank": 0}'
   || tests.paid_period('prod_pro', '2026-01-01', 'at_once', 'sub_o'), at => '2026-01-01');
@@ -36,7 +40,7 @@ select is(tests.wallet('at_once'), 'balance 200, total 200, spent 0, expired 0, 
   'where it does, a downgrade takes half the difference');
 select is(tests.ledger('at_once'), 'credit 300 subscription, clawback -100 plan_change', 'as a change of plan');
 select tests.be_postgres();
-update public.payment_products set platform = 'creem';
+update public.payment_products set platform = 'creem', price_id = null;
 select tests.be_service();
 
 select tests.deliver('evt_6', tests.paid_period('prod_basic', '2026-01-01', 'anew', 'sub_a'));
@@ -49,6 +53,15 @@ select is(tests.plan_of('anew'), 'basic active', 'a downgrade at the period''s e
 select tests.deliver('evt_8b', tests.paid_period('prod_pro', '2026-02-15', 'anew', 'sub_a'), '2026-02-15 00:00:10', '2026-02-15 00:00:10');
 select is(tests.wallet('anew'), 'balance 599.999228, total 649.999228, spent 0, expired 50, held 0',
   'what a period was bought for is what is told of it first');
+
+select tests.deliver('evt_y1', tests.paid_period('prod_basic', '2026-01-01', 'yearly', 'sub_y'));
+select tests.deliver('evt_y2', tests.told_status('active', 'prod_year', 'sub_y'), '2026-01-16', '2026-01-16');
+select is(tests.wallet('yearly'), 'balance 110, total 110, spent 0, expired 0, held 0',
+  'a year''s credits count for the share of a year');
+select results_eq($$ select plan_type, next_plan_type from public.user_subscriptions where subscription_id in ('sub_y', 'sub_d')
+  order by subscription_id $$, $$ values ('basic', null), ('basic', null) $$, 'no other plan is to come');
+select tests.deliver('evt_y3', tests.paid_period('prod_year', '2026-01-31', 'yearly', 'sub_y', length => '365 days'), '2026-01-31', '2026-01-31');
+select is(tests.wallet('yearly'), 'balance 1550, total 1550, spent 0, expired 0, held 0', 'paid for, a year brings all of them');
 
 select tests.deliver('evt_e1', tests.paid_period('prod_basic', '2026-01-01', 'early', 'sub_e'));
 select tests.deliver('evt_e2', tests.told_status('active', 'prod_pro', 'sub_e'), '2026-01-30 23:59', '2026-01-30 23:59');
