@@ -1,5 +1,5 @@
 begin;
-select plan(12);
+select plan(16);
 select tests.create_user('owner');
 select tests.create_user('next');
 select tests.sell('prod_basic', 100, 'basic');
@@ -30,11 +30,23 @@ select tests.deliver('evt_3', tests.paid_period('prod_basic', '2026-01-31'), '20
 select is(tests.wallet('next'), 'balance 3, total 3, spent 0, expired 0, held 0', 'what was theirs becomes nobody else''s');
 select is_empty('select * from public.unmatched_payment_emails', 'and waits for nobody');
 
-select is(public.claim_payment_task() ->> 'subscription_id', 'sub_1', 'the task is handed out');
-select is(public.claim_payment_task(), null, 'to one at a time');
-select public.finish_payment_task((public.claim_payment_task(at => now() + interval '1 hour') ->> 'id')::bigint, 'no answer');
-select is(public.claim_payment_task(at => now() + interval '1 day') ->> 'subscription_id', 'sub_1', 'and comes again until it is done');
-select public.finish_payment_task((public.claim_payment_task(at => now() + interval '5 days') ->> 'id')::bigint);
+select results_eq('select distinct email, name from public.payment_customers', $$ values (null::text, null::text) $$,
+  'late events bring no name or address back');
+select is((select count(*)::integer from public.payment_events where raw_body is not null or facts ? 'customer'), 0, 'nor a body');
+select tests.be_postgres();
+select is_empty($$ select * from private.payment_facts where subject = 'customer' $$, 'nor a fact');
+update private.payment_tasks set done_at = now();
+select tests.be_service();
+select tests.deliver('evt_4', tests.paid_period('prod_basic', '2026-03-02'), '2026-03-02', '2026-03-02');
+select is(public.claim_payment_task() ->> 'subscription_id', 'sub_1', 'a subscription that goes on is to be cancelled once more');
+select is(public.claim_payment_task(), null, 'by one at a time');
+select tests.be_postgres();
+update private.payment_tasks set attempts = 5000, due_at = now();
+select tests.be_service();
+select isnt(public.claim_payment_task(), null, 'however often it failed');
+select public.finish_payment_task((public.claim_payment_task(at => now() + interval '2 days') ->> 'id')::bigint, 'no answer');
+select is(public.claim_payment_task(at => now() + interval '4 days') ->> 'subscription_id', 'sub_1', 'and comes again until it is done');
+select public.finish_payment_task((public.claim_payment_task(at => now() + interval '6 days') ->> 'id')::bigint);
 select is(public.claim_payment_task(at => now() + interval '9 days'), null, 'not after');
 
 select * from finish();
