@@ -19,7 +19,8 @@ const USAGE = `npm run pay -- <creem|stripe> <event type> --user <email or id> [
   --payment <id>        another payment, or a word that tells one purchase of a pack from another
   --event <id>          the event's id; the same one again is a repeated delivery
   --amount <n>          minor units, of the payment, refund or dispute that the event tells of
-  --status <word>       the subscription's status, in the platform's words
+  --status <word>       the status of the subscription, or of the dispute (won, lost), in the platform's words
+  --unmatched           the event names nobody of ours; --user is then any address
   --cancel-at-period-end
   --at <ISO time>       when it happened; a month later is a renewal
 
@@ -81,13 +82,15 @@ function readArguments(args: string[]): Wanted {
     amount: readAmount(values.amount),
     status: values.status,
     cancel_at_period_end: values['cancel-at-period-end'],
+    is_unmatched: values.unmatched,
   };
 }
 
 function parse(args: string[]) {
   const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
   const named = { user: text, product: text, subscription: text, payment: text, event: text, amount: text, at: text };
-  const options = { ...named, status: text, 'cancel-at-period-end': { type: 'boolean' } as const };
+  const options = { ...named, status: text, 'cancel-at-period-end': flag, unmatched: flag };
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
@@ -112,7 +115,8 @@ async function findStory(databaseUrl: string, wanted: Wanted): Promise<Telling> 
       'select id, email, created_at from auth.users where id::text = $1 or lower(email) = lower($1)',
       [wanted.user],
     );
-    const user = users.rows[0];
+    const stranger = { id: wanted.user, email: wanted.user, created_at: new Date(wanted.at) };
+    const user = wanted.is_unmatched ? stranger : users.rows[0];
     if (!user) throw new StackError(`There is no account ${wanted.user} in the local database; sign up first.`);
     const columns = CATALOGUE_COLUMNS.join(', ');
     const rows = await client.query(

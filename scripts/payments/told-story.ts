@@ -31,9 +31,11 @@ export interface Telling {
   payment?: string;
   /** Of the payment, the refund or the dispute, whichever the event is about. */
   amount?: number;
-  /** The subscription's status in the platform's words. */
+  /** The status of the subscription, or of the dispute, in the platform's words. */
   status?: string;
   cancel_at_period_end?: boolean;
+  /** The event names nobody of ours: the payer is known by the address alone. */
+  is_unmatched?: boolean;
 }
 
 /** The event types of a platform. */
@@ -67,13 +69,15 @@ function tellStory(telling: Telling): Story {
   return {
     customer: { id: `${platform === 'creem' ? 'cust' : 'cus'}_${idTail(seed)}`, email: user.email },
     product,
-    metadata: product.price_id ? { ...metadata, price_id: product.price_id } : metadata,
+    metadata: telling.is_unmatched
+      ? undefined
+      : { ...metadata, ...(product.price_id ? { price_id: product.price_id } : {}) },
     checkout: { id: `${platform === 'creem' ? 'ch' : 'cs_test'}_${idTail(subscription ? seed : of)}` },
     subscription,
     payment,
     // Each command that names another amount or time is a refund of its own.
     refund: { id: `${platform === 'creem' ? 'ref' : 're'}_${idTail(`${of} ${amount} ${at}`)}`, amount },
-    dispute: { id: `${platform === 'creem' ? 'disp' : 'du'}_${idTail(of)}`, amount },
+    dispute: { id: `${platform === 'creem' ? 'disp' : 'du'}_${idTail(of)}`, amount, status: telling.status },
   };
 }
 

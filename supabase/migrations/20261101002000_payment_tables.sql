@@ -15,6 +15,10 @@ create type public.payment_event_state as enum ('received', 'applied', 'failed',
 comment on type public.payment_event_state is
   'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or replayed; ignored: nothing here follows from it.';
 
+create type public.payment_evidence as enum ('metadata', 'customer', 'email', 'reference', 'admin');
+comment on type public.payment_evidence is
+  'By what a payment''s workspace was found: metadata of our checkout, the platform''s customer, a confirmed address, a reference in a payment link (which anyone may write), an admin.';
+
 create domain public.currency_code as text constraint currency_is_three_capitals check (value ~ '^[A-Z]{3}$');
 comment on domain public.currency_code is 'ISO 4217 code.';
 
@@ -48,22 +52,48 @@ create table public.payment_products (
   updated_at timestamptz not null default now(),
   constraint a_product_of_a_platform_is_listed_once unique nulls not distinct (platform, product_id, price_id),
   constraint a_plan_has_a_period_and_a_pack_none check ((plan is null) = (billing_period is null)),
+  constraint stripe_sells_by_price check (platform <> 'stripe' or price_id is not null),
   constraint only_packs_expire_by_days check (plan is null or expires_after_days is null)
 );
 comment on table public.payment_products is 'What can be bought on which platform: a plan for a period, or (without plan) a pack of credits.';
 comment on column public.payment_products.product_id is 'The product''s id at the platform.';
-comment on column public.payment_products.price_id is 'The price''s id at the platform; null where it has none (Creem) or all prices of the product mean the same.';
+comment on column public.payment_products.price_id is 'The price''s id at Stripe; Creem has none.';
 comment on column public.payment_products.credits is 'Credits that a unit brings: each period for a plan, once for a pack.';
 comment on column public.payment_products.trial_credits is 'Credits that a trial brings, a unit.';
 comment on column public.payment_products.trial_days is 'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
 comment on column public.payment_products.expires_after_days is 'Days that a pack''s credits live; null: they do not expire.';
 comment on column public.payment_products.amount is 'Price of a unit to show, in minor units of the currency, before tax. What is charged is the platform''s to say.';
+create table private.payment_product_terms (
+  payment_product_id uuid not null references public.payment_products on delete cascade,
+  effective_from timestamptz not null,
+  credits numeric(20, 6) not null,
+  trial_credits numeric(20, 6) not null,
+  amount bigint not null,
+  primary key (payment_product_id, effective_from)
+);
+comment on table private.payment_product_terms is
+  'What a product brought and cost at which time: a changed product changes nothing that was paid before.';
+
+create function private.keep_product_terms() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.payment_product_terms (payment_product_id, effective_from, credits, trial_credits, amount)
+  values (new.id, clock_timestamp(), new.credits, new.trial_credits, new.amount);
+  return null;
+end;
+$$;
+comment on function private.keep_product_terms() is 'Keeps what a product brings from now on.';
+create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount on public.payment_products
+  for each row execute function private.keep_product_terms();
+
 create index payment_products_plan_idx on public.payment_products (plan);
 
 create table public.payment_customers (
   platform public.payment_platform not null,
   customer_id text not null,
   workspace_id uuid references public.workspaces on delete set null,
+  bound_by public.payment_evidence,
   email text,
   name text,
   created_at timestamptz not null default now(),
@@ -83,6 +113,7 @@ create table public.user_subscriptions (
   customer_id text,
   payment_product_id uuid references public.payment_products,
   plan_type text references public.plans,
+  next_plan_type text references public.plans,
   plan_status public.subscription_status not null default 'inactive',
   units integer not null default 1,
   started_at timestamptz,
@@ -96,6 +127,7 @@ create table public.user_subscriptions (
   access_until timestamptz,
   is_live boolean not null default false,
   bound_at timestamptz,
+  bound_by public.payment_evidence,
   state_occurred_at timestamptz not null,
   state_rank integer not null,
   state_event_id text not null,
@@ -105,6 +137,7 @@ create table public.user_subscriptions (
 );
 comment on table public.user_subscriptions is 'Subscriptions as their platform last told of them. One at most is live in a workspace.';
 comment on column public.user_subscriptions.plan_type is 'The plan of its product; null where the product is not one of ours.';
+comment on column public.user_subscriptions.next_plan_type is 'The lesser plan that holds from the next period on; null where none is to come.';
 comment on column public.user_subscriptions.access_until is 'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
 comment on column public.user_subscriptions.is_live is 'It is what gives its workspace the plan.';
 comment on column public.user_subscriptions.bound_at is 'When its workspace was found. It never moves to another one.';
@@ -115,6 +148,7 @@ create index user_subscriptions_user_id_idx on public.user_subscriptions (user_i
 create index user_subscriptions_customer_id_idx on public.user_subscriptions (platform, customer_id);
 create index user_subscriptions_payment_product_id_idx on public.user_subscriptions (payment_product_id);
 create index user_subscriptions_plan_type_idx on public.user_subscriptions (plan_type);
+create index user_subscriptions_next_plan_type_idx on public.user_subscriptions (next_plan_type);
 create index user_subscriptions_access_until_idx on public.user_subscriptions (access_until) where is_live;
 
 create table public.payments (
@@ -137,7 +171,9 @@ create table public.payments (
   period_start timestamptz,
   period_end timestamptz,
   paid_at timestamptz,
+  reversed_share numeric not null default 0,
   bound_at timestamptz,
+  bound_by public.payment_evidence,
   state_occurred_at timestamptz not null,
   state_rank integer not null,
   state_event_id text not null,
@@ -149,6 +185,7 @@ comment on table public.payments is 'Payments as their platform last told of the
 comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice of a subscription, else the payment intent.';
 comment on column public.payments.amount is 'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
 comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
+comment on column public.payments.reversed_share is 'Which part of it was given back, from 0 to 1: what its credits are reduced by.';
 comment on column public.payments.bound_at is 'When its workspace was found. It never moves to another one.';
 create index payments_workspace_id_created_at_idx on public.payments (workspace_id, created_at);
 create index payments_user_id_idx on public.payments (user_id);
@@ -199,7 +236,7 @@ create table public.payment_events (
 );
 comment on table public.payment_events is 'The inbox: every event a platform delivered with a valid signature.';
 comment on column public.payment_events.facts is 'What the event tells, in one form for all platforms; null where nothing follows from it.';
-comment on column public.payment_events.raw_body is 'The body as it was delivered. It goes with the account of who paid.';
+comment on column public.payment_events.raw_body is 'The body as it was delivered; null once the account of who paid is gone.';
 create index payment_events_state_idx on public.payment_events (state, received_at) where state in ('received', 'failed');
 create index payment_events_customer_id_idx on public.payment_events (platform, customer_id);
 
@@ -213,6 +250,19 @@ create table public.user_email_aliases (
 );
 comment on table public.user_email_aliases is 'Further addresses a person pays with. Only a confirmed one ever claims a payment.';
 comment on column public.user_email_aliases.confirmed_at is 'Set by the product''s server once the person has proven that the address is theirs.';
+create function private.limit_email_aliases() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if (select count(*) from public.user_email_aliases e where e.user_id = new.user_id) >= 20 then
+    perform private.raise_error('limit_reached', 'An account may have 20 further addresses.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.limit_email_aliases() is 'Keeps a person''s further addresses to a number that a person has.';
+create trigger user_email_aliases_limit before insert on public.user_email_aliases
+  for each row execute function private.limit_email_aliases();
 create unique index user_email_aliases_confirmed_email_idx on public.user_email_aliases (lower(email))
   where confirmed_at is not null;
 
@@ -313,7 +363,7 @@ create view public.current_subscriptions with (security_invoker = true) as
 select w.id as workspace_id,
   coalesce(s.plan_type, 'free') as plan,
   coalesce(s.plan_status, 'inactive') as status,
-  s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
+  s.next_plan_type as next_plan, s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
   coalesce(s.cancel_at_period_end, false) as cancel_at_period_end
 from public.workspaces w
 left join public.user_subscriptions s on s.workspace_id = w.id and s.is_live;

@@ -17,7 +17,7 @@ create table private.payment_facts (
   facts jsonb not null,
   primary key (platform, subject, subject_id, period_start, event_id)
 );
-comment on table private.payment_facts is 'What each event told of each thing. Rows are added and never changed.';
+comment on table private.payment_facts is 'What each event told of each thing. Rows are never changed; those of customers go with their account.';
 comment on column private.payment_facts.period_start is 'Which period of the subscription; -infinity for all that is no period.';
 
 create table private.payment_references (
@@ -109,7 +109,7 @@ as $$
 begin
   return (
     -- Who pays without an account at the platform is known by the address, or by the payment alone.
-    select coalesce(facts #>> '{customer,id}', 'email:' || lower(facts #>> '{customer,email}'),
+    select coalesce(facts #>> '{customer,id}', 'email:' || lower(trim(facts #>> '{customer,email}')),
       case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
   );
 end;
@@ -156,6 +156,15 @@ end;
 $$;
 comment on function private.keep_facts(public.payment_events) is 'Keeps all that an event tells.';
 
+create function private.is_guest(customer_id text) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return customer_id ~ '^(email|payment):';
+end;
+$$;
+comment on function private.is_guest(text) is 'Whether a customer is none of the platform''s: an address that somebody typed proves nothing of the next payment.';
+
 create function private.payments_of_reversal(of_platform public.payment_platform, reversal_id text) returns setof text
 language plpgsql stable set search_path = ''
 as $$
@@ -180,7 +189,8 @@ declare
   answer private.reversals_known;
 begin
   select * into answer from (
-    select coalesce(sum(k.amount) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
+    -- Without an amount it is all of it.
+    select coalesce(sum(coalesce(k.amount, 'infinity')) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
       max(k.total), coalesce(bool_or(k.status in ('open', 'lost')), false)
     from (
       select distinct r.subject_id
@@ -189,7 +199,12 @@ begin
       where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
     ) reversal
     cross join lateral (
-      select (known ->> 'amount')::numeric as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
+      select coalesce((
+          -- A refund's amount only grows, and two of one second have no other order.
+          select max((f.facts ->> 'amount')::numeric) from private.payment_facts f
+          where f.platform = of_platform and f.subject = 'reversal' and f.subject_id = reversal.subject_id
+            and known ->> 'kind' = 'refund'
+        ), (known ->> 'amount')::numeric) as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
       from private.known_of(of_platform, 'reversal', reversal.subject_id) known
     ) k
   ) known;

@@ -1,8 +1,8 @@
 -- Credits for what was paid. What a payment or a period is worth is computed from all that is known of it, and only the
 -- difference to what its lot was given is posted: so it is granted once, whoever tells of it, however often.
 
-create type private.paid_source as enum ('payment', 'period');
-comment on type private.paid_source is 'What brings credits: a payment for a pack, or a period of a subscription.';
+create type private.paid_source as enum ('payment', 'period', 'trial');
+comment on type private.paid_source is 'What brings credits: a payment for a pack, a period of a subscription, or its trial.';
 
 create table private.paid_credits (
   platform public.payment_platform not null,
@@ -24,6 +24,7 @@ comment on column private.paid_credits.absorbed is 'Of what was to be taken back
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
 comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
+create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
 returns public.payment_products
@@ -82,50 +83,115 @@ end;
 $$;
 comment on function private.periods_of is 'The periods of a subscription that are paid or a trial, oldest first.';
 
-create function private.credits_of_plan(of_platform public.payment_platform, product_id text, price_id text, units numeric)
-returns numeric
+create function private.months_of(period public.billing_period) returns integer
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case period when 'month' then 1 when 'quarter' then 3 when 'half_year' then 6 when 'year' then 12 end;
+end;
+$$;
+comment on function private.months_of(public.billing_period) is 'How many months a plan is paid for at a time.';
+
+create function private.terms_of(product public.payment_products, at timestamptz) returns private.payment_product_terms
+language plpgsql stable set search_path = ''
+as $$
+declare
+  terms private.payment_product_terms;
+begin
+  select * into terms from private.payment_product_terms t
+  where t.payment_product_id = product.id
+  order by t.effective_from <= terms_of.at desc, case when t.effective_from <= terms_of.at then t.effective_from end desc,
+    t.effective_from
+  limit 1;
+  return terms;
+end;
+$$;
+comment on function private.terms_of is 'What a product brought and cost at a time; before it was there, what it began with.';
+
+create function private.credits_of_plan(
+  of_platform public.payment_platform, product_id text, price_id text, units numeric, at timestamptz
+) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+declare
+  product public.payment_products := private.product_of(of_platform, product_id, price_id);
+begin
+  return coalesce((private.terms_of(product, at)).credits / private.months_of(product.billing_period), 0) * units;
+end;
+$$;
+comment on function private.credits_of_plan is 'Credits that a product brings a month; 0 for what is no plan of ours.';
+
+create type private.plan_change as (at timestamptz, is_paid boolean, credits numeric);
+comment on type private.plan_change is 'From when on what plan holds, in credits a month, and whether it was paid for.';
+
+create function private.changes_within(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period
+) returns setof private.plan_change
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return coalesce((private.product_of(of_platform, product_id, price_id)).credits, 0) * units;
+  return query
+    select f.occurred_at, false, private.credits_of_plan(of_platform, f.facts ->> 'product_id', f.facts ->> 'price_id',
+      coalesce((f.facts ->> 'units')::integer, 1), period.starts_at)
+    from private.payment_facts f
+    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+      -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
+      and of_platform = 'stripe' and f.facts ? 'product_id' and f.occurred_at > period.starts_at
+      -- What is told in its last minutes is about the next one.
+      and f.occurred_at < period.cut_at - interval '5 minutes'
+    union all
+    select k.changed_at, true, private.credits_of_plan(of_platform, k.known ->> 'product_id', k.known ->> 'price_id',
+      coalesce((k.known ->> 'units')::integer, 1), period.starts_at)
+    from public.payments p
+    cross join lateral (
+      select known, (known ->> 'changed_at')::timestamptz as changed_at
+      from private.known_of(of_platform, 'payment', p.payment_id) known
+    ) k
+    where p.platform = of_platform and p.subscription_id = of_subscription
+      and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
+      and k.changed_at >= period.starts_at and k.changed_at < period.cut_at
+    order by 1, 2;
 end;
 $$;
-comment on function private.credits_of_plan is 'Credits that a whole period of a product brings; 0 for what is not ours.';
+comment on function private.changes_within is
+  'What a subscription changed to within a period: as it is told, and as it was paid for, which stands above what is told at that moment.';
 
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
 ) returns numeric
 language plpgsql stable set search_path = ''
 as $$
+declare
+  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
+  in_force numeric := private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units, period.starts_at);
+  since timestamptz := period.starts_at;
+  change private.plan_change;
+  credit_seconds numeric := 0;
 begin
-  return (
-    -- A plan that changes within the period counts for the share of it in which it held.
-    with changes as (
-      select period.starts_at as at, -1 as rank, '' as event_id,
-        private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units) as credits
-      union all
-      select f.occurred_at, f.rank, f.event_id, private.credits_of_plan(of_platform, f.facts ->> 'product_id',
-        f.facts ->> 'price_id', coalesce((f.facts ->> 'units')::integer, 1))
-      from private.payment_facts f
-      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-        and f.facts ? 'product_id' and f.occurred_at > period.starts_at
-        -- What is told in its last minutes is about the next one.
-        and f.occurred_at < period.cut_at - interval '5 minutes'
-    ), spans as (
-      select case of_platform
-          -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
-          when 'creem' then max(c.credits) over (order by c.at, c.rank, c.event_id)
-          else c.credits
-        end as credits,
-        c.at, lead(c.at, 1, period.cut_at) over (order by c.at, c.rank, c.event_id) as until
-      from changes c
-    )
-    select round(sum(s.credits * extract(epoch from s.until - s.at)) / extract(epoch from period.ends_at - period.starts_at), 6)
-    from spans s
-  );
+  for change in select * from private.changes_within(of_platform, of_subscription, period) loop
+    credit_seconds := credit_seconds + in_force * extract(epoch from change.at - since);
+    since := change.at;
+    -- Less counts as soon as it is told; more only once it is paid for.
+    in_force := case when change.is_paid then change.credits else least(in_force, change.credits) end;
+  end loop;
+  credit_seconds := credit_seconds + in_force * extract(epoch from period.cut_at - since);
+  return round(coalesce(private.months_of(product.billing_period), 1) * credit_seconds
+    / extract(epoch from period.ends_at - period.starts_at), 6);
 end;
 $$;
-comment on function private.credits_of_period is 'Credits that a paid period brings, before refunds.';
+comment on function private.credits_of_period is
+  'Credits that a paid period brings, before refunds: each plan counts for the share of the period in which it held.';
+
+create function private.worth_of(payment public.payments) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(payment.amount, (
+    select (private.terms_of(o, payment.paid_at)).amount * payment.units
+    from public.payment_products o where o.id = payment.payment_product_id), 0);
+end;
+$$;
+comment on function private.worth_of(public.payments) is 'What was paid, or the price on show where the platform has not told it.';
 
 create function private.reversed_share(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -134,8 +200,7 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select case when sum(coalesce(p.amount, p.refunded_amount)) > 0
-      then least(sum(p.refunded_amount) / sum(coalesce(p.amount, p.refunded_amount)), 1) else 0 end
+    select coalesce(sum(p.reversed_share * private.worth_of(p)) / nullif(sum(private.worth_of(p)), 0), max(p.reversed_share), 0)
     from public.payments p
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
@@ -246,8 +311,7 @@ begin
     on conflict do nothing;
   end if;
   select * into paid from private.paid_credits c
-  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period
-    and c.workspace_id = wallet_id; -- what was given elsewhere stays there
+  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period;
   if terms.credits > paid.credited then
     perform private.give_paid_credits(paid, wallet_id, terms, at);
   elsif terms.credits < paid.credited then
@@ -272,10 +336,7 @@ declare
 begin
   select * into payment from public.payments p where p.platform = of_platform and p.payment_id = of_payment;
   select * into product from public.payment_products p where p.id = payment.payment_product_id and p.plan is null;
-  worth := product.credits * payment.units * case
-    when payment.refunded_amount = 0 then 1
-    when payment.amount > 0 then 1 - least(payment.refunded_amount::numeric / payment.amount, 1)
-    else 0 end;
+  worth := (private.terms_of(product, payment.paid_at)).credits * payment.units * (1 - payment.reversed_share);
   if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') or exists (
     -- The invoice of a checkout tells of the same money once more.
     select from private.payment_references r
@@ -306,12 +367,10 @@ begin
   if period.ends_at > period.starts_at is not true then
     return; -- nothing can be told of its length
   end if;
-  terms.kind := (case when period.is_paid then 'subscription' else 'promotion' end)::public.credit_grant_kind;
-  terms.reason := case when period.is_paid then 'subscription' else 'trial' end;
+  terms.kind := 'subscription';
+  terms.reason := 'subscription';
   terms.credits := case when period.is_paid
-    then private.credits_of_period(of_platform, of_subscription, period) * (1 - share)
-    else coalesce(product.trial_credits, 0) * period.units end;
-  terms.credits := round(terms.credits, 6);
+    then round(private.credits_of_period(of_platform, of_subscription, period) * (1 - share), 6) else 0 end;
   terms.starts_at := period.starts_at;
   terms.expires_at := period.ends_at + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
   terms.clawback_reason := case
@@ -324,6 +383,17 @@ begin
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
   perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
+  -- A trial that is paid for after all is a period. A workspace has the credits of one trial, however many it begins.
+  if period.is_trial then
+    terms.kind := 'promotion';
+    terms.reason := 'trial';
+    terms.credits := case when period.is_paid or exists (
+      select from private.paid_credits c
+      where c.workspace_id = wallet_id and c.source = 'trial' and c.credited > 0
+        and (c.platform, c.source_id, c.period_start) <> (of_platform, of_subscription, period.starts_at)
+    ) then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
+    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id, terms, at);
+  end if;
 end;
 $$;
 comment on function private.settle_period is 'Brings the credits of a period to what it is worth now.';
@@ -373,29 +443,30 @@ declare
   grace interval := make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
   later private.subscription_period;
   chain_end timestamptz;
+  carried numeric := 0;
   plan public.plans;
-  room numeric;
   period private.subscription_period;
   paid private.paid_credits;
 begin
-  -- From the newest period back: what is youngest has the room first.
+  -- From the newest period back: what is youngest has the room under a cap first.
   for period in
     select * from private.periods_of(of_platform, of_subscription) p where p.is_paid order by p.starts_at desc
   loop
     select * into paid from private.paid_credits c
     where c.platform = of_platform and c.source = 'period' and c.source_id = of_subscription
-      and c.period_start = period.starts_at and c.workspace_id = wallet_id;
+      and c.period_start = period.starts_at;
+    select p.* into plan from public.plans p
+    where p.plan = (private.product_of(of_platform, period.product_id, period.price_id)).plan;
     if later.starts_at is null or period.cut_at + grace < later.starts_at then
       chain_end := period.ends_at; -- the newest, or one after which a payment is missing
-      select p.* into plan from public.plans p
-      where p.plan = (private.product_of(of_platform, period.product_id, period.price_id)).plan;
-      room := case plan.credit_rollover when 'all' then 'infinity' when 'capped' then plan.credit_rollover_cap else 0 end;
+      carried := 0;
     elsif plan.credit_rollover in ('all', 'capped') and paid.grant_id is not null then
-      room := greatest(room - private.carry_lot(paid, chain_end + grace, room, at), 0);
+      carried := carried + private.carry_lot(paid, chain_end + grace,
+        case plan.credit_rollover when 'all' then 'infinity' else greatest(plan.credit_rollover_cap - carried, 0) end, at);
     end if;
     later := period;
   end loop;
 end;
 $$;
 comment on function private.roll_over is
-  'Where the plan lets unused credits live on: does so for every period after which the next one was paid.';
+  'Where the plan of a period lets unused credits live on: does so, if the next one was paid.';

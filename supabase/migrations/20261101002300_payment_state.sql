@@ -25,9 +25,11 @@ begin
   return (
     select case
       when subscription.plan_type is null then null
+      when subscription.plan_status = 'scheduled_cancel'
+        or subscription.plan_status in ('trialing', 'active') and subscription.cancel_at_period_end
+        then coalesce(subscription.current_period_end, 'infinity')
       when subscription.plan_status in ('trialing', 'active') then coalesce(subscription.current_period_end
         + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
-      when subscription.plan_status = 'scheduled_cancel' then coalesce(subscription.current_period_end, 'infinity')
       when subscription.plan_status in ('past_due', 'unpaid') then subscription.past_due_since
         + make_interval(days => private.config_numeric('past_due_grace_days', 7)::integer)
     end
@@ -81,17 +83,22 @@ begin
     subscription.past_due_since := private.past_due_since(of_platform, of_subscription);
   end if;
   subscription.access_until := private.access_until(subscription);
+  subscription.next_plan_type := nullif((private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id')).plan,
+    subscription.plan_type);
+  if subscription.plan_status not in ('scheduled_cancel', 'canceled', 'expired') then
+    subscription.canceled_at := null; -- it was taken back
+  end if;
   insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
-    plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
+    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
     cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
   values (of_platform, of_subscription, subscription.customer_id, subscription.payment_product_id, subscription.plan_type,
-    subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
+    subscription.next_plan_type, subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
     subscription.current_period_start, subscription.current_period_end, subscription.canceled_at,
     subscription.cancel_at_period_end, subscription.past_due_since, subscription.access_until,
     state.occurred_at, state.rank, state.event_id)
   on conflict (platform, subscription_id) do update set
     customer_id = excluded.customer_id, payment_product_id = excluded.payment_product_id, plan_type = excluded.plan_type,
-    plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
+    next_plan_type = excluded.next_plan_type, plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
     ended_at = excluded.ended_at, trial_end = excluded.trial_end, current_period_start = excluded.current_period_start,
     current_period_end = excluded.current_period_end, canceled_at = excluded.canceled_at,
     cancel_at_period_end = excluded.cancel_at_period_end, past_due_since = excluded.past_due_since,
@@ -110,29 +117,33 @@ declare
   reversals private.reversals_known := private.reversals_of(of_platform, of_payment);
   product public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
   paid bigint := coalesce((known ->> 'amount')::bigint, reversals.total::bigint);
+  units integer := coalesce((known ->> 'units')::integer, 1);
+  paid_at timestamptz := (known ->> 'paid_at')::timestamptz;
+  -- Where the platform has not told what was paid, it is measured by the price on show.
+  whole numeric := coalesce(paid, (private.terms_of(product, paid_at)).amount * units);
+  share numeric := case when reversals.amount = 0 then 0 when whole > 0 then least(reversals.amount / whole, 1) else 1 end;
   is_paid boolean := private.was_ever_paid(of_platform, of_payment);
   status public.payment_status;
 begin
   status := (case
     when reversals.is_disputed then 'disputed'
-    when reversals.amount > 0 and reversals.amount >= coalesce(paid, 0) then 'refunded'
-    when reversals.amount > 0 then 'partially_refunded'
+    when share = 1 then 'refunded'
+    when share > 0 then 'partially_refunded'
     when is_paid then 'succeeded'
     else coalesce(known ->> 'status', 'pending') end)::public.payment_status;
   insert into public.payments as p (platform, payment_id, kind, status, amount, refunded_amount, currency, customer_id,
     subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
-    state_occurred_at, state_rank, state_event_id)
+    reversed_share, state_occurred_at, state_rank, state_event_id)
   values (of_platform, of_payment, (known ->> 'kind')::public.payment_kind, status, paid,
-    least(reversals.amount, coalesce(paid, reversals.amount)), known ->> 'currency', known ->> 'customer_id',
+    coalesce(round(share * whole), nullif(reversals.amount, 'infinity'), 0), known ->> 'currency', known ->> 'customer_id',
     known ->> 'subscription_id', known ->> 'invoice_id', known ->> 'checkout_id', product.id,
-    coalesce((known ->> 'units')::integer, 1), (known ->> 'period_start')::timestamptz,
-    (known ->> 'period_end')::timestamptz, (known ->> 'paid_at')::timestamptz, state.occurred_at, state.rank, state.event_id)
+    units, (known ->> 'period_start')::timestamptz, (known ->> 'period_end')::timestamptz, paid_at, share, state.occurred_at, state.rank, state.event_id)
   on conflict (platform, payment_id) do update set
     kind = excluded.kind, status = excluded.status, amount = excluded.amount, refunded_amount = excluded.refunded_amount,
     currency = excluded.currency, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
     invoice_id = excluded.invoice_id, checkout_id = excluded.checkout_id, payment_product_id = excluded.payment_product_id,
     units = excluded.units, period_start = excluded.period_start, period_end = excluded.period_end,
-    paid_at = excluded.paid_at, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
+    paid_at = excluded.paid_at, reversed_share = excluded.reversed_share, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
     state_event_id = excluded.state_event_id;
 end;
 $$;
@@ -185,7 +196,7 @@ begin
     select from public.user_subscriptions s
     where s.workspace_id = of_workspace and s.access_until > at and s.id <> live.id
   ) then
-    perform private.notify_admins('second_subscription', of_workspace::text);
+    perform private.notify_admins('second_subscription', format('%s besides %s', of_workspace, live.subscription_id));
   end if;
   select case when s.plan_status in ('trialing', 'active', 'scheduled_cancel') then 'expired' else s.plan_status end
   into last_status
@@ -210,7 +221,9 @@ begin
   set frozen_at = case when d.is_disputed then coalesce(w.frozen_at, refresh_freeze.at) end
   from (
     select exists (
-      select from public.payments p where p.workspace_id = of_workspace and p.status = 'disputed'
+      -- Not for what anyone could pay in another's name: by a typed address or a link.
+      select from public.payments p
+      where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('metadata', 'customer', 'admin')
     ) as is_disputed
   ) d
   where w.workspace_id = of_workspace and (w.frozen_at is not null) <> d.is_disputed;
@@ -255,8 +268,9 @@ comment on function private.settle_subscription is 'Brings the credits of all pe
 create type private.payment_subjects as (platform public.payment_platform, subscriptions text[], payments text[]);
 comment on type private.payment_subjects is 'Subscriptions and payments that are to be brought up to date.';
 
-create function private.project_subjects(subjects private.payment_subjects, owner_id uuid, person_id uuid, at timestamptz)
-returns void
+create function private.project_subjects(
+  subjects private.payment_subjects, owner_id uuid, person_id uuid, evidence public.payment_evidence, at timestamptz
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -272,10 +286,13 @@ begin
     return;
   end if;
   -- Bound once, for good: a workspace that is deleted later does not make them anyone else's.
-  update public.user_subscriptions s set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at
+  update public.user_subscriptions s
+  set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at, bound_by = evidence
   where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.bound_at is null;
-  update public.payments p set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at
-  where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.bound_at is null;
+  update public.payments p
+  set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at, bound_by = evidence
+  where p.platform = subjects.platform and p.bound_at is null
+    and (p.payment_id = any (subjects.payments) or p.subscription_id = any (subjects.subscriptions));
   update public.subscription_history h set workspace_id = owner_id
   where h.platform = subjects.platform and h.subscription_id = any (subjects.subscriptions) and h.workspace_id is null
     and exists (
@@ -285,6 +302,19 @@ begin
 end;
 $$;
 comment on function private.project_subjects is 'Writes the rows of subscriptions and payments, and whose they are where that is known.';
+
+create function private.cancel_for_the_gone(subjects private.payment_subjects) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into private.payment_tasks as t (platform, task, subscription_id)
+  select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
+  where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+    and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
+  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null where t.done_at is not null;
+end;
+$$;
+comment on function private.cancel_for_the_gone is 'A subscription that goes on although its account is gone is to be cancelled.';
 
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -365,7 +395,7 @@ begin
     return false;
   end if;
   perform private.settle_subjects(row(next.platform,
-    case when next.source = 'period' then array[next.source_id] else array[]::text[] end,
+    case when next.source <> 'payment' then array[next.source_id] else array[]::text[] end,
     case when next.source = 'payment' then array[next.source_id] else array[]::text[] end)::private.payment_subjects, at);
   return true;
 end;

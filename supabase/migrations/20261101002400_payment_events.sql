@@ -35,8 +35,8 @@ end;
 $$;
 comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
-create type private.payment_owner as (workspace_id uuid, is_gone boolean);
-comment on type private.payment_owner is 'Whose a payment is; is_gone: of a workspace that was deleted.';
+create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
+comment on type private.payment_owner is 'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
 
 create function private.bound_owner(subjects private.payment_subjects) returns private.payment_owner
 language plpgsql stable set search_path = ''
@@ -45,12 +45,12 @@ declare
   answer private.payment_owner;
 begin
   select * into answer from (
-    select b.workspace_id, b.workspace_id is null
+    select b.workspace_id, b.workspace_id is null, b.bound_by
     from (
-      select s.workspace_id, s.bound_at from public.user_subscriptions s
+      select s.workspace_id, s.bound_at, s.bound_by from public.user_subscriptions s
       where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
       union all
-      select p.workspace_id, p.bound_at from public.payments p
+      select p.workspace_id, p.bound_at, p.bound_by from public.payments p
       where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
     ) b
     where b.bound_at is not null
@@ -69,22 +69,33 @@ as $$
 declare
   owner private.payment_owner := private.bound_owner(subjects);
   told jsonb := event.facts -> 'owner';
+  by_address uuid;
 begin
   if owner.is_gone is not null then
     return owner;
   end if;
+  owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
     private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
-  if owner.workspace_id is null then
-    select c.workspace_id into owner.workspace_id from public.payment_customers c
-    where c.platform = event.platform and c.customer_id = event.customer_id;
+  owner.evidence := case when told ->> 'by' = 'reference' then 'reference' else 'metadata' end;
+  if owner.workspace_id is not null then
+    return owner;
   end if;
-  if owner.workspace_id is null then
-    owner.workspace_id := private.existing_workspace(private.confirmed_account(
-      private.known_of(event.platform, 'customer', event.customer_id) ->> 'email'));
+  by_address := private.existing_workspace(private.confirmed_account(
+    private.known_of(event.platform, 'customer', event.customer_id) ->> 'email'));
+  -- A customer proves no more than what bound it.
+  select c.workspace_id, case when c.bound_by in ('email', 'reference') then c.bound_by else 'customer' end
+  into owner.workspace_id, owner.evidence
+  from public.payment_customers c
+  where c.platform = event.platform and c.customer_id = event.customer_id and c.workspace_id is not null
+    and not private.is_guest(c.customer_id);
+  if owner.workspace_id <> by_address then
+    owner.workspace_id := null; -- one address, two accounts: which of them is for an admin to say
+  elsif owner.workspace_id is null and by_address is not null then
+    owner.workspace_id := by_address;
+    owner.evidence := 'email';
   end if;
-  owner.is_gone := false;
   return owner;
 end;
 $$;
@@ -143,17 +154,30 @@ end;
 $$;
 comment on function private.lock_subjects is 'Keeps other events of the same customer, subscription or payment waiting.';
 
-create function private.note_customer(event public.payment_events, owner_id uuid) returns void
+create function private.note_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   known jsonb := private.known_of(event.platform, 'customer', event.customer_id);
 begin
-  insert into public.payment_customers as c (platform, customer_id, workspace_id, email, name)
-  select event.platform, event.customer_id, owner_id, known ->> 'email', known ->> 'name'
-  where event.customer_id is not null
+  if event.customer_id is null then
+    return;
+  elsif owner.is_gone then
+    -- The account is gone, and name and address do not come back.
+    delete from private.payment_facts f
+    where f.platform = event.platform and f.subject = 'customer' and f.subject_id = event.customer_id;
+    known := '{}';
+  end if;
+  insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
+  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null then owner.evidence end,
+    trim(known ->> 'email'), known ->> 'name')
   on conflict (platform, customer_id) do update set
+    -- Metadata of our checkout stands above what bound it before, for the same workspace.
+    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id and excluded.bound_by = 'metadata'
+      then coalesce(excluded.bound_by, c.bound_by) else c.bound_by end,
     workspace_id = coalesce(c.workspace_id, excluded.workspace_id), email = excluded.email, name = excluded.name;
+  update public.unmatched_payment_emails u set email = trim(known ->> 'email')
+  where u.platform = event.platform and u.customer_id = event.customer_id and u.resolved_at is null;
 end;
 $$;
 comment on function private.note_customer is 'Writes a customer''s row, and whose they are once that is known.';
@@ -193,10 +217,12 @@ as $$
 begin
   if (event.facts #>> '{payment,status}' = 'succeeded' or event.facts ? 'period') and owner.workspace_id is null
     and not owner.is_gone then
-    insert into public.unmatched_payment_emails (platform, customer_id, email, event_id)
+    insert into public.unmatched_payment_emails as u (platform, customer_id, email, event_id)
     select event.platform, event.customer_id, c.email, event.event_id from public.payment_customers c
     where c.platform = event.platform and c.customer_id = event.customer_id
-    on conflict (platform, customer_id) do nothing;
+    on conflict (platform, customer_id) do update
+    -- Another payment of the same customer may be nobody's again.
+    set resolved_at = null, workspace_id = null;
     perform private.notify_admins('payment_unmatched', format('%s %s', event.platform, event.customer_id),
       jsonb_build_object('event_id', event.event_id));
   end if;
@@ -212,12 +238,26 @@ begin
     and private.known_of(s.platform, 'subscription', s.subscription_id) ? 'product_id'
   union all
   select 'dispute_opened', format('%s %s', event.platform, event.facts #>> '{reversal,id}'),
-    jsonb_build_object('workspace_id', owner.workspace_id)
+    jsonb_build_object('workspace_id', owner.workspace_id, 'platform', event.platform,
+      'dispute_id', event.facts #>> '{reversal,id}', 'payment_ids', subjects.payments,
+      'amount', event.facts #> '{reversal,amount}', 'currency', event.facts #> '{reversal,currency}')
   where event.facts #>> '{reversal,kind}' = 'dispute' and event.facts #>> '{reversal,status}' = 'open'
   on conflict (kind, subject) do nothing;
 end;
 $$;
 comment on function private.tell_admins_of_event is 'Tells admins of what an event leaves for people to settle.';
+
+create function private.lock_owner(owner private.payment_owner) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
+  if not found and owner.workspace_id is not null then
+    raise serialization_failure using message = 'the workspace was deleted meanwhile'; -- another try finds it gone
+  end if;
+end;
+$$;
+comment on function private.lock_owner is 'Locks the wallet behind an event before its rows.';
 
 create function private.apply_payment_event(event public.payment_events, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -230,20 +270,37 @@ begin
   perform private.keep_facts(event);
   subjects := private.subjects_of_event(event);
   owner := private.owner_of_event(event, subjects);
-  if owner.workspace_id is not null then
-    perform private.lock_wallet(owner.workspace_id, at);
-  end if;
-  perform private.note_customer(event, owner.workspace_id);
-  perform private.project_subjects(subjects, owner.workspace_id, private.person_of_event(event, owner.workspace_id), at);
+  perform private.lock_owner(owner);
+  perform private.note_customer(event, owner);
+  perform private.project_subjects(subjects, owner.workspace_id, private.person_of_event(event, owner.workspace_id),
+    owner.evidence, at);
   perform private.note_history(event);
   perform private.settle_subjects(subjects, at);
+  perform private.cancel_for_the_gone(subjects);
+  perform private.note_payer(event, subjects, owner.is_gone);
   perform private.tell_admins_of_event(event, subjects, owner);
-  if owner.workspace_id is not null then
-    perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, at);
+  if owner.evidence = 'email' then
+    perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, owner.evidence, at);
   end if;
 end;
 $$;
 comment on function private.apply_payment_event is 'Brings what an event tells into the books. Doing it again changes nothing.';
+
+create function private.note_payer(event public.payment_events, subjects private.payment_subjects, is_gone boolean)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.payment_events e set
+    customer_id = coalesce(e.customer_id, (
+      select p.customer_id from public.payments p
+      where p.platform = e.platform and p.payment_id = any (subjects.payments) and p.customer_id is not null limit 1)),
+    raw_body = case when is_gone is not true then e.raw_body end,
+    facts = case when is_gone then e.facts - 'customer' - 'owner' else e.facts end
+  where e.id = event.id and (e.customer_id is null or is_gone);
+end;
+$$;
+comment on function private.note_payer is 'Notes whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.';
 
 create function private.person_of_event(event public.payment_events, owner_id uuid) returns uuid
 language plpgsql stable set search_path = ''
@@ -258,8 +315,9 @@ end;
 $$;
 comment on function private.person_of_event is 'Who bought: as metadata tells, else whose own workspace it is.';
 
-create function private.bind_customer(of_platform public.payment_platform, of_customer text, owner_id uuid, at timestamptz)
-returns void
+create function private.bind_customer(
+  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -271,16 +329,16 @@ begin
   subjects.payments := array(select p.payment_id from public.payments p
     where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
   if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
-    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id), at);
+    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at);
     perform private.settle_subjects(subjects, at);
   end if;
-  update public.payment_customers c set workspace_id = owner_id
+  update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
   where c.platform = of_platform and c.customer_id = of_customer and c.workspace_id is null;
   update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = owner_id
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;
-comment on function private.bind_customer is 'Gives a workspace everything that its customer paid before it was known whose it is.';
+comment on function private.bind_customer is 'Gives a workspace everything that a customer paid and that is nobody''s yet.';
 
 create function private.settle_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events

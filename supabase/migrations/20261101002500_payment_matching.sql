@@ -31,20 +31,21 @@ begin
   if private.existing_workspace(to_workspace) is null then
     perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
   end if;
-  perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, at);
+  perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
 end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
-create function private.claim_customer(of_platform public.payment_platform, of_customer text, owner_id uuid, at timestamptz)
-returns void
+create function private.claim_customer(
+  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
+) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0));
   perform private.lock_wallet(owner_id, at);
-  perform private.bind_customer(of_platform, of_customer, owner_id, at);
+  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
 end;
 $$;
 comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
@@ -64,7 +65,7 @@ begin
     where lower(e.email) = lower(trim(address)) and e.resolved_at is null
     order by e.platform, e.customer_id
   loop
-    perform private.claim_customer(unmatched.platform, unmatched.customer_id, account_id, at);
+    perform private.claim_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
   end loop;
 end;
 $$;
@@ -105,7 +106,7 @@ begin
     return false;
   end if;
   perform private.claim_payments_of_address(unmatched.email, at);
-  return true;
+  return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id and e.resolved_at is not null);
 end;
 $$;
 comment on function private.match_next_payment(timestamptz) is
@@ -204,7 +205,7 @@ begin
   insert into private.payment_tasks (platform, task, subscription_id)
   select s.platform, 'cancel_subscription', s.subscription_id
   from public.user_subscriptions s
-  where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired', 'inactive')
+  where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired')
   on conflict (platform, task, subscription_id) do nothing;
   update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
   -- The books keep the payment; name and address go with the account.
@@ -230,7 +231,7 @@ as $$
   -- Due again later, ever less often, unless it is told to be done.
   update private.payment_tasks t
   set attempts = t.attempts + 1,
-    due_at = claim_payment_task.at + make_interval(mins => least(power(2, t.attempts)::integer, 1440))
+    due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
   where t.id = (
     select n.id from private.payment_tasks n where n.done_at is null and n.due_at <= claim_payment_task.at
     order by n.due_at limit 1 for update skip locked

@@ -42,6 +42,35 @@ end;
 $$;
 comment on function private.product_on_sale is 'A product that is sold; an error where it is not.';
 
+create function private.standing_subscription(of_workspace uuid) returns public.user_subscriptions
+language plpgsql stable set search_path = ''
+as $$
+declare
+  subscription public.user_subscriptions;
+begin
+  select s.* into subscription from public.user_subscriptions s
+  where s.workspace_id = of_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
+  order by s.is_live desc, s.state_occurred_at desc, s.platform, s.subscription_id
+  limit 1;
+  return subscription;
+end;
+$$;
+comment on function private.standing_subscription(uuid) is
+  'The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.';
+
+create function private.own_customers(of_workspace uuid) returns setof public.payment_customers
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return query
+    select c.* from public.payment_customers c
+    where c.workspace_id = of_workspace and not private.is_guest(c.customer_id)
+      and c.bound_by in ('metadata', 'admin', 'email')
+    order by c.created_at desc;
+end;
+$$;
+comment on function private.own_customers(uuid) is 'Customers of a workspace at the platforms, newest first; but not those that a link named.';
+
 create function public.begin_checkout(
   user_id uuid,
   payment_product_id uuid,
@@ -64,9 +93,7 @@ begin
     perform private.raise_error('credits_cap_exceeded', format('A balance of %s and %s more would pass the cap of %s.',
       trim_scale(wallet.credits_balance), trim_scale(product.credits * begin_checkout.units), trim_scale(cap)));
   end if;
-  if product.plan is not null and exists (
-    select from public.user_subscriptions s where s.workspace_id = buyer and s.is_live
-  ) then
+  if product.plan is not null and (private.standing_subscription(buyer)).id is not null then
     perform private.raise_error('invalid_state', 'This workspace has a subscription.', 'Change its plan instead.');
   end if;
   if wallet.frozen_at is not null then
@@ -80,9 +107,9 @@ begin
     'trial_days', case when exists (select from public.user_subscriptions s where s.workspace_id = buyer)
       then 0 else product.trial_days end,
     'customer_id', (
-      select c.customer_id from public.payment_customers c
-      where c.platform = product.platform and c.workspace_id = buyer and c.customer_id not like '%:%'
-      order by c.created_at desc limit 1),
+      select c.customer_id from private.own_customers(buyer) c
+      -- Not one that somebody made by typing this person's address.
+      where c.platform = product.platform and c.bound_by in ('metadata', 'admin') limit 1),
     'return_urls', private.return_urls());
 end;
 $$;
@@ -95,19 +122,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   payer uuid := private.require_billing_rights(get_billing_account.user_id, get_billing_account.workspace_id);
+  standing public.user_subscriptions := private.standing_subscription(payer);
 begin
   return jsonb_build_object('workspace_id', payer,
     'customers', coalesce((
-      select jsonb_agg(jsonb_build_object('platform', c.platform, 'customer_id', c.customer_id) order by c.created_at desc)
-      from public.payment_customers c where c.workspace_id = payer and c.customer_id not like '%:%'), '[]'),
-    'subscription', (
-      select jsonb_build_object('platform', s.platform, 'subscription_id', s.subscription_id, 'plan', s.plan_type,
-        'status', s.plan_status, 'cancel_at_period_end', s.cancel_at_period_end, 'period_end', s.current_period_end)
-      from public.user_subscriptions s where s.workspace_id = payer and s.is_live),
+      select jsonb_agg(jsonb_build_object('platform', c.platform, 'customer_id', c.customer_id))
+      from private.own_customers(payer) c), '[]'),
+    'subscription', case when standing.id is not null then jsonb_build_object('platform', standing.platform,
+      'subscription_id', standing.subscription_id, 'plan', standing.plan_type, 'status', standing.plan_status,
+      'cancel_at_period_end', standing.cancel_at_period_end, 'period_end', standing.current_period_end) end,
     'return_urls', private.return_urls());
 end;
 $$;
-comment on function public.get_billing_account is 'Customers and live subscription of a workspace, for who may see to its payments.';
+comment on function public.get_billing_account is 'Customers and standing subscription of a workspace, for who may see to its payments.';
 grant execute on function public.get_billing_account to service_role;
 
 create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null) returns jsonb
@@ -116,10 +143,9 @@ as $$
 declare
   payer uuid := private.require_billing_rights(begin_plan_change.user_id, begin_plan_change.workspace_id);
   product public.payment_products := private.product_on_sale(begin_plan_change.payment_product_id);
-  subscription public.user_subscriptions;
+  subscription public.user_subscriptions := private.standing_subscription(payer);
 begin
-  select * into subscription from public.user_subscriptions s where s.workspace_id = payer and s.is_live;
-  if not found then
+  if subscription.id is null then
     perform private.raise_error('invalid_state', 'This workspace has no subscription.', 'Begin a checkout instead.');
   elsif product.plan is null or product.platform <> subscription.platform then
     perform private.raise_error('invalid_request',
@@ -129,8 +155,10 @@ begin
   end if;
   return jsonb_build_object('platform', product.platform, 'subscription_id', subscription.subscription_id,
     'product_id', product.product_id, 'price_id', product.price_id, 'units', subscription.units,
-    'is_upgrade', (select p.rank from public.plans p where p.plan = product.plan)
-      > (select p.rank from public.plans p where p.plan = subscription.plan_type));
+    -- Also the same plan for longer: both are charged at once.
+    'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan), private.months_of(product.billing_period))
+      > ((select p.rank from public.plans p where p.plan = subscription.plan_type), (
+        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)));
 end;
 $$;
 comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
@@ -144,7 +172,7 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
         'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
         'products', coalesce((
-          select jsonb_agg(jsonb_build_object('id', o.id, 'platform', o.platform, 'period', o.billing_period,
+          select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period', o.billing_period,
             'credits', trim_scale(o.credits), 'trial_credits', trim_scale(o.trial_credits), 'trial_days', o.trial_days,
             'amount', o.amount, 'currency', o.currency) order by o.platform, o.amount)
           from public.payment_products o where o.plan = p.plan and o.is_active), '[]')) order by p.rank), '[]')

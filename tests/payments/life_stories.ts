@@ -18,7 +18,7 @@ type Rollover = (typeof ROLLOVERS)[number];
 /** One thing that happens; `day` is when in the current period, `part` how much of an amount. */
 export type Step =
   | { what: 'renew' | 'resume' | 'schedule_cancel' | 'cancel' | 'past_due' | 'pack'; day: number }
-  | { what: 'change'; day: number; units: number; is_new_cycle: boolean }
+  | { what: 'change'; day: number; units: number; is_new_cycle: boolean; is_paid: boolean }
   | { what: 'refund'; day: number; part: number }
   | { what: 'refund_pack'; day: number; part: number }
   | { what: 'dispute'; day: number; outcome: 'open' | 'won' | 'lost' };
@@ -49,6 +49,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       day,
       units: fc.integer({ min: 1, max: 4 }),
       is_new_cycle: fc.boolean(),
+      is_paid: fc.boolean(),
     }),
     weight: 2,
   },
@@ -149,7 +150,7 @@ class Teller {
   #liveOn(next: Step): void {
     this.#later(next.day);
     if (next.what === 'renew') this.#renew();
-    else if (next.what === 'change') this.#change(next.units, next.is_new_cycle);
+    else if (next.what === 'change') this.#change(next.units, next.is_new_cycle, next.is_paid);
     else if (next.what === 'cancel') this.#cancel();
     else if (next.what === 'past_due') this.#pastDue();
     else this.#plan(next.what === 'schedule_cancel');
@@ -191,7 +192,8 @@ class Teller {
     if (this.#life.platform === 'stripe') this.#send(undefined, 'customer.subscription.updated');
   }
 
-  #change(units: number, isNewCycle: boolean): void {
+  #change(units: number, isNewCycle: boolean, isPaid: boolean): void {
+    const before = this.#product.amount * this.#units;
     this.#product = this.#product === this.#payer.plan ? this.#payer.bigger_plan : this.#payer.plan;
     this.#units = units;
     if (isNewCycle) {
@@ -200,6 +202,19 @@ class Teller {
     }
     this.#send('subscription.update', 'customer.subscription.updated');
     if (isNewCycle) this.#tellOfPayment();
+    else if (isPaid && this.#life.platform === 'stripe') this.#payForChange(before);
+  }
+
+  /** An invoice of prorations: what was not used of the old, what remains of the new. */
+  #payForChange(before: number): void {
+    const period = { start: this.#now, end: this.#period.end };
+    const amount = this.#product.amount * this.#units;
+    const lines = [
+      { amount: -before, period, is_proration: true, quantity: 1 },
+      { amount, period, is_proration: true, quantity: this.#units },
+    ];
+    const payment = { id: this.#id('in'), amount: Math.max(amount - before, 0), paid_at: this.#now, lines };
+    this.#send(undefined, 'invoice.paid', {}, { payment });
   }
 
   #plan(isEnding: boolean): void {
@@ -219,20 +234,17 @@ class Teller {
 
   #refund(day: number, part: number): void {
     const paid = this.#paid;
-    // A cap makes what lives on depend on when a refund of an older period came: such are not told.
-    if (!paid || paid.refunded >= paid.amount || (this.#life.rollover === 'capped' && paid.period !== this.#period))
-      return;
+    if (!paid || paid.refunded >= paid.amount) return;
     this.#later(day);
     const amount = Math.min(Math.round(paid.amount * part), paid.amount - paid.refunded);
     paid.refunded += amount;
     const refund = { id: this.#id('ref'), amount: this.#life.platform === 'creem' ? amount : paid.refunded };
     this.#send('refund.created', 'charge.refunded', {}, { refund });
-    if (this.#life.rollover === 'capped') this.#isOver = true;
   }
 
   #dispute(day: number, outcome: 'open' | 'won' | 'lost'): void {
     const paid = this.#paid;
-    if (!paid || paid.refunded > 0 || (this.#life.rollover === 'capped' && outcome !== 'won')) return;
+    if (!paid || paid.refunded > 0) return;
     this.#later(day);
     paid.refunded = paid.amount;
     const dispute = { id: this.#id('disp'), amount: paid.amount };

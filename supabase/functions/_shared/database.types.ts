@@ -313,14 +313,14 @@ isOneToOne: true
                   ]
                 },"payment_customers": {
                   Row: {
-                    "created_at": string,"customer_id": string,"email": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at": string,"workspace_id": string | null
+                    "bound_by": Database["public"]['Enums']["payment_evidence"] | null,"created_at": string,"customer_id": string,"email": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at": string,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"customer_id": string,"email"?: string | null,"name"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
+                    "bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"created_at"?: string,"customer_id": string,"email"?: string | null,"name"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"customer_id"?: string,"email"?: string | null,"name"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
+                    "bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"created_at"?: string,"customer_id"?: string,"email"?: string | null,"name"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"updated_at"?: string,"workspace_id"?: string | null
                   }
                   Relationships: [
                     {
@@ -373,14 +373,14 @@ isOneToOne: false
                   ]
                 },"payments": {
                   Row: {
-                    "amount": number | null,"bound_at": string | null,"checkout_id": string | null,"created_at": string,"currency": string | null,"customer_id": string | null,"id": string,"invoice_id": string | null,"kind": Database["public"]['Enums']["payment_kind"] | null,"paid_at": string | null,"payment_id": string,"payment_product_id": string | null,"period_end": string | null,"period_start": string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount": number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
+                    "amount": number | null,"bound_at": string | null,"bound_by": Database["public"]['Enums']["payment_evidence"] | null,"checkout_id": string | null,"created_at": string,"currency": string | null,"customer_id": string | null,"id": string,"invoice_id": string | null,"kind": Database["public"]['Enums']["payment_kind"] | null,"paid_at": string | null,"payment_id": string,"payment_product_id": string | null,"period_end": string | null,"period_start": string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount": number,"reversed_share": number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount"?: number | null,"bound_at"?: string | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id": string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "amount"?: number | null,"bound_at"?: string | null,"bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id": string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"reversed_share"?: number,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"status": Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Update: {
-                    "amount"?: number | null,"bound_at"?: string | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id"?: string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"status"?: Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "amount"?: number | null,"bound_at"?: string | null,"bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"checkout_id"?: string | null,"created_at"?: string,"currency"?: string | null,"customer_id"?: string | null,"id"?: string,"invoice_id"?: string | null,"kind"?: Database["public"]['Enums']["payment_kind"] | null,"paid_at"?: string | null,"payment_id"?: string,"payment_product_id"?: string | null,"period_end"?: string | null,"period_start"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"refunded_amount"?: number,"reversed_share"?: number,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"status"?: Database["public"]['Enums']["payment_status"],"subscription_id"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Relationships: [
                     {
@@ -511,17 +511,23 @@ isOneToOne: false
                   ]
                 },"user_subscriptions": {
                   Row: {
-                    "access_until": string | null,"bound_at": string | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
+                    "access_until": string | null,"bound_at": string | null,"bound_by": Database["public"]['Enums']["payment_evidence"] | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"next_plan_type": string | null,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "access_until"?: string | null,"bound_at"?: string | null,"bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"next_plan_type"?: string | null,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Update: {
-                    "access_until"?: string | null,"bound_at"?: string | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"subscription_id"?: string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
+                    "access_until"?: string | null,"bound_at"?: string | null,"bound_by"?: Database["public"]['Enums']["payment_evidence"] | null,"cancel_at_period_end"?: boolean,"canceled_at"?: string | null,"created_at"?: string,"current_period_end"?: string | null,"current_period_start"?: string | null,"customer_id"?: string | null,"ended_at"?: string | null,"id"?: string,"is_live"?: boolean,"next_plan_type"?: string | null,"past_due_since"?: string | null,"payment_product_id"?: string | null,"plan_status"?: Database["public"]['Enums']["subscription_status"],"plan_type"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"],"started_at"?: string | null,"state_event_id"?: string,"state_occurred_at"?: string,"state_rank"?: number,"subscription_id"?: string,"trial_end"?: string | null,"units"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string | null
                   }
                   Relationships: [
                     {
+      foreignKeyName: "user_subscriptions_next_plan_type_fkey"
+      columns: ["next_plan_type"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    },{
       foreignKeyName: "user_subscriptions_payment_product_id_fkey"
       columns: ["payment_product_id"]
 isOneToOne: false
@@ -598,11 +604,17 @@ isOneToOne: false
           Views: {
             "current_subscriptions": {
                   Row: {
-                    "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
+                    "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
-                    
+                    {
+      foreignKeyName: "user_subscriptions_next_plan_type_fkey"
+      columns: ["next_plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    }
                   ]
                 }
           }
@@ -748,7 +760,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","billing_period": "month"|"quarter"|"half_year"|"year","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","billing_period": "month"|"quarter"|"half_year"|"year","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -868,7 +880,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"billing_period": ["month", "quarter", "half_year", "year"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"billing_period": ["month", "quarter", "half_year", "year"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
           }
         }
 } as const

@@ -13,7 +13,7 @@ const payment_product_id = z.guid();
 /** `POST /billing/checkout`. */
 export const checkoutRequest = z.strictObject({
   payment_product_id,
-  units: z.int().min(1).max(10_000).nullish().transform(absentIfNull),
+  units: z.int().min(1).max(1_000).nullish().transform(absentIfNull),
   workspace_id,
   success_url: url,
   cancel_url: url.nullish().transform(absentIfNull),

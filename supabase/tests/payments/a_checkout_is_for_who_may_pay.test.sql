@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(20);
 select tests.create_user('owner');
 select tests.create_user('stranger');
 select tests.sell('prod_basic', 100, 'basic');
@@ -21,6 +21,12 @@ select throws_ok(format('select public.begin_checkout(%L, %L, 0)', tests.id('own
   'invalid_request', 'not of nothing');
 select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), gen_random_uuid()), 'PT404', 'not_found',
   'not of what is not sold');
+select tests.be_postgres();
+select tests.sell('prod_gone', 10);
+update public.payment_products set is_active = false where product_id = 'prod_gone';
+select tests.be_service();
+select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_gone')), 'PT404', 'not_found',
+  'nor of what is sold no more');
 select throws_ok(format('select public.begin_checkout(%L, %L)', gen_random_uuid(), pg_temp.product('prod_basic')), 'PT401',
   'not_authenticated', 'not for nobody');
 select throws_ok(format('select public.get_billing_account(%L, %L)', tests.id('stranger'), tests.id('owner')), 'PT403', 'forbidden',
@@ -38,6 +44,21 @@ select is(public.begin_plan_change(tests.id('owner'), pg_temp.product('prod_pro'
 select throws_ok(format('select public.begin_plan_change(%L, %L)', tests.id('owner'), pg_temp.product('prod_pack')), 'PT400',
   'invalid_request', 'to a plan');
 select is(public.get_billing_account(tests.id('owner')) #>> '{subscription,plan}', 'basic', 'its account is there to see');
+select tests.deliver('evt_2', tests.told_status('paused'), now() + interval '1 second', now() + interval '1 second');
+select is(tests.plan_of('owner'), 'free paused', 'a paused subscription gives no plan');
+select is(public.get_billing_account(tests.id('owner')) #>> '{subscription,status}', 'paused', 'but is there to be resumed or cancelled');
+select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
+  'invalid_state', 'and no second one is sold');
+select tests.be_postgres();
+insert into public.payment_customers (platform, customer_id, workspace_id, bound_by)
+values ('creem', 'cust_typed', tests.id('owner'), 'email'), ('creem', 'cust_linked', tests.id('owner'), 'reference'),
+  ('creem', 'email:a@example.test', tests.id('owner'), 'metadata');
+select tests.be_service();
+select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_pack')) ->> 'customer_id', 'cust_1',
+  'nobody pays as a customer that a stranger could have made');
+select is((select string_agg(c ->> 'customer_id', ' ' order by c ->> 'customer_id')
+  from jsonb_array_elements(public.get_billing_account(tests.id('owner')) -> 'customers') c), 'cust_1 cust_typed',
+  'or sees one that a link named');
 select is(public.list_payment_products() #>> '{packs,0,credits}', '50', 'what is sold can be listed');
 select tests.be_anonymous();
 select is(jsonb_array_length(public.list_payment_products() -> 'plans'), 5, 'by anyone');

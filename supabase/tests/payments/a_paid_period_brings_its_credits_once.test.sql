@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(16);
 select tests.create_user('owner');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.be_service();
@@ -25,6 +25,17 @@ select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, he
   'and another event that tells of the same period brings nothing more');
 select public.debit_user_credits_transaction(tests.id('owner'), 20, 'generation', at => '2026-01-02');
 select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, held 0', 'credits are spent as ever');
+select tests.be_postgres();
+update private.payment_product_terms set effective_from = '2025-01-01';
+update public.payment_products set credits = 60 where product_id = 'prod_basic';
+select tests.be_service();
+select tests.deliver('evt_2b', tests.told_status('active', 'prod_basic'), '2026-01-05', '2026-01-05');
+select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, held 0', 'a changed product changes nothing that was paid before');
+select tests.be_postgres();
+update private.payment_product_terms set effective_from = '2026-01-20' where credits = 60;
+select tests.be_service();
+select tests.deliver('evt_2c', tests.paid_period('prod_basic', '2026-01-31', 'owner'), '2026-01-31', '2026-01-31');
+select is(tests.wallet('owner'), 'balance 143, total 163, spent 20, expired 0, held 0', 'and counts from then on');
 select tests.be_postgres();
 select tests.create_guest('invoiced');
 select tests.sell('prod_pack', 50);

@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(19);
 select tests.create_guest('owner');
 select tests.create_team('team');
 select tests.sell('prod_basic', 100, 'basic');
@@ -16,6 +16,9 @@ select is(tests.plan_of('owner'), 'basic active', 'and can be taken back');
 select tests.deliver('evt_2_late', tests.told_status('scheduled_cancel', more => '{"cancel_at_period_end": true}'), '2026-01-10', '2026-01-12');
 select is(tests.plan_of('owner'), 'basic active', 'an older word does not overwrite a newer one');
 
+select tests.deliver('evt_r1', '{"rank": 63}' || tests.told_status('scheduled_cancel'), '2026-01-12', '2026-01-12');
+select tests.deliver('evt_r2', '{"rank": 23}' || tests.told_status('active'), '2026-01-12', '2026-01-12');
+select is(tests.plan_of('owner'), 'basic scheduled_cancel', 'of two words of one instant the one of the higher rank stands');
 select tests.deliver('evt_4', tests.told_status('past_due'), '2026-01-31', '2026-01-31');
 select is(tests.plan_of('owner'), 'basic past_due', 'a failed charge leaves the plan for a grace');
 select tests.deliver('evt_5', tests.told_status('unpaid'), '2026-02-03', '2026-02-03');
@@ -28,6 +31,9 @@ select tests.be_service();
 select tests.deliver('evt_6', tests.paid_period('prod_basic', '2026-01-31', 'owner'), '2026-02-08', '2026-02-08');
 select is(tests.plan_of('owner'), 'basic active', 'a recovery brings it back');
 
+select tests.deliver('evt_6b', tests.told_status('past_due'), '2026-02-10', '2026-02-10');
+select is((select past_due_since from public.user_subscriptions where subscription_id = 'sub_1'), '2026-02-10'::timestamptz,
+  'the next failure has a grace of its own');
 select tests.deliver('evt_7', tests.told_status('canceled'), '2026-02-20', '2026-02-20');
 select is(tests.plan_of('owner'), 'free canceled', 'a final cancellation ends it');
 select is(tests.wallet('owner'), 'balance 150, total 250, spent 0, expired 100, held 0', 'and touches no credits that were bought');

@@ -1,8 +1,9 @@
 begin;
-select plan(15);
+select plan(20);
 select tests.create_guest('owner');
 select tests.create_guest('spender');
 select tests.create_guest('early');
+select tests.create_guest('untold');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.sell('prod_pack', 50);
 select tests.be_service();
@@ -34,6 +35,22 @@ select is(tests.wallet('spender'), 'balance -50, total 0, spent 50, expired 0, h
 select tests.deliver('evt_9', jsonb_set(tests.paid_pack('prod_pack', 'tran_next', 'spender'), '{customer}', '{"id": "cust_2"}'));
 select is(tests.wallet('spender'), 'balance 0, total 50, spent 50, expired 0, held 0', 'that the next credits pay');
 select is(tests.lots('spender'), '0 of 50 purchase, 0 of 50 purchase', 'and nothing is left of them');
+
+select tests.deliver('evt_9b', jsonb_set(tests.paid_pack('prod_pack', 'tran_more', 'spender'), '{customer}', '{"id": "cust_2"}'));
+select public.debit_user_credits_transaction(tests.id('spender'), 50, 'generation');
+select tests.deliver('evt_9c', tests.reversed('tran_next', 1000, id => 'ref_7'));
+select tests.deliver('evt_9d', tests.reversed('tran_more', 1000, id => 'ref_8'));
+select tests.deliver('evt_9e', jsonb_set(tests.paid_pack('prod_pack', 'tran_last', 'spender'), '{customer}', '{"id": "cust_2"}'));
+select is(tests.wallet('spender'), 'balance -50, total 50, spent 100, expired 0, held 0', 'a debt may be more than the next credits');
+select is_empty('select * from public.verify_credits()', 'and the books are right meanwhile');
+
+select tests.deliver('evt_u1', jsonb_set(tests.paid_pack('prod_pack', 'tran_untold', 'untold'), '{customer}', '{"id": "cust_4"}') #- '{payment,amount}');
+select tests.deliver('evt_u2', tests.reversed('tran_untold', 250, id => 'ref_u'));
+select is(tests.wallet('untold'), 'balance 37.5, total 37.5, spent 0, expired 0, held 0',
+  'where the amount is not told, it is measured by the price on show');
+select is((select status::text from public.payments where payment_id = 'tran_untold'), 'partially_refunded', 'in the payment too');
+select tests.deliver('evt_u3', tests.reversed('tran_untold', 0, 'dispute', 'open', 'disp_u') #- '{reversal,amount}');
+select is(tests.wallet('untold'), 'balance 0, total 0, spent 0, expired 0, held 0', 'a dispute without an amount is of all of it');
 
 select is(tests.deliver('evt_10', tests.reversed('tran_early', 600, id => 'ref_6')), 'applied', 'a refund may come before its payment');
 select tests.deliver('evt_11', jsonb_set(tests.paid_pack('prod_pack', 'tran_early', 'early'), '{customer}', '{"id": "cust_3"}'));

@@ -1,8 +1,9 @@
 begin;
-select plan(11);
+select plan(14);
 select tests.create_guest('keeps_none');
 select tests.create_guest('keeps_all');
 select tests.create_guest('keeps_some');
+select tests.create_guest('holds');
 select tests.sell('prod_none', 100, 'basic');
 select tests.sell('prod_all', 100, 'creator');
 select tests.sell('prod_some', 100, 'pro');
@@ -41,6 +42,14 @@ select is(tests.wallet('keeps_all'), 'balance 300, total 500, spent 0, expired 2
   'a renewal heard of late brings back what had ended meanwhile');
 select public.expire_credits(tests.id('keeps_all'), '2026-05-01');
 select is(tests.wallet('keeps_all'), 'balance 0, total 500, spent 0, expired 500, held 0', 'all of it ends with the last paid period');
+select tests.deliver('evt_a4', tests.paid_period('prod_all', '2026-03-02', 'keeps_all', 'sub_a'), at => '2026-05-02');
+select is(tests.wallet('keeps_all'), 'balance 0, total 500, spent 0, expired 500, held 0', 'and hearing of it again brings none back');
+select tests.deliver('evt_h1', tests.paid_period('prod_some', '2026-01-01', 'holds', 'sub_h'));
+select public.hold_credits(tests.id('holds'), 90, 'generation', expires_in => '29 days', at => '2026-01-20');
+select tests.deliver('evt_h2', tests.paid_period('prod_none', '2026-01-31', 'holds', 'sub_h', units => 1), at => '2026-01-31');
+select is_empty('select * from public.verify_credits()', 'a hold keeps what it needs');
+select cmp_ok((select credits_balance - credits_held from public.credit_wallets where workspace_id = tests.id('holds')), '>=', 0::numeric,
+  'of what a cap would end');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 select is(tests.wallet('keeps_none'), 'balance 150, total 250, spent 0, expired 100, held 0', 'nobody else is touched');
 

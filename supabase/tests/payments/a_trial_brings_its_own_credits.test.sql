@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(10);
 select tests.create_guest('owner');
 select tests.sell('prod_basic', 100, 'basic', trial_credits => 10);
 select tests.be_service();
@@ -21,6 +21,11 @@ select results_eq('select event_type from public.subscription_history order by i
 select tests.deliver('evt_3', tests.paid_period('prod_basic', '2026-02-07', 'owner'), '2026-02-07', '2026-02-07');
 select is((select count(*)::integer from public.subscription_history where event_type = 'trial_ended'), 1, 'once');
 select is(tests.wallet('owner'), 'balance 200, total 210, spent 0, expired 10, held 0', 'trial credits do not roll over');
+select tests.deliver('evt_4', tests.told_status('trialing', 'prod_basic', 'sub_2') || jsonb_build_object(
+  'owner', jsonb_build_object('user_id', tests.id('owner')),
+  'period', '{"start": "2026-02-10T00:00:00Z", "end": "2026-02-17T00:00:00Z", "is_trial": true, "product_id": "prod_basic"}'::jsonb),
+  '2026-02-10', '2026-02-10');
+select is(tests.wallet('owner'), 'balance 100, total 210, spent 0, expired 110, held 0', 'a second trial brings none');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(10);
 select tests.create_user('owner');
 select tests.create_user('stranger');
 select tests.create_user('admin');
@@ -26,6 +26,9 @@ select tests.sign_in('stranger');
 select is(pg_temp.seen(), '0 0 0 0 0 0 0 1', 'a stranger sees nothing');
 select throws_ok($$ insert into public.user_email_aliases (user_id, email) values (tests.id('owner'), 'x@example.test') $$,
   '42501', null, 'and adds no address for another');
+select throws_ok($$ insert into public.user_email_aliases (user_id, email)
+  select tests.id('stranger'), n || '@example.test' from generate_series(1, 21) n $$, 'PT429', 'limit_reached',
+  'or more than twenty of their own');
 select tests.be_anonymous();
 select throws_ok('select * from public.payments', '42501', null, 'nor does who is not signed in');
 select tests.sign_in('admin');

@@ -99,6 +99,8 @@ export interface PaymentOfEvent extends Bought {
   period_start?: string;
   period_end?: string;
   paid_at?: string;
+  /** Of a payment for a change within a period: when it began. The product and units are those changed to. */
+  changed_at?: string;
   /** Other ids under which refunds and disputes may name it. */
   references?: string[];
 }
@@ -124,7 +126,8 @@ export interface ReversalFacts {
 export interface PaymentFacts {
   rank: number;
   customer?: { id?: string; email?: string; name?: string };
-  owner?: { workspace_id?: string; user_id?: string };
+  /** `by`: the reference of a payment link, which proves less than the metadata of our checkout. */
+  owner?: { workspace_id?: string; user_id?: string; by?: 'reference' };
   subscription?: SubscriptionFacts;
   period?: PeriodFacts;
   payment?: PaymentOfEvent;

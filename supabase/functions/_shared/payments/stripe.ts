@@ -230,11 +230,14 @@ function readerOf<T>(schema: z.ZodType<T>, read: (object: T, head: Head) => Paym
 function sessionFacts(object: Session, head: Head): PaymentFacts | null {
   const mode = needed(object.mode, 'data.object.mode');
   if (mode === 'setup') return null;
-  const { workspace_id, user_id = object.client_reference_id } = object.metadata ?? {};
+  const { workspace_id, user_id } = object.metadata ?? {};
+  const named = present({ workspace_id, user_id });
+  // Anyone may write the reference into the URL of a payment link.
+  const reference = object.client_reference_id;
   const facts: PaymentFacts = {
     rank: rankOf(sessionKind(head.type)),
     customer: customerOf(object.customer, object.customer_details),
-    owner: { workspace_id, user_id },
+    owner: named ?? (reference ? { user_id: reference, by: 'reference' } : undefined),
   };
   // What a subscription costs, and for which period, its invoice tells.
   if (mode === 'subscription') {
@@ -318,12 +321,14 @@ function invoicePaymentOf(object: Invoice): PaymentOfEvent {
   const subscriptionId = subscriptionOf(object);
   const told = subscriptionId ? firstLine(serviceLines(object)) : object.lines?.data[0];
   const ofPeriod = subscriptionId ? { period_start: told?.period?.start, period_end: told?.period?.end } : {};
+  const change = subscriptionId && !told ? lastChange(object) : undefined;
   const paid = object.payments?.data.flatMap(({ payment }) => [payment?.payment_intent?.id, payment?.charge?.id]) ?? [];
   return {
     id,
     kind: subscriptionId ? 'subscription' : 'purchase',
     currency: object.currency,
     ...(told && boughtIn(told)),
+    ...(change && { ...boughtIn(change), changed_at: change.period?.start }),
     subscription_id: subscriptionId,
     invoice_id: id,
     ...ofPeriod,
@@ -350,6 +355,16 @@ function serviceLines(object: Invoice): Line[] {
     const details = parent?.subscription_item_details;
     return details ? !details.proration : type === 'subscription' && !proration;
   });
+}
+
+/** What a change within a period came to: of the prorations that cost something, the one that begins last. */
+function lastChange(object: Invoice): Line | undefined {
+  const charged = object.lines?.data.filter(({ amount }) => (amount ?? 0) > 0) ?? [];
+  const startOf = (each: Line) => each.period?.start ?? '';
+  return charged.reduce<Line | undefined>(
+    (last, each) => (last && startOf(last) > startOf(each) ? last : each),
+    undefined,
+  );
 }
 
 function firstLine(lines: Line[]): Line | undefined {
