@@ -47,9 +47,12 @@ end;
 $$;
 comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
-create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz) returns void
+create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz)
+returns public.ai_usage_logs
 language plpgsql set search_path = ''
 as $$
+declare
+  logged public.ai_usage_logs;
 begin
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
@@ -61,10 +64,12 @@ begin
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), c.model, c.served_model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
     c.attempts, private.log_data(c.request_data), private.log_data(c.response_data)
-  from jsonb_populate_record(null::public.ai_usage_logs, call) c;
+  from jsonb_populate_record(null::public.ai_usage_logs, call) c
+  returning * into logged;
+  return logged;
 end;
 $$;
-comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name.';
+comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name, and gives it back.';
 
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
@@ -511,6 +516,7 @@ declare
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   call private.ai_calls;
   facts jsonb;
+  logged public.ai_usage_logs;
   cost numeric;
   charged numeric;
   is_charged boolean := ending in ('success', 'canceled') and not is_empty;
@@ -536,7 +542,7 @@ begin
     if hold.user_id is null then -- deleted while it ran
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
     end if;
-    perform private.log_ai_call(facts || jsonb_build_object('status', ending,
+    logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending = 'failed' then 'none' else finish_ai_call.usage_source end,
@@ -545,6 +551,9 @@ begin
       'estimated_cost', cost, 'credits_charged', charged,
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at);
+    if is_charged then
+      perform private.count_ai_call(logged);
+    end if;
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
@@ -623,6 +632,7 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier public.ai_usage_logs;
+  logged public.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
 begin
@@ -652,11 +662,14 @@ begin
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model, 'pricing', pricing));
   end if;
-  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
+  logged := private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
     'estimated_cost', cost, 'credits_charged', credits), wallet_id, record_ai_usage.user_id, null, at);
+  if logged.status <> 'failed' then
+    perform private.count_ai_call(logged);
+  end if;
   return jsonb_build_object('recorded', true, 'cost_usd', cost, 'credits_charged', credits);
 end;
 $$;

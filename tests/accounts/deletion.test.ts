@@ -63,6 +63,10 @@ async function useEverything(account: string): Promise<void> {
             public.admit_ai_call($1, $2, 10, idempotency_key => 'a')`,
     [account, model],
   );
+  await sql(
+    `insert into public.workspace_features (workspace_id, feature_code, reason) values ($1, 'message', 'a test')`,
+    [account],
+  );
   await payForIt(account);
 }
 

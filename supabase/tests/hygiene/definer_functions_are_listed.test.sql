@@ -7,6 +7,8 @@ select set_eq($$
 $$, array[
   'my_workspace_ids', 'is_platform_admin', -- policies call them
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
+  'keep_usage_records', -- a trigger that a deletion of an account reaches
+  'check_feature_for', -- for signed-in people, whom it checks
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
   'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
   'run_due_work', -- the scheduler calls it
@@ -25,6 +27,7 @@ $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
   'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
+  'consume_feature', 'release_feature',
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task'
 ], 'the definers in public are these');

@@ -15,6 +15,7 @@ $$, array[
   'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
+  'public.check_feature', 'private.check_feature_for',
   'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
   'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
@@ -30,6 +31,7 @@ $$, array[
   'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
   'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value',
+  'public.consume_feature', 'public.release_feature', 'public.check_feature', 'private.check_feature_for',
   'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.get_billing_account',
   'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
   'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',

@@ -57,6 +57,15 @@ $$, array[
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
 
+  'anon select features', 'authenticated select features', 'service_role select features',
+  'service_role insert features', 'service_role update features',
+  'anon select plan_features', 'authenticated select plan_features', 'service_role select plan_features',
+  'service_role insert plan_features', 'service_role update plan_features', 'service_role delete plan_features',
+  'authenticated select workspace_features', 'service_role select workspace_features',
+  'service_role insert workspace_features', 'service_role update workspace_features', 'service_role delete workspace_features',
+  'authenticated select usage_records', 'service_role select usage_records',
+  'authenticated select feature_usage', 'service_role select feature_usage',
+
   'anon select payment_products', 'authenticated select payment_products', 'service_role select payment_products',
   'service_role insert payment_products', 'service_role update payment_products',
   'authenticated select payment_customers', 'service_role select payment_customers',
