@@ -238,8 +238,9 @@ as $$
 declare
   most numeric := case when terms.is_on then terms.most else 0 end;
 begin
-  return jsonb_build_object('used', trim_scale(used), 'limit', most, 'remaining', trim_scale(greatest(most - used, 0)),
-    'period_start', terms.period_start, 'period_end', terms.period_end);
+  -- greatest passes over null.
+  return jsonb_build_object('used', trim_scale(used), 'limit', most,
+    'remaining', case when most is not null then trim_scale(greatest(most - used, 0)) end, 'period_start', terms.period_start, 'period_end', terms.period_end);
 end;
 $$;
 comment on function private.feature_answer(private.feature_terms, numeric) is
