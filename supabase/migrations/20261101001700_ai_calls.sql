@@ -552,7 +552,7 @@ begin
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at);
     if is_charged then
-      perform private.count_ai_call(logged);
+      perform private.count_features_of_call(logged);
     end if;
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
@@ -668,7 +668,7 @@ begin
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
     'estimated_cost', cost, 'credits_charged', credits), wallet_id, record_ai_usage.user_id, null, at);
   if logged.status <> 'failed' then
-    perform private.count_ai_call(logged);
+    perform private.count_features_of_call(logged);
   end if;
   return jsonb_build_object('recorded', true, 'cost_usd', cost, 'credits_charged', credits);
 end;

@@ -497,7 +497,7 @@ grant execute on function public.check_feature to authenticated, service_role;
 
 -- AI calls ------------------------------------------------------------------------------------------------------------
 
-create function private.count_ai_call(call public.ai_usage_logs) returns void
+create function private.count_features_of_call(call public.ai_usage_logs) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -521,7 +521,7 @@ begin
   where c.amount > 0;
 end;
 $$;
-comment on function private.count_ai_call(public.ai_usage_logs) is
+comment on function private.count_features_of_call(public.ai_usage_logs) is
   'Writes the api_call and token records of a call that was settled, from its log row. Called under the wallet''s lock.';
 
 alter table public.features enable row level security;

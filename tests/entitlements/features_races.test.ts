@@ -111,6 +111,29 @@ test('an account deleted while it uses a feature leaves nothing, and no caller m
   }
 });
 
+test('a member deleted while they use a feature of a team leaves its sums whole', async () => {
+  const [owner, member] = [await newLimited(0), await newLimited(0)];
+  const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  const id = team?.id ?? '';
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'owner'), ($1, $3, 'member')`,
+    [id, owner, member],
+  );
+  const auth = await sqlAs('supabase_auth_admin');
+  try {
+    const [outcomes] = await Promise.all([
+      atOnce(() => use(member, 1, `, workspace_id => '${id}'`)),
+      auth.query('delete from auth.users where id = $1', [member]),
+    ]);
+    const counts = tally(outcomes);
+    expect(Object.keys(counts).filter((name) => !['ok', 'PT404 not_found'].includes(name))).toEqual([]);
+    const used = counts.ok ?? 0;
+    expect(await booksOf(id)).toEqual({ used, recorded: used, records: used });
+  } finally {
+    await auth.end();
+  }
+});
+
 test('AI calls admitted at once do not pass a limit of calls', async () => {
   const id = await newAccount(3);
   const model = `features-${randomUUID()}`;
