@@ -29,7 +29,10 @@ test('a backend uses and gives back, a person looks', async () => {
 
   const { data: use } = await service.rpc('consume_feature', { feature_code, quantity: 2.5, user_id: user.id });
   expect(use).toMatchObject({ allowed: true, used: 2.5, limit: 5, remaining: 2.5, id: expect.any(Number) });
-  const { data: back } = await service.rpc('release_feature', { usage_record_id: use.id, quantity: 1 });
+  const { data: back } = await service.rpc('release_feature', {
+    usage_record_id: (use as { id: number }).id,
+    quantity: 1,
+  });
   expect(back).toMatchObject({ released: 1, used: 1.5, remaining: 3.5 });
   const { data: look } = await user.client.rpc('check_feature', { feature_code, quantity: 4 });
   expect(look).toMatchObject({ allowed: false, code: 'limit_reached', used: 1.5, remaining: 3.5 });
