@@ -19,6 +19,8 @@ $$, array[
   'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
   'statistics_of_everyone', -- for platform admins, whom it checks
   'resolve_unmatched_payment', 'resolve_dispute', 'replay_payment_event', -- for platform admins too
+  'keep_product_terms', -- a trigger on products, whose terms nobody may write
+  'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
   'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
 ], 'the definers in private are these');
