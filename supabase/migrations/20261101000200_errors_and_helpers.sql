@@ -69,6 +69,18 @@ end;
 $$;
 comment on function private.set_updated_at() is 'Keeps updated_at, on every table that has it.';
 
+create type public.calendar_period as enum ('day', 'week', 'month');
+comment on type public.calendar_period is 'A calendar period in UTC; a week begins on Monday.';
+
+create function private.period_start(period public.calendar_period, at timestamptz) returns timestamptz
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
+end;
+$$;
+comment on function private.period_start(public.calendar_period, timestamptz) is 'When the period began that an instant falls into.';
+
 create table private.secrets (
   name text primary key,
   value bytea not null

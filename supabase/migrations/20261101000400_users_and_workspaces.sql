@@ -27,15 +27,21 @@ create domain public.language_tag as text constraint language_tag_is_well_formed
   check (value ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' and length(value) <= 35);
 comment on domain public.language_tag is 'A BCP 47 language tag, such as en or pt-BR.';
 
+create type public.workspace_role as enum ('owner', 'admin', 'member');
+comment on type public.workspace_role is 'What a member of a workspace may do; owners and admins manage it.';
+
 create table public.workspaces (
   id uuid primary key default gen_random_uuid(),
   name text not null constraint workspace_name_is_short check (length(name) between 1 and 200),
+  slug text constraint a_slug_is_one_workspaces unique
+    constraint slug_is_a_name_for_urls check (slug ~ '^[a-z0-9](-?[a-z0-9]){1,62}$'),
   personal_user_id uuid constraint one_personal_workspace_each unique references auth.users on delete cascade
     constraint personal_workspace_has_its_users_id check (personal_user_id = id),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
 comment on table public.workspaces is 'What owns credits, calls and content: a person''s own workspace, or a team.';
+comment on column public.workspaces.slug is 'Its name in URLs, if it has one: lower case letters, digits and single hyphens.';
 comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
 
 create table public.users (
@@ -68,14 +74,34 @@ comment on column public.users.subscription_plan is 'The personal workspace''s p
 comment on column public.users.subscription_status is 'State of the personal workspace''s subscription; read-only.';
 create index users_subscription_plan_idx on public.users (subscription_plan);
 
+create table public.workspace_members (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  user_id uuid not null references public.users on delete cascade,
+  role public.workspace_role not null default 'member',
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (workspace_id, user_id)
+);
+comment on table public.workspace_members is 'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
+create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
+
 create function private.my_workspace_ids() returns setof uuid
 language sql stable security definer set search_path = ''
 as $$
-  select w.id from public.workspaces w where w.personal_user_id = (select auth.uid())
+  select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid())
 $$;
 comment on function private.my_workspace_ids() is
   'Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.';
 grant execute on function private.my_workspace_ids() to authenticated;
+
+create function private.my_managed_workspace_ids() returns setof uuid
+language sql stable security definer set search_path = ''
+as $$
+  select m.workspace_id from public.workspace_members m
+  where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin')
+$$;
+comment on function private.my_managed_workspace_ids() is
+  'Workspaces that the caller owns or administers: money and statistics of a team are for these.';
+grant execute on function private.my_managed_workspace_ids() to authenticated;
 
 create function private.is_platform_admin() returns boolean
 language sql stable security definer set search_path = ''
@@ -103,6 +129,14 @@ create policy "people can change their own profile" on public.users
 alter table public.workspaces enable row level security;
 create policy "members can read their workspace" on public.workspaces
   for select to authenticated using (id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can change their workspace" on public.workspaces
+  for update to authenticated
+  using (id = any (array(select private.my_managed_workspace_ids())))
+  with check (id = any (array(select private.my_managed_workspace_ids())));
+
+alter table public.workspace_members enable row level security;
+create policy "members can read who is in their workspace" on public.workspace_members
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
 
 grant select on public.users to authenticated;
 grant update (full_name, avatar_url, phone, preferred_language, theme_preference) on public.users to authenticated;
@@ -110,4 +144,6 @@ grant select on public.users to service_role;
 grant update (full_name, avatar_url, phone, preferred_language, theme_preference, role, is_active)
   on public.users to service_role;
 grant select on public.workspaces to authenticated, service_role;
-grant insert (name), update (name) on public.workspaces to service_role;
+grant insert (name), update (name, slug) on public.workspaces to service_role;
+grant update (name, slug) on public.workspaces to authenticated;
+grant select on public.workspace_members to authenticated, service_role;

@@ -191,14 +191,17 @@ alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;
 alter table public.credit_holds enable row level security;
 alter table public.credit_transactions enable row level security;
-create policy "members can read their workspace's wallet" on public.credit_wallets
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-create policy "members can read their workspace's lots" on public.credit_grants
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-create policy "members can read their workspace's holds" on public.credit_holds
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-create policy "members can read their workspace's ledger" on public.credit_transactions
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can read their workspace's wallet" on public.credit_wallets
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can read their workspace's lots" on public.credit_grants
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+-- The first condition is what the index serves.
+create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
+create policy "members can read their own entries, owners and admins all of their workspace" on public.credit_transactions
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;

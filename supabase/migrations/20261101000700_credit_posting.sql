@@ -240,6 +240,9 @@ begin
   if not found and account_id = wallet_id then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
+  if account_id <> wallet_id and entry_type in ('debit', 'refund') then
+    perform private.count_member_credits(wallet_id, account_id, -signed_amount, at);
+  end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
@@ -445,6 +448,9 @@ begin
     if answer.credits_balance is not null then
       return answer;
     end if;
+  end if;
+  if wallet_id <> debit_user_credits_transaction.user_id then
+    perform private.require_member_credits(wallet_id, debit_user_credits_transaction.user_id, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);

@@ -83,6 +83,9 @@ begin
       return answer;
     end if;
   end if;
+  if wallet_id <> hold_credits.user_id then
+    perform private.require_member_credits(wallet_id, hold_credits.user_id, amount, at);
+  end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
@@ -250,6 +253,9 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+  if hold.workspace_id <> hold.user_id then
+    perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
+  end if;
   if amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
   end if;

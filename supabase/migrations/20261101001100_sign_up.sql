@@ -109,6 +109,9 @@ begin
      where a.url ~ '^https?://' and length(a.url) <= 2048 limit 1)
   )
   on conflict (id) do update set email = excluded.email where users.email is distinct from excluded.email;
+  insert into public.workspace_members (workspace_id, user_id, role)
+  values (account.id, account.id, 'owner')
+  on conflict (workspace_id, user_id) do nothing;
   -- Supabase Auth ends the anonymity of an account a step before it writes its address: that step is the one to wait for.
   if not account.is_anonymous and not (is_conversion and account.email is null and account.phone is null) then
     perform private.grant_signup_credits(account);
@@ -151,11 +154,13 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform from public.credit_wallets w
-  where w.workspace_id = old.id
+  where w.workspace_id in (select m.workspace_id from public.workspace_members m where m.user_id = old.id)
+    or w.workspace_id = old.id
     or w.workspace_id in (select h.workspace_id from public.credit_holds h where h.user_id = old.id)
     or w.workspace_id in (select s.workspace_id from public.ai_usage_statistics s where s.user_id = old.id)
     or w.workspace_id in (select k.workspace_id from public.api_keys k where k.user_id = old.id)
   order by w.workspace_id for update;
+  perform private.pass_teams_on(old.id);
   return old;
 end;
 $$;

@@ -1,8 +1,5 @@
 -- API keys: what a server calls the function `ai` with, for its workspace and within limits of its own.
 
-create type public.api_key_period as enum ('day', 'week', 'month');
-comment on type public.api_key_period is 'A calendar period in UTC; a week begins on Monday.';
-
 create table public.api_keys (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -17,7 +14,7 @@ create table public.api_keys (
   requests_per_minute integer constraint requests_per_minute_positive check (requests_per_minute > 0),
   budget public.unsigned_credit_amount,
   period_budget public.unsigned_credit_amount,
-  budget_period public.api_key_period,
+  budget_period public.calendar_period,
   credits_used public.unsigned_credit_amount not null default 0,
   period_credits_used public.unsigned_credit_amount not null default 0,
   period_started_at timestamptz,
@@ -52,15 +49,6 @@ comment on table private.api_key_hashes is
   'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. One that was rotated out has an end.';
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
-create function private.period_start(period public.api_key_period, at timestamptz) returns timestamptz
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
-end;
-$$;
-comment on function private.period_start(public.api_key_period, timestamptz) is 'When the period began that an instant falls into.';
-
 create function private.add_api_key_secret(for_key uuid) returns text
 language plpgsql set search_path = ''
 as $$
@@ -81,7 +69,7 @@ declare
   key public.api_keys;
 begin
   select * into key from public.api_keys k
-  where k.id = wanted_key and k.workspace_id = any (array(select private.my_workspace_ids()))
+  where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
   for no key update;
   if not found then
     perform private.raise_error('not_found', format('There is no API key %s.', coalesce(wanted_key::text, 'null')));
@@ -100,7 +88,7 @@ declare
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
-  if wanted.workspace_id <> all (array(select private.my_workspace_ids())) then
+  if wanted.workspace_id <> all (array(select private.my_managed_workspace_ids())) then
     perform private.raise_error('not_found', format('There is no workspace %s.', wanted.workspace_id));
   end if;
   if not account.is_active then
@@ -209,12 +197,12 @@ create trigger api_keys_set_updated_at
   for each row execute function private.set_updated_at();
 
 alter table public.api_keys enable row level security;
-create policy "members can read their workspace's keys" on public.api_keys
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-create policy "members can change the limits of their workspace's keys" on public.api_keys
+create policy "owners and admins can read their workspace's keys" on public.api_keys
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can change the limits of their workspace's keys" on public.api_keys
   for update to authenticated
-  using (workspace_id = any (array(select private.my_workspace_ids())))
-  with check (workspace_id = any (array(select private.my_workspace_ids())));
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())))
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 create function public.create_api_key(
   name text,
@@ -224,7 +212,7 @@ create function public.create_api_key(
   requests_per_minute integer default null,
   budget numeric default null,
   period_budget numeric default null,
-  budget_period public.api_key_period default null,
+  budget_period public.calendar_period default null,
   expires_at timestamptz default null
 ) returns jsonb
 language plpgsql set search_path = ''

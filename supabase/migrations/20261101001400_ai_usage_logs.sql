@@ -13,9 +13,6 @@ comment on type public.ai_log_content is
 
 alter table public.workspaces add column ai_log_content public.ai_log_content not null default 'metadata';
 comment on column public.workspaces.ai_log_content is 'What the log keeps of what is asked and answered.';
-create policy "people can change their own workspace's settings" on public.workspaces
-  for update to authenticated
-  using ((select auth.uid()) = personal_user_id) with check ((select auth.uid()) = personal_user_id);
 grant update (ai_log_content) on public.workspaces to authenticated, service_role;
 
 -- What makes a call be logged once is its hold: the key has to name created_at, so it could not.
@@ -148,8 +145,8 @@ create trigger ai_usage_logs_forget_person before update of user_id on public.ai
   execute function private.forget_log_person();
 
 alter table public.ai_usage_logs enable row level security;
-create policy "people can read their own calls and their workspace's" on public.ai_usage_logs
+create policy "people can read their own calls, owners and admins all of their workspace" on public.ai_usage_logs
   for select to authenticated
-  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_workspace_ids())));
+  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 grant select on public.ai_usage_logs to authenticated, service_role;

@@ -31,7 +31,9 @@ end;
 $$;
 comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
 
-create function private.ai_caller_of(account_id uuid, key_hash text, at timestamptz) returns private.ai_caller
+create function private.ai_caller_of(
+  account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
+) returns private.ai_caller
 language plpgsql set search_path = ''
 as $$
 declare
@@ -42,13 +44,18 @@ begin
     account_id := (caller.api_key).user_id;
   end if;
   caller.account := private.require_account(account_id);
-  caller.workspace_id := coalesce((caller.api_key).workspace_id, account_id);
+  caller.workspace_id := coalesce((caller.api_key).workspace_id, wanted_workspace, account_id);
+  if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
+    perform private.raise_error('forbidden', 'This API key is for another workspace.');
+  elsif private.role_in(caller.workspace_id, account_id) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
+  end if;
   caller.plan := private.plan_of(caller.workspace_id);
   return caller;
 end;
 $$;
-comment on function private.ai_caller_of(uuid, text, timestamptz) is
-  'The caller behind a signed-in account or an API key; an error where there is none.';
+comment on function private.ai_caller_of(uuid, text, timestamptz, uuid) is
+  'The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the key''s); an error where there is none.';
 
 create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
 language plpgsql stable set search_path = ''

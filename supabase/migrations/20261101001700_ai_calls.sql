@@ -201,7 +201,7 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
-  wallet public.credit_wallets, key public.api_keys, budget numeric, needed numeric, at timestamptz
+  wallet public.credit_wallets, key public.api_keys, budget numeric, member_left numeric, needed numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -209,7 +209,10 @@ declare
   available numeric := private.available(wallet);
   next_period timestamptz;
 begin
-  if budget >= available or budget is null then
+  if member_left < least(available, budget) then
+    return row('limit_reached', format('This call may cost up to %s credits and your limit in this workspace has %s left.',
+      trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
+  elsif budget >= available or budget is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
       trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
   end if;
@@ -221,7 +224,7 @@ begin
     ceil(extract(epoch from next_period - at)))::private.ai_refusal;
 end;
 $$;
-comment on function private.refuse_credits is 'The refusal of a call that the wallet, or the budget of the key, cannot pay.';
+comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
 
 create type private.ai_request as (
   call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
@@ -271,7 +274,9 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   budget numeric := private.budget_left(caller.api_key, at);
-  credits_left numeric := least(private.available(wallet), budget);
+  member_left numeric := case when caller.workspace_id <> (caller.account).id
+    then private.member_credits_left(caller.workspace_id, (caller.account).id, at) end;
+  credits_left numeric := least(private.available(wallet), budget, member_left);
   terms private.ai_terms;
   fallback public.ai_models;
 begin
@@ -279,7 +284,7 @@ begin
   terms.pricings := '{}';
   terms := private.add_candidate(terms, wanted, pricing, request, credits_left);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, terms.credits, at);
+    terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, member_left, terms.credits, at);
     return terms;
   end if;
   for fallback in
@@ -349,12 +354,13 @@ create function public.admit_ai_call(
   api_key_hash text default null,
   idempotency_key text default null,
   request_hash text default null,
+  workspace_id uuid default null,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at);
+  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at, admit_ai_call.workspace_id);
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
   wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
   wanted public.ai_models;
@@ -437,7 +443,9 @@ begin
   wallet := private.free_due_holds(wallet, more, at);
   select * into key from public.api_keys k where k.id = call.api_key_id;
   -- The whole step, or all that is left of wallet and key.
-  more := least(more, greatest(least(private.available(wallet), private.budget_left(key, at)), 0));
+  more := least(more, greatest(least(private.available(wallet), private.budget_left(key, at),
+    case when hold.workspace_id <> hold.user_id
+      then private.member_credits_left(hold.workspace_id, hold.user_id, at) end), 0));
   covered := private.output_tokens_for(pricing, usage, hold.amount + more);
   if covered <= call.completion_tokens or covered is null then
     return jsonb_build_object('extended', false);
@@ -656,12 +664,13 @@ comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, error_code, error_message, …).';
 
 create function public.list_ai_models(
-  user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp()
+  user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp(),
+  workspace_id uuid default null
 ) returns table (model text, created_at timestamptz)
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at);
+  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at, list_ai_models.workspace_id);
 begin
   return query
   select m.model, m.created_at from public.ai_models m

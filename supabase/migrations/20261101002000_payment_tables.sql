@@ -317,17 +317,17 @@ alter table public.payment_products enable row level security;
 create policy "everyone can read what is sold" on public.payment_products
   for select to anon, authenticated using (is_active);
 alter table public.payment_customers enable row level security;
-create policy "members can read their workspace's customers" on public.payment_customers
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can read their workspace's customers" on public.payment_customers
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 alter table public.user_subscriptions enable row level security;
-create policy "members can read their workspace's subscriptions" on public.user_subscriptions
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can read their workspace's subscriptions" on public.user_subscriptions
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 alter table public.payments enable row level security;
-create policy "members can read their workspace's payments" on public.payments
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can read their workspace's payments" on public.payments
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 alter table public.subscription_history enable row level security;
-create policy "members can read their workspace's subscription history" on public.subscription_history
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+create policy "owners and admins can read their workspace's subscription history" on public.subscription_history
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 alter table public.payment_events enable row level security;
 create policy "platform admins can read the inbox" on public.payment_events
   for select to authenticated using ((select private.is_platform_admin()));

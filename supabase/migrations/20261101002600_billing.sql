@@ -11,7 +11,7 @@ begin
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
   select * into workspace from public.workspaces w where w.id = coalesce(wanted_workspace, account_id);
-  if workspace.personal_user_id is distinct from account_id then
+  if private.role_in(workspace.id, account_id) in ('owner', 'admin') is not true then
     perform private.raise_error('forbidden', 'Only owners and admins of a workspace may see to its payments.');
   end if;
   return workspace.id;

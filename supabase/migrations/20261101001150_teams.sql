@@ -1,0 +1,620 @@
+-- Teams: workspaces of several people. Their wallet, keys and payments are those of any workspace.
+-- Everything done to a team's members runs under the lock of its wallet, and so one after the other.
+
+alter table public.plans add column seats integer not null default 1
+  constraint seats_positive_or_unlimited check (seats > 0 or seats = -1);
+comment on column public.plans.seats is 'Members that a team may have; -1: as many as it likes.';
+update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5 when 'creator' then 10 when 'pro' then 25 else -1 end;
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('free_teams_per_user', '3', 'integer', 0, 1000, true,
+    'Teams on the free plan that a person may own.'),
+  ('mail_hook_url', '""', 'text', null, null, false,
+    'Where mails are handed over as JSON by POST (needs pg_net): { kind, to, data }. None: they are written to the database''s log.');
+
+create table public.workspace_invitations (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  email text not null constraint email_is_well_formed check (email ~ '^[^@\s]+@[^@\s]+$' and length(email) <= 320),
+  role public.workspace_role not null constraint nobody_is_invited_as_owner check (role <> 'owner'),
+  user_id uuid references public.users on delete set null,
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  revoked_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint accepted_or_revoked check (accepted_at is null or revoked_at is null)
+);
+comment on table public.workspace_invitations is 'Invitations into a team. Only the account that has confirmed the address can accept one.';
+comment on column public.workspace_invitations.user_id is 'Who invited.';
+create unique index workspace_invitations_open_email_idx on public.workspace_invitations (workspace_id, lower(email))
+  where accepted_at is null and revoked_at is null;
+create index workspace_invitations_workspace_id_idx on public.workspace_invitations (workspace_id, created_at);
+create index workspace_invitations_user_id_idx on public.workspace_invitations (user_id);
+
+create table private.invitation_hashes (
+  token_hash bytea primary key,
+  invitation_id uuid not null references public.workspace_invitations on delete cascade
+);
+comment on table private.invitation_hashes is 'SHA-256 of the tokens of invitations; the tokens themselves are kept nowhere.';
+create index invitation_hashes_invitation_id_idx on private.invitation_hashes (invitation_id);
+
+create function private.send_mail(kind text, recipient text, data jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  payload jsonb := jsonb_build_object('kind', kind, 'to', recipient, 'data', data);
+  url text := private.config('mail_hook_url') #>> '{}';
+begin
+  if coalesce(url, '') = '' then
+    raise log 'mail %: % to %', kind, data - 'token', recipient;
+  elsif exists (select from pg_catalog.pg_extension e where e.extname = 'pg_net') then
+    execute 'select net.http_post(url => $1, body => $2)' using url, payload;
+  else
+    raise warning 'mail_hook_url is set and pg_net is not installed: % to % was not sent', kind, recipient;
+  end if;
+end;
+$$;
+comment on function private.send_mail(text, text, jsonb) is
+  'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, workspace_name, role, token, expires_at }.';
+
+create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select m.role from public.workspace_members m
+    where m.workspace_id = wanted_workspace and m.user_id = account_id);
+end;
+$$;
+comment on function private.role_in(uuid, uuid) is 'What someone is in a workspace; null for a stranger.';
+
+create function private.my_account() returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  account public.users;
+begin
+  if auth.uid() is null then
+    perform private.raise_error('not_authenticated', 'Sign in first.');
+  end if;
+  account := private.require_account(auth.uid());
+  if not account.is_active then
+    perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  return account.id;
+end;
+$$;
+comment on function private.my_account() is 'The signed-in caller; an error for anyone else, and for a disabled account.';
+
+create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
+language plpgsql set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+  role public.workspace_role;
+begin
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
+  role := private.role_in(wanted_workspace, account_id); -- as it is under the lock
+  if role is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+  elsif role > least_role then
+    perform private.raise_error('forbidden', format('This is for a workspace''s %s.',
+      case least_role when 'owner' then 'owners' else 'owners and admins' end));
+  elsif wanted_workspace = (select w.personal_user_id from public.workspaces w where w.id = wanted_workspace) then
+    perform private.raise_error('invalid_state', 'This is a personal workspace.', 'Make a team with create_workspace.');
+  end if;
+  return role;
+end;
+$$;
+comment on function private.lock_team(uuid, public.workspace_role) is
+  'Locks a team for a change by a caller who is at least of this role, and says what they are.';
+
+create function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.workspace_members m
+    where m.workspace_id = wanted_workspace and m.role = 'owner' and m.user_id <> account_id
+  );
+end;
+$$;
+comment on function private.owners_besides(uuid, uuid) is 'Whether a team has an owner besides this one.';
+
+create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
+language plpgsql stable set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.role_in(wanted_workspace, account_id);
+begin
+  if role is null then
+    perform private.raise_error('not_found', format('%s is no member of this workspace.', coalesce(account_id::text, 'null')));
+  end if;
+  return role;
+end;
+$$;
+comment on function private.require_member(uuid, uuid) is 'What a member is; an error for who is none.';
+
+create function private.seats_of(wanted_workspace uuid) returns integer
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (private.plan_of(wanted_workspace)).seats;
+end;
+$$;
+comment on function private.seats_of(uuid) is 'Members that a workspace may have by its plan; -1: unlimited.';
+
+create function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+  allowed integer := private.config_numeric('free_teams_per_user', 3)::integer;
+  made public.workspaces;
+begin
+  if coalesce(wanted_name, '') !~ '\S' or length(wanted_name) > 200 then
+    perform private.raise_error('invalid_request', 'name must be a text of 1 to 200 characters.');
+  end if;
+  if wanted_slug !~ '^[a-z0-9](-?[a-z0-9]){1,62}$' then
+    perform private.raise_error('invalid_request',
+      'slug must be 2 to 63 lower case letters, digits and single hyphens between them.');
+  elsif exists (select from public.workspaces w where w.slug = wanted_slug) then
+    perform private.raise_error('invalid_state', format('The slug %s is taken.', wanted_slug));
+  end if;
+  perform from public.credit_wallets w where w.workspace_id = account_id for no key update; -- counts one after the other
+  if allowed <= (
+    select count(*) from public.workspace_members m
+    where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
+      and (private.plan_of(m.workspace_id)).plan = 'free'
+  ) then
+    perform private.raise_error('limit_reached', format('A person may own %s teams on the free plan.', allowed),
+      'Subscribe one of them to a plan, or delete one.');
+  end if;
+  insert into public.workspaces (name, slug) values (wanted_name, wanted_slug) returning * into made;
+  insert into public.workspace_members (workspace_id, user_id, role) values (made.id, account_id, 'owner');
+  return jsonb_build_object('id', made.id, 'name', made.name, 'slug', made.slug);
+exception when unique_violation then
+  perform private.raise_error('invalid_state', format('The slug %s is taken.', wanted_slug));
+  return null;
+end;
+$$;
+comment on function private.create_my_workspace(text, text) is 'Makes a team of the caller''s.';
+grant execute on function private.create_my_workspace(text, text) to authenticated;
+
+create function private.delete_my_workspace(wanted_workspace uuid) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.lock_team(wanted_workspace, 'owner');
+  delete from public.workspaces w where w.id = wanted_workspace;
+end;
+$$;
+comment on function private.delete_my_workspace(uuid) is 'Deletes a team of the caller''s, with all that is in it.';
+grant execute on function private.delete_my_workspace(uuid) to authenticated;
+
+create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  delete from private.api_key_hashes h using public.api_keys k
+  where k.id = h.api_key_id and k.workspace_id = wanted_workspace and k.user_id = account_id;
+  update public.api_keys k set revoked_at = clock_timestamp()
+  where k.workspace_id = wanted_workspace and k.user_id = account_id and k.revoked_at is null;
+  delete from public.workspace_members m where m.workspace_id = wanted_workspace and m.user_id = account_id;
+end;
+$$;
+comment on function private.end_membership(uuid, uuid) is 'Takes someone out of a team; the keys they made there are revoked.';
+
+create function private.leave_my_workspace(wanted_workspace uuid) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+  role public.workspace_role := private.lock_team(wanted_workspace, 'member');
+begin
+  -- A statement of its own: one that began before the lock would look at owners as they were then.
+  if role = 'owner' and not private.owners_besides(wanted_workspace, account_id) then
+    perform private.raise_error('invalid_state', 'The last owner cannot leave.', 'Transfer the ownership, or delete the workspace.');
+  end if;
+  perform private.end_membership(wanted_workspace, account_id);
+end;
+$$;
+comment on function private.leave_my_workspace(uuid) is 'Takes the caller out of a team.';
+grant execute on function private.leave_my_workspace(uuid) to authenticated;
+
+create function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.lock_team(wanted_workspace, 'admin');
+begin
+  if private.require_member(wanted_workspace, member_id) = 'owner' then
+    if role <> 'owner' then
+      perform private.raise_error('forbidden', 'Only owners remove an owner.');
+    elsif not private.owners_besides(wanted_workspace, member_id) then
+      perform private.raise_error('invalid_state', 'The last owner cannot be removed.');
+    end if;
+  end if;
+  perform private.end_membership(wanted_workspace, member_id);
+end;
+$$;
+comment on function private.remove_member_of_mine(uuid, uuid) is 'Takes a member out of a team that the caller manages.';
+grant execute on function private.remove_member_of_mine(uuid, uuid) to authenticated;
+
+create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.lock_team(wanted_workspace, 'admin');
+  old_role public.workspace_role := private.require_member(wanted_workspace, member_id);
+begin
+  if new_role is null then
+    perform private.raise_error('invalid_request', 'role must be owner, admin or member.');
+  elsif role <> 'owner' and 'owner' in (new_role, old_role) then
+    perform private.raise_error('forbidden', 'Only owners make and unmake an owner.');
+  elsif old_role = 'owner' and new_role <> 'owner' and not private.owners_besides(wanted_workspace, member_id) then
+    perform private.raise_error('invalid_state', 'The last owner stays one.', 'Make another owner first.');
+  end if;
+  update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace and m.user_id = member_id;
+end;
+$$;
+comment on function private.set_role_in_mine(uuid, uuid, public.workspace_role) is 'Gives a member of a team that the caller manages another role.';
+grant execute on function private.set_role_in_mine(uuid, uuid, public.workspace_role) to authenticated;
+
+create function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.lock_team(wanted_workspace, 'owner');
+  perform private.require_member(wanted_workspace, member_id);
+  if member_id <> auth.uid() then
+    update public.workspace_members m set role = 'owner' where m.workspace_id = wanted_workspace and m.user_id = member_id;
+    update public.workspace_members m set role = 'admin' where m.workspace_id = wanted_workspace and m.user_id = auth.uid();
+  end if;
+end;
+$$;
+comment on function private.transfer_my_ownership(uuid, uuid) is 'Makes a member owner in the caller''s place, who stays as an admin.';
+grant execute on function private.transfer_my_ownership(uuid, uuid) to authenticated;
+
+create function private.pass_teams_on(account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  team record;
+begin
+  for team in
+    select m.workspace_id, (
+        select n.user_id from public.workspace_members n
+        where n.workspace_id = m.workspace_id and n.user_id <> account_id
+        order by n.role, n.created_at, n.user_id limit 1
+      ) as heir_id
+    from public.workspace_members m
+    where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
+      and not private.owners_besides(m.workspace_id, account_id)
+  loop
+    if team.heir_id is null then
+      delete from public.workspaces w where w.id = team.workspace_id;
+    else
+      update public.workspace_members m set role = 'owner'
+      where m.workspace_id = team.workspace_id and m.user_id = team.heir_id;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.pass_teams_on(uuid) is
+  'Before an account goes: its teams pass to their oldest admin, else their oldest member; one with nobody else goes too.';
+
+-- Invitations ---------------------------------------------------------------------------------------------------------
+
+create function private.issue_invitation(invitation public.workspace_invitations) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  token text := 'inv-' || encode(extensions.gen_random_bytes(24), 'hex');
+begin
+  delete from private.invitation_hashes h where h.invitation_id = invitation.id;
+  insert into private.invitation_hashes (token_hash, invitation_id)
+  values (extensions.digest(token, 'sha256'), invitation.id);
+  perform private.send_mail('workspace_invitation', invitation.email, jsonb_build_object('invitation_id', invitation.id,
+    'workspace_id', invitation.workspace_id, 'role', invitation.role, 'token', token, 'expires_at', invitation.expires_at,
+    'workspace_name', (select w.name from public.workspaces w where w.id = invitation.workspace_id)));
+  return jsonb_build_object('id', invitation.id, 'token', token, 'email', invitation.email, 'role', invitation.role,
+    'expires_at', invitation.expires_at);
+end;
+$$;
+comment on function private.issue_invitation is 'Gives an invitation a new token, sends it, and shows it this once.';
+
+create function private.require_lifetime(expires_in interval) returns void
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if expires_in > '0 s' and expires_in <= '90 days' then
+    return;
+  end if;
+  perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 90 days.');
+end;
+$$;
+comment on function private.require_lifetime(interval) is 'Refuses a lifetime that no invitation may have.';
+
+create function private.invite_into_mine(
+  wanted_workspace uuid, address text, wanted_role public.workspace_role, expires_in interval
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  invitation public.workspace_invitations;
+begin
+  perform private.lock_team(wanted_workspace, 'admin');
+  perform private.require_lifetime(expires_in);
+  if coalesce(trim(address), '') !~ '^[^@\s]+@[^@\s]+$' or length(address) > 320 then
+    perform private.raise_error('invalid_request', 'email must be an e-mail address.');
+  elsif coalesce(wanted_role, 'owner') = 'owner' then
+    perform private.raise_error('invalid_request', 'role must be admin or member.');
+  elsif exists (
+    select from public.workspace_members m join public.users u on u.id = m.user_id
+    where m.workspace_id = wanted_workspace and lower(u.email) = lower(trim(address))
+  ) then
+    perform private.raise_error('invalid_state', 'This person is a member already.');
+  end if;
+  -- A new one takes the place of an open one.
+  update public.workspace_invitations i set revoked_at = clock_timestamp()
+  where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address)) and i.accepted_at is null
+    and i.revoked_at is null;
+  insert into public.workspace_invitations (workspace_id, email, role, user_id, expires_at)
+  values (wanted_workspace, trim(address), wanted_role, auth.uid(), clock_timestamp() + expires_in)
+  returning * into invitation;
+  return private.issue_invitation(invitation);
+end;
+$$;
+comment on function private.invite_into_mine is 'Invites an address into a team that the caller manages.';
+grant execute on function private.invite_into_mine to authenticated;
+
+create function private.lock_invitation(wanted_invitation uuid) returns public.workspace_invitations
+language plpgsql set search_path = ''
+as $$
+declare
+  invitation public.workspace_invitations;
+begin
+  select * into invitation from public.workspace_invitations i where i.id = wanted_invitation;
+  if private.role_in(invitation.workspace_id, auth.uid()) is null then
+    perform private.raise_error('not_found', format('There is no invitation %s.', coalesce(wanted_invitation::text, 'null')));
+  end if;
+  perform private.lock_team(invitation.workspace_id, 'admin');
+  select * into invitation from public.workspace_invitations i where i.id = wanted_invitation for update;
+  if invitation.accepted_at is not null or invitation.revoked_at is not null then
+    perform private.raise_error('invalid_state', 'This invitation has been accepted or revoked.');
+  end if;
+  return invitation;
+end;
+$$;
+comment on function private.lock_invitation(uuid) is 'An open invitation into a team that the caller manages, locked.';
+
+create function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
+begin
+  perform private.require_lifetime(expires_in);
+  update public.workspace_invitations i set expires_at = clock_timestamp() + expires_in
+  where i.id = invitation.id returning * into invitation;
+  return private.issue_invitation(invitation);
+end;
+$$;
+comment on function private.resend_invitation_of_mine(uuid, interval) is 'Sends an invitation again with a new token; the old one ends.';
+grant execute on function private.resend_invitation_of_mine(uuid, interval) to authenticated;
+
+create function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
+begin
+  delete from private.invitation_hashes h where h.invitation_id = invitation.id;
+  update public.workspace_invitations i set revoked_at = clock_timestamp() where i.id = invitation.id;
+end;
+$$;
+comment on function private.revoke_invitation_of_mine(uuid) is 'Ends an open invitation.';
+grant execute on function private.revoke_invitation_of_mine(uuid) to authenticated;
+
+create function private.accept_my_invitation(token text) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+  invitation public.workspace_invitations;
+  seats integer;
+begin
+  select i.* into invitation
+  from private.invitation_hashes h join public.workspace_invitations i on i.id = h.invitation_id
+  where h.token_hash = extensions.digest(accept_my_invitation.token, 'sha256');
+  -- Whoever found the token by chance, or was sent it on, is told no more than who made one up.
+  if invitation.id is null or not exists (
+    select from auth.users a
+    where a.id = account_id and lower(a.email) = lower(invitation.email) and a.email_confirmed_at is not null
+  ) then
+    perform private.raise_error('not_found', 'There is no such invitation for a confirmed address of this account.');
+  end if;
+  perform from public.credit_wallets w where w.workspace_id = invitation.workspace_id for no key update;
+  select * into invitation from public.workspace_invitations i where i.id = invitation.id for update;
+  if not found or invitation.revoked_at is not null or invitation.expires_at <= clock_timestamp() then
+    perform private.raise_error('invalid_state', 'This invitation was revoked or has expired.');
+  elsif invitation.accepted_at is null and private.role_in(invitation.workspace_id, account_id) is null then
+    seats := private.seats_of(invitation.workspace_id);
+    if seats <> -1 and seats <= (
+      select count(*) from public.workspace_members m where m.workspace_id = invitation.workspace_id
+    ) then
+      perform private.raise_error('limit_reached', format('The plan of this workspace has %s seats.', seats),
+        'Ask its owner for a larger plan.');
+    end if;
+    insert into public.workspace_members (workspace_id, user_id, role)
+    values (invitation.workspace_id, account_id, invitation.role);
+  elsif invitation.accepted_at is not null and private.role_in(invitation.workspace_id, account_id) is null then
+    perform private.raise_error('invalid_state', 'This invitation has been used.');
+  end if;
+  update public.workspace_invitations i set accepted_at = coalesce(i.accepted_at, clock_timestamp()) where i.id = invitation.id;
+  return jsonb_build_object('workspace_id', invitation.workspace_id,
+    'role', private.role_in(invitation.workspace_id, account_id));
+end;
+$$;
+comment on function private.accept_my_invitation(text) is 'Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.';
+grant execute on function private.accept_my_invitation(text) to authenticated;
+
+-- Limits of members ---------------------------------------------------------------------------------------------------
+
+alter table public.workspace_members
+  add column credit_limit public.unsigned_credit_amount,
+  add column period_credit_limit public.unsigned_credit_amount,
+  add column limit_period public.calendar_period,
+  add column credits_used public.credit_amount not null default 0,
+  add column period_credits_used public.credit_amount not null default 0,
+  add column period_started_at timestamptz,
+  add constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null));
+comment on column public.workspace_members.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
+comment on column public.workspace_members.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
+comment on column public.workspace_members.credits_used is 'Credits of the team that the member has used, less refunds.';
+comment on column public.workspace_members.period_credits_used is 'The same, in the period that began at period_started_at.';
+
+create function private.member_credits_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+declare
+  member public.workspace_members;
+  left_now numeric;
+begin
+  select * into member from public.workspace_members m
+  where m.workspace_id = wanted_workspace and m.user_id = account_id
+    and (m.credit_limit is not null or m.period_credit_limit is not null);
+  if not found then
+    return null;
+  end if;
+  left_now := least(
+    member.credit_limit - member.credits_used,
+    member.period_credit_limit - case when member.period_started_at = private.period_start(member.limit_period, at)
+      then member.period_credits_used else 0 end);
+  -- What is set aside for them counts as used.
+  return left_now - (
+    select coalesce(sum(h.amount), 0) from public.credit_holds h
+    where h.workspace_id = wanted_workspace and h.user_id = account_id and h.state = 'open' and h.expires_at > member_credits_left.at
+  );
+end;
+$$;
+comment on function private.member_credits_left is 'What a member may still use of a team''s credits now; null: no limit.';
+
+create function private.require_member_credits(wanted_workspace uuid, account_id uuid, amount numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  left_now numeric := private.member_credits_left(wanted_workspace, account_id, at);
+begin
+  if amount > left_now then
+    perform private.raise_error('limit_reached', format('%s credits are needed and the member''s limit has %s left.',
+      trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
+  end if;
+end;
+$$;
+comment on function private.require_member_credits is 'Refuses what would pass a member''s limit. Called under the wallet''s lock.';
+
+create function private.count_member_credits(wanted_workspace uuid, account_id uuid, used numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.workspace_members m set
+    credits_used = m.credits_used + used,
+    period_credits_used = used + case when m.period_started_at = p.start then m.period_credits_used else 0 end,
+    period_started_at = p.start
+  from (
+    select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start
+    from public.workspace_members n where n.workspace_id = wanted_workspace and n.user_id = account_id
+  ) p
+  where m.workspace_id = wanted_workspace and m.user_id = account_id;
+end;
+$$;
+comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
+
+create function private.set_limit_in_mine(
+  wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.lock_team(wanted_workspace, 'admin');
+  perform private.require_member(wanted_workspace, member_id);
+  if new_limit is not null then
+    perform private.require_amount(new_limit, 'credit_limit', zero_allowed => true);
+  end if;
+  if new_period_limit is not null then
+    perform private.require_amount(new_period_limit, 'period_credit_limit', zero_allowed => true);
+  end if;
+  if (new_period_limit is null) <> (new_period is null) then
+    perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');
+  end if;
+  update public.workspace_members m
+  set credit_limit = new_limit, period_credit_limit = new_period_limit, limit_period = new_period,
+    period_credits_used = case when m.limit_period is not distinct from new_period then m.period_credits_used else 0 end
+  where m.workspace_id = wanted_workspace and m.user_id = member_id;
+end;
+$$;
+comment on function private.set_limit_in_mine is 'Limits what a member of a team that the caller manages may use of its credits.';
+grant execute on function private.set_limit_in_mine to authenticated;
+
+alter table public.workspace_invitations enable row level security;
+create policy "owners and admins can read their workspace's invitations" on public.workspace_invitations
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+grant select on public.workspace_invitations to authenticated, service_role;
+
+create function public.create_workspace(name text, slug text default null) returns jsonb
+language sql set search_path = ''
+as $$ select private.create_my_workspace(name, slug) $$;
+comment on function public.create_workspace is 'Makes a team, with the caller as its owner: { id, name, slug }. Rename it by an update of workspaces.';
+create function public.delete_workspace(workspace_id uuid) returns void
+language sql set search_path = ''
+as $$ select private.delete_my_workspace(workspace_id) $$;
+comment on function public.delete_workspace is 'Deletes a team and everything in it; its subscriptions are cancelled. For owners.';
+create function public.leave_workspace(workspace_id uuid) returns void
+language sql set search_path = ''
+as $$ select private.leave_my_workspace(workspace_id) $$;
+comment on function public.leave_workspace is 'Takes the caller out of a team. The last owner cannot leave.';
+create function public.remove_member(workspace_id uuid, user_id uuid) returns void
+language sql set search_path = ''
+as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
+comment on function public.remove_member is 'Takes a member out of a team and revokes the keys they made there. For owners and admins; owners are for owners to remove.';
+create function public.set_member_role(workspace_id uuid, user_id uuid, role public.workspace_role) returns void
+language sql set search_path = ''
+as $$ select private.set_role_in_mine(workspace_id, user_id, role) $$;
+comment on function public.set_member_role is 'Gives a member another role. For owners and admins; owners are for owners to make and unmake, and the last one stays.';
+create function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void
+language sql set search_path = ''
+as $$ select private.transfer_my_ownership(workspace_id, user_id) $$;
+comment on function public.transfer_ownership is 'Makes a member owner in the caller''s place, who stays as an admin.';
+create function public.set_member_limit(
+  workspace_id uuid, user_id uuid, credit_limit numeric default null, period_credit_limit numeric default null,
+  limit_period public.calendar_period default null
+) returns void
+language sql set search_path = ''
+as $$ select private.set_limit_in_mine(workspace_id, user_id, credit_limit, period_credit_limit, limit_period) $$;
+comment on function public.set_member_limit is
+  'Limits what a member may use of the team''s credits: in all, and per day, week or month (UTC). What is left out is no limit. For owners and admins.';
+create function public.invite_member(
+  workspace_id uuid, email text, role public.workspace_role default 'member', expires_in interval default '7 days'
+) returns jsonb
+language sql set search_path = ''
+as $$ select private.invite_into_mine(workspace_id, email, role, expires_in) $$;
+comment on function public.invite_member is
+  'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; an open invitation of the address ends. For owners and admins.';
+create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days') returns jsonb
+language sql set search_path = ''
+as $$ select private.resend_invitation_of_mine(invitation_id, expires_in) $$;
+comment on function public.resend_invitation is 'Sends an open invitation again: { id, token, … }. The old token ends.';
+create function public.revoke_invitation(invitation_id uuid) returns void
+language sql set search_path = ''
+as $$ select private.revoke_invitation_of_mine(invitation_id) $$;
+comment on function public.revoke_invitation is 'Ends an open invitation. For owners and admins.';
+create function public.accept_invitation(token text) returns jsonb
+language sql set search_path = ''
+as $$ select private.accept_my_invitation(token) $$;
+comment on function public.accept_invitation is
+  'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, while the plan has seats.';
+
+grant execute on function public.create_workspace, public.delete_workspace, public.leave_workspace, public.remove_member,
+  public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
+  public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;
