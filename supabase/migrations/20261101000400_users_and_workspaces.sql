@@ -34,7 +34,7 @@ create table public.workspaces (
   id uuid primary key default gen_random_uuid(),
   name text not null constraint workspace_name_is_short check (length(name) between 1 and 200),
   slug text constraint a_slug_is_one_workspaces unique
-    constraint slug_is_a_name_for_urls check (slug ~ '^[a-z0-9](-?[a-z0-9]){1,62}$'),
+    constraint slug_is_a_name_for_urls check (slug ~ '^[a-z0-9](-?[a-z0-9])+$' and length(slug) <= 63),
   personal_user_id uuid constraint one_personal_workspace_each unique references auth.users on delete cascade
     constraint personal_workspace_has_its_users_id check (personal_user_id = id),
   created_at timestamptz not null default now(),

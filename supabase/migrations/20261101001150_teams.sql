@@ -21,6 +21,7 @@ create table public.workspace_invitations (
   expires_at timestamptz not null,
   accepted_at timestamptz,
   revoked_at timestamptz,
+  sent_at timestamptz not null default clock_timestamp(),
   created_at timestamptz not null default clock_timestamp(),
   constraint accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
@@ -154,7 +155,7 @@ begin
   if coalesce(wanted_name, '') !~ '\S' or length(wanted_name) > 200 then
     perform private.raise_error('invalid_request', 'name must be a text of 1 to 200 characters.');
   end if;
-  if wanted_slug !~ '^[a-z0-9](-?[a-z0-9]){1,62}$' then
+  if wanted_slug !~ '^[a-z0-9](-?[a-z0-9])+$' or length(wanted_slug) > 63 then
     perform private.raise_error('invalid_request',
       'slug must be 2 to 63 lower case letters, digits and single hyphens between them.');
   elsif exists (select from public.workspaces w where w.slug = wanted_slug) then
@@ -164,7 +165,10 @@ begin
   if allowed <= (
     select count(*) from public.workspace_members m
     where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
-      and (private.plan_of(m.workspace_id)).plan = 'free'
+      and not exists ( -- a trial is no payment
+        select from public.user_subscriptions s
+        where s.workspace_id = m.workspace_id and s.is_live and s.plan_status <> 'trialing'
+      )
   ) then
     perform private.raise_error('limit_reached', format('A person may own %s teams on the free plan.', allowed),
       'Subscribe one of them to a plan, or delete one.');
@@ -191,10 +195,27 @@ $$;
 comment on function private.delete_my_workspace(uuid) is 'Deletes a team of the caller''s, with all that is in it.';
 grant execute on function private.delete_my_workspace(uuid) to authenticated;
 
+create function private.end_management(wanted_workspace uuid, account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- A secret that was shown to them, whoever made the key; and whom they have invited.
+  delete from private.api_key_hashes h using public.api_keys k
+  where k.id = h.api_key_id and k.workspace_id = wanted_workspace and h.made_by = account_id;
+  delete from private.invitation_hashes h using public.workspace_invitations i
+  where i.id = h.invitation_id and i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null;
+  update public.workspace_invitations i set revoked_at = clock_timestamp()
+  where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
+end;
+$$;
+comment on function private.end_management(uuid, uuid) is
+  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations of theirs.';
+
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
 begin
+  perform private.end_management(wanted_workspace, account_id);
   delete from private.api_key_hashes h using public.api_keys k
   where k.id = h.api_key_id and k.workspace_id = wanted_workspace and k.user_id = account_id;
   update public.api_keys k set revoked_at = clock_timestamp()
@@ -255,6 +276,9 @@ begin
     perform private.raise_error('invalid_state', 'The last owner stays one.', 'Make another owner first.');
   end if;
   update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace and m.user_id = member_id;
+  if new_role = 'member' then
+    perform private.end_management(wanted_workspace, member_id);
+  end if;
 end;
 $$;
 comment on function private.set_role_in_mine(uuid, uuid, public.workspace_role) is 'Gives a member of a team that the caller manages another role.';
@@ -355,6 +379,12 @@ begin
   ) then
     perform private.raise_error('invalid_state', 'This person is a member already.');
   end if;
+  if 100 <= (
+    select count(*) from public.workspace_invitations i
+    where i.workspace_id = wanted_workspace and i.created_at > clock_timestamp() - interval '1 day'
+  ) then
+    perform private.raise_error('limit_reached', 'A team invites at most 100 addresses a day.');
+  end if;
   -- A new one takes the place of an open one.
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address)) and i.accepted_at is null
@@ -395,7 +425,10 @@ declare
   invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
 begin
   perform private.require_lifetime(expires_in);
-  update public.workspace_invitations i set expires_at = clock_timestamp() + expires_in
+  if invitation.sent_at > clock_timestamp() - interval '1 minute' then
+    perform private.raise_error('limit_reached', 'An invitation is sent again after a minute at the soonest.');
+  end if;
+  update public.workspace_invitations i set expires_at = clock_timestamp() + expires_in, sent_at = clock_timestamp()
   where i.id = invitation.id returning * into invitation;
   return private.issue_invitation(invitation);
 end;
@@ -536,9 +569,13 @@ create function private.set_limit_in_mine(
 ) returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  role public.workspace_role;
 begin
-  perform private.lock_team(wanted_workspace, 'admin');
-  perform private.require_member(wanted_workspace, member_id);
+  role := private.lock_team(wanted_workspace, 'admin');
+  if private.require_member(wanted_workspace, member_id) = 'owner' and role <> 'owner' then
+    perform private.raise_error('forbidden', 'Only owners limit an owner.');
+  end if;
   if new_limit is not null then
     perform private.require_amount(new_limit, 'credit_limit', zero_allowed => true);
   end if;

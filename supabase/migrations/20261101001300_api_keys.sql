@@ -42,11 +42,13 @@ create index api_keys_user_id_idx on public.api_keys (user_id);
 
 create table private.api_key_hashes (
   key_hash bytea primary key,
+  made_by uuid,
   api_key_id uuid not null references public.api_keys on delete cascade,
   expires_at timestamptz
 );
 comment on table private.api_key_hashes is
   'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. One that was rotated out has an end.';
+comment on column private.api_key_hashes.made_by is 'Who was shown the secret: it ends with their part in the workspace.';
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
 create function private.add_api_key_secret(for_key uuid) returns text
@@ -55,7 +57,8 @@ as $$
 declare
   secret text := 'sk-' || translate(encode(extensions.gen_random_bytes(36), 'base64'), '+/', '-_');
 begin
-  insert into private.api_key_hashes (key_hash, api_key_id) values (sha256(convert_to(secret, 'UTF8')), for_key);
+  insert into private.api_key_hashes (key_hash, api_key_id, made_by)
+  values (sha256(convert_to(secret, 'UTF8')), for_key, auth.uid());
   update public.api_keys k set prefix = left(secret, 11) where k.id = for_key;
   return secret;
 end;

@@ -31,6 +31,32 @@ end;
 $$;
 comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
 
+create function private.require_membership(caller private.ai_caller) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if private.role_in(caller.workspace_id, (caller.account).id) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
+  end if;
+end;
+$$;
+comment on function private.require_membership(private.ai_caller) is 'Refuses who calls for a workspace that is not theirs.';
+
+create function private.member_share_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if wanted_workspace = account_id then
+    return null;
+  elsif private.role_in(wanted_workspace, account_id) is null then
+    return 0; -- who has left while a call ran gets no more of it
+  end if;
+  return private.member_credits_left(wanted_workspace, account_id, at);
+end;
+$$;
+comment on function private.member_share_left(uuid, uuid, timestamptz) is
+  'What a call of theirs may still use of a workspace''s credits; null: no limit, as in the personal one.';
+
 create function private.ai_caller_of(
   account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
 ) returns private.ai_caller
@@ -47,9 +73,8 @@ begin
   caller.workspace_id := coalesce((caller.api_key).workspace_id, wanted_workspace, account_id);
   if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
-  elsif private.role_in(caller.workspace_id, account_id) is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
   end if;
+  perform private.require_membership(caller);
   caller.plan := private.plan_of(caller.workspace_id);
   caller.features := private.features_of(caller.workspace_id, (caller.plan).plan, at);
   return caller;

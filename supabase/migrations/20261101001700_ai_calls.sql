@@ -279,8 +279,7 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   budget numeric := private.budget_left(caller.api_key, at);
-  member_left numeric := case when caller.workspace_id <> (caller.account).id
-    then private.member_credits_left(caller.workspace_id, (caller.account).id, at) end;
+  member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   credits_left numeric := least(private.available(wallet), budget, member_left);
   terms private.ai_terms;
   fallback public.ai_models;
@@ -382,8 +381,10 @@ begin
   if earlier is not null then
     return earlier;
   end if;
+  -- As it is under the wallet's lock: they may have been removed while this waited.
+  perform private.require_membership(caller);
   if api_key_hash is not null then
-    caller.api_key := private.api_key_of(api_key_hash, at); -- as it is under the wallet's lock
+    caller.api_key := private.api_key_of(api_key_hash, at);
   end if;
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
@@ -449,8 +450,7 @@ begin
   select * into key from public.api_keys k where k.id = call.api_key_id;
   -- The whole step, or all that is left of wallet and key.
   more := least(more, greatest(least(private.available(wallet), private.budget_left(key, at),
-    case when hold.workspace_id <> hold.user_id
-      then private.member_credits_left(hold.workspace_id, hold.user_id, at) end), 0));
+    private.member_share_left(hold.workspace_id, hold.user_id, at)), 0));
   covered := private.output_tokens_for(pricing, usage, hold.amount + more);
   if covered <= call.completion_tokens or covered is null then
     return jsonb_build_object('extended', false);

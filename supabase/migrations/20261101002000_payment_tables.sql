@@ -15,9 +15,9 @@ create type public.payment_event_state as enum ('received', 'applied', 'failed',
 comment on type public.payment_event_state is
   'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or replayed; ignored: nothing here follows from it.';
 
-create type public.payment_evidence as enum ('metadata', 'customer', 'email', 'reference', 'admin');
+create type public.payment_evidence as enum ('checkout', 'metadata', 'customer', 'email', 'reference', 'admin');
 comment on type public.payment_evidence is
-  'By what a payment''s workspace was found: metadata of our checkout, the platform''s customer, a confirmed address, a reference in a payment link (which anyone may write), an admin.';
+  'By what a payment''s workspace was found: a checkout of function billing, metadata like its own, the platform''s customer, a confirmed address, a reference in a payment link (which anyone may write), an admin.';
 
 create domain public.currency_code as text constraint currency_is_three_capitals check (value ~ '^[A-Z]{3}$');
 comment on domain public.currency_code is 'ISO 4217 code.';
@@ -171,6 +171,7 @@ create table public.payments (
   period_start timestamptz,
   period_end timestamptz,
   paid_at timestamptz,
+  changed_at timestamptz,
   reversed_share numeric not null default 0,
   bound_at timestamptz,
   bound_by public.payment_evidence,
@@ -185,6 +186,7 @@ comment on table public.payments is 'Payments as their platform last told of the
 comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice of a subscription, else the payment intent.';
 comment on column public.payments.amount is 'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
 comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
+comment on column public.payments.changed_at is 'Of what was paid for a change within a period: when that began.';
 comment on column public.payments.reversed_share is 'Which part of it was given back, from 0 to 1: what its credits are reduced by.';
 comment on column public.payments.bound_at is 'When its workspace was found. It never moves to another one.';
 create index payments_workspace_id_created_at_idx on public.payments (workspace_id, created_at);

@@ -156,6 +156,19 @@ end;
 $$;
 comment on function private.keep_facts(public.payment_events) is 'Keeps all that an event tells.';
 
+insert into private.secrets (name, value) values ('checkout_key', extensions.gen_random_bytes(32));
+
+create function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value, 'sha256'), 'hex')
+    from private.secrets s where s.name = 'checkout_key');
+end;
+$$;
+comment on function private.checkout_proof(uuid, uuid) is
+  'What our own checkout writes into its metadata: where links take metadata from the URL, nobody else can.';
+
 create function private.is_guest(customer_id text) returns boolean
 language plpgsql immutable set search_path = ''
 as $$

@@ -25,6 +25,7 @@ comment on column private.paid_credits.cap_expired is 'What of its lot a rollove
 comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
 create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
+create index paid_credits_trial_source_id_idx on private.paid_credits (source_id) where source = 'trial';
 
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
 returns public.payment_products
@@ -140,16 +141,12 @@ begin
       -- What is told in its last minutes is about the next one.
       and f.occurred_at < period.cut_at - interval '5 minutes'
     union all
-    select k.changed_at, true, private.credits_of_plan(of_platform, k.known ->> 'product_id', k.known ->> 'price_id',
-      coalesce((k.known ->> 'units')::integer, 1), period.starts_at)
-    from public.payments p
-    cross join lateral (
-      select known, (known ->> 'changed_at')::timestamptz as changed_at
-      from private.known_of(of_platform, 'payment', p.payment_id) known
-    ) k
+    select p.changed_at, true, private.credits_of_plan(of_platform, k.known ->> 'product_id', k.known ->> 'price_id',
+      p.units, period.starts_at)
+    from public.payments p, private.known_of(of_platform, 'payment', p.payment_id) k (known)
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
-      and k.changed_at >= period.starts_at and k.changed_at < period.cut_at
+      and p.changed_at >= period.starts_at and p.changed_at < period.cut_at
     order by 1, 2;
 end;
 $$;
@@ -205,8 +202,8 @@ begin
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
       -- A platform's clocks agree to less than an hour.
-      and coalesce(p.period_start, p.paid_at) >= period.starts_at - interval '1 hour'
-      and coalesce(p.period_start, p.paid_at) < period.cut_at - interval '1 hour'
+      and coalesce(p.period_start, p.changed_at, p.paid_at) >= period.starts_at - interval '1 hour'
+      and coalesce(p.period_start, p.changed_at, p.paid_at) < period.cut_at - interval '1 hour'
   );
 end;
 $$;
@@ -353,6 +350,26 @@ end;
 $$;
 comment on function private.settle_purchase is 'Brings the credits of a pack to what its payment is worth now.';
 
+create function private.had_trial(
+  of_platform public.payment_platform, of_subscription text, of_period timestamptz, wallet_id uuid
+) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+declare
+  person_id uuid := (
+    select s.user_id from public.user_subscriptions s where s.platform = of_platform and s.subscription_id = of_subscription);
+begin
+  return exists (
+    select from private.paid_credits c
+    left join public.user_subscriptions s on s.platform = c.platform and s.subscription_id = c.source_id
+    where c.source = 'trial' and c.credited > 0 and (c.workspace_id = wallet_id or s.user_id = person_id)
+      and (c.platform, c.source_id, c.period_start) <> (of_platform, of_subscription, of_period)
+  );
+end;
+$$;
+comment on function private.had_trial is
+  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to make.';
+
 create function private.settle_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
   at timestamptz
@@ -383,15 +400,12 @@ begin
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
   perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
-  -- A trial that is paid for after all is a period. A workspace has the credits of one trial, however many it begins.
+  -- A trial that is paid for after all is a period.
   if period.is_trial then
     terms.kind := 'promotion';
     terms.reason := 'trial';
-    terms.credits := case when period.is_paid or exists (
-      select from private.paid_credits c
-      where c.workspace_id = wallet_id and c.source = 'trial' and c.credited > 0
-        and (c.platform, c.source_id, c.period_start) <> (of_platform, of_subscription, period.starts_at)
-    ) then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
+    terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
+      then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
     perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id, terms, at);
   end if;
 end;
@@ -450,7 +464,9 @@ declare
 begin
   -- From the newest period back: what is youngest has the room under a cap first.
   for period in
-    select * from private.periods_of(of_platform, of_subscription) p where p.is_paid order by p.starts_at desc
+    select * from private.periods_of(of_platform, of_subscription) p
+    where p.is_paid and private.reversed_share(of_platform, of_subscription, p) < 1
+    order by p.starts_at desc
   loop
     select * into paid from private.paid_credits c
     where c.platform = of_platform and c.source = 'period' and c.source_id = of_subscription
@@ -458,8 +474,14 @@ begin
     select p.* into plan from public.plans p
     where p.plan = (private.product_of(of_platform, period.product_id, period.price_id)).plan;
     if later.starts_at is null or period.cut_at + grace < later.starts_at then
-      chain_end := period.ends_at; -- the newest, or one after which a payment is missing
+      chain_end := period.ends_at; -- the newest, or one after which a payment is missing or was given back
       carried := 0;
+      update public.credit_grants g set expires_at = chain_end + grace
+      where g.id = paid.grant_id and g.expires_at > chain_end + grace and paid.waiting is null
+        and exists (
+          select from private.periods_of(of_platform, of_subscription) p
+          where p.starts_at > period.starts_at and private.reversed_share(of_platform, of_subscription, p) = 1
+        );
     elsif plan.credit_rollover in ('all', 'capped') and paid.grant_id is not null then
       carried := carried + private.carry_lot(paid, chain_end + grace,
         case plan.credit_rollover when 'all' then 'infinity' else greatest(plan.credit_rollover_cap - carried, 0) end, at);

@@ -133,17 +133,18 @@ begin
     else coalesce(known ->> 'status', 'pending') end)::public.payment_status;
   insert into public.payments as p (platform, payment_id, kind, status, amount, refunded_amount, currency, customer_id,
     subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
-    reversed_share, state_occurred_at, state_rank, state_event_id)
+    changed_at, reversed_share, state_occurred_at, state_rank, state_event_id)
   values (of_platform, of_payment, (known ->> 'kind')::public.payment_kind, status, paid,
     coalesce(round(share * whole), nullif(reversals.amount, 'infinity'), 0), known ->> 'currency', known ->> 'customer_id',
     known ->> 'subscription_id', known ->> 'invoice_id', known ->> 'checkout_id', product.id,
-    units, (known ->> 'period_start')::timestamptz, (known ->> 'period_end')::timestamptz, paid_at, share, state.occurred_at, state.rank, state.event_id)
+    units, (known ->> 'period_start')::timestamptz, (known ->> 'period_end')::timestamptz, paid_at,
+    (known ->> 'changed_at')::timestamptz, share, state.occurred_at, state.rank, state.event_id)
   on conflict (platform, payment_id) do update set
     kind = excluded.kind, status = excluded.status, amount = excluded.amount, refunded_amount = excluded.refunded_amount,
     currency = excluded.currency, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
     invoice_id = excluded.invoice_id, checkout_id = excluded.checkout_id, payment_product_id = excluded.payment_product_id,
     units = excluded.units, period_start = excluded.period_start, period_end = excluded.period_end,
-    paid_at = excluded.paid_at, reversed_share = excluded.reversed_share, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
+    paid_at = excluded.paid_at, changed_at = excluded.changed_at, reversed_share = excluded.reversed_share, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
     state_event_id = excluded.state_event_id;
 end;
 $$;
@@ -223,7 +224,7 @@ begin
     select exists (
       -- Not for what anyone could pay in another's name: by a typed address or a link.
       select from public.payments p
-      where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('metadata', 'customer', 'admin')
+      where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
     ) as is_disputed
   ) d
   where w.workspace_id = of_workspace and (w.frozen_at is not null) <> d.is_disputed;

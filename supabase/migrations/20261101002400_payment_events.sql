@@ -78,7 +78,10 @@ begin
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
     private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
-  owner.evidence := (case when told ->> 'by' = 'reference' then 'reference' else 'metadata' end)::public.payment_evidence;
+  owner.evidence := (case
+    when told ->> 'by' = 'reference' then 'reference'
+    when told ->> 'proof' = private.checkout_proof((told ->> 'workspace_id')::uuid, (told ->> 'user_id')::uuid) then 'checkout'
+    else 'metadata' end)::public.payment_evidence;
   if owner.workspace_id is not null then
     return owner;
   end if;
@@ -172,8 +175,8 @@ begin
   values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null then owner.evidence end,
     trim(known ->> 'email'), known ->> 'name')
   on conflict (platform, customer_id) do update set
-    -- Metadata of our checkout stands above what bound it before, for the same workspace.
-    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id and excluded.bound_by = 'metadata'
+    -- Our own checkout stands above what bound it before, for the same workspace.
+    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id and excluded.bound_by = 'checkout'
       then coalesce(excluded.bound_by, c.bound_by) else c.bound_by end,
     workspace_id = coalesce(c.workspace_id, excluded.workspace_id), email = excluded.email, name = excluded.name;
   update public.unmatched_payment_emails u set email = trim(known ->> 'email')

@@ -50,6 +50,7 @@ declare
 begin
   select s.* into subscription from public.user_subscriptions s
   where s.workspace_id = of_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
+    and s.bound_by <> 'reference' -- a link that anyone may write names nobody's business
   order by s.is_live desc, s.state_occurred_at desc, s.platform, s.subscription_id
   limit 1;
   return subscription;
@@ -65,8 +66,8 @@ begin
   return query
     select c.* from public.payment_customers c
     where c.workspace_id = of_workspace and not private.is_guest(c.customer_id)
-      and c.bound_by in ('metadata', 'admin', 'email')
-    order by c.created_at desc;
+      and c.bound_by in ('checkout', 'metadata', 'admin', 'email')
+    order by c.bound_by = 'checkout' desc, c.created_at desc;
 end;
 $$;
 comment on function private.own_customers(uuid) is 'Customers of a workspace at the platforms, newest first; but not those that a link named.';
@@ -109,7 +110,8 @@ begin
     'customer_id', (
       select c.customer_id from private.own_customers(buyer) c
       -- Not one that somebody made by typing this person's address.
-      where c.platform = product.platform and c.bound_by in ('metadata', 'admin') limit 1),
+      where c.platform = product.platform and c.bound_by in ('checkout', 'admin') limit 1),
+    'proof', private.checkout_proof(buyer, begin_checkout.user_id),
     'return_urls', private.return_urls());
 end;
 $$;

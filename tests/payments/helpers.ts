@@ -108,6 +108,7 @@ export function orderOf(platform: Platform, name: string, more: Partial<Checkout
     units: 1,
     trial_days: product.trial_days,
     customer_id: null,
+    proof: 'proof',
     success_url: 'http://localhost:3000/done?plan=pro',
     ...more,
   };

@@ -16,6 +16,8 @@ export interface ApprovedCheckout {
   kind: 'plan' | 'pack';
   trial_days: number;
   customer_id: string | null;
+  /** Goes into the metadata: it tells our own checkout from a link that anyone may write. */
+  proof: string;
   /** Origins that pages may be sent back to. */
   return_urls: string[];
 }

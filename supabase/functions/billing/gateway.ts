@@ -7,6 +7,8 @@ export type Platform = (typeof PLATFORMS)[number];
 
 /** A checkout to open, as the rpc `begin_checkout` approved it. */
 export interface CheckoutOrder {
+  /** That the checkout is ours; for its metadata. */
+  proof: string;
   workspace_id: string;
   user_id: string;
   /** Null for an account without an address; the platform then asks for one. */
@@ -62,8 +64,8 @@ export interface Gateway {
 
 /** What the platform is told of a purchase, to be found again in its events. All values are texts: Stripe takes no other. */
 export function checkoutMetadata(order: CheckoutOrder): Record<string, string> {
-  const { workspace_id, user_id, product_id, price_id, units } = order;
-  return { workspace_id, user_id, product_id, ...(price_id ? { price_id } : {}), units: String(units) };
+  const { workspace_id, user_id, proof, product_id, price_id, units } = order;
+  return { workspace_id, user_id, proof, product_id, ...(price_id ? { price_id } : {}), units: String(units) };
 }
 
 /** An answer of a platform that is none we can use; `status` of the platform is undefined where none came. */

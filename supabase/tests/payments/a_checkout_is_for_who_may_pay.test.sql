@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(22);
 select tests.create_user('owner');
 select tests.create_user('stranger');
 select tests.sell('prod_basic', 100, 'basic');
@@ -11,7 +11,7 @@ $$ select id from public.payment_products where product_id = $1 $$;
 grant execute on function pg_temp.product to public;
 select tests.be_service();
 
-select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_basic')) - 'workspace_id' - 'user_id',
+select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_basic')) - 'workspace_id' - 'user_id' - 'proof',
   '{"email": "owner@example.test", "platform": "creem", "product_id": "prod_basic", "price_id": null, "kind": "plan",
     "trial_days": 0, "customer_id": null, "return_urls": ["https://app.example.com", "http://localhost:3000"]}',
   'a checkout of a plan');
@@ -34,7 +34,12 @@ select throws_ok(format('select public.get_billing_account(%L, %L)', tests.id('s
 select throws_ok(format('select public.begin_plan_change(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
   'invalid_state', 'without a subscription no plan changes');
 
-select tests.deliver('evt_1', tests.paid_period('prod_basic', now(), 'owner'), at => now());
+select tests.remember('proof', public.begin_checkout(tests.id('owner'), pg_temp.product('prod_basic')) ->> 'proof');
+select tests.deliver('evt_0', jsonb_set(tests.paid_pack('prod_pack', 'tran_0', 'owner'), '{customer}', '{"id": "cust_0"}'));
+select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_pack')) ->> 'customer_id', null,
+  'metadata that anyone may have written names no customer to pay as');
+select tests.deliver('evt_1', tests.paid_period('prod_basic', now(), 'owner') || jsonb_build_object('owner', jsonb_build_object(
+  'workspace_id', tests.id('owner'), 'user_id', tests.id('owner'), 'proof', tests.recall('proof'))), at => now());
 select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
   'invalid_state', 'a second subscription is not sold');
 select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_pack')) ->> 'customer_id', 'cust_1',
@@ -49,6 +54,9 @@ select is(tests.plan_of('owner'), 'free paused', 'a paused subscription gives no
 select is(public.get_billing_account(tests.id('owner')) #>> '{subscription,status}', 'paused', 'but is there to be resumed or cancelled');
 select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
   'invalid_state', 'and no second one is sold');
+select tests.deliver('evt_l', jsonb_set(tests.told_status('trialing', 'prod_pro', 'sub_link'), '{owner}',
+  jsonb_build_object('user_id', tests.id('stranger'), 'by', 'reference')), now(), now());
+select is(public.get_billing_account(tests.id('stranger')) ->> 'subscription', null, 'a subscription that a link named is not theirs to manage');
 select tests.be_postgres();
 insert into public.payment_customers (platform, customer_id, workspace_id, bound_by)
 values ('creem', 'cust_typed', tests.id('owner'), 'email'), ('creem', 'cust_linked', tests.id('owner'), 'reference'),
@@ -57,7 +65,7 @@ select tests.be_service();
 select is(public.begin_checkout(tests.id('owner'), pg_temp.product('prod_pack')) ->> 'customer_id', 'cust_1',
   'nobody pays as a customer that a stranger could have made');
 select is((select string_agg(c ->> 'customer_id', ' ' order by c ->> 'customer_id')
-  from jsonb_array_elements(public.get_billing_account(tests.id('owner')) -> 'customers') c), 'cust_1 cust_typed',
+  from jsonb_array_elements(public.get_billing_account(tests.id('owner')) -> 'customers') c), 'cust_0 cust_1 cust_typed',
   'or sees one that a link named');
 select is(public.list_payment_products() #>> '{packs,0,credits}', '50', 'what is sold can be listed');
 select tests.be_anonymous();

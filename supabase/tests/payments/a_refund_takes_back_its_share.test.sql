@@ -1,11 +1,13 @@
 begin;
-select plan(20);
+select plan(22);
 select tests.create_guest('owner');
 select tests.create_guest('spender');
 select tests.create_guest('early');
 select tests.create_guest('untold');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.sell('prod_pack', 50);
+select tests.sell('prod_big', 1000, 'pro');
+select tests.create_guest('late');
 select tests.be_service();
 
 select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'owner'));
@@ -51,6 +53,14 @@ select is(tests.wallet('untold'), 'balance 37.5, total 37.5, spent 0, expired 0,
 select is((select status::text from public.payments where payment_id = 'tran_untold'), 'partially_refunded', 'in the payment too');
 select tests.deliver('evt_u3', tests.reversed('tran_untold', 0, 'dispute', 'open', 'disp_u') #- '{reversal,amount}');
 select is(tests.wallet('untold'), 'balance 0, total 0, spent 0, expired 0, held 0', 'a dispute without an amount is of all of it');
+
+select tests.deliver('evt_l1', tests.paid_period('prod_basic', '2026-01-01', 'late', 'sub_l'));
+select tests.deliver('evt_l2', jsonb_build_object('payment', '{"id": "tran_change", "status": "succeeded", "kind": "subscription",
+  "amount": 1000, "product_id": "prod_big", "subscription_id": "sub_l", "changed_at": "2026-01-16T00:00:00Z",
+  "paid_at": "2026-02-05T00:00:00Z"}'::jsonb), '2026-01-30', '2026-01-30');
+select is(tests.wallet('late'), 'balance 550, total 550, spent 0, expired 0, held 0', 'a change that is paid for after its period');
+select tests.deliver('evt_l3', tests.reversed('tran_change', 1000, id => 'ref_l'), '2026-01-30', '2026-01-30');
+select is(tests.wallet('late'), 'balance 275, total 275, spent 0, expired 0, held 0', 'is refunded from it');
 
 select is(tests.deliver('evt_10', tests.reversed('tran_early', 600, id => 'ref_6')), 'applied', 'a refund may come before its payment');
 select tests.deliver('evt_11', jsonb_set(tests.paid_pack('prod_pack', 'tran_early', 'early'), '{customer}', '{"id": "cust_3"}'));

@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(11);
 select tests.create_guest('owner');
 select tests.sell('prod_basic', 100, 'basic', trial_credits => 10);
 select tests.be_service();
@@ -26,6 +26,14 @@ select tests.deliver('evt_4', tests.told_status('trialing', 'prod_basic', 'sub_2
   'period', '{"start": "2026-02-10T00:00:00Z", "end": "2026-02-17T00:00:00Z", "is_trial": true, "product_id": "prod_basic"}'::jsonb),
   '2026-02-10', '2026-02-10');
 select is(tests.wallet('owner'), 'balance 100, total 210, spent 0, expired 110, held 0', 'a second trial brings none');
+select tests.be_postgres();
+select tests.create_team('team');
+select tests.be_service();
+select tests.deliver('evt_5', tests.told_status('trialing', 'prod_basic', 'sub_3') || jsonb_build_object(
+  'owner', jsonb_build_object('user_id', tests.id('owner'), 'workspace_id', tests.id('team')),
+  'period', '{"start": "2026-02-10T00:00:00Z", "end": "2026-02-17T00:00:00Z", "is_trial": true, "product_id": "prod_basic"}'::jsonb),
+  '2026-02-10', '2026-02-10');
+select is(tests.wallet('team'), 'balance 0, total 0, spent 0, expired 0, held 0', 'nor does one of the same person''s in a team');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

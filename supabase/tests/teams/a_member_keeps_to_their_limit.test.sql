@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(20);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
@@ -38,11 +38,26 @@ select results_eq(format('select credits_used, period_credits_used from public.w
 select throws_ok(format('select public.admit_ai_call(%L, ''five'', 1, workspace_id => %L)', tests.id('ben'), gen_random_uuid()), 'PT404', 'not_found',
   'nobody calls for a workspace that is not theirs');
 
+select tests.be_postgres();
+select tests.create_user('cal');
+select tests.join_team('team', 'cal', 'admin');
+select tests.sign_in('cal');
+select throws_ok(format('select public.set_member_limit(%L, %L, 0)', tests.id('team'), tests.id('ann')), 'PT403', 'forbidden', 'an admin limits no owner');
+select tests.be_service();
+select tests.remember('cals', public.admit_ai_call(tests.id('cal'), 'five', 1, workspace_id => tests.id('team'),
+  at => '2026-01-02 11:00') ->> 'hold_id');
+select tests.sign_in('cal');
+select public.leave_workspace(tests.id('team'));
+select tests.be_postgres();
+select is(private.member_share_left(tests.id('team'), tests.id('cal'), now()), 0::numeric, 'who leaves during a call gets no more for it');
+select tests.be_service();
+select public.finish_ai_call(tests.recall('cals')::uuid, 'success', at => '2026-01-02 11:01');
+select is(tests.wallet('team'), 'balance 85, total 100, spent 15, expired 0, held 0', 'than what was set aside');
 select tests.sign_in('ben');
 select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 4, 'a member sees their own entries');
 select is((select count(*)::integer from public.credit_wallets where workspace_id = tests.id('team')), 0, 'and not the team''s money');
 select tests.sign_in('ann');
-select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 5, 'an owner sees all');
+select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 6, 'an owner sees all');
 select tests.be_postgres();
 select is_empty('select * from public.verify_credits()', 'the books are right');
 

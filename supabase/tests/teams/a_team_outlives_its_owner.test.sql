@@ -1,5 +1,5 @@
 begin;
-select plan(8);
+select plan(11);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal');
 select tests.create_team('passed'), tests.join_team('passed', 'ann', 'owner'), tests.join_team('passed', 'cal'),
   tests.join_team('passed', 'ben', 'admin');
@@ -22,6 +22,21 @@ select tests.create_user('dan');
 select tests.join_team('passed', 'dan');
 insert into public.api_keys (workspace_id, user_id, name, prefix) values (tests.id('passed'), tests.id('dan'), 'k', 'sk-');
 insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'), id from public.api_keys where name = 'k';
+select tests.create_user('fay');
+select tests.join_team('passed', 'fay', 'admin');
+select tests.sign_in('ben');
+select tests.remember('bens', public.create_api_key('bens', tests.id('passed')) ->> 'id');
+select tests.sign_in('fay');
+select tests.remember('rotated', public.rotate_api_key(tests.recall('bens')::uuid) ->> 'key');
+select public.invite_member(tests.id('passed'), 'fay2@example.test', 'admin');
+select tests.be_postgres();
+select lives_ok(format('select private.api_key_of(encode(sha256(%L), ''hex''), now())', tests.recall('rotated')), 'an admin rotates a key');
+select tests.sign_in('ben');
+select public.set_member_role(tests.id('passed'), tests.id('fay'), 'member');
+select tests.be_postgres();
+select throws_ok(format('select private.api_key_of(encode(sha256(%L), ''hex''), now())', tests.recall('rotated')), 'PT401', 'invalid_api_key',
+  'and loses the secret they were shown with the role');
+select isnt((select revoked_at from public.workspace_invitations where email = 'fay2@example.test'), null, 'as do whom they have invited');
 select tests.sign_in('ben');
 select public.remove_member(tests.id('passed'), tests.id('dan'));
 select tests.be_postgres();

@@ -1,5 +1,5 @@
 begin;
-select plan(21);
+select plan(22);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal'), tests.create_user('dan'), tests.create_user('eve');
 update auth.users set email_confirmed_at = now() where id <> tests.id('ben');
 select tests.sign_in('ann');
@@ -42,6 +42,10 @@ select throws_ok(format('select public.accept_invitation(%L)', tests.recall('tok
 select tests.sign_in('ann');
 select tests.remember('first', public.invite_member(tests.recall('team')::uuid, 'dan@example.test', 'admin') ->> 'token');
 select tests.remember('id', (select id from public.workspace_invitations where email = 'dan@example.test'));
+select throws_ok(format('select public.resend_invitation(%L)', tests.recall('id')), 'PT429', 'limit_reached', 'it is not sent again at once');
+select tests.be_postgres();
+update public.workspace_invitations set sent_at = now() - interval '2 minutes';
+select tests.sign_in('ann');
 select tests.remember('second', public.resend_invitation(tests.recall('id')::uuid) ->> 'token');
 select tests.sign_in('dan');
 select throws_ok(format('select public.accept_invitation(%L)', tests.recall('first')), 'PT404', 'not_found', 'sent again, the old token ends');

@@ -126,8 +126,8 @@ export interface ReversalFacts {
 export interface PaymentFacts {
   rank: number;
   customer?: { id?: string; email?: string; name?: string };
-  /** `by`: the reference of a payment link, which proves less than the metadata of our checkout. */
-  owner?: { workspace_id?: string; user_id?: string; by?: 'reference' };
+  /** `proof`: that function billing wrote it. `by`: the reference of a payment link, which anyone may write. */
+  owner?: { workspace_id?: string; user_id?: string; proof?: string; by?: 'reference' };
   subscription?: SubscriptionFacts;
   period?: PeriodFacts;
   payment?: PaymentOfEvent;

@@ -71,7 +71,7 @@ export const date = tolerant(
 );
 
 /** Whom an object is for, as our checkouts note it in its metadata. */
-export const ownerShape = { workspace_id: uuid, user_id: uuid };
+export const ownerShape = { workspace_id: uuid, user_id: uuid, proof: text };
 
 /** Metadata that names an owner. */
 export const metadata = tolerant(z.object(ownerShape));

@@ -230,8 +230,8 @@ function readerOf<T>(schema: z.ZodType<T>, read: (object: T, head: Head) => Paym
 function sessionFacts(object: Session, head: Head): PaymentFacts | null {
   const mode = needed(object.mode, 'data.object.mode');
   if (mode === 'setup') return null;
-  const { workspace_id, user_id } = object.metadata ?? {};
-  const named = present({ workspace_id, user_id });
+  const { workspace_id, user_id, proof } = object.metadata ?? {};
+  const named = present({ workspace_id, user_id, proof });
   // Anyone may write the reference into the URL of a payment link.
   const reference = object.client_reference_id;
   const facts: PaymentFacts = {
