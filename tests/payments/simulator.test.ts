@@ -7,6 +7,7 @@ import { orderOf, type RunningSimulator, startSimulator } from './helpers.ts';
 const START = '2026-01-01T00:00:00.000Z';
 const HALF = '2026-01-16T12:00:00.000Z';
 const metadata = {
+  proof: 'proof',
   workspace_id: '00000000-0000-4000-8000-000000000001',
   user_id: '00000000-0000-4000-8000-000000000002',
   units: '1',
