@@ -435,7 +435,7 @@ $$;
 comment on function private.carry_lot is
   'Lets a period''s unused credits live on, as far as there is room under the cap; what there is no room for ends now. Answers with what lives on.';
 
-create function private.roll_over(of_platform public.payment_platform, of_subscription text, wallet_id uuid, at timestamptz)
+create function private.roll_over(of_platform public.payment_platform, of_subscription text, at timestamptz)
 returns void
 language plpgsql set search_path = ''
 as $$

@@ -260,7 +260,7 @@ begin
   for period in select * from private.periods_of(of_platform, of_subscription) loop
     perform private.settle_period(of_platform, of_subscription, period, wallet_id, at);
   end loop;
-  perform private.roll_over(of_platform, of_subscription, wallet_id, at);
+  perform private.roll_over(of_platform, of_subscription, at);
 end;
 $$;
 comment on function private.settle_subscription is 'Brings the credits of all periods of a subscription to what they are worth now.';

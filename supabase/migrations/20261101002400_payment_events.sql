@@ -78,7 +78,7 @@ begin
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
     private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
-  owner.evidence := case when told ->> 'by' = 'reference' then 'reference' else 'metadata' end;
+  owner.evidence := (case when told ->> 'by' = 'reference' then 'reference' else 'metadata' end)::public.payment_evidence;
   if owner.workspace_id is not null then
     return owner;
   end if;

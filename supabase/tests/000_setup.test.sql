@@ -55,6 +55,13 @@ as $$
 $$;
 comment on function tests.create_team(text) is 'A workspace that is nobody''s own.';
 
+create or replace function tests.join_team(team text, person text, role public.workspace_role default 'member') returns void
+language sql set search_path = ''
+as $$
+  insert into public.workspace_members (workspace_id, user_id, role) values (tests.id(team), tests.id(person), role)
+$$;
+comment on function tests.join_team is 'Makes a person a member of a team.';
+
 create or replace function tests.put_on_plan(name text, plan text) returns void
 language sql set search_path = ''
 as $$ update public.users set subscription_plan = plan where id = tests.id(name) $$;

@@ -64,9 +64,22 @@ async function useEverything(account: string): Promise<void> {
     [account, model],
   );
   await payForIt(account);
+  await workInATeam(account);
 }
 
 /** A subscription that an admin has matched, and an address to pay with. */
+/** A team with an invitation, which goes with the account as nobody else is in it. */
+async function workInATeam(account: string): Promise<void> {
+  await adminPool.query(
+    `with team as (insert into public.workspaces (name) values ('Team') returning id),
+          member as (insert into public.workspace_members (workspace_id, user_id, role) select id, $1, 'owner' from team)
+     insert into public.workspace_invitations (workspace_id, user_id, email, role, expires_at)
+     select id, $1, 'x@example.test', 'member', now() from team
+     union all select $1, $1, 'x@example.test', 'member', now()`,
+    [account],
+  );
+}
+
 async function payForIt(account: string): Promise<void> {
   await sql(`insert into public.user_email_aliases (user_id, email) values ($1, 'alias@example.test')`, [account]);
   const at = new Date().toISOString();

@@ -6,7 +6,7 @@ insert into public.ai_model_prices (model, effective_from) values ('test', '2020
 select is(public.admit_ai_call(tests.id('owner'), 'test', 1) ->> 'log_content', 'metadata', 'settings and counts, unless told');
 select tests.sign_in('owner');
 select lives_ok($$ update public.workspaces set ai_log_content = 'none' where id = tests.id('owner') $$, 'a person says what the own workspace keeps');
-select throws_ok($$ update public.workspaces set name = 'x' $$, '42501', null, 'and changes nothing else there');
+select throws_ok($$ update public.workspaces set personal_user_id = null $$, '42501', null, 'but not whose it is');
 select tests.sign_in('stranger');
 update public.workspaces set ai_log_content = 'full' where id = tests.id('owner');
 select tests.be_anonymous();

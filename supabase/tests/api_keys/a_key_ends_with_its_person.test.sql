@@ -1,7 +1,7 @@
 begin;
 select plan(6);
 select tests.create_user('member');
-select tests.create_team('team');
+select tests.create_team('team'), tests.join_team('team', 'member');
 insert into public.api_keys (workspace_id, user_id, name, prefix) values (tests.id('team'), tests.id('member'), 'theirs', 'sk-');
 insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'), id from public.api_keys;
 select lives_ok($$ select private.api_key_of(encode(sha256('secret'), 'hex'), now()) $$, 'a member''s key works for the team');

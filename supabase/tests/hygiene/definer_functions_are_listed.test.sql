@@ -5,7 +5,11 @@ select plan(3);
 select set_eq($$
   select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'private'::regnamespace and p.prosecdef
 $$, array[
-  'my_workspace_ids', 'is_platform_admin', -- policies call them
+  'my_workspace_ids', 'my_managed_workspace_ids', 'is_platform_admin', -- policies call them
+  -- what is done to a team: they check who does it
+  'create_my_workspace', 'delete_my_workspace', 'leave_my_workspace', 'remove_member_of_mine', 'set_role_in_mine',
+  'transfer_my_ownership', 'set_limit_in_mine', 'invite_into_mine', 'resend_invitation_of_mine', 'revoke_invitation_of_mine',
+  'accept_my_invitation',
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
   'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
@@ -15,6 +19,8 @@ $$, array[
   'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
   'statistics_of_everyone', -- for platform admins, whom it checks
   'resolve_unmatched_payment', 'resolve_dispute', 'replay_payment_event', -- for platform admins too
+  'keep_product_terms', -- a trigger on products, whose terms nobody may write
+  'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
   'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
 ], 'the definers in private are these');

@@ -12,7 +12,13 @@ select set_eq($$
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and has_function_privilege('authenticated', p.oid, 'execute')
 $$, array[
-  'private.my_workspace_ids', 'private.is_platform_admin', 'private.is_config_value',
+  'private.my_workspace_ids', 'private.my_managed_workspace_ids', 'private.is_platform_admin',
+  'public.create_workspace', 'public.delete_workspace', 'public.leave_workspace', 'public.remove_member',
+  'public.set_member_role', 'public.transfer_ownership', 'public.set_member_limit', 'public.invite_member',
+  'public.resend_invitation', 'public.revoke_invitation', 'public.accept_invitation',
+  'private.create_my_workspace', 'private.delete_my_workspace', 'private.leave_my_workspace', 'private.remove_member_of_mine',
+  'private.set_role_in_mine', 'private.transfer_my_ownership', 'private.set_limit_in_mine', 'private.invite_into_mine',
+  'private.resend_invitation_of_mine', 'private.revoke_invitation_of_mine', 'private.accept_my_invitation', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
   'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',

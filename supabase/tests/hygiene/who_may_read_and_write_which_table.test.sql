@@ -24,8 +24,10 @@ $$, array[
   'authenticated update users (avatar_url, full_name, phone, preferred_language, theme_preference)',
   'service_role update users (avatar_url, full_name, is_active, phone, preferred_language, role, theme_preference)',
   'authenticated select workspaces', 'service_role select workspaces',
-  'service_role insert workspaces (name)', 'service_role update workspaces (ai_log_content, name)',
-  'authenticated update workspaces (ai_log_content)',
+  'service_role insert workspaces (name)', 'service_role update workspaces (ai_log_content, name, slug)',
+  'authenticated update workspaces (ai_log_content, name, slug)',
+  'authenticated select workspace_members', 'service_role select workspace_members',
+  'authenticated select workspace_invitations', 'service_role select workspace_invitations',
 
   'anon select system_config', 'authenticated select system_config', 'service_role select system_config',
   'authenticated insert system_config '

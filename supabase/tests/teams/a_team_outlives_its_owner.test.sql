@@ -1,0 +1,33 @@
+begin;
+select plan(8);
+select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal');
+select tests.create_team('passed'), tests.join_team('passed', 'ann', 'owner'), tests.join_team('passed', 'cal'),
+  tests.join_team('passed', 'ben', 'admin');
+select tests.create_team('small'), tests.join_team('small', 'ann', 'owner'), tests.join_team('small', 'cal');
+select tests.create_team('alone'), tests.join_team('alone', 'ann', 'owner');
+select tests.be_service();
+select public.credit_user_credits_transaction(tests.id('ann'), 10, 'manual', workspace_id => tests.id('passed'));
+select public.debit_user_credits_transaction(tests.id('ann'), 4, 'generation', workspace_id => tests.id('passed'));
+select tests.be_postgres();
+delete from auth.users where id = tests.id('ann');
+select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('passed') and role = 'owner'),
+  tests.id('ben')::text, 'a team passes to its admin');
+select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('small') and role = 'owner'),
+  tests.id('cal')::text, 'else to its oldest member');
+select is_empty(format('select * from public.workspaces where id = %L', tests.id('alone')), 'one with nobody else goes');
+select is(tests.wallet('passed'), 'balance 6, total 10, spent 4, expired 0, held 0', 'the books stay');
+select results_eq(format('select amount, user_id from public.credit_transactions where workspace_id = %L order by id', tests.id('passed')),
+  $$ values (10::public.credit_amount, null::uuid), (-4, null) $$, 'without the person');
+select tests.create_user('dan');
+select tests.join_team('passed', 'dan');
+insert into public.api_keys (workspace_id, user_id, name, prefix) values (tests.id('passed'), tests.id('dan'), 'k', 'sk-');
+insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'), id from public.api_keys where name = 'k';
+select tests.sign_in('ben');
+select public.remove_member(tests.id('passed'), tests.id('dan'));
+select tests.be_postgres();
+select isnt((select revoked_at from public.api_keys where name = 'k'), null, 'the keys of who is removed are revoked');
+select is_empty($$ select * from private.api_key_hashes where key_hash = sha256('secret') $$, 'and gone');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;
