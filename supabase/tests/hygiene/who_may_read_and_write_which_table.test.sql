@@ -59,6 +59,15 @@ $$, array[
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
 
+  'authenticated select notifications', 'service_role select notifications',
+  'authenticated update notifications (read_at)', 'service_role update notifications (read_at)',
+  'authenticated select credit_alerts', 'service_role select credit_alerts',
+  'authenticated insert credit_alerts (is_active, kind, threshold, workspace_id)',
+  'service_role insert credit_alerts (is_active, kind, threshold, workspace_id)',
+  'authenticated update credit_alerts (is_active, threshold)', 'service_role update credit_alerts (is_active, threshold)',
+  'authenticated delete credit_alerts', 'service_role delete credit_alerts',
+  'authenticated select auto_top_ups', 'service_role select auto_top_ups',
+
   'anon select payment_products', 'authenticated select payment_products', 'service_role select payment_products',
   'service_role insert payment_products', 'service_role update payment_products',
   'authenticated select payment_customers', 'service_role select payment_customers',
