@@ -40,7 +40,7 @@ declare
 begin
   if not rule.is_active or wallet.credits_balance >= rule.threshold or wallet.frozen_at is not null
     or rule.next_try_at > at
-    or rule.month_started_at = private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap then
+    or rule.month_started_at >= private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap then
     return false;
   end if;
   select * into product from public.payment_products p where p.id = rule.payment_product_id and p.is_active;
@@ -73,8 +73,8 @@ begin
   insert into private.payment_tasks (platform, task, workspace_id, payment_product_id, requested_at, due_at)
   select p.platform, 'charge_pack', rule.workspace_id, p.id, request_top_up.at, request_top_up.at
   from public.payment_products p where p.id = rule.payment_product_id;
-  update public.auto_top_ups t set month_started_at = month,
-    requested_this_month = case when t.month_started_at = month then t.requested_this_month else 0 end + 1
+  update public.auto_top_ups t set month_started_at = greatest(t.month_started_at, month),
+    requested_this_month = case when t.month_started_at >= month then t.requested_this_month else 0 end + 1
   where t.workspace_id = rule.workspace_id;
   return true;
 end;
