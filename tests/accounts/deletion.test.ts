@@ -70,7 +70,9 @@ async function useEverything(account: string): Promise<void> {
 
 /** An alert, a notification and an automatic top-up. */
 async function setAlerts(account: string): Promise<void> {
-  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 5)`, [account]);
+  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 5)`, [
+    account,
+  ]);
   await sql(`insert into public.notifications (workspace_id, user_id, kind) values ($1, $1, 'low_balance')`, [account]);
   await sql(
     `with pack as (

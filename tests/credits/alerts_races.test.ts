@@ -17,12 +17,15 @@ const debit = (account: string, amount: number, at = 'clock_timestamp()') =>
 
 test('a hundred debits over a line fire its alert once', async () => {
   const account = await newAccount(100);
-  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 50)`, [account]);
-  const calls = Array.from({ length: 100 }, (_, i) => ({ by: inTurn(callers, i), statement: debit(account, 1) }));
-  expect(tally(await callAtOnce(calls))).toEqual({ ok: 100 });
-  const told = await sql(`select kind, (data ->> 'balance')::float8 as balance from public.notifications where workspace_id = $1`, [
+  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 50)`, [
     account,
   ]);
+  const calls = Array.from({ length: 100 }, (_, i) => ({ by: inTurn(callers, i), statement: debit(account, 1) }));
+  expect(tally(await callAtOnce(calls))).toEqual({ ok: 100 });
+  const told = await sql(
+    `select kind, (data ->> 'balance')::float8 as balance from public.notifications where workspace_id = $1`,
+    [account],
+  );
   expect(told).toEqual([{ kind: 'low_balance', balance: 49 }]);
 });
 

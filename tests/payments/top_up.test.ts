@@ -144,5 +144,8 @@ test('one who never paid there is told so', async () => {
   const pack = await sell('stripe', { credits: 50 });
   await setTopUp(user, pack.id); // three credits are below the line already
   await doTasks(user);
-  expect(await ruleOf(user)).toMatchObject({ is_active: false, last_error: 'This workspace has never paid with stripe.' });
+  expect(await ruleOf(user)).toMatchObject({
+    is_active: false,
+    last_error: 'This workspace has never paid with stripe.',
+  });
 });
