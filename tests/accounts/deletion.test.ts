@@ -88,10 +88,10 @@ async function setAlerts(account: string): Promise<void> {
 async function workInATeam(account: string): Promise<void> {
   await adminPool.query(
     `with team as (insert into public.workspaces (name) values ('Team') returning id),
-          member as (insert into public.workspace_members (workspace_id, user_id, role) select id, $1, 'owner' from team)
+          member as (insert into public.workspace_members (workspace_id, user_id, role) select id, $1::uuid, 'owner' from team)
      insert into public.workspace_invitations (workspace_id, user_id, email, role, expires_at)
-     select id, $1, 'x@example.test', 'member', now() from team
-     union all select $1, $1, 'x@example.test', 'member', now()`,
+     select id, $1::uuid, 'x@example.test', 'member'::public.workspace_role, now() from team
+     union all select $1::uuid, $1::uuid, 'x@example.test', 'member', now()`,
     [account],
   );
 }

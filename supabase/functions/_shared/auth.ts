@@ -4,10 +4,10 @@ import { ApiError } from './errors.ts';
 import { sha256 } from './hash.ts';
 
 /**
- * A caller as the AI rpcs take it: one of the two is null, which the rpcs' generated types do not know of.
- * `api_key_hash` is the key's SHA-256 in hex.
+ * A caller as the AI rpcs take it: one of the first two is null, which the rpcs' generated types do not know of.
+ * `api_key_hash` is the key's SHA-256 in hex; `workspace_id` a team to call for, where that is not the personal workspace.
  */
-export type Caller = { user_id: string; api_key_hash: string };
+export type Caller = { user_id: string; api_key_hash: string; workspace_id?: string };
 
 const NONE = null as unknown as string;
 

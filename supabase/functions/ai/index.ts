@@ -8,6 +8,7 @@ import { embeddings } from './embeddings.ts';
 import { answerCall, type Endpoint } from './endpoint.ts';
 import { images } from './images.ts';
 import { getModel, listModels } from './models.ts';
+import { readWorkspace } from './request.ts';
 
 type Env = { Variables: { requestId: string; caller: Caller } };
 
@@ -26,7 +27,7 @@ app.use(async (c, next) => {
   c.res.headers.set('x-request-id', c.get('requestId'));
 });
 app.use('/v1/*', async (c, next) => {
-  c.set('caller', await requireCaller(c.req.raw));
+  c.set('caller', { ...(await requireCaller(c.req.raw)), workspace_id: readWorkspace(c.req.raw.headers) });
   await next();
 });
 

@@ -100,6 +100,15 @@ export function readCallDetails(headers: Headers): CallDetails {
   };
 }
 
+/** Reads `x-workspace-id`, for which team a call is; nothing without it. Throws 400 `invalid_request` for what is no UUID. */
+export function readWorkspace(headers: Headers): string | undefined {
+  const id = headers.get('x-workspace-id') || undefined;
+  if (id !== undefined && !z.guid().safeParse(id).success) {
+    throw invalidRequest('x-workspace-id must be a UUID.', 'x-workspace-id');
+  }
+  return id;
+}
+
 /** Reads `Idempotency-Key`; nothing without it. Throws 400 `invalid_request` for one above 255 characters. */
 export async function readIdempotencyKey(http: Request, text: string): Promise<Repeatable> {
   const key = http.headers.get('idempotency-key');

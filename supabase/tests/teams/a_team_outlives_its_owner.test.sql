@@ -16,8 +16,8 @@ select is((select string_agg(user_id::text, ' ') from public.workspace_members w
   tests.id('cal')::text, 'else to its oldest member');
 select is_empty(format('select * from public.workspaces where id = %L', tests.id('alone')), 'one with nobody else goes');
 select is(tests.wallet('passed'), 'balance 6, total 10, spent 4, expired 0, held 0', 'the books stay');
-select results_eq(format('select amount, user_id from public.credit_transactions where workspace_id = %L order by id', tests.id('passed')),
-  $$ values (10::public.credit_amount, null::uuid), (-4, null) $$, 'without the person');
+select results_eq(format('select amount::numeric, user_id from public.credit_transactions where workspace_id = %L order by id', tests.id('passed')),
+  $$ values (10::numeric, null::uuid), (-4, null) $$, 'without the person');
 select tests.create_user('dan');
 select tests.join_team('passed', 'dan');
 insert into public.api_keys (workspace_id, user_id, name, prefix) values (tests.id('passed'), tests.id('dan'), 'k', 'sk-');

@@ -1,0 +1,90 @@
+/** Calls of function `ai` for a team: its wallet pays, its members' limits hold. */
+import { randomUUID } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { AI_URL, newKey, newModel } from '../ai/helpers.ts';
+import { newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { driftOf, walletOf } from '../support/wallets.ts';
+
+async function call(token: string, model: string, workspace?: string) {
+  const response = await fetch(`${AI_URL}/chat/completions`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      ...(workspace === undefined ? {} : { 'x-workspace-id': workspace }),
+    },
+    body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] }),
+  });
+  const body = (await response.json()) as { error?: { code: string; param: string | null } };
+  return { status: response.status, code: body.error?.code };
+}
+
+/** A team of an owner and a member, with credits and a plan without limits worth a word. */
+async function newTeam(credits: number): Promise<{ id: string; owner: TestUser; member: TestUser }> {
+  const [owner, member] = await Promise.all([newUser(), newUser()]);
+  const made = await owner.client.rpc('create_workspace', { name: 'Team' });
+  const { id } = made.data as { id: string };
+  const invited = await owner.client.rpc('invite_member', { workspace_id: id, email: member.email });
+  const { token } = invited.data as { token: string };
+  expect((await member.client.rpc('accept_invitation', { token })).error).toBeNull();
+  await serviceClient().rpc('credit_user_credits_transaction', {
+    user_id: owner.id,
+    workspace_id: id,
+    amount: credits,
+    reason: 'manual',
+  });
+  await sql(
+    `insert into public.user_subscriptions (workspace_id, platform, subscription_id, plan_type, plan_status, is_live,
+       access_until, state_occurred_at, state_rank, state_event_id)
+     values ($1::uuid, 'creem', $1::text, 'enterprise', 'active', true, 'infinity', now(), 0, 'evt')`,
+    [id],
+  );
+  return { id, owner, member };
+}
+
+test('the wallet that a call names pays for it', async () => {
+  const { id, owner, member } = await newTeam(100);
+  const model = await newModel({ credits_per_request: 1 });
+  expect(await call(member.accessToken, model, id)).toMatchObject({ status: 200 });
+  expect(await walletOf(id)).toMatchObject({ balance: 99 });
+  expect(await walletOf(member.id)).toMatchObject({ balance: 3 });
+  const { key } = await newKey(owner, { workspace_id: id });
+  expect(await call(key, model)).toMatchObject({ status: 200 });
+  expect(await walletOf(id)).toMatchObject({ balance: 98 });
+  // A key is for its workspace alone, and nobody calls for a team of others.
+  expect(await call(key, model, owner.id)).toMatchObject({ status: 403, code: 'forbidden' });
+  const stranger = await newUser();
+  expect(await call(stranger.accessToken, model, id)).toMatchObject({ status: 404, code: 'not_found' });
+  expect(await call(stranger.accessToken, model, randomUUID())).toMatchObject({ status: 404, code: 'not_found' });
+  expect(await call(stranger.accessToken, model, 'x')).toMatchObject({ status: 400, code: 'invalid_request' });
+  expect((await member.client.rpc('create_api_key', { name: 'k', workspace_id: id })).error?.message).toBe('not_found');
+
+  const seen = await member.client.from('ai_usage_logs').select('user_id').eq('workspace_id', id);
+  expect(seen.data).toEqual([{ user_id: member.id }]);
+  const all = await owner.client.from('ai_usage_logs').select('user_id').eq('workspace_id', id);
+  expect(all.data).toHaveLength(2);
+  const report = await owner.client.rpc('usage_report', {
+    by: 'user',
+    from: '2020-01-01',
+    to: '2100-01-01',
+    workspace_id: id,
+  });
+  expect(report.data?.map(({ name, credits }) => ({ name, credits }))).toEqual(
+    expect.arrayContaining([
+      { name: member.id, credits: 1 },
+      { name: owner.id, credits: 1 },
+    ]),
+  );
+});
+
+test('100 parallel calls of a member with a limit of 10: ten are paid', { timeout: 60_000 }, async () => {
+  const { id, owner, member } = await newTeam(1000);
+  const model = await newModel({ credits_per_request: 1 });
+  const limited = { workspace_id: id, user_id: member.id, period_credit_limit: 10, limit_period: 'day' as const };
+  expect((await owner.client.rpc('set_member_limit', limited)).error).toBeNull();
+  const answers = await Promise.all(Array.from({ length: 100 }, () => call(member.accessToken, model, id)));
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(10);
+  expect(answers.filter(({ status }) => status !== 200).every(({ code }) => code === 'limit_reached')).toBe(true);
+  expect(await walletOf(id)).toMatchObject({ balance: 990, held: 0 });
+  expect(await driftOf([id])).toEqual([]);
+});

@@ -1,0 +1,159 @@
+/** What is done to a team at once: seats, owners, and its end. */
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { afterEach, expect, test } from 'vitest';
+import { newModel } from '../ai/helpers.ts';
+import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, tally } from '../support/callers.ts';
+import { adminPool, sql, sqlAs } from '../support/stack.ts';
+import { driftOf, newAccount, newAccounts, walletOf } from '../support/wallets.ts';
+
+let callers: pg.Client[] = [];
+afterEach(async () => {
+  await hangUp(callers.splice(0));
+});
+
+/** A statement that a signed-in person runs through the API: claims and role last as long as its transaction. */
+function as(person: string, statement: string): string {
+  const claims = JSON.stringify({ sub: person, role: 'authenticated' });
+  return `select set_config('request.jwt.claims', '${claims}', true), set_config('role', 'authenticated', true); ${statement}`;
+}
+
+async function newTeam(owners: string[], others: string[] = []): Promise<string> {
+  const id = randomUUID();
+  await adminPool.query(`insert into public.workspaces (id, name) values ($1, 'Team')`, [id]);
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role)
+     select $1::uuid, unnest($2::uuid[]), 'owner'::public.workspace_role union all select $1::uuid, unnest($3::uuid[]), 'member'`,
+    [id, owners, others],
+  );
+  return id;
+}
+
+async function rolesIn(team: string): Promise<Record<string, number>> {
+  const rows = await sql<{ role: string; count: number }>(
+    `select role::text, count(*)::integer as count from public.workspace_members where workspace_id = $1 group by role`,
+    [team],
+  );
+  return Object.fromEntries(rows.map(({ role, count }) => [role, count]));
+}
+
+/** No outcome may be an error of the server. */
+function expectNoServerErrors(outcomes: Record<string, number>): void {
+  for (const name of Object.keys(outcomes)) expect(name).toMatch(/^(ok|PT4\d\d )/);
+}
+
+test('50 parallel acceptances for the last 3 seats: three are taken', async () => {
+  callers = await openCallers(50, 'authenticated');
+  const owner = await newAccount(3);
+  const people = await newAccounts(50, 3);
+  await adminPool.query('update auth.users set email_confirmed_at = now() where id = any ($1::uuid[])', [people]);
+  const team = await newTeam([owner], await newAccounts(21, 3));
+  // A plan of 25 seats, of which 22 are taken.
+  await adminPool.query(
+    `insert into public.user_subscriptions (workspace_id, platform, subscription_id, plan_type, plan_status, is_live,
+       access_until, state_occurred_at, state_rank, state_event_id)
+     values ($1::uuid, 'creem', $1::text, 'pro', 'active', true, 'infinity', now(), 0, 'evt')`,
+    [team],
+  );
+  const inviter = await sqlAs('authenticated', { sub: owner });
+  const tokens: string[] = [];
+  for (const id of people) {
+    const { rows } = await inviter.query(`select public.invite_member($1, $2) ->> 'token' as token`, [
+      team,
+      `person-${id}@example.test`,
+    ]);
+    tokens.push(rows[0].token);
+  }
+  await inviter.end();
+  const outcomes = tally(
+    await callAtOnce(
+      people.map((person, at) => ({
+        by: inTurn(callers, at),
+        statement: as(person, `select public.accept_invitation('${tokens[at]}')`),
+      })),
+    ),
+  );
+  expect(outcomes).toEqual({ ok: 3, 'PT429 limit_reached': 47 });
+  expect(await rolesIn(team)).toEqual({ owner: 1, member: 24 });
+});
+
+test('owners who demote each other, transfer and leave at once: a team keeps an owner', async () => {
+  callers = await openCallers(20, 'authenticated');
+  const teams: string[] = [];
+  const calls: { by: pg.Client; statement: string }[] = [];
+  for (let number = 0; number < 30; number += 1) {
+    const [one = '', two = '', three = ''] = await newAccounts(3, 3);
+    const team = await newTeam([one, two], [three]);
+    teams.push(team);
+    const [first, second] = [
+      [
+        as(one, `select public.set_member_role('${team}', '${two}', 'member')`),
+        as(two, `select public.set_member_role('${team}', '${one}', 'member')`),
+      ],
+      [
+        as(one, `select public.transfer_ownership('${team}', '${three}')`),
+        as(two, `select public.leave_workspace('${team}')`),
+      ],
+      [as(one, `select public.leave_workspace('${team}')`), as(two, `select public.leave_workspace('${team}')`)],
+    ][number % 3] as [string, string];
+    calls.push({ by: inTurn(callers, number * 2), statement: first });
+    calls.push({ by: inTurn(callers, number * 2 + 1), statement: second });
+  }
+  const before = await countDeadlocks(callers);
+  const outcomes = tally(await callAtOnce(calls));
+  expectNoServerErrors(outcomes);
+  expect(await countDeadlocks(callers)).toBe(before);
+  for (const team of teams) expect((await rolesIn(team)).owner ?? 0).toBeGreaterThanOrEqual(1);
+});
+
+test('teams deleted while they are debited and held for: no error of the server, and the books are right', async () => {
+  callers = await openCallers(30, 'authenticated');
+  const service = await openCallers(30);
+  callers.push(...service);
+  const owners = await newAccounts(20, 3);
+  const teams = await Promise.all(owners.map((owner) => newTeam([owner])));
+  for (const [at, team] of teams.entries()) {
+    await sql(`select public.credit_user_credits_transaction($1, 100, 'manual', workspace_id => $2)`, [
+      owners[at],
+      team,
+    ]);
+  }
+  const calls = teams.flatMap((team, at) => [
+    { by: inTurn(callers, at), statement: as(owners[at] ?? '', `select public.delete_workspace('${team}')`) },
+    ...['debit_user_credits_transaction', 'hold_credits'].map((rpc, n) => ({
+      by: inTurn(service, at * 2 + n),
+      statement: `select public.${rpc}('${owners[at]}', 5, 'generation', workspace_id => '${team}')`,
+    })),
+  ]);
+  const before = await countDeadlocks(callers);
+  expectNoServerErrors(tally(await callAtOnce(calls)));
+  expect(await countDeadlocks(callers)).toBe(before);
+  for (const team of teams) expect(await walletOf(team)).toBeUndefined();
+  expect(await driftOf(owners)).toEqual([]);
+});
+
+test('deleting a member leaves the figures of the team', async () => {
+  const [owner = '', member = ''] = await newAccounts(2, 3);
+  const team = await newTeam([owner], [member]);
+  const model = await newModel({ credits_per_request: 1 });
+  await sql(
+    `select public.credit_user_credits_transaction($1, 50, 'manual', workspace_id => $3),
+            public.debit_user_credits_transaction($2, 5, 'generation', workspace_id => $3)`,
+    [owner, member, team],
+  );
+  await sql(
+    `select public.finish_ai_call((public.admit_ai_call($1, $2, 10, workspace_id => $3) ->> 'hold_id')::uuid, 'success', 10, 0, 5)`,
+    [member, model, team],
+  );
+  const figures = () =>
+    sql(
+      `select (select sum(amount)::text from public.credit_transactions where workspace_id = $1) as ledger,
+              (select sum(total_requests)::integer from public.ai_usage_statistics where workspace_id = $1) as requests,
+              (select count(*)::integer from public.payments where workspace_id = $1) as payments`,
+      [team],
+    );
+  const before = await figures();
+  await adminPool.query('delete from auth.users where id = $1', [member]);
+  expect(await figures()).toEqual(before);
+  expect(await driftOf([team])).toEqual([]);
+});
