@@ -69,9 +69,25 @@ async function useEverything(account: string): Promise<void> {
   );
   await payForIt(account);
   await workInATeam(account);
+  await setAlerts(account);
 }
 
-/** A subscription that an admin has matched, and an address to pay with. */
+/** An alert, a notification and an automatic top-up. */
+async function setAlerts(account: string): Promise<void> {
+  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 5)`, [
+    account,
+  ]);
+  await sql(`insert into public.notifications (workspace_id, user_id, kind) values ($1, $1, 'low_balance')`, [account]);
+  await sql(
+    `with pack as (
+       insert into public.payment_products (platform, product_id, name, credits, amount, currency)
+       values ('creem', 'pack ' || $1::text, 'A pack', 10, 900, 'USD') returning id)
+     insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, threshold, monthly_cap)
+     select $1::uuid, $1::uuid, id, 5, 1 from pack`,
+    [account],
+  );
+}
+
 /** A team with an invitation, which goes with the account as nobody else is in it. */
 async function workInATeam(account: string): Promise<void> {
   await adminPool.query(
@@ -84,6 +100,7 @@ async function workInATeam(account: string): Promise<void> {
   );
 }
 
+/** A subscription that an admin has matched, and an address to pay with. */
 async function payForIt(account: string): Promise<void> {
   await sql(`insert into public.user_email_aliases (user_id, email) values ($1, 'alias@example.test')`, [account]);
   const at = new Date().toISOString();

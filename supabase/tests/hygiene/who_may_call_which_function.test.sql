@@ -23,6 +23,7 @@ $$, array[
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
   'public.check_feature', 'private.check_feature_for',
   'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
+  'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
   'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
 ], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
