@@ -74,7 +74,13 @@ async function loadLedger(client: pg.Client): Promise<void> {
 /** The people who ask: they own their personal workspace and are in those of others. */
 async function hire(client: pg.Client): Promise<Asker[]> {
   const askers: Asker[] = [];
-  for (const [role, workspaces] of [['admin', 1], ['admin', 20], ['admin', 200], ['member', 20], ['member', 200]] as const) {
+  for (const [role, workspaces] of [
+    ['admin', 1],
+    ['admin', 20],
+    ['admin', 200],
+    ['member', 20],
+    ['member', 200],
+  ] as const) {
     const number = 300 + askers.length * 10;
     // A member asks about workspaces in which they are one of those who make calls; everyone is counted in their own.
     const { rows } = await client.query(
@@ -103,7 +109,16 @@ async function measure(client: pg.Client, askers: Asker[]): Promise<Figure[]> {
         const workspace = asker.asksAbout[round % asker.asksAbout.length] as string;
         const [user, service] = asBoth(list, asker, workspace);
         // Each begins every other round: the first reads what the second then finds in memory, so both ask once before.
-        const turns = round % 2 ? ([[0, user], [1, service]] as const) : ([[1, service], [0, user]] as const);
+        const turns =
+          round % 2
+            ? ([
+                [0, user],
+                [1, service],
+              ] as const)
+            : ([
+                [1, service],
+                [0, user],
+              ] as const);
         for (const [, turn] of turns) await ask(client, turn);
         for (const [index, turn] of turns) times[index].push(await ask(client, turn));
       }
@@ -119,7 +134,12 @@ function asBoth(list: string, asker: Asker, workspace: string): [Turn, Turn] {
   const query = LISTS[list] as string;
   const isMember = asker.role === 'member';
   return [
-    { role: 'authenticated', claims: JSON.stringify({ sub: asker.id, role: 'authenticated' }), query, params: [workspace] },
+    {
+      role: 'authenticated',
+      claims: JSON.stringify({ sub: asker.id, role: 'authenticated' }),
+      query,
+      params: [workspace],
+    },
     {
       role: 'service_role',
       claims: JSON.stringify({ role: 'service_role' }),
@@ -145,7 +165,10 @@ async function explain(client: pg.Client, askers: Asker[]): Promise<void> {
     for (const asker of askers) {
       for (const turn of asBoth(list, asker, asker.asksAbout[0] as string)) {
         await client.query('begin');
-        await client.query(`select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)`, [turn.role, turn.claims]);
+        await client.query(`select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)`, [
+          turn.role,
+          turn.claims,
+        ]);
         const { rows } = await client.query(`explain (analyze, buffers) ${turn.query}`, turn.params);
         await client.query('rollback');
         console.log(`\n${list}, ${asker.role} of ${asker.workspaces}, as ${turn.role}`);

@@ -31,7 +31,13 @@ export async function loadAccounts(client: pg.Client, from: number, to: number):
  */
 export async function loadLog(
   client: pg.Client,
-  { from, to, bytes, callsADay, authors = 1 }: Record<'from' | 'to' | 'bytes' | 'callsADay', number> & { authors?: number },
+  {
+    from,
+    to,
+    bytes,
+    callsADay,
+    authors = 1,
+  }: Record<'from' | 'to' | 'bytes' | 'callsADay', number> & { authors?: number },
 ): Promise<void> {
   await client.query(
     `select private.make_usage_log_partition(m::date) from generate_series('2026-01-01'::date, '2026-12-01', '1 month') m`,

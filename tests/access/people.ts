@@ -72,12 +72,18 @@ async function join(client: pg.Client, team: string, person: string | undefined,
   ]);
 }
 
+/** The role of the database that the API gives an actor. */
+export function roleOf(actor: Actor): 'anon' | 'authenticated' | 'service_role' {
+  if (actor === 'anonymous') return 'anon';
+  return actor === 'service role' ? 'service_role' : 'authenticated';
+}
+
 /** What a try came to: its rows, or the error. */
 export type Tried = { rows: Record<string, unknown>[] } | { code: string; message: string };
 
 /** One statement as an actor, with the role and claims that the API gives them, and undone. */
 export async function tryAs(world: World, actor: Actor, statement: string): Promise<Tried> {
-  const role = actor === 'anonymous' ? 'anon' : actor === 'service role' ? 'service_role' : 'authenticated';
+  const role = roleOf(actor);
   const claims = JSON.stringify({ role, sub: world.people[actor] });
   try {
     const results = (await world.client.query(

@@ -30,7 +30,8 @@ export type Seed = OwnedSeed | SharedSeed;
 
 const owned = (table: string, columns: string, values: (place: Place) => string): OwnedSeed => ({
   workspace: 'workspace_id',
-  row: (place) => `insert into public.${table} (workspace_id, ${columns}) values ('${place.workspace}', ${values(place)})`,
+  row: (place) =>
+    `insert into public.${table} (workspace_id, ${columns}) values ('${place.workspace}', ${values(place)})`,
 });
 
 /** As `owned`, with a user_id. */
@@ -55,7 +56,11 @@ export const SEEDS: Record<string, Seed> = {
     'created_at, amount, remaining, kind, is_paid, is_spent',
     () => `now(), 1, 1, 'free', false, false`,
   ),
-  credit_holds: personal('credit_holds', 'created_at, amount, reason, expires_at', () => `now(), 1, 'generation', now() + interval '1 day'`),
+  credit_holds: personal(
+    'credit_holds',
+    'created_at, amount, reason, expires_at',
+    () => `now(), 1, 'generation', now() + interval '1 day'`,
+  ),
   credit_transactions: personal(
     'credit_transactions',
     'created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots',
@@ -82,7 +87,8 @@ export const SEEDS: Record<string, Seed> = {
   },
   ai_model_prices: {
     needs: 'ai_models',
-    shared: (name) => `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
+    shared: (name) =>
+      `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
   ai_model_fallbacks: {
@@ -135,7 +141,8 @@ export const SEEDS: Record<string, Seed> = {
     find: (name) => `event_id = '${name}'`,
   },
   unmatched_payment_emails: {
-    shared: (name) => `insert into public.unmatched_payment_emails (platform, customer_id, event_id) values ('creem', '${name}', 'evt')`,
+    shared: (name) =>
+      `insert into public.unmatched_payment_emails (platform, customer_id, event_id) values ('creem', '${name}', 'evt')`,
     find: (name) => `customer_id = '${name}'`,
   },
   admin_notifications: {
@@ -144,6 +151,7 @@ export const SEEDS: Record<string, Seed> = {
   },
   user_email_aliases: {
     person: 'user_id',
-    row: ({ person }) => `insert into public.user_email_aliases (user_id, email) values ('${person}', '${randomUUID()}@example.test')`,
+    row: ({ person }) =>
+      `insert into public.user_email_aliases (user_id, email) values ('${person}', '${randomUUID()}@example.test')`,
   },
 };

@@ -64,7 +64,14 @@ test.each(relations)('$name is open to whom its lines say', async (relation) => 
 });
 
 /** A row that was sown: its key, whose it is, and its values as text. */
-type Row = { key: string; name: string; workspace?: string; person?: string; isOffered: boolean; values: Record<string, string | null> };
+type Row = {
+  key: string;
+  name: string;
+  workspace?: string;
+  person?: string;
+  isOffered: boolean;
+  values: Record<string, string | null>;
+};
 
 /** Which rows a verb reached, and by which columns; or a refusal that is no refusal of a right. */
 type Reach = { rows: Row[]; columns?: string[] } | { error: string };
@@ -79,9 +86,16 @@ function describe(reach: Reach): string {
 const ACTOR_WORDS = ['-', 'offered', 'home', 'own', 'team', 'all'];
 
 /** What the cell of a line means for these rows, in the words of `describe`. */
-function expectation(line: Record<string, string>, actor: Actor, world: World, relation: Relation, rows: Row[]): string {
+function expectation(
+  line: Record<string, string>,
+  actor: Actor,
+  world: World,
+  relation: Relation,
+  rows: Row[],
+): string {
   const word = line[actor] ?? '';
-  if (!ACTOR_WORDS.includes(word)) throw new Error(`tests/access/tables.md: "${word}" is none of ${ACTOR_WORDS.join(' ')}.`);
+  if (!ACTOR_WORDS.includes(word))
+    throw new Error(`tests/access/tables.md: "${word}" is none of ${ACTOR_WORDS.join(' ')}.`);
   const me = world.people[actor];
   const isHome = (row: Row) => row.workspace !== undefined && row.workspace === me;
   const isOwn = (row: Row) => isHome(row) || (row.person !== undefined && row.person === me);
@@ -94,7 +108,8 @@ function expectation(line: Record<string, string>, actor: Actor, world: World, r
     all: () => true,
   };
   const reached = rows.filter(meant[word] as (row: Row) => boolean);
-  if (word !== '-' && !reached.length) throw new Error(`No row of ${relation.name} was sown that "${word}" of ${actor} would mean.`);
+  if (word !== '-' && !reached.length)
+    throw new Error(`No row of ${relation.name} was sown that "${word}" of ${actor} would mean.`);
   if (line.verb === 'select' || line.verb === 'delete') return describe({ rows: reached });
   const columns = line[actor === 'service role' ? 'columns of the service role' : 'columns of the signed in'] ?? '';
   const writable = relation.columns.filter(({ isWritable }) => isWritable).map(({ name }) => name);
@@ -116,7 +131,13 @@ async function sow(world: World, relation: Relation, seed: Seed): Promise<Row[]>
       const found = await world.client.query(
         `select ${key} as key, ${values} as values from public.${relation.name} t where ${seed.find(name)}`,
       );
-      rows.push(...found.rows.map((row) => ({ ...row, isOffered, name: isOffered ? 'what is on offer' : 'what is not on offer' })));
+      rows.push(
+        ...found.rows.map((row) => ({
+          ...row,
+          isOffered,
+          name: isOffered ? 'what is on offer' : 'what is not on offer',
+        })),
+      );
     }
     return rows;
   }
@@ -154,20 +175,30 @@ const isOfPolicy = (tried: Tried): boolean => 'code' in tried && /violates row-l
 const TRIES: Record<Verb, (world: World, actor: Actor, relation: Relation, rows: Row[]) => Promise<Reach>> = {
   async select(world, actor, relation, rows) {
     const key = keyOf(relation, SEEDS[relation.name] as Seed);
-    const tried = await tryAs(world, actor, `select ${key} as key from public.${relation.name} t where ${key} = any (${among(rows)})`);
+    const tried = await tryAs(
+      world,
+      actor,
+      `select ${key} as key from public.${relation.name} t where ${key} = any (${among(rows)})`,
+    );
     return reachOf(tried, rows);
   },
 
   async insert(world, actor, relation, rows) {
     const columns: string[] = [];
     for (const { name, isWritable } of relation.columns) {
-      const tried = await tryAs(world, actor, `insert into public.${relation.name} (${pg.escapeIdentifier(name)}) values (default)`);
+      const tried = await tryAs(
+        world,
+        actor,
+        `insert into public.${relation.name} (${pg.escapeIdentifier(name)}) values (default)`,
+      );
       if (isWritable && (!isRefusal(tried) || isOfPolicy(tried))) columns.push(name);
     }
     const reached: Row[] = [];
     // One like each row: that it is there already is found out after rights and policies.
     for (const row of columns.length ? rows : []) {
-      const values = columns.map((column) => (row.values[column] == null ? 'null' : pg.escapeLiteral(row.values[column])));
+      const values = columns.map((column) =>
+        row.values[column] == null ? 'null' : pg.escapeLiteral(row.values[column]),
+      );
       const tried = await tryAs(
         world,
         actor,
@@ -193,7 +224,8 @@ const TRIES: Record<Verb, (world: World, actor: Actor, relation: Relation, rows:
       );
       if (!isWritable || isRefusal(tried)) continue;
       const reach = reachOf(tried, rows);
-      if ('error' in reach || (columns.length && describe(reach) !== describe(reached))) return { error: `${name}: ${describe(reach)}` };
+      if ('error' in reach || (columns.length && describe(reach) !== describe(reached)))
+        return { error: `${name}: ${describe(reach)}` };
       columns.push(name);
       reached = reach;
     }
