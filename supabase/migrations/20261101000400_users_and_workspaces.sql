@@ -84,20 +84,25 @@ create table public.workspace_members (
 comment on table public.workspace_members is 'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
 create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
 
+-- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
 create function private.my_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-  select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid())
+begin
+  return query select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid());
+end;
 $$;
 comment on function private.my_workspace_ids() is
   'Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.';
 grant execute on function private.my_workspace_ids() to authenticated;
 
 create function private.my_managed_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-  select m.workspace_id from public.workspace_members m
-  where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin')
+begin
+  return query select m.workspace_id from public.workspace_members m
+    where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin');
+end;
 $$;
 comment on function private.my_managed_workspace_ids() is
   'Workspaces that the caller owns or administers: money and statistics of a team are for these.';
