@@ -36,13 +36,13 @@ end;
 $$;
 comment on function private.search_pattern(text) is 'A pattern for ilike that finds a text as it is.';
 
-create function private.audit_search(action text, resource_type text, found jsonb) returns void
+create function private.audit_search(action text, resource_type text, matches jsonb) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   -- Whom they saw. Not what they typed, which may be an address and would outlive it.
   perform private.audit(audit_search.action, audit_search.resource_type, null, details => jsonb_build_object('found',
-    (select coalesce(jsonb_agg(f.value -> 'id'), '[]') from jsonb_array_elements(found) f)));
+    (select coalesce(jsonb_agg(f.value -> 'id'), '[]') from jsonb_array_elements(matches) f)));
 end;
 $$;
 comment on function private.audit_search(text, text, jsonb) is 'Audits who was shown to an admin.';
@@ -52,10 +52,10 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   pattern text := private.search_pattern(search_for);
-  found jsonb;
+  matches jsonb;
 begin
   perform private.require_search(search_for, max_rows);
-  select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into found
+  select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select u.id, u.email, u.full_name, u.subscription_plan as plan, trim_scale(u.credits_balance) as credits_balance,
       u.is_active, u.role, u.created_at
@@ -65,8 +65,8 @@ begin
       u.created_at desc
     limit max_rows
   ) f;
-  perform private.audit_search('admin_find_users', 'users', found);
-  return found;
+  perform private.audit_search('admin_find_users', 'users', matches);
+  return matches;
 end;
 $$;
 comment on function private.admin_find_users is 'Accounts by id, address or name.';
@@ -77,10 +77,10 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   pattern text := private.search_pattern(search_for);
-  found jsonb;
+  matches jsonb;
 begin
   perform private.require_search(search_for, max_rows);
-  select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into found
+  select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select w.id, w.name, w.slug, w.personal_user_id is not null as is_personal, (private.plan_of(w.id)).plan as plan,
       (select count(*) from public.workspace_members m where m.workspace_id = w.id) as members,
@@ -93,8 +93,8 @@ begin
     order by w.id::text = lower(trim(search_for)) desc, w.slug = lower(trim(search_for)) desc nulls last, w.created_at desc
     limit max_rows
   ) f;
-  perform private.audit_search('admin_find_workspaces', 'workspaces', found);
-  return found;
+  perform private.audit_search('admin_find_workspaces', 'workspaces', matches);
+  return matches;
 end;
 $$;
 comment on function private.admin_find_workspaces is 'Workspaces by id, slug or name.';
