@@ -165,14 +165,14 @@ isOneToOne: false
                   ]
                 },"api_keys": {
                   Row: {
-                    "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["api_key_period"] | null,"created_at": string,"credits_used": number,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"period_credits_used": number,"period_started_at": string | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["calendar_period"] | null,"created_at": string,"credits_used": number,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"period_credits_used": number,"period_started_at": string | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["api_key_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name": string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix": string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name": string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix": string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["api_key_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name"?: string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix"?: string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name"?: string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix"?: string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -194,6 +194,20 @@ isOneToOne: false
       referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
+                  ]
+                },"audit_logs": {
+                  Row: {
+                    "action": string,"actor_email": string | null,"actor_id": string | null,"actor_role": string,"details": Json | null,"id": number,"ip_address": unknown,"new_values": Json | null,"occurred_at": string,"old_values": Json | null,"request_id": string | null,"resource_id": string | null,"resource_type": string,"user_agent": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "action": string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role": string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type": string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "action"?: string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role"?: string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type"?: string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    
                   ]
                 },"credit_grants": {
                   Row: {
@@ -411,14 +425,14 @@ isOneToOne: false
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at": string
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"updated_at"?: string
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"updated_at"?: string
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -585,16 +599,80 @@ isOneToOne: false
       referencedColumns: ["plan"]
     }
                   ]
-                },"workspaces": {
+                },"workspace_invitations": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"updated_at": string
+                    "accepted_at": string | null,"created_at": string,"email": string,"expires_at": string,"id": string,"revoked_at": string | null,"role": Database["public"]['Enums']["workspace_role"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"updated_at"?: string
+                    "accepted_at"?: string | null,"created_at"?: string,"email": string,"expires_at": string,"id"?: string,"revoked_at"?: string | null,"role": Database["public"]['Enums']["workspace_role"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"updated_at"?: string
+                    "accepted_at"?: string | null,"created_at"?: string,"email"?: string,"expires_at"?: string,"id"?: string,"revoked_at"?: string | null,"role"?: Database["public"]['Enums']["workspace_role"],"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workspace_invitations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_invitations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "workspace_invitations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"workspace_members": {
+                  Row: {
+                    "created_at": string,"credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"role": Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"role"?: Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"role"?: Database["public"]['Enums']["workspace_role"],"user_id"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workspace_members_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_members_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "workspace_members_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"workspaces": {
+                  Row: {
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"slug": string | null,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"slug"?: string | null,"updated_at"?: string
+                  }
+                  Update: {
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -619,8 +697,37 @@ isOneToOne: false
                 }
           }
           Functions: {
-            "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string }; Returns: Json
+            "accept_invitation":
+{ Args: { "token": string }; Returns: Json
+                           },
+"admin_adjust_credits":
+{ Args: { "amount": number,"idempotency_key": string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"reason": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
+                          SetofOptions: {
+        from: "*"
+        to: "credit_result"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"admin_find_users":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_find_workspaces":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_set_account_active":
+{ Args: { "is_active": boolean,"reason": string,"user_id": string }; Returns: undefined
+                           },
+"admin_set_config":
+{ Args: { "config_key": string,"config_value": Json,"reason": string }; Returns: undefined
+                           },
+"admin_set_model_price":
+{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Json
+                           },
+"admin_set_overdraft":
+{ Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
+                           },
+"admit_ai_call":
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -640,7 +747,10 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "create_api_key":
-{ Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["api_key_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
+{ Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
+                           },
+"create_workspace":
+{ Args: { "name": string,"slug"?: string }; Returns: Json
                            },
 "credit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"metadata"?: Json,"priority"?: number,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -658,6 +768,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"delete_workspace":
+{ Args: { "workspace_id": string }; Returns: undefined
+                           },
 "expire_credits":
 { Args: { "at"?: string,"workspace_id"?: string }; Returns: number
                            },
@@ -692,8 +805,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"invite_member":
+{ Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Json
+                           },
+"leave_workspace":
+{ Args: { "workspace_id": string }; Returns: undefined
+                           },
 "list_ai_models":
-{ Args: { "api_key_hash"?: string,"at"?: string,"user_id"?: string }; Returns: {
+{ Args: { "api_key_hash"?: string,"at"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
               "created_at": string,"model": string
             }[]
                            },
@@ -725,8 +844,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"remove_member":
+{ Args: { "user_id": string,"workspace_id": string }; Returns: undefined
+                           },
 "replay_payment_event":
 { Args: { "at"?: string,"event_id": number }; Returns: Json
+                           },
+"resend_invitation":
+{ Args: { "expires_in"?: string,"invitation_id": string }; Returns: Json
                            },
 "resolve_dispute":
 { Args: { "at"?: string,"dispute_id": string,"outcome": string,"platform": Database["public"]['Enums']["payment_platform"] }; Returns: undefined
@@ -737,8 +862,17 @@ isOneToOne: false
 "revoke_api_key":
 { Args: { "api_key_id": string }; Returns: Json
                            },
+"revoke_invitation":
+{ Args: { "invitation_id": string }; Returns: undefined
+                           },
 "rotate_api_key":
 { Args: { "api_key_id": string,"grace_period"?: string }; Returns: Json
+                           },
+"set_member_limit":
+{ Args: { "credit_limit"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"],"period_credit_limit"?: number,"user_id": string,"workspace_id": string }; Returns: undefined
+                           },
+"set_member_role":
+{ Args: { "role": Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string }; Returns: undefined
                            },
 "settle_credit_hold":
 { Args: { "amount": number,"at"?: string,"description"?: string,"hold_id": string,"idempotency_key"?: string,"keep_open"?: boolean,"metadata"?: Json }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -748,6 +882,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"transfer_ownership":
+{ Args: { "user_id": string,"workspace_id": string }; Returns: undefined
+                           },
 "usage_report":
 { Args: { "all_workspaces"?: boolean,"by": Database["public"]['Enums']["usage_dimension"],"from": string,"to": string,"workspace_id"?: string }; Returns: {
               "cost": number,"credits": number,"name": string,"requests": number,"tokens": number
@@ -760,7 +897,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","api_key_period": "day"|"week"|"month","billing_period": "month"|"quarter"|"half_year"|"year","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -880,7 +1017,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"api_key_period": ["day", "week", "month"],"billing_period": ["month", "quarter", "half_year", "year"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const
