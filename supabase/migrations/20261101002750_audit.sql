@@ -68,10 +68,10 @@ begin
     return entry; -- they are being deleted: nothing of them is kept
   end if;
   begin
-    headers := nullif(current_setting('request.headers', true), '');
+    headers := nullif(current_setting('request.headers', true), '')::jsonb;
     entry.user_agent := left(headers ->> 'user-agent', 500);
     entry.request_id := left(headers ->> 'x-request-id', 200);
-    entry.ip_address := nullif(trim(split_part(headers ->> 'x-forwarded-for', ',', 1)), '');
+    entry.ip_address := nullif(trim(split_part(headers ->> 'x-forwarded-for', ',', 1)), '')::inet;
   exception when others then
     headers := null;
   end;
@@ -113,7 +113,7 @@ declare
   shown text[] := string_to_array(tg_argv[2], ' '); -- null: all
   row_before jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
   row_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-  of_workspace uuid := coalesce(row_after, row_before) ->> workspace_column;
+  of_workspace uuid := (coalesce(row_after, row_before) ->> workspace_column)::uuid;
   old_values jsonb;
   new_values jsonb;
 begin

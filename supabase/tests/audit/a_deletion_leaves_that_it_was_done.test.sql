@@ -14,6 +14,7 @@ select public.accept_invitation(tests.recall('token'));
 select public.create_api_key('team key', tests.recall('team')::uuid);
 select public.create_api_key('private words');
 update public.workspaces set name = 'private words' where id = tests.id('mate');
+select set_config('request.headers', '', true);
 select tests.sign_in('platform');
 select public.admin_set_account_active(tests.id('mate'), false, 'private words');
 select public.admin_find_users('mate@example.test');
