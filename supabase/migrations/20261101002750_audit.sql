@@ -50,7 +50,7 @@ $$;
 comment on function private.is_unaudited_column(text) is 'Columns that the audit log never shows, of whatever table.';
 
 create function private.audit_actor() returns public.audit_logs
-language plpgsql stable set search_path = ''
+language plpgsql set search_path = ''
 as $$
 declare
   entry public.audit_logs;
@@ -63,9 +63,11 @@ begin
   exception when others then
     entry.actor_id := null;
   end;
-  select u.email into entry.actor_email from public.users u where u.id = entry.actor_id;
+  -- Locked, so that the account's deletion comes after this as a whole and finds the row; where it came first, nothing of
+  -- them is kept. Waiting for it could deadlock with what it waits for.
+  select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
   if not found and entry.actor_id is not null then
-    return entry; -- they are being deleted: nothing of them is kept
+    return entry;
   end if;
   begin
     headers := nullif(current_setting('request.headers', true), '')::jsonb;

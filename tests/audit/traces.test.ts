@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { untilBlocked } from '../support/callers.ts';
 import { adminPool, env, newUser, sql, sqlAs } from '../support/stack.ts';
 
 const auditOf = (actor: string) =>
@@ -68,4 +69,33 @@ test('a call over the API leaves its address, browser and request id, until its 
     { actor_role: 'supabase_auth_admin', action: 'update', resource_type: 'workspace_members' },
     { actor_role: 'supabase_auth_admin', action: 'delete', resource_type: 'workspace_members' },
   ]);
+});
+
+test('a change under way while its author is deleted leaves nothing of them either', async () => {
+  const [leaver, heir] = [await newUser(), await newUser()];
+  const made = await leaver.client.rpc('create_workspace', { name: 'Audited' });
+  const team = z.object({ id: z.string() }).parse(made.data).id;
+  await sql(`insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'owner')`, [
+    team,
+    heir.id,
+  ]);
+  const author = await sqlAs('authenticated', { sub: leaver.id });
+  const auth = await sqlAs('supabase_auth_admin');
+  try {
+    await author.query('begin');
+    await author.query(`select set_config('request.headers', '{"x-forwarded-for": "203.0.113.8"}', true)`);
+    await author.query(`update public.workspaces set name = 'Renamed' where id = $1`, [team]);
+    const deletion = auth.query('delete from auth.users where id = $1', [leaver.id]);
+    await untilBlocked(auth);
+    await author.query('commit');
+    expect((await deletion).rowCount).toBe(1);
+  } finally {
+    await Promise.all([author.end(), auth.end()]);
+  }
+  const { rows } = await adminPool.query(
+    `select actor_email, host(ip_address) as ip, new_values from public.audit_logs
+      where actor_id = $1 and action = 'update' and workspace_id = $2`,
+    [leaver.id, team],
+  );
+  expect(rows).toEqual([{ actor_email: null, ip: null, new_values: { name: 'Renamed' } }]);
 });
