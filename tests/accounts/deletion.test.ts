@@ -116,6 +116,7 @@ test('every table that leads to an account is emptied of it', async () => {
 
 test('what is left in the audit log says nothing of the person', async () => {
   const user = await newUser();
+  await sql(`select public.credit_user_credits_transaction($1, 50, 'manual')`, [user.id]);
   await useEverything(user.id);
   expect((await user.client.rpc('create_api_key', { name: 'a name of theirs' })).error).toBeNull();
   const leftOf = () =>
