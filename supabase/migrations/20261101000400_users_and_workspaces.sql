@@ -116,6 +116,14 @@ $$;
 comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
 
+create function private.is_account_active() returns boolean
+language sql stable security definer set search_path = ''
+as $$
+  select not exists (select from public.users u where u.id = (select auth.uid()) and not u.is_active)
+$$;
+comment on function private.is_account_active() is 'Whether the caller''s account is not disabled: who is may read, and change nothing.';
+grant execute on function private.is_account_active() to authenticated;
+
 -- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.
 create trigger users_set_updated_at
   before update of email, full_name, avatar_url, phone, preferred_language, theme_preference, role, is_active,
@@ -129,14 +137,15 @@ alter table public.users enable row level security;
 create policy "people can read their own account" on public.users
   for select to authenticated using ((select auth.uid()) = id);
 create policy "people can change their own profile" on public.users
-  for update to authenticated using ((select auth.uid()) = id) with check ((select auth.uid()) = id);
+  for update to authenticated using ((select auth.uid()) = id and (select private.is_account_active()))
+  with check ((select auth.uid()) = id);
 
 alter table public.workspaces enable row level security;
 create policy "members can read their workspace" on public.workspaces
   for select to authenticated using (id = any (array(select private.my_workspace_ids())));
 create policy "owners and admins can change their workspace" on public.workspaces
   for update to authenticated
-  using (id = any (array(select private.my_managed_workspace_ids())))
+  using (id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (id = any (array(select private.my_managed_workspace_ids())));
 
 alter table public.workspace_members enable row level security;

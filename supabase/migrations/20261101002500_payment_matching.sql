@@ -32,6 +32,8 @@ begin
     perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
   end if;
   perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
+  perform private.audit('resolve_unmatched_payment', 'unmatched_payment_emails', unmatched_id::text,
+    details => jsonb_build_object('workspace_id', to_workspace));
 end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
@@ -136,6 +138,8 @@ begin
   event.facts := jsonb_build_object('rank', 100, 'reversal', jsonb_build_object('id', dispute_id, 'status',
     case outcome when 'won' then 'won' else 'settled' end));
   perform private.apply_payment_event(event, at);
+  perform private.audit('resolve_dispute', 'payments', dispute_id,
+    details => jsonb_build_object('platform', of_platform, 'outcome', outcome));
 end;
 $$;
 comment on function private.resolve_dispute is 'An admin''s word on a dispute.';
@@ -153,6 +157,8 @@ begin
     perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
   end if;
   event := private.settle_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
+  perform private.audit('replay_payment_event', 'payment_events', wanted_event::text,
+    details => jsonb_build_object('state', event.state));
   return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
 end;
 $$;

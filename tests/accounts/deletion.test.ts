@@ -148,6 +148,27 @@ test('every table that leads to an account is emptied of it', async () => {
   expect(await driftOf([other])).toEqual([]);
 });
 
+test('what is left in the audit log says nothing of the person', async () => {
+  const user = await newUser();
+  await sql(`select public.credit_user_credits_transaction($1, 50, 'manual')`, [user.id]);
+  await useEverything(user.id);
+  expect((await user.client.rpc('create_api_key', { name: 'a name of theirs' })).error).toBeNull();
+  const leftOf = () =>
+    sql(
+      `select count(*) filter (where workspace_id = $1 or actor_id = $1)::integer as rows,
+              count(*) filter (where strpos(a::text, $2) > 0 or strpos(a::text, 'a name of theirs') > 0 or actor_id = $1
+                and (actor_email, ip_address, user_agent) is distinct from (null, null, null))::integer as telling
+         from public.audit_logs a`,
+      [user.id, user.email],
+    );
+  const [before] = await leftOf();
+  expect(before?.telling).toBeGreaterThan(0);
+  await deleteAsAuth(user.id);
+  const [after] = await leftOf();
+  expect(after?.rows).toBeGreaterThanOrEqual(before?.rows);
+  expect(after?.telling).toBe(0);
+});
+
 test('a deletion by the admin API empties them as well', async () => {
   const user = await newUser();
   await sql(`select public.credit_user_credits_transaction($1, 50, 'manual')`, [user.id]);

@@ -195,6 +195,20 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"audit_logs": {
+                  Row: {
+                    "action": string,"actor_email": string | null,"actor_id": string | null,"actor_role": string,"details": Json | null,"id": number,"ip_address": unknown,"new_values": Json | null,"occurred_at": string,"old_values": Json | null,"request_id": string | null,"resource_id": string | null,"resource_type": string,"user_agent": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "action": string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role": string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type": string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "action"?: string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role"?: string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type"?: string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    
+                  ]
                 },"auto_top_ups": {
                   Row: {
                     "created_at": string,"failures": number,"is_active": boolean,"last_error": string | null,"month_started_at": string | null,"monthly_cap": number,"next_try_at": string | null,"payment_product_id": string,"pending_payment_id": string | null,"pending_since": string | null,"requested_this_month": number,"threshold": number,"updated_at": string,"user_id": string | null,"workspace_id": string
@@ -911,6 +925,32 @@ isOneToOne: false
           Functions: {
             "accept_invitation":
 { Args: { "token": string }; Returns: Json
+                           },
+"admin_adjust_credits":
+{ Args: { "amount": number,"idempotency_key": string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"reason": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
+                          SetofOptions: {
+        from: "*"
+        to: "credit_result"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"admin_find_users":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_find_workspaces":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_set_account_active":
+{ Args: { "is_active": boolean,"reason": string,"user_id": string }; Returns: undefined
+                           },
+"admin_set_config":
+{ Args: { "config_key": string,"config_value": Json,"reason": string }; Returns: undefined
+                           },
+"admin_set_model_price":
+{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Json
+                           },
+"admin_set_overdraft":
+{ Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
 { Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json

@@ -27,6 +27,12 @@ $$, array[
   'lock_alerts', 'note_alerts', -- triggers on alerts, for the wallet that their owners do not write
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
   'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
+  'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
+  'is_account_active', -- policies call it
+  'audit_change', -- a trigger on what is audited, for the log that nobody may write
+  'keep_audit_logs', 'forget_in_audit_logs', -- triggers that a deletion of an account reaches
+  'admin_find_users', 'admin_find_workspaces', 'admin_adjust_credits', 'admin_set_account_active', 'admin_set_overdraft',
+  'admin_set_config', 'admin_set_model_price' -- for platform admins, whom they check
 ], 'the definers in private are these');
 
 select set_eq($$

@@ -25,7 +25,13 @@ $$, array[
   'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
   'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
-  'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
+  'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
+  'private.is_account_active',
+  'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
+  'public.admin_adjust_credits', 'private.admin_adjust_credits',
+  'public.admin_set_account_active', 'private.admin_set_account_active',
+  'public.admin_set_overdraft', 'private.admin_set_overdraft', 'public.admin_set_config', 'private.admin_set_config',
+  'public.admin_set_model_price', 'private.admin_set_model_price'
 ], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
 
 select set_eq($$
@@ -42,7 +48,12 @@ $$, array[
   'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.get_billing_account',
   'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
   'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',
-  'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
+  'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
+  'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
+  'public.admin_adjust_credits', 'private.admin_adjust_credits',
+  'public.admin_set_account_active', 'private.admin_set_account_active',
+  'public.admin_set_overdraft', 'private.admin_set_overdraft', 'public.admin_set_config', 'private.admin_set_config',
+  'public.admin_set_model_price', 'private.admin_set_model_price'
 ], 'the service role may call the credit and call functions');
 
 select is_empty($$

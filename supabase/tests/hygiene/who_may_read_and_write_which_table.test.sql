@@ -91,7 +91,9 @@ $$, array[
   'authenticated insert user_email_aliases (email, user_id)',
   'service_role insert user_email_aliases (confirmed_at, email, user_id)',
   'service_role update user_email_aliases (confirmed_at)',
-  'authenticated delete user_email_aliases', 'service_role delete user_email_aliases'
+  'authenticated delete user_email_aliases', 'service_role delete user_email_aliases',
+
+  'authenticated select audit_logs', 'service_role select audit_logs'
 ], 'rights on tables and columns are these and no others');
 
 select * from finish();
