@@ -26,7 +26,6 @@ $$, array[
   'claim_payments', -- a trigger on auth.users
   'lock_alerts', 'note_alerts', -- triggers on alerts, for the wallet that their owners do not write
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
-  'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
   'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
   'is_account_active', -- policies call it
   'audit_change', -- a trigger on what is audited, for the log that nobody may write
