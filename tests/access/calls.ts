@@ -17,6 +17,7 @@ const team = (world: World): string => `'${world.team}'`;
 
 const INVITATION = '11111111-aaaa-4aaa-8aaa-111111111111';
 const KEY = '22222222-aaaa-4aaa-8aaa-222222222222';
+const PACK = '44444444-aaaa-4aaa-8aaa-444444444444';
 const UNMATCHED = '33333333-aaaa-4aaa-8aaa-333333333333';
 
 const inviteTheStranger = (world: World): string => `
@@ -101,4 +102,44 @@ export const CALLS: Record<string, Record<string, Call>> = {
     '': { sql: () => `select public.resolve_dispute('creem', 'no-such', 'won')`, refusals: ['PT403'] },
   },
   replay_payment_event: { '': { sql: () => 'select public.replay_payment_event(0)', refusals: ['PT403'] } },
+
+  check_feature: {
+    // The project's own functions say for whom they ask.
+    'for the team': {
+      sql: (world) =>
+        `select public.check_feature('message', 1, case when auth.uid() is null then ${of(world, 'member')}::uuid end, ${team(world)})`,
+    },
+  },
+  set_auto_top_up: {
+    'of the team': {
+      before: () =>
+        `insert into public.payment_products (id, platform, product_id, price_id, name, credits, amount, currency)
+         values ('${PACK}', 'stripe', 'a pack', 'a price', 'A pack', 1, 1, 'USD')`,
+      sql: (world) => `select public.set_auto_top_up(${team(world)}, '${PACK}', 10, 1)`,
+    },
+  },
+  disable_auto_top_up: {
+    'of the team': { sql: (world) => `select public.disable_auto_top_up(${team(world)})` },
+  },
+
+  admin_find_users: { '': { sql: () => `select public.admin_find_users('somebody')` } },
+  admin_find_workspaces: { '': { sql: () => `select public.admin_find_workspaces('something')` } },
+  admin_adjust_credits: {
+    'of the team': { sql: (world) => `select public.admin_adjust_credits(${team(world)}, 1, 'a reason', 'a key')` },
+  },
+  admin_set_account_active: {
+    'of a member': {
+      sql: (world) => `select public.admin_set_account_active(${of(world, 'member')}, false, 'a reason')`,
+    },
+  },
+  admin_set_overdraft: {
+    'of the team': { sql: (world) => `select public.admin_set_overdraft(${team(world)}, 1, 'a reason')` },
+  },
+  admin_set_config: {
+    '': { sql: () => `select public.admin_set_config('max_credits_balance', '1000', 'a reason')` },
+  },
+  // That there is no such model is found out after who asks.
+  admin_set_model_price: {
+    '': { sql: () => `select public.admin_set_model_price('no-such', 'a reason')`, refusals: ['PT403'] },
+  },
 };

@@ -2,7 +2,7 @@
  * A row for every table and view, for the access tests. A new table needs an entry here and four lines in tables.md.
  * Rows are written straight, by the owner of the tables; only what a constraint asks for has to be in them.
  */
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import type { Place } from './people.ts';
 
 /** A table whose rows belong to workspaces or people. */
@@ -40,6 +40,10 @@ const personal = (table: string, columns: string, values: (place: Place) => stri
   person: 'user_id',
 });
 
+/** As `owned`, where a workspace has one row. */
+const oneEach = (table: string, columns: string, values: string): OwnedSeed =>
+  owned(table, columns, () => `${values}) on conflict do nothing --`);
+
 export const SEEDS: Record<string, Seed> = {
   users: { person: 'id' },
   workspaces: { workspace: 'id' },
@@ -72,8 +76,9 @@ export const SEEDS: Record<string, Seed> = {
   ai_usage_statistics: personal(
     'ai_usage_statistics',
     `day, total_requests, success_requests, failed_requests, canceled_requests, refused_requests, total_prompt_tokens,
-     total_completion_tokens, total_tokens, total_duration, total_cost, credits, scene_stats, model_stats, key_stats`,
-    () => `'2020-01-01', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}', '{}'`,
+     total_completion_tokens, total_tokens, total_duration, total_cost, credits, free_credits, scene_stats, model_stats,
+     key_stats`,
+    () => `'2020-01-01', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}', '{}'`,
   ),
   ai_providers: {
     shared: (name) => `insert into public.ai_providers (provider) values ('${name}')`,
@@ -110,6 +115,39 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.system_config (config_key, config_value, value_type, description, is_public)
        values ('${name}', '1', 'integer', 'A setting', ${isOffered})`,
     find: (name) => `config_key = '${name}'`,
+  },
+
+  features: {
+    shared: (name, isOffered) =>
+      `insert into public.features (feature_code, name, unit, is_active) values ('${name}', 'A feature', 'use', ${isOffered})`,
+    find: (name) => `feature_code = '${name}'`,
+  },
+  plan_features: {
+    needs: 'features',
+    shared: (name) => `insert into public.plan_features (plan, feature_code) values ('free', '${name}')`,
+    find: (name) => `feature_code = '${name}'`,
+  },
+  workspace_features: oneEach('workspace_features', 'feature_code, reason', `'message', 'a reason'`),
+  usage_records: personal('usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+  feature_usage: oneEach('feature_usage', 'feature_code, period_start, used', `'message', '2020-01-01', 1`),
+
+  audit_logs: owned('audit_logs', 'actor_role, action, resource_type', () => `'authenticated', 'update', 'workspaces'`),
+  notifications: {
+    ...personal('notifications', 'kind', () => `'low_balance'`),
+    row: ({ workspace, person }) =>
+      `insert into public.notifications (workspace_id, user_id, kind)
+       values ('${workspace}', '${person}', 'low_balance'), ('${workspace}', null, 'low_balance')`,
+  },
+  credit_alerts: owned('credit_alerts', 'kind, threshold', () => `'low_balance', ${randomInt(1e9)}`),
+  auto_top_ups: {
+    workspace: 'workspace_id',
+    row: ({ workspace }) =>
+      `with product as (
+         insert into public.payment_products (platform, product_id, price_id, name, credits, amount, currency)
+         values ('stripe', 'a pack', '${randomUUID()}', 'A pack', 1, 1, 'USD') returning id
+       )
+       insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap)
+       select '${workspace}', id, 1, 1 from product on conflict do nothing`,
   },
 
   payment_products: {

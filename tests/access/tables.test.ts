@@ -83,7 +83,7 @@ function describe(reach: Reach): string {
   return reach.columns ? `${names}: ${reach.columns.join(', ')}` : names;
 }
 
-const ACTOR_WORDS = ['-', 'offered', 'home', 'own', 'team', 'all'];
+const ACTOR_WORDS = ['-', 'offered', 'home', 'own', 'told', 'team', 'all'];
 
 /** What the cell of a line means for these rows, in the words of `describe`. */
 function expectation(
@@ -104,6 +104,7 @@ function expectation(
     offered: (row) => row.isOffered,
     home: isHome,
     own: isOwn,
+    told: (row) => isOwn(row) || (row.workspace === world.team && !row.person),
     team: (row) => isOwn(row) || row.workspace === world.team,
     all: () => true,
   };
