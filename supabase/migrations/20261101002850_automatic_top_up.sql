@@ -92,14 +92,16 @@ comment on function private.uncount_top_up is 'Takes a top-up that was certainly
 create function private.charge_of_task(task private.payment_tasks) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  payer uuid := (select t.user_id from public.auto_top_ups t where t.workspace_id = task.workspace_id);
 begin
   return (
     select jsonb_build_object('workspace_id', task.workspace_id, 'product_id', p.product_id, 'price_id', p.price_id,
-      'user_id', (select t.user_id from public.auto_top_ups t where t.workspace_id = task.workspace_id),
+      'user_id', payer, 'proof', private.checkout_proof(task.workspace_id, payer),
       'customer_id', (
         select c.customer_id from private.own_customers(task.workspace_id) c
         -- Not one that somebody made by typing an address.
-        where c.platform = task.platform and c.bound_by in ('metadata', 'admin') limit 1))
+        where c.platform = task.platform and c.bound_by in ('checkout', 'admin') limit 1))
     from public.payment_products p where p.id = task.payment_product_id
   );
 end;

@@ -89,7 +89,7 @@ test('a low balance has a pack charged to the kept card, as often as the month a
     .from('payments')
     .select('kind, status, amount, bound_by, user_id')
     .eq('kind', 'purchase');
-  const paid = { kind: 'purchase', status: 'succeeded', amount: 900, bound_by: 'metadata', user_id: user.id };
+  const paid = { kind: 'purchase', status: 'succeeded', amount: 900, bound_by: 'checkout', user_id: user.id };
   expect(data).toEqual([paid, paid]);
   expect(await driftOf([user.id])).toEqual([]);
 });

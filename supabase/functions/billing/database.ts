@@ -54,6 +54,7 @@ export type PaymentTask = { id: number; platform: Platform } & (
       task: 'charge_pack';
       workspace_id: string;
       user_id: string | null;
+      proof: string;
       /** Null where the workspace has never paid on this platform. */
       customer_id: string | null;
       product_id: string;

@@ -8,7 +8,7 @@ insert into public.payment_products (id, platform, product_id, price_id, name, p
   (tests.id('pack'), 'stripe', 'prod_pack', 'price_pack', 'Pack', null, null, 100, 900, 'USD'),
   (tests.id('huge'), 'stripe', 'prod_huge', 'price_huge', 'Huge', null, null, 60000, 900, 'USD'),
   (tests.id('plan'), 'stripe', 'prod_plan', 'price_plan', 'Plan', 'basic', 'month', 100, 900, 'USD');
-insert into public.payment_customers (platform, customer_id, workspace_id, bound_by) values ('stripe', 'cus_team', tests.id('team'), 'metadata');
+insert into public.payment_customers (platform, customer_id, workspace_id, bound_by) values ('stripe', 'cus_team', tests.id('team'), 'checkout');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'manual', workspace_id => tests.id('team'));
 create function pg_temp.use(amount numeric, at timestamptz default now()) returns void language sql as $$
   select public.debit_user_credits_transaction(tests.id('owner'), amount, 'manual', workspace_id => tests.id('team'), at => use.at) $$;
@@ -53,7 +53,7 @@ select is(tests.wallet('team'), 'balance 19, total 100, spent 81, expired 0, hel
 select pg_temp.use(1);
 select is(pg_temp.open_tasks() || ' ' || pg_temp.rule(), '1 on failures 0 requested 1', 'one at a time');
 select is(public.claim_payment_task(now() + interval '1 s') - 'id', jsonb_build_object('task', 'charge_pack', 'platform', 'stripe', 'workspace_id', tests.id('team'),
-  'user_id', tests.id('admin'), 'customer_id', 'cus_team', 'product_id', 'prod_pack', 'price_id', 'price_pack'), 'the platform is told all it needs');
+  'user_id', tests.id('admin'), 'proof', private.checkout_proof(tests.id('team'), tests.id('admin')), 'customer_id', 'cus_team', 'product_id', 'prod_pack', 'price_id', 'price_pack'), 'the platform is told all it needs');
 select public.finish_payment_task((select max(id) from private.payment_tasks), payment_id => 'in_1');
 select pg_temp.use(1);
 select is(pg_temp.open_tasks(), 0, 'while the payment is on its way nothing more is asked for');
