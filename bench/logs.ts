@@ -10,9 +10,9 @@ import type pg from 'pg';
 import { prepareDatabase, withClient } from '../scripts/stack/database.ts';
 import { PROJECT_DIR } from '../scripts/stack/paths.ts';
 import { withPostgres } from '../scripts/stack/postgres.ts';
+import { loadAccounts, loadLog, loadStatistics } from './logs/load.ts';
 
-const DAYS = 360;
-const CALLS_A_DAY = 10;
+const CALLS_A_YEAR = 3600;
 const ROUNDS = 7;
 const USERS_ASKED = 40;
 
@@ -34,7 +34,7 @@ type Figures = Record<string, number>;
 export async function run(args: string[]): Promise<number> {
   const rows = Number(args[0] ?? 3_600_000);
   const bytes = Number(args[1] ?? 2000);
-  const users = Math.round(rows / DAYS / CALLS_A_DAY);
+  const users = Math.round(rows / CALLS_A_YEAR);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
     await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
@@ -52,51 +52,12 @@ export async function run(args: string[]): Promise<number> {
   return 0;
 }
 
-/** Accounts number `from` to `to`, each with a year of calls and the statistics that the trigger would have made of them. */
+/** Accounts number `from` to `to`, each with a year of calls and their statistics. */
 async function fill(client: pg.Client, from: number, to: number, bytes: number): Promise<void> {
   console.log(`Loading users ${from} to ${to}`);
-  await client.query(`
-    create or replace function pg_temp.account(number bigint) returns uuid language sql immutable as $$ select md5('user ' || number)::uuid $$`);
-  // Rows of the log come in by the day, as they do in life. Triggers are off: they would do the statistics row by row.
-  await client.query(`set session_replication_role = replica; set synchronous_commit = off`);
-  await client.query(
-    `insert into auth.users (id, email, is_anonymous) select pg_temp.account(n), 'u' || n || '@example.test', false from generate_series($1::bigint, $2) n`,
-    [from, to],
-  );
-  await client.query(`insert into public.workspaces (id, name, personal_user_id)
-    select id, 'Personal', id from auth.users u where not exists (select from public.workspaces w where w.id = u.id)`);
-  await client.query(`insert into public.users (id) select id from public.workspaces on conflict do nothing`);
-  await client.query(
-    `select private.make_usage_log_partition(m::date) from generate_series('2026-01-01'::date, '2026-12-01', '1 month') m`,
-  );
-  // Texts of random hex, which does not compress to nothing as repeated words would.
-  const hashes = Math.max(Math.round((bytes - 400) / 32), 1); // a row has some 400 bytes besides its texts
-  await client.query(`create temporary table if not exists bodies as
-    select n as number, (select string_agg(md5(random()::text || n || i), '') from generate_series(1, ${hashes}) i) as body from generate_series(0, 999) n`);
-  for (let day = 0; day < DAYS; day += 1) {
-    await client.query(
-      `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
-         completion_tokens, duration, estimated_cost, credits_charged, request_id, request_data, response_data)
-       select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::timestamptz + make_interval(days => $3, secs => c * 8000 + n % 3600),
-         (array['text_chat', 'embedding'])[1 + c % 2]::public.ai_usage_scene, 'success', 'reported', 'model-' || c % 3, 100, 50, 900, 0.001, 0.1,
-         'req_' || md5(n::text || ' ' || $3 || ' ' || c), jsonb_build_object('model', 'm', 'temperature', 0.5), jsonb_build_object('text', t.body)
-       from generate_series($1::bigint, $2) n cross join generate_series(1, ${CALLS_A_DAY}) c join bodies t on t.number = (n * 7 + c) % 1000`,
-      [from, to, day],
-    );
-  }
-  await client.query(
-    `insert into public.ai_usage_statistics (workspace_id, user_id, day, total_requests, success_requests, failed_requests, canceled_requests,
-       refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens, total_duration, total_cost, credits, scene_stats, model_stats, key_stats)
-     select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::date + d, 10, 10, 0, 0, 0, 1000, 500, 1500, 9000, 0.01, 1, s.stats, m.stats, '{}'
-     from generate_series($1::bigint, $2) n cross join generate_series(0, ${DAYS - 1}) d,
-       (select jsonb_object_agg(name, f) as stats from (values ('text_chat'), ('embedding')) v (name), jsonb_build_object('requests', 5, 'tokens', 750, 'cost', 0.005, 'credits', 0.5) f) s,
-       (select jsonb_object_agg('model-' || k, f) as stats from generate_series(0, 2) k, jsonb_build_object('requests', 3, 'tokens', 500, 'cost', 0.003, 'credits', 0.3) f) m`,
-    [from, to],
-  );
-  await client.query(`set session_replication_role = origin; reset synchronous_commit`);
-  await client.query('vacuum analyze public.ai_usage_logs');
-  await client.query('vacuum analyze public.ai_usage_statistics');
-  await client.query('checkpoint'); // or what was loaded is written out while the rest is measured
+  await loadAccounts(client, from, to);
+  await loadLog(client, { from, to, bytes, callsADay: 10 });
+  await loadStatistics(client, from, to);
 }
 
 async function measure(client: pg.Client, users: number): Promise<Figures> {

@@ -263,7 +263,8 @@ export function stripeInvoice(story: Story, isPaid: boolean): Record<string, unk
     ...(payment.is_nested
       ? { payments: { object: 'list', has_more: false, data: [stripeInvoicePayment(story)] } }
       : {}),
-    metadata: {},
+    // A subscription's is under `parent`.
+    metadata: subscription ? {} : metadata,
   };
 }
 

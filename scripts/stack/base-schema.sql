@@ -53,6 +53,7 @@ create schema storage authorization supabase_storage_admin;
 grant usage on schema storage to postgres, anon, authenticated, service_role;
 
 create publication supabase_realtime;
+alter publication supabase_realtime owner to postgres;
 
 -- An old project's default privileges: everything that is made in public is open to the three API roles.
 grant usage on schema public to postgres, anon, authenticated, service_role;

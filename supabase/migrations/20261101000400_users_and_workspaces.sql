@@ -84,20 +84,25 @@ create table public.workspace_members (
 comment on table public.workspace_members is 'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
 create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
 
+-- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
 create function private.my_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-  select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid())
+begin
+  return query select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid());
+end;
 $$;
 comment on function private.my_workspace_ids() is
   'Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.';
 grant execute on function private.my_workspace_ids() to authenticated;
 
 create function private.my_managed_workspace_ids() returns setof uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-  select m.workspace_id from public.workspace_members m
-  where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin')
+begin
+  return query select m.workspace_id from public.workspace_members m
+    where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin');
+end;
 $$;
 comment on function private.my_managed_workspace_ids() is
   'Workspaces that the caller owns or administers: money and statistics of a team are for these.';
@@ -110,6 +115,14 @@ as $$
 $$;
 comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
+
+create function private.is_account_active() returns boolean
+language sql stable security definer set search_path = ''
+as $$
+  select not exists (select from public.users u where u.id = (select auth.uid()) and not u.is_active)
+$$;
+comment on function private.is_account_active() is 'Whether the caller''s account is not disabled: who is may read, and change nothing.';
+grant execute on function private.is_account_active() to authenticated;
 
 -- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.
 create trigger users_set_updated_at
@@ -124,14 +137,15 @@ alter table public.users enable row level security;
 create policy "people can read their own account" on public.users
   for select to authenticated using ((select auth.uid()) = id);
 create policy "people can change their own profile" on public.users
-  for update to authenticated using ((select auth.uid()) = id) with check ((select auth.uid()) = id);
+  for update to authenticated using ((select auth.uid()) = id and (select private.is_account_active()))
+  with check ((select auth.uid()) = id);
 
 alter table public.workspaces enable row level security;
 create policy "members can read their workspace" on public.workspaces
   for select to authenticated using (id = any (array(select private.my_workspace_ids())));
 create policy "owners and admins can change their workspace" on public.workspaces
   for update to authenticated
-  using (id = any (array(select private.my_managed_workspace_ids())))
+  using (id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (id = any (array(select private.my_managed_workspace_ids())));
 
 alter table public.workspace_members enable row level security;

@@ -27,6 +27,7 @@ create table public.credit_wallets (
   overdraft_limit public.unsigned_credit_amount not null default 0,
   next_expiry_at timestamptz,
   frozen_at timestamptz,
+  has_alerts boolean not null default false,
   created_at timestamptz not null default now(),
   constraint balance_is_total_less_spent_and_expired
     check (credits_balance = credits_total - credits_spent - credits_expired)
@@ -39,6 +40,8 @@ comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
 comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
 comment on column public.credit_wallets.next_expiry_at is 'No lot expires before this; null where none expires at all.';
+comment on column public.credit_wallets.has_alerts is
+  'Whether alerts or an automatic top-up watch it: the others'' operations look for none.';
 comment on column public.credit_wallets.frozen_at is 'Since when nothing more may be spent: a payment is disputed. Null: not frozen.';
 create index credit_wallets_next_expiry_at_idx on public.credit_wallets (next_expiry_at)
   where next_expiry_at is not null;

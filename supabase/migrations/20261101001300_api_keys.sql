@@ -71,6 +71,7 @@ as $$
 declare
   key public.api_keys;
 begin
+  perform private.my_account();
   select * into key from public.api_keys k
   where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
   for no key update;
@@ -204,7 +205,7 @@ create policy "owners and admins can read their workspace's keys" on public.api_
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can change the limits of their workspace's keys" on public.api_keys
   for update to authenticated
-  using (workspace_id = any (array(select private.my_managed_workspace_ids())))
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 create function public.create_api_key(

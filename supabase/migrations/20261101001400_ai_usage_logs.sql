@@ -35,6 +35,8 @@ create table public.ai_usage_logs (
   duration integer constraint duration_not_negative check (duration >= 0),
   estimated_cost numeric not null default 0,
   credits_charged public.credit_amount not null default 0,
+  free_credits public.credit_amount not null default 0,
+  paid_credits public.credit_amount not null generated always as (credits_charged - free_credits) stored,
   model text not null,
   served_model text,
   scene_description text,
@@ -63,6 +65,9 @@ comment on column public.ai_usage_logs.attempts is
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
 comment on column public.ai_usage_logs.estimated_cost is 'The provider''s charge in US dollars by our price list.';
 comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
+comment on column public.ai_usage_logs.free_credits is 'Of it what came from lots that were given.';
+comment on column public.ai_usage_logs.paid_credits is
+  'Of it what came from lots that were bought, and what no lot covered: debt is paid by the credits that come next.';
 comment on column public.ai_usage_logs.scene_description is 'The caller''s words for the scene (header x-ai-scene-description).';
 comment on column public.ai_usage_logs.reference_id is 'The caller''s own id for what the call belongs to (header x-ai-reference).';
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';

@@ -16,6 +16,8 @@ create table public.ai_usage_statistics (
   total_duration bigint not null,
   total_cost numeric not null,
   credits public.credit_amount not null,
+  free_credits public.credit_amount not null,
+  paid_credits public.credit_amount not null generated always as (credits - free_credits) stored,
   avg_duration numeric generated always as
     (round(total_duration::numeric / nullif(total_requests - refused_requests, 0), 2)) stored,
   scene_stats jsonb not null,
@@ -31,8 +33,10 @@ comment on column public.ai_usage_statistics.total_requests is 'success, failed,
 comment on column public.ai_usage_statistics.total_duration is 'Milliseconds.';
 comment on column public.ai_usage_statistics.total_cost is 'Providers'' charges in US dollars.';
 comment on column public.ai_usage_statistics.credits is 'What the wallet paid.';
+comment on column public.ai_usage_statistics.free_credits is 'Of it what came from lots that were given.';
+comment on column public.ai_usage_statistics.paid_credits is 'Of it what came from lots that were bought, or was debt.';
 comment on column public.ai_usage_statistics.avg_duration is 'Milliseconds a call that was not refused took.';
-comment on column public.ai_usage_statistics.scene_stats is 'By scene: { name: { requests, tokens, cost, credits } }.';
+comment on column public.ai_usage_statistics.scene_stats is 'By scene: { name: { requests, tokens, cost, credits, free_credits } }.';
 comment on column public.ai_usage_statistics.model_stats is
   'By the model that was named, in the same form; names that no model has count together as "unknown".';
 comment on column public.ai_usage_statistics.key_stats is 'By API key id, in the same form; calls without a key are not in it.';
@@ -54,16 +58,17 @@ begin
       'requests', (a ->> 'requests')::bigint + (b ->> 'requests')::bigint,
       'tokens', (a ->> 'tokens')::bigint + (b ->> 'tokens')::bigint,
       'cost', trim_scale((a ->> 'cost')::numeric + (b ->> 'cost')::numeric),
-      'credits', trim_scale((a ->> 'credits')::numeric + (b ->> 'credits')::numeric)) end);
+      'credits', trim_scale((a ->> 'credits')::numeric + (b ->> 'credits')::numeric),
+      'free_credits', trim_scale((a ->> 'free_credits')::numeric + (b ->> 'free_credits')::numeric)) end);
   end loop;
   return stats;
 end;
 $$;
-comment on function private.add_usage_stats(jsonb, jsonb) is 'Adds two { name: { requests, tokens, cost, credits } } by name.';
+comment on function private.add_usage_stats(jsonb, jsonb) is 'Adds two { name: { requests, tokens, cost, credits, free_credits } } by name.';
 create type private.ai_call_figures as (
   workspace_id uuid, user_id uuid, created_at timestamptz, status public.ai_usage_status, scene public.ai_usage_scene,
   model text, api_key_id uuid, error_code text, prompt_tokens bigint, completion_tokens bigint, duration bigint,
-  cost numeric, credits numeric
+  cost numeric, credits numeric, free_credits numeric
 );
 comment on type private.ai_call_figures is 'What of a log row goes into the statistics.';
 
@@ -88,8 +93,9 @@ begin
   stats.total_duration := coalesce(call.duration, 0);
   stats.total_cost := call.cost;
   stats.credits := call.credits;
+  stats.free_credits := call.free_credits;
   figures := jsonb_build_object('requests', 1, 'tokens', stats.total_tokens, 'cost', trim_scale(call.cost),
-    'credits', trim_scale(call.credits));
+    'credits', trim_scale(call.credits), 'free_credits', trim_scale(call.free_credits));
   stats.scene_stats := jsonb_build_object(call.scene, figures);
   stats.model_stats := jsonb_build_object(
     case when call.status = 'refused' and call.error_code = 'not_found' then 'unknown' else call.model end, figures);
@@ -115,6 +121,7 @@ begin
   a.total_duration := a.total_duration + b.total_duration;
   a.total_cost := trim_scale(a.total_cost + b.total_cost);
   a.credits := a.credits + b.credits;
+  a.free_credits := a.free_credits + b.free_credits;
   a.scene_stats := private.add_usage_stats(a.scene_stats, b.scene_stats);
   a.model_stats := private.add_usage_stats(a.model_stats, b.model_stats);
   a.key_stats := private.add_usage_stats(a.key_stats, b.key_stats);
@@ -138,20 +145,20 @@ begin
       there := private.sum_of_statistics(there, stats);
       update public.ai_usage_statistics s set (total_requests, success_requests, failed_requests, canceled_requests,
         refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens, total_duration, total_cost, credits,
-        scene_stats, model_stats, key_stats) = (there.total_requests, there.success_requests, there.failed_requests,
+        free_credits, scene_stats, model_stats, key_stats) = (there.total_requests, there.success_requests, there.failed_requests,
         there.canceled_requests, there.refused_requests, there.total_prompt_tokens, there.total_completion_tokens,
-        there.total_tokens, there.total_duration, there.total_cost, there.credits, there.scene_stats, there.model_stats,
-        there.key_stats)
+        there.total_tokens, there.total_duration, there.total_cost, there.credits, there.free_credits,
+        there.scene_stats, there.model_stats, there.key_stats)
       where s.id = there.id;
       return;
     end if;
     insert into public.ai_usage_statistics (workspace_id, user_id, day, total_requests, success_requests,
       failed_requests, canceled_requests, refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens,
-      total_duration, total_cost, credits, scene_stats, model_stats, key_stats)
+      total_duration, total_cost, credits, free_credits, scene_stats, model_stats, key_stats)
     values (stats.workspace_id, stats.user_id, stats.day, stats.total_requests, stats.success_requests,
       stats.failed_requests, stats.canceled_requests, stats.refused_requests, stats.total_prompt_tokens,
       stats.total_completion_tokens, stats.total_tokens, stats.total_duration, stats.total_cost, stats.credits,
-      stats.scene_stats, stats.model_stats, stats.key_stats)
+      stats.free_credits, stats.scene_stats, stats.model_stats, stats.key_stats)
     on conflict on constraint one_row_a_workspace_person_and_day do nothing;
     exit when found; -- else another session has just made the row: it is there now
   end loop;
@@ -187,7 +194,8 @@ as $$
 begin
   perform private.add_statistics(array(
     select private.statistics_of((c.workspace_id, c.user_id, c.created_at, c.status, c.scene, c.model, c.api_key_id,
-      c.error_code, c.prompt_tokens, c.completion_tokens, c.duration, c.estimated_cost, c.credits_charged
+      c.error_code, c.prompt_tokens, c.completion_tokens, c.duration, c.estimated_cost, c.credits_charged,
+      c.free_credits
     )::private.ai_call_figures)
     from new_calls c));
   return null;
@@ -240,7 +248,8 @@ begin
   for day in select generate_series(first_day, last_day, interval '1 day') loop
     perform private.add_statistics(array(
       select private.statistics_of((l.workspace_id, l.user_id, l.created_at, l.status, l.scene, l.model, l.api_key_id,
-        l.error_code, l.prompt_tokens, l.completion_tokens, l.duration, l.estimated_cost, l.credits_charged
+        l.error_code, l.prompt_tokens, l.completion_tokens, l.duration, l.estimated_cost, l.credits_charged,
+        l.free_credits
       )::private.ai_call_figures)
       from public.ai_usage_logs l
       where l.created_at >= day::timestamp at time zone 'UTC' and l.created_at < (day + 1)::timestamp at time zone 'UTC'));

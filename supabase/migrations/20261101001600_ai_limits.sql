@@ -1,9 +1,9 @@
 -- Who may make an AI call, and how many. All of it runs under the lock of the wallet that pays, so counts are exact.
 
 create type private.ai_caller as (
-  account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans
+  account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb
 );
-comment on type private.ai_caller is 'Who calls, for which workspace, with which key (null members: none), on which plan.';
+comment on type private.ai_caller is 'Who calls, for which workspace, with which key (null members: none), on which plan, with which features (private.features_of).';
 
 create type private.ai_refusal as (code text, message text, param text, retry_after integer);
 comment on type private.ai_refusal is 'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
@@ -76,6 +76,7 @@ begin
   end if;
   perform private.require_membership(caller);
   caller.plan := private.plan_of(caller.workspace_id);
+  caller.features := private.features_of(caller.workspace_id, (caller.plan).plan, at);
   return caller;
 end;
 $$;
@@ -87,10 +88,13 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return coalesce(((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
-    and (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan), false);
+    and private.feature_is_on(caller.features, 'model:' || wanted.model,
+      (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan))
+    and private.feature_is_on(caller.features, 'scene:' || wanted.scene), false);
 end;
 $$;
-comment on function private.may_use_model(private.ai_caller, public.ai_models) is 'Whether plan and key allow a model.';
+comment on function private.may_use_model(private.ai_caller, public.ai_models) is
+  'Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, and the feature of its scene.';
 
 create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -140,6 +144,9 @@ begin
   elsif not array[scene, wanted.scene] <@ scenes then
     -- The model's own scene too: a caller names the other as it likes.
     return row('forbidden', format('This API key is not for scene %s.', scene), 'x-ai-scene', null)::private.ai_refusal;
+  elsif not private.feature_is_on(caller.features, 'scene:' || scene) then
+    return row('feature_not_in_plan', format('The plan %s does not include scene %s.', (caller.plan).plan, scene),
+      'x-ai-scene', null)::private.ai_refusal;
   end if;
   return null;
 end;
@@ -210,6 +217,43 @@ $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
   'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
 
+create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  period record;
+  code text;
+  most numeric;
+  used numeric;
+begin
+  if not coalesce(caller.features ?| array['api_call', 'token'], false) then
+    return null; -- nothing is said of either: nothing to look up
+  end if;
+  foreach code in array array['api_call', 'token'] loop
+    most := (caller.features -> code ->> 'limit')::numeric;
+    if not private.feature_is_on(caller.features, code) then
+      return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code), null,
+        null)::private.ai_refusal;
+    elsif most is not null then
+      period := private.feature_period(caller.workspace_id, at);
+      used := private.feature_used(caller.workspace_id, code, period.period_start);
+      if code = 'api_call' then -- calls under way will count
+        used := used + (
+          select count(*) from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
+          where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at);
+      end if;
+      if used >= most then
+        return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most), code,
+          period.period_end), null, ceil(extract(epoch from period.period_end - at)))::private.ai_refusal;
+      end if;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.refuse_counted_features(private.ai_caller, timestamptz) is
+  'Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; what tokens they will use is not known, so the last of them may pass that limit.';
+
 create function private.is_message(wanted public.ai_models) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -238,10 +282,13 @@ begin
   if refusal.code is null and private.is_message(wanted) then
     refusal := private.refuse_message(caller, at);
   end if;
+  if refusal.code is null then
+    refusal := private.refuse_counted_features(caller, at);
+  end if;
   return refusal;
 end;
 $$;
-comment on function private.refuse_request is 'Why a call may not be made, whatever it costs, if so: account, rate, model, messages.';
+comment on function private.refuse_request is 'Why a call may not be made, whatever it costs, if so: account, rate, model, messages, features.';
 
 create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
 language plpgsql set search_path = ''

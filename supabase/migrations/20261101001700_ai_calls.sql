@@ -47,24 +47,44 @@ end;
 $$;
 comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
-create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz) returns void
+create function private.free_credits_of(entry_id bigint) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(-sum(l.amount), 0)
+    from public.credit_transactions t, unnest(t.lots) l
+    join public.credit_grants g on g.id = l.grant_id
+    where t.id = entry_id and not g.is_paid
+  );
+end;
+$$;
+comment on function private.free_credits_of(bigint) is
+  'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
+
+create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz)
+returns public.ai_usage_logs
 language plpgsql set search_path = ''
 as $$
+declare
+  logged public.ai_usage_logs;
 begin
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-    completion_tokens, images, duration, estimated_cost, credits_charged, model, served_model, scene_description,
-    reference_id, request_id, error_code, error_message, ip_address, user_agent, attempts, request_data, response_data
+    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, served_model,
+    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, attempts, request_data, response_data
   )
   select wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
-    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), c.model, c.served_model,
+    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model, c.served_model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
     c.attempts, private.log_data(c.request_data), private.log_data(c.response_data)
-  from jsonb_populate_record(null::public.ai_usage_logs, call) c;
+  from jsonb_populate_record(null::public.ai_usage_logs, call) c
+  returning * into logged;
+  return logged;
 end;
 $$;
-comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name.';
+comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name, and gives it back.';
 
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
@@ -511,11 +531,13 @@ declare
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   call private.ai_calls;
   facts jsonb;
+  logged public.ai_usage_logs;
   cost numeric;
   charged numeric;
   is_charged boolean := ending in ('success', 'canceled') and not is_empty;
   wallet public.credit_wallets;
   is_first boolean;
+  entry_id bigint;
 begin
   if ending is null or ending = 'refused' then
     perform private.raise_error('invalid_request', 'ending must be success, failed or canceled.');
@@ -527,7 +549,7 @@ begin
     from private.charge_of(private.pricing_of_call(hold, served_model), usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      perform public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricings', at => at);
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricings', at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
@@ -536,15 +558,18 @@ begin
     if hold.user_id is null then -- deleted while it ran
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
     end if;
-    perform private.log_ai_call(facts || jsonb_build_object('status', ending,
+    logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending = 'failed' then 'none' else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
-      'estimated_cost', cost, 'credits_charged', charged,
+      'estimated_cost', cost, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at);
+    if is_charged then
+      perform private.count_features_of_call(logged);
+    end if;
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
@@ -563,6 +588,9 @@ as $$
 begin
   if call.api_key_id is not null then
     perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at, at);
+    if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
+      perform private.watch_key(call, hold.workspace_id, charged, at);
+    end if;
   end if;
   if call.message_month is not null and not is_charged then
     perform private.count_message(hold.workspace_id, call.message_month, -1);
@@ -623,8 +651,10 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier public.ai_usage_logs;
+  logged public.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
+  entry_id bigint;
 begin
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
@@ -648,15 +678,20 @@ begin
   from private.charge_of(pricing, usage) c;
   if credits > 0 then
     -- It was used already: it is recorded even past what is there.
-    perform private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
+    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model, 'pricing', pricing));
+      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model, 'pricing', pricing)
+    )).transaction_id;
   end if;
-  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
+  logged := private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
-    'estimated_cost', cost, 'credits_charged', credits), wallet_id, record_ai_usage.user_id, null, at);
+    'estimated_cost', cost, 'credits_charged', credits, 'free_credits', private.free_credits_of(entry_id)),
+    wallet_id, record_ai_usage.user_id, null, at);
+  if logged.status <> 'failed' then
+    perform private.count_features_of_call(logged);
+  end if;
   return jsonb_build_object('recorded', true, 'cost_usd', cost, 'credits_charged', credits);
 end;
 $$;

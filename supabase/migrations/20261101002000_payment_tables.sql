@@ -337,9 +337,9 @@ alter table public.user_email_aliases enable row level security;
 create policy "people can read their own further addresses" on public.user_email_aliases
   for select to authenticated using ((select auth.uid()) = user_id);
 create policy "people can add further addresses" on public.user_email_aliases
-  for insert to authenticated with check ((select auth.uid()) = user_id);
+  for insert to authenticated with check ((select auth.uid()) = user_id and (select private.is_account_active()));
 create policy "people can remove their own further addresses" on public.user_email_aliases
-  for delete to authenticated using ((select auth.uid()) = user_id);
+  for delete to authenticated using ((select auth.uid()) = user_id and (select private.is_account_active()));
 alter table public.unmatched_payment_emails enable row level security;
 create policy "platform admins can read unmatched payers" on public.unmatched_payment_emails
   for select to authenticated using ((select private.is_platform_admin()));

@@ -32,6 +32,8 @@ begin
     perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
   end if;
   perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
+  perform private.audit('resolve_unmatched_payment', 'unmatched_payment_emails', unmatched_id::text,
+    details => jsonb_build_object('workspace_id', to_workspace));
 end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
@@ -136,6 +138,8 @@ begin
   event.facts := jsonb_build_object('rank', 100, 'reversal', jsonb_build_object('id', dispute_id, 'status',
     case outcome when 'won' then 'won' else 'settled' end));
   perform private.apply_payment_event(event, at);
+  perform private.audit('resolve_dispute', 'payments', dispute_id,
+    details => jsonb_build_object('platform', of_platform, 'outcome', outcome));
 end;
 $$;
 comment on function private.resolve_dispute is 'An admin''s word on a dispute.';
@@ -153,6 +157,8 @@ begin
     perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
   end if;
   event := private.settle_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
+  perform private.audit('replay_payment_event', 'payment_events', wanted_event::text,
+    details => jsonb_build_object('state', event.state));
   return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
 end;
 $$;
@@ -186,16 +192,26 @@ create index payment_facts_reversals_occurred_at_idx on private.payment_facts (o
 create table private.payment_tasks (
   id bigint generated always as identity primary key,
   platform public.payment_platform not null,
-  task text not null constraint task_is_known check (task in ('cancel_subscription')),
-  subscription_id text not null,
+  task text not null constraint task_is_known check (task in ('cancel_subscription', 'charge_pack')),
+  subscription_id text,
+  workspace_id uuid,
+  payment_product_id uuid references public.payment_products,
+  requested_at timestamptz not null default clock_timestamp(),
   attempts integer not null default 0,
   due_at timestamptz not null default now(),
   done_at timestamptz,
   error text,
-  constraint a_task_is_there_once unique (platform, task, subscription_id)
+  constraint a_task_is_there_once unique (platform, task, subscription_id),
+  constraint a_task_says_what_it_is_about check ((task = 'cancel_subscription') = (subscription_id is not null)
+    and (task = 'charge_pack') = (workspace_id is not null and payment_product_id is not null))
 );
 comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
+comment on column private.payment_tasks.workspace_id is
+  'For which workspace a pack is charged. No foreign key: a task that was done outlives it, and the others go by trigger.';
 create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where done_at is null;
+create unique index payment_tasks_open_charge_idx on private.payment_tasks (workspace_id)
+  where task = 'charge_pack' and done_at is null;
+create index payment_tasks_payment_product_id_idx on private.payment_tasks (payment_product_id);
 
 create function private.leave_payments_without_workspace() returns trigger
 language plpgsql security definer set search_path = ''
@@ -207,6 +223,7 @@ begin
   from public.user_subscriptions s
   where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired')
   on conflict (platform, task, subscription_id) do nothing;
+  delete from private.payment_tasks t where t.workspace_id = old.id and t.done_at is null;
   update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
   -- The books keep the payment; name and address go with the account.
   delete from private.payment_facts f using public.payment_customers c
@@ -226,40 +243,70 @@ create trigger workspaces_leave_payments before delete on public.workspaces
   for each row execute function private.leave_payments_without_workspace();
 
 create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
-language sql security definer set search_path = ''
-as $$
-  -- Due again later, ever less often, unless it is told to be done.
-  update private.payment_tasks t
-  set attempts = t.attempts + 1,
-    due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
-  where t.id = (
-    select n.id from private.payment_tasks n where n.done_at is null and n.due_at <= claim_payment_task.at
-    order by n.due_at limit 1 for update skip locked
-  )
-  returning jsonb_build_object('id', t.id, 'platform', t.platform, 'task', t.task, 'subscription_id', t.subscription_id)
-$$;
-comment on function public.claim_payment_task is 'The next thing to do at a platform, or null: { id, platform, task, subscription_id }.';
-grant execute on function public.claim_payment_task to service_role;
-
-create function public.finish_payment_task(task_id bigint, error text default null, at timestamptz default clock_timestamp())
-returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   task private.payment_tasks;
 begin
+  -- Due again later, ever less often, unless it is told to be done.
   update private.payment_tasks t
-  set done_at = case when finish_payment_task.error is null then finish_payment_task.at end,
-    error = left(finish_payment_task.error, 1000)
-  where t.id = task_id
+  set attempts = t.attempts + 1,
+    due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
+  where t.id = (
+    select n.id from private.payment_tasks n
+    where n.done_at is null and n.due_at <= claim_payment_task.at
+      -- The platform forgets after a day that it was asked to charge: by then it has to be asked no more.
+      and (n.task <> 'charge_pack' or n.attempts < 10)
+    order by n.due_at limit 1 for update skip locked
+  )
   returning * into task;
-  if task.attempts >= 5 and task.done_at is null then
+  if not found then
+    return null;
+  end if;
+  return jsonb_build_object('id', task.id, 'platform', task.platform, 'task', task.task)
+    || case when task.task = 'charge_pack' then private.charge_of_task(task)
+      else jsonb_build_object('subscription_id', task.subscription_id) end;
+end;
+$$;
+comment on function public.claim_payment_task is
+  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack { workspace_id, user_id, customer_id, product_id, price_id }.';
+grant execute on function public.claim_payment_task to service_role;
+
+create function public.finish_payment_task(
+  task_id bigint,
+  error text default null,
+  outcome text default null,
+  payment_id text default null,
+  at timestamptz default clock_timestamp()
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
+  task private.payment_tasks;
+begin
+  if outcome not in ('declined', 'impossible') then
+    perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
+  end if;
+  perform from public.credit_wallets w where w.workspace_id = payer for no key update; -- before the task, as everywhere
+  update private.payment_tasks t
+  set done_at = case
+      when finish_payment_task.error is null or outcome is not null then finish_payment_task.at
+      -- Whether it was charged is not known, and it is not asked for for ever.
+      when t.task = 'charge_pack' and t.attempts >= 5 then finish_payment_task.at end,
+    error = left(finish_payment_task.error, 1000)
+  where t.id = task_id and t.done_at is null
+  returning * into task;
+  if task.task = 'charge_pack' and task.done_at is not null then
+    perform private.note_top_up(task, outcome, finish_payment_task.payment_id, at);
+  elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.done_at is null then
     perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
       jsonb_build_object('error', task.error));
   end if;
 end;
 $$;
-comment on function public.finish_payment_task is 'Tells that a task is done, or why it is not; then it comes again.';
+comment on function public.finish_payment_task is
+  'Tells that a task is done (payment_id: what it was charged by), or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever will be).';
 grant execute on function public.finish_payment_task to service_role;
 
 create function public.resolve_unmatched_payment(

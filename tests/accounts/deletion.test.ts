@@ -63,11 +63,31 @@ async function useEverything(account: string): Promise<void> {
             public.admit_ai_call($1, $2, 10, idempotency_key => 'a')`,
     [account, model],
   );
+  await sql(
+    `insert into public.workspace_features (workspace_id, feature_code, reason) values ($1, 'message', 'a test')`,
+    [account],
+  );
   await payForIt(account);
   await workInATeam(account);
+  await setAlerts(account);
 }
 
-/** A subscription that an admin has matched, and an address to pay with. */
+/** An alert, a notification and an automatic top-up. */
+async function setAlerts(account: string): Promise<void> {
+  await sql(`insert into public.credit_alerts (workspace_id, kind, threshold) values ($1, 'low_balance', 5)`, [
+    account,
+  ]);
+  await sql(`insert into public.notifications (workspace_id, user_id, kind) values ($1, $1, 'low_balance')`, [account]);
+  await sql(
+    `with pack as (
+       insert into public.payment_products (platform, product_id, name, credits, amount, currency)
+       values ('creem', 'pack ' || $1::text, 'A pack', 10, 900, 'USD') returning id)
+     insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, threshold, monthly_cap)
+     select $1::uuid, $1::uuid, id, 5, 1 from pack`,
+    [account],
+  );
+}
+
 /** A team with an invitation, which goes with the account as nobody else is in it. */
 async function workInATeam(account: string): Promise<void> {
   await adminPool.query(
@@ -80,6 +100,7 @@ async function workInATeam(account: string): Promise<void> {
   );
 }
 
+/** A subscription that an admin has matched, and an address to pay with. */
 async function payForIt(account: string): Promise<void> {
   await sql(`insert into public.user_email_aliases (user_id, email) values ($1, 'alias@example.test')`, [account]);
   const at = new Date().toISOString();
@@ -125,6 +146,27 @@ test('every table that leads to an account is emptied of it', async () => {
   expect(Object.entries(await rowsLeadingTo(account)).filter(([, count]) => count > 0)).toEqual([]);
   expect(await rowsLeadingTo(other)).toEqual(others);
   expect(await driftOf([other])).toEqual([]);
+});
+
+test('what is left in the audit log says nothing of the person', async () => {
+  const user = await newUser();
+  await sql(`select public.credit_user_credits_transaction($1, 50, 'manual')`, [user.id]);
+  await useEverything(user.id);
+  expect((await user.client.rpc('create_api_key', { name: 'a name of theirs' })).error).toBeNull();
+  const leftOf = () =>
+    sql(
+      `select count(*) filter (where workspace_id = $1 or actor_id = $1)::integer as rows,
+              count(*) filter (where strpos(a::text, $2) > 0 or strpos(a::text, 'a name of theirs') > 0 or actor_id = $1
+                and (actor_email, ip_address, user_agent) is distinct from (null, null, null))::integer as telling
+         from public.audit_logs a`,
+      [user.id, user.email],
+    );
+  const [before] = await leftOf();
+  expect(before?.telling).toBeGreaterThan(0);
+  await deleteAsAuth(user.id);
+  const [after] = await leftOf();
+  expect(after?.rows).toBeGreaterThanOrEqual(before?.rows);
+  expect(after?.telling).toBe(0);
 });
 
 test('a deletion by the admin API empties them as well', async () => {

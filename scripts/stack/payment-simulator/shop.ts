@@ -35,6 +35,14 @@ export interface Subscription {
   changedAt: string;
 }
 
+/** An invoice that was made by itself, of no subscription. */
+export interface LoneInvoice {
+  story: Story | undefined;
+  customer: string;
+  metadata: Story['metadata'];
+  status: 'draft' | 'open' | 'paid' | 'void';
+}
+
 /** Longest wait for the webhooks before a caller is answered, ms: callers of the API give up after ten seconds. */
 const PATIENCE = 5_000;
 
@@ -44,6 +52,9 @@ export class Shop {
   readonly subscriptions = new Map<string, Subscription>();
   /** By payment id, the story as it was when that payment was made. */
   readonly payments = new Map<string, { platform: Platform; story: Story }>();
+  readonly invoices = new Map<string, LoneInvoice>();
+  /** Payment methods by the customer they are kept of, the newest first. */
+  readonly cards = new Map<string, string[]>();
   /** Addresses by customer id. */
   readonly customers = new Map<string, string | null>();
 

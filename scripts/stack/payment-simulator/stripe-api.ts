@@ -3,22 +3,11 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { type Story, siblingId } from '../../payments/story.ts';
 import { stripeInvoicePayment, stripeRefund, stripeSession, stripeSubscription } from '../../payments/stripe-events.ts';
-import { parseForm } from './form.ts';
 import { type Checkout, type Shop, type Subscription, storyProduct } from './shop.ts';
+import { errorAnswer, metadata, missing, readForm, StripeError } from './stripe-forms.ts';
+import { stripeInvoices } from './stripe-invoices.ts';
 import { deleteStripe, refundStripe, updateStripe } from './stripe-shop.ts';
 
-class StripeError extends Error {
-  constructor(
-    readonly status: 400 | 401 | 404,
-    message: string,
-    readonly code?: string,
-    readonly param?: string,
-  ) {
-    super(message);
-  }
-}
-
-const metadata = z.record(z.string(), z.string()).optional();
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 
 // Strict, as Stripe is: an unknown parameter is an error.
@@ -85,6 +74,7 @@ export function stripeApi(shop: Shop): Hono {
     c.header('request-id', shop.newId('req'));
     await next();
   });
+  app.route('/', stripeInvoices(shop));
 
   app.post('/checkout/sessions', async (c) => c.json(await createSession(shop, c)));
   app.get('/checkout/sessions/:id', (c) => c.json(sessionObject(shop, c.req.param('id'), new URL(c.req.url).origin)));
@@ -233,24 +223,4 @@ function subscriptionObject({ story, status }: Subscription): Record<string, unk
 
 function customerObject({ id, email }: { id: string; email: string | null }): Record<string, unknown> {
   return { id, object: 'customer', livemode: false, email, name: null, metadata: {} };
-}
-
-function missing(what: string, id: string): StripeError {
-  return new StripeError(404, `No such ${what}: '${id}'`, 'resource_missing', 'id');
-}
-
-async function readForm<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
-  const parsed = schema.safeParse(parseForm(await c.req.text()));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const code = issue?.code === 'unrecognized_keys' ? 'parameter_unknown' : 'parameter_invalid';
-  throw new StripeError(400, issue?.message ?? 'The parameters are not valid.', code, issue?.path.join('.'));
-}
-
-function errorAnswer(c: Context, thrown: Error): Response {
-  if (!(thrown instanceof StripeError)) console.error('payment simulator:', thrown);
-  const { status, message, code, param } =
-    thrown instanceof StripeError ? thrown : { status: 500 as const, message: 'The simulator failed, see its log.' };
-  const type = status === 500 ? 'api_error' : 'invalid_request_error';
-  return c.json({ error: { type, message, code, param } }, status);
 }

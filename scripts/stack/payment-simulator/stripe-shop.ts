@@ -37,6 +37,8 @@ export async function payStripeSession(shop: Shop, checkout: Checkout): Promise<
     await shop.tell('stripe', [event(shop, 'checkout.session.completed', checkout.story, at)]);
     return;
   }
+  // Stripe keeps the card that a subscription is paid with.
+  shop.cards.set(story.customer.id, ['pm_card_visa', ...(shop.cards.get(story.customer.id) ?? [])]);
   const isTrial = trialDays > 0;
   const trialEnd = isTrial ? addDays(at, trialDays) : undefined;
   const period = trialEnd ? { start: at, end: trialEnd } : periodOf(at, product.billing_period);
@@ -53,6 +55,21 @@ export async function payStripeSession(shop: Shop, checkout: Checkout): Promise<
     event(shop, 'checkout.session.completed', checkout.story, at),
     ...(isTrial ? INVOICE_PAID.slice(0, 2) : INVOICE_PAID).map((type) => event(shop, type, inner, at)),
   ]);
+}
+
+/** Tells of an invoice of no subscription that was paid. */
+export async function payStripeInvoice(shop: Shop, story: Story): Promise<void> {
+  const at = shop.now();
+  shop.recordPayment('stripe', story);
+  await shop.tell(
+    'stripe',
+    INVOICE_PAID.map((type) => event(shop, type, story, at)),
+  );
+}
+
+/** Tells of an invoice whose card was declined. */
+export async function failStripeInvoice(shop: Shop, story: Story): Promise<void> {
+  await shop.tell('stripe', [event(shop, 'invoice.payment_failed', story, shop.now())]);
 }
 
 /** Ends a subscription now. */

@@ -107,14 +107,14 @@ isOneToOne: false
                   ]
                 },"ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"attempts": Json | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"served_model": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"attempts": Json | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"served_model": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
+                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
+                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -139,14 +139,14 @@ isOneToOne: false
                   ]
                 },"ai_usage_statistics": {
                   Row: {
-                    "avg_duration": number | null,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"id": number,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id": string | null,"workspace_id": string
+                    "avg_duration": number | null,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"free_credits": number,"id": number,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"paid_credits": number,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "avg_duration"?: never,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"id"?: never,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id"?: string | null,"workspace_id": string
+                    "avg_duration"?: never,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"free_credits": number,"id"?: never,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"paid_credits"?: never,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "avg_duration"?: never,"canceled_requests"?: number,"credits"?: number,"day"?: string,"failed_requests"?: number,"id"?: never,"key_stats"?: NonNullable<Json>,"model_stats"?: NonNullable<Json>,"refused_requests"?: number,"scene_stats"?: NonNullable<Json>,"success_requests"?: number,"total_completion_tokens"?: number,"total_cost"?: number,"total_duration"?: number,"total_prompt_tokens"?: number,"total_requests"?: number,"total_tokens"?: number,"user_id"?: string | null,"workspace_id"?: string
+                    "avg_duration"?: never,"canceled_requests"?: number,"credits"?: number,"day"?: string,"failed_requests"?: number,"free_credits"?: number,"id"?: never,"key_stats"?: NonNullable<Json>,"model_stats"?: NonNullable<Json>,"paid_credits"?: never,"refused_requests"?: number,"scene_stats"?: NonNullable<Json>,"success_requests"?: number,"total_completion_tokens"?: number,"total_cost"?: number,"total_duration"?: number,"total_prompt_tokens"?: number,"total_requests"?: number,"total_tokens"?: number,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -189,6 +189,84 @@ isOneToOne: false
       referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "api_keys_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"audit_logs": {
+                  Row: {
+                    "action": string,"actor_email": string | null,"actor_id": string | null,"actor_role": string,"details": Json | null,"id": number,"ip_address": unknown,"new_values": Json | null,"occurred_at": string,"old_values": Json | null,"request_id": string | null,"resource_id": string | null,"resource_type": string,"user_agent": string | null,"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "action": string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role": string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type": string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "action"?: string,"actor_email"?: string | null,"actor_id"?: string | null,"actor_role"?: string,"details"?: Json | null,"id"?: never,"ip_address"?: unknown,"new_values"?: Json | null,"occurred_at"?: string,"old_values"?: Json | null,"request_id"?: string | null,"resource_id"?: string | null,"resource_type"?: string,"user_agent"?: string | null,"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"auto_top_ups": {
+                  Row: {
+                    "created_at": string,"failures": number,"is_active": boolean,"last_error": string | null,"month_started_at": string | null,"monthly_cap": number,"next_try_at": string | null,"payment_product_id": string,"pending_payment_id": string | null,"pending_since": string | null,"requested_this_month": number,"threshold": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap": number,"next_try_at"?: string | null,"payment_product_id": string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"requested_this_month"?: number,"threshold": number,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap"?: number,"next_try_at"?: string | null,"payment_product_id"?: string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"requested_this_month"?: number,"threshold"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "auto_top_ups_payment_product_id_fkey"
+      columns: ["payment_product_id"]
+isOneToOne: false
+      referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "auto_top_ups_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "auto_top_ups_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: true
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "auto_top_ups_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"credit_alerts": {
+                  Row: {
+                    "created_at": string,"id": string,"is_active": boolean,"kind": Database["public"]['Enums']["credit_alert_kind"],"last_fired_at": string | null,"threshold": number,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"id"?: string,"is_active"?: boolean,"kind": Database["public"]['Enums']["credit_alert_kind"],"last_fired_at"?: string | null,"threshold": number,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"id"?: string,"is_active"?: boolean,"kind"?: Database["public"]['Enums']["credit_alert_kind"],"last_fired_at"?: string | null,"threshold"?: number,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "credit_alerts_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "credit_alerts_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -287,14 +365,14 @@ isOneToOne: false
                   ]
                 },"credit_wallets": {
                   Row: {
-                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
+                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"has_alerts": boolean,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -307,6 +385,78 @@ isOneToOne: true
       foreignKeyName: "credit_wallets_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"feature_usage": {
+                  Row: {
+                    "feature_code": string,"period_start": string,"used": number,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "feature_code": string,"period_start": string,"used": number,"workspace_id": string
+                  }
+                  Update: {
+                    "feature_code"?: string,"period_start"?: string,"used"?: number,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "feature_usage_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "feature_usage_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"features": {
+                  Row: {
+                    "created_at": string,"description": string,"feature_code": string,"is_active": boolean,"name": string,"unit": string,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"description"?: string,"feature_code": string,"is_active"?: boolean,"name": string,"unit": string,"updated_at"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"description"?: string,"feature_code"?: string,"is_active"?: boolean,"name"?: string,"unit"?: string,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"notifications": {
+                  Row: {
+                    "created_at": string,"data": NonNullable<Json>,"id": number,"kind": string,"read_at": string | null,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"data"?: NonNullable<Json>,"id"?: never,"kind": string,"read_at"?: string | null,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"data"?: NonNullable<Json>,"id"?: never,"kind"?: string,"read_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "notifications_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "notifications_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "notifications_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
       referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
@@ -409,6 +559,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"plan_features": {
+                  Row: {
+                    "created_at": string,"feature_code": string,"is_enabled": boolean,"limit_per_period": number | null,"plan": string,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"feature_code": string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"plan": string,"updated_at"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"feature_code"?: string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"plan"?: string,"updated_at"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "plan_features_feature_code_fkey"
+      columns: ["feature_code"]
+isOneToOne: false
+      referencedRelation: "features"
+      referencedColumns: ["feature_code"]
+    },{
+      foreignKeyName: "plan_features_plan_fkey"
+      columns: ["plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    }
+                  ]
                 },"plans": {
                   Row: {
                     "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string
@@ -483,6 +659,38 @@ isOneToOne: false
       referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "unmatched_payment_emails_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"usage_records": {
+                  Row: {
+                    "answer": Json | null,"cost": number | null,"created_at": string,"feature_code": string,"id": number,"idempotency_key": string | null,"metadata": NonNullable<Json>,"model": string | null,"period_start": string,"quantity": number,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code": string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start": string,"quantity": number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code"?: string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start"?: string,"quantity"?: number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "usage_records_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "usage_records_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "usage_records_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -583,6 +791,38 @@ isOneToOne: true
 isOneToOne: false
       referencedRelation: "plans"
       referencedColumns: ["plan"]
+    }
+                  ]
+                },"workspace_features": {
+                  Row: {
+                    "created_at": string,"expires_at": string | null,"feature_code": string,"is_enabled": boolean,"limit_per_period": number | null,"reason": string,"updated_at": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"expires_at"?: string | null,"feature_code": string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"reason": string,"updated_at"?: string,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"expires_at"?: string | null,"feature_code"?: string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"reason"?: string,"updated_at"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workspace_features_feature_code_fkey"
+      columns: ["feature_code"]
+isOneToOne: false
+      referencedRelation: "features"
+      referencedColumns: ["feature_code"]
+    },{
+      foreignKeyName: "workspace_features_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "workspace_features_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
     }
                   ]
                 },"workspace_invitations": {
@@ -686,6 +926,32 @@ isOneToOne: false
             "accept_invitation":
 { Args: { "token": string }; Returns: Json
                            },
+"admin_adjust_credits":
+{ Args: { "amount": number,"idempotency_key": string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"reason": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
+                          SetofOptions: {
+        from: "*"
+        to: "credit_result"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"admin_find_users":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_find_workspaces":
+{ Args: { "max_rows"?: number,"query": string }; Returns: Json
+                           },
+"admin_set_account_active":
+{ Args: { "is_active": boolean,"reason": string,"user_id": string }; Returns: undefined
+                           },
+"admin_set_config":
+{ Args: { "config_key": string,"config_value": Json,"reason": string }; Returns: undefined
+                           },
+"admin_set_model_price":
+{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Json
+                           },
+"admin_set_overdraft":
+{ Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
+                           },
 "admit_ai_call":
 { Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
@@ -694,6 +960,9 @@ isOneToOne: false
                            },
 "begin_plan_change":
 { Args: { "payment_product_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"check_feature":
+{ Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json
                            },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
@@ -706,6 +975,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"consume_feature":
+{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
                            },
@@ -731,6 +1003,9 @@ isOneToOne: false
 "delete_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
+"disable_auto_top_up":
+{ Args: { "workspace_id": string }; Returns: undefined
+                           },
 "expire_credits":
 { Args: { "at"?: string,"workspace_id"?: string }; Returns: number
                            },
@@ -752,7 +1027,7 @@ isOneToOne: false
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] }; Returns: Json
                            },
 "finish_payment_task":
-{ Args: { "at"?: string,"error"?: string,"task_id": number }; Returns: undefined
+{ Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
                            },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json
@@ -804,6 +1079,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"release_feature":
+{ Args: { "at"?: string,"idempotency_key"?: string,"quantity"?: number,"usage_record_id"?: number,"workspace_id"?: string }; Returns: Json
+                           },
 "remove_member":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
                            },
@@ -828,6 +1106,9 @@ isOneToOne: false
 "rotate_api_key":
 { Args: { "api_key_id": string,"grace_period"?: string }; Returns: Json
                            },
+"set_auto_top_up":
+{ Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
+                           },
 "set_member_limit":
 { Args: { "credit_limit"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"],"period_credit_limit"?: number,"user_id": string,"workspace_id": string }; Returns: undefined
                            },
@@ -847,7 +1128,7 @@ isOneToOne: false
                            },
 "usage_report":
 { Args: { "all_workspaces"?: boolean,"by": Database["public"]['Enums']["usage_dimension"],"from": string,"to": string,"workspace_id"?: string }; Returns: {
-              "cost": number,"credits": number,"name": string,"requests": number,"tokens": number
+              "cost": number,"credits": number,"free_credits": number,"name": string,"paid_credits": number,"requests": number,"tokens": number
             }[]
                            },
 "verify_credits":
@@ -857,7 +1138,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -977,7 +1258,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

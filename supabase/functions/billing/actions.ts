@@ -1,7 +1,7 @@
 /** What a signed-in person may do about payments. SQL says whether, the platform does it, its events tell the outcome. */
 import type { z } from 'zod';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
-import { type BillingAccount, callRpc } from './database.ts';
+import { type BillingAccount, callRpc, type PaymentTask, type TaskResult } from './database.ts';
 import type { Platform } from './gateway.ts';
 import {
   type cancelRequest,
@@ -80,22 +80,30 @@ export async function doTasks(): Promise<{ done: number; failed: number }> {
   while (count.done + count.failed < MOST_TASKS) {
     const task = await callRpc('claim_payment_task', {});
     if (!task) break;
-    const failure = await gatewayCancel(task.platform, task.subscription_id);
-    await callRpc('finish_payment_task', { task_id: task.id, error: failure });
-    count[failure === undefined ? 'done' : 'failed'] += 1;
+    const result = await tryTask(task);
+    await callRpc('finish_payment_task', { task_id: task.id, ...result });
+    count[result.error === undefined ? 'done' : 'failed'] += 1;
   }
   return count;
 }
 
-/** Gives what went wrong, or nothing. */
-async function gatewayCancel(platform: Platform, subscriptionId: string): Promise<string | undefined> {
+/** Does one task and tells what came of it. */
+async function tryTask(task: PaymentTask): Promise<TaskResult> {
   try {
-    await gatewayTo(platform).cancelSubscriptionNow(subscriptionId);
-    return undefined;
-  } catch (error) {
-    const { message, words } = error as { message?: string; words?: string };
-    return (words ?? message ?? String(error)).slice(0, 500);
+    if (task.task === 'charge_pack') return { payment_id: await chargePack(task) };
+    await gatewayTo(task.platform).cancelSubscriptionNow(task.subscription_id);
+    return {};
+  } catch (thrown) {
+    const { message, words, code } = thrown as { message?: string; words?: string; code?: string };
+    const outcome = code === 'payment_failed' ? 'declined' : code === 'invalid_state' ? 'impossible' : undefined;
+    return { error: (words ?? message ?? String(thrown)).slice(0, 500), outcome };
   }
+}
+
+function chargePack({ id, platform, customer_id, ...pack }: Extract<PaymentTask, { task: 'charge_pack' }>) {
+  // The first purchase is a checkout: it makes the customer, and there the card is.
+  if (!customer_id) throw new ApiError(409, 'invalid_state', `This workspace has never paid with ${platform}.`);
+  return gatewayTo(platform).chargePack({ ...pack, task_id: id, customer_id });
 }
 
 function findCustomer({ customers, subscription }: BillingAccount, platform: Platform | undefined) {

@@ -1,5 +1,6 @@
 /** Creem's API, as far as billing needs it. Source: docs.creem.io, API reference; amounts are in minor units. */
 import { z } from 'zod';
+import { ApiError } from '../_shared/errors.ts';
 import { checkoutMetadata, type Gateway, PlatformError, platformRefused, platformSilent } from './gateway.ts';
 
 /** Where and as whom Creem is called. */
@@ -70,6 +71,10 @@ export function createCreem(settings: CreemSettings): Gateway {
       } catch (error) {
         if (!(await client.hasEnded(subscriptionId, error))) throw error;
       }
+    },
+    chargePack() {
+      const error = new ApiError(409, 'invalid_state', 'Creem cannot charge a pack without a checkout.');
+      return Promise.reject(error);
     },
   };
 }

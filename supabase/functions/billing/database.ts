@@ -48,11 +48,26 @@ export interface ApprovedPlanChange {
 }
 
 /** Something to do at a platform that an event brought about. */
-export interface PaymentTask {
-  id: number;
-  platform: Platform;
-  task: 'cancel_subscription';
-  subscription_id: string;
+export type PaymentTask = { id: number; platform: Platform } & (
+  | { task: 'cancel_subscription'; subscription_id: string }
+  | {
+      task: 'charge_pack';
+      workspace_id: string;
+      user_id: string | null;
+      proof: string;
+      /** Null where the workspace has never paid on this platform. */
+      customer_id: string | null;
+      product_id: string;
+      price_id: string | null;
+    }
+);
+
+/** What came of a task: without an error it is done. */
+export interface TaskResult {
+  error?: string;
+  /** declined: nothing was charged; impossible: nor ever will be. Without either it is tried again. */
+  outcome?: 'declined' | 'impossible';
+  payment_id?: string;
 }
 
 /** The caller and the workspace, which is the caller's own where none is named. */
@@ -64,7 +79,7 @@ interface Rpcs {
   get_billing_account: [args: Actor, answer: BillingAccount];
   begin_plan_change: [args: Actor & { payment_product_id: string }, answer: ApprovedPlanChange];
   claim_payment_task: [args: Record<string, never>, answer: PaymentTask | null];
-  finish_payment_task: [args: { task_id: number; error?: string }, answer: null];
+  finish_payment_task: [args: { task_id: number } & TaskResult, answer: null];
 }
 
 // The generated types know of their answers only that they are JSON; the cast ends here.

@@ -37,6 +37,19 @@ export interface PlanChange {
   is_upgrade: boolean;
 }
 
+/** A pack to charge without the buyer, as the rpc `claim_payment_task` gave it. */
+export interface PackCharge {
+  /** The task's id: whoever is asked again about the same task charges once. */
+  task_id: number;
+  workspace_id: string;
+  /** Who agreed to it; null once that account is gone. */
+  user_id: string | null;
+  customer_id: string;
+  product_id: string;
+  /** Null on Creem. */
+  price_id: string | null;
+}
+
 /** A checkout that is open for payment. */
 export interface OpenCheckout {
   checkout_id: string;
@@ -60,12 +73,23 @@ export interface Gateway {
   changePlan(change: PlanChange): Promise<string>;
   /** Ends a subscription at once; one that has ended, or that the platform does not know, is fine as it is. */
   cancelSubscriptionNow(subscriptionId: string): Promise<void>;
+  /**
+   * Charges a pack to the customer's saved card and gives the payment's id, under which its events tell of it. Throws 402
+   * `payment_failed` where nothing was charged, and 409 `invalid_state` where the platform cannot do that at all.
+   */
+  chargePack(charge: PackCharge): Promise<string>;
 }
 
 /** What the platform is told of a purchase, to be found again in its events. All values are texts: Stripe takes no other. */
-export function checkoutMetadata(order: CheckoutOrder): Record<string, string> {
+export function checkoutMetadata(
+  order: Pick<CheckoutOrder, 'workspace_id' | 'product_id' | 'price_id' | 'units'> & {
+    user_id: string | null;
+    proof?: string;
+  },
+): Record<string, string> {
   const { workspace_id, user_id, proof, product_id, price_id, units } = order;
-  return { workspace_id, user_id, proof, product_id, ...(price_id ? { price_id } : {}), units: String(units) };
+  const optional = { ...(user_id ? { user_id } : {}), ...(price_id ? { price_id } : {}), ...(proof ? { proof } : {}) };
+  return { workspace_id, product_id, ...optional, units: String(units) };
 }
 
 /** An answer of a platform that is none we can use; `status` of the platform is undefined where none came. */

@@ -1,7 +1,14 @@
 /** Stripe as a gateway, by its official library. */
 import Stripe from 'stripe';
 import { ApiError } from '../_shared/errors.ts';
-import { type CheckoutOrder, checkoutMetadata, type Gateway, platformRefused, platformSilent } from './gateway.ts';
+import {
+  type CheckoutOrder,
+  checkoutMetadata,
+  type Gateway,
+  type PackCharge,
+  platformRefused,
+  platformSilent,
+} from './gateway.ts';
 
 /** Where and as whom Stripe is called. */
 export interface StripeSettings {
@@ -74,7 +81,41 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
           if (!(error instanceof Stripe.errors.StripeError && error.statusCode === 404)) throw error;
         }
       }),
+    chargePack: (charge) => ask(() => chargeInvoice(stripe, charge)),
   };
+}
+
+/**
+ * An invoice of one pack, paid with the card that Stripe keeps of the customer. Its keys are the task's: a task that is
+ * tried again goes on with the invoice of its first try.
+ */
+async function chargeInvoice(stripe: Stripe, charge: PackCharge): Promise<string> {
+  const { task_id, workspace_id, customer_id: customer, price_id: price } = charge;
+  if (!price) throw new Error(`the product ${charge.product_id} has no price at Stripe`);
+  const card = (await stripe.customers.listPaymentMethods(customer, { limit: 1 })).data[0];
+  if (!card) throw new ApiError(402, 'payment_failed', 'Stripe keeps no card of this customer.');
+  const metadata = checkoutMetadata({ ...charge, units: 1 });
+  const key = `top_up_${workspace_id}_${task_id}`;
+  const { id } = await stripe.invoices.create(
+    { customer, metadata, auto_advance: false, pending_invoice_items_behavior: 'exclude' },
+    { idempotencyKey: `${key}_invoice` },
+  );
+  let { status } = await stripe.invoices.retrieve(id);
+  if (status === 'draft') {
+    const item = { customer, invoice: id, pricing: { price }, quantity: 1 };
+    await stripe.invoiceItems.create(item, { idempotencyKey: `${key}_item` });
+    status = (await stripe.invoices.finalizeInvoice(id, { auto_advance: false })).status;
+  }
+  if (status === 'void') throw new ApiError(402, 'payment_failed', 'The charge was declined.');
+  if (status === 'paid') return id;
+  try {
+    await stripe.invoices.pay(id, { off_session: true, payment_method: card.id });
+    return id;
+  } catch (error) {
+    // Or it could be paid later, beside what is charged then.
+    if (error instanceof Stripe.errors.StripeCardError) await stripe.invoices.voidInvoice(id);
+    throw error;
+  }
 }
 
 /** The library's form of a base URL; Stripe's own without one. Throws an Error that names the variable. */

@@ -11,6 +11,8 @@ $$, array[
   'transfer_my_ownership', 'set_limit_in_mine', 'invite_into_mine', 'resend_invitation_of_mine', 'revoke_invitation_of_mine',
   'accept_my_invitation',
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
+  'keep_usage_records', -- a trigger that a deletion of an account reaches
+  'check_feature_for', -- for signed-in people, whom it checks
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
   'keep_ledger_entries', 'forget_log_person', -- triggers that a deletion of an account reaches
   'run_due_work', -- the scheduler calls it
@@ -22,7 +24,14 @@ $$, array[
   'keep_product_terms', -- a trigger on products, whose terms nobody may write
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
-  'leave_payments_without_workspace' -- a trigger that a deletion of an account reaches
+  'lock_alerts', 'note_alerts', -- triggers on alerts, for the wallet that their owners do not write
+  'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
+  'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
+  'is_account_active', -- policies call it
+  'audit_change', -- a trigger on what is audited, for the log that nobody may write
+  'keep_audit_logs', 'forget_in_audit_logs', -- triggers that a deletion of an account reaches
+  'admin_find_users', 'admin_find_workspaces', 'admin_adjust_credits', 'admin_set_account_active', 'admin_set_overdraft',
+  'admin_set_config', 'admin_set_model_price' -- for platform admins, whom they check
 ], 'the definers in private are these');
 
 select set_eq($$
@@ -31,6 +40,7 @@ $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
   'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
+  'consume_feature', 'release_feature',
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task'
 ], 'the definers in public are these');

@@ -21,7 +21,7 @@ $$, 'every key to workspaces is workspace_id, not null, on delete cascade; but p
 select is_empty($$
   select * from pg_temp.keys
   where parent = 'users' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
-    and child not in ('private.ai_requests', 'user_email_aliases', 'workspace_members')
+    and child not in ('notifications', 'private.ai_requests', 'user_email_aliases', 'workspace_members')
 $$, 'every key to users is user_id, on delete set null; but kept answers, addresses and memberships go');
 
 select set_eq($$

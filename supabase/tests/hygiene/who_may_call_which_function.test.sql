@@ -21,9 +21,17 @@ $$, array[
   'private.resend_invitation_of_mine', 'private.revoke_invitation_of_mine', 'private.accept_my_invitation', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
+  'public.check_feature', 'private.check_feature_for',
   'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
+  'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
-  'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
+  'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
+  'private.is_account_active',
+  'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
+  'public.admin_adjust_credits', 'private.admin_adjust_credits',
+  'public.admin_set_account_active', 'private.admin_set_account_active',
+  'public.admin_set_overdraft', 'private.admin_set_overdraft', 'public.admin_set_config', 'private.admin_set_config',
+  'public.admin_set_model_price', 'private.admin_set_model_price'
 ], 'signed-in people may call what policies and checks of their own writes need, and what is theirs to do');
 
 select set_eq($$
@@ -36,10 +44,16 @@ $$, array[
   'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
   'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value',
+  'public.consume_feature', 'public.release_feature', 'public.check_feature', 'private.check_feature_for',
   'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.get_billing_account',
   'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
   'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',
-  'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event'
+  'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
+  'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
+  'public.admin_adjust_credits', 'private.admin_adjust_credits',
+  'public.admin_set_account_active', 'private.admin_set_account_active',
+  'public.admin_set_overdraft', 'private.admin_set_overdraft', 'public.admin_set_config', 'private.admin_set_config',
+  'public.admin_set_model_price', 'private.admin_set_model_price'
 ], 'the service role may call the credit and call functions');
 
 select is_empty($$

@@ -59,6 +59,23 @@ $$, array[
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
 
+  'anon select features', 'authenticated select features', 'service_role select features',
+  'service_role insert features', 'service_role update features',
+  'anon select plan_features', 'authenticated select plan_features', 'service_role select plan_features',
+  'service_role insert plan_features', 'service_role update plan_features', 'service_role delete plan_features',
+  'authenticated select workspace_features', 'service_role select workspace_features',
+  'service_role insert workspace_features', 'service_role update workspace_features', 'service_role delete workspace_features',
+  'authenticated select usage_records', 'service_role select usage_records',
+  'authenticated select feature_usage', 'service_role select feature_usage',
+  'authenticated select notifications', 'service_role select notifications',
+  'authenticated update notifications (read_at)', 'service_role update notifications (read_at)',
+  'authenticated select credit_alerts', 'service_role select credit_alerts',
+  'authenticated insert credit_alerts (is_active, kind, threshold, workspace_id)',
+  'service_role insert credit_alerts (is_active, kind, threshold, workspace_id)',
+  'authenticated update credit_alerts (is_active, threshold)', 'service_role update credit_alerts (is_active, threshold)',
+  'authenticated delete credit_alerts', 'service_role delete credit_alerts',
+  'authenticated select auto_top_ups', 'service_role select auto_top_ups',
+
   'anon select payment_products', 'authenticated select payment_products', 'service_role select payment_products',
   'service_role insert payment_products', 'service_role update payment_products',
   'authenticated select payment_customers', 'service_role select payment_customers',
@@ -74,7 +91,9 @@ $$, array[
   'authenticated insert user_email_aliases (email, user_id)',
   'service_role insert user_email_aliases (confirmed_at, email, user_id)',
   'service_role update user_email_aliases (confirmed_at)',
-  'authenticated delete user_email_aliases', 'service_role delete user_email_aliases'
+  'authenticated delete user_email_aliases', 'service_role delete user_email_aliases',
+
+  'authenticated select audit_logs', 'service_role select audit_logs'
 ], 'rights on tables and columns are these and no others');
 
 select * from finish();

@@ -1,0 +1,90 @@
+/** A year of calls for many accounts, written straight into the tables; for the benchmarks that read them. */
+import type pg from 'pg';
+
+/** The year is 2026, to the 26th of December. */
+export const DAYS = 360;
+
+/** SQL for the id of account number `number`, once `loadAccounts` has run on the connection. */
+export const accountId = (number: number | string): string => `pg_temp.account(${number})`;
+
+/** Accounts number `from` to `to` with their personal workspaces. */
+export async function loadAccounts(client: pg.Client, from: number, to: number): Promise<void> {
+  await client.query(`
+    create or replace function pg_temp.account(number bigint) returns uuid language sql immutable as $$ select md5('user ' || number)::uuid $$`);
+  await withoutTriggers(client, async () => {
+    await client.query(
+      `insert into auth.users (id, email, is_anonymous) select pg_temp.account(n), 'u' || n || '@example.test', false from generate_series($1::bigint, $2) n`,
+      [from, to],
+    );
+    await client.query(`insert into public.workspaces (id, name, personal_user_id)
+      select id, 'Personal', id from auth.users u where not exists (select from public.workspaces w where w.id = u.id)`);
+    await client.query(`insert into public.users (id) select id from public.workspaces on conflict do nothing`);
+    await client.query(`insert into public.workspace_members (workspace_id, user_id, role)
+      select id, id, 'owner' from public.workspaces on conflict do nothing`);
+  });
+  await client.query('vacuum analyze public.workspaces, public.users, public.workspace_members');
+}
+
+/**
+ * So many calls a day in each of their workspaces, made by the account itself, or in turns by it and the next ones up to
+ * `authors` in all; each row takes about so many bytes.
+ */
+export async function loadLog(
+  client: pg.Client,
+  {
+    from,
+    to,
+    bytes,
+    callsADay,
+    authors = 1,
+  }: Record<'from' | 'to' | 'bytes' | 'callsADay', number> & { authors?: number },
+): Promise<void> {
+  await client.query(
+    `select private.make_usage_log_partition(m::date) from generate_series('2026-01-01'::date, '2026-12-01', '1 month') m`,
+  );
+  // Texts of random hex, which does not compress to nothing as repeated words would.
+  const hashes = Math.max(Math.round((bytes - 400) / 32), 1); // a row has some 400 bytes besides its texts
+  await client.query(`create temporary table if not exists bodies as
+    select n as number, (select string_agg(md5(random()::text || n || i), '') from generate_series(1, ${hashes}) i) as body from generate_series(0, 999) n`);
+  // By the day, as rows come in in life.
+  await withoutTriggers(client, async () => {
+    for (let day = 0; day < DAYS; day += 1) {
+      await client.query(
+        `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+           completion_tokens, duration, estimated_cost, credits_charged, request_id, request_data, response_data)
+         select pg_temp.account(n), pg_temp.account($1 + (n - $1 + ($3 + c) % $5) % ($2 - $1 + 1)),
+           '2026-01-01'::timestamptz + make_interval(days => $3, secs => c * 8000 + n % 3600),
+           (array['text_chat', 'embedding'])[1 + c % 2]::public.ai_usage_scene, 'success', 'reported', 'model-' || c % 3, 100, 50, 900, 0.001, 0.1,
+           'req_' || md5(n::text || ' ' || $3 || ' ' || c), jsonb_build_object('model', 'm', 'temperature', 0.5), jsonb_build_object('text', t.body)
+         from generate_series($1::bigint, $2::bigint) n cross join generate_series(1, $4::integer) c join bodies t on t.number = (n * 7 + c) % 1000`,
+        [from, to, day, callsADay, authors],
+      );
+    }
+  });
+  await client.query('vacuum analyze public.ai_usage_logs');
+  await client.query('checkpoint'); // or what was loaded is written out while the rest is measured
+}
+
+/** The statistics that the trigger would have made of 10 calls a day. */
+export async function loadStatistics(client: pg.Client, from: number, to: number): Promise<void> {
+  await withoutTriggers(client, async () => {
+    await client.query(
+      `insert into public.ai_usage_statistics (workspace_id, user_id, day, total_requests, success_requests, failed_requests, canceled_requests,
+         refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens, total_duration, total_cost, credits, scene_stats, model_stats, key_stats)
+       select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::date + d, 10, 10, 0, 0, 0, 1000, 500, 1500, 9000, 0.01, 1, s.stats, m.stats, '{}'
+       from generate_series($1::bigint, $2) n cross join generate_series(0, ${DAYS - 1}) d,
+         (select jsonb_object_agg(name, f) as stats from (values ('text_chat'), ('embedding')) v (name), jsonb_build_object('requests', 5, 'tokens', 750, 'cost', 0.005, 'credits', 0.5) f) s,
+         (select jsonb_object_agg('model-' || k, f) as stats from generate_series(0, 2) k, jsonb_build_object('requests', 3, 'tokens', 500, 'cost', 0.003, 'credits', 0.3) f) m`,
+      [from, to],
+    );
+  });
+  await client.query('vacuum analyze public.ai_usage_statistics');
+  await client.query('checkpoint');
+}
+
+/** Triggers and foreign keys are off meanwhile: they would do the statistics row by row. */
+export async function withoutTriggers(client: pg.Client, load: () => Promise<void>): Promise<void> {
+  await client.query(`set session_replication_role = replica; set synchronous_commit = off`);
+  await load();
+  await client.query(`set session_replication_role = origin; reset synchronous_commit`);
+}

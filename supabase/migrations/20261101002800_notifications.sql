@@ -1,0 +1,269 @@
+-- What people are told: notifications, and the alerts that send them when credits cross a line.
+-- An alert looks at the step that moved the credits, under the wallet's lock: it fires where the step begins on the good
+-- side and ends beyond. So it fires once a crossing without a state that could be wrong, and is armed again by going back.
+
+create table public.notifications (
+  id bigint generated always as identity primary key,
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  user_id uuid references public.users on delete cascade,
+  kind text not null constraint kind_is_snake_case check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
+  data jsonb not null default '{}',
+  read_at timestamptz,
+  created_at timestamptz not null default clock_timestamp()
+);
+comment on table public.notifications is
+  'What a person, or the owners and admins of a workspace, are told: low_balance, limit_share, overdraft, debt, top_up_ended.';
+comment on column public.notifications.user_id is
+  'Whose it is; null: all owners'' and admins'' of the workspace. It goes with its person, or it would become theirs.';
+comment on column public.notifications.data is 'What it is about, by kind; no texts to show.';
+create index notifications_workspace_id_created_at_idx on public.notifications (workspace_id, created_at);
+create index notifications_user_id_idx on public.notifications (user_id);
+
+create function private.notify(
+  wanted_workspace uuid, about text, details jsonb, at timestamptz, person uuid default null
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into public.notifications (workspace_id, user_id, kind, data, created_at)
+  values (wanted_workspace, null, about, details, at);
+  -- Who manages the workspace has it already.
+  insert into public.notifications (workspace_id, user_id, kind, data, created_at)
+  select wanted_workspace, m.user_id, about, details, at from public.workspace_members m
+  where m.workspace_id = wanted_workspace and m.user_id = person and m.role = 'member';
+end;
+$$;
+comment on function private.notify is 'Tells the owners and admins of a workspace, and the member whom it concerns.';
+
+create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
+comment on type public.credit_alert_kind is
+  'low_balance: below so many credits; limit_share: so much of a member''s limit or a key''s budget used, 0.8 for 80 %; overdraft: more than so much of the overdraft drawn; debt: more than so much owed beyond it.';
+
+create table public.credit_alerts (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  kind public.credit_alert_kind not null,
+  threshold public.unsigned_credit_amount not null,
+  is_active boolean not null default true,
+  last_fired_at timestamptz,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint an_alert_is_there_once unique (workspace_id, kind, threshold),
+  constraint a_share_is_above_0_and_at_most_1 check (kind <> 'limit_share' or threshold > 0 and threshold <= 1)
+);
+comment on table public.credit_alerts is
+  'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
+comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
+
+create function private.lock_alerts() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- The wallet before anything else that the row locks, as everywhere.
+  perform from public.credit_wallets w where w.workspace_id = new.workspace_id for no key update;
+  if (select count(*) from public.credit_alerts a where a.workspace_id = new.workspace_id) >= 20 then
+    perform private.raise_error('limit_reached', 'A workspace may have 20 alerts.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.lock_alerts() is 'Keeps a workspace''s alerts to a number that a debit can look at.';
+create trigger credit_alerts_lock before insert on public.credit_alerts
+  for each row execute function private.lock_alerts();
+
+create function private.refresh_has_alerts(wallet_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  update public.credit_wallets w set has_alerts = not w.has_alerts
+  where w.workspace_id = wallet_id and w.has_alerts <> (
+    exists (select from public.credit_alerts a where a.workspace_id = wallet_id and a.is_active)
+    or exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.is_active)
+  );
+end;
+$$;
+comment on function private.refresh_has_alerts(uuid) is 'Notes in a wallet whether anything watches it.';
+
+create function private.note_alerts() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.refresh_has_alerts(coalesce(new.workspace_id, old.workspace_id));
+  return null;
+end;
+$$;
+comment on function private.note_alerts() is 'Notes in the wallet whether it has alerts.';
+create trigger credit_alerts_note after insert or delete or update of is_active on public.credit_alerts
+  for each row execute function private.note_alerts();
+
+create function private.fire_alert(alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.notify(alert.workspace_id, alert.kind::text,
+    jsonb_build_object('alert_id', alert.id, 'threshold', trim_scale(alert.threshold)) || details, at, person);
+  -- Someone who is changing it waits for the wallet's lock, which is held here: it is passed over.
+  update public.credit_alerts a set last_fired_at = fire_alert.at
+  where a.id = (select n.id from public.credit_alerts n where n.id = alert.id for no key update skip locked);
+end;
+$$;
+comment on function private.fire_alert is 'Tells that an alert''s line was crossed.';
+
+create function private.is_beyond(alert public.credit_alerts, balance numeric, overdraft numeric) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case alert.kind
+    when 'low_balance' then balance < alert.threshold
+    when 'overdraft' then least(-balance, overdraft) > alert.threshold
+    when 'debt' then -balance - overdraft > alert.threshold
+    else false end;
+end;
+$$;
+comment on function private.is_beyond is 'Whether a balance is on the far side of an alert''s line.';
+
+create function private.fire_limit_alerts(
+  wallet_id uuid, share_before numeric, share_now numeric, subject jsonb, person uuid, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  alert public.credit_alerts;
+begin
+  for alert in
+    select * from public.credit_alerts a
+    where a.workspace_id = wallet_id and a.is_active and a.kind = 'limit_share'
+      and share_before < a.threshold and share_now >= a.threshold
+    order by a.threshold
+  loop
+    perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4)), at, person);
+  end loop;
+end;
+$$;
+comment on function private.fire_limit_alerts is 'Fires the alerts that the use of one limit crossed.';
+
+create function private.share_of_limits(used numeric, most numeric, period_used numeric, period_most numeric)
+returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return greatest(used / nullif(most, 0), period_used / nullif(period_most, 0));
+end;
+$$;
+comment on function private.share_of_limits is 'Which share of two limits is used, of the one that is used more; null without limits.';
+
+create function private.watch_member(wallet_id uuid, account_id uuid, used numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  member public.workspace_members;
+begin
+  select * into member from public.workspace_members m where m.workspace_id = wallet_id and m.user_id = account_id;
+  perform private.fire_limit_alerts(wallet_id,
+    private.share_of_limits(member.credits_used - used, member.credit_limit,
+      member.period_credits_used - used, member.period_credit_limit),
+    private.share_of_limits(member.credits_used, member.credit_limit,
+      member.period_credits_used, member.period_credit_limit),
+    jsonb_build_object('user_id', account_id), account_id, at);
+end;
+$$;
+comment on function private.watch_member is 'Looks at a member''s limit after it was used.';
+
+create function private.watch_key(call private.ai_calls, wallet_id uuid, charged numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  key public.api_keys;
+  used numeric;
+  period_used numeric;
+  -- A call counts in the period in which it began.
+  period_charged numeric;
+begin
+  select * into key from public.api_keys k where k.id = call.api_key_id;
+  period_charged := case when private.period_start(key.budget_period, call.started_at) = key.period_started_at
+    then charged else 0 end;
+  -- A key counts what is set aside as used; what is only set aside crosses no line.
+  select key.credits_used - coalesce(sum(h.amount), 0),
+    key.period_credits_used - coalesce(sum(h.amount) filter (
+      where private.period_start(key.budget_period, c.started_at) = key.period_started_at), 0)
+  into used, period_used
+  from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
+  where c.api_key_id = key.id;
+  perform private.fire_limit_alerts(wallet_id,
+    private.share_of_limits(used - charged, key.budget, period_used - period_charged, key.period_budget),
+    private.share_of_limits(used, key.budget, period_used, key.period_budget),
+    jsonb_build_object('api_key_id', key.id), key.user_id, at);
+end;
+$$;
+comment on function private.watch_key is 'Looks at a key''s budget after a call with it was charged.';
+
+create function private.watch_credits(
+  wallet_id uuid, account_id uuid, entry_type public.credit_transaction_type, change numeric, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_wallets;
+  alert public.credit_alerts;
+begin
+  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+  for alert in
+    select * from public.credit_alerts a where a.workspace_id = wallet_id and a.is_active order by a.kind, a.threshold
+  loop
+    if private.is_beyond(alert, wallet.credits_balance, wallet.overdraft_limit)
+      and not private.is_beyond(alert, wallet.credits_balance - change, wallet.overdraft_limit) then
+      perform private.fire_alert(alert, jsonb_build_object('balance', trim_scale(wallet.credits_balance)), at);
+    end if;
+  end loop;
+  if entry_type = 'debit' and account_id <> wallet_id then
+    perform private.watch_member(wallet_id, account_id, -change, at);
+  end if;
+  if change < 0 then
+    perform private.request_top_up(wallet, at);
+  end if;
+end;
+$$;
+comment on function private.watch_credits is
+  'Looks at an entry just posted on a wallet that is watched, under its lock: alerts, then the automatic top-up.';
+
+alter table public.notifications enable row level security;
+create policy "people can read what they are told, owners and admins what their workspace is" on public.notifications
+  for select to authenticated
+  using ((select auth.uid()) = user_id
+    or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "people can mark what they are told as read" on public.notifications
+  for update to authenticated
+  using ((select auth.uid()) = user_id
+    or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())))
+  with check ((select auth.uid()) = user_id
+    or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())));
+grant select on public.notifications to authenticated, service_role;
+grant update (read_at) on public.notifications to authenticated, service_role;
+
+alter table public.credit_alerts enable row level security;
+create policy "owners and admins can read their workspace's alerts" on public.credit_alerts
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can add alerts" on public.credit_alerts
+  for insert to authenticated with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can change their workspace's alerts" on public.credit_alerts
+  for update to authenticated
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())))
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "owners and admins can remove their workspace's alerts" on public.credit_alerts
+  for delete to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+grant select, delete on public.credit_alerts to authenticated, service_role;
+grant insert (workspace_id, kind, threshold, is_active), update (threshold, is_active) on public.credit_alerts
+  to authenticated, service_role;
+
+do $$
+begin
+  -- One for all tables has it already, and one of somebody else's is theirs to change.
+  if exists (
+    select from pg_catalog.pg_publication p
+    where p.pubname = 'supabase_realtime' and not p.puballtables and pg_has_role(p.pubowner, 'usage')
+  ) then
+    alter publication supabase_realtime add table public.notifications;
+  end if;
+end;
+$$;

@@ -1,0 +1,57 @@
+-- Rows in every audited table, made with secrets and addresses that can be searched for.
+begin;
+select plan(4);
+select tests.create_user('owner', 'owner-secret@example.test');
+update auth.users set email_confirmed_at = now() where id = tests.id('owner');
+select tests.sign_in('owner');
+select tests.remember('team', public.create_workspace('Acme') ->> 'id');
+select tests.remember('invitation', public.invite_member(tests.recall('team')::uuid, 'secret-mate@example.test')::text);
+select tests.be_postgres();
+update public.workspace_invitations set sent_at = now() - interval '2 minutes';
+select tests.sign_in('owner');
+select public.resend_invitation((tests.recall('invitation')::jsonb ->> 'id')::uuid);
+select tests.remember('key', public.create_api_key('key', tests.recall('team')::uuid)::text);
+select tests.remember('rotated', public.rotate_api_key((tests.recall('key')::jsonb ->> 'id')::uuid)::text);
+insert into public.user_email_aliases (user_id, email) values (tests.id('owner'), 'secret-alias@example.test');
+select tests.be_service();
+update public.user_email_aliases set confirmed_at = now();
+update public.system_config set config_value = config_value, description = description || '.' where config_key = 'signup_credits';
+select tests.be_postgres();
+update public.users set is_active = false, phone = '+1 secret-phone' where id = tests.id('owner');
+update public.workspace_members set credit_limit = 3 where workspace_id = tests.recall('team')::uuid;
+update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.recall('team')::uuid;
+update public.plans set requests_per_minute = 11 where plan = 'free';
+update public.ai_providers set max_retries = 1;
+select tests.sell('prod_1', 100, 'basic');
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
+insert into public.ai_model_prices (model) values ('m');
+select public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', 'secret-body', jsonb_build_object('rank', 0)
+  || jsonb_set(tests.paid_period('prod_1', '2026-01-01', 'owner'), '{customer,email}', '"secret-payer@example.test"'), at => '2026-01-01');
+select public.replay_payment_event((select id from public.payment_events));
+select public.admin_find_users('owner-secret@example.test');
+
+select set_eq('select distinct resource_type from public.audit_logs where action in (''insert'', ''update'', ''delete'')', $$
+  select distinct t.tgrelid::regclass::text from pg_catalog.pg_trigger t where t.tgfoid = 'private.audit_change'::regproc
+$$, 'every audited table has rows in the log');
+select is_empty($$
+  select a.*, s.secret from public.audit_logs a
+  cross join (
+    values ('secret-'), ('-secret'), (tests.recall('invitation')::jsonb ->> 'token'), (tests.recall('key')::jsonb ->> 'key'),
+      (tests.recall('rotated')::jsonb ->> 'key')
+    union all select encode(h.key_hash, e) from private.api_key_hashes h, unnest(array['hex', 'base64']) e
+    union all select encode(h.token_hash, e) from private.invitation_hashes h, unnest(array['hex', 'base64']) e
+  ) s (secret)
+  where strpos((to_jsonb(a) - 'actor_email')::text, s.secret) > 0
+$$, 'and none holds a token, a hash, a body or an address');
+select is_empty($$
+  select t.tgrelid::regclass from pg_catalog.pg_trigger t
+  where t.tgfoid = 'private.audit_change'::regproc and t.tgrelid = any (array(
+    select c.oid from pg_catalog.pg_class c where c.relnamespace = 'private'::regnamespace))
+$$, 'tables of hashes and raw keys are not audited at all');
+select results_eq($$ select c, private.is_unaudited_column(c) from unnest(array['token_hash', 'key_hash', 'secret', 'raw_body', 'email',
+    'name', 'max_output_tokens', 'credits']) c $$,
+  $$ values ('token_hash', true), ('key_hash', true), ('secret', true), ('raw_body', true), ('email', true),
+    ('name', false), ('max_output_tokens', false), ('credits', false) $$, 'columns are known by their names');
+
+select * from finish();
+rollback;

@@ -1,0 +1,195 @@
+/**
+ * A row for every table and view, for the access tests. A new table needs an entry here and four lines in tables.md.
+ * Rows are written straight, by the owner of the tables; only what a constraint asks for has to be in them.
+ */
+import { randomInt, randomUUID } from 'node:crypto';
+import type { Place } from './people.ts';
+
+/** A table whose rows belong to workspaces or people. */
+type OwnedSeed = {
+  /** The column with the workspace, and that with the person whose row it is. */
+  workspace?: string;
+  person?: string;
+  /** SQL that writes the row of a place; none where people and teams come with theirs. */
+  row?: (place: Place) => string;
+  /** A view's key; a table has its primary key. */
+  key?: string;
+};
+
+/** A table that the platform keeps: one row on offer and one that is not, where there is such a thing. */
+type SharedSeed = {
+  /** SQL that writes a row; `name` is its own. */
+  shared: (name: string, isOffered: boolean) => string;
+  /** Finds it again: a condition with `name` in it. */
+  find: (name: string) => string;
+  /** Shared rows that have to be there first. */
+  needs?: string;
+};
+
+export type Seed = OwnedSeed | SharedSeed;
+
+const owned = (table: string, columns: string, values: (place: Place) => string): OwnedSeed => ({
+  workspace: 'workspace_id',
+  row: (place) =>
+    `insert into public.${table} (workspace_id, ${columns}) values ('${place.workspace}', ${values(place)})`,
+});
+
+/** As `owned`, with a user_id. */
+const personal = (table: string, columns: string, values: (place: Place) => string): OwnedSeed => ({
+  ...owned(table, `user_id, ${columns}`, (place) => `'${place.person}', ${values(place)}`),
+  person: 'user_id',
+});
+
+/** As `owned`, where a workspace has one row. */
+const oneEach = (table: string, columns: string, values: string): OwnedSeed =>
+  owned(table, columns, () => `${values}) on conflict do nothing --`);
+
+export const SEEDS: Record<string, Seed> = {
+  users: { person: 'id' },
+  workspaces: { workspace: 'id' },
+  workspace_members: { workspace: 'workspace_id', person: 'user_id' },
+  workspace_invitations: personal(
+    'workspace_invitations',
+    'email, role, expires_at',
+    () => `'${randomUUID()}@example.test', 'member', now() + interval '1 day'`,
+  ),
+
+  credit_wallets: { workspace: 'workspace_id' },
+  credit_grants: owned(
+    'credit_grants',
+    'created_at, amount, remaining, kind, is_paid, is_spent',
+    () => `now(), 1, 1, 'free', false, false`,
+  ),
+  credit_holds: personal(
+    'credit_holds',
+    'created_at, amount, reason, expires_at',
+    () => `now(), 1, 'generation', now() + interval '1 day'`,
+  ),
+  credit_transactions: personal(
+    'credit_transactions',
+    'created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots',
+    () => `now(), 'credit', false, 1, 1, 'manual', '{}'`,
+  ),
+
+  api_keys: personal('api_keys', 'name, prefix', () => `'a key', 'sk-'`),
+  ai_usage_logs: personal('ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
+  ai_usage_statistics: personal(
+    'ai_usage_statistics',
+    `day, total_requests, success_requests, failed_requests, canceled_requests, refused_requests, total_prompt_tokens,
+     total_completion_tokens, total_tokens, total_duration, total_cost, credits, free_credits, scene_stats, model_stats,
+     key_stats`,
+    () => `'2020-01-01', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}', '{}'`,
+  ),
+  ai_providers: {
+    shared: (name) => `insert into public.ai_providers (provider) values ('${name}')`,
+    find: (name) => `provider = '${name}'`,
+  },
+  ai_models: {
+    shared: (name, isOffered) =>
+      `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, is_active)
+       values ('${name}', 'A model', 'a-model', 100, ${isOffered})`,
+    find: (name) => `model = '${name}'`,
+  },
+  ai_model_prices: {
+    needs: 'ai_models',
+    shared: (name) =>
+      `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
+    find: (name) => `model = '${name}'`,
+  },
+  ai_model_fallbacks: {
+    needs: 'ai_models',
+    shared: (name) =>
+      `insert into public.ai_model_fallbacks (model, position, fallback_model)
+       select '${name}', 1, model from public.ai_models where model <> '${name}' order by model limit 1`,
+    find: (name) => `model = '${name}'`,
+  },
+
+  plans: {
+    shared: (name, isOffered) =>
+      `insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month, is_active)
+       select '${name}', 'A plan', max(rank) + 1, 1, 1, ${isOffered} from public.plans`,
+    find: (name) => `plan = '${name}'`,
+  },
+  system_config: {
+    shared: (name, isOffered) =>
+      `insert into public.system_config (config_key, config_value, value_type, description, is_public)
+       values ('${name}', '1', 'integer', 'A setting', ${isOffered})`,
+    find: (name) => `config_key = '${name}'`,
+  },
+
+  features: {
+    shared: (name, isOffered) =>
+      `insert into public.features (feature_code, name, unit, is_active) values ('${name}', 'A feature', 'use', ${isOffered})`,
+    find: (name) => `feature_code = '${name}'`,
+  },
+  plan_features: {
+    needs: 'features',
+    shared: (name) => `insert into public.plan_features (plan, feature_code) values ('free', '${name}')`,
+    find: (name) => `feature_code = '${name}'`,
+  },
+  workspace_features: oneEach('workspace_features', 'feature_code, reason', `'message', 'a reason'`),
+  usage_records: personal('usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+  feature_usage: oneEach('feature_usage', 'feature_code, period_start, used', `'message', '2020-01-01', 1`),
+
+  audit_logs: owned('audit_logs', 'actor_role, action, resource_type', () => `'authenticated', 'update', 'workspaces'`),
+  notifications: {
+    ...personal('notifications', 'kind', () => `'low_balance'`),
+    row: ({ workspace, person }) =>
+      `insert into public.notifications (workspace_id, user_id, kind)
+       values ('${workspace}', '${person}', 'low_balance'), ('${workspace}', null, 'low_balance')`,
+  },
+  credit_alerts: owned('credit_alerts', 'kind, threshold', () => `'low_balance', ${randomInt(1e9)}`),
+  auto_top_ups: {
+    workspace: 'workspace_id',
+    row: ({ workspace }) =>
+      `with product as (
+         insert into public.payment_products (platform, product_id, price_id, name, credits, amount, currency)
+         values ('stripe', 'a pack', '${randomUUID()}', 'A pack', 1, 1, 'USD') returning id
+       )
+       insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap)
+       select '${workspace}', id, 1, 1 from product on conflict do nothing`,
+  },
+
+  payment_products: {
+    shared: (name, isOffered) =>
+      `insert into public.payment_products (platform, product_id, name, credits, amount, currency, is_active)
+       values ('creem', '${name}', 'A pack', 1, 1, 'USD', ${isOffered})`,
+    find: (name) => `product_id = '${name}'`,
+  },
+  payment_customers: owned('payment_customers', 'platform, customer_id', () => `'creem', '${randomUUID()}'`),
+  user_subscriptions: personal(
+    'user_subscriptions',
+    'platform, subscription_id, state_occurred_at, state_rank, state_event_id',
+    () => `'creem', '${randomUUID()}', now(), 0, 'evt'`,
+  ),
+  current_subscriptions: { workspace: 'workspace_id', key: 'workspace_id' },
+  payments: personal(
+    'payments',
+    'platform, payment_id, status, state_occurred_at, state_rank, state_event_id',
+    () => `'creem', '${randomUUID()}', 'succeeded', now(), 0, 'evt'`,
+  ),
+  subscription_history: owned(
+    'subscription_history',
+    'platform, subscription_id, event_type, event_id, occurred_at',
+    () => `'creem', 'sub', 'subscription_created', '${randomUUID()}', now()`,
+  ),
+  payment_events: {
+    shared: (name) =>
+      `insert into public.payment_events (platform, event_id, event_type, occurred_at) values ('creem', '${name}', 'a.type', now())`,
+    find: (name) => `event_id = '${name}'`,
+  },
+  unmatched_payment_emails: {
+    shared: (name) =>
+      `insert into public.unmatched_payment_emails (platform, customer_id, event_id) values ('creem', '${name}', 'evt')`,
+    find: (name) => `customer_id = '${name}'`,
+  },
+  admin_notifications: {
+    shared: (name) => `insert into public.admin_notifications (kind, subject) values ('payment_unmatched', '${name}')`,
+    find: (name) => `subject = '${name}'`,
+  },
+  user_email_aliases: {
+    person: 'user_id',
+    row: ({ person }) =>
+      `insert into public.user_email_aliases (user_id, email) values ('${person}', '${randomUUID()}@example.test')`,
+  },
+};
