@@ -2,7 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, rowsOf, tally } from '../support/callers.ts';
+import {
+  callAtOnce,
+  countDeadlocks,
+  hangUp,
+  inTurn,
+  openCallers,
+  rowsOf,
+  tally,
+  untilBlocked,
+} from '../support/callers.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { newAccount } from '../support/wallets.ts';
 
@@ -95,6 +104,21 @@ test('a use given back by many at once is given back once, while others use what
   expect(await booksOf(id)).toMatchObject({ used, recorded: used });
 });
 
+test('one release at once under one key is one release with one answer, while others use', async () => {
+  const id = await newLimited(1000);
+  const [made] = await sql<{ id: string }>(`select public.consume_feature('message', 100, $1) ->> 'id' as id`, [id]);
+  const outcomes = await atOnce((number) =>
+    number % 4 === 0
+      ? use(id, 1)
+      : `select a from public.release_feature(${made?.id}, 3, release_idempotency_key => 'back-${number % 2}') a`,
+  );
+  expect(tally(outcomes)).toEqual({ ok: CALLS });
+  const answers = rowsOf(outcomes.filter((_, number) => number % 4 !== 0)).map(({ a }) => JSON.stringify(a));
+  expect(new Set(answers).size).toBe(2);
+  const used = CALLS / 4 + 100 - 2 * 3;
+  expect(await booksOf(id)).toEqual({ used, recorded: used, records: CALLS / 4 + 1 + 2 });
+});
+
 test('an account deleted while it uses a feature leaves nothing, and no caller meets more than not_found', async () => {
   const id = await newLimited(1000);
   const auth = await sqlAs('supabase_auth_admin');
@@ -131,6 +155,29 @@ test('a member deleted while they use a feature of a team leaves its sums whole'
     expect(await booksOf(id)).toEqual({ used, recorded: used, records: used });
   } finally {
     await auth.end();
+  }
+});
+
+test('a member whose deletion is under way is waited for, and then not found', async () => {
+  const [owner, member] = [await newLimited(0), await newLimited(0)];
+  const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'owner'), ($1, $3, 'member')`,
+    [team?.id, owner, member],
+  );
+  const auth = await sqlAs('supabase_auth_admin');
+  const backend = await sqlAs('service_role');
+  try {
+    await auth.query('begin');
+    await auth.query('delete from auth.users where id = $1', [member]);
+    const used = backend.query(use(member, 1, `, workspace_id => '${team?.id}'`)).catch((error) => error);
+    await untilBlocked(backend);
+    await auth.query('commit');
+    expect(await used).toMatchObject({ code: 'PT404', message: 'not_found' });
+    expect(await booksOf(team?.id ?? '')).toEqual({ used: 0, recorded: 0, records: 0 });
+  } finally {
+    await auth.end();
+    await backend.end();
   }
 });
 

@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(18);
 select tests.create_user('owner');
 insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 10);
 select tests.be_service();
@@ -27,6 +27,10 @@ select throws_ok($$ select public.release_feature(idempotency_key => 'k') $$, 'P
 select throws_ok($$ select public.release_feature() $$, 'PT404', 'not_found', 'a release names a use');
 select throws_ok($$ select public.release_feature(max(id)) from public.usage_records where released_id is not null $$, 'PT404', 'not_found',
   'what was given back is no use');
+select throws_ok($$ select public.release_feature(tests.recall('use')::bigint, idempotency_key => 'k', workspace_id => tests.id('owner')) $$,
+  'PT400', 'invalid_request', 'and names it in one way');
+select is(public.release_feature(idempotency_key => 'k', workspace_id => tests.id('owner'), at => '2026-06-01')
+    - array['released', 'period_start', 'period_end', 'remaining'], '{"used": 0, "limit": 10}', 'the answer is of the period now');
 select throws_ok($$ select public.release_feature(1, -1) $$, 'PT400', 'invalid_request', 'a quantity is above zero');
 select throws_ok($$ update public.usage_records set quantity = 1 $$, '42501', null, 'the service role writes no records');
 select tests.be_postgres();
