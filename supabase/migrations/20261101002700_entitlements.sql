@@ -420,11 +420,11 @@ begin
   select * into found_use from public.usage_records r
   where r.released_id is null and case when record_id is not null then r.id = record_id
     else r.workspace_id = wanted_workspace and r.idempotency_key = key end;
+  -- The order of a deletion, as when it was used.
+  perform from public.workspaces w where w.id = found_use.workspace_id for key share;
   if not found then
     perform private.raise_error('not_found', 'There is no such usage record.', 'Name its id, or its workspace and idempotency key.');
   end if;
-  -- The order of a deletion, as when it was used.
-  perform from public.workspaces w where w.id = found_use.workspace_id for key share;
   perform from public.users u where u.id = found_use.user_id for key share;
   found_use.user_id := case when found then found_use.user_id end;
   return found_use;
@@ -445,10 +445,8 @@ begin
   for no key update;
   given := least(made.requested, (
     select sum(r.quantity) from public.usage_records r where r.id = made.released_id or r.released_id = made.released_id));
-  given := coalesce(given, 0);
   update public.feature_usage u set used = u.used - given
-  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start
-    and given > 0;
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start;
   return given;
 end;
 $$;

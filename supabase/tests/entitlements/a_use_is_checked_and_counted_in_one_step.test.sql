@@ -1,5 +1,5 @@
 begin;
-select plan(30);
+select plan(34);
 select tests.create_user('owner'), tests.create_user('stranger');
 insert into public.features (feature_code, name, unit) values ('export', 'Exports', 'file');
 select tests.be_service();
@@ -53,6 +53,9 @@ select throws_ok($$ select pg_temp.use(-1) $$, 'PT400', 'invalid_request', 'nor 
 select throws_ok($$ select pg_temp.use('NaN') $$, 'PT400', 'invalid_request', 'nor NaN');
 select throws_ok($$ select pg_temp.look('infinity') $$, 'PT400', 'invalid_request', 'nor infinity');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), cost => 'NaN') $$, 'PT400', 'invalid_request', 'a cost is a number');
+select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), cost => -0.01) $$, 'PT400', 'invalid_request', 'not below zero');
+select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), model => repeat('m', 500), reference_id => repeat('r', 501)) $$,
+  'PT400', 'invalid_request', 'model and reference are short');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), metadata => '[]') $$, 'PT400', 'invalid_request', 'metadata is an object');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('stranger'), tests.id('owner')) $$, 'PT404', 'not_found',
   'who is no member uses nothing');
@@ -71,6 +74,14 @@ select is_empty($$
   union all (select workspace_id, feature_code, period_start, used from public.feature_usage
    except select workspace_id, feature_code, period_start, sum(quantity) from public.usage_records group by 1, 2, 3)
 $$, 'the sums are those of the records');
+
+select tests.be_postgres();
+alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
+select tests.create_user('ben'), tests.create_user('cem');
+alter table public.workspaces drop constraint broken;
+select tests.be_service();
+select is(public.consume_feature('token', 1, tests.id('ben')) ->> 'allowed', 'true', 'whose sign-up could not finish uses all the same');
+select is(public.check_feature('token', 1, tests.id('cem')) ->> 'allowed', 'true', 'and looks');
 
 select * from finish();
 rollback;
