@@ -479,7 +479,6 @@ begin
   made.quantity := null;
   made.cost := null;
   made.metadata := '{}';
-  made.answer := null;
   if made.idempotency_key is not null then
     made.answer := private.earlier_usage(made);
     if made.answer is not null then

@@ -22,7 +22,8 @@ select is(public.release_feature(idempotency_key => 'k', workspace_id => tests.i
   'a use is named by its key too');
 select is((select used from public.feature_usage where period_start = '2026-05-01'), 0::numeric, 'it is given back to its own period');
 select is((select used from public.feature_usage where period_start = '2026-06-01'), 5::numeric, 'and to no other');
-select is((select created_at from public.usage_records order by id desc limit 1), '2026-06-01 00:00+00'::timestamptz, 'at the time that was told');
+select results_eq('select created_at, period_start from public.usage_records order by id desc limit 1',
+  $$ values ('2026-06-01 00:00+00'::timestamptz, '2026-05-01 00:00+00'::timestamptz) $$, 'by a record of that period, at the time that was told');
 select is(public.consume_feature('message', 4, tests.id('owner'), idempotency_key => 'k', at => '2026-06-01') ->> 'period_start',
   '2026-05-01T00:00:00+00:00', 'its key goes on giving the first answer');
 
