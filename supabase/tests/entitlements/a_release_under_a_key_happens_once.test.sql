@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 select tests.create_user('owner'), tests.create_user('other'), tests.create_user('mate'), tests.create_team('team'),
   tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'mate');
 insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 10);
@@ -38,6 +38,11 @@ select is(pg_temp.back(null, 'all', 'second_use'), tests.recall('all')::jsonb, '
 select results_eq($$ select quantity, requested, model, cost, reference_id, metadata, answer is not null from public.usage_records where released_id is not null order by id $$,
   $$ values (-3::numeric, 3::numeric, 'm', null::numeric, '7', '{}'::jsonb, true), (-3, 3, 'm', null, '7', '{}', true), (-2, 9, 'm', null, '7', '{}', true),
     (-2, null, 'm', null, null, '{}', true) $$, 'records tell what was asked for and what came of it, and the cost once');
+
+select tests.remember('one', public.consume_feature('message', 1, tests.id('owner'), at => '2026-05-05') -> 'id');
+select tests.remember('alike', public.consume_feature('message', 1, tests.id('owner'), at => '2026-05-05') -> 'id');
+select pg_temp.back(1, 'alike', 'one');
+select throws_ok($$ select pg_temp.back(1, 'alike', 'alike') $$, 'PT409', 'idempotency_conflict', 'a use that is just alike is another');
 
 select tests.remember('use', public.consume_feature('message', 4, tests.id('mate'), tests.id('team')) -> 'id');
 select tests.remember('first', pg_temp.back(1, at => now()));
