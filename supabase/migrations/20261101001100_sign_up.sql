@@ -160,6 +160,9 @@ begin
     or w.workspace_id in (select s.workspace_id from public.ai_usage_statistics s where s.user_id = old.id)
     or w.workspace_id in (select k.workspace_id from public.api_keys k where k.user_id = old.id)
   order by w.workspace_id for update;
+  -- Secrets that they were shown of keys that others made would live on.
+  perform private.end_management(m.workspace_id, old.id) from public.workspace_members m
+  where m.user_id = old.id and m.workspace_id <> old.id;
   perform private.pass_teams_on(old.id);
   return old;
 end;

@@ -72,6 +72,10 @@ declare
   key public.api_keys;
 begin
   perform private.my_account();
+  -- Whoever is taken out of the team is so before this or after it, and then their secrets end. The rights are looked at in
+  -- a statement of its own, which sees what the lock waited for.
+  perform from public.credit_wallets w
+  where w.workspace_id = (select k.workspace_id from public.api_keys k where k.id = wanted_key) for no key update;
   select * into key from public.api_keys k
   where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
   for no key update;
@@ -81,7 +85,7 @@ begin
   return key;
 end;
 $$;
-comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces; not_found for every other.';
+comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
 create function private.create_my_api_key(wanted public.api_keys) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -92,6 +96,7 @@ declare
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
+  perform from public.credit_wallets w where w.workspace_id = wanted.workspace_id for no key update; -- as in my_api_key
   if wanted.workspace_id <> all (array(select private.my_managed_workspace_ids())) then
     perform private.raise_error('not_found', format('There is no workspace %s.', wanted.workspace_id));
   end if;

@@ -67,9 +67,11 @@ create table public.usage_records (
   reference_type text,
   reference_id text,
   idempotency_key text,
+  requested numeric,
   answer jsonb,
   metadata jsonb not null default '{}',
-  constraint only_a_release_is_negative check ((quantity < 0) = (released_id is not null))
+  constraint only_a_release_is_negative check ((quantity < 0) = (released_id is not null)),
+  constraint only_a_release_is_requested check (requested is null or released_id is not null)
 );
 comment on table public.usage_records is 'What was used and given back, one event each; append-only. feature_usage has the sums.';
 comment on column public.usage_records.feature_code is 'No foreign key: features are never deleted.';
@@ -78,7 +80,8 @@ comment on column public.usage_records.period_start is 'The period it counts to;
 comment on column public.usage_records.released_id is 'The record that this one gives back from. No foreign key: they go together, with their workspace.';
 comment on column public.usage_records.cost is 'US dollars.';
 comment on column public.usage_records.reference_type is 'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
-comment on column public.usage_records.answer is 'What consume_feature answered, for its idempotency key.';
+comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
+comment on column public.usage_records.answer is 'What consume_feature or release_feature answered, for its idempotency key.';
 create index usage_records_workspace_id_created_at_idx on public.usage_records (workspace_id, created_at);
 create index usage_records_user_id_created_at_idx on public.usage_records (user_id, created_at);
 create unique index usage_records_idempotency_key_idx on public.usage_records (workspace_id, idempotency_key)
@@ -307,7 +310,7 @@ $$;
 comment on function private.count_feature(uuid, text, timestamptz, numeric, numeric) is
   'Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.';
 
-create function private.earlier_consumption(request public.usage_records) returns jsonb
+create function private.earlier_usage(request public.usage_records) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
@@ -317,10 +320,13 @@ begin
   perform pg_advisory_xact_lock(hashtextextended(request.workspace_id || ' ' || request.idempotency_key, 2700));
   select * into earlier from public.usage_records r
   where r.workspace_id = request.workspace_id and r.idempotency_key = request.idempotency_key;
-  if found and (earlier.feature_code, earlier.quantity, earlier.user_id, earlier.model, earlier.cost, earlier.reference_type,
-      earlier.reference_id, earlier.metadata)
+  if earlier.released_id is not null then
+    earlier.quantity := null; -- that is what came of it
+  end if;
+  if earlier.id is not null and (earlier.feature_code, earlier.quantity, earlier.user_id, earlier.model, earlier.cost,
+      earlier.reference_type, earlier.reference_id, earlier.metadata, earlier.released_id, earlier.requested)
     is distinct from (request.feature_code, request.quantity, request.user_id, request.model, request.cost,
-      request.reference_type, request.reference_id, request.metadata)
+      request.reference_type, request.reference_id, request.metadata, request.released_id, request.requested)
   then
     perform private.raise_error('idempotency_conflict',
       format('The idempotency key %s was used in this workspace for another request.', to_json(request.idempotency_key)),
@@ -329,8 +335,8 @@ begin
   return earlier.answer;
 end;
 $$;
-comment on function private.earlier_consumption(public.usage_records) is
-  'The answer given before under this key, or null; the same key with another request is an error.';
+comment on function private.earlier_usage(public.usage_records) is
+  'The answer given before under this key to a use or a release, or null; the same key with another request is an error.';
 
 create function public.consume_feature(
   feature_code text,
@@ -373,7 +379,7 @@ begin
   made.metadata := consume_feature.metadata;
   made.idempotency_key := consume_feature.idempotency_key;
   if consume_feature.idempotency_key is not null then
-    made.answer := private.earlier_consumption(made);
+    made.answer := private.earlier_usage(made);
     if made.answer is not null then
       return made.answer;
     end if;
@@ -401,56 +407,100 @@ comment on function public.consume_feature is
   'Checks and counts a use in one step: { allowed, id, used, limit, remaining, period_start, period_end }. Where it would pass the limit, or the feature is off, allowed is false with a code (limit_reached, feature_not_in_plan), and nothing is counted or kept: the same key may try again. The same key and request get the first answer again.';
 grant execute on function public.consume_feature to service_role;
 
+create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns public.usage_records
+language plpgsql set search_path = ''
+as $$
+declare
+  found_use public.usage_records;
+begin
+  if record_id is not null and key is not null then
+    perform private.raise_error('invalid_request', 'Name a use by its id or by its key, not by both.',
+      'The key of the release itself is release_idempotency_key.');
+  end if;
+  select * into found_use from public.usage_records r
+  where r.released_id is null and case when record_id is not null then r.id = record_id
+    else r.workspace_id = wanted_workspace and r.idempotency_key = key end;
+  -- The order of a deletion, as when it was used.
+  perform from public.workspaces w where w.id = found_use.workspace_id for key share;
+  if not found then
+    perform private.raise_error('not_found', 'There is no such usage record.', 'Name its id, or its workspace and idempotency key.');
+  end if;
+  perform from public.users u where u.id = found_use.user_id for key share;
+  found_use.user_id := case when found then found_use.user_id end;
+  return found_use;
+end;
+$$;
+comment on function private.find_use(bigint, text, uuid) is
+  'The use that a release names, by its id or its workspace and key; keeps its workspace and person from going meanwhile.';
+
+create function private.give_back(made public.usage_records) returns numeric
+language plpgsql set search_path = ''
+as $$
+declare
+  given numeric;
+begin
+  -- The lock of the sum has releases of one record wait for each other.
+  perform from public.feature_usage u
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start
+  for no key update;
+  given := least(made.requested, (
+    select sum(r.quantity) from public.usage_records r where r.id = made.released_id or r.released_id = made.released_id));
+  update public.feature_usage u set used = u.used - given
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start;
+  return given;
+end;
+$$;
+comment on function private.give_back(public.usage_records) is
+  'Takes what a release asks for out of the sum, as far as it is left of its use, and says how much that was.';
+
 create function public.release_feature(
   usage_record_id bigint default null,
   quantity numeric default null,
   idempotency_key text default null,
   workspace_id uuid default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  release_idempotency_key text default null
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  used_record public.usage_records;
+  made public.usage_records;
   terms private.feature_terms;
-  used_now numeric;
   given numeric;
 begin
   if release_feature.quantity is not null then
     perform private.require_quantity(release_feature.quantity);
   end if;
-  select * into used_record from public.usage_records r
-  where r.released_id is null and case when usage_record_id is not null then r.id = usage_record_id
-    else r.workspace_id = release_feature.workspace_id and r.idempotency_key = release_feature.idempotency_key end;
-  if not found then
-    perform private.raise_error('not_found', 'There is no such usage record.', 'Name its id, or its workspace and idempotency key.');
+  perform private.require_texts('release', '{}', release_idempotency_key);
+  made := private.find_use(usage_record_id, release_feature.idempotency_key, release_feature.workspace_id);
+  made.released_id := made.id;
+  made.requested := release_feature.quantity;
+  made.idempotency_key := release_idempotency_key;
+  made.quantity := null;
+  made.cost := null;
+  made.metadata := '{}';
+  if made.idempotency_key is not null then
+    made.answer := private.earlier_usage(made);
+    if made.answer is not null then
+      return made.answer;
+    end if;
   end if;
-  perform from public.workspaces w where w.id = used_record.workspace_id for key share;
-  perform from public.users u where u.id = used_record.user_id for key share;
-  used_record.user_id := case when found then used_record.user_id end;
-  -- The lock of the sum has releases of one record wait for each other.
-  perform from public.feature_usage u
-  where u.workspace_id = used_record.workspace_id and u.feature_code = used_record.feature_code
-    and u.period_start = used_record.period_start for no key update;
-  given := least(release_feature.quantity, used_record.quantity + (
-    select coalesce(sum(r.quantity), 0) from public.usage_records r where r.released_id = used_record.id));
-  given := coalesce(given, 0);
+  given := private.give_back(made);
+  terms := private.feature_terms_of(made.workspace_id, made.feature_code, at);
+  made.answer := jsonb_build_object('released', trim_scale(given))
+    || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
-    update public.feature_usage u set used = u.used - given
-    where u.workspace_id = used_record.workspace_id and u.feature_code = used_record.feature_code
-      and u.period_start = used_record.period_start;
-    insert into public.usage_records (workspace_id, user_id, feature_code, quantity, period_start, created_at, released_id,
-      model, reference_type, reference_id)
-    values (used_record.workspace_id, used_record.user_id, used_record.feature_code, -given, used_record.period_start, at,
-      used_record.id, used_record.model, used_record.reference_type, used_record.reference_id);
+    insert into public.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start, created_at,
+      released_id, model, reference_type, reference_id, idempotency_key, answer)
+    values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
+      made.released_id, made.model, made.reference_type, made.reference_id, made.idempotency_key,
+      case when made.idempotency_key is not null then made.answer end);
   end if;
-  terms := private.feature_terms_of(used_record.workspace_id, used_record.feature_code, at);
-  used_now := private.feature_used(used_record.workspace_id, used_record.feature_code, terms.period_start);
-  return jsonb_build_object('released', trim_scale(given)) || private.feature_answer(terms, used_now);
+  return made.answer;
 end;
 $$;
 comment on function public.release_feature is
-  'Gives back what a use counted (by its id, or workspace and idempotency key), all or a quantity, and never more than is left of it: { released, used, limit, remaining, period_start, period_end } of the period now. It counts to the period of the use.';
+  'Gives back what a use counted (by its id, or workspace and idempotency key), all or a quantity, and never more than is left of it: { released, used, limit, remaining, period_start, period_end } of the period now. It counts to the period of the use. The same release_idempotency_key and request get the first answer again; where nothing was left, nothing is kept.';
 grant execute on function public.release_feature to service_role;
 
 create function private.check_feature_for(

@@ -24,7 +24,7 @@ comment on table public.audit_logs is
   'Who changed what, append-only. What a row says goes with its workspace, who it names with the account; that it happened stays.';
 comment on column public.audit_logs.actor_id is 'The account that did it; null where nobody was signed in, as with the service role.';
 comment on column public.audit_logs.workspace_id is 'Whose owners and admins may read it; null: it is for platform admins.';
-comment on column public.audit_logs.resource_id is 'Which row, by its id; of a membership the member.';
+comment on column public.audit_logs.resource_id is 'Which row, by its id; of a membership the member, of a plan''s feature both, as in "free message".';
 comment on column public.audit_logs.actor_role is 'Database role: authenticated, service_role, or who was connected.';
 comment on column public.audit_logs.actor_email is 'Their address at the time.';
 comment on column public.audit_logs.action is 'insert, update or delete of a row; else the function that did it.';
@@ -110,11 +110,15 @@ create function private.audit_change() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  id_column text := tg_argv[0];
+  id_columns text[] := string_to_array(tg_argv[0], ' ');
   workspace_column text := tg_argv[1]; -- '' where it is nobody's
   shown text[] := string_to_array(tg_argv[2], ' '); -- null: all
   row_before jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
   row_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  id text := (
+    select string_agg(coalesce(row_after, row_before) ->> c.name, ' ' order by c.place)
+    from unnest(id_columns) with ordinality c (name, place)
+  );
   of_workspace uuid := (coalesce(row_after, row_before) ->> workspace_column)::uuid;
   old_values jsonb;
   new_values jsonb;
@@ -130,14 +134,14 @@ begin
   if tg_op = 'UPDATE' and new_values is null then
     return null;
   end if;
-  perform private.audit(lower(tg_op), tg_table_name, coalesce(row_after, row_before) ->> id_column, of_workspace, null,
+  perform private.audit(lower(tg_op), tg_table_name, id, of_workspace, null,
     case tg_op when 'UPDATE' then old_values when 'DELETE' then jsonb_strip_nulls(old_values) end,
     case tg_op when 'UPDATE' then new_values when 'INSERT' then jsonb_strip_nulls(new_values) end);
   return null;
 end;
 $$;
 comment on function private.audit_change() is
-  'Audits the change of a row. Arguments: its id''s column, its workspace''s column (or empty), and which columns to show (default: all).';
+  'Audits the change of a row. Arguments: its id''s column (or several, with spaces), its workspace''s column (or empty), and which columns to show (default: all).';
 
 -- The personal workspace of everyone who signs up is no news.
 create trigger workspaces_audit_start after insert on public.workspaces
@@ -203,10 +207,18 @@ create trigger ai_providers_audit_changes after insert or update or delete on pu
   for each row execute function private.audit_change('provider', '');
 create trigger ai_models_audit_changes after insert or update or delete on public.ai_models
   for each row execute function private.audit_change('model', '');
+create trigger ai_model_fallbacks_audit_changes after insert or update or delete on public.ai_model_fallbacks
+  for each row execute function private.audit_change('model position', '');
 create trigger ai_model_prices_audit_changes after insert or update or delete on public.ai_model_prices
   for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');
+create trigger features_audit_changes after insert or update or delete on public.features
+  for each row execute function private.audit_change('feature_code', '');
+create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
+  for each row execute function private.audit_change('plan feature_code', '');
+create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
+  for each row execute function private.audit_change('feature_code', 'workspace_id');
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words behind.
 create function private.keep_audit_logs() returns trigger

@@ -256,6 +256,13 @@ grant select, delete on public.credit_alerts to authenticated, service_role;
 grant insert (workspace_id, kind, threshold, is_active), update (threshold, is_active) on public.credit_alerts
   to authenticated, service_role;
 
+create trigger credit_alerts_audit_start_and_end after insert or delete on public.credit_alerts
+  for each row execute function private.audit_change('id', 'workspace_id', 'kind threshold is_active');
+-- Not last_fired_at: that is the alert's doing.
+create trigger credit_alerts_audit_changes after update of kind, threshold, is_active on public.credit_alerts
+  for each row when ((old.kind, old.threshold, old.is_active) is distinct from (new.kind, new.threshold, new.is_active))
+  execute function private.audit_change('id', 'workspace_id', 'kind threshold is_active');
+
 do $$
 begin
   -- One for all tables has it already, and one of somebody else's is theirs to change.

@@ -269,3 +269,14 @@ alter table public.auto_top_ups enable row level security;
 create policy "owners and admins can read their workspace's automatic top-up" on public.auto_top_ups
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.auto_top_ups to authenticated, service_role;
+
+-- What somebody agreed to, and that it ended; not the charges, which payments tell of. user_id says who agreed.
+create trigger auto_top_ups_audit_start_and_end after insert or delete on public.auto_top_ups
+  for each row execute function private.audit_change('workspace_id', 'workspace_id',
+    'user_id payment_product_id threshold monthly_cap is_active');
+create trigger auto_top_ups_audit_changes
+  after update of user_id, payment_product_id, threshold, monthly_cap, is_active on public.auto_top_ups
+  for each row when ((old.user_id, old.payment_product_id, old.threshold, old.monthly_cap, old.is_active)
+    is distinct from (new.user_id, new.payment_product_id, new.threshold, new.monthly_cap, new.is_active))
+  execute function private.audit_change('workspace_id', 'workspace_id',
+    'user_id payment_product_id threshold monthly_cap is_active');

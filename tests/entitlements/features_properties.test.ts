@@ -10,7 +10,12 @@ const LIMIT = 20;
 const quantity = fc.integer({ min: 1, max: 40 }).map((quarters) => quarters / 4);
 const step = fc.oneof(
   fc.record({ kind: fc.constant('use' as const), quantity, key: fc.option(fc.constantFrom('a', 'b', 'c')) }),
-  fc.record({ kind: fc.constant('release' as const), of: fc.nat(9), quantity: fc.option(quantity) }),
+  fc.record({
+    kind: fc.constant('release' as const),
+    of: fc.nat(9),
+    quantity: fc.option(quantity),
+    key: fc.option(fc.constantFrom('a', 'x', 'y')),
+  }),
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -18,7 +23,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 interface Model {
   used: number;
   uses: { id: string; left: number }[];
-  keys: Map<string, { quantity: number; used: number }>;
+  keys: Map<string, { request: string; used: number }>;
 }
 
 async function use(account: string, model: Model, { quantity, key }: Extract<Step, { kind: 'use' }>): Promise<void> {
@@ -27,7 +32,8 @@ async function use(account: string, model: Model, { quantity, key }: Extract<Ste
     `select public.consume_feature('message', $2, $1, idempotency_key => $3) as a`,
     [account, quantity, key],
   );
-  if (earlier && earlier.quantity !== quantity) {
+  const request = `use ${quantity}`;
+  if (earlier && earlier.request !== request) {
     await expect(call).rejects.toMatchObject({ message: 'idempotency_conflict' });
     return;
   }
@@ -40,18 +46,33 @@ async function use(account: string, model: Model, { quantity, key }: Extract<Ste
   if (allowed) {
     model.used += quantity;
     model.uses.push({ id: String(row?.a.id), left: quantity });
-    if (key) model.keys.set(key, { quantity, used: model.used });
+    if (key) model.keys.set(key, { request, used: model.used });
   }
   expect(row?.a).toMatchObject({ allowed, used: model.used });
 }
 
-async function release(model: Model, { of, quantity }: Extract<Step, { kind: 'release' }>): Promise<void> {
+async function release(model: Model, { of, quantity, key }: Extract<Step, { kind: 'release' }>): Promise<void> {
   const made = model.uses[of % Math.max(model.uses.length, 1)];
   if (!made) return;
+  const call = sql<{ a: { used: number } }>(
+    'select public.release_feature($1, $2, release_idempotency_key => $3) as a',
+    [made.id, quantity, key],
+  );
+  const request = `release ${made.id} ${quantity}`;
+  const earlier = model.keys.get(key ?? '');
+  if (earlier && earlier.request !== request) {
+    await expect(call).rejects.toMatchObject({ message: 'idempotency_conflict' });
+    return;
+  }
+  const [row] = await call;
+  if (earlier) {
+    expect(row?.a.used).toBe(earlier.used);
+    return;
+  }
   const released = Math.min(quantity ?? made.left, made.left);
   made.left -= released;
   model.used -= released;
-  const [row] = await sql('select public.release_feature($1, $2) as a', [made.id, quantity]);
+  if (key && released > 0) model.keys.set(key, { request, used: model.used });
   expect(row?.a).toMatchObject({ released, used: model.used, remaining: LIMIT - model.used });
 }
 

@@ -2,7 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, rowsOf, tally } from '../support/callers.ts';
+import {
+  callAtOnce,
+  countDeadlocks,
+  hangUp,
+  inTurn,
+  openCallers,
+  rowsOf,
+  tally,
+  untilBlocked,
+} from '../support/callers.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { newAccount } from '../support/wallets.ts';
 
@@ -95,6 +104,21 @@ test('a use given back by many at once is given back once, while others use what
   expect(await booksOf(id)).toMatchObject({ used, recorded: used });
 });
 
+test('one release at once under one key is one release with one answer, while others use', async () => {
+  const id = await newLimited(1000);
+  const [made] = await sql<{ id: string }>(`select public.consume_feature('message', 100, $1) ->> 'id' as id`, [id]);
+  const outcomes = await atOnce((number) =>
+    number % 4 === 0
+      ? use(id, 1)
+      : `select a from public.release_feature(${made?.id}, ${3 + (number % 2)}, release_idempotency_key => 'back-${number % 2}') a`,
+  );
+  expect(tally(outcomes)).toEqual({ ok: CALLS });
+  const answers = rowsOf(outcomes.filter((_, number) => number % 4 !== 0)).map(({ a }) => JSON.stringify(a));
+  expect(new Set(answers).size).toBe(2);
+  const used = CALLS / 4 + 100 - 3 - 4;
+  expect(await booksOf(id)).toEqual({ used, recorded: used, records: CALLS / 4 + 1 + 2 });
+});
+
 test('an account deleted while it uses a feature leaves nothing, and no caller meets more than not_found', async () => {
   const id = await newLimited(1000);
   const auth = await sqlAs('supabase_auth_admin');
@@ -131,6 +155,79 @@ test('a member deleted while they use a feature of a team leaves its sums whole'
     expect(await booksOf(id)).toEqual({ used, recorded: used, records: used });
   } finally {
     await auth.end();
+  }
+});
+
+/** A team with a member who has used 5 of feature message there. */
+async function newTeamUse(): Promise<{ team: string; member: string; made: string }> {
+  const [owner, member] = [await newLimited(0), await newLimited(0)];
+  const [row] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  const team = row?.id ?? '';
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'owner'), ($1, $3, 'member')`,
+    [team, owner, member],
+  );
+  const [use] = await sql<{ id: string }>(
+    `select public.consume_feature('message', 5, $1, $2, at => '2026-05-05') ->> 'id' as id`,
+    [member, team],
+  );
+  return { team, member, made: use?.id ?? '' };
+}
+
+/** What a backend's statement comes to that finds `end` begun, and not committed. */
+async function meet(begun: string[], end: string[], statement: string): Promise<unknown> {
+  const deleting = await adminPool.connect();
+  const backend = await sqlAs('service_role');
+  try {
+    for (const text of ['begin', ...begun]) await deleting.query(text);
+    const outcome = backend.query(statement).then(
+      ({ rows }) => rows[0].a,
+      ({ code, message }) => `${code} ${message}`,
+    );
+    await untilBlocked(backend);
+    for (const text of [...end, 'commit']) await deleting.query(text);
+    return await outcome;
+  } finally {
+    deleting.release();
+    await backend.end();
+  }
+}
+
+test('a use by a member whose deletion is under way waits, and then finds them gone', async () => {
+  const { team, member } = await newTeamUse();
+  const used = await meet(
+    [`delete from auth.users where id = '${member}'`],
+    [],
+    `select public.consume_feature('message', 1, '${member}', '${team}') as a`,
+  );
+  expect(used).toBe('PT404 not_found');
+  expect(await booksOf(team)).toEqual({ used: 5, recorded: 5, records: 1 });
+});
+
+test('what a member has used is given back while they are deleted', async () => {
+  const { team, member, made } = await newTeamUse();
+  const back = await meet(
+    [`delete from auth.users where id = '${member}'`],
+    [],
+    `select public.release_feature(${made}, 2, release_idempotency_key => 'k') as a`,
+  );
+  expect(back).toMatchObject({ released: 2 });
+  expect(await booksOf(team)).toEqual({ used: 3, recorded: 3, records: 2 });
+});
+
+test('a use and a release that meet the end of their workspace wait, and hold nothing that it needs', async () => {
+  for (const statement of [
+    (id: string, member: string) =>
+      `select public.consume_feature('message', 1, '${member}', '${id}', at => '2026-05-05') as a`,
+    (_id: string, _member: string, made: string) => `select public.release_feature(${made}, 2) as a`,
+  ]) {
+    const { team, member, made } = await newTeamUse();
+    const outcome = await meet(
+      [`select from public.workspaces where id = '${team}' for update`],
+      [`delete from public.workspaces where id = '${team}'`],
+      statement(team, member, made),
+    );
+    expect(outcome).toBe('PT404 not_found');
   }
 });
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import { newModel } from '../ai/helpers.ts';
-import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, tally } from '../support/callers.ts';
+import { callAtOnce, countDeadlocks, hangUp, inTurn, openCallers, tally, untilBlocked } from '../support/callers.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { driftOf, newAccount, newAccounts, walletOf } from '../support/wallets.ts';
 
@@ -104,6 +104,83 @@ test('owners who demote each other, transfer and leave at once: a team keeps an 
   expectNoServerErrors(outcomes);
   expect(await countDeadlocks(callers)).toBe(before);
   for (const team of teams) expect((await rolesIn(team)).owner ?? 0).toBeGreaterThanOrEqual(1);
+});
+
+/** Secrets that keys of these teams answer to, and that somebody was shown who does not manage the team. */
+async function strayKeys(teams: string[]): Promise<pg.QueryResultRow[]> {
+  return sql(
+    `select k.workspace_id, k.name, h.made_by from public.api_keys k join private.api_key_hashes h on h.api_key_id = k.id
+     where k.workspace_id = any ($1::uuid[]) and k.revoked_at is null and not exists (
+       select from public.workspace_members m
+       where m.workspace_id = k.workspace_id and m.user_id = h.made_by and m.role <> 'member')`,
+    [teams],
+  );
+}
+
+async function newKeyOf(person: string, team: string): Promise<string> {
+  const client = await sqlAs('authenticated', { sub: person });
+  const { rows } = await client.query(`select public.create_api_key('shared', $1) ->> 'id' as id`, [team]);
+  await client.end();
+  return rows[0].id;
+}
+
+test('admins who make and rotate keys while they are removed or demoted: none keeps a secret', async () => {
+  callers = await openCallers(40, 'authenticated');
+  const people = await newAccounts(120, 3);
+  const teams: string[] = [];
+  const calls: { by: pg.Client; statement: string }[] = [];
+  for (let number = 0; number < 60; number += 1) {
+    const [owner = '', admin = ''] = people.slice(number * 2);
+    const team = await newTeam([owner, admin]);
+    teams.push(team);
+    const work =
+      number % 2 === 0
+        ? `select public.create_api_key('theirs', '${team}')`
+        : `select public.rotate_api_key('${await newKeyOf(owner, team)}')`;
+    const end =
+      number % 4 < 2
+        ? `select public.remove_member('${team}', '${admin}')`
+        : `select public.set_member_role('${team}', '${admin}', 'member')`;
+    calls.push({ by: inTurn(callers, number * 2), statement: as(admin, work) });
+    calls.push({ by: inTurn(callers, number * 2 + 1), statement: as(owner, end) });
+  }
+  const before = await countDeadlocks(callers);
+  const outcomes = await callAtOnce(calls);
+  expectNoServerErrors(tally(outcomes));
+  expect(tally(outcomes.filter((_, number) => number % 2 === 1))).toEqual({ ok: 60 });
+  expect(await countDeadlocks(callers)).toBe(before);
+  expect(await strayKeys(teams)).toEqual([]);
+});
+
+test.each(['create', 'rotate'])('%s_api_key and the end of an admin wait for each other', async (verb) => {
+  const [owner = '', first = '', second = ''] = await newAccounts(3, 3);
+  const team = await newTeam([owner, first, second]);
+  const shared = await newKeyOf(owner, team);
+  const work =
+    verb === 'create' ? `select public.create_api_key('k', '${team}')` : `select public.rotate_api_key('${shared}')`;
+  const manager = await sqlAs('authenticated', { sub: owner });
+  const late = await sqlAs('authenticated', { sub: first });
+  const early = await sqlAs('authenticated', { sub: second });
+  try {
+    // The end comes first: the admin finds themselves no admin.
+    await manager.query('begin');
+    await manager.query('select public.remove_member($1, $2)', [team, first]);
+    const refused = late.query(work).catch((error) => error);
+    await untilBlocked(late);
+    await manager.query('commit');
+    expect(await refused).toMatchObject({ code: 'PT404', message: 'not_found' });
+
+    // The key comes first: its secret ends with the admin.
+    await early.query('begin');
+    await early.query(work);
+    const removed = manager.query('select public.remove_member($1, $2)', [team, second]);
+    await untilBlocked(manager);
+    await early.query('commit');
+    await removed;
+    expect(await strayKeys([team])).toEqual([]);
+  } finally {
+    await Promise.all([manager, late, early].map((client) => client.end()));
+  }
 });
 
 test('teams deleted while they are debited and held for: no error of the server, and the books are right', async () => {

@@ -667,14 +667,14 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "answer": Json | null,"cost": number | null,"created_at": string,"feature_code": string,"id": number,"idempotency_key": string | null,"metadata": NonNullable<Json>,"model": string | null,"period_start": string,"quantity": number,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"user_id": string | null,"workspace_id": string
+                    "answer": Json | null,"cost": number | null,"created_at": string,"feature_code": string,"id": number,"idempotency_key": string | null,"metadata": NonNullable<Json>,"model": string | null,"period_start": string,"quantity": number,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code": string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start": string,"quantity": number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"user_id"?: string | null,"workspace_id": string
+                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code": string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start": string,"quantity": number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code"?: string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start"?: string,"quantity"?: number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"user_id"?: string | null,"workspace_id"?: string
+                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code"?: string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start"?: string,"quantity"?: number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1080,7 +1080,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "release_feature":
-{ Args: { "at"?: string,"idempotency_key"?: string,"quantity"?: number,"usage_record_id"?: number,"workspace_id"?: string }; Returns: Json
+{ Args: { "at"?: string,"idempotency_key"?: string,"quantity"?: number,"release_idempotency_key"?: string,"usage_record_id"?: number,"workspace_id"?: string }; Returns: Json
                            },
 "remove_member":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined

@@ -1,6 +1,6 @@
 -- Every table that matters, changed by who may change it: what the log then says.
 begin;
-select plan(31);
+select plan(45);
 select tests.create_user('owner');
 select tests.create_user('mate');
 update auth.users set email_confirmed_at = now() where id = tests.id('mate');
@@ -70,6 +70,10 @@ insert into public.ai_providers (provider) values ('elsewhere');
 select matches(pg_temp.logged('ai_providers'), '^insert ai_providers .*"provider": "elsewhere"', 'a provider');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
 select matches(pg_temp.logged('ai_models'), '^insert ai_models .*"max_output_tokens": 1', 'a model');
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('n', 'N', 'up', 1);
+insert into public.ai_model_fallbacks (model, position, fallback_model) values ('m', 1, 'n');
+select is(pg_temp.logged('ai_model_fallbacks'), 'insert ai_model_fallbacks {"model": "m", "position": 1, "fallback_model": "n"}', 'what answers for it');
+select is((select resource_id from public.audit_logs order by id desc limit 1), 'm 1', 'by its whole key');
 insert into public.ai_model_prices (model, usd_per_request) values ('m', 2);
 delete from public.ai_model_prices where model = 'm';
 select matches(pg_temp.logged('ai_model_prices'), '^delete ai_model_prices .*"usd_per_request": 2', 'a price, and its end');
@@ -84,9 +88,49 @@ select tests.deliver('evt_2', tests.told_status('past_due'), '2026-01-02', '2026
 select is(pg_temp.logged('user_subscriptions'),
   'update user_subscriptions {"plan_status": "active"} {"plan_status": "past_due"}', 'and its states');
 
+select tests.be_service();
+update public.features set is_active = false where feature_code = 'message';
+select is(pg_temp.logged('features'), 'update features {"is_active": true} {"is_active": false}', 'a feature');
+insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 5);
+update public.plan_features set limit_per_period = 6;
+select is(pg_temp.logged('plan_features'), 'update plan_features {"limit_per_period": 5} {"limit_per_period": 6}', 'what a plan includes');
+select is((select string_agg(distinct resource_id, ', ') from public.audit_logs where resource_type = 'plan_features'), 'free message', 'and which plan');
+delete from public.plan_features;
+select matches(pg_temp.logged('plan_features'), '^delete plan_features .*"limit_per_period": 6', 'and that it does no more');
+insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values (pg_temp.id_of_team(), 'message', 7, 'a promise');
+update public.workspace_features set limit_per_period = 8;
+select is(pg_temp.logged('workspace_features'), 'update workspace_features {"limit_per_period": 7} {"limit_per_period": 8}', 'what a workspace has besides');
+select is((select count(*) from public.audit_logs where resource_type = 'workspace_features' and resource_id = 'message'
+  and workspace_id = pg_temp.id_of_team()), 2::bigint, 'which it sees');
+delete from public.workspace_features;
+select matches(pg_temp.logged('workspace_features'), '^delete workspace_features .*"limit_per_period": 8', 'and that it was taken away');
+
+select tests.sign_in('owner');
+insert into public.credit_alerts (workspace_id, kind, threshold) values (pg_temp.id_of_team(), 'low_balance', 5);
+update public.credit_alerts set threshold = 6;
+select is(pg_temp.logged('credit_alerts'), 'update credit_alerts {"threshold": 5.000000} {"threshold": 6.000000}', 'an alert');
+delete from public.credit_alerts;
+select matches(pg_temp.logged('credit_alerts'), '^delete credit_alerts {"kind": "low_balance", "is_active": true, "threshold": 6.000000}', 'and its end');
+select tests.be_postgres();
+insert into public.payment_products (id, platform, product_id, price_id, name, credits, amount, currency) values
+  (tests.id('pack'), 'stripe', 'prod_pack', 'price_pack', 'Pack', 100, 900, 'USD');
+select tests.sign_in('owner');
+select public.set_auto_top_up(pg_temp.id_of_team(), tests.id('pack'), 20, 2);
+select matches(pg_temp.logged('auto_top_ups'), '^insert auto_top_ups .*"monthly_cap": 2', 'an automatic top-up');
+select public.set_auto_top_up(pg_temp.id_of_team(), tests.id('pack'), 20, 3), public.disable_auto_top_up(pg_temp.id_of_team());
+select results_eq($$ select workspace_id, actor_id, new_values from public.audit_logs where resource_type = 'auto_top_ups' and action = 'update' order by id $$,
+  $$ values (pg_temp.id_of_team(), tests.id('owner'), '{"monthly_cap": 3}'::jsonb), (pg_temp.id_of_team(), tests.id('owner'), '{"is_active": false}') $$,
+  'its terms, and that it is off');
+select tests.be_postgres();
+delete from public.auto_top_ups;
+select matches(pg_temp.logged('auto_top_ups'), '^delete auto_top_ups .*"monthly_cap": 3', 'and its end');
+insert into public.workspace_features (workspace_id, feature_code, reason) values (pg_temp.id_of_team(), 'message', 'goes with the team');
+insert into public.credit_alerts (workspace_id, kind, threshold) values (pg_temp.id_of_team(), 'low_balance', 5);
+select tests.remember('last', (select max(id) from public.audit_logs));
+
 delete from public.workspaces where id = pg_temp.id_of_team();
 select is((select string_agg(action || ' ' || resource_type, ', ') from public.audit_logs
-  where id > (select max(id) from public.audit_logs where resource_type = 'user_subscriptions')), 'delete workspaces',
+  where id > tests.recall('last')::bigint), 'delete workspaces',
   'the end of a team is told once, not for all that was in it');
 
 select * from finish();

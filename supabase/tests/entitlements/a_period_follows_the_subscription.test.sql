@@ -1,6 +1,6 @@
 begin;
-select plan(11);
-select tests.create_user('owner');
+select plan(13);
+select tests.create_user('owner'), tests.create_user('other');
 select tests.sell('prod_basic_x', 10, 'basic');
 create function pg_temp.period(at timestamptz) returns text
 language sql as $$
@@ -14,6 +14,7 @@ select is(pg_temp.period('2026-03-31 23:59:59+00'), '2026-03-01 00:00 to 2026-04
 set local timezone to 'UTC';
 select tests.deliver('e1', tests.paid_period('prod_basic_x', '2026-05-10 12:00+00', 'owner'), '2026-05-10 12:00+00', '2026-05-10 12:00+00');
 select is(pg_temp.period('2026-05-10 12:00+00'), '2026-05-10 12:00 to 2026-06-09 12:00', 'a subscription has its own');
+select is((private.feature_period(tests.id('other'), '2026-05-10 12:00+00')).period_start, '2026-05-01 00:00+00'::timestamptz, 'and nobody else''s');
 select is(pg_temp.period('2026-06-09 11:59+00'), '2026-05-10 12:00 to 2026-06-09 12:00', 'to its end');
 select is(pg_temp.period('2026-06-09 12:00+00'), '2026-06-09 12:00 to 2026-07-09 12:00', 'while a renewal is not told of, the next one has begun');
 select is(pg_temp.period('2026-07-10 00:00+00'), '2026-07-09 12:00 to 2026-08-08 12:00', 'and so on');
@@ -23,6 +24,8 @@ select is(public.check_feature('message', 1, tests.id('owner'), at => '2026-06-0
 select is(pg_temp.period('2026-05-05+00'), '2026-05-01 00:00 to 2026-06-01 00:00', 'before it there was the calendar month');
 update public.user_subscriptions set current_period_end = current_period_start;
 select is(pg_temp.period('2026-06-20+00'), '2026-06-01 00:00 to 2026-07-01 00:00', 'a period without length is none');
+update public.user_subscriptions set current_period_end = 'infinity';
+select is(pg_temp.period('2026-06-20+00'), '2026-06-01 00:00 to 2026-07-01 00:00', 'nor is one without end');
 update public.user_subscriptions set is_live = false, current_period_end = current_period_start + interval '30 days';
 select is(pg_temp.period('2026-06-20+00'), '2026-06-01 00:00 to 2026-07-01 00:00', 'nor is that of a subscription that is not live');
 select * from finish();

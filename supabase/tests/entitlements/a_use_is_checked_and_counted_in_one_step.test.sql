@@ -1,5 +1,5 @@
 begin;
-select plan(30);
+select plan(34);
 select tests.create_user('owner'), tests.create_user('stranger');
 insert into public.features (feature_code, name, unit) values ('export', 'Exports', 'file');
 select tests.be_service();
@@ -53,6 +53,9 @@ select throws_ok($$ select pg_temp.use(-1) $$, 'PT400', 'invalid_request', 'nor 
 select throws_ok($$ select pg_temp.use('NaN') $$, 'PT400', 'invalid_request', 'nor NaN');
 select throws_ok($$ select pg_temp.look('infinity') $$, 'PT400', 'invalid_request', 'nor infinity');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), cost => 'NaN') $$, 'PT400', 'invalid_request', 'a cost is a number');
+select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), cost => -0.01) $$, 'PT400', 'invalid_request', 'not below zero');
+select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), model => repeat('m', 500), reference_id => repeat('r', 501)) $$,
+  'PT400', 'invalid_request', 'model and reference are short');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('owner'), metadata => '[]') $$, 'PT400', 'invalid_request', 'metadata is an object');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('stranger'), tests.id('owner')) $$, 'PT404', 'not_found',
   'who is no member uses nothing');
@@ -61,16 +64,24 @@ select throws_ok($$ select public.consume_feature('token', 1, tests.id('nobody')
 select public.consume_feature('token', 12, tests.id('owner'), model => 'm', cost => 0.02, reference_type => 'chat', reference_id => '7',
   metadata => '{"a": 1}', at => '2026-05-05 10:00+00');
 select results_eq($$
-  select user_id, quantity, period_start, created_at, model, cost, reference_type, reference_id, metadata
+  select user_id, quantity, period_start, created_at, model, cost, reference_type, reference_id, metadata, answer
   from public.usage_records where feature_code = 'token'
 $$, $$ values (tests.id('owner'), 12::numeric, '2026-05-01 00:00+00'::timestamptz, '2026-05-05 10:00+00'::timestamptz, 'm', 0.02, 'chat', '7',
-  '{"a": 1}'::jsonb) $$, 'a record keeps what was told');
+  '{"a": 1}'::jsonb, null::jsonb) $$, 'a record keeps what was told, and no answer that nobody can ask for again');
 select is_empty($$
   (select workspace_id, feature_code, period_start, sum(quantity) from public.usage_records group by 1, 2, 3
    except select workspace_id, feature_code, period_start, used from public.feature_usage)
   union all (select workspace_id, feature_code, period_start, used from public.feature_usage
    except select workspace_id, feature_code, period_start, sum(quantity) from public.usage_records group by 1, 2, 3)
 $$, 'the sums are those of the records');
+
+select tests.be_postgres();
+alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
+select tests.create_user('ben'), tests.create_user('cem');
+alter table public.workspaces drop constraint broken;
+select tests.be_service();
+select is(public.consume_feature('token', 1, tests.id('ben')) ->> 'allowed', 'true', 'whose sign-up could not finish uses all the same');
+select is(public.check_feature('token', 1, tests.id('cem')) ->> 'allowed', 'true', 'and looks');
 
 select * from finish();
 rollback;

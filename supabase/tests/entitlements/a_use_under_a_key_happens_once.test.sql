@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(14);
 select tests.create_user('owner'), tests.create_user('other');
 insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 3);
 select tests.be_service();
@@ -20,5 +20,18 @@ select throws_ok($$ select pg_temp.use(2, code => 'token') $$, 'PT409', 'idempot
 select is(pg_temp.use(1, person => 'other') ->> 'allowed', 'true', 'another workspace has keys of its own');
 select throws_ok($$ select public.consume_feature('message', 1, tests.id('owner'), idempotency_key => '') $$, 'PT400', 'invalid_request',
   'a key is not empty');
+
+-- Whatever was told belongs to the request.
+create function pg_temp.told(model text default 'm', cost numeric default 0.5, type text default 't', metadata jsonb default '{"a": 1}', person text default 'owner')
+returns jsonb language sql as $$
+  select public.consume_feature('message', 1, tests.id(person), tests.id('team'), model, cost, type, 'r', metadata, 'told')
+$$;
+select tests.be_postgres(), tests.create_team('team'), tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'other'), tests.be_service();
+select pg_temp.told();
+select throws_ok($$ select pg_temp.told(model => 'n') $$, 'PT409', 'idempotency_conflict', 'another model is a conflict');
+select throws_ok($$ select pg_temp.told(cost => null) $$, 'PT409', 'idempotency_conflict', 'another cost');
+select throws_ok($$ select pg_temp.told(type => 'u') $$, 'PT409', 'idempotency_conflict', 'another type of reference');
+select throws_ok($$ select pg_temp.told(metadata => '{}') $$, 'PT409', 'idempotency_conflict', 'other metadata');
+select throws_ok($$ select pg_temp.told(person => 'other') $$, 'PT409', 'idempotency_conflict', 'and another person of the team');
 select * from finish();
 rollback;

@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(27);
 select tests.create_user('owner'), tests.create_user('admin'), tests.create_user('member'), tests.create_user('stranger'), tests.create_team('team');
 insert into public.workspace_members (workspace_id, user_id, role)
 select tests.id('team'), tests.id(r), r::public.workspace_role from unnest(array['owner', 'admin', 'member']) r;
@@ -46,6 +46,8 @@ select tests.be_anonymous();
 select is_empty($$ select from public.features where feature_code = 'message' $$, 'an inactive feature is not shown');
 select tests.act_as('authenticated', '{"role": "authenticated"}');
 select throws_ok($$ select public.check_feature('message', user_id => tests.id('owner')) $$, 'PT401', 'not_authenticated', 'a token without a person asks for nobody');
+select tests.act_as('none', jsonb_build_object('sub', tests.id('stranger')));
+select throws_ok($$ select public.check_feature('message', user_id => tests.id('owner')) $$, 'PT403', 'forbidden', 'a token with one asks for them, whatever the role');
 select tests.be_postgres();
 delete from public.workspace_members where user_id = tests.id('member');
 select tests.sign_in('member');

@@ -1,5 +1,5 @@
 begin;
-select plan(11);
+select plan(14);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal');
 select tests.create_team('passed'), tests.join_team('passed', 'ann', 'owner'), tests.join_team('passed', 'cal'),
   tests.join_team('passed', 'ben', 'admin');
@@ -43,6 +43,20 @@ select tests.be_postgres();
 select isnt((select revoked_at from public.api_keys where name = 'k'), null, 'the keys of who is removed are revoked');
 select is_empty($$ select * from private.api_key_hashes where key_hash = sha256('secret') $$, 'and gone');
 select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select tests.create_user('gus');
+select tests.join_team('passed', 'gus', 'admin');
+select tests.sign_in('ben');
+select tests.remember('another', public.create_api_key('another', tests.id('passed')) ->> 'id');
+select tests.sign_in('gus');
+select tests.remember('shown', public.rotate_api_key(tests.recall('another')::uuid) ->> 'key');
+select public.invite_member(tests.id('passed'), 'gus2@example.test');
+select tests.be_postgres();
+delete from auth.users where id = tests.id('gus');
+select throws_ok(format('select private.api_key_of(encode(sha256(%L), ''hex''), now())', tests.recall('shown')), 'PT401', 'invalid_api_key',
+  'the secrets of a deleted admin end');
+select is((select revoked_at from public.api_keys where id = tests.recall('another')::uuid), null, 'the key that somebody else made stays');
+select isnt((select revoked_at from public.workspace_invitations where email = 'gus2@example.test'), null, 'whom they invited is not invited any more');
 
 select * from finish();
 rollback;
