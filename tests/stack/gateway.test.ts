@@ -73,5 +73,6 @@ test('REST sees the service role behind a secret key, and the user behind a user
 });
 
 test('what is not there is a 404', async () => {
-  expect((await fetch(`${env.API_URL}/storage/v1/object`)).status).toBe(404);
+  expect((await fetch(`${env.API_URL}/realtime/v1/x`)).status).toBe(404);
+  expect((await fetch(`${env.API_URL}/storage/v1/x`)).status).toBe(404);
 });
