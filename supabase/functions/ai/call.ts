@@ -1,10 +1,11 @@
 /** A call's books: admitted in Postgres before the provider is asked, finished there once, however it ends. */
 import type { Caller } from '../_shared/auth.ts';
+import type { CallDetails, Repeatable } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { ApiError } from '../_shared/errors.ts';
-import { type LogContent, toLogData, toStorable } from './log-data.ts';
-import type { CallDetails, Repeatable } from './request.ts';
+import { toStorable } from '../_shared/text.ts';
+import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
 

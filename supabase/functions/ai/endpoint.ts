@@ -1,8 +1,9 @@
 /** What all endpoints that ask a provider have in common: admitted, answered, settled. */
 import type { z } from 'zod';
 import type { Caller } from '../_shared/auth.ts';
+import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
-import { readCallDetails, readIdempotencyKey, readRequest } from './request.ts';
+import { readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
 import { countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
 
