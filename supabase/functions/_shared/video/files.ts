@@ -1,0 +1,119 @@
+/** Finished files: copied from the provider to our bucket as they come, and shown by signed addresses. */
+import { lookup } from 'node:dns/promises';
+import { database } from '../database.ts';
+import { keepAlive } from '../edge-runtime.ts';
+import { readApiKey } from '../env.ts';
+import { ApiError } from '../errors.ts';
+import { limitFile } from './byte-limit.ts';
+import { callRpc, type JobWork, type Submission, type VideoJob } from './database.ts';
+import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
+import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
+import { baseUrlOf } from './provider.ts';
+
+const BUCKET = 'videos';
+/** How long a signed address works, s. */
+const SIGNED_FOR = 3600;
+/** The longest silence of a file's host, ms. */
+const LONGEST_SILENCE = 20_000;
+/** How long one copy may take, ms: a hosted function ends after 150 s. */
+const LONGEST_COPY = 120_000;
+
+const tools: Tools = {
+  fetch: (url, init) => fetch(url, init),
+  resolve: async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address),
+};
+
+/**
+ * Copies a job's file to `<workspace>/<job>.mp4` and notes it, or notes that it stays with the provider: there is no
+ * Storage, or the file may not be fetched. Throws where it may work another time.
+ */
+export async function copyFile({ job, submission }: JobWork): Promise<void> {
+  if (!job.result_url) return;
+  const path = `${job.workspace_id}/${job.id}.mp4`;
+  try {
+    await transfer(job.result_url, path, submission);
+  } catch (error) {
+    if (!(error instanceof FileRefusedError)) throw error;
+    console.error(`video job ${job.id}: its file stays with the provider: ${error.message}`);
+    await callRpc('note_video_file', { video_job_id: job.id, storage_path: null, is_kept: true });
+    return;
+  }
+  try {
+    await callRpc('note_video_file', { video_job_id: job.id, storage_path: path, is_kept: false });
+  } catch (error) {
+    // The job went while its file came.
+    if (error instanceof ApiError && error.status === 404) await removeFile(path);
+    else throw error;
+  }
+}
+
+/** The same in the background; what fails is tried again by the sweep. */
+export function copyLater(work: JobWork): void {
+  keepAlive(copyFile(work).catch((error) => console.error(`video job ${work.job.id}: its file did not come:`, error)));
+}
+
+async function transfer(address: string, path: string, submission: Submission): Promise<void> {
+  const deadline = Date.now() + LONGEST_COPY;
+  const { rules, mostBytes } = await readFileRules(submission);
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
+  const response = await openFile(address, rules, keyFor(submission), tools, controller.signal).finally(() =>
+    clearTimeout(timer),
+  );
+  try {
+    checkHeaders(response, mostBytes);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  const file = limitFile(response, mostBytes, LONGEST_SILENCE, deadline);
+  const options = { contentType: 'video/mp4', upsert: true, duplex: 'half' };
+  const { error } = await database.storage.from(BUCKET).upload(path, file.stream, options);
+  const failure = file.failure();
+  if (failure) throw failure;
+  if (error) throw storageFailure(error);
+}
+
+function checkHeaders(response: Response, mostBytes: number): void {
+  if (response.status !== 200) throw new Error(`the file's host answered ${response.status}`);
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
+  const length = Number(response.headers.get('content-length') ?? 0);
+  if (length > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
+}
+
+/** 404: no Storage, or no bucket; 413 and 415: its bucket takes no such file. */
+function storageFailure(error: Error): Error {
+  const { status, statusCode } = error as { status?: number; statusCode?: string };
+  const isFinal = [404, 413, 415].some((code) => status === code || statusCode === String(code));
+  return isFinal ? new FileRefusedError(`Storage does not take it: ${error.message}`) : error;
+}
+
+/** OpenAI's files lie behind the key. It goes nowhere but to the provider's own origin. */
+function keyFor(submission: Submission): { origin: string; key: string } | undefined {
+  if (submission.api !== 'openai') return undefined;
+  const { origin } = new URL(baseUrlOf(submission, Deno.env));
+  return { origin, key: readApiKey(Deno.env, submission.api_key_env) };
+}
+
+async function readFileRules(submission: Submission): Promise<{ rules: HostRule[]; mostBytes: number }> {
+  const aiBaseUrl = baseUrlOf({ api: 'openai', base_url: null }, Deno.env);
+  const rules = readHostRules(submission.result_hosts, aiBaseUrl);
+  // Where the API itself serves the files, its base URL is the operator's word.
+  if (submission.api === 'openai') rules.push(ruleOfUrl(new URL(baseUrlOf(submission, Deno.env))));
+  return { rules, mostBytes: submission.max_video_bytes };
+}
+
+/** An address under which a stored file can be read for an hour; undefined where Storage gives none. */
+export async function signedUrlOf({ id, storage_path }: VideoJob): Promise<string | undefined> {
+  if (!storage_path) return undefined;
+  const { data, error } = await database.storage.from(BUCKET).createSignedUrl(storage_path, SIGNED_FOR);
+  if (error) console.error(`video job ${id}: its file cannot be signed:`, error.message);
+  return data?.signedUrl;
+}
+
+/** Removes a file; one that is not there is fine, and so is no Storage. Throws where it may work another time. */
+export async function removeFile(path: string): Promise<void> {
+  const { error } = await database.storage.from(BUCKET).remove([path]);
+  if (error && !(storageFailure(error) instanceof FileRefusedError)) throw error;
+}
