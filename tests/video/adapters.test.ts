@@ -14,7 +14,15 @@ const env = { get: (name: string) => (name === 'AI_API_KEY' ? KEY : undefined) }
 
 const adapter = (api: VideoApi, timeout_ms = 2000) =>
   adapterTo(
-    { provider: 'p', api, base_url: stub.url, api_key_env: 'AI_API_KEY', timeout_ms, webhook_token: TOKEN },
+    {
+      provider: 'p',
+      api,
+      base_url: stub.url,
+      provider_base_url: null,
+      api_key_env: 'AI_API_KEY',
+      timeout_ms,
+      webhook_token: TOKEN,
+    },
     env,
   );
 

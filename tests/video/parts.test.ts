@@ -48,9 +48,10 @@ describe("302.AI's words", () => {
     });
   });
 
-  test('completed without a file that can be fetched is still under way', () => {
+  test('of an address that no file can be fetched from nothing is kept', () => {
     for (const video_url of [undefined, null, '', 'javascript:alert(1)', 'file:///etc/passwd', 5]) {
-      expect(taskOf({ task_id: 't1', status: 'completed', video_url })?.status).toBe('processing');
+      const task = taskOf({ task_id: 't1', status: 'completed', video_url });
+      expect(task).toEqual({ job_id: 't1', status: 'completed', progress: 100 });
     }
   });
 
@@ -143,12 +144,16 @@ describe('what is read of any answer', () => {
 
   test('where a provider is: its row, else AI_BASE_URL', () => {
     const env = { get: (name: string) => (name === 'AI_BASE_URL' ? 'https://gate.example.com/v1/' : undefined) };
-    expect(baseUrlOf({ api: '302ai', base_url: null }, env)).toBe('https://gate.example.com');
-    expect(baseUrlOf({ api: 'openai', base_url: null }, env)).toBe('https://gate.example.com/v1');
-    expect(baseUrlOf({ api: 'openai', base_url: 'https://other.example.com/v1/' }, env)).toBe(
-      'https://other.example.com/v1',
+    const row = { base_url: null, provider_base_url: null };
+    expect(baseUrlOf({ ...row, api: '302ai' }, env)).toBe('https://gate.example.com');
+    expect(baseUrlOf({ ...row, api: 'openai' }, env)).toBe('https://gate.example.com/v1');
+    const other = { ...row, provider_base_url: 'https://other.example.com/v1/' };
+    expect(baseUrlOf({ ...other, api: 'openai' }, env)).toBe('https://other.example.com/v1');
+    expect(baseUrlOf({ ...other, api: '302ai' }, env)).toBe('https://other.example.com');
+    expect(baseUrlOf({ ...other, api: '302ai', base_url: 'https://video.example.com/x/' }, env)).toBe(
+      'https://video.example.com/x',
     );
-    expect(baseUrlOf({ api: '302ai', base_url: null }, { get: () => undefined })).toBe('https://api.302.ai');
+    expect(baseUrlOf({ ...row, api: '302ai' }, { get: () => undefined })).toBe('https://api.302.ai');
   });
 });
 

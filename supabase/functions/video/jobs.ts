@@ -8,7 +8,7 @@ import { OutcomeUnknownError } from '../_shared/video/adapter.ts';
 import { adapterTo } from '../_shared/video/adapters.ts';
 import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { signedUrlOf } from '../_shared/video/files.ts';
-import { syncJob } from '../_shared/video/sync.ts';
+import { syncJob, syncLastTime } from '../_shared/video/sync.ts';
 import { type JobRequest, readJobRequest } from './request.ts';
 import { submit } from './submit.ts';
 
@@ -55,8 +55,9 @@ function jobOrRefusal(creation: Extract<Creation, { created: false }>): VideoJob
 
 /** Gives a job, as new as can be. */
 export async function getJob(caller: Caller, id: string): Promise<Response> {
-  const { is_stale, ...work } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
-  return answerFor(is_stale ? (await syncJob(work)).job : work.job, 200);
+  const { is_stale, is_last, ...work } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
+  if (!is_stale) return answerFor(work.job, 200);
+  return answerFor(is_last ? await syncLastTime(work) : (await syncJob(work)).job, 200);
 }
 
 /**
@@ -64,8 +65,8 @@ export async function getJob(caller: Caller, id: string): Promise<Response> {
  * `invalid_state` where it is over, or the provider cannot.
  */
 export async function cancelJob(caller: Caller, id: string): Promise<Response> {
-  const { job, submission, is_own } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
-  if (!is_own) throw new ApiError(403, 'forbidden', 'Only who made a video job may cancel it.');
+  const { job, submission, is_author } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
+  if (!is_author) throw new ApiError(403, 'forbidden', 'Only who made a video job may cancel it.');
   if (isOver(job)) return answerForOver(job);
   if (job.job_id !== null) return cancelTask({ job, submission });
   const { job: asked } = await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: false });

@@ -31,7 +31,7 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
       webhookUrl: webhookUrlOf(job, submission.webhook_token),
     });
   } catch (error) {
-    if (error instanceof ApiError) throw await fail(job, error);
+    if (error instanceof ApiError) return fail(job, error);
     if (!(error instanceof OutcomeUnknownError)) throw error;
     console.error(`video job ${job.id}: ${submission.provider} may or may not have it: ${error.message}`);
     return job;
@@ -41,9 +41,10 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
 
 async function noteAnswer({ job, submission }: JobWork, { task, answer }: VideoAnswer): Promise<VideoJob> {
   const video_job_id = job.id;
-  if (task.status === 'failed') throw await fail(job, failureOf(task.error_code, task.error_message));
+  if (task.job_id === '') return fail(job, failureOf(task.error_code, task.error_message));
   if (task.status !== 'processing') {
     const { job: updated, changed } = await callRpc('update_video_job', { video_job_id, task, answer });
+    if (updated.status === 'failed') throw withJob(updated, failureOf(task.error_code, task.error_message));
     if (changed && updated.status === 'completed') copyLater({ job: updated, submission });
     return updated;
   }
@@ -64,12 +65,17 @@ async function cancelStarted({ job, submission }: JobWork): Promise<VideoJob> {
   return (await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: true })).job;
 }
 
-/** Ends a job as failed, its credits given back, and returns the error for the client. */
-async function fail(job: VideoJob, error: ApiError): Promise<ApiError> {
-  const { status, code, message, param } = error;
-  if (error.cause) console.error(`video job ${job.id} failed:`, error.cause);
-  await callRpc('fail_video_job', { video_job_id: job.id, error_code: code, error_message: message });
-  return new ApiError(status, code, message, param, { ...error.headers, [JOB_ID_HEADER]: job.id });
+/** Ends a job as failed, its credits given back, and throws the error for the client; unless it ended otherwise by now. */
+async function fail({ id }: VideoJob, error: ApiError): Promise<VideoJob> {
+  if (error.cause) console.error(`video job ${id} failed:`, error.cause);
+  const failure = { video_job_id: id, error_code: error.code, error_message: error.message };
+  const { job } = await callRpc('fail_video_job', failure);
+  if (job.status === 'failed') throw withJob(job, error);
+  return job;
+}
+
+function withJob({ id }: VideoJob, { status, code, message, param, headers }: ApiError): ApiError {
+  return new ApiError(status, code, message, param, { ...headers, [JOB_ID_HEADER]: id });
 }
 
 /** The error for a task that failed as it was made, whatever the status of that answer. */

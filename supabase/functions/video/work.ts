@@ -7,8 +7,9 @@ import { syncJob, syncLastTime } from '../_shared/video/sync.ts';
 const MOST_AT_ONCE = 8;
 const TAKES_FOR = 20_000;
 
-/** How much of each kind was done; what failed is tried again later. */
+/** How much of each kind was done; what failed is tried again later. Of jobs that `ended` no provider had to be asked. */
 export interface WorkDone {
+  ended: number;
   fetched: number;
   copied: number;
   removed: number;
@@ -17,12 +18,13 @@ export interface WorkDone {
 
 /** Does what is due, some at a time. */
 export async function doWork(): Promise<WorkDone> {
-  const done: WorkDone = { fetched: 0, copied: 0, removed: 0, failed: 0 };
+  const done: WorkDone = { ended: 0, fetched: 0, copied: 0, removed: 0, failed: 0 };
   const until = Date.now() + TAKES_FOR;
   while (Date.now() < until) {
-    const works = await callRpc('sync_video_jobs', { max_jobs: MOST_AT_ONCE });
+    const { ended, work: works } = await callRpc('sync_video_jobs', { max_jobs: MOST_AT_ONCE });
+    done.ended += ended;
     await Promise.all(works.map(async (work) => (done[await tryWork(work)] += 1)));
-    if (works.length < MOST_AT_ONCE) break;
+    if (ended === 0 && works.length === 0) break;
   }
   return done;
 }

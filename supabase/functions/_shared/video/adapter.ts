@@ -10,7 +10,7 @@ export interface VideoTask {
   status: Exclude<VideoStatus, 'pending'>;
   /** 0 to 100; absent where the provider does not say. */
   progress?: number;
-  /** Where the finished file is, at the provider. */
+  /** Where the finished file is, at the provider. Completed without one counts as failed. */
   result_url?: string;
   error_code?: string;
   /** Fit for the user. */

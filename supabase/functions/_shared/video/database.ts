@@ -50,6 +50,8 @@ export interface VideoParameters {
 /** Whom to ask for a job, and as what. */
 export interface Submission extends Provider {
   upstream_model: string;
+  /** Where in the bucket the file belongs. */
+  storage_path: string;
   /** Where the provider's files may be: names, `*.name`, each with `:port` if need be, or `AI_BASE_URL` for its host. */
   result_hosts: string[];
   /** Larger files are not copied. */
@@ -108,11 +110,11 @@ interface Rpcs {
     answer: { job: VideoJob; failed: boolean; credits_refunded: number },
   ];
   cancel_video_job: [args: JobId & { is_confirmed: boolean }, answer: { job: VideoJob }];
-  get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_own: boolean }];
+  get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_last: boolean; is_author: boolean }];
   video_job_of_webhook: [args: JobId & { token: string }, answer: JobWork];
-  sync_video_jobs: [args: { max_jobs: number }, answer: SyncWork[]];
+  sync_video_jobs: [args: { max_jobs: number }, answer: { ended: number; work: SyncWork[] }];
   note_video_task_missing: [args: JobId, answer: { job: VideoJob }];
-  note_video_file: [args: JobId & { storage_path: string | null; is_kept: boolean; reason?: string }, answer: unknown];
+  note_video_file: [args: JobId & { storage_path?: string; is_kept?: boolean; error?: string }, answer: unknown];
   finish_video_file_removal: [args: { path: string }, answer: unknown];
 }
 

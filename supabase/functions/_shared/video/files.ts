@@ -8,7 +8,7 @@ import { limitFile } from './byte-limit.ts';
 import { callRpc, type JobWork, type Submission, type VideoJob } from './database.ts';
 import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
 import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
-import { baseUrlOf } from './provider.ts';
+import { aiBaseUrl, baseUrlOf } from './provider.ts';
 
 const BUCKET = 'videos';
 /** How long a signed address works, s. */
@@ -25,24 +25,27 @@ const tools: Tools = {
 
 /**
  * Copies a job's file to `<workspace>/<job>.mp4` and notes it, or notes that it stays with the provider: there is no
- * Storage, or the file may not be fetched. Throws where it may work another time.
+ * Storage, or the file may not be fetched. Throws, and notes why, where it may work another time.
  */
 export async function copyFile({ job, submission }: JobWork): Promise<void> {
   if (!job.result_url) return;
-  const path = `${job.workspace_id}/${job.id}.mp4`;
+  const { storage_path } = submission;
+  const video_job_id = job.id;
   try {
-    await transfer(job.result_url, path, submission);
-  } catch (error) {
-    if (!(error instanceof FileRefusedError)) throw error;
-    console.error(`video job ${job.id}: its file stays with the provider: ${error.message}`);
-    await callRpc('note_video_file', { video_job_id: job.id, storage_path: null, is_kept: true });
+    await transfer(job.result_url, storage_path, submission);
+  } catch (thrown) {
+    const error = thrown instanceof Error ? thrown.message : String(thrown);
+    const is_kept = thrown instanceof FileRefusedError;
+    await callRpc('note_video_file', { video_job_id, is_kept, error });
+    if (!is_kept) throw thrown;
+    console.error(`video job ${job.id}: its file stays with the provider: ${error}`);
     return;
   }
   try {
-    await callRpc('note_video_file', { video_job_id: job.id, storage_path: path, is_kept: false });
+    await callRpc('note_video_file', { video_job_id, storage_path });
   } catch (error) {
     // The job went while its file came.
-    if (error instanceof ApiError && error.status === 404) await removeFile(path);
+    if (error instanceof ApiError && error.status === 404) await removeFile(storage_path);
     else throw error;
   }
 }
@@ -54,11 +57,11 @@ export function copyLater(work: JobWork): void {
 
 async function transfer(address: string, path: string, submission: Submission): Promise<void> {
   const deadline = Date.now() + LONGEST_COPY;
-  const { rules, mostBytes } = await readFileRules(submission);
+  const mostBytes = submission.max_video_bytes;
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
-  const response = await openFile(address, rules, keyFor(submission), tools, controller.signal).finally(() =>
-    clearTimeout(timer),
+  const response = await openFile(address, rulesFor(submission), keyFor(submission), tools, controller.signal).finally(
+    () => clearTimeout(timer),
   );
   try {
     checkHeaders(response, mostBytes);
@@ -96,12 +99,10 @@ function keyFor(submission: Submission): { origin: string; key: string } | undef
   return { origin, key: readApiKey(Deno.env, submission.api_key_env) };
 }
 
-async function readFileRules(submission: Submission): Promise<{ rules: HostRule[]; mostBytes: number }> {
-  const aiBaseUrl = baseUrlOf({ api: 'openai', base_url: null }, Deno.env);
-  const rules = readHostRules(submission.result_hosts, aiBaseUrl);
+function rulesFor(submission: Submission): HostRule[] {
+  const rules = readHostRules(submission.result_hosts, aiBaseUrl(Deno.env));
   // Where the API itself serves the files, its base URL is the operator's word.
-  if (submission.api === 'openai') rules.push(ruleOfUrl(new URL(baseUrlOf(submission, Deno.env))));
-  return { rules, mostBytes: submission.max_video_bytes };
+  return submission.api === 'openai' ? [...rules, ruleOfUrl(new URL(baseUrlOf(submission, Deno.env)))] : rules;
 }
 
 /** An address under which a stored file can be read for an hour; undefined where Storage gives none. */

@@ -13,8 +13,10 @@ export type VideoApi = '302ai' | 'openai';
 export interface Provider {
   provider: string;
   api: VideoApi;
-  /** Null: made from AI_BASE_URL. */
+  /** Of its video API. Null: made from that of its other APIs. */
   base_url: string | null;
+  /** Of its other APIs. Null: AI_BASE_URL. */
+  provider_base_url: string | null;
   api_key_env: string;
   timeout_ms: number;
   /** The job's token, which is in its webhook's address. */
@@ -35,10 +37,16 @@ const LONGEST_WAIT = 60_000;
 const DEFAULT_AI_BASE_URL = 'https://api.302.ai/v1';
 
 /** Where a provider's API is, without a trailing slash. */
-export function baseUrlOf({ api, base_url }: Pick<Provider, 'api' | 'base_url'>, env: Env): string {
+export function baseUrlOf(provider: Pick<Provider, 'api' | 'base_url' | 'provider_base_url'>, env: Env): string {
+  const { api, base_url, provider_base_url } = provider;
   if (base_url) return base_url.replace(/\/+$/, '');
-  const usual = (env.get('AI_BASE_URL')?.trim() || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
+  const usual = provider_base_url?.replace(/\/+$/, '') || aiBaseUrl(env);
   return api === '302ai' ? new URL(usual).origin : usual;
+}
+
+/** AI_BASE_URL, or where calls go without it. */
+export function aiBaseUrl(env: Env): string {
+  return (env.get('AI_BASE_URL')?.trim() || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
 }
 
 /** One call: `body` is JSON, or a form as it is. */

@@ -13,7 +13,7 @@ export interface Sync {
 
 /**
  * Asks the provider about a job and notes what it says. `jobId` is the task to ask for where the job does not know its own
- * yet; a task of that id that does not exist says nothing about the job then. Throws what SQL raises.
+ * yet; where there is no such task, that says nothing about the job. Throws what SQL raises.
  */
 export async function syncJob({ job, submission }: JobWork, jobId?: string): Promise<Sync> {
   const id = job.job_id ?? jobId;
@@ -21,8 +21,8 @@ export async function syncJob({ job, submission }: JobWork, jobId?: string): Pro
   const found = await ask(() => adapterTo(submission).fetch(id), job);
   if (!found) return { job, told: false };
   if (found === 'missing') {
-    const isOwn = job.job_id !== null;
-    return { job: isOwn ? (await callRpc('note_video_task_missing', { video_job_id: job.id })).job : job, told: true };
+    if (job.job_id === null) return { job, told: false };
+    return { job: (await callRpc('note_video_task_missing', { video_job_id: job.id })).job, told: true };
   }
   const updated = await callRpc('update_video_job', { video_job_id: job.id, ...found });
   if (updated.changed && updated.job.status === 'completed') copyLater({ job: updated.job, submission });

@@ -62,7 +62,5 @@ function taskOf(found: Record<string, unknown>, job_id: string, status: VideoTas
   const progress = readProgress(found.progress);
   if (status === 'failed') return { job_id, status, progress, ...failureOf(found) };
   if (status !== 'completed') return { job_id, status, progress };
-  const result_url = readFileUrl(found.video_url);
-  // Done without a file: it may still come.
-  return result_url ? { job_id, status, progress: 100, result_url } : { job_id, status: 'processing', progress };
+  return { job_id, status, progress: 100, result_url: readFileUrl(found.video_url) };
 }
