@@ -139,7 +139,7 @@ test('a reset builds the database from the files as they are now, while the rest
   project.write('supabase/seed.sql', 'insert into public.memos values (3);');
   const state = readRunningState(project.dataDir);
   if (!state) throw new Error('the stack wrote no state');
-  await resetRunning(state, stack.keys, project.projectDir);
+  await resetRunning(state, stack.keys, project);
   const headers = { apikey: stack.env.SECRET_KEY };
   expect(await (await fetch(`${stack.env.API_URL}/rest/v1/memos`, { headers })).json()).toEqual([{ id: 3 }]);
   expect((await fetch(`${stack.env.API_URL}/rest/v1/notes`, { headers })).status).toBe(404);
