@@ -79,7 +79,8 @@ async function cancelTask(work: JobWork): Promise<Response> {
   const outcome = await adapterTo(submission)
     .cancel(job.job_id ?? '')
     .catch((error) => {
-      if (!(error instanceof OutcomeUnknownError)) throw error;
+      if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
+      console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
       throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
     });
   if (outcome === 'unsupported') {

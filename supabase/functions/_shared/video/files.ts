@@ -9,6 +9,7 @@ import { callRpc, type JobWork, type Submission, type VideoJob } from './databas
 import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
 import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
 import { aiBaseUrl, baseUrlOf } from './provider.ts';
+import { isFinalRefusal } from './storage-errors.ts';
 
 const BUCKET = 'videos';
 /** How long a signed address works, s. */
@@ -74,7 +75,7 @@ async function transfer(address: string, path: string, submission: Submission): 
   const { error } = await database.storage.from(BUCKET).upload(path, file.stream, options);
   const failure = file.failure();
   if (failure) throw failure;
-  if (error) throw storageFailure(error);
+  if (error) throw isFinalRefusal(error) ? new FileRefusedError(`Storage does not take it: ${error.message}`) : error;
 }
 
 function checkHeaders(response: Response, mostBytes: number): void {
@@ -83,13 +84,6 @@ function checkHeaders(response: Response, mostBytes: number): void {
   if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
   const length = Number(response.headers.get('content-length') ?? 0);
   if (length > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
-}
-
-/** 404: no Storage, or no bucket; 413 and 415: its bucket takes no such file. */
-function storageFailure(error: Error): Error {
-  const { status, statusCode } = error as { status?: number; statusCode?: string };
-  const isFinal = [404, 413, 415].some((code) => status === code || statusCode === String(code));
-  return isFinal ? new FileRefusedError(`Storage does not take it: ${error.message}`) : error;
 }
 
 /** OpenAI's files lie behind the key. It goes nowhere but to the provider's own origin. */
@@ -116,5 +110,5 @@ export async function signedUrlOf({ id, storage_path }: VideoJob): Promise<strin
 /** Removes a file; one that is not there is fine, and so is no Storage. Throws where it may work another time. */
 export async function removeFile(path: string): Promise<void> {
   const { error } = await database.storage.from(BUCKET).remove([path]);
-  if (error && !(storageFailure(error) instanceof FileRefusedError)) throw error;
+  if (error && !isFinalRefusal(error)) throw error;
 }
