@@ -1,4 +1,7 @@
-/** `npm run reset`: builds the development database anew from the migrations and seed.sql; everything else runs on. */
+/**
+ * `npm run reset`: builds the development database anew from the migrations and seed.sql, and empties storage; everything
+ * else runs on.
+ */
 import { join } from 'node:path';
 import { loadConfig } from '../stack/config.ts';
 import { resetDatabase } from '../stack/database.ts';
@@ -7,7 +10,7 @@ import { loadKeys } from '../stack/keys.ts';
 import { DEV_DATA_DIR, PROJECT_DIR } from '../stack/paths.ts';
 import { withPostgres } from '../stack/postgres.ts';
 import { recoverFromCrash } from '../stack/recovery.ts';
-import { resetRunning } from '../stack/reset.ts';
+import { clearFiles, resetRunning } from '../stack/reset.ts';
 import { readRunningState } from '../stack/state.ts';
 
 /** Resets the running stack's database; of a stopped stack, the database it will start with. */
@@ -16,10 +19,12 @@ export async function run(): Promise<undefined> {
   if (state && !state.ready) throw new StackError('Basemeter is starting; reset it once it is up.');
   console.log('Building the database anew');
   if (state) {
-    await resetRunning(state, loadKeys(join(DEV_DATA_DIR, 'keys.json')), PROJECT_DIR);
+    const keys = loadKeys(join(DEV_DATA_DIR, 'keys.json'));
+    await resetRunning(state, keys, { projectDir: PROJECT_DIR, dataDir: DEV_DATA_DIR });
   } else {
     await recoverFromCrash(DEV_DATA_DIR, (line) => console.log(line));
     await resetStopped();
+    clearFiles(DEV_DATA_DIR);
   }
   console.log('The database is new: base schema, migrations, seed.sql.');
 }

@@ -1,21 +1,34 @@
 /**
- * A simulator of an AI provider, for development and tests alone: it speaks the OpenAI protocol, answers from the
- * request itself, and misbehaves on demand. It runs no model. Its texts, vectors and images mean nothing.
+ * A simulator of an AI provider, for development and tests alone: it speaks the OpenAI protocol and 302.AI's unified video
+ * API, answers from the request itself, and misbehaves on demand. It runs no model. Its texts, vectors, images and videos
+ * mean nothing.
  *
  * A caller steers it with a directive in the model name or in the last user message (or the prompt, or the input):
- * `[[simulate:{"error":500}]]`. Every option is explained in ai-simulator/directives.ts, and what counts as a token in
- * ai-simulator/usage.ts. `GET /__simulator/requests?key=` shows what it served, `DELETE` forgets it.
+ * `[[simulate:{"error":500}]]`. Every option is explained in ai-simulator/directives.ts (and, of videos, in
+ * ai-simulator/video-directives.ts), and what counts as a token in ai-simulator/usage.ts. `GET /__simulator/requests?key=`
+ * shows what it served, `DELETE` forgets it; `GET /__simulator/videos?key=` shows the video tasks, and `PATCH
+ * /__simulator/videos/{id}` moves one.
  */
-import { Hono } from 'hono';
+import { type Context, Hono, type Next } from 'hono';
 import { chatCompletions } from './ai-simulator/chat.ts';
 import { embeddings } from './ai-simulator/embeddings.ts';
 import { ApiError, errorResponse } from './ai-simulator/errors.ts';
 import { imageGenerations } from './ai-simulator/images.ts';
 import { Journal } from './ai-simulator/journal.ts';
+import {
+  createOpenAiVideo,
+  deleteOpenAiVideo,
+  getOpenAiVideo,
+  getOpenAiVideoFile,
+} from './ai-simulator/openai-videos.ts';
 import { type Endpoint, serve } from './ai-simulator/protocol.ts';
+import { listTasks, moveTask } from './ai-simulator/video-controls.ts';
+import { fileOf } from './ai-simulator/video-files.ts';
+import { VideoTasks } from './ai-simulator/video-tasks.ts';
+import { createVideo, fetchTask, taskObject } from './ai-simulator/videos.ts';
 
 /** What `GET /v1/models` lists. Calls may name any model: the project's own catalogue decides what exists. */
-const MODELS = ['simulator-chat', 'simulator-chat-large', 'simulator-embedding', 'simulator-image'];
+const MODELS = ['simulator-chat', 'simulator-chat-large', 'simulator-embedding', 'simulator-image', 'simulator-video'];
 
 /** Epoch seconds; the models' `created`. */
 const MODELS_CREATED = 1_767_225_600;
@@ -29,6 +42,7 @@ const ENDPOINTS: Record<string, Endpoint> = {
 /** The simulator as a fetch handler, with a memory of its own. */
 export function createAiSimulator(): { fetch(request: Request): Response | Promise<Response> } {
   const journal = new Journal();
+  const tasks = new VideoTasks();
   const app = new Hono();
 
   app.get('/__simulator/requests', (c) => c.json(journal.report(c.req.query('key'))));
@@ -37,12 +51,12 @@ export function createAiSimulator(): { fetch(request: Request): Response | Promi
     return c.body(null, 204);
   });
 
-  app.use('/v1/*', async (c, next) => {
-    if (!/^bearer \S+$/i.test(c.req.header('authorization') ?? '')) {
-      throw new ApiError(401, 'No API key was given; send `Authorization: Bearer <any key>`.');
-    }
-    await next();
-  });
+  app.get('/__simulator/videos', (c) => listTasks(tasks, c));
+  app.patch('/__simulator/videos/:id', (c) => moveTask(tasks, c));
+  app.get('/files/:name{.+.mp4}', (c) => fileOf(tasks.find(c.req.param('name').slice(0, -4)), new URL(c.req.url)));
+
+  app.use('/v1/*', requireKey);
+  app.use('/302/*', requireKey);
   app.get('/v1/models', (c) => c.json({ object: 'list', data: MODELS.map(modelObject) }));
   app.get('/v1/models/:id', (c) => {
     const id = c.req.param('id');
@@ -53,6 +67,17 @@ export function createAiSimulator(): { fetch(request: Request): Response | Promi
     app.post(path, (c) => serve(c.req.raw, path, endpoint, journal));
   }
 
+  const videos = { '/302/v2/video/create': createVideo(tasks), '/v1/videos': createOpenAiVideo(tasks) };
+  for (const [path, endpoint] of Object.entries(videos)) {
+    app.post(path, (c) => serve(c.req.raw, path, endpoint, journal));
+  }
+  app.get('/302/v2/video/fetch/:id', async (c) => {
+    return c.json(taskObject(await fetchTask(tasks, c.req.param('id'), c.req.raw.signal)));
+  });
+  app.get('/v1/videos/:id', (c) => getOpenAiVideo(tasks, c));
+  app.get('/v1/videos/:id/content', (c) => getOpenAiVideoFile(tasks, c));
+  app.delete('/v1/videos/:id', (c) => deleteOpenAiVideo(tasks, c));
+
   app.notFound((c) => errorResponse(new ApiError(404, `Unknown request URL: ${c.req.method} ${c.req.path}`)));
   app.onError((error) => errorResponse(error));
   return { fetch: (request) => app.fetch(request) };
@@ -60,4 +85,11 @@ export function createAiSimulator(): { fetch(request: Request): Response | Promi
 
 function modelObject(id: string) {
   return { id, object: 'model', created: MODELS_CREATED, owned_by: 'simulator' };
+}
+
+async function requireKey(c: Context, next: Next): Promise<void> {
+  if (!/^bearer \S+$/i.test(c.req.header('authorization') ?? '')) {
+    throw new ApiError(401, 'No API key was given; send `Authorization: Bearer <any key>`.');
+  }
+  await next();
 }

@@ -27,12 +27,17 @@ $$;
 
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres with admin option;
+-- Storage answers each caller in the caller's own role.
+grant authenticator to supabase_storage_admin;
+-- A hosted project lets `postgres` make policies on tables of storage by an extension; here membership does.
+grant supabase_storage_admin to postgres;
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
 alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
 alter role supabase_auth_admin set search_path = 'auth';
 alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
+alter role supabase_storage_admin set search_path = 'storage';
 alter role postgres set search_path = public, extensions;
 
 do $$
@@ -48,9 +53,6 @@ grant usage on schema extensions to public;
 grant all on schema extensions to postgres;
 create extension if not exists "uuid-ossp" with schema extensions;
 create extension if not exists pgcrypto with schema extensions;
-
-create schema storage authorization supabase_storage_admin;
-grant usage on schema storage to postgres, anon, authenticated, service_role;
 
 create publication supabase_realtime;
 alter publication supabase_realtime owner to postgres;
@@ -212,4 +214,95 @@ grant all on all tables in schema auth to postgres, dashboard_user;
 grant select on all tables in schema auth to postgres with grant option;
 grant all on all sequences in schema auth to postgres, dashboard_user;
 grant execute on all functions in schema auth to postgres, dashboard_user;
+reset role;
+
+-- Files: the tables and columns of Supabase Storage that its clients, our policies and the stand-in rely on.
+create schema storage authorization supabase_storage_admin;
+grant usage on schema storage to postgres, anon, authenticated, service_role;
+set role supabase_storage_admin;
+
+create type storage.buckettype as enum ('STANDARD', 'ANALYTICS', 'VECTOR');
+
+create table storage.buckets (
+  id text primary key,
+  name text not null,
+  owner uuid,
+  created_at timestamptz default now(),
+  updated_at timestamptz default now(),
+  public boolean default false,
+  avif_autodetection boolean default false,
+  file_size_limit bigint,
+  allowed_mime_types text[],
+  owner_id text,
+  type storage.buckettype not null default 'STANDARD'
+);
+create unique index bname on storage.buckets (name);
+
+create table storage.objects (
+  id uuid primary key default gen_random_uuid(),
+  bucket_id text constraint "objects_bucketId_fkey" references storage.buckets,
+  name text,
+  owner uuid,
+  created_at timestamptz default now(),
+  updated_at timestamptz default now(),
+  last_accessed_at timestamptz default now(),
+  metadata jsonb,
+  path_tokens text[] generated always as (string_to_array(name, '/')) stored,
+  version text,
+  owner_id text,
+  user_metadata jsonb
+);
+create unique index bucketid_objname on storage.objects (bucket_id, name);
+create index name_prefix_search on storage.objects (name text_pattern_ops);
+
+alter table storage.buckets enable row level security;
+alter table storage.objects enable row level security;
+
+create function storage.foldername(name text) returns text[] language plpgsql immutable as $$
+declare
+  tokens text[] := string_to_array(name, '/');
+begin
+  return tokens[1 : cardinality(tokens) - 1];
+end;
+$$;
+create function storage.filename(name text) returns text language plpgsql immutable as $$
+declare
+  tokens text[] := string_to_array(name, '/');
+begin
+  return tokens[cardinality(tokens)];
+end;
+$$;
+create function storage.extension(name text) returns text language plpgsql immutable as $$
+begin
+  return reverse(split_part(reverse(storage.filename(name)), '.', 1));
+end;
+$$;
+
+create function storage.update_updated_at_column() returns trigger language plpgsql as $$
+begin
+  new.updated_at = now();
+  return new;
+end;
+$$;
+create trigger update_objects_updated_at before update on storage.objects
+  for each row execute function storage.update_updated_at_column();
+
+-- A row deleted by hand would leave its file behind, so only Storage itself deletes.
+create function storage.protect_delete() returns trigger language plpgsql as $$
+begin
+  if coalesce(current_setting('storage.allow_delete_query', true), 'false') <> 'true' then
+    raise exception 'Direct deletion from storage tables is not allowed. Use the Storage API instead.'
+      using errcode = '42501', hint = 'This prevents accidental data loss from orphaned objects.';
+  end if;
+  return null;
+end;
+$$;
+create trigger protect_buckets_delete before delete on storage.buckets
+  for each statement execute function storage.protect_delete();
+create trigger protect_objects_delete before delete on storage.objects
+  for each statement execute function storage.protect_delete();
+
+-- As on the platform the three API roles may try anything here: row level security alone says who may what.
+grant all on storage.buckets, storage.objects to postgres with grant option;
+grant all on storage.buckets, storage.objects to anon, authenticated, service_role;
 reset role;

@@ -1,4 +1,4 @@
-/** The one port of the stack: routes to REST, sign-in and functions, as Supabase's gateway does. */
+/** The one port of the stack: routes to REST, sign-in, storage and functions, as Supabase's gateway does. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import { type ApiKeys, applyApiKey } from './api-keys.ts';
@@ -13,6 +13,7 @@ export type Routes = {
   keys: ApiKeys;
   rest: string;
   auth: FetchApp;
+  storage: FetchApp;
   functions: () => string;
 };
 
@@ -20,11 +21,12 @@ export type Routes = {
 export async function startGateway(port: number, routes: Routes): Promise<() => Promise<void>> {
   const handlers: Record<string, HttpHandler> = {
     rest: restHandler(routes),
-    auth: authHandler(routes),
+    auth: appHandler(routes.keys, routes.auth),
+    storage: appHandler(routes.keys, routes.storage),
     functions: functionsHandler(routes),
   };
   const server = createServer((request, response) => {
-    const route = request.url?.match(/^\/(rest|auth|functions)\/v1(?=[/?]|$)/);
+    const route = request.url?.match(/^\/(rest|auth|storage|functions)\/v1(?=[/?]|$)/);
     const handle = route?.[1] && handlers[route[1]];
     if (!route || !handle) {
       answerJson(response, 404, { message: `Nothing is served at ${request.url}.` }, allowAnyOrigin());
@@ -48,8 +50,9 @@ function restHandler({ keys, rest }: Routes): HttpHandler {
   });
 }
 
-function authHandler({ keys, auth }: Routes): HttpHandler {
-  const listener = getRequestListener((request) => auth.fetch(request), { hostname: LOCALHOST });
+/** A stand-in that runs in this process. It checks the caller's token itself; a page or a link may come without a key. */
+function appHandler(keys: ApiKeys, app: FetchApp): HttpHandler {
+  const listener = getRequestListener((request) => app.fetch(request), { hostname: LOCALHOST });
   return checked(keys, { required: false }, (request, response) => {
     for (const [name, value] of Object.entries(allowAnyOrigin())) response.setHeader(name, value);
     listener(request, response);

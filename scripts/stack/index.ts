@@ -10,13 +10,13 @@ import { Functions } from './functions.ts';
 import { startGateway } from './gateway.ts';
 import { loadKeys, type StackKeys } from './keys.ts';
 import { claimPort, LOCALHOST } from './net.ts';
-import { PROJECT_DIR } from './paths.ts';
+import { PROJECT_DIR, storageFolder } from './paths.ts';
 import { SIMULATED_CREEM_KEY, SIMULATED_STRIPE_KEY } from './payment-simulator/keys.ts';
 import { embeddedUrl, startPostgres } from './postgres.ts';
 import { startPostgrest } from './postgrest.ts';
 import { type ProjectConfig, readProjectConfig } from './project-config.ts';
 import { recoverFromCrash } from './recovery.ts';
-import { startScheduledWork } from './scheduled-work.ts';
+import { type ScheduledCall, startScheduledWork } from './scheduled-work.ts';
 import { startPaymentSimulator, startSimulator } from './simulator.ts';
 import { clearState, RunRecord, readRunningState } from './state.ts';
 
@@ -129,9 +129,9 @@ class Run {
     const payments = await this.#startPaymentSimulator(apiUrl, keys, secrets);
     const upstream = { ...aiUpstream(simulator), ...this.#paymentUpstream(payments), ...secrets };
     const functions = await this.#startFunctions(apiUrl, adminUrl, keys, upstream);
-    await this.#openGateway(apiPort, adminUrl, keys, postgrest, functions);
-    const tasks = { url: `${apiUrl}/functions/v1/billing/tasks`, secretKey: keys.secretKey };
-    const stopWork = startScheduledWork(urlForRole(adminUrl, 'postgres'), this.#say, { tasks });
+    await this.#openGateway({ port: apiPort, adminUrl, keys, postgrest, functions, config });
+    const calls = scheduledCalls(`${apiUrl}/functions/v1`, keys.secretKey);
+    const stopWork = startScheduledWork(urlForRole(adminUrl, 'postgres'), this.#say, { calls });
     this.#closers.push(stopWork);
     record.markReady();
 
@@ -262,22 +262,46 @@ class Run {
     return functions;
   }
 
-  async #openGateway(
-    port: number,
-    adminUrl: string,
-    keys: StackKeys,
-    rest: string,
-    functions: Functions,
-  ): Promise<void> {
+  async #openGateway({ port, adminUrl, keys, postgrest, functions, config }: Behind): Promise<void> {
     this.#step('Opening the gateway');
-    const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, 'supabase_auth_admin'), max: 10 });
-    pool.on('error', () => undefined); // an idle connection that the server ended; the pool opens another
-    this.#closers.push(() => pool.end());
     const { createAuthApp } = await import('./auth/app.ts');
-    const auth = createAuthApp({ pool, issuer: `http://${LOCALHOST}:${port}/auth/v1`, keys });
-    const close = await startGateway(port, { keys, rest, auth, functions: () => functions.url });
+    const { createStorageApp } = await import('./storage/app.ts');
+    const issuer = `http://${LOCALHOST}:${port}/auth/v1`;
+    const auth = createAuthApp({ pool: this.#openPool(adminUrl, 'supabase_auth_admin'), issuer, keys });
+    const storage = await createStorageApp({
+      pool: this.#openPool(adminUrl, 'supabase_storage_admin'),
+      keys,
+      folder: storageFolder(this.#options.dataDir),
+      fileSizeLimit: config.storage.fileSizeLimit,
+    });
+    const close = await startGateway(port, { keys, rest: postgrest, auth, storage, functions: () => functions.url });
     this.#closers.push(close);
   }
+
+  #openPool(adminUrl: string, role: string): pg.Pool {
+    const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, role), max: 10 });
+    pool.on('error', () => undefined); // an idle connection that the server ended; the pool opens another
+    this.#closers.push(() => pool.end());
+    return pool;
+  }
+}
+
+/** What the gateway stands before. */
+type Behind = {
+  port: number;
+  adminUrl: string;
+  keys: StackKeys;
+  postgrest: string;
+  functions: Functions;
+  config: ProjectConfig;
+};
+
+/** What the functions are to do from time to time; a cron calls them in a project that runs elsewhere. */
+function scheduledCalls(functionsUrl: string, secretKey: string): ScheduledCall[] {
+  return [
+    { name: 'payment tasks', url: `${functionsUrl}/billing/tasks`, secretKey, interval: 60_000 },
+    { name: 'syncing of videos', url: `${functionsUrl}/video/sync`, secretKey, interval: 10_000 },
+  ];
 }
 
 /** Where the functions find the AI simulator, if it runs. */

@@ -12,5 +12,8 @@ export const DEV_DATA_DIR = join(PROJECT_DIR, '.basemeter');
 /** Deno's module cache, shared by every stack of this checkout. */
 export const DENO_CACHE_DIR = join(DEV_DATA_DIR, 'deno');
 
+/** Where a stack keeps the files of its storage. */
+export const storageFolder = (dataDir: string): string => join(dataDir, 'storage');
+
 /** `require.resolve` as seen from this checkout. */
 export const resolveModule = createRequire(import.meta.url).resolve;

@@ -6,6 +6,10 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { messageOf, StackError } from './errors.ts';
 
+/** A number of bytes as config.toml writes it, `50MiB`. */
+const SIZE = /^(\d+)\s*(B|[KMG]i?B)$/i;
+const UNITS: Record<string, number> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 };
+
 const schema = z.object({
   api: z
     .object({
@@ -14,6 +18,7 @@ const schema = z.object({
       max_rows: z.number().int().positive().default(1000),
     })
     .prefault({}),
+  storage: z.object({ file_size_limit: z.string().regex(SIZE).default('50MiB') }).prefault({}),
   functions: z
     .record(z.string(), z.object({ enabled: z.boolean().default(true), verify_jwt: z.boolean().default(true) }))
     .default({}),
@@ -22,6 +27,8 @@ const schema = z.object({
 /** What the stack reads from config.toml. */
 export type ProjectConfig = {
   api: { schemas: string[]; extraSearchPath: string[]; maxRows: number };
+  /** In bytes, of any file. */
+  storage: { fileSizeLimit: number };
   /** By function name; a function that is not listed is enabled and verifies JWTs, as the platform has it. */
   functions: Record<string, { enabled: boolean; verifyJwt: boolean }>;
 };
@@ -30,9 +37,10 @@ export type ProjectConfig = {
 export function readProjectConfig(projectDir: string): ProjectConfig {
   const file = join(projectDir, 'supabase/config.toml');
   try {
-    const { api, functions } = schema.parse(existsSync(file) ? parse(readFileSync(file, 'utf8')) : {});
+    const { api, storage, functions } = schema.parse(existsSync(file) ? parse(readFileSync(file, 'utf8')) : {});
     return {
       api: { schemas: api.schemas, extraSearchPath: api.extra_search_path, maxRows: api.max_rows },
+      storage: { fileSizeLimit: bytesOf(storage.file_size_limit) },
       functions: Object.fromEntries(
         Object.entries(functions).map(([name, { enabled, verify_jwt }]) => [name, { enabled, verifyJwt: verify_jwt }]),
       ),
@@ -40,6 +48,11 @@ export function readProjectConfig(projectDir: string): ProjectConfig {
   } catch (error) {
     throw new StackError(`supabase/config.toml can't be read: ${messageOf(error).split('\n')[0]}`);
   }
+}
+
+function bytesOf(size: string): number {
+  const [, count, unit = ''] = size.match(SIZE) ?? [];
+  return Number(count) * (UNITS[unit.toUpperCase()] ?? 1);
 }
 
 /** Every enabled function: a folder of supabase/functions with an index.ts, unless its name begins with `_` or a dot. */

@@ -1,18 +1,33 @@
 /** Building a stack's database anew while the rest runs on. */
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { resetDatabase, withClient } from './database.ts';
 import { StackError } from './errors.ts';
 import type { StackKeys } from './keys.ts';
 import { LOCALHOST } from './net.ts';
+import { storageFolder } from './paths.ts';
 import type { StackState } from './state.ts';
 
 /** How long PostgREST may take to see the new schema, ms. It tries to reconnect after 1, 2, 4, 8 … seconds. */
 const PATIENCE = 30_000;
 
-/** Drops the running stack's database and makes it anew: base schema, migrations, seed.sql, PostgREST's schema cache. */
-export async function resetRunning(state: StackState, keys: StackKeys, projectDir: string): Promise<void> {
+/**
+ * Drops the running stack's database and makes it anew: base schema, migrations, seed.sql, PostgREST's schema cache. The
+ * files in `dataDir` go with the rows that named them.
+ */
+export async function resetRunning(
+  state: StackState,
+  keys: StackKeys,
+  { projectDir, dataDir }: { projectDir: string; dataDir: string },
+): Promise<void> {
   await resetDatabase(state.adminUrl, projectDir);
+  clearFiles(dataDir);
   await reloadSchema(state, keys);
+}
+
+/** Deletes every file of the storage stand-in. */
+export function clearFiles(dataDir: string): void {
+  rmSync(storageFolder(dataDir), { recursive: true, force: true });
 }
 
 /** Tells PostgREST to read the schema again and waits until it shows every table and view of `public`. */

@@ -1,53 +1,77 @@
-/** Calls what is due from a timer, as pg_cron does where a server has it: `private.run_due_work()` and billing's tasks. */
+/** Does what is due from a timer, as pg_cron does where a server has it: `private.run_due_work()` and calls of functions. */
 import pg from 'pg';
 import { messageOf } from './errors.ts';
+
+/** A function that is to be called from time to time, with the secret key. */
+export type ScheduledCall = {
+  /** What it does, for the log. */
+  name: string;
+  url: string;
+  secretKey: string;
+  /** At most once in so many ms. */
+  interval: number;
+};
 
 /** How the timer runs. */
 type Settings = {
   /** Ms between two ticks. Default 10 s. */
   interval?: number;
-  /** Where billing does what payment events left to do, at most once a `tasksInterval` (ms, default a minute). */
-  tasks?: { url: string; secretKey: string };
-  tasksInterval?: number;
+  calls?: ScheduledCall[];
 };
 
 /**
- * Starts the timer on a connection as role postgres. Errors are handed to `log` once each time they change, and never
- * end anything. Gives a function that stops the timer and waits for a call under way.
+ * Starts the timer on a connection as role postgres. A slow piece of work keeps none of the others waiting, and none runs
+ * twice at once. Errors are handed to `log` once each time they change, and never end anything. Gives a function that
+ * stops the timer and waits for what is under way.
  */
 export function startScheduledWork(
   databaseUrl: string,
   log: (line: string) => void,
-  { interval = 10_000, tasks, tasksInterval = 60_000 }: Settings = {},
+  { interval = 10_000, calls = [] }: Settings = {},
 ): () => Promise<void> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   pool.on('error', () => undefined);
   const stopping = new AbortController();
-  const runDueWork = reporting(log, 'scheduled work failed', async () => {
+  const runDueWork = async (): Promise<void> => {
     if (await isOurs(pool)) await pool.query('select private.run_due_work()');
-  });
-  const askForTasks = reporting(log, 'payment tasks failed', async () => {
-    if (tasks) await postTasks(tasks, stopping.signal);
-  });
-  let tasksAt = Date.now() + tasksInterval;
-  const doTasks = async (): Promise<void> => {
-    if (Date.now() < tasksAt || stopping.signal.aborted) return;
-    tasksAt = Date.now() + tasksInterval;
-    await askForTasks();
   };
-  let underWay: Promise<void> | undefined;
+  const jobs = [
+    oneAtATime(reporting(log, 'scheduled work failed', runDueWork)),
+    ...calls.map((call) => {
+      const work = reporting(log, `${call.name} failed`, () => post(call, stopping.signal));
+      return oneAtATime(atMostEvery(call.interval, work));
+    }),
+  ];
+  let underWay: Promise<void>[] = [];
   const timer = setInterval(() => {
-    underWay ??= runDueWork()
-      .then(doTasks)
-      .finally(() => {
-        underWay = undefined;
-      });
+    underWay = jobs.map((job) => job());
   }, interval);
   return async () => {
     clearInterval(timer);
     stopping.abort();
-    await underWay;
+    await Promise.all(underWay);
     await pool.end();
+  };
+}
+
+/** Wraps work so that a call while it runs waits for that run. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let underWay: Promise<void> | undefined;
+  return () => {
+    underWay ??= work().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  };
+}
+
+/** Wraps work so that calls too soon after it began do nothing; the first begins an interval from now. */
+function atMostEvery(interval: number, work: () => Promise<void>): () => Promise<void> {
+  let dueAt = Date.now() + interval;
+  return async () => {
+    if (Date.now() < dueAt) return;
+    dueAt = Date.now() + interval;
+    await work();
   };
 }
 
@@ -65,12 +89,13 @@ function reporting(log: (line: string) => void, title: string, work: () => Promi
   };
 }
 
-/** A project without function billing has none. */
-async function postTasks({ url, secretKey }: { url: string; secretKey: string }, stop: AbortSignal): Promise<void> {
+/** A project without that function answers 404, which is no error. */
+async function post({ url, secretKey }: ScheduledCall, stop: AbortSignal): Promise<void> {
   try {
     const signal = AbortSignal.any([stop, AbortSignal.timeout(60_000)]);
     const response = await fetch(url, { method: 'POST', headers: { apikey: secretKey }, signal });
-    if (!response.ok && response.status !== 404) throw new Error(`${response.status} ${await response.text()}`);
+    const answer = await response.text();
+    if (!response.ok && response.status !== 404) throw new Error(`${response.status} ${answer}`);
   } catch (error) {
     if (!stop.aborted) throw error;
   }

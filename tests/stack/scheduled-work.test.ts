@@ -29,7 +29,7 @@ test('the timer calls run_due_work once it exists, says an error once, and goes 
   });
 });
 
-test('the timer asks for payment tasks with the secret key, and says an error once', async () => {
+test('the timer calls functions with the secret key, and says an error once', async () => {
   const asked: { method?: string; apikey?: string | string[] }[] = [];
   const server = createServer(({ method, headers }, response) => {
     asked.push({ method, apikey: headers.apikey });
@@ -39,13 +39,40 @@ test('the timer asks for payment tasks with the secret key, and says an error on
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/billing/tasks`;
   await withScratchDatabase(async (database) => {
     const lines: string[] = [];
-    const tasks = { url, secretKey: 'sb_secret_x' };
-    const stop = startScheduledWork(database, (line) => lines.push(line), { interval: 10, tasks, tasksInterval: 100 });
+    const calls = [{ name: 'payment tasks', url, secretKey: 'sb_secret_x', interval: 100 }];
+    const stop = startScheduledWork(database, (line) => lines.push(line), { interval: 10, calls });
     await vi.waitFor(() => expect(asked.length).toBeGreaterThan(3), 5_000);
     await stop();
     expect(asked[0]).toMatchObject({ method: 'POST', apikey: 'sb_secret_x' });
     // A project without function billing answers 404, which is no error.
     expect(lines).toEqual(['payment tasks failed: 500 no']);
   });
+  server.close();
+});
+
+test('a slow call keeps no other one waiting, and is not made twice at once', async () => {
+  const asked: (string | undefined)[] = [];
+  const server = createServer(({ url }, response) => {
+    asked.push(url);
+    if (url === '/fast') response.end('{}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await withScratchDatabase(async (database) => {
+    const lines: string[] = [];
+    const calls = ['/slow', '/fast'].map((path) => ({
+      name: path,
+      url: `${origin}${path}`,
+      secretKey: 'sb_secret_x',
+      interval: 10,
+    }));
+    const stop = startScheduledWork(database, (line) => lines.push(line), { interval: 10, calls });
+    await vi.waitFor(() => expect(asked.filter((path) => path === '/fast').length).toBeGreaterThan(3), 5_000);
+    // Stopping ends the call under way, without an error.
+    await stop();
+    expect(asked.filter((path) => path === '/slow')).toHaveLength(1);
+    expect(lines).toEqual([]);
+  });
+  server.closeAllConnections();
   server.close();
 });

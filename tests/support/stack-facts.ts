@@ -10,6 +10,7 @@ export type StackFacts = {
     functionsDirect: string;
     postgrest: string;
     simulator: string | undefined;
+    paymentSimulator: string | undefined;
     database: string;
     databaseAdmin: string;
   };

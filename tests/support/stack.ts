@@ -11,7 +11,7 @@ const facts = inject('stack');
 /** The variables of `npm run status`. */
 export const env = facts.env;
 
-/** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `database`, `databaseAdmin`. */
+/** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `paymentSimulator`, `database`, `databaseAdmin`. */
 export const urls = facts.urls;
 
 /** A pool as superuser (`supabase_admin`). Opens no more than 20 connections. */

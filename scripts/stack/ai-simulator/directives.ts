@@ -1,6 +1,7 @@
 /** How a caller steers the simulator: `[[simulate:{…}]]` anywhere in the model name or the last user text. */
 import { z } from 'zod';
 import { ApiError } from './errors.ts';
+import { videoDirectives } from './video-directives.ts';
 
 const OPENING = '[[simulate:';
 const CLOSING = ']]';
@@ -51,6 +52,7 @@ const directiveSchema = z.strictObject({
   malformed: z.boolean().optional(),
   /** Ends a stream without `[DONE]`. */
   no_done: z.boolean().optional(),
+  ...videoDirectives,
 });
 
 /** What a caller asked for. */

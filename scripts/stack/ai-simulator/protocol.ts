@@ -10,6 +10,7 @@ export const FLUSH_MS = 50;
 
 /** One call as an endpoint sees it. */
 export interface Call {
+  url: URL;
   body: Record<string, unknown>;
   directive: Directive;
   /** The model's name without a directive. */
@@ -26,14 +27,15 @@ export interface Endpoint {
   /** The text that a directive may stand in. Throws 400 where the body is off. */
   promptOf(body: Record<string, unknown>): string;
   /** The answer. */
-  answer(call: Call): Response;
+  answer(call: Call): Response | Promise<Response>;
 }
 
 const baseSchema = z.looseObject({ model: z.string().min(1), stream: z.boolean().nullish() });
 
 /** Reads a call, obeys what its directive says of errors and delays, and has the endpoint answer the rest. */
 export async function serve(request: Request, path: string, endpoint: Endpoint, journal: Journal): Promise<Response> {
-  const body = parseBody(await request.text());
+  const body = await readBody(request);
+  const url = new URL(request.url);
   const base = parseWith(baseSchema, body);
   const { directive, texts } = takeDirectives([base.model, endpoint.promptOf(body)]);
   const [model = '', prompt = ''] = texts;
@@ -45,7 +47,8 @@ export async function serve(request: Request, path: string, endpoint: Endpoint, 
     if (active.error !== undefined) {
       throw new ApiError(active.error, `Simulated error ${active.error}.`, { retryAfter: active.retry_after });
     }
-    return recorded(endpoint.answer({ body, directive: active, model, prompt, entry, signal: request.signal }), entry);
+    const call = { url, body, directive: active, model, prompt, entry, signal: request.signal };
+    return recorded(await endpoint.answer(call), entry);
   } catch (error) {
     const response = errorResponse(request.signal.aborted ? new ApiError(499, 'The client left.') : error);
     entry.outcome = request.signal.aborted ? 'canceled' : 'error';
@@ -57,6 +60,18 @@ function recorded(response: Response, entry: Entry): Response {
   entry.status = response.status;
   response.headers.set('x-request-id', `req_${entry.id}`);
   return response;
+}
+
+/** The members of a JSON body, or of a form, whose files are told by what they are. */
+async function readBody(request: Request): Promise<Record<string, unknown>> {
+  if (!request.headers.get('content-type')?.startsWith('multipart/form-data')) return parseBody(await request.text());
+  const form = await request.formData().catch(() => {
+    throw new ApiError(400, 'We could not parse the form of your request.');
+  });
+  const members = [...form].map(([name, value]) => {
+    return [name, typeof value === 'string' ? value : { name: value.name, type: value.type, size: value.size }];
+  });
+  return Object.fromEntries(members);
 }
 
 function parseBody(source: string): Record<string, unknown> {

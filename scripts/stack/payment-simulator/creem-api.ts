@@ -5,11 +5,12 @@ import { z } from 'zod';
 import { creemProduct, creemSubscription, creemTransaction } from '../../payments/creem-events.ts';
 import { siblingId } from '../../payments/story.ts';
 import { cancelCreem, pauseCreem, refundCreem, resumeCreem, upgradeCreem } from './creem-shop.ts';
+import { type Moderation, moderate } from './moderation.ts';
 import { type Checkout, type Shop, type Subscription, storyProduct } from './shop.ts';
 
 class CreemError extends Error {
   constructor(
-    readonly status: 400 | 401 | 403 | 404,
+    readonly status: 400 | 401 | 403 | 404 | 500,
     readonly error: string,
     message: string,
   ) {
@@ -35,6 +36,8 @@ const upgradeBody = z.strictObject({
     .enum(['proration-charge-immediately', 'proration-charge', 'proration-none'])
     .default('proration-charge-immediately'),
 });
+
+const moderationBody = z.object({ prompt: z.string().min(1), external_id: z.string().optional() });
 
 /** The API under `/v1`; `shop` is its memory. */
 export function creemApi(shop: Shop): Hono {
@@ -105,6 +108,13 @@ export function creemApi(shop: Shop): Hono {
     return c.json(creemProduct({ product: storyProduct(product) }));
   });
 
+  app.post('/v1/moderation/prompt', async (c) => {
+    const { prompt, external_id } = await readBody(c, moderationBody);
+    const result = await moderate(prompt, c.req.raw.signal);
+    if (!result) throw new CreemError(500, 'Internal Server Error', 'the simulated moderation failed');
+    return c.json(moderationObject(shop, prompt, external_id, result));
+  });
+
   app.all('*', (c) => errorAnswer(c, new CreemError(404, 'Not Found', `cannot ${c.req.method} ${c.req.path}`)));
   app.onError((error, c) => errorAnswer(c, error));
   return app;
@@ -166,6 +176,17 @@ function checkoutObject(shop: Shop, id: string, origin: string): Record<string, 
     checkout_url: `${origin}/checkout/${id}`,
     success_url: successUrl,
     metadata: story.metadata,
+  };
+}
+
+function moderationObject(shop: Shop, prompt: string, external_id: string | undefined, result: Moderation): object {
+  return {
+    id: shop.newId('mod'),
+    object: 'moderation_result',
+    prompt,
+    external_id,
+    decision: result.decision,
+    usage: { units: 1 },
   };
 }
 
