@@ -31,7 +31,9 @@ export async function run(args: string[]): Promise<number> {
 }
 
 function printWelcome({ env, urls }: Stack): void {
-  console.log('\nBasemeter is up. This is a development stack: sign-in is a stand-in for Supabase Auth.');
+  console.log(
+    '\nBasemeter is up. This is a development stack: sign-in and storage are stand-ins for Supabase Auth and Storage.',
+  );
   if (urls.simulator)
     console.log('AI calls are answered by a simulator; set AI_BASE_URL and AI_API_KEY for a real provider.');
   if (urls.paymentSimulator)

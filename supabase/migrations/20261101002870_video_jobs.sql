@@ -133,7 +133,7 @@ comment on function private.remove_video_file(public.video_jobs) is 'Has the cop
 -- What may change of a job --------------------------------------------------------------------------------------------
 
 create function private.keep_video_job() returns trigger
-language plpgsql set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
   if (new.workspace_id, new.model, new.provider, new.cost_credits, new.created_at)

@@ -15,19 +15,22 @@ function preflight(path: string): Promise<Response> {
   return fetch(`${env.API_URL}${path}`, { method: 'OPTIONS', headers });
 }
 
-test.each(['/rest/v1/users', '/rest/v1/rpc/anything', '/auth/v1/signup', '/functions/v1/ai/v1/chat/completions'])(
-  'a page of any origin passes the preflight of %s with every header the clients send',
-  async (path) => {
-    const answer = await preflight(path);
-    expect([200, 204]).toContain(answer.status);
-    expect(answer.headers.get('access-control-allow-origin')).toBe('*');
-    expect(answer.headers.get('access-control-allow-methods')).toContain('POST');
-    const allowed = answer.headers.get('access-control-allow-headers')?.toLowerCase().split(/, */) ?? [];
-    expect(allowed).toEqual(
-      expect.arrayContaining(['authorization', 'apikey', 'content-type', 'x-client-info', 'traceparent']),
-    );
-  },
-);
+test.each([
+  '/rest/v1/users',
+  '/rest/v1/rpc/anything',
+  '/auth/v1/signup',
+  '/functions/v1/ai/v1/chat/completions',
+  '/storage/v1/object/videos/a.mp4',
+])('a page of any origin passes the preflight of %s with every header the clients send', async (path) => {
+  const answer = await preflight(path);
+  expect([200, 204]).toContain(answer.status);
+  expect(answer.headers.get('access-control-allow-origin')).toBe('*');
+  expect(answer.headers.get('access-control-allow-methods')).toContain('POST');
+  const allowed = answer.headers.get('access-control-allow-headers')?.toLowerCase().split(/, */) ?? [];
+  expect(allowed).toEqual(
+    expect.arrayContaining(['authorization', 'apikey', 'content-type', 'x-client-info', 'traceparent']),
+  );
+});
 
 test('answers of REST and sign-in, refusals too, may be read by a page of any origin', async () => {
   for (const answer of [
@@ -70,5 +73,6 @@ test('REST sees the service role behind a secret key, and the user behind a user
 });
 
 test('what is not there is a 404', async () => {
-  expect((await fetch(`${env.API_URL}/storage/v1/object`)).status).toBe(404);
+  expect((await fetch(`${env.API_URL}/realtime/v1/x`)).status).toBe(404);
+  expect((await fetch(`${env.API_URL}/storage/v1/x`)).status).toBe(404);
 });

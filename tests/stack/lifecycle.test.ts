@@ -1,10 +1,14 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { createClient } from '@supabase/supabase-js';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import WebSocket from 'ws';
 import { type Stack, type StackOptions, startStack } from '../../scripts/stack/index.ts';
+import { storageFolder } from '../../scripts/stack/paths.ts';
 import { identify } from '../../scripts/stack/processes.ts';
 import { resetRunning } from '../../scripts/stack/reset.ts';
 import { readRunningState } from '../../scripts/stack/state.ts';
@@ -144,4 +148,26 @@ test('a reset builds the database from the files as they are now, while the rest
   expect(await (await fetch(`${stack.env.API_URL}/rest/v1/memos`, { headers })).json()).toEqual([{ id: 3 }]);
   expect((await fetch(`${stack.env.API_URL}/rest/v1/notes`, { headers })).status).toBe(404);
   expect(stack.pids()).toEqual(before);
+});
+
+test('files survive a restart, and a reset takes them with the database; config.toml says how large they may be', async () => {
+  project.write('supabase/config.toml', '[storage]\nfile_size_limit = "2KiB"\n');
+  const filesOf = ({ env }: Stack) =>
+    createClient(env.API_URL, env.SECRET_KEY, { realtime: { transport: WebSocket as never } }).storage;
+  const first = await start();
+  await filesOf(first).createBucket('videos');
+  expect((await filesOf(first).from('videos').upload('a.mp4', 'x'.repeat(2048))).error).toBeNull();
+  const large = await filesOf(first).from('videos').upload('b.mp4', 'x'.repeat(2049));
+  expect(large.error).toMatchObject({ statusCode: '413' });
+  await first.stop();
+
+  const second = await start();
+  expect((await filesOf(second).from('videos').download('a.mp4')).data?.size).toBe(2048);
+  const state = readRunningState(project.dataDir);
+  if (!state) throw new Error('the stack wrote no state');
+  await resetRunning(state, second.keys, project);
+  expect(existsSync(storageFolder(project.dataDir))).toBe(false);
+  expect((await filesOf(second).listBuckets()).data).toEqual([]);
+  await filesOf(second).createBucket('videos');
+  expect((await filesOf(second).from('videos').upload('a.mp4', 'new')).error).toBeNull();
 });

@@ -11,7 +11,7 @@ import type { StackKeys } from '../keys.ts';
 import * as buckets from './buckets.ts';
 import { type Callers, createCallers } from './callers.ts';
 import * as downloads from './downloads.ts';
-import { errorResponse, notSupported, StorageError } from './errors.ts';
+import { errorResponse, notSupported } from './errors.ts';
 import { Files } from './files.ts';
 import { bucketIn } from './input.ts';
 import * as uploads from './uploads.ts';
@@ -95,9 +95,10 @@ export async function createStorageApp(options: StorageAppOptions): Promise<{
   app.delete('/object/*', (c) => uploads.removeOne(context, c.req.raw));
   app.on(['POST', 'PUT'], '/object/*', (c) => uploads.upload(context, c.req.raw));
 
-  app.notFound((c) =>
-    errorResponse(new StorageError(404, 'Not Found', `Route ${c.req.method}:${c.req.path} not found`)),
-  );
+  app.notFound((c) => {
+    const message = `Route ${c.req.method}:${c.req.path} not found`;
+    return c.json({ message, error: 'Not Found', statusCode: 404 }, 404);
+  });
   app.onError((error) => errorResponse(error));
   return { fetch: (request) => app.fetch(request) };
 }

@@ -36,18 +36,21 @@ export function notSupported(feature: string): StorageError {
 
 /** Turns anything thrown while serving a request into the answer; only what nobody foresaw becomes a 500. */
 export function errorResponse(thrown: unknown): Response {
-  const error = thrown instanceof StorageError ? thrown : fromDatabaseError(thrown);
+  const error = thrown instanceof StorageError ? thrown : explain(thrown);
   if (error.status >= 500) console.error('storage stand-in:', thrown);
   const body = { statusCode: String(error.status), error: error.error, message: error.message };
   return Response.json(body, { status: error.status >= 500 ? 500 : 400 });
 }
 
-function fromDatabaseError(thrown: unknown): StorageError {
+function explain(thrown: unknown): StorageError {
   if (thrown instanceof pg.DatabaseError) {
     if (thrown.code === '42501') return accessDenied(withoutTable(thrown.message));
     if (thrown.code === '23505') return duplicate();
     // 22: the value does not fit its type; 54: too deep or too long for Postgres.
     if (/^(22|54)/.test(thrown.code ?? '')) return invalid(`A value can't be stored: ${thrown.message}`);
+  }
+  if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ECONNRESET') {
+    return new StorageError(400, 'Aborted', 'The upload was broken off.');
   }
   return new StorageError(500, 'InternalError', 'Internal server error, see the log of the local stack.');
 }

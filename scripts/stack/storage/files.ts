@@ -57,20 +57,25 @@ export class Files {
   /** The file's bytes from `start` to `end` (both in it); undefined where there is no such file. */
   async read(version: string, range?: { start: number; end: number }): Promise<ReadableStream | undefined> {
     const path = this.#path(version);
-    const found = await stat(path).catch(() => undefined);
-    return found && (Readable.toWeb(createReadStream(path, range)) as ReadableStream);
+    const found = isVersion(version) && (await stat(path).catch(() => undefined));
+    if (!found) return undefined;
+    return Readable.toWeb(createReadStream(path, range)) as ReadableStream;
   }
 
   /** Deletes these files. One that is gone already is no error. */
   async remove(versions: (string | null)[]): Promise<void> {
-    await Promise.all(versions.map((version) => version && rm(this.#path(version), { force: true })));
+    const known = versions.filter((version): version is string => version !== null && isVersion(version));
+    await Promise.all(known.map((version) => rm(this.#path(version), { force: true })));
   }
 
   #path(version: string): string {
-    // The column is text that the service role may write, so it is checked before it becomes a path.
-    if (!/^[0-9a-f-]{36}$/.test(version)) throw new Error('That is no version of a file.');
     return join(this.#folder, version);
   }
+}
+
+/** The column is text that the service role may write, so it is checked before it becomes a path. */
+function isVersion(text: string): boolean {
+  return /^[0-9a-f-]{36}$/.test(text);
 }
 
 /** Reads what is left of a refused upload; fetch() in a caller may fail when the answer comes before its body is taken. */
