@@ -117,6 +117,7 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
       provider: 'p',
       api,
       base_url: stub.url,
+      provider_base_url: null,
       api_key_env: 'AI_NONE',
       timeout_ms: 50,
       webhook_token: TOKEN,

@@ -199,12 +199,12 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
       expect(error, rpc).not.toBeNull();
     }
   }
-  const sync = (headers: Record<string, string>) =>
-    fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers });
-  for (const headers of [{}, { authorization: `Bearer ${stranger.accessToken}` }, { apikey: env.PUBLISHABLE_KEY }]) {
+  const sync = (headers: [string, string][]) => fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers });
+  const token = `Bearer ${stranger.accessToken}`;
+  for (const headers of [[], [['authorization', token]], [['apikey', env.PUBLISHABLE_KEY]]] as [string, string][][]) {
     expect((await sync(headers)).status).toBe(403);
   }
-  const done = await sync({ apikey: env.SECRET_KEY });
+  const done = await sync([['apikey', env.SECRET_KEY]]);
   expect(done.status).toBe(200);
   expect(Object.keys((await done.json()) as object).sort()).toEqual([
     'copied',

@@ -33,7 +33,7 @@ export async function moderate(
   moderation: Moderation | undefined,
   prompt: string,
   reference: string,
-  env: Env = Deno.env,
+  env: Env,
 ): Promise<void> {
   if (!moderation || moderation.provider === 'none') return;
   const decision = await decisionOf(prompt, reference, env).catch((error: unknown) => {

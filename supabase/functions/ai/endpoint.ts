@@ -64,7 +64,7 @@ export async function answerCall<T extends { model: string }>(
 
 async function ask<T extends { model: string }>(endpoint: Endpoint<T>, request: T, call: Call): Promise<Response> {
   try {
-    if (endpoint.promptOf) await moderate(call.moderation, endpoint.promptOf(request), call.requestId);
+    if (endpoint.promptOf) await moderate(call.moderation, endpoint.promptOf(request), call.requestId, Deno.env);
     const bodyFor = (candidate: Candidate) => endpoint.upstreamBody(request, candidate, call);
     const answer = await callUpstream(call.candidates, endpoint.path, bodyFor, call.deadline, call.attempts);
     return endpoint.relay?.(call, request, answer) ?? (await settle(endpoint, request, call, answer));

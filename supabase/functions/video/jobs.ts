@@ -76,7 +76,7 @@ export async function cancelJob(caller: Caller, id: string): Promise<Response> {
 
 async function cancelTask(work: JobWork): Promise<Response> {
   const { job, submission } = work;
-  const outcome = await adapterTo(submission)
+  const outcome = await adapterTo(submission, Deno.env)
     .cancel(job.job_id ?? '')
     .catch((error) => {
       if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;

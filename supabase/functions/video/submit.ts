@@ -21,8 +21,8 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
   let found: VideoAnswer;
   try {
     const words = negative_prompt ? `${request.prompt}\n${negative_prompt}` : request.prompt;
-    await moderate(submission.moderation, words, job.request_id ?? job.id);
-    found = await adapterTo(submission).submit({
+    await moderate(submission.moderation, words, job.request_id ?? job.id, Deno.env);
+    found = await adapterTo(submission, Deno.env).submit({
       ...submission.parameters,
       negative_prompt,
       prompt: request.prompt,
@@ -57,7 +57,7 @@ async function noteAnswer({ job, submission }: JobWork, { task, answer }: VideoA
 
 /** A cancellation that came while the provider was being asked. */
 async function cancelStarted({ job, submission }: JobWork): Promise<VideoJob> {
-  const adapter = adapterTo(submission);
+  const adapter = adapterTo(submission, Deno.env);
   const outcome = await adapter.cancel(job.job_id ?? '').catch((error) => {
     console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
   });

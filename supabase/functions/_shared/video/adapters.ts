@@ -6,7 +6,7 @@ import { baseUrlOf, type Provider, ProviderClient } from './provider.ts';
 import { createUnified } from './unified.ts';
 
 /** The adapter to a provider. */
-export function adapterTo(provider: Provider, env: Env = Deno.env): VideoAdapter {
+export function adapterTo(provider: Provider, env: Env): VideoAdapter {
   const client = new ProviderClient(provider, env);
   return provider.api === 'openai' ? createOpenAi(client, baseUrlOf(provider, env)) : createUnified(client);
 }

@@ -18,7 +18,7 @@ export interface Sync {
 export async function syncJob({ job, submission }: JobWork, jobId?: string): Promise<Sync> {
   const id = job.job_id ?? jobId;
   if (id === undefined || isOver(job)) return { job, told: true };
-  const found = await ask(() => adapterTo(submission).fetch(id), job);
+  const found = await ask(() => adapterTo(submission, Deno.env).fetch(id), job);
   if (!found) return { job, told: false };
   if (found === 'missing') {
     if (job.job_id === null) return { job, told: false };
@@ -43,7 +43,7 @@ const TIMED_OUT = { error_code: 'timed_out', error_message: 'The video was not m
 
 /** Stops a task that nobody waits for any more, where the provider can; whether it could makes no difference. */
 export async function stopTask({ job, submission }: JobWork, jobId = job.job_id): Promise<void> {
-  if (jobId) await ask(() => adapterTo(submission).cancel(jobId), job);
+  if (jobId) await ask(() => adapterTo(submission, Deno.env).cancel(jobId), job);
 }
 
 /** Undefined where the provider gave no answer that can be used; the log has why. */
