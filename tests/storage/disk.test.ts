@@ -102,10 +102,13 @@ test('an upload that is broken off half-way leaves nothing', async () => {
 
 test('a version that is no version opens no other file', async () => {
   await files().upload('moved.mp4', 'x');
-  await pool.query(`update storage.objects set version = '../keys.json' where bucket_id = $1 and name = 'moved.mp4'`, [
+  writeFileSync(join(folder, '..', 'secret'), 's');
+  await pool.query(`update storage.objects set version = '../secret' where bucket_id = $1 and name = 'moved.mp4'`, [
     bucket,
   ]);
   expect((await files().download('moved.mp4')).error).toMatchObject({ status: 400 });
+  expect((await files().remove(['moved.mp4'])).data).toHaveLength(1);
+  expect(existsSync(join(folder, '..', 'secret'))).toBe(true);
 });
 
 test('no body makes a 5xx', async () => {
