@@ -96,6 +96,7 @@ test('while it is being handed over: 202, and canceled as soon as the provider h
   expect(asked.job.cancel_requested_at).not.toBeNull();
   const made = await making;
   expect(made).toMatchObject({ status: 201, job: { status: 'canceled', credits: 0 } });
+  expect(['x-credits-charged', 'x-credits-available'].map((name) => made.headers.get(name))).toEqual(['0', '103']);
   expect(await tasksOf(key)).toEqual([]);
   expect((await booksOf(maker)).ledger).toEqual(REFUNDED);
 });

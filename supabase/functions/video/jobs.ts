@@ -39,10 +39,10 @@ export async function createJob(http: Request, caller: Caller, requestId: string
 async function finishCreation(creation: Extract<Creation, { created: true }>, request: JobRequest): Promise<Response> {
   const job = await submit(creation, request);
   const response = await answerFor(job, job.status === 'pending' ? 202 : 201);
-  response.headers.set('x-credits-charged', String(creditsOf(job)));
-  if (creation.credits_available !== undefined) {
-    response.headers.set('x-credits-available', String(creation.credits_available));
-  }
+  const charged = creditsOf(job);
+  const refunded = Number(job.cost_credits) - charged;
+  response.headers.set('x-credits-charged', String(charged));
+  response.headers.set('x-credits-available', String(creation.credits_available + refunded));
   return response;
 }
 
