@@ -1,6 +1,6 @@
 -- A row for each way in which a job may go: what it shows, what was paid, what the ledger, the log and the statistics tell.
 begin;
-select plan(30);
+select plan(33);
 select tests.offer_video('veo');
 
 create function pg_temp.step(job uuid, step text, at timestamptz) returns text
@@ -85,6 +85,13 @@ select tests.remember('job', tests.make_video('hand'));
 select public.refund_user_credits(tests.id('hand'), 15, 'sorry', transaction_id => tests.last_entry('hand'));
 select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'the rest of a debit is given back');
 select is(tests.wallet('hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'and no more than it took');
+select tests.create_guest('free hand'), public.credit_user_credits_transaction(tests.id('free hand'), 25, 'purchase');
+select tests.remember('job', tests.make_video('free hand'));
+select public.refund_user_credits(tests.id('free hand'), 15, 'sorry');
+select public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-01'), public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-02');
+select is((select cancel_requested_at from public.video_jobs where id = tests.recall('job')::uuid), '2026-01-01'::timestamptz, 'when canceling was first asked for stays');
+select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'nor more than was spent at all');
+select is(tests.wallet('free hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'by whatever refunds');
 
 -- A debit over two lots goes back to both; one that expired meanwhile leaves a fresh lot.
 select tests.create_guest('lots'), public.credit_user_credits_transaction(tests.id('lots'), 15, 'gift', kind => 'promotion', expires_at => now() + interval '5 minutes'),
