@@ -586,7 +586,7 @@ create function private.refuse_choice(param text, given jsonb, choices jsonb) re
 language plpgsql stable set search_path = ''
 as $$
 begin
-  if given is null or choices @> jsonb_build_array(given) and jsonb_typeof(given) in ('string', 'number') then
+  if given is null or choices @> jsonb_build_array(given) then
     return null;
   elsif choices = '[]' then
     return row('invalid_request', format('This model takes no %s.', param), param, null)::private.ai_refusal;

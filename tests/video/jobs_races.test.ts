@@ -1,6 +1,6 @@
 /** Video jobs in parallel sessions: as many as the plan and the balance allow, each ended and refunded once. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { offerVideos } from '../support/videos.ts';
 import { driftOf, newAccount, walletOf } from '../support/wallets.ts';
@@ -78,6 +78,66 @@ test('one idempotency key makes one job, however often at once', async () => {
   expect(answers.filter((answer) => answer.created)).toHaveLength(1);
   expect(new Set(answers.map((answer) => answer.job?.id)).size).toBe(1);
   expect(await walletOf(account)).toMatchObject({ balance: 980 });
+});
+
+/** Runs `change` under the wallet's lock while a submit waits for it, and says what becomes of the submit. */
+async function submitMeanwhile(wallet: string, change: string, submit: () => Promise<Created>): Promise<string> {
+  const first = await adminPool.connect();
+  try {
+    await first.query('begin');
+    await first.query('select from public.credit_wallets where workspace_id = $1 for no key update', [wallet]);
+    const answer = submit().then(
+      ({ created, code }) => code ?? String(created),
+      (error) => error.message,
+    );
+    await vi.waitFor(
+      async () => {
+        const { rows } = await adminPool.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%create_video_job%'`,
+        );
+        expect(rows.length).toBeGreaterThan(0);
+      },
+      { timeout: 20_000, interval: 50 },
+    );
+    await first.query(change);
+    await first.query('commit');
+    return await answer;
+  } finally {
+    await first.query('rollback');
+    first.release();
+  }
+}
+
+test('a submit counts as things are when it gets its turn', async () => {
+  const [maker, owner] = [await newMaker(100, 'enterprise'), await newAccount(3)];
+  const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  const workspace = team?.id ?? '';
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'owner')`,
+    [workspace, maker, owner],
+  );
+  await sql(`select public.credit_user_credits_transaction($1, 100, 'manual', workspace_id => $2)`, [owner, workspace]);
+  const leave = `delete from public.workspace_members where workspace_id = '${workspace}' and user_id = '${maker}'`;
+  expect(await submitMeanwhile(workspace, leave, () => create(maker, { workspace }))).toBe('not_found');
+
+  const secret = randomUUID();
+  await adminPool.query(
+    `with key as (
+       insert into public.api_keys (workspace_id, user_id, name, prefix, budget) values ($1, $1, 'key', 'sk-', 100) returning id
+     )
+     insert into private.api_key_hashes (key_hash, api_key_id) select sha256(convert_to($2, 'UTF8')), id from key`,
+    [maker, secret],
+  );
+  const byKey = async (): Promise<Created> => {
+    const [row] = await sql<{ answer: Created }>(
+      `select public.create_video_job(null, $1, 'a cat', api_key_hash => encode(sha256(convert_to($2, 'UTF8')), 'hex')) as answer`,
+      [model, secret],
+    );
+    return row?.answer ?? { created: false };
+  };
+  const spend = `update public.api_keys set credits_used = 90 where workspace_id = '${maker}'`;
+  expect(await submitMeanwhile(maker, spend, byKey)).toBe('limit_reached');
+  expect(await driftOf([maker, workspace])).toEqual([]);
 });
 
 test('webhook, poll, cancel, time limit and sweep at once end a job once', async () => {
