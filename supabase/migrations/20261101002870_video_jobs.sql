@@ -109,7 +109,7 @@ create function private.video_path_of(job public.video_jobs) returns text
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return job.workspace_id || '/' || job.id || '.mp4';
+  return job.workspace_id::text || '/' || job.id::text || '.mp4';
 end;
 $$;
 comment on function private.video_path_of(public.video_jobs) is 'Where the copy of a job''s file is, or would be.';
@@ -197,7 +197,7 @@ create trigger video_jobs_set_updated_at before update on public.video_jobs
 -- What the function is told -------------------------------------------------------------------------------------------
 
 create function private.video_job_json(job public.video_jobs) returns jsonb
-language plpgsql immutable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
   return to_jsonb(job) || jsonb_build_object('cost_credits', trim_scale(job.cost_credits));
@@ -444,8 +444,8 @@ begin
   if job.finished_at is not null or private.task_is_anothers(job, start_video_job.job_id) then
     return jsonb_build_object('job', private.video_job_json(job), 'started', false);
   end if;
-  job := private.bind_video_task(job, start_video_job.job_id, 0, answer, at);
   begin
+    job := private.bind_video_task(job, start_video_job.job_id, 0, answer, at);
     update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at
     where j.id = job.id returning * into job;
   exception when unique_violation then -- another job got it in this moment
@@ -489,7 +489,6 @@ as $$
 declare
   job public.video_jobs := private.lock_video_job(update_video_job.video_job_id, at);
   task_id text := task ->> 'job_id';
-  before public.video_jobs := job;
   result jsonb;
 begin
   if task ->> 'status' in ('processing', 'completed', 'failed', 'canceled') is not true
@@ -499,18 +498,18 @@ begin
       'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, error_message }.');
   end if;
   if job.finished_at is null and private.task_is_anothers(job, task_id) is not true then
-    job := private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at);
     begin
-      result := private.apply_video_task(job, task, at);
+      result := private.apply_video_task(
+        private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at), task, at);
     exception when unique_violation then
       result := null; -- another job got the task in this moment
     end;
   end if;
   if result is null then
-    return jsonb_build_object('job', private.video_job_json(before), 'changed', false, 'credits_refunded', 0);
+    return jsonb_build_object('job', private.video_job_json(job), 'changed', false, 'credits_refunded', 0);
   end if;
   return result || jsonb_build_object('changed',
-    (result #>> '{job,status}', (result #>> '{job,progress}')::integer) is distinct from (before.status::text, before.progress::integer));
+    (result #>> '{job,status}', (result #>> '{job,progress}')::smallint) is distinct from (job.status::text, job.progress));
 end;
 $$;
 comment on function public.update_video_job is
@@ -584,10 +583,10 @@ $$;
 comment on function private.video_jobs_running(uuid) is 'How many jobs of a workspace have not ended.';
 
 create function private.refuse_choice(param text, given jsonb, choices jsonb) returns private.ai_refusal
-language plpgsql immutable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
-  if given is null or choices @> jsonb_build_array(given) and jsonb_typeof(given) in ('string', 'number') then
+  if given is null or choices @> jsonb_build_array(given) then
     return null;
   elsif choices = '[]' then
     return row('invalid_request', format('This model takes no %s.', param), param, null)::private.ai_refusal;
@@ -613,8 +612,6 @@ begin
   elsif job.prompt !~ '\S' or job.prompt is null or length(job.prompt) > asked.max_prompt_characters then
     return row('invalid_request', format('prompt must have 1 to %s characters.', asked.max_prompt_characters), 'prompt',
       null)::private.ai_refusal;
-  elsif job.image_url !~ '^https://' then
-    return row('invalid_request', 'image must be an https URL or a data URL.', 'image', null)::private.ai_refusal;
   elsif job.has_image and not asked.takes_image then
     return row('invalid_request', 'This model takes no image.', 'image', null)::private.ai_refusal;
   elsif asked.needs_image and not job.has_image then
@@ -637,7 +634,7 @@ $$;
 comment on function private.refuse_video_parameters is 'Why a model cannot be asked for this, if so.';
 
 create function private.video_parameters(asked public.video_models, given jsonb) returns jsonb
-language plpgsql immutable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
   return jsonb_strip_nulls(jsonb_build_object('duration', asked.durations[1], 'resolution', asked.resolutions[1],
@@ -691,7 +688,7 @@ comment on function private.earlier_video_job is
   'What a request under an Idempotency-Key gets that was made before: its job, or 409; null for a new one.';
 
 create function private.begin_video_job(
-  caller private.ai_caller, job public.video_jobs, work private.video_job_work, at timestamptz
+  job public.video_jobs, work private.video_job_work, at timestamptz
 ) returns public.video_jobs
 language plpgsql set search_path = ''
 as $$
@@ -787,11 +784,10 @@ begin
   refusal := private.refuse_request(caller, job.model, wanted,
     case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation' then private.pricing_of(wanted, at) end,
     'video_generation', 'video_generation', at);
-  if refusal.code is null and length(create_video_job.image_url) > 2048 then
-    refusal := row('invalid_request', 'image must be an address of at most 2048 characters.', 'image', null)::private.ai_refusal;
+  if refusal.code is null and (create_video_job.image_url !~ '^https://' or length(create_video_job.image_url) > 2048) then
+    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image', null)::private.ai_refusal;
   elsif refusal.code is null then
-    job.image_url := case when create_video_job.image_url ~ '^https?://' then create_video_job.image_url else 'http://' end;
-    job.image_url := case when create_video_job.image_url is not null then job.image_url end;
+    job.image_url := create_video_job.image_url;
     refusal := private.refuse_video_parameters(asked, job);
   end if;
   if refusal.code is null then
@@ -810,7 +806,7 @@ begin
   end if;
   job.provider := wanted.provider;
   job.expires_at := at + make_interval(secs => asked.time_limit_seconds);
-  job := private.begin_video_job(caller, job, work, at);
+  job := private.begin_video_job(job, work, at);
   select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
     'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()),

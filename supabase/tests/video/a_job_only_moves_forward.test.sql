@@ -1,6 +1,6 @@
 -- Whoever writes it: the trigger stands below all rpcs.
 begin;
-select plan(24);
+select plan(25);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
 select tests.offer_video('veo');
 select tests.remember('job', tests.make_video('owner')), tests.remember('done', tests.make_video('owner')), tests.remember('other', tests.make_video('owner'));
@@ -31,7 +31,8 @@ select is(pg_temp.set('other', $$ status = 'processing', job_id = 't3' $$), 'don
 -- A task is one job's.
 select tests.remember('next', tests.make_video('owner'));
 select is(public.start_video_job(tests.recall('next')::uuid, 't1') ->> 'started', 'false', 'a task of another job starts none');
-select is(public.update_video_job(tests.recall('next')::uuid, '{"job_id": "t2", "status": "completed", "result_url": "https://x.test/v"}') ->> 'changed', 'false', 'nor completes it');
+select is(public.update_video_job(tests.recall('next')::uuid, '{"job_id": "t2", "status": "completed", "result_url": "https://x.test/v"}', '{"of": "another"}') ->> 'changed', 'false', 'nor completes it');
+select is((select provider_answer from private.video_job_work where video_job_id = tests.recall('next')::uuid), null, 'nor is what is said of it kept');
 select is(tests.video(tests.recall('next')::uuid), 'pending 0%', 'nothing came of it');
 select throws_ok($$ select public.start_video_job(tests.recall('next')::uuid, '') $$, 'PT400', 'invalid_request', 'a task has an id');
 select throws_ok($$ select public.update_video_job(tests.recall('next')::uuid, '{"status": "completed", "result_url": "https://x.test/v"}') $$, 'PT400', 'invalid_request', 'which is named as long as it is not known');

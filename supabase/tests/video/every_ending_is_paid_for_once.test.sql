@@ -1,6 +1,6 @@
 -- A row for each way in which a job may go: what it shows, what was paid, what the ledger, the log and the statistics tell.
 begin;
-select plan(30);
+select plan(37);
 select tests.offer_video('veo');
 
 create function pg_temp.step(job uuid, step text, at timestamptz) returns text
@@ -85,6 +85,13 @@ select tests.remember('job', tests.make_video('hand'));
 select public.refund_user_credits(tests.id('hand'), 15, 'sorry', transaction_id => tests.last_entry('hand'));
 select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'the rest of a debit is given back');
 select is(tests.wallet('hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'and no more than it took');
+select tests.create_guest('free hand'), public.credit_user_credits_transaction(tests.id('free hand'), 25, 'purchase');
+select tests.remember('job', tests.make_video('free hand'));
+select public.refund_user_credits(tests.id('free hand'), 15, 'sorry');
+select public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-01'), public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-02');
+select is((select cancel_requested_at from public.video_jobs where id = tests.recall('job')::uuid), '2026-01-01'::timestamptz, 'when canceling was first asked for stays');
+select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'nor more than was spent at all');
+select is(tests.wallet('free hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'by whatever refunds');
 
 -- A debit over two lots goes back to both; one that expired meanwhile leaves a fresh lot.
 select tests.create_guest('lots'), public.credit_user_credits_transaction(tests.id('lots'), 15, 'gift', kind => 'promotion', expires_at => now() + interval '5 minutes'),
@@ -93,6 +100,19 @@ select tests.remember('job', tests.make_video('lots'));
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => now() + interval '10 minutes');
 select is(tests.lots('lots'), '0 of 15 promotion, 10 of 10 purchase, 15 of 15 refund', 'credits go back to their lots while these live');
 select is_empty('select * from public.verify_credits()', 'and the books are right');
+
+-- One that cannot be ended is passed over, and the work that time brings gets to the others.
+select tests.create_guest('stuck'), public.credit_user_credits_transaction(tests.id('stuck'), 25, 'purchase'),
+  tests.create_guest('due'), public.credit_user_credits_transaction(tests.id('due'), 25, 'purchase');
+select tests.remember('stuck', tests.make_video('stuck', at => now() - interval '2 days'));
+select tests.remember('due', tests.make_video('due', at => now() - interval '2 days'));
+create function pg_temp.fail() returns trigger language plpgsql as $$ begin raise 'stuck'; end $$;
+create trigger fail before update on public.video_jobs for each row when (old.workspace_id = md5('stuck')::uuid) execute function pg_temp.fail();
+do $$ begin for piece in 1 .. 1000 loop exit when private.run_due_work() = 0; end loop; end $$;
+select is(tests.video(tests.recall('due')::uuid), 'failed 0% submission_lost', 'work that time brings ends what is overdue');
+select is(tests.wallet('due'), 'balance 25, total 25, spent 0, expired 0, held 0', 'and refunds it');
+select is(tests.video(tests.recall('stuck')::uuid), 'pending 0%', 'one that cannot be ended stays');
+select is(private.end_next_overdue_video_job(now()), false, 'and keeps nobody busy');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 -- sync_video_jobs tells function video what to do, each piece once for a while.
 begin;
-select plan(27);
+select plan(28);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
 select tests.offer_video('veo');
 create function pg_temp.work(minutes numeric, most integer default 20) returns text
@@ -26,6 +26,11 @@ select is((select string_agg(error_code, ', ') from public.video_jobs), 'timed_o
 select is(tests.wallet('owner'), 'balance 1003, total 1003, spent 0, expired 0, held 0', 'and refunded');
 
 -- Files.
+select tests.remember('early', tests.make_video('owner'));
+select public.note_video_file(tests.recall('early')::uuid, format('%s/%s.mp4', tests.id('owner'), tests.recall('early')));
+select is((select storage_path from public.video_jobs where id = tests.recall('early')::uuid), null, 'a job that is not completed has no file');
+select public.fail_video_job(tests.recall('early')::uuid, 'upstream_error');
+select public.finish_video_file_removal(path) from private.video_file_removals;
 select tests.remember('c', tests.make_video('owner', request_id => 'c')), tests.remember('d', tests.make_video('owner', request_id => 'd')), tests.remember('e', tests.make_video('owner', request_id => 'e'));
 select public.update_video_job(j.id, jsonb_build_object('job_id', j.request_id, 'status', 'completed', 'result_url', 'https://x.test/v'), at => now())
 from public.video_jobs j where j.finished_at is null;

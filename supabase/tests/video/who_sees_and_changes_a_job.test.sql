@@ -1,5 +1,5 @@
 begin;
-select plan(36);
+select plan(37);
 select tests.create_user('author'), tests.create_user('owner'), tests.create_user('member'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase', workspace_id => tests.id('team')),
@@ -47,6 +47,12 @@ select is(pg_temp.get('author'), 'pending true false true', 'the function gets i
 select is(pg_temp.get('member'), 'not_found', 'for a member it is not there');
 select is(pg_temp.get('owner'), 'not_found', 'nor for an owner');
 
+update public.users set is_active = false where id = tests.id('author');
+select tests.sign_in('author');
+update public.video_jobs set is_shared = true;
+select tests.be_postgres();
+select is((select count(*) from public.video_jobs where is_shared), 0::bigint, 'a disabled account shares nothing');
+update public.users set is_active = true where id = tests.id('author');
 select tests.sign_in('author');
 update public.video_jobs set is_shared = true where id = tests.recall('job')::uuid;
 select throws_ok($$ update public.video_jobs set status = 'completed' $$, '42501', null, 'an author shares and changes nothing else');
