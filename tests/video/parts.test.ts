@@ -400,8 +400,11 @@ describe('a file on its way', () => {
   test('is not read ahead of who takes it', async () => {
     const { file, asked } = limited([new Uint8Array(5), new Uint8Array(5)], 10);
     const reader = file.stream.getReader();
+    const aMoment = () => new Promise((resolve) => setTimeout(resolve, 5));
+    await aMoment();
     expect(asked()).toBe(0);
     await reader.read();
+    await aMoment();
     expect(asked()).toBe(1);
   });
   test('breaks where nothing comes, and where nothing came', async () => {

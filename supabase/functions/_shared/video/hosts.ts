@@ -43,7 +43,8 @@ export function findRule(url: URL, rules: HostRule[]): HostRule | undefined {
   return rules.find((rule) => {
     if (!isProtocolFine(url.protocol, rule) || !isPortFine(url, rule)) return false;
     if (!rule.host.startsWith('*.')) return rule.host === hostname;
-    return !isLiteral(hostname) && hostname.length >= rule.host.length && hostname.endsWith(rule.host.slice(1));
+    // Never an IP address: below a name of numbers there is none, for the parser makes four parts of it.
+    return hostname.length >= rule.host.length && hostname.endsWith(rule.host.slice(1));
   });
 }
 
