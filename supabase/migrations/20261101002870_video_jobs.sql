@@ -400,16 +400,6 @@ comment on function public.cancel_video_job is
 
 -- News of a job -------------------------------------------------------------------------------------------------------
 
-create function private.task_is_anothers(job public.video_jobs, task_id text) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return task_id <> job.job_id or job.job_id is null and exists (
-    select from public.video_jobs j where j.provider = job.provider and j.job_id = task_id and j.id <> job.id);
-end;
-$$;
-comment on function private.task_is_anothers(public.video_jobs, text) is 'Whether a provider''s task belongs to another job, or the job has another.';
-
 create function private.bind_video_task(
   job public.video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamptz
 ) returns public.video_jobs
@@ -441,14 +431,14 @@ begin
   if start_video_job.job_id is null or length(start_video_job.job_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'job_id must have 1 to 200 characters.');
   end if;
-  if job.finished_at is not null or private.task_is_anothers(job, start_video_job.job_id) then
+  if job.finished_at is not null or job.job_id <> start_video_job.job_id then
     return jsonb_build_object('job', private.video_job_json(job), 'started', false);
   end if;
   begin
     job := private.bind_video_task(job, start_video_job.job_id, 0, answer, at);
     update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at
     where j.id = job.id returning * into job;
-  exception when unique_violation then -- another job got it in this moment
+  exception when unique_violation then -- it is another job's
     select * into job from public.video_jobs j where j.id = job.id;
     return jsonb_build_object('job', private.video_job_json(job), 'started', false);
   end;
@@ -497,12 +487,12 @@ begin
     perform private.raise_error('invalid_request',
       'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, error_message }.');
   end if;
-  if job.finished_at is null and private.task_is_anothers(job, task_id) is not true then
+  if job.finished_at is null and (task_id <> job.job_id) is not true then
     begin
       result := private.apply_video_task(
         private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at), task, at);
     exception when unique_violation then
-      result := null; -- another job got the task in this moment
+      result := null; -- the task is another job's
     end;
   end if;
   if result is null then

@@ -222,6 +222,41 @@ test('a task is one job at most, whoever claims it at once', async () => {
   expect(count).toBe(1);
 });
 
+test('a deletion waits for what is being done to a job, also in a team that its person has left', async () => {
+  const [maker, owner] = [await newMaker(100, 'enterprise'), await newAccount(3)];
+  const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  const workspace = team?.id ?? '';
+  await adminPool.query(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'owner')`,
+    [workspace, maker, owner],
+  );
+  await sql(`select public.credit_user_credits_transaction($1, 100, 'manual', workspace_id => $2)`, [owner, workspace]);
+  const job = await jobOf(maker, workspace);
+  await adminPool.query('delete from public.workspace_members where workspace_id = $1 and user_id = $2', [
+    workspace,
+    maker,
+  ]);
+  const [worker, auth] = [await sqlAs('postgres'), await sqlAs('supabase_auth_admin')];
+  await worker.query('begin');
+  await worker.query('select private.lock_video_job($1, now())', [job]);
+  const deletion = auth.query('delete from auth.users where id = $1', [maker]);
+  await vi.waitFor(
+    async () => {
+      const { rows } = await adminPool.query(
+        `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from auth.users%'`,
+      );
+      expect(rows.length).toBeGreaterThan(0);
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+  await worker.query(`select public.fail_video_job($1, 'upstream_error')`, [job]);
+  await worker.query('commit');
+  expect((await deletion).rowCount).toBe(1);
+  await Promise.all([worker.end(), auth.end()]);
+  expect(await booksOf(job)).toMatchObject({ status: 'failed', paid: 0, refunds: 1 });
+  expect(await driftOf([workspace])).toEqual([]);
+});
+
 test('an account that is deleted while its jobs end leaves books that are right', async () => {
   for (let round = 0; round < 6; round += 1) {
     const account = await newMaker(100, 'enterprise');
