@@ -16,6 +16,16 @@ values
   ('flux-schnell', '2024-08-01', 0, null, 0, 0.003)
 on conflict (model, effective_from) do nothing;
 
+insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values
+  ('google-veo3.1', 'Google Veo 3.1', 'video_generation', 'google-veo3.1', 0)
+on conflict (model) do nothing;
+insert into public.video_models (model, durations, resolutions, aspect_ratios, takes_image) values
+  ('google-veo3.1', '{8}', '{720p,1080p}', '{16:9,9:16}', true)
+on conflict (model) do nothing;
+insert into public.video_model_prices (model, effective_from, credits_per_job) values
+  ('google-veo3.1', '2025-10-15', 20)
+on conflict (model, resolution, effective_from) do nothing;
+
 -- Demo prices for both platforms. Payments are matched by e-mail here because a local stack is nobody else's.
 insert into public.payment_products
   (platform, product_id, price_id, name, plan, billing_period, credits, trial_credits, amount, currency)

@@ -7,6 +7,7 @@ language sql immutable set search_path = ''
 as $$
   select case error_code
     when 'invalid_request' then 400
+    when 'content_policy_violation' then 400
     when 'not_authenticated' then 401
     when 'invalid_api_key' then 401
     when 'insufficient_credits' then 402

@@ -544,6 +544,34 @@ $$;
 comment on function private.require_refundable(public.credit_wallets, numeric, bigint) is
   'Refuses a refund of more than its entry took, or than was spent at all.';
 
+create function private.post_refund(
+  wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text,
+  entry_id bigint, at timestamptz
+) returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+declare
+  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
+  left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
+  lot_id uuid;
+begin
+  if left_over > 0 and entry_id is not null then
+    lots := private.lots_to_return(entry_id, left_over, at);
+    perform private.note_expiry(wallet.workspace_id, lots);
+    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
+  end if;
+  if left_over > 0 then
+    lot_id := private.add_refund_lot(wallet.workspace_id, left_over, entry_id, at);
+    lots := lots || private.lot_change(lot_id, left_over);
+  end if;
+  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
+    entry_metadata => metadata, entry_description => description, key => post_refund.key,
+    refunded_id => entry_id, new_grant => lot_id);
+end;
+$$;
+comment on function private.post_refund is
+  'Gives back to a locked wallet what may be: to debt, then to the lots its entry burned, then as a new lot.';
+
 create function public.refund_user_credits(
   user_id uuid,
   amount numeric,
@@ -562,9 +590,6 @@ declare
   wallet public.credit_wallets;
   request jsonb;
   answer public.credit_result;
-  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
-  left_over numeric;
-  lot_id uuid;
 begin
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
@@ -580,19 +605,8 @@ begin
     end if;
   end if;
   perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
-  left_over := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
-  if left_over > 0 and refund_user_credits.transaction_id is not null then
-    lots := private.lots_to_return(refund_user_credits.transaction_id, left_over, at);
-    perform private.note_expiry(wallet_id, lots);
-    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
-  end if;
-  if left_over > 0 then
-    lot_id := private.add_refund_lot(wallet_id, left_over, refund_user_credits.transaction_id, at);
-    lots := lots || private.lot_change(lot_id, left_over);
-  end if;
-  answer := private.post_entry(wallet_id, refund_user_credits.user_id, 'refund', amount, reason, at, lots,
-    entry_metadata => metadata, entry_description => description, key => idempotency_key,
-    refunded_id => refund_user_credits.transaction_id, new_grant => lot_id);
+  answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description, idempotency_key,
+    refund_user_credits.transaction_id, at);
   if idempotency_key is not null then
     perform private.remember_request(wallet_id, idempotency_key, request, answer);
   end if;

@@ -159,6 +159,7 @@ begin
     or w.workspace_id in (select h.workspace_id from public.credit_holds h where h.user_id = old.id)
     or w.workspace_id in (select s.workspace_id from public.ai_usage_statistics s where s.user_id = old.id)
     or w.workspace_id in (select k.workspace_id from public.api_keys k where k.user_id = old.id)
+    or w.workspace_id in (select j.workspace_id from public.video_jobs j where j.user_id = old.id)
   order by w.workspace_id for update;
   -- Secrets that they were shown of keys that others made would live on.
   perform private.end_management(m.workspace_id, old.id) from public.workspace_members m

@@ -240,7 +240,8 @@ begin
       if code = 'api_call' then -- calls under way will count
         used := used + (
           select count(*) from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
-          where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at);
+          where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at
+        ) + private.video_jobs_running(caller.workspace_id);
       end if;
       if used >= most then
         return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most), code,

@@ -423,11 +423,12 @@ begin
   if refusal.code is not null then
     return private.refuse_ai_call(request.call, caller, refusal, at);
   end if;
-  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at);
+  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at)
+    || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms()) else '{}' end;
 end;
 $$;
 comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -539,8 +540,8 @@ declare
   is_first boolean;
   entry_id bigint;
 begin
-  if ending is null or ending = 'refused' then
-    perform private.raise_error('invalid_request', 'ending must be success, failed or canceled.');
+  if ending is null then
+    perform private.raise_error('invalid_request', 'ending must be success, failed, canceled or refused.');
   end if;
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
@@ -561,7 +562,7 @@ begin
     logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
-      'usage_source', case when ending = 'failed' then 'none' else finish_ai_call.usage_source end,
+      'usage_source', case when ending in ('failed', 'refused') then 'none' else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
       'estimated_cost', cost, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
@@ -578,7 +579,7 @@ begin
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, or an answer that is_empty), frees the rest of its hold and logs it. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
   call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz
@@ -709,7 +710,8 @@ declare
 begin
   return query
   select m.model, m.created_at from public.ai_models m
-  where m.is_active and private.may_use_model(caller, m) and (private.price_in_force(m.model, at)).id is not null
+  where m.is_active and private.may_use_model(caller, m)
+    and ((private.price_in_force(m.model, at)).id is not null or private.is_video_model(m, at))
   order by m.model;
 end;
 $$;

@@ -236,6 +236,61 @@ as $$
 $$;
 comment on function tests.plan_of(text) is 'A person''s plan and its state, as the snapshot has them.';
 
+create or replace function tests.offer_video(
+  name text, credits numeric default 20, resolutions text[] default '{720p,1080p}', durations integer[] default '{8,4}',
+  takes_image boolean default true, needs_image boolean default false
+) returns void
+language sql set search_path = ''
+as $$
+  insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens)
+  values (name, name, 'video_generation', 'up-' || name, 0);
+  insert into public.video_models (model, durations, resolutions, aspect_ratios, takes_image, needs_image)
+  values (name, durations, resolutions, '{16:9,9:16}', takes_image, needs_image);
+  insert into public.video_model_prices (model, effective_from, credits_per_job, usd_per_second) values (name, '2020-01-01', credits, 0.1);
+$$;
+comment on function tests.offer_video is 'Offers a model that makes videos, at a price in credits.';
+
+create or replace function tests.ask_video(
+  person text, model text default 'veo', workspace text default null, prompt text default 'a cat', parameters jsonb default '{}',
+  at timestamptz default now(), request_id text default null, image_url text default null, key text default null,
+  hash text default null, api_key text default null, details jsonb default '{}', has_image boolean default false
+) returns jsonb
+language sql set search_path = ''
+as $$
+  select public.create_video_job(tests.id(person), model, prompt, image_url, has_image, parameters, request_id, details,
+    encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), key, hash, tests.id(workspace), at)
+$$;
+comment on function tests.ask_video is 'Asks for a video as function video does.';
+
+create or replace function tests.make_video(
+  person text, model text default 'veo', workspace text default null, prompt text default 'a cat', parameters jsonb default '{}',
+  at timestamptz default now(), request_id text default null, api_key text default null, details jsonb default '{}'
+) returns uuid
+language sql set search_path = ''
+as $$
+  select (tests.ask_video(person, model, workspace, prompt, parameters, at, request_id, api_key => api_key, details => details)
+    #>> '{job,id}')::uuid
+$$;
+comment on function tests.make_video is 'A new video job''s id; null where it was refused.';
+
+create or replace function tests.video(job uuid) returns text
+language sql stable set search_path = ''
+as $$
+  select concat_ws(' ', j.status, j.job_id, j.progress || '%', j.result_url, j.error_code)
+  from public.video_jobs j where j.id = video.job
+$$;
+comment on function tests.video(uuid) is 'A video job in words.';
+
+create or replace function tests.video_log(job uuid) returns text
+language sql stable set search_path = ''
+as $$
+  select string_agg(format('%s %s %s free', l.status, trim_scale(l.credits_charged), trim_scale(l.free_credits))
+    || coalesce(' ' || l.error_code, ''), ', ')
+  from public.ai_usage_logs l join public.video_jobs j on j.request_id = l.request_id and j.workspace_id = l.workspace_id
+  where j.id = video_log.job and l.scene = 'video_generation'
+$$;
+comment on function tests.video_log(uuid) is 'The log rows of a video job in words.';
+
 revoke execute on all functions in schema tests from public;
 grant execute on all functions in schema tests to anon, authenticated, service_role;
 

@@ -96,6 +96,25 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
+  video_models: {
+    needs: 'ai_models',
+    shared: (name) => `insert into public.video_models (model, durations) values ('${name}', '{8}')`,
+    find: (name) => `model = '${name}'`,
+  },
+  video_model_prices: {
+    needs: 'ai_models',
+    shared: (name) =>
+      `with asked as (
+         insert into public.video_models (model, durations) values ('${name}', '{8}') on conflict do nothing
+       )
+       insert into public.video_model_prices (model, credits_per_job) values ('${name}', 1)`,
+    find: (name) => `model = '${name}'`,
+  },
+  video_jobs: personal(
+    'video_jobs',
+    'provider, model, prompt, cost_credits, expires_at',
+    () => `'default', 'a model', 'a prompt', 1, now()`,
+  ),
   ai_model_fallbacks: {
     needs: 'ai_models',
     shared: (name) =>

@@ -2,9 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { adminPool, newUser, serviceClient, sql, sqlAs } from '../support/stack.ts';
+import { offerVideos } from '../support/videos.ts';
 import { driftOf, newAccount } from '../support/wallets.ts';
 
 const model = `deletion-${randomUUID()}`;
+const videoModel = `${model}-video`;
 
 beforeAll(async () => {
   await adminPool.query(
@@ -15,9 +17,10 @@ beforeAll(async () => {
     `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ($1, 10, '2020-01-01')`,
     [model],
   );
+  await offerVideos(videoModel);
 });
 afterAll(async () => {
-  await adminPool.query('delete from public.ai_models where model = $1', [model]);
+  await adminPool.query('delete from public.ai_models where model = any ($1)', [[model, videoModel]]);
 });
 
 /** Columns by which a row belongs to an account or its workspace: their ids, and the foreign keys that lead there. */
@@ -67,9 +70,21 @@ async function useEverything(account: string): Promise<void> {
     `insert into public.workspace_features (workspace_id, feature_code, reason) values ($1, 'message', 'a test')`,
     [account],
   );
+  await makeVideos(account);
   await payForIt(account);
   await workInATeam(account);
   await setAlerts(account);
+}
+
+/** A video that is there and one that is being made. */
+async function makeVideos(account: string): Promise<void> {
+  const make = `(public.create_video_job($1, $2, 'a prompt of theirs') #>> '{job,id}')::uuid`;
+  await sql(
+    `select public.update_video_job(${make}, jsonb_build_object('job_id', 'task of ' || $1::text, 'status', 'completed',
+       'result_url', 'https://result.test/a'), '{}')`,
+    [account, videoModel],
+  );
+  await sql(`select ${make}`, [account, videoModel]);
 }
 
 /** An alert, a notification and an automatic top-up. */

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { parseForm } from '../../scripts/stack/payment-simulator/form.ts';
+import { readCreemAccess } from '../../supabase/functions/_shared/platform-keys.ts';
 import { createCreem } from '../../supabase/functions/billing/creem.ts';
 import {
   cancelRequest,
@@ -10,7 +11,7 @@ import {
   readRequest,
   requireReturnUrl,
 } from '../../supabase/functions/billing/request.ts';
-import { createGateways, readCreemSettings } from '../../supabase/functions/billing/settings.ts';
+import { createGateways } from '../../supabase/functions/billing/settings.ts';
 import { orderOf } from './helpers.ts';
 
 describe('the Creem client', () => {
@@ -88,10 +89,10 @@ describe('settings', () => {
   const env = (variables: Record<string, string>) => ({ get: (name: string) => variables[name] });
 
   test('the key says which of Creem’s APIs it is for', () => {
-    expect(readCreemSettings(env({ CREEM_API_KEY: 'creem_test_1' })).baseUrl).toBe('https://test-api.creem.io');
-    expect(readCreemSettings(env({ CREEM_API_KEY: 'creem_1' })).baseUrl).toBe('https://api.creem.io');
+    expect(readCreemAccess(env({ CREEM_API_KEY: 'creem_test_1' })).baseUrl).toBe('https://test-api.creem.io');
+    expect(readCreemAccess(env({ CREEM_API_KEY: 'creem_1' })).baseUrl).toBe('https://api.creem.io');
     const own = { CREEM_API_KEY: 'creem_1', CREEM_API_URL: 'http://localhost:1/creem/' };
-    expect(readCreemSettings(env(own)).baseUrl).toBe('http://localhost:1/creem');
+    expect(readCreemAccess(env(own)).baseUrl).toBe('http://localhost:1/creem');
   });
 
   test('a platform without a key is unavailable, and only the log says why', () => {

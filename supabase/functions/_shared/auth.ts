@@ -1,4 +1,4 @@
-/** Who calls: a signed-in user, by an access token, or the holder of an API key. */
+/** Who calls: a signed-in user, by an access token; the holder of an API key; or the project itself. */
 import { verifyCredentials } from '@supabase/server/core';
 import { ApiError } from './errors.ts';
 import { sha256 } from './hash.ts';
@@ -35,4 +35,22 @@ export async function requireCaller(request: Request): Promise<Caller> {
 
 function notAuthenticated(message: string): ApiError {
   return new ApiError(401, 'not_authenticated', message);
+}
+
+/**
+ * Lets the project itself pass: a secret key as `apikey`, or the service role's legacy key as `apikey` or bearer token.
+ * Throws 403 `forbidden` for everyone else.
+ */
+export async function requireServiceRole(request: Request): Promise<void> {
+  const apikey = request.headers.get('apikey');
+  const token = request.headers.get('authorization')?.match(/^Bearer +(\S+)$/i)?.[1] ?? null;
+  const legacyKey = Deno.env.get('SUPABASE_SERVICE_ROLE_KEY');
+  if (legacyKey && ((await isSame(token, legacyKey)) || (await isSame(apikey, legacyKey)))) return;
+  const { error } = await verifyCredentials({ token: null, apikey }, { auth: 'secret:*' });
+  if (error) throw new ApiError(403, 'forbidden', 'Only the project itself may call this, with its secret key.');
+}
+
+/** Compares by hashes, so that the time taken tells nothing of the key. */
+async function isSame(given: string | null, key: string): Promise<boolean> {
+  return given !== null && (await sha256(given)) === (await sha256(key));
 }

@@ -16,15 +16,20 @@ export interface Body {
  */
 export async function readBody(request: Request, most: number): Promise<Body> {
   const bytes = await readBytes(request, most);
+  return { bytes, text: readText(bytes) };
+}
+
+function readText(bytes: Uint8Array): string {
   try {
     // A byte order mark is kept: the text has to be the bytes that are signed.
-    return { bytes, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) };
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw invalidRequest('The body is not UTF-8.');
   }
 }
 
-async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Reads a body of any kind, as readBody does. */
+export async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer>> {
   const limit = most * 1024 * 1024;
   const pieces: Uint8Array[] = [];
   let length = 0;

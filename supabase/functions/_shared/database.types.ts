@@ -93,14 +93,14 @@ isOneToOne: false
                   ]
                 },"ai_providers": {
                   Row: {
-                    "api_key_env": string,"base_url": string | null,"created_at": string,"disconnect_policy": Database["public"]['Enums']["ai_disconnect_policy"],"max_retries": number,"provider": string,"timeout_ms": number,"updated_at": string
+                    "api_key_env": string,"base_url": string | null,"created_at": string,"disconnect_policy": Database["public"]['Enums']["ai_disconnect_policy"],"max_retries": number,"provider": string,"result_hosts": (string)[],"timeout_ms": number,"updated_at": string,"video_api": Database["public"]['Enums']["video_api"] | null,"video_base_url": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider": string,"timeout_ms"?: number,"updated_at"?: string
+                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider": string,"result_hosts"?: (string)[],"timeout_ms"?: number,"updated_at"?: string,"video_api"?: Database["public"]['Enums']["video_api"] | null,"video_base_url"?: string | null
                   }
                   Update: {
-                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider"?: string,"timeout_ms"?: number,"updated_at"?: string
+                    "api_key_env"?: string,"base_url"?: string | null,"created_at"?: string,"disconnect_policy"?: Database["public"]['Enums']["ai_disconnect_policy"],"max_retries"?: number,"provider"?: string,"result_hosts"?: (string)[],"timeout_ms"?: number,"updated_at"?: string,"video_api"?: Database["public"]['Enums']["video_api"] | null,"video_base_url"?: string | null
                   }
                   Relationships: [
                     
@@ -587,14 +587,14 @@ isOneToOne: false
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Update: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Relationships: [
                     
@@ -793,6 +793,84 @@ isOneToOne: false
       referencedColumns: ["plan"]
     }
                   ]
+                },"video_jobs": {
+                  Row: {
+                    "attempts": number,"cancel_requested_at": string | null,"cost_credits": number,"created_at": string,"error_code": string | null,"error_message": string | null,"expires_at": string,"finished_at": string | null,"has_image": boolean,"id": string,"image_url": string | null,"is_shared": boolean,"job_id": string | null,"model": string,"parameters": NonNullable<Json>,"progress": number,"prompt": string,"provider": string,"request_id": string | null,"result_url": string | null,"status": Database["public"]['Enums']["video_job_status"],"storage_path": string | null,"submitted_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits": number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at": string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model": string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt": string,"provider": string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at"?: string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model"?: string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt"?: string,"provider"?: string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "video_jobs_provider_fkey"
+      columns: ["provider"]
+isOneToOne: false
+      referencedRelation: "ai_providers"
+      referencedColumns: ["provider"]
+    },{
+      foreignKeyName: "video_jobs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "video_jobs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "video_jobs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"video_model_prices": {
+                  Row: {
+                    "created_at": string,"credits_per_job": number | null,"credits_per_second": number | null,"effective_from": string,"id": string,"model": string,"resolution": string | null,"usd_per_job": number,"usd_per_second": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"credits_per_job"?: number | null,"credits_per_second"?: number | null,"effective_from"?: string,"id"?: string,"model": string,"resolution"?: string | null,"usd_per_job"?: number,"usd_per_second"?: number
+                  }
+                  Update: {
+                    "created_at"?: string,"credits_per_job"?: number | null,"credits_per_second"?: number | null,"effective_from"?: string,"id"?: string,"model"?: string,"resolution"?: string | null,"usd_per_job"?: number,"usd_per_second"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "video_model_prices_model_fkey"
+      columns: ["model"]
+isOneToOne: false
+      referencedRelation: "video_models"
+      referencedColumns: ["model"]
+    }
+                  ]
+                },"video_models": {
+                  Row: {
+                    "aspect_ratios": (string)[],"created_at": string,"durations": (number)[],"max_prompt_characters": number,"model": string,"needs_image": boolean,"resolutions": (string)[],"takes_image": boolean,"time_limit_seconds": number,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "aspect_ratios"?: (string)[],"created_at"?: string,"durations": (number)[],"max_prompt_characters"?: number,"model": string,"needs_image"?: boolean,"resolutions"?: (string)[],"takes_image"?: boolean,"time_limit_seconds"?: number,"updated_at"?: string
+                  }
+                  Update: {
+                    "aspect_ratios"?: (string)[],"created_at"?: string,"durations"?: (number)[],"max_prompt_characters"?: number,"model"?: string,"needs_image"?: boolean,"resolutions"?: (string)[],"takes_image"?: boolean,"time_limit_seconds"?: number,"updated_at"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "video_models_model_fkey"
+      columns: ["model"]
+isOneToOne: true
+      referencedRelation: "ai_models"
+      referencedColumns: ["model"]
+    }
+                  ]
                 },"workspace_features": {
                   Row: {
                     "created_at": string,"expires_at": string | null,"feature_code": string,"is_enabled": boolean,"limit_per_period": number | null,"reason": string,"updated_at": string,"workspace_id": string
@@ -961,6 +1039,9 @@ isOneToOne: false
 "begin_plan_change":
 { Args: { "payment_product_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
+"cancel_video_job":
+{ Args: { "at"?: string,"is_confirmed": boolean,"video_job_id": string }; Returns: Json
+                           },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json
                            },
@@ -980,6 +1061,9 @@ isOneToOne: false
                            },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
+                           },
+"create_video_job":
+{ Args: { "api_key_hash"?: string,"at"?: string,"details"?: Json,"has_image"?: boolean,"idempotency_key"?: string,"image_url"?: string,"model": string,"parameters"?: Json,"prompt": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "create_workspace":
 { Args: { "name": string,"slug"?: string }; Returns: Json
@@ -1023,14 +1107,23 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"fail_video_job":
+{ Args: { "at"?: string,"error_code": string,"error_message"?: string,"video_job_id": string }; Returns: Json
+                           },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] }; Returns: Json
                            },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
                            },
+"finish_video_file_removal":
+{ Args: { "path": string }; Returns: undefined
+                           },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"get_video_job":
+{ Args: { "api_key_hash"?: string,"at"?: string,"user_id": string,"video_job_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "hold_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_in"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1053,6 +1146,12 @@ isOneToOne: false
                            },
 "list_payment_products":
 { Args: Record<PropertyKey, never>; Returns: Json
+                           },
+"note_video_file":
+{ Args: { "at"?: string,"error"?: string,"is_kept"?: boolean,"storage_path"?: string,"video_job_id": string }; Returns: Json
+                           },
+"note_video_task_missing":
+{ Args: { "at"?: string,"video_job_id": string }; Returns: Json
                            },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
@@ -1123,8 +1222,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"start_video_job":
+{ Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
+                           },
+"sync_video_jobs":
+{ Args: { "at"?: string,"max_jobs"?: number }; Returns: Json
+                           },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
+                           },
+"update_video_job":
+{ Args: { "answer"?: Json,"at"?: string,"task": Json,"video_job_id": string }; Returns: Json
                            },
 "usage_report":
 { Args: { "all_workspaces"?: boolean,"by": Database["public"]['Enums']["usage_dimension"],"from": string,"to": string,"workspace_id"?: string }; Returns: {
@@ -1135,10 +1243,13 @@ isOneToOne: false
 { Args: { "workspace_id"?: string }; Returns: {
               "actual": number,"expected": number,"rule": string,"wallet_id": string
             }[]
+                           },
+"video_job_of_webhook":
+{ Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "credit_lot_change": {
@@ -1258,7 +1369,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

@@ -1,10 +1,12 @@
 /** A call's books: admitted in Postgres before the provider is asked, finished there once, however it ends. */
 import type { Caller } from '../_shared/auth.ts';
+import type { CallDetails, Repeatable } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { ApiError } from '../_shared/errors.ts';
-import { type LogContent, toLogData, toStorable } from './log-data.ts';
-import type { CallDetails, Repeatable } from './request.ts';
+import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
+import { toStorable } from '../_shared/text.ts';
+import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
 
@@ -32,6 +34,7 @@ export interface Call {
   /** When it must have ended, in milliseconds since 1970. */
   deadline: number;
   logContent: LogContent;
+  moderation: Moderation | undefined;
   /** Whether its answer is kept for a repeated request. */
   isRepeatable: boolean;
   details: CallDetails;
@@ -53,7 +56,7 @@ export interface Settlement {
 
 /** How a call ended. */
 export interface Ending {
-  status: 'success' | 'failed' | 'canceled';
+  status: 'success' | 'failed' | 'canceled' | 'refused';
   usage: Usage;
   images?: number;
   /** The answer has nothing in it: it is not charged. */
@@ -74,6 +77,8 @@ interface Admission {
   credits_held: number;
   timeout_seconds: number;
   log_content: LogContent;
+  /** For endpoints whose prompts are checked. */
+  moderation?: Moderation;
   answer?: KeptAnswer;
   request_id?: string;
   status: number;
@@ -123,6 +128,7 @@ export async function admit(
     creditsHeld: admission.credits_held,
     deadline: startedAt + admission.timeout_seconds * 1000,
     logContent: admission.log_content,
+    moderation: admission.moderation,
     isRepeatable: repeatable.idempotency_key !== undefined && admission.log_content === 'full',
     details,
     request,
@@ -181,14 +187,14 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   })) as unknown as Settlement;
 }
 
-/** Ends a call as failed, uncharged, and returns the error for the client. */
+/** Ends a call as failed (as refused, where its prompt was denied), uncharged, and returns the error for the client. */
 export async function fail(call: Call, thrown: unknown, answer?: unknown): Promise<ApiError> {
   if (thrown instanceof SettlementError) return thrown;
   const error = upstreamFailure(thrown);
   const { code, message, cause } = error;
   try {
     await finish(call, {
-      status: 'failed',
+      status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
       usage: NOTHING_USED,
       answer,
       error: { code, message: String(cause ?? message) },

@@ -1,14 +1,13 @@
 /** What all endpoints that ask a provider have in common: admitted, answered, settled. */
 import type { z } from 'zod';
 import type { Caller } from '../_shared/auth.ts';
+import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
+import { keepAlive } from '../_shared/edge-runtime.ts';
+import { moderate } from '../_shared/moderation.ts';
 import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
-import { readCallDetails, readIdempotencyKey, readRequest } from './request.ts';
+import { readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
 import { countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
-
-declare global {
-  const EdgeRuntime: { waitUntil(work: Promise<unknown>): unknown };
-}
 
 /** One endpoint of the provider's API. */
 export interface Endpoint<T extends { model: string }> {
@@ -19,6 +18,8 @@ export interface Endpoint<T extends { model: string }> {
   worstCase(request: T): WorstCase;
   /** The request as a provider gets it. */
   upstreamBody(request: T, candidate: Candidate, call: Call): unknown;
+  /** What moderation has to see of a request, for endpoints that it is about. */
+  promptOf?(request: T): string;
   /** All of a request that the model reads, for counting its tokens. */
   inputOf(request: T): ModelInput;
   /** Reads a whole answer; undefined where it is not what the protocol promises. */
@@ -57,12 +58,13 @@ export async function answerCall<T extends { model: string }>(
   if ('kept' in call) return repeated(call.kept, call.of);
   const work = ask(endpoint, request, call);
   // A client that leaves does not stop it: what the provider was asked for is paid for.
-  EdgeRuntime.waitUntil(work.catch(() => undefined));
+  keepAlive(work);
   return work;
 }
 
 async function ask<T extends { model: string }>(endpoint: Endpoint<T>, request: T, call: Call): Promise<Response> {
   try {
+    if (endpoint.promptOf) await moderate(call.moderation, endpoint.promptOf(request), call.requestId, Deno.env);
     const bodyFor = (candidate: Candidate) => endpoint.upstreamBody(request, candidate, call);
     const answer = await callUpstream(call.candidates, endpoint.path, bodyFor, call.deadline, call.attempts);
     return endpoint.relay?.(call, request, answer) ?? (await settle(endpoint, request, call, answer));

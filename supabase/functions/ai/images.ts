@@ -14,6 +14,7 @@ export const images: Endpoint<ImagesRequest> = {
     images: n ?? 1,
   }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
+  promptOf: ({ prompt }) => prompt,
   inputOf: ({ prompt }) => ({ other: prompt }),
   read({ data, usage }) {
     if (!Array.isArray(data)) return undefined;

@@ -1,4 +1,5 @@
 /** What of a request and an answer goes into the log: what jsonb can hold, and what the workspace wants kept. */
+import { toStorable } from '../_shared/text.ts';
 
 /** JSON beyond this is cut before it is sent to Postgres, which keeps less; characters. */
 const LARGEST_SENT = 256 * 1024;
@@ -6,8 +7,6 @@ const LARGEST_SENT = 256 * 1024;
 const DEEPEST_LOGGED = 100;
 /** Of bounded length: a longer head is no file's, and looking for its end would take a time that grows with its square. */
 const DATA_URL = /^data:([^;,]{0,100})[^,]{0,100};base64,/;
-/** jsonb has no NUL character. */
-const NUL = String.fromCharCode(0);
 /** Texts of requests and answers that are settings or ids, and not what somebody said. */
 const SETTINGS = new Set([
   ...['model', 'id', 'object', 'reasoning_effort', 'service_tier', 'system_fingerprint', 'encoding_format'],
@@ -29,11 +28,6 @@ export function toLogData(value: unknown, content: LogContent): unknown {
   const json = JSON.stringify(stored) ?? 'null';
   if (json.length <= LARGEST_SENT) return stored;
   return { truncated: true, characters: json.length, begins: json.slice(0, LARGEST_SENT).toWellFormed() };
-}
-
-/** A text that jsonb and text columns can hold. */
-export function toStorable(text: string): string {
-  return text.toWellFormed().replaceAll(NUL, '\uFFFD');
 }
 
 /** The settings and counts of an object: numbers, flags, known words; of everything else how much there was. */

@@ -1,13 +1,11 @@
 /** Creem's API, as far as billing needs it. Source: docs.creem.io, API reference; amounts are in minor units. */
 import { z } from 'zod';
 import { ApiError } from '../_shared/errors.ts';
+import type { CreemAccess } from '../_shared/platform-keys.ts';
 import { checkoutMetadata, type Gateway, PlatformError, platformRefused, platformSilent } from './gateway.ts';
 
-/** Where and as whom Creem is called. */
-export interface CreemSettings {
-  apiKey: string;
-  /** Without a trailing slash. */
-  baseUrl: string;
+/** Where and as whom Creem is called, and how patiently. */
+export interface CreemSettings extends CreemAccess {
   /** How long one try may take, ms. */
   timeout?: number;
   /** The wait before the second try, ms; doubled for the third. */

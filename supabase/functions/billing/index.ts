@@ -2,8 +2,9 @@
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { z } from 'zod';
+import { requireServiceRole } from '../_shared/auth.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
-import { requirePerson, requireServiceRole } from './access.ts';
+import { requirePerson } from './access.ts';
 import { cancelSubscription, changePlan, doTasks, openCheckout, openPortal, resumeSubscription } from './actions.ts';
 import { callRpc } from './database.ts';
 import {

@@ -30,6 +30,7 @@ $$, array[
   'is_account_active', -- policies call it
   'audit_change', -- a trigger on what is audited, for the log that nobody may write
   'keep_audit_logs', 'forget_in_audit_logs', -- triggers that a deletion of an account reaches
+  'keep_video_job', 'forget_video_person', 'remove_file_of_video_job', -- as well
   'admin_find_users', 'admin_find_workspaces', 'admin_adjust_credits', 'admin_set_account_active', 'admin_set_overdraft',
   'admin_set_config', 'admin_set_model_price' -- for platform admins, whom they check
 ], 'the definers in private are these');
@@ -42,7 +43,9 @@ $$, array[
   'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
   'consume_feature', 'release_feature',
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'get_billing_account', 'claim_payment_task',
-  'finish_payment_task'
+  'finish_payment_task',
+  'create_video_job', 'start_video_job', 'update_video_job', 'fail_video_job', 'cancel_video_job', 'get_video_job',
+  'video_job_of_webhook', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'
 ], 'the definers in public are these');
 
 select is_empty($$

@@ -1,0 +1,114 @@
+/** Finished files: copied from the provider to our bucket as they come, and shown by signed addresses. */
+import { lookup } from 'node:dns/promises';
+import { database } from '../database.ts';
+import { keepAlive } from '../edge-runtime.ts';
+import { readApiKey } from '../env.ts';
+import { ApiError } from '../errors.ts';
+import { limitFile } from './byte-limit.ts';
+import { callRpc, type JobWork, type Submission, type VideoJob } from './database.ts';
+import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
+import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
+import { aiBaseUrl, baseUrlOf } from './provider.ts';
+import { isFinalRefusal } from './storage-errors.ts';
+
+const BUCKET = 'videos';
+/** How long a signed address works, s. */
+const SIGNED_FOR = 3600;
+/** The longest silence of a file's host, ms. */
+const LONGEST_SILENCE = 20_000;
+/** How long one copy may take, ms: a hosted function ends after 150 s. */
+const LONGEST_COPY = 120_000;
+
+const tools: Tools = {
+  fetch: (url, init) => fetch(url, init),
+  resolve: async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address),
+};
+
+/**
+ * Copies a job's file to `<workspace>/<job>.mp4` and notes it, or notes that it stays with the provider: there is no
+ * Storage, or the file may not be fetched. Throws, and notes why, where it may work another time.
+ */
+export async function copyFile({ job, submission }: JobWork): Promise<void> {
+  if (!job.result_url) return;
+  const { storage_path } = submission;
+  const video_job_id = job.id;
+  try {
+    await transfer(job.result_url, storage_path, submission);
+  } catch (thrown) {
+    const error = thrown instanceof Error ? thrown.message : String(thrown);
+    const is_kept = thrown instanceof FileRefusedError;
+    await callRpc('note_video_file', { video_job_id, is_kept, error });
+    if (!is_kept) throw thrown;
+    console.error(`video job ${job.id}: its file stays with the provider: ${error}`);
+    return;
+  }
+  try {
+    await callRpc('note_video_file', { video_job_id, storage_path });
+  } catch (error) {
+    // The job went while its file came.
+    if (error instanceof ApiError && error.status === 404) await removeFile(storage_path);
+    else throw error;
+  }
+}
+
+/** The same in the background; what fails is tried again by the sweep. */
+export function copyLater(work: JobWork): void {
+  keepAlive(copyFile(work).catch((error) => console.error(`video job ${work.job.id}: its file did not come:`, error)));
+}
+
+async function transfer(address: string, path: string, submission: Submission): Promise<void> {
+  const deadline = Date.now() + LONGEST_COPY;
+  const mostBytes = submission.max_video_bytes;
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
+  const response = await openFile(address, rulesFor(submission), keyFor(submission), tools, controller.signal).finally(
+    () => clearTimeout(timer),
+  );
+  try {
+    checkHeaders(response, mostBytes);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  const file = limitFile(response, mostBytes, LONGEST_SILENCE, deadline);
+  const options = { contentType: 'video/mp4', upsert: true, duplex: 'half' };
+  const { error } = await database.storage.from(BUCKET).upload(path, file.stream, options);
+  const failure = file.failure();
+  if (failure) throw failure;
+  if (error) throw isFinalRefusal(error) ? new FileRefusedError(`Storage does not take it: ${error.message}`) : error;
+}
+
+function checkHeaders(response: Response, mostBytes: number): void {
+  if (response.status !== 200) throw new Error(`the file's host answered ${response.status}`);
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
+  const length = Number(response.headers.get('content-length') ?? 0);
+  if (length > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
+}
+
+/** OpenAI's files lie behind the key. It goes nowhere but to the provider's own origin. */
+function keyFor(submission: Submission): { origin: string; key: string } | undefined {
+  if (submission.api !== 'openai') return undefined;
+  const { origin } = new URL(baseUrlOf(submission, Deno.env));
+  return { origin, key: readApiKey(Deno.env, submission.api_key_env) };
+}
+
+function rulesFor(submission: Submission): HostRule[] {
+  const rules = readHostRules(submission.result_hosts, aiBaseUrl(Deno.env));
+  // Where the API itself serves the files, its base URL is the operator's word.
+  return submission.api === 'openai' ? [...rules, ruleOfUrl(new URL(baseUrlOf(submission, Deno.env)))] : rules;
+}
+
+/** An address under which a stored file can be read for an hour; undefined where Storage gives none. */
+export async function signedUrlOf({ id, storage_path }: VideoJob): Promise<string | undefined> {
+  if (!storage_path) return undefined;
+  const { data, error } = await database.storage.from(BUCKET).createSignedUrl(storage_path, SIGNED_FOR);
+  if (error) console.error(`video job ${id}: its file cannot be signed:`, error.message);
+  return data?.signedUrl;
+}
+
+/** Removes a file; one that is not there is fine, and so is no Storage. Throws where it may work another time. */
+export async function removeFile(path: string): Promise<void> {
+  const { error } = await database.storage.from(BUCKET).remove([path]);
+  if (error && !isFinalRefusal(error)) throw error;
+}

@@ -1,0 +1,208 @@
+/** How providers of videos are called: with the key, in time, and with nothing of the key in what comes back. */
+import { readApiKey } from '../env.ts';
+import { ApiError, invalidRequest } from '../errors.ts';
+import { inTime } from '../in-time.ts';
+import type { Env } from '../platform-keys.ts';
+import { hideSecrets, toStorable } from '../text.ts';
+import { OutcomeUnknownError, type VideoTask } from './adapter.ts';
+
+/** Which protocol a provider's video API speaks: the enum `video_api`. */
+export type VideoApi = '302ai' | 'openai';
+
+/** Whom to ask, as the rpcs give it. */
+export interface Provider {
+  provider: string;
+  api: VideoApi;
+  /** Of its video API. Null: made from that of its other APIs. */
+  base_url: string | null;
+  /** Of its other APIs. Null: AI_BASE_URL. */
+  provider_base_url: string | null;
+  api_key_env: string;
+  timeout_ms: number;
+  /** The job's token, which is in its webhook's address. */
+  webhook_token: string;
+}
+
+/** Statuses by which a provider blames the request. */
+const CALLERS_FAULT = new Set([400, 413, 422]);
+/** Statuses by which something between us and the provider says that it does not know. */
+const OUTCOME_UNKNOWN = new Set([502, 504]);
+/** Answers about tasks are some KiB; what is longer is not read, bytes. */
+const LARGEST_ANSWER = 2 * 1024 * 1024;
+/** What is kept of an answer, characters. */
+const LARGEST_KEPT = 12 * 1024;
+/** How long a provider may take to answer, at most: a hosted function ends after 150 s, ms. */
+const LONGEST_WAIT = 60_000;
+
+const DEFAULT_AI_BASE_URL = 'https://api.302.ai/v1';
+
+/** Where a provider's API is, without a trailing slash. */
+export function baseUrlOf(provider: Pick<Provider, 'api' | 'base_url' | 'provider_base_url'>, env: Env): string {
+  const { api, base_url, provider_base_url } = provider;
+  if (base_url) return base_url.replace(/\/+$/, '');
+  const usual = provider_base_url?.replace(/\/+$/, '') || aiBaseUrl(env);
+  return api === '302ai' ? new URL(usual).origin : usual;
+}
+
+/** AI_BASE_URL, or where calls go without it. */
+export function aiBaseUrl(env: Env): string {
+  return (env.get('AI_BASE_URL')?.trim() || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
+}
+
+/** One call: `body` is JSON, or a form as it is. */
+export interface ProviderCall {
+  method: 'GET' | 'POST' | 'DELETE';
+  path: string;
+  body?: unknown;
+}
+
+/** A provider's answer: its status and its JSON, in which no secret is left. */
+export interface ProviderAnswer {
+  status: number;
+  body: Record<string, unknown>;
+}
+
+/** Calls a provider of videos. */
+export class ProviderClient {
+  readonly #env: Env;
+
+  constructor(
+    private readonly provider: Provider,
+    env: Env,
+  ) {
+    this.#env = env;
+  }
+
+  /**
+   * Calls and reads the answer. Throws 400 `invalid_request` with the provider's words where it blames the request, 502
+   * `upstream_error` for other refusals, OutcomeUnknownError where nobody knows. `accepted` are further statuses to give back.
+   */
+  async call({ method, path, body }: ProviderCall, accepted: number[] = []): Promise<ProviderAnswer> {
+    const secrets = [this.#key(), this.provider.webhook_token];
+    const wait = Math.min(this.provider.timeout_ms, LONGEST_WAIT);
+    const { status, text } = await inTime(wait, async (signal) => {
+      const isForm = body instanceof FormData;
+      const response = await fetch(`${baseUrlOf(this.provider, this.#env)}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.#key()}`,
+          accept: 'application/json',
+          ...(body === undefined || isForm ? {} : { 'content-type': 'application/json' }),
+        },
+        body: body === undefined ? undefined : isForm ? body : JSON.stringify(body),
+        // The key is for this origin alone.
+        redirect: 'manual',
+        signal,
+      });
+      return { status: response.status, text: await readShort(response) };
+    }).catch((error: unknown) => {
+      throw new OutcomeUnknownError(hideSecrets(String(error), secrets));
+    });
+    const clean = hideSecrets(toStorable(text), secrets);
+    if (OUTCOME_UNKNOWN.has(status)) throw new OutcomeUnknownError(`status ${status}: ${clean.slice(0, 500)}`);
+    const answer = parseObject(clean);
+    if ((status < 200 || status > 299) && !accepted.includes(status)) throw refusal(status, answer, clean);
+    if (!answer && status < 300) throw new OutcomeUnknownError(`not JSON: ${clean.slice(0, 500)}`);
+    return { status, body: answer ?? {} };
+  }
+
+  #key(): string {
+    try {
+      return readApiKey(this.#env, this.provider.api_key_env);
+    } catch (error) {
+      console.error((error as Error).message); // for who runs the project
+      throw upstreamError('its key is not set');
+    }
+  }
+}
+
+/** 502; `cause` is for the log alone. */
+export function upstreamError(cause: string): ApiError {
+  return Object.assign(new ApiError(502, 'upstream_error', 'The video provider failed. Nothing was charged.'), {
+    cause,
+  });
+}
+
+function refusal(status: number, answer: Record<string, unknown> | undefined, text: string): ApiError {
+  const kept = answer ? boundedAnswer(answer) : { status, text: text.slice(0, 1000) };
+  const error = CALLERS_FAULT.has(status)
+    ? invalidRequest((answer && wordsOf(answer)) ?? 'The video provider refused the request as invalid.')
+    : upstreamError(`status ${status}: ${text.slice(0, 500)}`);
+  return Object.assign(error, { answer: kept });
+}
+
+/** A provider's sentence about what went wrong, from the places where providers have it. */
+export function wordsOf(answer: Record<string, unknown>): string | undefined {
+  const { error, message } = answer;
+  const inner = isObject(error) ? (error.message ?? error.error) : error;
+  const words = typeof inner === 'string' && inner.trim() ? inner : message;
+  return typeof words === 'string' && words.trim() ? words.trim().slice(0, 1000) : undefined;
+}
+
+/** What a failed task is called, and the words for its user: the provider's own where it blames the request. */
+export function failureOf(answer: Record<string, unknown>): Pick<VideoTask, 'error_code' | 'error_message'> {
+  const error = isObject(answer.error) ? answer.error : answer;
+  const names = [error.code, error.error_type, error.type, error.error].filter((name) => typeof name === 'string');
+  const name = names.join(' ');
+  if (/moderation|content_?policy|policy_?violation|safety|sensitive/i.test(name)) {
+    const usual = 'The video provider found the request against its content policy.';
+    return { error_code: 'content_policy_violation', error_message: wordsOf(answer) ?? usual };
+  }
+  if (/\b(invalid|missing)_?(parameter|request|argument|image|prompt|input)/i.test(name)) {
+    const usual = 'The video provider refused the request as invalid.';
+    return { error_code: 'invalid_request', error_message: wordsOf(answer) ?? usual };
+  }
+  return { error_code: 'upstream_error', error_message: 'The video provider failed to make the video.' };
+}
+
+/** An answer as it is kept: whole, or the beginning of its text. */
+export function boundedAnswer(answer: unknown): unknown {
+  const json = JSON.stringify(answer);
+  if (json.length <= LARGEST_KEPT) return answer;
+  return { truncated: true, characters: json.length, begins: json.slice(0, LARGEST_KEPT).toWellFormed() };
+}
+
+/** A task's id, which may be a number; undefined for what is none. */
+export function readTaskId(value: unknown): string | undefined {
+  const id = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;
+  return typeof id === 'string' && /^[\w.:-]{1,200}$/.test(id) ? id : undefined;
+}
+
+/** A provider's progress as whole percents: 45, "45", "45%" or 0.45 only where the provider means percents. */
+export function readProgress(value: unknown): number | undefined {
+  const percents = typeof value === 'string' ? Number.parseFloat(value) : value;
+  if (typeof percents !== 'number' || !Number.isFinite(percents)) return undefined;
+  return Math.min(100, Math.max(0, Math.floor(percents)));
+}
+
+/** An address that a file may be fetched from; which ones may, the provider's row says. */
+export function readFileUrl(value: unknown): string | undefined {
+  if (typeof value !== 'string' || value.length > 4000 || !URL.canParse(value)) return undefined;
+  return /^https?:$/.test(new URL(value).protocol) ? value : undefined;
+}
+
+/** Whether a value is an object with names. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readShort(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let length = 0;
+  for await (const piece of response.body ?? []) {
+    length += piece.length;
+    if (length > LARGEST_ANSWER) throw new Error('an answer that is too long');
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
+}

@@ -1,0 +1,58 @@
+/** Bringing a job up to what its provider says, whoever asks: a webhook, a reader, or the sweep. */
+import { ApiError } from '../errors.ts';
+import { OutcomeUnknownError } from './adapter.ts';
+import { adapterTo } from './adapters.ts';
+import { callRpc, isOver, type JobWork, type VideoJob } from './database.ts';
+import { copyLater } from './files.ts';
+
+/** What asking about a job came to; `told` is false where the provider could not be asked. */
+export interface Sync {
+  job: VideoJob;
+  told: boolean;
+}
+
+/**
+ * Asks the provider about a job and notes what it says. `jobId` is the task to ask for where the job does not know its own
+ * yet; where there is no such task, that says nothing about the job. Throws what SQL raises.
+ */
+export async function syncJob({ job, submission }: JobWork, jobId?: string): Promise<Sync> {
+  const id = job.job_id ?? jobId;
+  if (id === undefined || isOver(job)) return { job, told: true };
+  const found = await ask(() => adapterTo(submission, Deno.env).fetch(id), job);
+  if (!found) return { job, told: false };
+  if (found === 'missing') {
+    if (job.job_id === null) return { job, told: false };
+    return { job: (await callRpc('note_video_task_missing', { video_job_id: job.id })).job, told: true };
+  }
+  const updated = await callRpc('update_video_job', { video_job_id: job.id, ...found });
+  if (updated.changed && updated.job.status === 'completed') copyLater({ job: updated.job, submission });
+  return { job: updated.job, told: true };
+}
+
+/** The same for a job whose time is up: what is not done by now never is. */
+export async function syncLastTime(work: JobWork): Promise<VideoJob> {
+  const { job } = await syncJob(work);
+  if (isOver(job)) return job;
+  const { error_code, error_message } = TIMED_OUT;
+  const ended = await callRpc('fail_video_job', { video_job_id: job.id, error_code, error_message });
+  await stopTask({ ...work, job });
+  return ended.job;
+}
+
+const TIMED_OUT = { error_code: 'timed_out', error_message: 'The video was not made in time. Nothing was charged.' };
+
+/** Stops a task that nobody waits for any more, where the provider can; whether it could makes no difference. */
+export async function stopTask({ job, submission }: JobWork, jobId = job.job_id): Promise<void> {
+  if (jobId) await ask(() => adapterTo(submission, Deno.env).cancel(jobId), job);
+}
+
+/** Undefined where the provider gave no answer that can be used; the log has why. */
+async function ask<T>(call: () => Promise<T>, job: VideoJob): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof ApiError) && !(error instanceof OutcomeUnknownError)) throw error;
+    console.error(`video job ${job.id}: ${job.provider} could not be asked:`, error.cause ?? error.message);
+    return undefined;
+  }
+}

@@ -1,0 +1,115 @@
+/** What callers do with jobs: make, look at, cancel. SQL says whether, the provider does it. */
+import { z } from 'zod';
+import type { Caller } from '../_shared/auth.ts';
+import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
+import { keepAlive } from '../_shared/edge-runtime.ts';
+import { ApiError } from '../_shared/errors.ts';
+import { OutcomeUnknownError } from '../_shared/video/adapter.ts';
+import { adapterTo } from '../_shared/video/adapters.ts';
+import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
+import { signedUrlOf } from '../_shared/video/files.ts';
+import { syncJob, syncLastTime } from '../_shared/video/sync.ts';
+import { type JobRequest, readJobRequest } from './request.ts';
+import { submit } from './submit.ts';
+
+/** Makes a job: 201; 202 while nobody knows whether the provider has it; 200 for a repeated request. */
+export async function createJob(http: Request, caller: Caller, requestId: string): Promise<Response> {
+  const { request, identity } = await readJobRequest(http);
+  const repeatable = await readIdempotencyKey(http, identity);
+  const { prompt, model, image, negative_prompt, duration, resolution, aspect_ratio } = request;
+  const isFile = image?.startsWith('data:') ?? false;
+  const creation = await callRpc('create_video_job', {
+    ...caller,
+    ...repeatable,
+    model,
+    prompt,
+    image_url: isFile ? undefined : image,
+    has_image: image !== undefined,
+    parameters: { duration, resolution, aspect_ratio, negative_prompt },
+    request_id: requestId,
+    details: readCallDetails(http.headers),
+  });
+  if (!creation.created) return answerFor(jobOrRefusal(creation), 200);
+  const work = finishCreation(creation, request);
+  // A client that leaves does not stop it: the job is paid for.
+  keepAlive(work);
+  return work;
+}
+
+async function finishCreation(creation: Extract<Creation, { created: true }>, request: JobRequest): Promise<Response> {
+  const job = await submit(creation, request);
+  const response = await answerFor(job, job.status === 'pending' ? 202 : 201);
+  const charged = creditsOf(job);
+  const refunded = Number(job.cost_credits) - charged;
+  response.headers.set('x-credits-charged', String(charged));
+  response.headers.set('x-credits-available', String(creation.credits_available + refunded));
+  return response;
+}
+
+/** The job that the same request made before. Throws what SQL refused. */
+function jobOrRefusal(creation: Extract<Creation, { created: false }>): VideoJob {
+  if (creation.job) return creation.job;
+  const { status, code, message, param, retry_after } = creation;
+  throw new ApiError(status, code, message, param, retry_after === null ? {} : { 'retry-after': String(retry_after) });
+}
+
+/** Gives a job, as new as can be. */
+export async function getJob(caller: Caller, id: string): Promise<Response> {
+  const { is_stale, is_last, ...work } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
+  if (!is_stale) return answerFor(work.job, 200);
+  return answerFor(is_last ? await syncLastTime(work) : (await syncJob(work)).job, 200);
+}
+
+/**
+ * Cancels a job: 200 once it is, 202 where it is still being handed to the provider and may yet be. Throws 409
+ * `invalid_state` where it is over, or the provider cannot.
+ */
+export async function cancelJob(caller: Caller, id: string): Promise<Response> {
+  const { job, submission, is_author } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
+  if (!is_author) throw new ApiError(403, 'forbidden', 'Only who made a video job may cancel it.');
+  if (isOver(job)) return answerForOver(job);
+  if (job.job_id !== null) return cancelTask({ job, submission });
+  const { job: asked } = await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: false });
+  if (isOver(asked)) return answerForOver(asked);
+  return asked.job_id === null ? answerFor(asked, 202) : cancelTask({ job: asked, submission });
+}
+
+async function cancelTask(work: JobWork): Promise<Response> {
+  const { job, submission } = work;
+  const outcome = await adapterTo(submission, Deno.env)
+    .cancel(job.job_id ?? '')
+    .catch((error) => {
+      if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
+      console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
+      throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
+    });
+  if (outcome === 'unsupported') {
+    throw new ApiError(409, 'invalid_state', 'The provider of this model cannot cancel. The job goes on.');
+  }
+  if (outcome === 'canceled') {
+    return answerForOver((await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: true })).job);
+  }
+  const { job: synced } = await syncJob(work);
+  if (isOver(synced)) return answerForOver(synced);
+  throw new ApiError(409, 'invalid_state', 'It is too late to cancel this job.');
+}
+
+function answerForOver(job: VideoJob): Promise<Response> {
+  if (job.status === 'canceled') return answerFor(job, 200);
+  throw new ApiError(409, 'invalid_state', `The job is ${job.status} already.`);
+}
+
+/** A job as the API shows it: the row, the address of its file, what it was charged. */
+async function answerFor(job: VideoJob, status: number): Promise<Response> {
+  const result_url = (await signedUrlOf(job)) ?? job.result_url;
+  return Response.json({ object: 'video.job', ...job, result_url, credits: creditsOf(job) }, { status });
+}
+
+function creditsOf({ status, cost_credits }: VideoJob): number {
+  return status === 'failed' || status === 'canceled' ? 0 : Number(cost_credits);
+}
+
+function readId(id: string): string {
+  if (z.guid().safeParse(id).success) return id;
+  throw new ApiError(404, 'not_found', 'There is no such video job.');
+}

@@ -1,0 +1,54 @@
+/** The work that nobody's request does: asking for jobs that nobody told of, files that did not come, files to remove. */
+import { callRpc, type SyncWork } from '../_shared/video/database.ts';
+import { copyFile, removeFile } from '../_shared/video/files.ts';
+import { syncJob, syncLastTime } from '../_shared/video/sync.ts';
+
+/** How much is taken at once, and for how long more is taken, ms: it ends before the platform's limit on a request. */
+const MOST_AT_ONCE = 8;
+const TAKES_FOR = 20_000;
+
+/** How much of each kind was done; what failed is tried again later. Of jobs that `ended` no provider had to be asked. */
+export interface WorkDone {
+  ended: number;
+  fetched: number;
+  copied: number;
+  removed: number;
+  failed: number;
+}
+
+/** Does what is due, some at a time. */
+export async function doWork(): Promise<WorkDone> {
+  const done: WorkDone = { ended: 0, fetched: 0, copied: 0, removed: 0, failed: 0 };
+  const until = Date.now() + TAKES_FOR;
+  while (Date.now() < until) {
+    const { ended, work: works } = await callRpc('sync_video_jobs', { max_jobs: MOST_AT_ONCE });
+    done.ended += ended;
+    await Promise.all(works.map(async (work) => (done[await tryWork(work)] += 1)));
+    if (ended === 0 && works.length === 0) break;
+  }
+  return done;
+}
+
+async function tryWork(work: SyncWork): Promise<keyof WorkDone> {
+  try {
+    return await doOne(work);
+  } catch (error) {
+    console.error(`video work ${work.kind} of ${'job' in work ? work.job.id : work.path} failed:`, error);
+    return 'failed';
+  }
+}
+
+async function doOne(work: SyncWork): Promise<keyof WorkDone> {
+  if (work.kind === 'copy') {
+    await copyFile(work);
+    return 'copied';
+  }
+  if (work.kind === 'remove') {
+    await removeFile(work.path);
+    await callRpc('finish_video_file_removal', { path: work.path });
+    return 'removed';
+  }
+  if (work.is_last) await syncLastTime(work);
+  else if (!(await syncJob(work)).told) return 'failed';
+  return 'fetched';
+}

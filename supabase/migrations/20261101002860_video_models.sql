@@ -1,0 +1,197 @@
+-- Models that make videos: which provider's API they are asked by, what may be asked, what it costs.
+
+create type public.video_api as enum ('302ai', 'openai');
+comment on type public.video_api is 'The protocol of a provider''s video API: 302.AI''s unified one, or OpenAI''s /v1/videos.';
+
+alter table public.ai_providers
+  add column video_api public.video_api,
+  add column video_base_url public.web_address,
+  add column result_hosts text[] not null default '{}' constraint result_hosts_are_at_most_50_names check (
+    cardinality(result_hosts) <= 50 and array_position(result_hosts, null) is null and length(array_to_string(result_hosts, ',')) <= 5000
+    and array_to_string(result_hosts, ',') ~ '^[A-Za-z0-9.:*_,\[\]-]*$');
+comment on column public.ai_providers.video_api is 'How it is asked for videos; null: it makes none.';
+comment on column public.ai_providers.video_base_url is
+  'Base URL of its video API; null: for 302ai the origin of its base URL, for openai its base URL.';
+comment on column public.ai_providers.result_hosts is
+  'Hosts that finished files are fetched from: exact names or *.example.com, with a :port where it is not the scheme''s. Private addresses only where an entry is that address or localhost. AI_BASE_URL stands for the host of that variable.';
+update public.ai_providers set video_api = '302ai',
+  result_hosts = '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}'
+where provider = 'default';
+
+alter table public.plans add column video_jobs_at_once integer not null default 1
+  constraint video_jobs_at_once_not_below_unlimited check (video_jobs_at_once >= -1);
+comment on column public.plans.video_jobs_at_once is 'Video jobs of a workspace that may run at the same time; -1: as many as it likes.';
+update public.plans p set video_jobs_at_once = n.jobs
+from (values ('basic', 2), ('creator', 3), ('pro', 5), ('enterprise', 20)) n (plan, jobs)
+where p.plan = n.plan;
+
+create table public.video_models (
+  model text primary key references public.ai_models on delete cascade,
+  durations integer[] not null constraint durations_are_seconds check (
+    cardinality(durations) between 1 and 100 and array_position(durations, null) is null
+    and 1 <= all (durations) and 3600 >= all (durations)),
+  resolutions text[] not null default '{}' constraint at_most_100_resolutions_of_40_characters check (
+    cardinality(resolutions) <= 100 and array_position(resolutions, null) is null
+    and length(array_to_string(resolutions, '')) <= 4000),
+  aspect_ratios text[] not null default '{}' constraint at_most_100_aspect_ratios_of_40_characters check (
+    cardinality(aspect_ratios) <= 100 and array_position(aspect_ratios, null) is null
+    and length(array_to_string(aspect_ratios, '')) <= 4000),
+  takes_image boolean not null default false,
+  needs_image boolean not null default false,
+  max_prompt_characters integer not null default 2000 constraint max_prompt_characters_is_at_most_20000
+    check (max_prompt_characters between 1 and 20000),
+  time_limit_seconds integer not null default 1800 constraint time_limit_is_between_a_minute_and_a_day
+    check (time_limit_seconds between 60 and 86400),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint who_needs_an_image_takes_one check (takes_image or not needs_image)
+);
+comment on table public.video_models is 'What may be asked of a model that makes videos. On offer as long as its model is.';
+comment on column public.video_models.durations is 'Seconds that a video may have; the first is the default.';
+comment on column public.video_models.resolutions is 'Resolutions it may have; the first is the default. Empty: the model takes none.';
+comment on column public.video_models.aspect_ratios is 'Aspect ratios it may have; the first is the default. Empty: the model takes none.';
+comment on column public.video_models.takes_image is 'Whether a picture to begin with may be given.';
+comment on column public.video_models.needs_image is 'Whether there must be one.';
+comment on column public.video_models.time_limit_seconds is 'A job that is not finished by then is given up and refunded.';
+create trigger video_models_set_updated_at before update on public.video_models
+  for each row execute function private.set_updated_at();
+
+create table public.video_model_prices (
+  id uuid primary key default gen_random_uuid(),
+  model text not null references public.video_models on delete cascade,
+  resolution text,
+  effective_from timestamptz not null default now(),
+  credits_per_job public.unsigned_credit_amount,
+  credits_per_second public.unsigned_credit_amount,
+  usd_per_job numeric not null default 0,
+  usd_per_second numeric not null default 0,
+  created_at timestamptz not null default now(),
+  constraint one_video_price_at_a_time unique nulls not distinct (model, resolution, effective_from),
+  constraint video_prices_are_amounts check (
+    usd_per_job >= 0 and usd_per_job < 'infinity' and usd_per_second >= 0 and usd_per_second < 'infinity')
+);
+comment on table public.video_model_prices is
+  'What a video costs, from a time on: its job and its seconds, in credits; without credits its cost in US dollars decides, as for other models. A job costs what was in force when it was made.';
+comment on column public.video_model_prices.resolution is 'The resolution it is for, which goes before the price for any; null: any.';
+comment on column public.video_model_prices.effective_from is 'In force from here until the next row of model and resolution.';
+comment on column public.video_model_prices.usd_per_job is 'US dollars that the provider charges for a video, whatever its length.';
+comment on column public.video_model_prices.usd_per_second is 'US dollars that the provider charges for each second, besides.';
+
+create function private.video_price_in_force(wanted_model text, wanted_resolution text, at timestamptz)
+returns public.video_model_prices
+language plpgsql stable set search_path = ''
+as $$
+declare
+  price public.video_model_prices;
+begin
+  select p.* into price from public.video_model_prices p
+  where p.model = wanted_model and p.effective_from <= at and (p.resolution = wanted_resolution or p.resolution is null)
+  order by p.resolution is null, p.effective_from desc limit 1;
+  return price;
+end;
+$$;
+comment on function private.video_price_in_force(text, text, timestamptz) is
+  'The price row of a model and resolution at a time; null where it has none.';
+
+create function private.is_video_model(wanted public.ai_models, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.video_models v join public.ai_providers p on p.provider = wanted.provider
+    where v.model = wanted.model and p.video_api is not null
+  ) and exists (
+    select from public.video_model_prices p where p.model = wanted.model and p.effective_from <= at
+  );
+end;
+$$;
+comment on function private.is_video_model(public.ai_models, timestamptz) is
+  'Whether videos can be asked of a model: its row, a price and a provider that makes them are there.';
+
+create function private.video_pricing_of(wanted public.ai_models, parameters jsonb, at timestamptz) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  price public.video_model_prices := private.video_price_in_force(wanted.model, parameters ->> 'resolution', at);
+begin
+  if price.id is null then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'price', to_jsonb(price) - 'created_at',
+    'duration', parameters -> 'duration',
+    'resolution', parameters -> 'resolution',
+    'credits_per_request', wanted.credits_per_request,
+    'credits_per_usd', private.config_numeric('credits_per_usd', 100)
+      * coalesce(wanted.markup, private.config_numeric('default_markup', 1))
+  );
+end;
+$$;
+comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
+  'All that a job''s price is computed from, as it is when the job is made; null where there is no price for its resolution.';
+
+create function private.video_charge_of(pricing jsonb, out cost_usd numeric, out credits numeric)
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  price public.video_model_prices := jsonb_populate_record(null::public.video_model_prices, pricing -> 'price');
+  seconds numeric := (pricing ->> 'duration')::numeric;
+begin
+  cost_usd := trim_scale(price.usd_per_job + seconds * price.usd_per_second);
+  credits := trim_scale(case
+    when price.credits_per_job is not null or price.credits_per_second is not null then
+      coalesce(price.credits_per_job, 0) + seconds * coalesce(price.credits_per_second, 0)
+    else coalesce((pricing ->> 'credits_per_request')::numeric, round(cost_usd * (pricing ->> 'credits_per_usd')::numeric, 6))
+  end);
+end;
+$$;
+comment on function private.video_charge_of(jsonb) is
+  'What a video costs (US dollars) and is charged (credits): the price row''s credits, else the model''s fixed price, else cost x credits_per_usd x markup.';
+
+create trigger video_models_audit_changes after insert or update or delete on public.video_models
+  for each row execute function private.audit_change('model', '');
+create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
+  for each row execute function private.audit_change('id', '');
+
+alter table public.video_models enable row level security;
+create policy "everyone can read what may be asked of models on offer" on public.video_models
+  for select to anon, authenticated
+  using (exists (select from public.ai_models m where m.model = video_models.model and m.is_active));
+alter table public.video_model_prices enable row level security;
+create policy "everyone can read the video prices of models on offer" on public.video_model_prices
+  for select to anon, authenticated
+  using (exists (select from public.ai_models m where m.model = video_model_prices.model and m.is_active));
+
+grant select on public.video_models, public.video_model_prices to anon, authenticated;
+grant select, insert, update, delete on public.video_models, public.video_model_prices to service_role;
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('prompt_moderation', '"none"', 'text', null, null, false,
+    'Who looks at prompts for images and videos before they are made: none or creem.'),
+  ('moderation_flagged', '"block"', 'text', null, null, false,
+    'What becomes of a prompt that moderation flags without denying it: block or allow.'),
+  ('moderation_failed', '"block"', 'text', null, null, false,
+    'What becomes of a prompt when moderation cannot be asked: block or allow.'),
+  ('max_video_bytes', '52428800', 'integer', 1, 5368709120, false,
+    'Largest video file that is copied to Storage; larger ones stay at the provider. The bucket has a limit of its own.'),
+  ('video_submission_seconds', '600', 'integer', 60, 3600, false,
+    'Seconds after which nobody is at work any more to submit a video job: longer than a function lives.'),
+  ('video_poll_seconds', '20', 'integer', 1, 3600, false,
+    'Seconds after which the provider is asked again how a video job is doing, besides its own word.');
+alter table public.system_config add constraint a_choice_is_one_of_its_words check (case config_key
+  when 'prompt_moderation' then config_value in ('"none"', '"creem"')
+  when 'moderation_flagged' then config_value in ('"block"', '"allow"')
+  when 'moderation_failed' then config_value in ('"block"', '"allow"')
+  else true end);
+
+create function private.moderation_terms() returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'provider', coalesce(private.config('prompt_moderation'), '"none"'),
+    'flagged', coalesce(private.config('moderation_flagged'), '"block"'),
+    'failed', coalesce(private.config('moderation_failed'), '"block"'));
+end;
+$$;
+comment on function private.moderation_terms() is 'Who moderates prompts, and what follows where the answer is no clear one.';

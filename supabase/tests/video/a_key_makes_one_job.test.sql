@@ -1,0 +1,25 @@
+begin;
+select plan(10);
+select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
+select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
+select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase'),
+  public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', workspace_id => tests.id('team'));
+select tests.offer_video('veo');
+
+select tests.remember('job', tests.ask_video('owner', key => 'k', hash => 'h', request_id => 'r1') #>> '{job,id}');
+select is(tests.ask_video('owner', key => 'k', hash => 'h') - 'job', '{"created": false}'::jsonb, 'a repeat makes none');
+select is(tests.ask_video('owner', key => 'k', hash => 'h') #>> '{job,id}', tests.recall('job'), 'and gets the job, whatever runs by then');
+select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, held 0', 'which is charged once');
+select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error');
+select is(tests.ask_video('owner', key => 'k', hash => 'h') #>> '{job,status}', 'failed', 'also when it has failed');
+select is(tests.ask_video('owner', key => 'k', hash => 'other') - 'message',
+  '{"created": false, "status": 409, "code": "idempotency_conflict", "param": "idempotency-key", "retry_after": null}'::jsonb, 'another request is a conflict');
+select ok(tests.ask_video('owner', workspace => 'team', key => 'k', hash => 'h') @> '{"created": true}', 'a key belongs to its workspace');
+select is(tests.ask_video('member', workspace => 'team', key => 'k', hash => 'h') ->> 'code', 'idempotency_conflict',
+  'where nobody gets the job of somebody else by it');
+select throws_ok($$ select tests.ask_video('owner', key => repeat('x', 256)) $$, 'PT400', 'invalid_request', 'it has 255 characters at most');
+select is((select count(*) from public.video_jobs), 2::bigint, 'two jobs were made');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

@@ -1,0 +1,46 @@
+begin;
+select plan(13);
+select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
+select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
+select public.credit_user_credits_transaction(tests.id('owner'), 100, 'gift', workspace_id => tests.id('team'), kind => 'promotion');
+update public.plans set video_jobs_at_once = -1;
+select tests.offer_video('veo');
+update public.workspaces set ai_log_content = 'full' where id = tests.id('team');
+select tests.remember('job', tests.make_video('member', workspace => 'team', request_id => 'r1', at => now() - interval '10 minutes',
+  details => '{"scene_description": "a trailer", "reference_id": "ref", "ip_address": "1.2.3.4", "user_agent": "curl"}')),
+  tests.remember('other', tests.make_video('member', workspace => 'team', request_id => 'r2', at => now() - interval '10 minutes'));
+select public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "completed", "result_url": "https://x.test/v"}',
+  jsonb_build_object('hook', 'https://us.test/video-webhook/x/' || private.video_webhook_token(tests.recall('job')::uuid)), now());
+select public.fail_video_job(tests.recall('other')::uuid, 'task_lost', at => now());
+select is((select concat_ws(' ', scene_description, reference_id, host(ip_address), user_agent, duration, trim_scale(estimated_cost), served_model) from public.ai_usage_logs where request_id = 'r1'),
+  'a trailer ref 1.2.3.4 curl 600000 0.8 veo', 'the log has what the request told');
+select is((select request_data from public.ai_usage_logs where request_id = 'r1'),
+  '{"prompt": "a cat", "duration": 8, "has_image": false, "image_url": null, "resolution": "720p", "aspect_ratio": "16:9"}'::jsonb, 'and what was said, as its workspace wants');
+select is((select response_data ->> 'hook' from public.ai_usage_logs where request_id = 'r1'), 'https://us.test/video-webhook/x/…', 'without the webhook''s token');
+select is((select provider_answer ->> 'hook' from private.video_job_work where video_job_id = tests.recall('job')::uuid), 'https://us.test/video-webhook/x/…', 'which is kept nowhere');
+update public.workspaces set ai_log_content = 'metadata' where id = tests.id('team');
+select tests.remember('third', tests.make_video('member', workspace => 'team', request_id => 'r3', parameters => '{"negative_prompt": "dogs"}'));
+select public.update_video_job(tests.recall('third')::uuid, '{"job_id": "t3", "status": "failed"}', '{"echo": "a cat"}');
+select is((select request_data || response_data from public.ai_usage_logs where request_id = 'r3'),
+  '{"duration": 8, "has_image": false, "resolution": "720p", "aspect_ratio": "16:9", "job_id": "t3"}'::jsonb, 'or all but what was said');
+update public.workspaces set ai_log_content = 'none' where id = tests.id('team');
+select tests.remember('fourth', tests.make_video('member', workspace => 'team', request_id => 'r4'));
+select public.fail_video_job(tests.recall('fourth')::uuid, 'upstream_error');
+select is((select (request_data, response_data) is null from public.ai_usage_logs where request_id = 'r4'), true, 'or nothing');
+select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r5'), '{"job_id": "t5", "status": "processing"}', jsonb_build_object('x', repeat('y', 20000)));
+select is((select w.provider_answer ->> 'truncated' from private.video_job_work w join public.video_jobs j on j.id = w.video_job_id where j.request_id = 'r5'), 'true', 'a long answer is cut');
+
+select tests.sign_in('owner');
+select is(public.explain_charge('r1') - array['price', 'settlement', 'lots', 'sentence'],
+  '{"request_id": "r1", "model": "veo", "served_model": "veo", "scene": "video_generation", "status": "success", "error_code": null,
+    "usage_source": "none", "tokens": {"input": 0, "cached_input": 0, "output": 0}, "images": 0, "credits_per_usd": 100,
+    "credits_per_request": null, "cost_usd": 0.8, "credits_charged": 20, "free_credits": 20, "paid_credits": 0, "attempts": null, "hold": null,
+    "video": {"seconds": 8, "resolution": "720p"}, "refund": null}'::jsonb, 'a charge is explained to who sees its log row');
+select is(public.explain_charge('r1') #>> '{settlement,credits}', '20', 'with its entry');
+select is(public.explain_charge('r1') #>> '{price,credits_per_job}', '20.000000', 'and price');
+select is(public.explain_charge('r1') ->> 'sentence', '8 seconds of video of veo were charged the fixed price of 20 credits.', 'in a sentence');
+select is(public.explain_charge('r2') #>> '{refund,credits}', '20', 'a failure with its refund');
+select is(public.explain_charge('r2') ->> 'sentence', 'The call of veo failed (task_lost) and was not charged.', 'in a sentence too');
+
+select * from finish();
+rollback;

@@ -1,0 +1,56 @@
+begin;
+select plan(21);
+select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise');
+select public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
+update public.plans set video_jobs_at_once = -1;
+select tests.offer_video('veo');
+create function pg_temp.price(parameters jsonb default '{}', at timestamptz default now(), model text default 'veo') returns text
+language sql as $$ select trim_scale((answer #>> '{job,cost_credits}')::numeric)::text || coalesce(' ' || (answer ->> 'code'), '')
+  from tests.ask_video('owner', model, parameters => price.parameters, at => price.at) answer $$;
+
+select is(pg_temp.price(), '20', 'a price for each job');
+update public.video_model_prices set credits_per_second = 1.5;
+select is(pg_temp.price(), '32', 'and for each second, both together');
+select is(pg_temp.price('{"duration": 4}'), '26', 'of those that were asked for');
+update public.video_model_prices set credits_per_job = null;
+select is(pg_temp.price('{"duration": 4}'), '6', 'or for each second alone');
+insert into public.video_model_prices (model, resolution, effective_from, credits_per_job) values ('veo', '1080p', '2020-01-01', 50);
+select is(pg_temp.price('{"resolution": "1080p"}'), '50', 'a resolution''s own price goes first');
+select is(pg_temp.price(), '12', 'and is for it alone');
+insert into public.video_model_prices (model, effective_from, credits_per_job) values ('veo', '2030-01-01', 7);
+select is(pg_temp.price(at => now() + interval '1 minute'), '12', 'a price to come is none yet');
+select is(pg_temp.price(at => '2031-01-01'), '7', 'and is the price from its time on');
+select is(pg_temp.price('{"resolution": "1080p"}', at => '2031-01-02'), '50', 'while an older one of the resolution holds');
+select throws_ok($$ insert into public.video_model_prices (model, effective_from) values ('veo', '2030-01-01') $$, '23505', null, 'one price at a time, also for any resolution');
+select throws_ok($$ insert into public.video_model_prices (model, usd_per_second) values ('veo', 'NaN') $$, '23514', null, 'in numbers');
+
+select tests.offer_video('dollars', null);
+update public.system_config set config_value = '10' where config_key = 'credits_per_usd';
+update public.video_model_prices set usd_per_job = 0.05 where model = 'dollars';
+select is(pg_temp.price(model => 'dollars', at => now() + interval '2 minutes'), '8.5', 'without credits the cost decides');
+update public.ai_models set markup = 1.5 where model = 'dollars';
+select is(pg_temp.price(model => 'dollars', at => now() + interval '2 minutes'), '12.75', 'times the model''s markup');
+update public.ai_models set credits_per_request = 3 where model = 'dollars';
+select is(pg_temp.price(model => 'dollars', at => now() + interval '2 minutes'), '3', 'or its fixed price');
+
+-- Parameters.
+select is((tests.ask_video('owner', parameters => '{"duration": null, "negative_prompt": "dogs", "aspect_ratio": "9:16"}', at => now() + interval '3 minutes')) #> '{job,parameters}',
+  '{"duration": 8, "resolution": "720p", "aspect_ratio": "9:16", "negative_prompt": "dogs"}'::jsonb, 'what is left out or null is the model''s default');
+update public.video_models set resolutions = '{}', aspect_ratios = '{}' where model = 'veo';
+select is((tests.ask_video('owner', at => now() + interval '3 minutes')) #> '{job,parameters}', '{"duration": 8}'::jsonb, 'a model without resolutions is given none');
+select is((tests.ask_video('owner', parameters => '{"resolution": "720p"}', at => now() + interval '3 minutes')) ->> 'param', 'resolution', 'and takes none');
+update public.video_models set resolutions = '{480p}' where model = 'dollars';
+update public.video_model_prices set resolution = '720p' where model = 'dollars';
+select is((tests.ask_video('owner', 'dollars', at => now() + interval '3 minutes')) - 'message',
+  '{"created": false, "status": 400, "code": "invalid_request", "param": "resolution", "retry_after": null}'::jsonb, 'a resolution without a price is refused');
+
+-- Nothing is taken for what costs nothing; a change of price later changes no job.
+select tests.offer_video('free', 0);
+select tests.remember('job', tests.make_video('owner', 'free', at => now() + interval '4 minutes', request_id => 'free'));
+select is((select count(*) from public.credit_transactions where metadata ->> 'request_id' = 'free'), 0::bigint, 'a job for nothing makes no entry');
+select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => now() + interval '5 minutes');
+select is(tests.video_log(tests.recall('job')::uuid), 'failed 0 0 free upstream_error', 'and fails like any other');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

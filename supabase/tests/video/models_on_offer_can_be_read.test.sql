@@ -1,0 +1,26 @@
+begin;
+select plan(12);
+select tests.offer_video('veo'), tests.offer_video('gone');
+update public.ai_models set is_active = false where model = 'gone';
+select tests.create_user('owner');
+select is((select string_agg(model, ', ') from public.list_ai_models(tests.id('owner'))), 'veo', 'models that make videos are listed with the others');
+select tests.be_anonymous();
+select results_eq('select model from public.video_models', $$ values ('veo') $$, 'everyone reads what may be asked of those on offer');
+select results_eq('select model from public.video_model_prices', $$ values ('veo') $$, 'and what it costs');
+select tests.be_postgres();
+select throws_ok($$ update public.video_models set durations = '{}' $$, '23514', null, 'a model has a length');
+select throws_ok($$ update public.video_models set durations = '{0}' $$, '23514', null, 'which is positive');
+select throws_ok($$ update public.video_models set needs_image = true, takes_image = false $$, '23514', null, 'one that needs an image takes it');
+select throws_ok($$ update public.ai_providers set result_hosts = '{"x.test/path"}' $$, '23514', null, 'hosts are hosts');
+select lives_ok($$ update public.ai_providers set result_hosts = '{AI_BASE_URL,*.x.test,127.0.0.1:8080,[::1]:80,localhost}' $$, 'with ports, stars and addresses');
+select throws_ok($$ update public.plans set video_jobs_at_once = -2 $$, '23514', null, 'a plan''s jobs at once are a number or no limit');
+select is((select string_agg(concat_ws(' ', plan, video_jobs_at_once), ', ' order by rank) from public.plans where plan in ('free', 'basic', 'creator', 'pro', 'enterprise')),
+  'free 1, basic 2, creator 3, pro 5, enterprise 20', 'as they come');
+update public.video_models set time_limit_seconds = 600 where model = 'veo';
+update public.video_model_prices set credits_per_job = 5 where model = 'veo';
+select is((select string_agg(concat_ws(' ', resource_type, action), ', ' order by id) from public.audit_logs where resource_type like 'video%' and action = 'update'),
+  'video_models update, video_model_prices update', 'changes of models and prices are audited');
+select is((select new_values from public.audit_logs where resource_type = 'video_model_prices' and action = 'update'), '{"credits_per_job": 5.0}'::jsonb, 'with what they were changed to');
+
+select * from finish();
+rollback;

@@ -1,0 +1,61 @@
+-- sync_video_jobs tells function video what to do, each piece once for a while.
+begin;
+select plan(28);
+select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
+select tests.offer_video('veo');
+create function pg_temp.work(minutes numeric, most integer default 20) returns text
+language sql as $$
+  select concat_ws(' ', answer ->> 'ended', (select string_agg(concat_ws(' ', w ->> 'kind', coalesce(w #>> '{job,request_id}', 'a file'), case when (w ->> 'is_last')::boolean then 'last' end), ', '
+    order by w #>> '{job,request_id}') from jsonb_array_elements(answer -> 'work') w))
+  from public.sync_video_jobs(most, now() + make_interval(secs => (minutes * 60)::double precision)) answer
+$$;
+
+select tests.remember('a', tests.make_video('owner', request_id => 'a')), tests.remember('b', tests.make_video('owner', request_id => 'b'));
+select is(pg_temp.work(1), '0', 'what the provider has not taken is not asked about');
+select public.start_video_job(tests.recall('a')::uuid, 'a', at => now()), public.start_video_job(tests.recall('b')::uuid, 'b', at => now());
+select is(pg_temp.work(0.1), '0', 'nor what it has just taken');
+select is(pg_temp.work(1, 1) || ';' || pg_temp.work(1, 1), '0 fetch a;0 fetch b', 'what is due is asked about, so many at a time');
+select is(pg_temp.work(1), '0', 'and by one caller at a time');
+select is(pg_temp.work(2), '0 fetch a, fetch b', 'and again when nothing came of it');
+select public.update_video_job(tests.recall('a')::uuid, '{"status": "processing"}', at => now() + interval '121 seconds');
+select is(pg_temp.work(2.2), '0', 'what was just told is not asked about');
+select is(pg_temp.work(29.9), '0 fetch a, fetch b', 'until the time limit');
+select is(pg_temp.work(31), '0 fetch a last, fetch b last', 'and once more after it');
+select is(pg_temp.work(90), '2', 'an hour later it is over');
+select is((select string_agg(error_code, ', ') from public.video_jobs), 'timed_out, timed_out', 'whatever has become of it');
+select is(tests.wallet('owner'), 'balance 1003, total 1003, spent 0, expired 0, held 0', 'and refunded');
+
+-- Files.
+select tests.remember('early', tests.make_video('owner'));
+select public.note_video_file(tests.recall('early')::uuid, format('%s/%s.mp4', tests.id('owner'), tests.recall('early')));
+select is((select storage_path from public.video_jobs where id = tests.recall('early')::uuid), null, 'a job that is not completed has no file');
+select public.fail_video_job(tests.recall('early')::uuid, 'upstream_error');
+select public.finish_video_file_removal(path) from private.video_file_removals;
+select tests.remember('c', tests.make_video('owner', request_id => 'c')), tests.remember('d', tests.make_video('owner', request_id => 'd')), tests.remember('e', tests.make_video('owner', request_id => 'e'));
+select public.update_video_job(j.id, jsonb_build_object('job_id', j.request_id, 'status', 'completed', 'result_url', 'https://x.test/v'), at => now())
+from public.video_jobs j where j.finished_at is null;
+select is(pg_temp.work(0.5), '0', 'who brought the news copies the file');
+select is(pg_temp.work(1), '0 copy c, copy d, copy e', 'after a minute whoever asks for work');
+select is(pg_temp.work(1.5), '0', 'one at a time');
+select is(pg_temp.work(2), '0 copy c, copy d, copy e', 'and again');
+select throws_ok($$ select public.note_video_file(tests.recall('c')::uuid, 'elsewhere.mp4') $$, 'PT400', 'invalid_request', 'a file belongs at its place');
+select public.note_video_file(tests.recall('c')::uuid, format('%s/%s.mp4', tests.id('owner'), tests.recall('c')));
+select is((select storage_path from public.video_jobs where id = tests.recall('c')::uuid), format('%s/%s.mp4', tests.id('owner'), tests.recall('c')), 'where it is noted');
+select public.note_video_file(tests.recall('d')::uuid, is_kept => true, error => 'too large');
+select public.note_video_file(tests.recall('e')::uuid, error => 'unreachable');
+select is((select string_agg(file_error, ', ' order by file_error) from private.video_job_work), 'too large, unreachable', 'why it was not copied is kept');
+select is(pg_temp.work(4), '0 copy e', 'what could not be copied is tried again');
+select is(pg_temp.work(5), '0', 'ever less often');
+select is((select count(*) from generate_series(1, 20) n where pg_temp.work(4 + n * 1000) <> '0'), 7::bigint, 'ten times at most');
+select is((select concat_ws(' ', storage_path, result_url) from public.video_jobs where id = tests.recall('e')::uuid), 'https://x.test/v', 'then it stays at the provider');
+
+delete from public.video_jobs where id = tests.recall('c')::uuid;
+select is(pg_temp.work(30000), '0 remove a file', 'a file whose job is gone is to be removed');
+select is(pg_temp.work(30001), '0', 'by one caller at a time');
+select is(pg_temp.work(30010), '0 remove a file', 'and again until it is');
+select public.finish_video_file_removal(format('%s/%s.mp4', tests.id('owner'), tests.recall('c')));
+select is(pg_temp.work(40000), '0', 'and not after that');
+select is_empty('select * from public.verify_credits()', 'the books are right');
+
+select * from finish();
+rollback;

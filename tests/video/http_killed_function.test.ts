@@ -1,0 +1,173 @@
+/** Functions that are killed at each step of a job: on a stack of its own, whose other users would mind. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Stack, startStack } from '../../scripts/stack/index.ts';
+
+const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-video-death-'));
+let stack: Stack;
+let pool: pg.Pool;
+let maker: { id: string; token: string };
+
+beforeAll(async () => {
+  stack = await startStack({ dataDir, apiPort: 0, dbPort: 0, durable: false });
+  pool = new pg.Pool({ connectionString: stack.urls.database, max: 5 });
+  pool.on('error', () => undefined);
+  const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
+    method: 'POST',
+    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
+    body: JSON.stringify({ email: 'ana@example.com', password: 'correct horse' }),
+  });
+  const session = (await signUp.json()) as { access_token: string; user: { id: string } };
+  maker = { id: session.user.id, token: session.access_token };
+  await pool.query(`update public.users set subscription_plan = 'enterprise'`);
+  await pool.query(
+    `update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`,
+  );
+  await pool.query(`update public.system_config set config_value = '"creem"' where config_key = 'prompt_moderation'`);
+  await pool.query(`select public.credit_user_credits_transaction($1, 5000, 'manual')`, [maker.id]);
+});
+afterAll(async () => {
+  await pool?.end();
+  await stack?.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+async function rows(text: string, params: unknown[] = []) {
+  return (await pool.query(text, params)).rows;
+}
+
+/** Makes a job and gives the answer's status, 0 where none came. The job is found again by its prompt. */
+async function make(directive: object, word = 'allow') {
+  const key = randomUUID();
+  const prompt = `${key} [[simulate:${JSON.stringify(directive)}]] [[moderate:${word}]]`;
+  const status = fetch(`${stack.env.FUNCTIONS_URL}/video/jobs`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${maker.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'google-veo3.1', prompt }),
+  }).then(
+    ({ status: number }) => number,
+    () => 0,
+  );
+  const job = async () => (await rows('select * from public.video_jobs where prompt = $1', [prompt]))[0];
+  return { status, job };
+}
+
+const sync = () =>
+  fetch(`${stack.env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: stack.env.SECRET_KEY } });
+
+async function kill() {
+  process.kill(stack.pids().functions as number, 'SIGKILL');
+  await vi.waitFor(async () => expect((await sync()).status).toBe(200), { timeout: 20_000, interval: 200 });
+}
+
+/** Does what the sweep does in the next minutes, and then in half an hour, until every job is at rest. */
+async function sweep() {
+  await vi.waitFor(
+    async () => {
+      await rows(`update private.video_job_work set next_sync_at = now()`);
+      await sync();
+      const [{ open }] = await rows(
+        `select count(*)::integer as open from public.video_jobs j join private.video_job_work w on w.video_job_id = j.id
+         where j.status = 'processing' or w.is_file_due`,
+      );
+      expect(open).toBe(0);
+    },
+    { timeout: 25_000, interval: 500 },
+  );
+  const unknown = await rows(`select id from public.video_jobs where status = 'pending'`);
+  for (const { id } of unknown)
+    await rows(`select private.end_overdue_video_job($1, now() + interval '31 minutes')`, [id]);
+  return unknown.length;
+}
+
+/** Whether each job is at rest, paid for exactly when it has a result, and told of once. */
+async function expectRightBooks() {
+  expect(await rows(`select id from public.video_jobs where status in ('pending', 'processing')`)).toEqual([]);
+  const wrong = await rows(`
+    select j.id, j.status, j.storage_path, paid.sum, logged.count
+    from public.video_jobs j
+    cross join lateral (
+      select coalesce(-sum(t.amount), 0) as sum from public.credit_transactions t where t.metadata ->> 'video_job_id' = j.id::text
+    ) paid
+    cross join lateral (select count(*) from public.ai_usage_logs l where l.request_id = j.request_id) logged
+    where paid.sum <> case when j.status = 'completed' then 20 else 0 end
+      or (j.status = 'completed') <> (j.storage_path is not null) or logged.count <> 1`);
+  expect(wrong).toEqual([]);
+  expect(await rows('select * from public.verify_credits()')).toEqual([]);
+}
+
+const STEPS: [string, object, string, (job: Record<string, unknown>) => boolean, string][] = [
+  ['while its prompt is looked at', {}, 'slow', ({ status }) => status === 'pending', 'failed'],
+  ['while the provider is asked', { delay_ms: 8000 }, 'allow', ({ status }) => status === 'pending', 'failed'],
+  [
+    'while the provider works',
+    { queue_ms: 1, run_ms: 4000 },
+    'allow',
+    ({ status }) => status === 'processing',
+    'completed',
+  ],
+  [
+    'while its file is copied',
+    { queue_ms: 1, run_ms: 1, file: 'large', file_bytes: 45_000_000 },
+    'allow',
+    ({ status, storage_path }) => status === 'completed' && storage_path === null,
+    'completed',
+  ],
+];
+
+test('killed at each step of a job', { timeout: 60_000 }, async () => {
+  const made = [];
+  for (const [step, directive, word, isThere, ending] of STEPS) {
+    const { status, job } = await make(directive, word);
+    await vi.waitFor(async () => expect(isThere((await job()) ?? {}), step).toBe(true), {
+      timeout: 10_000,
+      interval: 5,
+    });
+    made.push({ step, status, job, ending });
+  }
+  // One death for all: each next one has the stack wait longer before it starts the functions again.
+  await kill();
+  await sweep();
+  for (const { step, status, job, ending } of made) {
+    await status;
+    expect((await job())?.status, step).toBe(ending);
+  }
+  await expectRightBooks();
+});
+
+test('killed twice under load: every job comes to rest, paid for exactly when it has a result', {
+  timeout: 90_000,
+}, async () => {
+  const directives = [
+    { queue_ms: 50, run_ms: 300 },
+    { queue_ms: 50, run_ms: 300, delay_ms: 400 },
+    { queue_ms: 50, run_ms: 300, webhook_early: true },
+    { queue_ms: 50, run_ms: 300, fail: 'late' },
+    { fail: 'at_once' },
+    { error: 400 },
+    { cut_after: 0, queue_ms: 50, run_ms: 300 },
+    { queue_ms: 50, run_ms: 300, webhooks: 0 },
+  ];
+  const kills = [300, 700];
+  for (const killAfter of kills) {
+    const making = Array.from({ length: 24 }, async (_, number) => {
+      await new Promise((resolve) => setTimeout(resolve, number * 40));
+      return (await make(directives[number % directives.length] ?? {})).status;
+    });
+    await new Promise((resolve) => setTimeout(resolve, killAfter));
+    await kill();
+    await Promise.all(making);
+  }
+  await sweep();
+  await expectRightBooks();
+  const [{ completed, failed }] = await rows(
+    `select count(*) filter (where status = 'completed')::integer as completed,
+       count(*) filter (where status = 'failed')::integer as failed from public.video_jobs`,
+  );
+  expect(completed).toBeGreaterThan(5);
+  expect(failed).toBeGreaterThan(5);
+});
