@@ -25,6 +25,8 @@ update public.ai_providers set max_retries = 1;
 select tests.sell('prod_1', 100, 'basic');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
 insert into public.ai_model_prices (model) values ('m');
+insert into public.video_models (model, durations) values ('m', '{8}');
+insert into public.video_model_prices (model) values ('m');
 select public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', 'secret-body', jsonb_build_object('rank', 0)
   || jsonb_set(tests.paid_period('prod_1', '2026-01-01', 'owner'), '{customer,email}', '"secret-payer@example.test"'), at => '2026-01-01');
 select public.replay_payment_event((select id from public.payment_events));
