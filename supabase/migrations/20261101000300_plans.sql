@@ -7,6 +7,8 @@ create table public.plans (
   rank integer not null constraint plans_rank_is_unique unique,
   requests_per_minute integer not null constraint requests_per_minute_positive check (requests_per_minute > 0),
   messages_per_month integer not null constraint messages_per_month_not_below_unlimited check (messages_per_month >= -1),
+  video_jobs_at_once integer not null default 1
+    constraint video_jobs_at_once_not_below_unlimited check (video_jobs_at_once >= -1),
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -16,17 +18,19 @@ comment on column public.plans.rank is 'Order from least to most: a move to a hi
 comment on column public.plans.requests_per_minute is 'AI calls that a workspace may begin in a minute.';
 comment on column public.plans.messages_per_month is
   'Chat and image calls that a workspace may make in a calendar month (UTC); -1: as many as it likes.';
+comment on column public.plans.video_jobs_at_once is
+  'Video jobs of a workspace that may run at the same time; -1: as many as it likes.';
 comment on column public.plans.is_active is 'Whether it is offered; those who have it keep it.';
 
 create trigger plans_set_updated_at before update on public.plans
   for each row execute function private.set_updated_at();
 
-insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month) values
-  ('free', 'Free', 0, 10, 10),
-  ('basic', 'Basic', 1, 60, 100),
-  ('creator', 'Creator', 2, 120, 1000),
-  ('pro', 'Pro', 3, 300, -1),
-  ('enterprise', 'Enterprise', 4, 600, -1);
+insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month, video_jobs_at_once) values
+  ('free', 'Free', 0, 10, 10, 1),
+  ('basic', 'Basic', 1, 60, 100, 2),
+  ('creator', 'Creator', 2, 120, 1000, 3),
+  ('pro', 'Pro', 3, 300, -1, 5),
+  ('enterprise', 'Enterprise', 4, 600, -1, 20);
 
 alter table public.plans enable row level security;
 create policy "everyone can read the plans on offer" on public.plans

@@ -10,6 +10,9 @@ comment on type public.ai_disconnect_policy is
 create type public.ai_output_limit_field as enum ('max_tokens', 'max_completion_tokens');
 comment on type public.ai_output_limit_field is 'The request field by which a model takes its output limit.';
 
+create type public.video_api as enum ('302ai', 'openai');
+comment on type public.video_api is 'The protocol of a provider''s video API: 302.AI''s unified one, or OpenAI''s /v1/videos.';
+
 create table public.ai_providers (
   provider text primary key constraint provider_is_snake_case check (provider ~ '^[a-z][a-z0-9_]{0,62}$'),
   base_url public.web_address,
@@ -19,6 +22,12 @@ create table public.ai_providers (
   timeout_ms integer not null default 120000 constraint timeout_is_between_100_ms_and_10_minutes
     check (timeout_ms between 100 and 600000),
   max_retries integer not null default 2 constraint max_retries_is_at_most_10 check (max_retries between 0 and 10),
+  video_api public.video_api,
+  video_base_url public.web_address,
+  result_hosts text[] not null default '{}' constraint result_hosts_are_at_most_50_names check (
+    cardinality(result_hosts) <= 50 and array_position(result_hosts, null) is null
+    and length(array_to_string(result_hosts, ',')) <= 5000
+    and array_to_string(result_hosts, ',') ~ '^[A-Za-z0-9.:*_,\[\]-]*$'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -27,7 +36,13 @@ comment on column public.ai_providers.base_url is 'Base URL; null: the functions
 comment on column public.ai_providers.api_key_env is 'The functions'' variable that holds the key. The key itself is never in the database.';
 comment on column public.ai_providers.timeout_ms is 'The longest silence: before the answer, and between two pieces of a stream.';
 comment on column public.ai_providers.max_retries is 'Tries after the first one, before the first byte, on 429, 5xx and broken connections.';
-insert into public.ai_providers (provider) values ('default');
+comment on column public.ai_providers.video_api is 'How it is asked for videos; null: it makes none.';
+comment on column public.ai_providers.video_base_url is
+  'Base URL of its video API; null: for 302ai the origin of its base URL, for openai its base URL.';
+comment on column public.ai_providers.result_hosts is
+  'Hosts that finished files are fetched from: exact names or *.example.com, with a :port where it is not the scheme''s. Private addresses only where an entry is that address or localhost. AI_BASE_URL stands for the host of that variable.';
+insert into public.ai_providers (provider, video_api, result_hosts) values
+  ('default', '302ai', '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}');
 
 create table public.ai_models (
   model text primary key constraint model_name_is_short check (length(model) between 1 and 200),

@@ -181,6 +181,33 @@ end;
 $$;
 comment on function private.forget_old_ai_requests(timestamptz) is 'Forgets Idempotency-Keys of AI calls a day after; false when none is due.';
 
+-- Moderation ---------------------------------------------------------------------------------------------------------
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('prompt_moderation', '"none"', 'text', null, null, false,
+    'Who looks at prompts for images and videos before they are made: none or creem.'),
+  ('moderation_flagged', '"block"', 'text', null, null, false,
+    'What becomes of a prompt that moderation flags without denying it: block or allow.'),
+  ('moderation_failed', '"block"', 'text', null, null, false,
+    'What becomes of a prompt when moderation cannot be asked: block or allow.');
+alter table public.system_config add constraint a_choice_is_one_of_its_words check (case config_key
+  when 'prompt_moderation' then config_value in ('"none"', '"creem"')
+  when 'moderation_flagged' then config_value in ('"block"', '"allow"')
+  when 'moderation_failed' then config_value in ('"block"', '"allow"')
+  else true end);
+
+create function private.moderation_terms() returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'provider', coalesce(private.config('prompt_moderation'), '"none"'),
+    'flagged', coalesce(private.config('moderation_flagged'), '"block"'),
+    'failed', coalesce(private.config('moderation_failed'), '"block"'));
+end;
+$$;
+comment on function private.moderation_terms() is 'Who moderates prompts, and what follows where the answer is no clear one.';
+
 -- Admission -----------------------------------------------------------------------------------------------------------
 
 create function private.candidate_answer(candidate public.ai_models, covered bigint) returns jsonb

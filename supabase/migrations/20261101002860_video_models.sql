@@ -1,30 +1,5 @@
 -- Models that make videos: which provider's API they are asked by, what may be asked, what it costs.
 
-create type public.video_api as enum ('302ai', 'openai');
-comment on type public.video_api is 'The protocol of a provider''s video API: 302.AI''s unified one, or OpenAI''s /v1/videos.';
-
-alter table public.ai_providers
-  add column video_api public.video_api,
-  add column video_base_url public.web_address,
-  add column result_hosts text[] not null default '{}' constraint result_hosts_are_at_most_50_names check (
-    cardinality(result_hosts) <= 50 and array_position(result_hosts, null) is null and length(array_to_string(result_hosts, ',')) <= 5000
-    and array_to_string(result_hosts, ',') ~ '^[A-Za-z0-9.:*_,\[\]-]*$');
-comment on column public.ai_providers.video_api is 'How it is asked for videos; null: it makes none.';
-comment on column public.ai_providers.video_base_url is
-  'Base URL of its video API; null: for 302ai the origin of its base URL, for openai its base URL.';
-comment on column public.ai_providers.result_hosts is
-  'Hosts that finished files are fetched from: exact names or *.example.com, with a :port where it is not the scheme''s. Private addresses only where an entry is that address or localhost. AI_BASE_URL stands for the host of that variable.';
-update public.ai_providers set video_api = '302ai',
-  result_hosts = '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}'
-where provider = 'default';
-
-alter table public.plans add column video_jobs_at_once integer not null default 1
-  constraint video_jobs_at_once_not_below_unlimited check (video_jobs_at_once >= -1);
-comment on column public.plans.video_jobs_at_once is 'Video jobs of a workspace that may run at the same time; -1: as many as it likes.';
-update public.plans p set video_jobs_at_once = n.jobs
-from (values ('basic', 2), ('creator', 3), ('pro', 5), ('enterprise', 20)) n (plan, jobs)
-where p.plan = n.plan;
-
 create table public.video_models (
   model text primary key references public.ai_models on delete cascade,
   durations integer[] not null constraint durations_are_seconds check (
@@ -164,34 +139,3 @@ create policy "everyone can read the video prices of models on offer" on public.
 
 grant select on public.video_models, public.video_model_prices to anon, authenticated;
 grant select, insert, update, delete on public.video_models, public.video_model_prices to service_role;
-
-insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
-  ('prompt_moderation', '"none"', 'text', null, null, false,
-    'Who looks at prompts for images and videos before they are made: none or creem.'),
-  ('moderation_flagged', '"block"', 'text', null, null, false,
-    'What becomes of a prompt that moderation flags without denying it: block or allow.'),
-  ('moderation_failed', '"block"', 'text', null, null, false,
-    'What becomes of a prompt when moderation cannot be asked: block or allow.'),
-  ('max_video_bytes', '52428800', 'integer', 1, 5368709120, false,
-    'Largest video file that is copied to Storage; larger ones stay at the provider. The bucket has a limit of its own.'),
-  ('video_submission_seconds', '600', 'integer', 60, 3600, false,
-    'Seconds after which nobody is at work any more to submit a video job: longer than a function lives.'),
-  ('video_poll_seconds', '20', 'integer', 1, 3600, false,
-    'Seconds after which the provider is asked again how a video job is doing, besides its own word.');
-alter table public.system_config add constraint a_choice_is_one_of_its_words check (case config_key
-  when 'prompt_moderation' then config_value in ('"none"', '"creem"')
-  when 'moderation_flagged' then config_value in ('"block"', '"allow"')
-  when 'moderation_failed' then config_value in ('"block"', '"allow"')
-  else true end);
-
-create function private.moderation_terms() returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'provider', coalesce(private.config('prompt_moderation'), '"none"'),
-    'flagged', coalesce(private.config('moderation_flagged'), '"block"'),
-    'failed', coalesce(private.config('moderation_failed'), '"block"'));
-end;
-$$;
-comment on function private.moderation_terms() is 'Who moderates prompts, and what follows where the answer is no clear one.';

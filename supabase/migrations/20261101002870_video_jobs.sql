@@ -290,7 +290,7 @@ declare
 begin
   select w.ai_log_content into content from public.workspaces w where w.id = job.workspace_id;
   if content = 'none' or job.user_id is null then
-    return '{}';
+    return '{}'::jsonb;
   elsif content = 'metadata' then
     return jsonb_build_object('request_data', job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image),
       'response_data', jsonb_build_object('job_id', job.job_id));

@@ -33,6 +33,8 @@ insert into public.workspace_features (workspace_id, feature_code, reason) value
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.recall('team')::uuid, 'debt', 1);
 insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap)
 select tests.recall('team')::uuid, p.id, 1, 1 from public.payment_products p;
+insert into public.video_models (model, durations) values ('m', '{8}');
+insert into public.video_model_prices (model) values ('m');
 select public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', 'secret-body', jsonb_build_object('rank', 0)
   || jsonb_set(tests.paid_period('prod_1', '2026-01-01', 'owner'), '{customer,email}', '"secret-payer@example.test"'), at => '2026-01-01');
 select public.replay_payment_event((select id from public.payment_events));
