@@ -158,6 +158,70 @@ test('a transfer and the leaving of whom it is to wait for each other, whichever
   }
 });
 
+test('teams made and taken over at once by one person: no more than the free plan allows', async () => {
+  callers = await openCallers(20, 'authenticated');
+  const [person = '', ...others] = await newAccounts(11, 3);
+  const theirs = await Promise.all(others.map((owner) => newTeam([owner], [person])));
+  const outcomes = await callAtOnce([
+    ...theirs.map((team, at) => ({
+      by: inTurn(callers, at),
+      statement: as(others[at] ?? '', `select public.transfer_ownership('${team}', '${person}')`),
+    })),
+    ...others.map((_, at) => ({
+      by: inTurn(callers, 10 + at),
+      statement: as(person, `select public.create_workspace('Team ${at}')`),
+    })),
+  ]);
+  expect(tally(outcomes)).toEqual({ ok: 3, 'PT429 limit_reached': 17 });
+  const [owned] = await sql(
+    `select count(*)::integer as teams from public.workspace_members where user_id = $1 and role = 'owner' and workspace_id <> $1`,
+    [person],
+  );
+  expect(owned).toEqual({ teams: 3 });
+});
+
+test('teams handed to people whose accounts are deleted: no deadlock, and every team has an owner', async () => {
+  callers = await openCallers(30, 'authenticated');
+  const deleters = await openCallers(10, 'supabase_auth_admin');
+  callers.push(...deleters);
+  const people = await newAccounts(60, 3);
+  const teams = await Promise.all(people.slice(0, 30).map((owner, at) => newTeam([owner], [people[30 + at] ?? ''])));
+  const before = await countDeadlocks(callers);
+  const outcomes = await callAtOnce(
+    teams.flatMap((team, at) => {
+      const [owner, heir] = [people[at] ?? '', people[30 + at] ?? ''];
+      const give =
+        at % 2
+          ? `select public.transfer_ownership('${team}', '${heir}')`
+          : `select public.set_member_role('${team}', '${heir}', 'owner')`;
+      return [
+        { by: inTurn(callers, at), statement: as(owner, give) },
+        { by: inTurn(deleters, at), statement: `delete from auth.users where id = '${at % 3 ? heir : owner}'` },
+      ];
+    }),
+  );
+  expectNoServerErrors(tally(outcomes));
+  expect(tally(outcomes.filter((_, at) => at % 2 === 1))).toEqual({ ok: 30 });
+  expect(await countDeadlocks(callers)).toBe(before);
+  for (const team of teams) expect((await rolesIn(team)).owner).toBeGreaterThanOrEqual(1);
+});
+
+test('invitations sent at once by one person, into several teams: no more than a day allows', async () => {
+  callers = await openCallers(30, 'authenticated');
+  const [person = ''] = await newAccounts(1, 3);
+  const teams = await Promise.all([1, 2, 3].map(() => newTeam([person])));
+  await sql(`insert into private.invitation_mails (user_id, address_hash) select $1, 'x' from generate_series(1, 90)`, [
+    person,
+  ]);
+  const outcomes = await callAtOnce(
+    Array.from({ length: 30 }, (_, at) => ({
+      by: inTurn(callers, at),
+      statement: as(person, `select public.invite_member('${teams[at % 3]}', 'guest-${at}@example.test')`),
+    })),
+  );
+  expect(tally(outcomes)).toEqual({ ok: 10, 'PT429 limit_reached': 20 });
+});
+
 /** Secrets that keys of these teams answer to, and that somebody was shown who does not manage the team. */
 async function strayKeys(teams: string[]): Promise<pg.QueryResultRow[]> {
   return sql(

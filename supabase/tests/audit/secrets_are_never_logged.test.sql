@@ -8,6 +8,7 @@ select tests.remember('team', public.create_workspace('Acme') ->> 'id');
 select tests.remember('invitation', public.invite_member(tests.recall('team')::uuid, 'secret-mate@example.test')::text);
 select tests.be_postgres();
 update public.workspace_invitations set sent_at = now() - interval '2 minutes';
+update private.invitation_mails set sent_at = now() - interval '2 minutes';
 select tests.sign_in('owner');
 select public.resend_invitation((tests.recall('invitation')::jsonb ->> 'id')::uuid);
 select tests.remember('key', public.create_api_key('key', tests.recall('team')::uuid)::text);
