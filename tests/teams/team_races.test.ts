@@ -206,17 +206,40 @@ test('teams handed to people whose accounts are deleted: no deadlock, and every 
   for (const team of teams) expect((await rolesIn(team)).owner).toBeGreaterThanOrEqual(1);
 });
 
+test('a team is handed over to who is being deleted: the wallets of both are taken in one order', async () => {
+  const [owner = '', heir = ''] = await newAccounts(2, 3);
+  const team = await newTeam([owner], [heir]);
+  const keeper = await sqlAs('postgres');
+  const deleter = await sqlAs('supabase_auth_admin');
+  const giver = await sqlAs('authenticated', { sub: owner });
+  try {
+    const [first] = [team, heir].sort();
+    await keeper.query('begin');
+    await keeper.query('select from public.credit_wallets where workspace_id = $1 for update', [first]);
+    const deleted = deleter.query('delete from auth.users where id = $1', [heir]);
+    await untilBlocked(deleter);
+    const given = giver.query('select public.transfer_ownership($1, $2)', [team, heir]).catch((error) => error);
+    await untilBlocked(giver);
+    await keeper.query('rollback');
+    expect((await deleted).rowCount).toBe(1);
+    expect(await given).toMatchObject({ code: 'PT404', message: 'not_found' });
+    expect(await rolesIn(team)).toEqual({ owner: 1 });
+  } finally {
+    await Promise.all([keeper, deleter, giver].map((client) => client.end()));
+  }
+});
+
 test('invitations sent at once by one person, into several teams: no more than a day allows', async () => {
   callers = await openCallers(30, 'authenticated');
   const [person = ''] = await newAccounts(1, 3);
-  const teams = await Promise.all([1, 2, 3].map(() => newTeam([person])));
+  const teams = await Promise.all(Array.from({ length: 30 }, () => newTeam([person])));
   await sql(`insert into private.invitation_mails (user_id, address_hash) select $1, 'x' from generate_series(1, 90)`, [
     person,
   ]);
   const outcomes = await callAtOnce(
     Array.from({ length: 30 }, (_, at) => ({
       by: inTurn(callers, at),
-      statement: as(person, `select public.invite_member('${teams[at % 3]}', 'guest-${at}@example.test')`),
+      statement: as(person, `select public.invite_member('${teams[at]}', 'guest-${at}@example.test')`),
     })),
   );
   expect(tally(outcomes)).toEqual({ ok: 10, 'PT429 limit_reached': 20 });
