@@ -9,7 +9,7 @@ update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('free_teams_per_user', '3', 'integer', 0, 1000, true,
     'Teams on the free plan that a person may own; one that was deleted counts for the month it was made in.'),
-  ('invitations_per_day', '100', 'integer', 0, 100000, true,
+  ('invitations_per_day', '100', 'integer', 0, 100000, false,
     'Invitations that a person may send in 24 hours, into whatever teams.'),
   ('mail_hook_url', '""', 'text', null, null, false,
     'Where mails are handed over as JSON by POST (needs pg_net): { kind, to, data }. None: they are written to the database''s log.');
@@ -615,27 +615,54 @@ grant execute on function private.accept_my_invitation(text) to authenticated;
 
 -- Limits of members ---------------------------------------------------------------------------------------------------
 
-alter table public.workspace_members
-  add column credit_limit public.unsigned_credit_amount,
-  add column period_credit_limit public.unsigned_credit_amount,
-  add column limit_period public.calendar_period,
-  add column credits_used public.credit_amount not null default 0,
-  add column period_credits_used public.credit_amount not null default 0,
-  add column period_started_at timestamptz,
-  add constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null));
-comment on column public.workspace_members.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
-comment on column public.workspace_members.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
-comment on column public.workspace_members.credits_used is 'Credits of the team that the member has used, less refunds.';
-comment on column public.workspace_members.period_credits_used is 'The same, in the period that began at period_started_at.';
+-- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
+create table public.workspace_member_credits (
+  workspace_id uuid not null,
+  user_id uuid not null,
+  credit_limit public.unsigned_credit_amount,
+  period_credit_limit public.unsigned_credit_amount,
+  limit_period public.calendar_period,
+  credits_used public.credit_amount not null default 0,
+  period_credits_used public.credit_amount not null default 0,
+  period_started_at timestamptz,
+  primary key (workspace_id, user_id),
+  constraint workspace_member_credits_membership_fkey foreign key (workspace_id, user_id)
+    references public.workspace_members on delete cascade,
+  constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null))
+);
+comment on table public.workspace_member_credits is
+  'What each member of a team may use of its credits, and has used. One row for each membership of a team.';
+comment on column public.workspace_member_credits.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
+comment on column public.workspace_member_credits.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
+comment on column public.workspace_member_credits.credits_used is 'Credits of the team that the member has used, less refunds.';
+comment on column public.workspace_member_credits.period_credits_used is 'The same, in the period that began at period_started_at.';
+
+create function private.make_member_credits() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into public.workspace_member_credits (workspace_id, user_id) values (new.workspace_id, new.user_id);
+  return null;
+end;
+$$;
+comment on function private.make_member_credits() is 'A new member of a team has no limit, and has used nothing.';
+create trigger workspace_members_make_credits after insert on public.workspace_members
+  for each row when (new.workspace_id <> new.user_id) execute function private.make_member_credits();
+
+alter table public.workspace_member_credits enable row level security;
+create policy "members can read their own use and limits, owners and admins all of their team" on public.workspace_member_credits
+  for select to authenticated
+  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
+grant select on public.workspace_member_credits to authenticated, service_role;
 
 create function private.member_credits_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
 declare
-  member public.workspace_members;
+  member public.workspace_member_credits;
   left_now numeric;
 begin
-  select * into member from public.workspace_members m
+  select * into member from public.workspace_member_credits m
   where m.workspace_id = wanted_workspace and m.user_id = account_id
     and (m.credit_limit is not null or m.period_credit_limit is not null);
   if not found then
@@ -672,18 +699,29 @@ create function private.count_member_credits(wanted_workspace uuid, account_id u
 language plpgsql set search_path = ''
 as $$
 begin
-  update public.workspace_members m set
+  update public.workspace_member_credits m set
     credits_used = m.credits_used + used,
     period_credits_used = used + case when m.period_started_at = p.start then m.period_credits_used else 0 end,
     period_started_at = p.start
   from (
     select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start
-    from public.workspace_members n where n.workspace_id = wanted_workspace and n.user_id = account_id
+    from public.workspace_member_credits n where n.workspace_id = wanted_workspace and n.user_id = account_id
   ) p
   where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;
 $$;
 comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
+
+create function private.member_credits_since(wanted_workspace uuid, account_id uuid, since timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select coalesce(-sum(t.amount), 0) from public.credit_transactions t
+    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
+      and t.transaction_type in ('debit', 'refund'));
+end;
+$$;
+comment on function private.member_credits_since is 'What a member has used of a team''s credits since then, less refunds, by the ledger.';
 
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
@@ -692,6 +730,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   role public.workspace_role;
+  started_at timestamptz;
 begin
   role := private.lock_team(wanted_workspace, 'admin');
   if private.require_member(wanted_workspace, member_id) = 'owner' and role <> 'owner' then
@@ -706,14 +745,37 @@ begin
   if (new_period_limit is null) <> (new_period is null) then
     perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');
   end if;
-  update public.workspace_members m
+  -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
+  started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
+  update public.workspace_member_credits m
   set credit_limit = new_limit, period_credit_limit = new_period_limit, limit_period = new_period,
-    period_credits_used = case when m.limit_period is not distinct from new_period then m.period_credits_used else 0 end
+    period_started_at = started_at,
+    period_credits_used = private.member_credits_since(wanted_workspace, member_id, started_at)
   where m.workspace_id = wanted_workspace and m.user_id = member_id;
 end;
 $$;
 comment on function private.set_limit_in_mine is 'Limits what a member of a team that the caller manages may use of its credits.';
 grant execute on function private.set_limit_in_mine to authenticated;
+
+create function private.people_of(wanted_workspace uuid)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  my_role public.workspace_role := private.role_in(wanted_workspace, auth.uid());
+begin
+  if my_role is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+  end if;
+  return query
+    select m.user_id, m.role, u.full_name::text, u.avatar_url::text, case when my_role <> 'member' then u.email end, m.created_at
+    from public.workspace_members m join public.users u on u.id = m.user_id
+    where m.workspace_id = wanted_workspace
+    order by m.role, m.created_at, m.user_id;
+end;
+$$;
+comment on function private.people_of(uuid) is 'Who is in a workspace of the caller''s; addresses for who manages it.';
+grant execute on function private.people_of(uuid) to authenticated;
 
 alter table public.workspace_invitations enable row level security;
 create policy "owners and admins can read their workspace's invitations" on public.workspace_invitations
@@ -732,6 +794,12 @@ create function public.leave_workspace(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.leave_my_workspace(workspace_id) $$;
 comment on function public.leave_workspace is 'Takes the caller out of a team. The last owner cannot leave.';
+create function public.list_members(workspace_id uuid)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+language sql stable set search_path = ''
+as $$ select * from private.people_of(workspace_id) $$;
+comment on function public.list_members is
+  'Who is in a workspace, owners first: [{ user_id, role, full_name, avatar_url, email, joined_at }]. For its members; email for owners and admins, null for others.';
 create function public.remove_member(workspace_id uuid, user_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
@@ -774,5 +842,5 @@ comment on function public.accept_invitation is
   'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, while the plan has seats.';
 
 grant execute on function public.create_workspace, public.delete_workspace, public.leave_workspace, public.remove_member,
-  public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
+  public.list_members, public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
   public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;

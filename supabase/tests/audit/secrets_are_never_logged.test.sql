@@ -19,7 +19,7 @@ update public.user_email_aliases set confirmed_at = now();
 update public.system_config set config_value = config_value, description = description || '.' where config_key = 'signup_credits';
 select tests.be_postgres();
 update public.users set is_active = false, phone = '+1 secret-phone' where id = tests.id('owner');
-update public.workspace_members set credit_limit = 3 where workspace_id = tests.recall('team')::uuid;
+update public.workspace_member_credits set credit_limit = 3 where workspace_id = tests.recall('team')::uuid;
 update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.recall('team')::uuid;
 update public.plans set requests_per_minute = 11 where plan = 'free';
 update public.ai_providers set max_retries = 1;

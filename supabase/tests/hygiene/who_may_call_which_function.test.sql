@@ -13,7 +13,7 @@ select set_eq($$
     and has_function_privilege('authenticated', p.oid, 'execute')
 $$, array[
   'private.my_workspace_ids', 'private.my_managed_workspace_ids', 'private.is_platform_admin',
-  'public.create_workspace', 'public.delete_workspace', 'public.leave_workspace', 'public.remove_member',
+  'public.create_workspace', 'public.delete_workspace', 'public.leave_workspace', 'public.list_members', 'private.people_of', 'public.remove_member',
   'public.set_member_role', 'public.transfer_ownership', 'public.set_member_limit', 'public.invite_member',
   'public.resend_invitation', 'public.revoke_invitation', 'public.accept_invitation',
   'private.create_my_workspace', 'private.delete_my_workspace', 'private.leave_my_workspace', 'private.remove_member_of_mine',

@@ -40,17 +40,17 @@ select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('two')::uui
   'nor made an owner of one');
 select is((select string_agg(role::text, ' ' order by role) from public.workspace_members where workspace_id = tests.recall('two')::uuid),
   'owner member member', 'and all stays as it was');
-select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('two')::uuid, tests.id('cal'), 'admin')$$), '', 'an admin they may be');
-select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('one')::uuid, tests.id('cal'), 'owner')$$), '', 'an owner of one that is paid for too');
+select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('two')::uuid, tests.id('cal'), 'admin')$$), 'done', 'an admin they may be');
+select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('one')::uuid, tests.id('cal'), 'owner')$$), 'done', 'an owner of one that is paid for too');
 update public.user_subscriptions set plan_status = 'trialing';
-select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('one')::uuid, tests.id('cal'), 'owner')$$), '', 'who is an owner already stays one');
-select is(pg_temp.as_of('ann', $$public.transfer_ownership(tests.recall('two')::uuid, tests.id('ben'))$$), '', 'who has room takes one over');
+select is(pg_temp.as_of('ann', $$public.set_member_role(tests.recall('one')::uuid, tests.id('cal'), 'owner')$$), 'done', 'who is an owner already stays one');
+select is(pg_temp.as_of('ann', $$public.transfer_ownership(tests.recall('two')::uuid, tests.id('ben'))$$), 'done', 'who has room takes one over');
 select is(pg_temp.as_of('ben', $$public.set_member_role(tests.recall('two')::uuid, tests.id('ann'), 'owner')$$), 'PT429 limit_reached',
   'as often as they are given back and forth');
 
 -- Deleted: ben owns one, and makes another.
 select tests.remember('four', pg_temp.as_of('ben', $$public.create_workspace('four') ->> 'id'$$));
-select is(pg_temp.as_of('ben', $$public.delete_workspace(tests.recall('four')::uuid)$$), '', 'a team is deleted');
+select is(pg_temp.as_of('ben', $$public.delete_workspace(tests.recall('four')::uuid)$$), 'done', 'a team is deleted');
 select is(pg_temp.as_of('ben', $$public.create_workspace('five')$$), 'PT429 limit_reached', 'and counts for the month it was made in');
 update private.deleted_free_teams set made_at = made_at - interval '1 month';
 select tests.remember('five', pg_temp.as_of('ben', $$public.create_workspace('five') ->> 'id'$$));
