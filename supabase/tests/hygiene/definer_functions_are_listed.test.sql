@@ -30,6 +30,7 @@ $$, array[
   'is_account_active', -- policies call it
   'audit_change', -- a trigger on what is audited, for the log that nobody may write
   'keep_audit_logs', 'forget_in_audit_logs', -- triggers that a deletion of an account reaches
+  'gone_from_audit_logs', -- policies call it
   'admin_find_users', 'admin_find_workspaces', 'admin_adjust_credits', 'admin_set_account_active', 'admin_set_overdraft',
   'admin_set_config', 'admin_set_model_price' -- for platform admins, whom they check
 ], 'the definers in private are these');

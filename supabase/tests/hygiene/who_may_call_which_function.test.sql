@@ -26,7 +26,7 @@ $$, array[
   'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
   'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
-  'private.is_account_active',
+  'private.is_account_active', 'private.gone_from_audit_logs',
   'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
   'public.admin_adjust_credits', 'private.admin_adjust_credits',
   'public.admin_set_account_active', 'private.admin_set_account_active',
