@@ -291,6 +291,18 @@ test('admins who make and rotate keys while they are removed or demoted: none ke
   expect(await strayKeys(teams)).toEqual([]);
 });
 
+test('keys made at once: no more than a workspace may have', async () => {
+  callers = await openCallers(20, 'authenticated');
+  const owner = await newAccount(3);
+  const team = await newTeam([owner]);
+  await sql(
+    `insert into public.api_keys (workspace_id, user_id, name, prefix) select $1, $2, n::text, 'sk-' from generate_series(1, 95) n`,
+    [team, owner],
+  );
+  const calls = callers.map((by) => ({ by, statement: as(owner, `select public.create_api_key('k', '${team}')`) }));
+  expect(tally(await callAtOnce(calls))).toEqual({ ok: 5, 'PT429 limit_reached': calls.length - 5 });
+});
+
 test.each(['create', 'rotate'])('%s_api_key and the end of an admin wait for each other', async (verb) => {
   const [owner = '', first = '', second = ''] = await newAccounts(3, 3);
   const team = await newTeam([owner, first, second]);
