@@ -8,7 +8,9 @@ update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('free_teams_per_user', '3', 'integer', 0, 1000, true,
-    'Teams on the free plan that a person may own.'),
+    'Teams on the free plan that a person may own; one that was deleted counts for the month it was made in.'),
+  ('invitations_per_day', '100', 'integer', 0, 100000, false,
+    'Invitations that a person may send in 24 hours, into whatever teams.'),
   ('mail_hook_url', '""', 'text', null, null, false,
     'Where mails are handed over as JSON by POST (needs pg_net): { kind, to, data }. None: they are written to the database''s log.');
 
@@ -38,6 +40,26 @@ create table private.invitation_hashes (
 );
 comment on table private.invitation_hashes is 'SHA-256 of the tokens of invitations; the tokens themselves are kept nowhere.';
 create index invitation_hashes_invitation_id_idx on private.invitation_hashes (invitation_id);
+
+-- They outlive the teams: else whoever deletes a team and makes another would start anew.
+create table private.invitation_mails (
+  id bigint generated always as identity primary key,
+  user_id uuid not null references public.users on delete cascade,
+  address_hash bytea not null,
+  sent_at timestamptz not null default clock_timestamp()
+);
+comment on table private.invitation_mails is 'Invitations that a person has sent in the last day, to count them; addresses as SHA-256.';
+create index invitation_mails_user_id_sent_at_idx on private.invitation_mails (user_id, sent_at);
+
+create table private.deleted_free_teams (
+  user_id uuid not null references public.users on delete cascade,
+  workspace_id uuid not null,
+  made_at timestamptz not null,
+  primary key (user_id, workspace_id)
+);
+comment on table private.deleted_free_teams is
+  'Teams on the free plan that were deleted in the month they were made in, by owner: what the plan allows a month does not begin anew with another team.';
+comment on column private.deleted_free_teams.workspace_id is 'No foreign key: it is gone.';
 
 create function private.send_mail(kind text, recipient text, data jsonb) returns void
 language plpgsql set search_path = ''
@@ -144,12 +166,44 @@ end;
 $$;
 comment on function private.seats_of(uuid) is 'Members that a workspace may have by its plan; -1: unlimited.';
 
+create function private.is_free_team(wanted_workspace uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return not exists ( -- a trial is no payment
+    select from public.user_subscriptions s
+    where s.workspace_id = wanted_workspace and s.is_live and s.plan_status <> 'trialing'
+  );
+end;
+$$;
+comment on function private.is_free_team(uuid) is 'Whether nobody pays for a team.';
+
+create function private.require_room_for_team(account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed integer := private.config_numeric('free_teams_per_user', 3)::integer;
+begin
+  delete from private.deleted_free_teams d
+  where d.user_id = account_id and d.made_at < private.period_start('month', clock_timestamp());
+  if allowed <= (
+    select count(*) from public.workspace_members m
+    where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
+      and private.is_free_team(m.workspace_id)
+  ) + (select count(*) from private.deleted_free_teams d where d.user_id = account_id) then
+    perform private.raise_error('limit_reached', format('A person may own %s teams on the free plan.', allowed),
+      'Subscribe one of them to a plan. One that is deleted counts for the month it was made in.');
+  end if;
+end;
+$$;
+comment on function private.require_room_for_team(uuid) is
+  'Refuses one free team more for who owns as many as a person may. Called under the lock of their own wallet.';
+
 create function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   account_id uuid := private.my_account();
-  allowed integer := private.config_numeric('free_teams_per_user', 3)::integer;
   made public.workspaces;
 begin
   if coalesce(wanted_name, '') !~ '\S' or length(wanted_name) > 200 then
@@ -162,17 +216,7 @@ begin
     perform private.raise_error('invalid_state', format('The slug %s is taken.', wanted_slug));
   end if;
   perform from public.credit_wallets w where w.workspace_id = account_id for no key update; -- counts one after the other
-  if allowed <= (
-    select count(*) from public.workspace_members m
-    where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
-      and not exists ( -- a trial is no payment
-        select from public.user_subscriptions s
-        where s.workspace_id = m.workspace_id and s.is_live and s.plan_status <> 'trialing'
-      )
-  ) then
-    perform private.raise_error('limit_reached', format('A person may own %s teams on the free plan.', allowed),
-      'Subscribe one of them to a plan, or delete one.');
-  end if;
+  perform private.require_room_for_team(account_id);
   insert into public.workspaces (name, slug) values (wanted_name, wanted_slug) returning * into made;
   insert into public.workspace_members (workspace_id, user_id, role) values (made.id, account_id, 'owner');
   return jsonb_build_object('id', made.id, 'name', made.name, 'slug', made.slug);
@@ -189,6 +233,11 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.lock_team(wanted_workspace, 'owner');
+  insert into private.deleted_free_teams (user_id, workspace_id, made_at)
+  select m.user_id, w.id, w.created_at
+  from public.workspaces w join public.workspace_members m on m.workspace_id = w.id and m.role = 'owner'
+  where w.id = wanted_workspace and w.created_at >= private.period_start('month', clock_timestamp())
+    and private.is_free_team(w.id);
   delete from public.workspaces w where w.id = wanted_workspace;
 end;
 $$;
@@ -261,13 +310,44 @@ $$;
 comment on function private.remove_member_of_mine(uuid, uuid) is 'Takes a member out of a team that the caller manages.';
 grant execute on function private.remove_member_of_mine(uuid, uuid) to authenticated;
 
+create function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- The person's wallet is not for others to lock: whoever may not make an owner is refused by lock_team, which looks again.
+  if private.role_in(wanted_workspace, auth.uid()) = 'owner' and private.role_in(wanted_workspace, member_id) is not null then
+    perform from public.credit_wallets w where w.workspace_id in (wanted_workspace, member_id)
+    order by w.workspace_id for no key update; -- as a deletion of the account takes them
+  end if;
+end;
+$$;
+comment on function private.lock_for_new_owner(uuid, uuid) is
+  'Locks a team and the wallet of who is to own it, under which their free teams are counted. Before lock_team.';
+
+create function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if private.is_free_team(wanted_workspace) then
+    perform private.require_room_for_team(member_id);
+  end if;
+  update public.workspace_members m set role = 'owner' where m.workspace_id = wanted_workspace and m.user_id = member_id;
+end;
+$$;
+comment on function private.make_owner(uuid, uuid) is 'Makes a member an owner, if they may own a free team more or it is none.';
+
 create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role) returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  role public.workspace_role := private.lock_team(wanted_workspace, 'admin');
-  old_role public.workspace_role := private.require_member(wanted_workspace, member_id);
+  role public.workspace_role;
+  old_role public.workspace_role;
 begin
+  if new_role = 'owner' then
+    perform private.lock_for_new_owner(wanted_workspace, member_id);
+  end if;
+  role := private.lock_team(wanted_workspace, 'admin');
+  old_role := private.require_member(wanted_workspace, member_id);
   if new_role is null then
     perform private.raise_error('invalid_request', 'role must be owner, admin or member.');
   elsif role <> 'owner' and 'owner' in (new_role, old_role) then
@@ -275,7 +355,11 @@ begin
   elsif old_role = 'owner' and new_role <> 'owner' and not private.owners_besides(wanted_workspace, member_id) then
     perform private.raise_error('invalid_state', 'The last owner stays one.', 'Make another owner first.');
   end if;
-  update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace and m.user_id = member_id;
+  if new_role = 'owner' and old_role <> 'owner' then
+    perform private.make_owner(wanted_workspace, member_id);
+  else
+    update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace and m.user_id = member_id;
+  end if;
   if new_role = 'member' then
     perform private.end_management(wanted_workspace, member_id);
   end if;
@@ -287,11 +371,16 @@ grant execute on function private.set_role_in_mine(uuid, uuid, public.workspace_
 create function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  old_role public.workspace_role;
 begin
+  perform private.lock_for_new_owner(wanted_workspace, member_id);
   perform private.lock_team(wanted_workspace, 'owner');
-  perform private.require_member(wanted_workspace, member_id);
+  old_role := private.require_member(wanted_workspace, member_id);
   if member_id <> auth.uid() then
-    update public.workspace_members m set role = 'owner' where m.workspace_id = wanted_workspace and m.user_id = member_id;
+    if old_role <> 'owner' then
+      perform private.make_owner(wanted_workspace, member_id);
+    end if;
     update public.workspace_members m set role = 'admin' where m.workspace_id = wanted_workspace and m.user_id = auth.uid();
   end if;
 end;
@@ -307,9 +396,9 @@ declare
 begin
   for team in
     select m.workspace_id, (
-        select n.user_id from public.workspace_members n
+        select n.user_id from public.workspace_members n join public.users u on u.id = n.user_id
         where n.workspace_id = m.workspace_id and n.user_id <> account_id
-        order by n.role, n.created_at, n.user_id limit 1
+        order by u.is_active desc, n.role, n.created_at, n.user_id limit 1
       ) as heir_id
     from public.workspace_members m
     where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
@@ -325,9 +414,32 @@ begin
 end;
 $$;
 comment on function private.pass_teams_on(uuid) is
-  'Before an account goes: its teams pass to their oldest admin, else their oldest member; one with nobody else goes too.';
+  'Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is active if there is one; a team with nobody else goes too.';
 
 -- Invitations ---------------------------------------------------------------------------------------------------------
+
+create function private.count_invitation(account_id uuid, address text) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed integer := private.config_numeric('invitations_per_day', 100)::integer;
+  hash bytea := sha256(convert_to(lower(address), 'UTF8'));
+begin
+  perform pg_advisory_xact_lock(hashtextextended('invitations of ' || account_id, 0)); -- counts one after the other
+  delete from private.invitation_mails m where m.user_id = account_id and m.sent_at <= clock_timestamp() - interval '1 day';
+  if exists (
+    select from private.invitation_mails m
+    where m.user_id = account_id and m.address_hash = hash and m.sent_at > clock_timestamp() - interval '1 minute'
+  ) then
+    perform private.raise_error('limit_reached', 'An address is sent an invitation again after a minute at the soonest.');
+  elsif allowed <= (select count(*) from private.invitation_mails m where m.user_id = account_id) then
+    perform private.raise_error('limit_reached', format('A person sends at most %s invitations a day.', allowed));
+  end if;
+  insert into private.invitation_mails (user_id, address_hash) values (account_id, hash);
+end;
+$$;
+comment on function private.count_invitation(uuid, text) is
+  'Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, to an address in a minute.';
 
 create function private.issue_invitation(invitation public.workspace_invitations) returns jsonb
 language plpgsql set search_path = ''
@@ -335,6 +447,7 @@ as $$
 declare
   token text := 'inv-' || encode(extensions.gen_random_bytes(24), 'hex');
 begin
+  perform private.count_invitation(auth.uid(), invitation.email);
   delete from private.invitation_hashes h where h.invitation_id = invitation.id;
   insert into private.invitation_hashes (token_hash, invitation_id)
   values (extensions.digest(token, 'sha256'), invitation.id);
@@ -359,6 +472,21 @@ end;
 $$;
 comment on function private.require_lifetime(interval) is 'Refuses a lifetime that no invitation may have.';
 
+create function private.require_a_minute(wanted_workspace uuid, address text) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if exists (
+    select from public.workspace_invitations i
+    where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address))
+      and i.sent_at > clock_timestamp() - interval '1 minute'
+  ) then
+    perform private.raise_error('limit_reached', 'An address is sent an invitation again after a minute at the soonest.');
+  end if;
+end;
+$$;
+comment on function private.require_a_minute(uuid, text) is 'Refuses a mail to whom a team, whoever of it, has just sent one.';
+
 create function private.invite_into_mine(
   wanted_workspace uuid, address text, wanted_role public.workspace_role, expires_in interval
 ) returns jsonb
@@ -379,12 +507,7 @@ begin
   ) then
     perform private.raise_error('invalid_state', 'This person is a member already.');
   end if;
-  if 100 <= (
-    select count(*) from public.workspace_invitations i
-    where i.workspace_id = wanted_workspace and i.created_at > clock_timestamp() - interval '1 day'
-  ) then
-    perform private.raise_error('limit_reached', 'A team invites at most 100 addresses a day.');
-  end if;
+  perform private.require_a_minute(wanted_workspace, address);
   -- A new one takes the place of an open one.
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address)) and i.accepted_at is null
@@ -425,9 +548,7 @@ declare
   invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
 begin
   perform private.require_lifetime(expires_in);
-  if invitation.sent_at > clock_timestamp() - interval '1 minute' then
-    perform private.raise_error('limit_reached', 'An invitation is sent again after a minute at the soonest.');
-  end if;
+  perform private.require_a_minute(invitation.workspace_id, invitation.email);
   update public.workspace_invitations i set expires_at = clock_timestamp() + expires_in, sent_at = clock_timestamp()
   where i.id = invitation.id returning * into invitation;
   return private.issue_invitation(invitation);
@@ -494,27 +615,54 @@ grant execute on function private.accept_my_invitation(text) to authenticated;
 
 -- Limits of members ---------------------------------------------------------------------------------------------------
 
-alter table public.workspace_members
-  add column credit_limit public.unsigned_credit_amount,
-  add column period_credit_limit public.unsigned_credit_amount,
-  add column limit_period public.calendar_period,
-  add column credits_used public.credit_amount not null default 0,
-  add column period_credits_used public.credit_amount not null default 0,
-  add column period_started_at timestamptz,
-  add constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null));
-comment on column public.workspace_members.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
-comment on column public.workspace_members.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
-comment on column public.workspace_members.credits_used is 'Credits of the team that the member has used, less refunds.';
-comment on column public.workspace_members.period_credits_used is 'The same, in the period that began at period_started_at.';
+-- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
+create table public.workspace_member_credits (
+  workspace_id uuid not null,
+  user_id uuid not null,
+  credit_limit public.unsigned_credit_amount,
+  period_credit_limit public.unsigned_credit_amount,
+  limit_period public.calendar_period,
+  credits_used public.credit_amount not null default 0,
+  period_credits_used public.credit_amount not null default 0,
+  period_started_at timestamptz,
+  primary key (workspace_id, user_id),
+  constraint workspace_member_credits_membership_fkey foreign key (workspace_id, user_id)
+    references public.workspace_members on delete cascade,
+  constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null))
+);
+comment on table public.workspace_member_credits is
+  'What each member of a team may use of its credits, and has used. One row for each membership of a team.';
+comment on column public.workspace_member_credits.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
+comment on column public.workspace_member_credits.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
+comment on column public.workspace_member_credits.credits_used is 'Credits of the team that the member has used, less refunds.';
+comment on column public.workspace_member_credits.period_credits_used is 'The same, in the period that began at period_started_at.';
+
+create function private.make_member_credits() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into public.workspace_member_credits (workspace_id, user_id) values (new.workspace_id, new.user_id);
+  return null;
+end;
+$$;
+comment on function private.make_member_credits() is 'A new member of a team has no limit, and has used nothing.';
+create trigger workspace_members_make_credits after insert on public.workspace_members
+  for each row when (new.workspace_id <> new.user_id) execute function private.make_member_credits();
+
+alter table public.workspace_member_credits enable row level security;
+create policy "members can read their own use and limits, owners and admins all of their team" on public.workspace_member_credits
+  for select to authenticated
+  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
+grant select on public.workspace_member_credits to authenticated, service_role;
 
 create function private.member_credits_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
 declare
-  member public.workspace_members;
+  member public.workspace_member_credits;
   left_now numeric;
 begin
-  select * into member from public.workspace_members m
+  select * into member from public.workspace_member_credits m
   where m.workspace_id = wanted_workspace and m.user_id = account_id
     and (m.credit_limit is not null or m.period_credit_limit is not null);
   if not found then
@@ -551,18 +699,29 @@ create function private.count_member_credits(wanted_workspace uuid, account_id u
 language plpgsql set search_path = ''
 as $$
 begin
-  update public.workspace_members m set
+  update public.workspace_member_credits m set
     credits_used = m.credits_used + used,
     period_credits_used = used + case when m.period_started_at = p.start then m.period_credits_used else 0 end,
     period_started_at = p.start
   from (
     select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start
-    from public.workspace_members n where n.workspace_id = wanted_workspace and n.user_id = account_id
+    from public.workspace_member_credits n where n.workspace_id = wanted_workspace and n.user_id = account_id
   ) p
   where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;
 $$;
 comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
+
+create function private.member_credits_since(wanted_workspace uuid, account_id uuid, since timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select coalesce(-sum(t.amount), 0) from public.credit_transactions t
+    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
+      and t.transaction_type in ('debit', 'refund'));
+end;
+$$;
+comment on function private.member_credits_since is 'What a member has used of a team''s credits since then, less refunds, by the ledger.';
 
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
@@ -571,6 +730,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   role public.workspace_role;
+  started_at timestamptz;
 begin
   role := private.lock_team(wanted_workspace, 'admin');
   if private.require_member(wanted_workspace, member_id) = 'owner' and role <> 'owner' then
@@ -585,14 +745,37 @@ begin
   if (new_period_limit is null) <> (new_period is null) then
     perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');
   end if;
-  update public.workspace_members m
+  -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
+  started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
+  update public.workspace_member_credits m
   set credit_limit = new_limit, period_credit_limit = new_period_limit, limit_period = new_period,
-    period_credits_used = case when m.limit_period is not distinct from new_period then m.period_credits_used else 0 end
+    period_started_at = started_at,
+    period_credits_used = private.member_credits_since(wanted_workspace, member_id, started_at)
   where m.workspace_id = wanted_workspace and m.user_id = member_id;
 end;
 $$;
 comment on function private.set_limit_in_mine is 'Limits what a member of a team that the caller manages may use of its credits.';
 grant execute on function private.set_limit_in_mine to authenticated;
+
+create function private.people_of(wanted_workspace uuid)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  my_role public.workspace_role := private.role_in(wanted_workspace, auth.uid());
+begin
+  if my_role is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+  end if;
+  return query
+    select m.user_id, m.role, u.full_name::text, u.avatar_url::text, case when my_role <> 'member' then u.email end, m.created_at
+    from public.workspace_members m join public.users u on u.id = m.user_id
+    where m.workspace_id = wanted_workspace
+    order by m.role, m.created_at, m.user_id;
+end;
+$$;
+comment on function private.people_of(uuid) is 'Who is in a workspace of the caller''s; addresses for who manages it.';
+grant execute on function private.people_of(uuid) to authenticated;
 
 alter table public.workspace_invitations enable row level security;
 create policy "owners and admins can read their workspace's invitations" on public.workspace_invitations
@@ -611,6 +794,12 @@ create function public.leave_workspace(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.leave_my_workspace(workspace_id) $$;
 comment on function public.leave_workspace is 'Takes the caller out of a team. The last owner cannot leave.';
+create function public.list_members(workspace_id uuid)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+language sql stable set search_path = ''
+as $$ select * from private.people_of(workspace_id) $$;
+comment on function public.list_members is
+  'Who is in a workspace, owners first: [{ user_id, role, full_name, avatar_url, email, joined_at }]. For its members; email for owners and admins, null for others.';
 create function public.remove_member(workspace_id uuid, user_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
@@ -637,7 +826,7 @@ create function public.invite_member(
 language sql set search_path = ''
 as $$ select private.invite_into_mine(workspace_id, email, role, expires_in) $$;
 comment on function public.invite_member is
-  'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; an open invitation of the address ends. For owners and admins.';
+  'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; an open invitation of the address ends. An address is sent one a minute, and a person sends invitations_per_day. For owners and admins.';
 create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days') returns jsonb
 language sql set search_path = ''
 as $$ select private.resend_invitation_of_mine(invitation_id, expires_in) $$;
@@ -653,5 +842,5 @@ comment on function public.accept_invitation is
   'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, while the plan has seats.';
 
 grant execute on function public.create_workspace, public.delete_workspace, public.leave_workspace, public.remove_member,
-  public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
+  public.list_members, public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
   public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;

@@ -87,6 +87,21 @@ end;
 $$;
 comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
+create function private.require_room_for_key(wanted_workspace uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if 100 <= (
+    select count(*) from public.api_keys k
+    where k.workspace_id = wanted_workspace and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())
+  ) then
+    perform private.raise_error('limit_reached', 'A workspace has at most 100 API keys that live.', 'Revoke one of them.');
+  end if;
+end;
+$$;
+comment on function private.require_room_for_key(uuid) is
+  'Refuses a key more for a workspace that has a hundred that live. Called under its wallet''s lock.';
+
 create function private.create_my_api_key(wanted public.api_keys) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -103,6 +118,7 @@ begin
   if not account.is_active then
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
+  perform private.require_room_for_key(wanted.workspace_id);
   insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
     budget, period_budget, budget_period, expires_at)
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,

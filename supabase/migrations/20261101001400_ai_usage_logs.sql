@@ -150,8 +150,9 @@ create trigger ai_usage_logs_forget_person before update of user_id on public.ai
   execute function private.forget_log_person();
 
 alter table public.ai_usage_logs enable row level security;
-create policy "people can read their own calls, owners and admins all of their workspace" on public.ai_usage_logs
-  for select to authenticated
-  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
+-- The first condition is what the index serves.
+create policy "members can read their own calls, owners and admins all of their workspace" on public.ai_usage_logs
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 
 grant select on public.ai_usage_logs to authenticated, service_role;

@@ -267,9 +267,9 @@ comment on function public.rebuild_usage_statistics is
   'Makes the statistics of these days (UTC, both included) anew from the log and returns how many rows that are. Calls wait meanwhile: take a long range in parts.';
 
 alter table public.ai_usage_statistics enable row level security;
-create policy "people can read their own figures, owners and admins all of their workspace" on public.ai_usage_statistics
-  for select to authenticated
-  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
+create policy "members can read their own figures, owners and admins all of their workspace" on public.ai_usage_statistics
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 
 -- Not a third arm of the policy: one that no index serves would have Postgres read the whole table for everyone.
 create function private.statistics_of_everyone(first_day date, last_day date) returns setof public.ai_usage_statistics

@@ -32,7 +32,8 @@ comment on column public.audit_logs.resource_type is 'The table.';
 comment on column public.audit_logs.old_values is 'Of an update the changed columns, of a delete all; never secrets or addresses.';
 comment on column public.audit_logs.new_values is 'Of an update the changed columns, of an insert all; never secrets or addresses.';
 comment on column public.audit_logs.details is 'What a function tells besides, such as the reason.';
-comment on column public.audit_logs.ip_address is 'The first of x-forwarded-for: as good as the gateway that writes it.';
+comment on column public.audit_logs.ip_address is
+  'cf-connecting-ip, else the first of x-forwarded-for: as good as the gateway that writes them, for a client can send both.';
 comment on column public.audit_logs.request_id is 'The header x-request-id, to find the request in other logs by.';
 create index audit_logs_workspace_id_idx on public.audit_logs (workspace_id, id);
 create index audit_logs_actor_id_idx on public.audit_logs (actor_id, id);
@@ -55,6 +56,7 @@ as $$
 declare
   entry public.audit_logs;
   headers jsonb;
+  address text;
 begin
   entry.actor_role := coalesce(nullif(current_setting('role', true), 'none'), session_user);
   -- A token or header that makes no sense leaves its fields empty: the change that is audited never fails for it.
@@ -73,7 +75,8 @@ begin
     headers := nullif(current_setting('request.headers', true), '')::jsonb;
     entry.user_agent := left(headers ->> 'user-agent', 500);
     entry.request_id := left(headers ->> 'x-request-id', 200);
-    entry.ip_address := nullif(trim(split_part(headers ->> 'x-forwarded-for', ',', 1)), '')::inet;
+    address := trim(coalesce(headers ->> 'cf-connecting-ip', split_part(headers ->> 'x-forwarded-for', ',', 1)));
+    entry.ip_address := case when strpos(address, '/') = 0 then nullif(address, '')::inet end; -- of one, not of a network
   exception when others then
     headers := null;
   end;
@@ -153,15 +156,18 @@ create trigger workspaces_audit_end after delete on public.workspaces
   for each row execute function private.audit_change('id', 'id');
 create trigger workspace_members_audit_start after insert on public.workspace_members
   for each row when (new.workspace_id <> new.user_id)
-  execute function private.audit_change('user_id', 'workspace_id', 'role credit_limit period_credit_limit limit_period');
--- Not credits_used: every call of a member counts there.
-create trigger workspace_members_audit_changes
-  after update of role, credit_limit, period_credit_limit, limit_period on public.workspace_members
-  for each row when ((old.role, old.credit_limit, old.period_credit_limit, old.limit_period)
-    is distinct from (new.role, new.credit_limit, new.period_credit_limit, new.limit_period))
-  execute function private.audit_change('user_id', 'workspace_id', 'role credit_limit period_credit_limit limit_period');
+  execute function private.audit_change('user_id', 'workspace_id', 'role');
+create trigger workspace_members_audit_changes after update of role on public.workspace_members
+  for each row when (old.role is distinct from new.role)
+  execute function private.audit_change('user_id', 'workspace_id', 'role');
 create trigger workspace_members_audit_end after delete on public.workspace_members
-  for each row execute function private.audit_change('user_id', 'workspace_id', 'role credit_limit period_credit_limit limit_period');
+  for each row execute function private.audit_change('user_id', 'workspace_id', 'role');
+-- Not what is used: every call of a member counts there. The row comes and goes with the membership.
+create trigger workspace_member_credits_audit_limits
+  after update of credit_limit, period_credit_limit, limit_period on public.workspace_member_credits
+  for each row when ((old.credit_limit, old.period_credit_limit, old.limit_period)
+    is distinct from (new.credit_limit, new.period_credit_limit, new.limit_period))
+  execute function private.audit_change('user_id', 'workspace_id', 'credit_limit period_credit_limit limit_period');
 create trigger workspace_invitations_audit_start_and_end after insert or delete on public.workspace_invitations
   for each row execute function private.audit_change('id', 'workspace_id');
 create trigger workspace_invitations_audit_changes
@@ -260,23 +266,92 @@ create trigger audit_logs_refuse_update before update on public.audit_logs
 create trigger audit_logs_refuse_delete before delete or truncate on public.audit_logs
   for each statement execute function private.keep_audit_logs();
 
+-- Not in the deletion's own transaction: however much was done in a workspace, its end must not wait for it.
+create table private.audit_removals (
+  gone_id uuid not null,
+  found_by text not null constraint found_by_a_column check (found_by in ('workspace_id', 'resource_id', 'actor_id')),
+  done_to bigint not null default 0,
+  gone_at timestamptz not null default clock_timestamp(),
+  primary key (gone_id, found_by)
+);
+comment on table private.audit_removals is
+  'Workspaces and people that are gone, whose audit rows are to be blanked. Until they are, who reads the log is not shown them.';
+comment on column private.audit_removals.found_by is 'The column that leads to the rows.';
+comment on column private.audit_removals.done_to is 'The last row that was.';
+create index audit_removals_gone_at_idx on private.audit_removals (gone_at);
+
 create function private.forget_in_audit_logs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  if tg_table_name = 'workspaces' then
-    update public.audit_logs a set old_values = null, new_values = null, details = null
-    where a.workspace_id = old.id
-      or a.resource_id = old.id::text and a.workspace_id is null and a.resource_type in ('workspaces', 'users');
-  end if;
-  -- A person's own workspace has the person's id: whichever row goes last finds the account gone.
-  update public.audit_logs a set actor_email = null, ip_address = null, user_agent = null
-  where a.actor_id = old.id and not exists (select from public.users u where u.id = old.id);
+  insert into private.audit_removals (gone_id, found_by)
+  select old.id, c.name from unnest(case tg_table_name::text when 'users' then array['actor_id']
+    else array['workspace_id', 'resource_id'] end) c (name)
+  on conflict do nothing;
   return null;
 end;
 $$;
 comment on function private.forget_in_audit_logs() is
-  'When a workspace or a person goes: the log keeps that things were done, by which id and when.';
+  'When a workspace or a person goes: the log keeps that things were done, by which id and when. The rest is due work.';
+
+create function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- An index each, of which one is asked.
+  return array(
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'workspace_id' and a.workspace_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_most)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'actor_id' and a.actor_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_most)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'resource_id' and a.resource_id = removal.gone_id::text and a.id > removal.done_to
+      order by a.id limit at_most));
+end;
+$$;
+comment on function private.rows_to_forget(private.audit_removals, integer) is 'The next audit rows of who or what is gone, in their order.';
+
+create function private.forget_next_audit_logs(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  at_once constant integer := 1000;
+  removal private.audit_removals;
+  ids bigint[];
+begin
+  select * into removal from private.audit_removals r where r.gone_at <= forget_next_audit_logs.at
+  order by r.gone_at limit 1 for update skip locked;
+  if not found then
+    return false;
+  end if;
+  ids := private.rows_to_forget(removal, at_once);
+  update public.audit_logs a set details = a.details where a.id = any (ids); -- keep_audit_logs takes what has to go
+  if cardinality(ids) < at_once then
+    delete from private.audit_removals r where r.gone_id = removal.gone_id and r.found_by = removal.found_by;
+  else
+    update private.audit_removals r set done_to = ids[at_once]
+    where r.gone_id = removal.gone_id and r.found_by = removal.found_by;
+  end if;
+  return true;
+end;
+$$;
+comment on function private.forget_next_audit_logs(timestamptz) is
+  'Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.';
+
+create function private.gone_from_audit_logs() returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query select r.gone_id from private.audit_removals r;
+end;
+$$;
+comment on function private.gone_from_audit_logs() is 'Who and what is gone and has rows in the audit log that still tell of it.';
+grant execute on function private.gone_from_audit_logs() to authenticated;
+
 create trigger workspaces_forget_audit_logs after delete on public.workspaces
   for each row execute function private.forget_in_audit_logs();
 create trigger users_forget_audit_logs after delete on public.users
@@ -285,6 +360,9 @@ create trigger users_forget_audit_logs after delete on public.users
 alter table public.audit_logs enable row level security;
 -- A listing names its workspace (or resource or actor), and so has an index.
 create policy "owners and admins can read their workspace's audit log, platform admins all" on public.audit_logs
-  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids()))
-    or (select private.is_platform_admin()));
+  for select to authenticated using ((workspace_id = any (array(select private.my_managed_workspace_ids()))
+      or (select private.is_platform_admin()))
+    and (workspace_id = any (array(select private.gone_from_audit_logs()))
+      or actor_id = any (array(select private.gone_from_audit_logs()))
+      or resource_id = any (array(select private.gone_from_audit_logs())::text[])) is not true);
 grant select on public.audit_logs to authenticated, service_role;

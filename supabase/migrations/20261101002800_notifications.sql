@@ -157,9 +157,9 @@ create function private.watch_member(wallet_id uuid, account_id uuid, used numer
 language plpgsql set search_path = ''
 as $$
 declare
-  member public.workspace_members;
+  member public.workspace_member_credits;
 begin
-  select * into member from public.workspace_members m where m.workspace_id = wallet_id and m.user_id = account_id;
+  select * into member from public.workspace_member_credits m where m.workspace_id = wallet_id and m.user_id = account_id;
   perform private.fire_limit_alerts(wallet_id,
     private.share_of_limits(member.credits_used - used, member.credit_limit,
       member.period_credits_used - used, member.period_credit_limit),

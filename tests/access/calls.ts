@@ -44,6 +44,7 @@ export const CALLS: Record<string, Record<string, Call>> = {
   create_workspace: { '': { sql: () => `select public.create_workspace('A team')` } },
   delete_workspace: { 'the team': { sql: (world) => `select public.delete_workspace(${team(world)})` } },
   leave_workspace: { 'the team': { sql: (world) => `select public.leave_workspace(${team(world)})` } },
+  list_members: { 'of the team': { sql: (world) => `select * from public.list_members(${team(world)})` } },
   remove_member: {
     'a member': { sql: (world) => `select public.remove_member(${team(world)}, ${of(world, 'member')})` },
     'an owner': { sql: (world) => `select public.remove_member(${team(world)}, ${of(world, 'owner')})` },

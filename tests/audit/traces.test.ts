@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { blankAudit } from '../support/audit.ts';
 import { untilBlocked } from '../support/callers.ts';
 import { adminPool, env, newUser, sql, sqlAs } from '../support/stack.ts';
 
@@ -53,6 +54,7 @@ test('a call over the API leaves its address, browser and request id, until its 
   } finally {
     await auth.end();
   }
+  await blankAudit(person.id);
   const after = (await auditOf(person.id)).rows;
   expect(after).toHaveLength(before.length);
   for (const row of after) expect(row).toMatchObject({ actor_email: null, ip: null, user_agent: null });
@@ -92,6 +94,7 @@ test('a change under way while its author is deleted leaves nothing of them eith
   } finally {
     await Promise.all([author.end(), auth.end()]);
   }
+  await blankAudit(leaver.id);
   const { rows } = await adminPool.query(
     `select actor_email, host(ip_address) as ip, new_values from public.audit_logs
       where actor_id = $1 and action = 'update' and workspace_id = $2`,

@@ -1,11 +1,11 @@
 /** Calls of function `ai` for a team: its wallet pays, its members' limits hold. */
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { AI_URL, newKey, newModel } from '../ai/helpers.ts';
+import { AI_URL, newKey, newModel, simulate } from '../ai/helpers.ts';
 import { newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 import { driftOf, walletOf } from '../support/wallets.ts';
 
-async function call(token: string, model: string, workspace?: string) {
+async function call(token: string, model: string, workspace?: string, content = 'Hello') {
   const response = await fetch(`${AI_URL}/chat/completions`, {
     method: 'POST',
     headers: {
@@ -13,7 +13,7 @@ async function call(token: string, model: string, workspace?: string) {
       'content-type': 'application/json',
       ...(workspace === undefined ? {} : { 'x-workspace-id': workspace }),
     },
-    body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] }),
+    body: JSON.stringify({ model, messages: [{ role: 'user', content }] }),
   });
   const body = (await response.json()) as { error?: { code: string; param: string | null } };
   return { status: response.status, code: body.error?.code };
@@ -87,4 +87,72 @@ test('100 parallel calls of a member with a limit of 10: ten are paid', { timeou
   expect(answers.filter(({ status }) => status !== 200).every(({ code }) => code === 'limit_reached')).toBe(true);
   expect(await walletOf(id)).toMatchObject({ balance: 990, held: 0 });
   expect(await driftOf([id])).toEqual([]);
+});
+
+/** A streamed call, read to its end: the status, and the code of the error that it ended with, if it did. */
+async function streamed(token: string, model: string, workspace: string, directive: object) {
+  const response = await fetch(`${AI_URL}/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'x-workspace-id': workspace },
+    body: JSON.stringify({ model, messages: simulate(directive), stream: true }),
+  });
+  const text = await response.text();
+  return { status: response.status, code: text.match(/"code":\s*"(\w+)"/)?.[1], isDone: text.includes('[DONE]') };
+}
+
+/** Waits until a team has so many calls under way. */
+async function untilUnderWay(team: string, count: number): Promise<void> {
+  for (;;) {
+    const [row] = await sql<{ count: number }>(
+      `select count(*)::integer as count from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
+       where h.workspace_id = $1 and h.state = 'open'`,
+      [team],
+    );
+    if ((row?.count ?? 0) >= count) return;
+  }
+}
+
+test('a team is deleted while calls for it run', { timeout: 60_000 }, async () => {
+  const model = await newModel({ credits_per_request: 1 });
+  const teams = await Promise.all(Array.from({ length: 4 }, () => newTeam(100)));
+  const [slow] = simulate({ delay_ms: 1500 });
+  const dying = await Promise.all(
+    teams.map(async ({ id, owner, member }) => {
+      const whole = [owner, member].map(({ accessToken }) => call(accessToken, model, id, slow?.content));
+      const parts = [owner, member].map(({ accessToken }) =>
+        streamed(accessToken, model, id, { chunks: 15, chunk_delay_ms: 100 }),
+      );
+      await untilUnderWay(id, 4);
+      // Others begin while it goes.
+      const late = [owner, member].map(({ accessToken }) => call(accessToken, model, id));
+      const gone = owner.client.rpc('delete_workspace', { workspace_id: id });
+      return {
+        gone: await gone,
+        whole: await Promise.all(whole),
+        parts: await Promise.all(parts),
+        late: await Promise.all(late),
+      };
+    }),
+  );
+  for (const { gone, whole, parts, late } of dying) {
+    expect(gone.error).toBeNull();
+    // An answer that nobody can be charged for any more is none; a stream was on its way.
+    for (const answer of whole) expect(answer).toEqual({ status: 404, code: 'not_found' });
+    for (const answer of parts) expect(answer).toEqual({ status: 200, code: 'not_found', isDone: false });
+    for (const answer of late) expect(['200 ', '404 not_found']).toContain(`${answer.status} ${answer.code ?? ''}`);
+  }
+  const ids = teams.map(({ id }) => id);
+  const left = await sql(
+    `select workspace_id from public.credit_holds where workspace_id = any ($1::uuid[])
+     union all select workspace_id from public.ai_usage_logs where workspace_id = any ($1::uuid[])
+     union all select workspace_id from public.ai_usage_statistics where workspace_id = any ($1::uuid[])
+     union all select workspace_id from public.credit_wallets where workspace_id = any ($1::uuid[])`,
+    [ids],
+  );
+  expect(left).toEqual([]);
+  const people = teams.flatMap(({ owner, member }) => [owner.id, member.id]);
+  expect(await driftOf(people)).toEqual([]);
+  // Nobody's own wallet paid for it, and they go on calling.
+  for (const { owner } of teams) expect(await walletOf(owner.id)).toMatchObject({ balance: 3, held: 0 });
+  expect(await call(teams[0]?.owner.accessToken ?? '', model)).toMatchObject({ status: 200 });
 });

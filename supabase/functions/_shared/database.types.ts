@@ -935,16 +935,36 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"workspace_members": {
+                },"workspace_member_credits": {
                   Row: {
-                    "created_at": string,"credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"role": Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"role"?: Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                    "credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"user_id": string,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"role"?: Database["public"]['Enums']["workspace_role"],"user_id"?: string,"workspace_id"?: string
+                    "credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"user_id"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workspace_member_credits_membership_fkey"
+      columns: ["workspace_id","user_id"]
+isOneToOne: true
+      referencedRelation: "workspace_members"
+      referencedColumns: ["workspace_id","user_id"]
+    }
+                  ]
+                },"workspace_members": {
+                  Row: {
+                    "created_at": string,"role": Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"user_id"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1142,6 +1162,11 @@ isOneToOne: false
 "list_ai_models":
 { Args: { "api_key_hash"?: string,"at"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
               "created_at": string,"model": string
+            }[]
+                           },
+"list_members":
+{ Args: { "workspace_id": string }; Returns: {
+              "avatar_url": string,"email": string,"full_name": string,"joined_at": string,"role": Database["public"]['Enums']["workspace_role"],"user_id": string
             }[]
                            },
 "list_payment_products":

@@ -157,7 +157,10 @@ export async function extend(call: Call, candidate: Candidate, usage: Usage): Pr
   return extension.extended ? extension.output_tokens_covered : undefined;
 }
 
-/** Finishes a call. Throws SettlementError where Postgres cannot be reached: its hold stays for the sweep. */
+/**
+ * Finishes a call. Throws SettlementError where Postgres cannot be reached: its hold stays for the sweep; and where the
+ * workspace was deleted meanwhile, which took the hold along.
+ */
 export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const { status, usage, candidate, error } = ending;
   const finishing = run(() =>
@@ -182,8 +185,10 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
     }),
   );
   return (await finishing.catch((thrown) => {
+    if (thrown instanceof ApiError && thrown.code === 'not_found')
+      throw new SettlementError(404, 'not_found', 'The workspace was deleted while the call ran.');
     console.error(`request ${call.requestId} could not be settled:`, thrown);
-    throw new SettlementError();
+    throw new SettlementError(503, 'unavailable', 'The call could not be settled. Its credits stay set aside for now.');
   })) as unknown as Settlement;
 }
 
@@ -206,11 +211,7 @@ export async function fail(call: Call, thrown: unknown, answer?: unknown): Promi
 }
 
 /** A call that was answered could not be settled: it must not be finished as failed, for it was used. */
-export class SettlementError extends ApiError {
-  constructor() {
-    super(503, 'unavailable', 'The call could not be settled. Its credits stay set aside for now.');
-  }
-}
+export class SettlementError extends ApiError {}
 
 /** Headers that say what a call was charged and what is left, in credits. */
 export function chargeHeaders(call: Call, settlement: Settlement): Record<string, string> {

@@ -1,6 +1,7 @@
 begin;
-select plan(13);
+select plan(14);
 select tests.create_user('owner'), tests.create_user('stranger'), tests.create_team('team');
+select tests.join_team('team', 'owner');
 select public.admit_ai_call(tests.id('owner'), 'none', 1), public.admit_ai_call(tests.id('stranger'), 'none', 1);
 insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model)
   values (tests.id('team'), tests.id('owner'), 'other', 'success', 'in team');
@@ -16,6 +17,10 @@ select throws_ok($$ insert into public.ai_usage_logs (workspace_id, scene, statu
 select throws_ok($$ select public.admit_ai_call(tests.id('owner'), 'none', 1) $$, '42501', null, 'nor admit a call');
 select throws_ok($$ select public.finish_ai_call(tests.id('owner'), 'failed') $$, '42501', null, 'or finish one');
 
+select tests.be_postgres();
+delete from public.workspace_members where workspace_id = tests.id('team');
+select tests.sign_in('owner');
+select results_eq('select model from public.ai_usage_logs', array['none'], 'who has left the team reads none of it any more');
 select tests.sign_in('stranger');
 select results_eq('select user_id from public.ai_usage_logs', $$ values (tests.id('stranger')) $$,
   'a stranger reads nobody else''s');

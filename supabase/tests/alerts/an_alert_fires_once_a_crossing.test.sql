@@ -47,7 +47,7 @@ delete from public.credit_alerts;
 
 -- Shares of limits.
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('team'), 'limit_share', 0.8), (tests.id('team'), 'limit_share', 1);
-update public.workspace_members set credit_limit = 10 where user_id = tests.id('member') and workspace_id = tests.id('team');
+update public.workspace_member_credits set credit_limit = 10 where user_id = tests.id('member') and workspace_id = tests.id('team');
 select pg_temp.use(7.9, 'member'), pg_temp.use(10);
 select is(pg_temp.told(), null, 'a member''s limit is not used so far yet');
 select pg_temp.use(0.1, 'member');

@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(26);
 select tests.create_user('owner'), tests.create_user('stranger');
 
 select tests.sign_in('owner');
@@ -57,6 +57,17 @@ select public.revoke_api_key((tests.recall('made')::jsonb ->> 'id')::uuid), publ
 select tests.be_postgres();
 select is(format('%s %s', pg_temp.works(tests.recall('rotated'), now()), pg_temp.works(tests.recall('made'), now())), 'f f',
   'after a revocation none');
+
+select tests.be_postgres();
+delete from public.api_keys;
+insert into public.api_keys (workspace_id, user_id, name, prefix) select tests.id('owner'), tests.id('owner'), n::text, 'sk-' from generate_series(1, 100) n;
+select tests.sign_in('owner');
+select throws_ok($$ select public.create_api_key('one more') $$, 'PT429', 'limit_reached', 'a workspace has at most a hundred keys');
+select public.revoke_api_key((select id from public.api_keys where name = '1'));
+select lives_ok($$ select public.create_api_key('one more') $$, 'of those that live');
+select throws_ok($$ select public.create_api_key('another') $$, 'PT429', 'limit_reached', 'and then it is full again');
+update public.api_keys set expires_at = now() - interval '1 s' where name = '2';
+select lives_ok($$ select public.create_api_key('another') $$, 'one that has expired does not live');
 
 select * from finish();
 rollback;

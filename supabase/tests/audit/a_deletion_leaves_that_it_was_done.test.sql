@@ -1,6 +1,12 @@
 -- As Supabase Auth runs it: tests/accounts/deletion.test.ts.
 begin;
 select plan(11);
+create function pg_temp.sweep() returns text language plpgsql as $$
+begin
+  while private.forget_next_audit_logs(clock_timestamp()) loop
+  end loop;
+  return 'swept';
+end $$;
 select tests.create_user(n) from unnest(array['owner', 'mate', 'platform']) n;
 update auth.users set email_confirmed_at = now() where id = tests.id('mate');
 update public.users set role = 'admin' where id = tests.id('platform');
@@ -23,6 +29,7 @@ select isnt((select count(*) from public.audit_logs where actor_id = tests.id('m
 select tests.remember('rows', (select count(*) from public.audit_logs));
 
 delete from auth.users where id = tests.id('mate');
+select pg_temp.sweep();
 select is((select count(*) from public.users where id = tests.id('mate')), 0::bigint, 'their account can be deleted');
 select cmp_ok((select count(*) from public.audit_logs), '>=', tests.recall('rows')::bigint, 'no row goes');
 select is_empty($$ select a.* from public.audit_logs a
@@ -41,6 +48,7 @@ select is((select max(new_values ->> 'name') from public.audit_logs where resour
 select tests.sign_in('owner');
 select public.delete_workspace(tests.recall('team')::uuid);
 select tests.be_postgres();
+select pg_temp.sweep();
 select is((select count(*) from public.audit_logs where workspace_id = tests.recall('team')::uuid
   and (old_values is not null or new_values is not null or details is not null)), 0::bigint, 'with the team goes what its rows said');
 select is((select actor_email from public.audit_logs where action = 'delete' and resource_id = tests.recall('team')), 'owner@example.test',

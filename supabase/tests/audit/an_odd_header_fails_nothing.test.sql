@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(14);
 select tests.create_user('owner');
 create function pg_temp.traces_with(headers text) returns text language plpgsql as $$
 begin
@@ -15,6 +15,11 @@ select is(pg_temp.traces_with('nonsense'), ' |  | ', 'no JSON');
 select is(pg_temp.traces_with('["user-agent"]'), ' |  | ', 'no object');
 select is(pg_temp.traces_with('{"user-agent": "a", "x-forwarded-for": "unknown"}'), ' | a | ', 'no address');
 select is(pg_temp.traces_with('{"x-forwarded-for": " 2001:db8::1 , 10.0.0.1", "x-request-id": "r"}'), '2001:db8::1 |  | r', 'the first of several');
+select is(pg_temp.traces_with('{"cf-connecting-ip": "203.0.113.5", "x-forwarded-for": "198.51.100.1"}'), '203.0.113.5 |  | ', 'what the edge has seen before what it was told');
+select is(pg_temp.traces_with('{"user-agent": "a", "x-forwarded-for": "::/0"}'), ' | a | ', 'a network is no address');
+select is(pg_temp.traces_with('{"user-agent": "a", "x-forwarded-for": "203.0.113.5/32"}'), ' | a | ', 'of whatever size');
+select is(pg_temp.traces_with('{"user-agent": "a", "cf-connecting-ip": "0.0.0.0/0", "x-forwarded-for": "203.0.113.5"}'), ' | a | ', 'whoever says so');
+select is(pg_temp.traces_with('{"user-agent": "a", "cf-connecting-ip": "nonsense"}'), ' | a | ', 'and what is none fails nothing');
 select is(pg_temp.traces_with('{"user-agent": "\u0000", "x-request-id": "r"}'), ' |  | ', 'what no text may hold');
 select is(pg_temp.traces_with(json_build_object('user-agent', repeat('a', 9999))::text), ' | ' || repeat('a', 500) || ' | ', 'what is too long is cut');
 select tests.be_postgres();

@@ -47,7 +47,7 @@ select is((select new_values from public.audit_logs order by id desc limit 1), '
 select is_empty($$
   select t.tgrelid::regclass, t.tgname from pg_catalog.pg_trigger t
   where t.tgfoid = 'private.audit_change'::regproc and t.tgtype & 16 = 16 and t.tgattr = ''
-    and t.tgrelid in ('public.credit_wallets'::regclass, 'public.api_keys'::regclass, 'public.workspace_members'::regclass, 'public.users'::regclass,
+    and t.tgrelid in ('public.credit_wallets'::regclass, 'public.api_keys'::regclass, 'public.workspace_members'::regclass, 'public.workspace_member_credits'::regclass, 'public.users'::regclass,
       'public.credit_alerts'::regclass, 'public.auto_top_ups'::regclass)
 $$, 'for their updates do not fire it');
 

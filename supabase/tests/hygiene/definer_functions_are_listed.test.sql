@@ -9,7 +9,7 @@ $$, array[
   -- what is done to a team: they check who does it
   'create_my_workspace', 'delete_my_workspace', 'leave_my_workspace', 'remove_member_of_mine', 'set_role_in_mine',
   'transfer_my_ownership', 'set_limit_in_mine', 'invite_into_mine', 'resend_invitation_of_mine', 'revoke_invitation_of_mine',
-  'accept_my_invitation',
+  'accept_my_invitation', 'people_of',
   'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
   'keep_usage_records', -- a trigger that a deletion of an account reaches
   'check_feature_for', -- for signed-in people, whom it checks
@@ -31,6 +31,7 @@ $$, array[
   'audit_change', -- a trigger on what is audited, for the log that nobody may write
   'keep_audit_logs', 'forget_in_audit_logs', -- triggers that a deletion of an account reaches
   'keep_video_job', 'forget_video_person', 'remove_file_of_video_job', -- as well
+  'gone_from_audit_logs', -- policies call it
   'admin_find_users', 'admin_find_workspaces', 'admin_adjust_credits', 'admin_set_account_active', 'admin_set_overdraft',
   'admin_set_config', 'admin_set_model_price' -- for platform admins, whom they check
 ], 'the definers in private are these');

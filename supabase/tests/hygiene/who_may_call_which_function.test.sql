@@ -13,7 +13,7 @@ select set_eq($$
     and has_function_privilege('authenticated', p.oid, 'execute')
 $$, array[
   'private.my_workspace_ids', 'private.my_managed_workspace_ids', 'private.is_platform_admin',
-  'public.create_workspace', 'public.delete_workspace', 'public.leave_workspace', 'public.remove_member',
+  'public.create_workspace', 'public.delete_workspace', 'public.leave_workspace', 'public.list_members', 'private.people_of', 'public.remove_member',
   'public.set_member_role', 'public.transfer_ownership', 'public.set_member_limit', 'public.invite_member',
   'public.resend_invitation', 'public.revoke_invitation', 'public.accept_invitation',
   'private.create_my_workspace', 'private.delete_my_workspace', 'private.leave_my_workspace', 'private.remove_member_of_mine',
@@ -26,7 +26,7 @@ $$, array[
   'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
   'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
-  'private.is_account_active',
+  'private.is_account_active', 'private.gone_from_audit_logs',
   'public.admin_find_users', 'private.admin_find_users', 'public.admin_find_workspaces', 'private.admin_find_workspaces',
   'public.admin_adjust_credits', 'private.admin_adjust_credits',
   'public.admin_set_account_active', 'private.admin_set_account_active',

@@ -27,6 +27,7 @@ $$, array[
   'service_role insert workspaces (name)', 'service_role update workspaces (ai_log_content, name, slug)',
   'authenticated update workspaces (ai_log_content, name, slug)',
   'authenticated select workspace_members', 'service_role select workspace_members',
+  'authenticated select workspace_member_credits', 'service_role select workspace_member_credits',
   'authenticated select workspace_invitations', 'service_role select workspace_invitations',
 
   'anon select system_config', 'authenticated select system_config', 'service_role select system_config',

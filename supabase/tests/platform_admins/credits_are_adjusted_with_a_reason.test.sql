@@ -22,10 +22,10 @@ select throws_ok($$ select public.admin_adjust_credits(tests.id('customer'), 1, 
 select throws_ok($$ select public.admin_adjust_credits(tests.id('nobody'), 1, 'why', 'k3') $$, 'PT404', 'not_found', 'and a workspace');
 select is((public.admin_adjust_credits(tests.id('team'), 20, 'a present', 'k1', 'promotion')).credits_balance, 20::numeric, 'a team is given some too');
 select tests.be_postgres();
-update public.workspace_members set credit_limit = 1 where workspace_id = tests.id('team');
+update public.workspace_member_credits set credit_limit = 1 where workspace_id = tests.id('team');
 select tests.be_service();
 select is((public.admin_adjust_credits(tests.id('team'), -20, 'taken again', 'k2')).credits_balance, 0::numeric, 'also by the service role');
-select is((select credits_used::numeric from public.workspace_members where workspace_id = tests.id('team')), 0::numeric, 'which no member used');
+select is((select credits_used::numeric from public.workspace_member_credits where workspace_id = tests.id('team')), 0::numeric, 'which no member used');
 select public.credit_user_credits_transaction(tests.id('customer'), 1, 'manual', idempotency_key => 'k9');
 select lives_ok($$ select public.admin_adjust_credits(tests.id('customer'), 1, 'why', 'k9') $$, 'keys of the product are others');
 select public.hold_credits(tests.id('customer'), 8, 'generation');

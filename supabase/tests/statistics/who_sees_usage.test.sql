@@ -1,8 +1,8 @@
 begin;
-select plan(14);
+select plan(16);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
-select tests.create_team('team');
+select tests.create_team('team'), tests.join_team('team', 'ann');
 insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, credits_charged, free_credits, api_key_id) values
   (tests.id('ann'), tests.id('ann'), '2026-05-01', 'success', 'text_chat', 'a', 10, 1, 1, null),
   (tests.id('ann'), tests.id('ann'), '2026-05-02', 'success', 'embedding', 'b', 20, 2, 0.5, tests.id('key')),
@@ -25,6 +25,11 @@ select is(pg_temp.report('key'), tests.id('key') || ' 1 20 2 0.5 1.5', 'by key')
 select is(pg_temp.report('day', workspace => tests.id('team')), '2026-05-02 1 5 4 0 4', 'of a team what is theirs');
 select is(pg_temp.report('day', workspace => tests.id('ben')), null, 'of a stranger nothing');
 select throws_ok($$ select pg_temp.report('day', all_of_them => true) $$, 'PT403', 'forbidden', 'of all nothing');
+select tests.be_postgres();
+delete from public.workspace_members where workspace_id = tests.id('team');
+select tests.sign_in('ann');
+select is((select count(*) from public.ai_usage_statistics), 2::bigint, 'who has left a team sees its figures no more');
+select is(pg_temp.report('day', workspace => tests.id('team')), null, 'in reports neither');
 select tests.sign_in('admin');
 select is_empty('select * from public.ai_usage_statistics', 'platform admins ask for all, and see theirs otherwise');
 select is(pg_temp.report('model', all_of_them => true), 'a 3 55 13 3 10, b 1 20 2 0.5 1.5', 'platform admins see all');

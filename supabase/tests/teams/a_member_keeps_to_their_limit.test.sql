@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
@@ -33,7 +33,7 @@ select throws_ok(format('select public.debit_user_credits_transaction(%L, 5, ''x
 select lives_ok(format('select public.debit_user_credits_transaction(%L, 4, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
   '2026-01-02 10:03'), 'counts');
 select public.refund_user_credits(tests.id('ben'), 2, 'refund', workspace_id => tests.id('team'), at => '2026-01-02 10:04');
-select results_eq(format('select credits_used, period_credits_used from public.workspace_members where user_id = %L and workspace_id = %L', tests.id('ben'),
+select results_eq(format('select credits_used, period_credits_used from public.workspace_member_credits where user_id = %L and workspace_id = %L', tests.id('ben'),
   tests.id('team')), $$ values (10::public.credit_amount, 2::public.credit_amount) $$, 'a refund gives it back');
 select throws_ok(format('select public.admit_ai_call(%L, ''five'', 1, workspace_id => %L)', tests.id('ben'), gen_random_uuid()), 'PT404', 'not_found',
   'nobody calls for a workspace that is not theirs');
@@ -54,6 +54,7 @@ select tests.be_service();
 select public.finish_ai_call(tests.recall('cals')::uuid, 'success', at => '2026-01-02 11:01');
 select is(tests.wallet('team'), 'balance 85, total 100, spent 15, expired 0, held 0', 'than what was set aside');
 select tests.sign_in('ben');
+select results_eq('select user_id from public.workspace_member_credits', array[tests.id('ben')], 'a member sees their own limits and use, of nobody else');
 select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 4, 'a member sees their own entries');
 select is((select count(*)::integer from public.credit_wallets where workspace_id = tests.id('team')), 0, 'and not the team''s money');
 select tests.sign_in('ann');

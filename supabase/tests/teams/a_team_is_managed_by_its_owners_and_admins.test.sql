@@ -1,5 +1,5 @@
 begin;
-select plan(19);
+select plan(27);
 select tests.create_user('ann'), tests.create_user('adm'), tests.create_user('mem'), tests.create_user('stranger');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'adm', 'admin'), tests.join_team('team', 'mem');
 select tests.sell('prod_basic', 100, 'basic');
@@ -23,6 +23,22 @@ select is(pg_temp.may('mem', $$ update public.workspaces set name = 'b' where id
 select is(pg_temp.may('stranger', $$ select from public.workspaces where id = tests.id('team') $$), '0', 'a stranger sees none of it');
 select is(pg_temp.may('mem', $$ select from public.workspace_members where workspace_id = tests.id('team') $$), '3', 'a member sees the members');
 select is(pg_temp.may('stranger', $$ select from public.workspace_members where workspace_id = tests.id('team') $$), '0', 'a stranger does not');
+select is(pg_temp.may('mem', $$ select from public.workspace_member_credits where workspace_id = tests.id('team') $$), '1', 'and of their limits and use their own');
+select is(pg_temp.may('adm', $$ select from public.workspace_member_credits where workspace_id = tests.id('team') $$), '3', 'an admin sees everyone''s');
+select is(pg_temp.may('stranger', $$ select from public.workspace_member_credits $$), '0', 'a stranger nobody''s');
+update public.users set full_name = 'Ann A.', avatar_url = 'https://example.test/ann' where id = tests.id('ann');
+select tests.sign_in('adm');
+select results_eq($$ select user_id, role::text, full_name, avatar_url, email from public.list_members(tests.id('team')) $$,
+  $$ values (tests.id('ann'), 'owner', 'Ann A.', 'https://example.test/ann', 'ann@example.test'), (tests.id('adm'), 'admin', null, null, 'adm@example.test'),
+    (tests.id('mem'), 'member', null, null, 'mem@example.test') $$, 'an admin sees who they are, owners first');
+select tests.sign_in('mem');
+select results_eq($$ select user_id, full_name, email from public.list_members(tests.id('team')) $$,
+  $$ values (tests.id('ann'), 'Ann A.', null::text), (tests.id('adm'), null, null), (tests.id('mem'), null, null) $$, 'a member too, but no addresses');
+select is((select count(*) from public.list_members(tests.id('mem'))), 1::bigint, 'at home everyone is alone');
+select tests.be_postgres();
+select is(pg_temp.may('stranger', $$ select public.list_members(tests.id('team')) $$), 'not_found', 'a stranger hears of nobody');
+select is(pg_temp.may('ann', $$ update public.workspace_member_credits set credit_limit = 1000000 $$), 'permission denied for table workspace_member_credits',
+  'nobody writes limits past the function');
 select is(pg_temp.may('ann', $$ update public.workspace_members set role = 'owner' $$), 'permission denied for table workspace_members',
   'nobody writes roles past the functions');
 select is(pg_temp.may('adm', $$ select public.create_api_key('k', tests.id('team')) $$), '1', 'an admin makes a key');

@@ -1,10 +1,14 @@
 begin;
-select plan(14);
+select plan(16);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal');
 select tests.create_team('passed'), tests.join_team('passed', 'ann', 'owner'), tests.join_team('passed', 'cal'),
   tests.join_team('passed', 'ben', 'admin');
 select tests.create_team('small'), tests.join_team('small', 'ann', 'owner'), tests.join_team('small', 'cal');
 select tests.create_team('alone'), tests.join_team('alone', 'ann', 'owner');
+select tests.create_user('off');
+update public.users set is_active = false where id = tests.id('off');
+select tests.create_team('asleep'), tests.join_team('asleep', 'ann', 'owner'), tests.join_team('asleep', 'off', 'admin'), tests.join_team('asleep', 'cal');
+select tests.create_team('frozen'), tests.join_team('frozen', 'ann', 'owner'), tests.join_team('frozen', 'off');
 select tests.be_service();
 select public.credit_user_credits_transaction(tests.id('ann'), 10, 'manual', workspace_id => tests.id('passed'));
 select public.debit_user_credits_transaction(tests.id('ann'), 4, 'generation', workspace_id => tests.id('passed'));
@@ -14,6 +18,10 @@ select is((select string_agg(user_id::text, ' ') from public.workspace_members w
   tests.id('ben')::text, 'a team passes to its admin');
 select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('small') and role = 'owner'),
   tests.id('cal')::text, 'else to its oldest member');
+select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('asleep') and role = 'owner'),
+  tests.id('cal')::text, 'to one whose account is active, if there is one');
+select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('frozen') and role = 'owner'),
+  tests.id('off')::text, 'else to one whose is not');
 select is_empty(format('select * from public.workspaces where id = %L', tests.id('alone')), 'one with nobody else goes');
 select is(tests.wallet('passed'), 'balance 6, total 10, spent 4, expired 0, held 0', 'the books stay');
 select results_eq(format('select amount::numeric, user_id from public.credit_transactions where workspace_id = %L order by id', tests.id('passed')),

@@ -1,0 +1,33 @@
+-- Every table that people or their servers decide about, and what of it: one that is missing here or there was forgotten.
+begin;
+select plan(2);
+
+-- Bits of tgtype: 4 is INSERT, 8 DELETE, 16 UPDATE.
+select set_eq($$
+  select format('%s: %s', t.tgrelid::regclass, concat_ws(' ', case when bit_or(t.tgtype) & 4 <> 0 then 'insert' end,
+    case when bit_or(t.tgtype) & 16 <> 0 then 'update' end, case when bit_or(t.tgtype) & 8 <> 0 then 'delete' end))
+  from pg_catalog.pg_trigger t where t.tgfoid = 'private.audit_change'::regproc and t.tgenabled = 'O' group by t.tgrelid
+$$, array[
+  'workspaces: insert update delete', 'workspace_members: insert update delete', 'workspace_member_credits: update',
+  'workspace_invitations: insert update delete', 'api_keys: insert update delete', 'credit_wallets: update',
+  'users: update', 'user_email_aliases: insert update delete', 'user_subscriptions: insert update',
+  'credit_alerts: insert update delete', 'auto_top_ups: insert update delete',
+  'plans: insert update delete', 'payment_products: insert update delete', 'features: insert update delete',
+  'plan_features: insert update delete', 'workspace_features: insert update delete', 'ai_providers: insert update delete',
+  'ai_models: insert update delete', 'ai_model_fallbacks: insert update delete', 'ai_model_prices: insert update delete',
+  'system_config: insert update delete'
+], 'what people decide is audited');
+
+-- What nobody decides: books, figures, logs and what the platforms tell.
+select set_eq($$
+  select c.oid::regclass::text from pg_catalog.pg_class c
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgfoid = 'private.audit_change'::regproc)
+$$, array[
+  'credit_grants', 'credit_holds', 'credit_transactions', 'ai_usage_logs', 'ai_usage_statistics', 'usage_records', 'feature_usage',
+  'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
+  'notifications', 'audit_logs'
+], 'and these tables hold nothing that people decide');
+
+select * from finish();
+rollback;
