@@ -206,10 +206,11 @@ begin
   where i.id = h.invitation_id and i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null;
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
+  perform private.end_top_up_of(wanted_workspace, account_id); -- they agreed to it for a team of theirs
 end;
 $$;
 comment on function private.end_management(uuid, uuid) is
-  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations of theirs.';
+  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations and an automatic top-up of theirs.';
 
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''

@@ -72,6 +72,48 @@ end;
 $$;
 comment on function private.own_customers(uuid) is 'Customers of a workspace at the platforms, newest first; but not those that a link named.';
 
+create function private.is_paid_by_members(customer public.payment_customers) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(bool_or(a.is_here), false)
+      and not bool_or(not a.is_here and (a.user_id is not null or a.bound_by = 'checkout'))
+    from (
+      select s.user_id, s.bound_by from public.user_subscriptions s
+      where s.platform = customer.platform and s.customer_id = customer.customer_id
+      union all
+      select p.user_id, p.bound_by from public.payments p
+      where p.platform = customer.platform and p.customer_id = customer.customer_id and p.subscription_id is null
+        -- For what was charged automatically nobody gave a card.
+        and not exists (select from private.payment_tasks t where t.payment_id = p.payment_id and t.workspace_id = p.workspace_id)
+    ) b
+    cross join lateral (
+      select b.user_id, b.bound_by, exists (
+        select from public.workspace_members m join public.users u on u.id = m.user_id
+        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and u.is_active
+      ) as is_here
+    ) a
+  );
+end;
+$$;
+comment on function private.is_paid_by_members(public.payment_customers) is
+  'Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with it.';
+
+create function private.customer_to_charge(of_workspace uuid, of_platform public.payment_platform) returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select c.customer_id from private.own_customers(of_workspace) c
+    -- Not one that somebody made by typing an address.
+    where c.platform = of_platform and c.bound_by in ('checkout', 'admin') and private.is_paid_by_members(c)
+    limit 1
+  );
+end;
+$$;
+comment on function private.customer_to_charge is 'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
+
 create function public.begin_checkout(
   user_id uuid,
   payment_product_id uuid,
@@ -107,10 +149,7 @@ begin
     -- One trial a workspace.
     'trial_days', case when exists (select from public.user_subscriptions s where s.workspace_id = buyer)
       then 0 else product.trial_days end,
-    'customer_id', (
-      select c.customer_id from private.own_customers(buyer) c
-      -- Not one that somebody made by typing this person's address.
-      where c.platform = product.platform and c.bound_by in ('checkout', 'admin') limit 1),
+    'customer_id', private.customer_to_charge(buyer, product.platform),
     'proof', private.checkout_proof(buyer, begin_checkout.user_id),
     'return_urls', private.return_urls());
 end;

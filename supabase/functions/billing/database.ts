@@ -51,7 +51,8 @@ export interface ApprovedPlanChange {
 export type PaymentTask = { id: number; platform: Platform } & (
   | { task: 'cancel_subscription'; subscription_id: string }
   | {
-      task: 'charge_pack';
+      /** void_charge: it was tried, whether it was made is not known, and it is to be made no more. */
+      task: 'charge_pack' | 'void_charge';
       workspace_id: string;
       user_id: string | null;
       proof: string;
@@ -62,7 +63,7 @@ export type PaymentTask = { id: number; platform: Platform } & (
     }
 );
 
-/** What came of a task: without an error it is done. */
+/** What came of a task: without an error it is done; a charge without a payment was voided. */
 export interface TaskResult {
   error?: string;
   /** declined: nothing was charged; impossible: nor ever will be. Without either it is tried again. */
