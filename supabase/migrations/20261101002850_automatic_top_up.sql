@@ -345,17 +345,10 @@ create function private.lock_billing(wanted_workspace uuid) returns public.credi
 language plpgsql set search_path = ''
 as $$
 declare
-  account_id uuid := private.my_account();
   wallet public.credit_wallets;
-  role public.workspace_role;
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
-  role := private.role_in(wanted_workspace, account_id); -- as it is under the lock
-  if role is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
-  elsif role = 'member' then
-    perform private.raise_error('forbidden', 'Only owners and admins of a workspace may see to its payments.');
-  end if;
+  perform private.lock_workspace(wanted_workspace, 'admin');
+  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
   return wallet;
 end;
 $$;
