@@ -88,3 +88,20 @@ test('100 parallel calls of a member with a limit of 10: ten are paid', { timeou
   expect(await walletOf(id)).toMatchObject({ balance: 990, held: 0 });
   expect(await driftOf([id])).toEqual([]);
 });
+
+test('a call whose body names a workspace is refused: it would be another’s who pays', async () => {
+  const user = await newUser();
+  for (const [path, request] of [
+    ['chat/completions', { messages: [{ role: 'user', content: 'Hello' }] }],
+    ['embeddings', { input: 'Hello' }],
+    ['images/generations', { prompt: 'Hello' }],
+  ] as const) {
+    const response = await fetch(`${AI_URL}/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${user.accessToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', ...request, workspace_id: randomUUID() }),
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: 'invalid_request', param: 'workspace_id' } });
+  }
+});

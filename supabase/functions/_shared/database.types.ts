@@ -961,6 +961,9 @@ isOneToOne: false
 "begin_plan_change":
 { Args: { "payment_product_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
+"begin_subscription_change":
+{ Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json
                            },

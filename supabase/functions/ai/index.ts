@@ -3,12 +3,12 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Caller, requireCaller } from '../_shared/auth.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
+import { readWorkspace } from '../_shared/workspace.ts';
 import { chat } from './chat.ts';
 import { embeddings } from './embeddings.ts';
 import { answerCall, type Endpoint } from './endpoint.ts';
 import { images } from './images.ts';
 import { getModel, listModels } from './models.ts';
-import { readWorkspace } from './request.ts';
 
 type Env = { Variables: { requestId: string; caller: Caller } };
 

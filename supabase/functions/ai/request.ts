@@ -77,6 +77,10 @@ export interface Repeatable {
 export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
   const { text } = await readBody(http, LARGEST_BODY);
   const body = parseJson(text);
+  // Passed on it would do nothing, and the personal workspace would pay.
+  if (typeof body === 'object' && body !== null && 'workspace_id' in body) {
+    throw invalidRequest('Name the workspace in the header x-workspace-id.', 'workspace_id');
+  }
   const parsed = schema.safeParse(body);
   if (parsed.success) return { request: parsed.data, text };
   const issue = parsed.error.issues[0];
@@ -98,15 +102,6 @@ export function readCallDetails(headers: Headers): CallDetails {
     ip_address: isIP(address) && !address.includes('%') ? address : undefined,
     user_agent: shortHeader(headers, 'user-agent'),
   };
-}
-
-/** Reads `x-workspace-id`, for which team a call is; nothing without it. Throws 400 `invalid_request` for what is no UUID. */
-export function readWorkspace(headers: Headers): string | undefined {
-  const id = headers.get('x-workspace-id') || undefined;
-  if (id !== undefined && !z.guid().safeParse(id).success) {
-    throw invalidRequest('x-workspace-id must be a UUID.', 'x-workspace-id');
-  }
-  return id;
 }
 
 /** Reads `Idempotency-Key`; nothing without it. Throws 400 `invalid_request` for one above 255 characters. */

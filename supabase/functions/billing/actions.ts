@@ -48,7 +48,8 @@ export async function cancelSubscription(
   user_id: string,
   { workspace_id, at }: z.infer<typeof cancelRequest>,
 ): Promise<ChangedSubscription> {
-  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  const change = at === 'now' ? 'cancel_now' : 'cancel_at_period_end';
+  const { platform, subscription_id } = await callRpc('begin_subscription_change', { user_id, change, workspace_id });
   return { platform, subscription_id, status: await gatewayTo(platform).cancel(subscription_id, at) };
 }
 
@@ -57,7 +58,8 @@ export async function resumeSubscription(
   user_id: string,
   { workspace_id }: z.infer<typeof resumeRequest>,
 ): Promise<ChangedSubscription> {
-  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  const change = 'resume';
+  const { platform, subscription_id } = await callRpc('begin_subscription_change', { user_id, change, workspace_id });
   return { platform, subscription_id, status: await gatewayTo(platform).resume(subscription_id) };
 }
 
@@ -113,10 +115,4 @@ function chargePack(task: Extract<PaymentTask, { customer_id: unknown }>): Promi
 function findCustomer({ customers, subscription }: BillingAccount, platform: Platform | undefined) {
   const wanted = platform ?? subscription?.platform;
   return customers.find((customer) => customer.platform === wanted) ?? (platform ? undefined : customers[0]);
-}
-
-async function requireSubscription(user_id: string, workspace_id: string | undefined) {
-  const { subscription } = await callRpc('get_billing_account', { user_id, workspace_id });
-  if (!subscription) throw new ApiError(404, 'not_found', 'There is no subscription.');
-  return subscription;
 }

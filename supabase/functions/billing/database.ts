@@ -79,6 +79,10 @@ interface Rpcs {
   begin_checkout: [args: Actor & { payment_product_id: string; units?: number }, answer: ApprovedCheckout];
   get_billing_account: [args: Actor, answer: BillingAccount];
   begin_plan_change: [args: Actor & { payment_product_id: string }, answer: ApprovedPlanChange];
+  begin_subscription_change: [
+    args: Actor & { change: 'cancel_at_period_end' | 'cancel_now' | 'resume' },
+    answer: { platform: Platform; subscription_id: string },
+  ];
   claim_payment_task: [args: Record<string, never>, answer: PaymentTask | null];
   finish_payment_task: [args: { task_id: number } & TaskResult, answer: null];
 }

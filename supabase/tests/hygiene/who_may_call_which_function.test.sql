@@ -45,7 +45,7 @@ $$, array[
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
   'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value',
   'public.consume_feature', 'public.release_feature', 'public.check_feature', 'private.check_feature_for',
-  'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.get_billing_account',
+  'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.begin_subscription_change', 'public.get_billing_account',
   'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
   'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',
   'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',

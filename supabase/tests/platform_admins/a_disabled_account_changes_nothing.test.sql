@@ -1,5 +1,5 @@
 begin;
-select plan(33);
+select plan(34);
 select tests.create_user(n) from unnest(array['customer', 'mate', 'platform', 'second']) n;
 update auth.users set email_confirmed_at = now();
 update public.users set role = 'admin' where id in (tests.id('platform'), tests.id('second'));
@@ -32,6 +32,7 @@ select is(public.admit_ai_call(null, 'm', 1, api_key_hash => encode(sha256(conve
 select throws_ok(format('select public.%s', c.call), 'PT403', 'account_disabled', 'no payment: ' || c.call)
 from (values ($$begin_checkout(tests.id('customer'), (select id from public.payment_products))$$),
   ($$get_billing_account(tests.id('customer'))$$),
+  ($$begin_subscription_change(tests.id('customer'), 'cancel_now')$$),
   ($$begin_plan_change(tests.id('customer'), (select id from public.payment_products))$$)) c (call);
 select tests.sign_in('customer');
 select throws_ok(format('select public.%s', c.call), 'PT403', 'account_disabled', 'no change: ' || c.call)
