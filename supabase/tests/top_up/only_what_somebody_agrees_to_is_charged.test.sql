@@ -1,6 +1,6 @@
 -- Between asking for a pack and charging it much may happen: what is charged is agreed to and needed then.
 begin;
-select plan(43);
+select plan(44);
 select tests.create_user(n) from unnest(array['owner', 'admin', 'payer', 'platform']) n;
 update public.users set role = 'admin' where id = tests.id('platform');
 select tests.create_team('team');
@@ -140,6 +140,11 @@ select tests.be_postgres();
 select is(pg_temp.claim(now() + interval '2 min'), 'void_charge', 'nor in the name of somebody who set it anew');
 select public.finish_payment_task((select max(id) from private.payment_tasks), payment_id => 'in_1');
 select is(pg_temp.state(), 'on, asked 1, open 0', 'one that had been charged counts');
+select pg_temp.ask(), pg_temp.fail();
+select tests.sign_in('admin');
+select public.set_auto_top_up(tests.id('team'), tests.id('other'), 20, 2);
+select tests.be_postgres();
+select is(pg_temp.claim(now() + interval '2 min'), 'void_charge', 'nor where another pack was agreed to');
 select pg_temp.ask(), pg_temp.fail();
 update public.payment_customers set workspace_id = null where customer_id = 'cus_2';
 select is(pg_temp.claim(now() + interval '2 min'), 'void_charge', 'nor to a card of somebody who has left by then');
