@@ -108,21 +108,45 @@ end;
 $$;
 comment on function private.my_account() is 'The signed-in caller; an error for anyone else, and for a disabled account.';
 
-create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
-language plpgsql set search_path = ''
+create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
+returns public.workspace_role
+language plpgsql stable set search_path = ''
 as $$
 declare
-  account_id uuid := private.my_account();
-  role public.workspace_role;
+  role public.workspace_role := private.role_in(wanted_workspace, account_id);
 begin
-  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
-  role := private.role_in(wanted_workspace, account_id); -- as it is under the lock
   if role is null then
     perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
   elsif role > least_role then
     perform private.raise_error('forbidden', format('This is for a workspace''s %s.',
       case least_role when 'owner' then 'owners' else 'owners and admins' end));
-  elsif wanted_workspace = (select w.personal_user_id from public.workspaces w where w.id = wanted_workspace) then
+  end if;
+  return role;
+end;
+$$;
+comment on function private.require_role is 'What somebody is in a workspace; an error for who is less than this role.';
+
+create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
+language plpgsql set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+begin
+  perform private.require_role(wanted_workspace, account_id, least_role); -- nobody else locks what is not theirs
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
+  return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
+end;
+$$;
+comment on function private.lock_workspace(uuid, public.workspace_role) is
+  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
+
+create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
+language plpgsql set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.lock_workspace(wanted_workspace, least_role);
+begin
+  if wanted_workspace = (select w.personal_user_id from public.workspaces w where w.id = wanted_workspace) then
     perform private.raise_error('invalid_state', 'This is a personal workspace.', 'Make a team with create_workspace.');
   end if;
   return role;
@@ -255,10 +279,11 @@ begin
   where i.id = h.invitation_id and i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null;
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
+  perform private.end_top_up_of(wanted_workspace, account_id); -- they agreed to it for a team of theirs
 end;
 $$;
 comment on function private.end_management(uuid, uuid) is
-  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations of theirs.';
+  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations and an automatic top-up of theirs.';
 
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''

@@ -75,11 +75,15 @@ begin
   -- Whoever is taken out of the team is so before this or after it, and then their secrets end. The rights are looked at in
   -- a statement of its own, which sees what the lock waited for.
   perform from public.credit_wallets w
-  where w.workspace_id = (select k.workspace_id from public.api_keys k where k.id = wanted_key) for no key update;
-  select * into key from public.api_keys k
-  where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
+  where w.workspace_id = (select k.workspace_id from public.api_keys k where k.id = wanted_key)
+    and w.workspace_id = any (array(select private.my_managed_workspace_ids())) -- nobody locks what is not theirs
   for no key update;
-  if not found then
+  if found then
+    select * into key from public.api_keys k
+    where k.id = wanted_key and k.workspace_id = any (array(select private.my_managed_workspace_ids()))
+    for no key update;
+  end if;
+  if key.id is null then
     perform private.raise_error('not_found', format('There is no API key %s.', coalesce(wanted_key::text, 'null')));
   end if;
   return key;
@@ -111,8 +115,10 @@ declare
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
-  perform from public.credit_wallets w where w.workspace_id = wanted.workspace_id for no key update; -- as in my_api_key
-  if wanted.workspace_id <> all (array(select private.my_managed_workspace_ids())) then
+  perform from public.credit_wallets w
+  where w.workspace_id = wanted.workspace_id and w.workspace_id = any (array(select private.my_managed_workspace_ids()))
+  for no key update; -- as in my_api_key
+  if not found or wanted.workspace_id <> all (array(select private.my_managed_workspace_ids())) then
     perform private.raise_error('not_found', format('There is no workspace %s.', wanted.workspace_id));
   end if;
   if not account.is_active then

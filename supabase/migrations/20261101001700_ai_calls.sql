@@ -617,7 +617,7 @@ begin
   if call.api_key_id is not null then
     perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at, at);
     if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
-      perform private.watch_key(call, hold.workspace_id, charged, at);
+      perform private.watch_key(call, charged, at);
     end if;
   end if;
   if call.message_month is not null and not is_charged then

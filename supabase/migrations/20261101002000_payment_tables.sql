@@ -289,7 +289,7 @@ create table public.admin_notifications (
   kind text not null,
   subject text not null,
   data jsonb not null default '{}',
-  read_at timestamptz,
+  read_at timestamptz constraint read_at_is_a_time check (isfinite(read_at)),
   created_at timestamptz not null default clock_timestamp(),
   constraint a_thing_is_told_once unique (kind, subject)
 );

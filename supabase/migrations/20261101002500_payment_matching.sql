@@ -201,6 +201,9 @@ create table private.payment_tasks (
   due_at timestamptz not null default now(),
   done_at timestamptz,
   error text,
+  charge jsonb,
+  is_void boolean not null default false,
+  payment_id text,
   constraint a_task_is_there_once unique (platform, task, subscription_id),
   constraint a_task_says_what_it_is_about check ((task = 'cancel_subscription') = (subscription_id is not null)
     and (task = 'charge_pack') = (workspace_id is not null and payment_product_id is not null))
@@ -208,6 +211,10 @@ create table private.payment_tasks (
 comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
 comment on column private.payment_tasks.workspace_id is
   'For which workspace a pack is charged. No foreign key: a task that was done outlives it, and the others go by trigger.';
+comment on column private.payment_tasks.charge is 'What the platform was told of a charge at its first try, and is told at every other.';
+comment on column private.payment_tasks.is_void is 'A charge that was tried and is to be made by no means any more.';
+comment on column private.payment_tasks.payment_id is 'What it was charged by.';
+create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
 create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where done_at is null;
 create unique index payment_tasks_open_charge_idx on private.payment_tasks (workspace_id)
   where task = 'charge_pack' and done_at is null;
@@ -242,34 +249,44 @@ comment on function private.leave_payments_without_workspace() is
 create trigger workspaces_leave_payments before delete on public.workspaces
   for each row execute function private.leave_payments_without_workspace();
 
-create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
-language plpgsql security definer set search_path = ''
+create function private.next_cancellation(at timestamptz) returns private.payment_tasks
+language plpgsql set search_path = ''
 as $$
 declare
   task private.payment_tasks;
 begin
+  select * into task from private.payment_tasks t
+  where t.task = 'cancel_subscription' and t.done_at is null and t.due_at <= next_cancellation.at
+  order by t.due_at limit 1 for update skip locked;
+  return task;
+end;
+$$;
+comment on function private.next_cancellation(timestamptz) is 'Locks the next subscription that is to be cancelled.';
+
+create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  task private.payment_tasks := private.next_cancellation(at);
+begin
+  if task.id is null then
+    task := private.next_charge(at);
+  end if;
+  if task.id is null then
+    return null;
+  end if;
   -- Due again later, ever less often, unless it is told to be done.
   update private.payment_tasks t
   set attempts = t.attempts + 1,
     due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
-  where t.id = (
-    select n.id from private.payment_tasks n
-    where n.done_at is null and n.due_at <= claim_payment_task.at
-      -- The platform forgets after a day that it was asked to charge: by then it has to be asked no more.
-      and (n.task <> 'charge_pack' or n.attempts < 10)
-    order by n.due_at limit 1 for update skip locked
-  )
-  returning * into task;
-  if not found then
-    return null;
-  end if;
-  return jsonb_build_object('id', task.id, 'platform', task.platform, 'task', task.task)
-    || case when task.task = 'charge_pack' then private.charge_of_task(task)
-      else jsonb_build_object('subscription_id', task.subscription_id) end;
+  where t.id = task.id returning * into task;
+  return jsonb_build_object('id', task.id, 'platform', task.platform,
+    'task', case when task.is_void then 'void_charge' else task.task end)
+    || coalesce(task.charge, jsonb_build_object('subscription_id', task.subscription_id));
 end;
 $$;
 comment on function public.claim_payment_task is
-  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack { workspace_id, user_id, customer_id, product_id, price_id }.';
+  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }.';
 grant execute on function public.claim_payment_task to service_role;
 
 create function public.finish_payment_task(
@@ -293,12 +310,12 @@ begin
   set done_at = case
       when finish_payment_task.error is null or outcome is not null then finish_payment_task.at
       -- Whether it was charged is not known, and it is not asked for for ever.
-      when t.task = 'charge_pack' and t.attempts >= 5 then finish_payment_task.at end,
-    error = left(finish_payment_task.error, 1000)
+      when t.task = 'charge_pack' and t.attempts >= case when t.is_void then 10 else 5 end then finish_payment_task.at end,
+    error = left(finish_payment_task.error, 1000), payment_id = finish_payment_task.payment_id
   where t.id = task_id and t.done_at is null
   returning * into task;
   if task.task = 'charge_pack' and task.done_at is not null then
-    perform private.note_top_up(task, outcome, finish_payment_task.payment_id, at);
+    perform private.note_top_up(task, outcome, at);
   elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.done_at is null then
     perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
       jsonb_build_object('error', task.error));
@@ -306,7 +323,7 @@ begin
 end;
 $$;
 comment on function public.finish_payment_task is
-  'Tells that a task is done (payment_id: what it was charged by), or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever will be).';
+  'Tells that a task is done (payment_id: what it was charged by; a charge that was voided has none), or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever will be).';
 grant execute on function public.finish_payment_task to service_role;
 
 create function public.resolve_unmatched_payment(

@@ -72,6 +72,66 @@ end;
 $$;
 comment on function private.own_customers(uuid) is 'Customers of a workspace at the platforms, newest first; but not those that a link named.';
 
+create function private.is_paid_by_members(customer public.payment_customers) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(bool_or(a.is_here), false)
+      and not bool_or(not a.is_here and (a.user_id is not null or a.bound_by = 'checkout'))
+    from (
+      select s.user_id, s.bound_by from public.user_subscriptions s
+      where s.platform = customer.platform and s.customer_id = customer.customer_id
+      union all
+      select p.user_id, p.bound_by from public.payments p
+      where p.platform = customer.platform and p.customer_id = customer.customer_id and p.subscription_id is null
+        -- For what was charged automatically nobody gave a card.
+        and not exists (select from private.payment_tasks t where t.payment_id = p.payment_id and t.workspace_id = p.workspace_id)
+    ) b
+    cross join lateral (
+      select b.user_id, b.bound_by, exists (
+        select from public.workspace_members m join public.users u on u.id = m.user_id
+        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and u.is_active
+      ) as is_here
+    ) a
+  );
+end;
+$$;
+comment on function private.is_paid_by_members(public.payment_customers) is
+  'Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with it.';
+
+create function private.customer_to_charge(of_workspace uuid, of_platform public.payment_platform) returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select c.customer_id from private.own_customers(of_workspace) c
+    -- Not one that somebody made by typing an address.
+    where c.platform = of_platform and c.bound_by in ('checkout', 'admin') and private.is_paid_by_members(c)
+    limit 1
+  );
+end;
+$$;
+comment on function private.customer_to_charge is 'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
+
+create function private.may_try(of_workspace uuid, person_id uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return not exists (select from public.user_subscriptions s where s.workspace_id = of_workspace)
+    -- Also one in a team that is gone: teams are free to make.
+    and not exists (
+      select from public.user_subscriptions s
+      where s.user_id = person_id and (s.trial_end is not null or s.plan_status = 'trialing' or exists (
+        select from private.payment_facts f
+        where f.platform = s.platform and f.subject = 'period' and f.subject_id = s.subscription_id
+          and (f.facts ->> 'is_trial')::boolean
+      ))
+    );
+end;
+$$;
+comment on function private.may_try is 'Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.';
+
 create function public.begin_checkout(
   user_id uuid,
   payment_product_id uuid,
@@ -100,17 +160,14 @@ begin
   if wallet.frozen_at is not null then
     perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.');
   end if;
+  perform private.audit_for(begin_checkout.user_id, 'begin_checkout', 'payment_products', product.id::text, buyer,
+    jsonb_build_object('units', begin_checkout.units));
   return jsonb_build_object('workspace_id', buyer, 'user_id', begin_checkout.user_id,
     'email', (select u.email from public.users u where u.id = begin_checkout.user_id),
     'platform', product.platform, 'product_id', product.product_id, 'price_id', product.price_id,
     'kind', case when product.plan is null then 'pack' else 'plan' end,
-    -- One trial a workspace.
-    'trial_days', case when exists (select from public.user_subscriptions s where s.workspace_id = buyer)
-      then 0 else product.trial_days end,
-    'customer_id', (
-      select c.customer_id from private.own_customers(buyer) c
-      -- Not one that somebody made by typing this person's address.
-      where c.platform = product.platform and c.bound_by in ('checkout', 'admin') limit 1),
+    'trial_days', case when private.may_try(buyer, begin_checkout.user_id) then product.trial_days else 0 end,
+    'customer_id', private.customer_to_charge(buyer, product.platform),
     'proof', private.checkout_proof(buyer, begin_checkout.user_id),
     'return_urls', private.return_urls());
 end;
@@ -155,6 +212,8 @@ begin
   elsif product.id = subscription.payment_product_id then
     perform private.raise_error('invalid_state', 'The subscription is for this product already.');
   end if;
+  perform private.audit_for(begin_plan_change.user_id, 'begin_plan_change', 'user_subscriptions', subscription.id::text, payer,
+    jsonb_build_object('payment_product_id', product.id, 'plan', product.plan));
   return jsonb_build_object('platform', product.platform, 'subscription_id', subscription.subscription_id,
     'product_id', product.product_id, 'price_id', product.price_id, 'units', subscription.units,
     -- Also the same plan for longer: both are charged at once.
@@ -165,6 +224,27 @@ end;
 $$;
 comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
 grant execute on function public.begin_plan_change to service_role;
+
+create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  payer uuid := private.require_billing_rights(begin_subscription_change.user_id, begin_subscription_change.workspace_id);
+  subscription public.user_subscriptions := private.standing_subscription(payer);
+begin
+  if change in ('cancel_at_period_end', 'cancel_now', 'resume') is not true then
+    perform private.raise_error('invalid_request', 'change must be cancel_at_period_end, cancel_now or resume.');
+  elsif subscription.id is null then
+    perform private.raise_error('not_found', 'There is no subscription.');
+  end if;
+  perform private.audit_for(begin_subscription_change.user_id, 'begin_subscription_change', 'user_subscriptions',
+    subscription.id::text, payer, jsonb_build_object('change', change));
+  return jsonb_build_object('platform', subscription.platform, 'subscription_id', subscription.subscription_id);
+end;
+$$;
+comment on function public.begin_subscription_change is
+  'Whether a workspace''s subscription may be cancelled (cancel_at_period_end, cancel_now) or resumed, and which it is.';
+grant execute on function public.begin_subscription_change to service_role;
 
 create function public.list_payment_products() returns jsonb
 language sql stable set search_path = ''

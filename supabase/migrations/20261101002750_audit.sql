@@ -109,6 +109,23 @@ end;
 $$;
 comment on function private.audit is 'Writes an audit row. Without a workspace it is for platform admins alone.';
 
+create function private.audit_for(
+  person uuid, action text, resource_type text, resource_id text, of_workspace uuid, details jsonb
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  actor public.audit_logs := private.audit_actor();
+begin
+  select u.email into actor.actor_email from public.users u where u.id = person for key share skip locked; -- as in audit_actor
+  -- Address and browser are those of the server that asks for them.
+  insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id, details, request_id)
+  values (person, actor.actor_role, actor.actor_email, audit_for.action, audit_for.resource_type, audit_for.resource_id,
+    of_workspace, audit_for.details, actor.request_id);
+end;
+$$;
+comment on function private.audit_for is 'Writes an audit row of what a server does for a person whom it has signed in.';
+
 create function private.audit_change() returns trigger
 language plpgsql security definer set search_path = ''
 as $$

@@ -8,7 +8,7 @@ create table public.notifications (
   user_id uuid references public.users on delete cascade,
   kind text not null constraint kind_is_snake_case check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   data jsonb not null default '{}',
-  read_at timestamptz,
+  read_at timestamptz constraint read_at_is_a_time check (isfinite(read_at)),
   created_at timestamptz not null default clock_timestamp()
 );
 comment on table public.notifications is
@@ -54,10 +54,30 @@ comment on table public.credit_alerts is
   'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
 comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
 
+create function private.lock_alert_wallets() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from public.credit_wallets w
+  where w.workspace_id in (select private.my_managed_workspace_ids())
+  order by w.workspace_id for no key update;
+  return null;
+end;
+$$;
+comment on function private.lock_alert_wallets() is
+  'Before somebody writes alerts, in however many workspaces: takes their wallets in the order in which a deletion does.';
+-- Not within a deletion, which has the wallets, nor for last_fired_at.
+create trigger credit_alerts_lock_wallets
+  before insert or delete or update of kind, threshold, is_active on public.credit_alerts
+  for each statement when (pg_trigger_depth() = 0) execute function private.lock_alert_wallets();
+
 create function private.lock_alerts() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  if auth.uid() is not null and new.workspace_id not in (select private.my_managed_workspace_ids()) then
+    return new; -- the policy refuses it: strangers lock nothing, and are told nothing
+  end if;
   -- The wallet before anything else that the row locks, as everywhere.
   perform from public.credit_wallets w where w.workspace_id = new.workspace_id for no key update;
   if (select count(*) from public.credit_alerts a where a.workspace_id = new.workspace_id) >= 20 then
@@ -123,6 +143,15 @@ end;
 $$;
 comment on function private.is_beyond is 'Whether a balance is on the far side of an alert''s line.';
 
+create function private.share_of(used numeric, most numeric) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case when most is null then 0 when most = 0 then (used > 0)::integer else used / most end;
+end;
+$$;
+comment on function private.share_of is 'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
+
 create function private.fire_limit_alerts(
   wallet_id uuid, share_before numeric, share_now numeric, subject jsonb, person uuid, at timestamptz
 ) returns void
@@ -141,62 +170,174 @@ begin
   end loop;
 end;
 $$;
-comment on function private.fire_limit_alerts is 'Fires the alerts that the use of one limit crossed.';
+comment on function private.fire_limit_alerts is 'Fires the alerts that a step of one limit''s share crossed.';
 
-create function private.share_of_limits(used numeric, most numeric, period_used numeric, period_most numeric)
-returns numeric
-language plpgsql immutable set search_path = ''
+create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
+language plpgsql stable set search_path = ''
 as $$
 begin
-  return greatest(used / nullif(most, 0), period_used / nullif(period_most, 0));
+  return case when member.period_started_at = private.period_start(coalesce(member.limit_period, 'month'), at)
+    then member.period_credits_used else 0 end;
 end;
 $$;
-comment on function private.share_of_limits is 'Which share of two limits is used, of the one that is used more; null without limits.';
+comment on function private.period_used is 'What a member has used in the period that runs.';
+
+create function private.watch_member_step(
+  member_before public.workspace_member_credits, member_now public.workspace_member_credits, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  subject jsonb := jsonb_build_object('user_id', member_now.user_id);
+begin
+  -- Each by itself: one that is used up hides nothing of the other.
+  perform private.fire_limit_alerts(member_now.workspace_id,
+    private.share_of(member_before.credits_used, member_before.credit_limit),
+    private.share_of(member_now.credits_used, member_now.credit_limit),
+    subject || '{"limit": "credit_limit"}', member_now.user_id, at);
+  perform private.fire_limit_alerts(member_now.workspace_id,
+    private.share_of(private.period_used(member_before, at), member_before.period_credit_limit),
+    private.share_of(private.period_used(member_now, at), member_now.period_credit_limit),
+    subject || '{"limit": "period_credit_limit"}', member_now.user_id, at);
+end;
+$$;
+comment on function private.watch_member_step is 'Looks at a member''s limits after they, or their use, have changed.';
 
 create function private.watch_member(wallet_id uuid, account_id uuid, used numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   member public.workspace_member_credits;
+  member_before public.workspace_member_credits;
 begin
   select * into member from public.workspace_member_credits m where m.workspace_id = wallet_id and m.user_id = account_id;
-  perform private.fire_limit_alerts(wallet_id,
-    private.share_of_limits(member.credits_used - used, member.credit_limit,
-      member.period_credits_used - used, member.period_credit_limit),
-    private.share_of_limits(member.credits_used, member.credit_limit,
-      member.period_credits_used, member.period_credit_limit),
-    jsonb_build_object('user_id', account_id), account_id, at);
+  if not found then
+    return; -- one who has left, whose work under way is charged
+  end if;
+  member_before := member;
+  member_before.credits_used := member.credits_used - used;
+  member_before.period_credits_used := member.period_credits_used - used;
+  perform private.watch_member_step(member_before, member, at);
 end;
 $$;
-comment on function private.watch_member is 'Looks at a member''s limit after it was used.';
+comment on function private.watch_member is 'Looks at a member''s limits after they used some.';
 
-create function private.watch_key(call private.ai_calls, wallet_id uuid, charged numeric, at timestamptz) returns void
+create function private.watch_member_limits() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.watch_member_step(old, new, clock_timestamp());
+  return null;
+end;
+$$;
+comment on function private.watch_member_limits() is 'Looks at a member''s limits when they are set: a lower one may be used up already.';
+create trigger workspace_member_credits_watch_limits
+  after update of credit_limit, period_credit_limit, limit_period on public.workspace_member_credits
+  for each row execute function private.watch_member_limits();
+
+create function private.used_of_key(key public.api_keys) returns public.api_keys
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- A key counts what is set aside as used; what is only set aside crosses no line.
+  select greatest(key.credits_used - coalesce(sum(h.amount), 0), 0),
+    greatest(key.period_credits_used - coalesce(sum(h.amount) filter (
+      where private.period_start(key.budget_period, c.started_at) = key.period_started_at), 0), 0)
+  into key.credits_used, key.period_credits_used
+  from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
+  where c.api_key_id = key.id;
+  return key;
+end;
+$$;
+comment on function private.used_of_key(public.api_keys) is 'A key with what was charged alone in its counters.';
+
+create function private.watch_key_step(key_before public.api_keys, key_now public.api_keys, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  subject jsonb := jsonb_build_object('api_key_id', key_now.id);
+begin
+  perform private.fire_limit_alerts(key_now.workspace_id, private.share_of(key_before.credits_used, key_before.budget),
+    private.share_of(key_now.credits_used, key_now.budget), subject || '{"limit": "budget"}', key_now.user_id, at);
+  perform private.fire_limit_alerts(key_now.workspace_id,
+    private.share_of(key_before.period_credits_used, key_before.period_budget),
+    private.share_of(key_now.period_credits_used, key_now.period_budget),
+    subject || '{"limit": "period_budget"}', key_now.user_id, at);
+end;
+$$;
+comment on function private.watch_key_step is 'Looks at a key''s budgets after they, or their use, have changed.';
+
+create function private.watch_key(call private.ai_calls, charged numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   key public.api_keys;
-  used numeric;
-  period_used numeric;
-  -- A call counts in the period in which it began.
-  period_charged numeric;
+  key_before public.api_keys;
 begin
   select * into key from public.api_keys k where k.id = call.api_key_id;
-  period_charged := case when private.period_start(key.budget_period, call.started_at) = key.period_started_at
-    then charged else 0 end;
-  -- A key counts what is set aside as used; what is only set aside crosses no line.
-  select key.credits_used - coalesce(sum(h.amount), 0),
-    key.period_credits_used - coalesce(sum(h.amount) filter (
-      where private.period_start(key.budget_period, c.started_at) = key.period_started_at), 0)
-  into used, period_used
-  from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
-  where c.api_key_id = key.id;
-  perform private.fire_limit_alerts(wallet_id,
-    private.share_of_limits(used - charged, key.budget, period_used - period_charged, key.period_budget),
-    private.share_of_limits(used, key.budget, period_used, key.period_budget),
-    jsonb_build_object('api_key_id', key.id), key.user_id, at);
+  key := private.used_of_key(key);
+  key_before := key;
+  key_before.credits_used := greatest(key.credits_used - charged, 0);
+  -- A call counts in the period in which it began.
+  if private.period_start(key.budget_period, call.started_at) = key.period_started_at then
+    key_before.period_credits_used := greatest(key.period_credits_used - charged, 0);
+  end if;
+  perform private.watch_key_step(key_before, key, at);
 end;
 $$;
-comment on function private.watch_key is 'Looks at a key''s budget after a call with it was charged.';
+comment on function private.watch_key is 'Looks at a key''s budgets after a call with it was charged.';
+
+create function private.watch_key_budgets() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  key_before public.api_keys := private.used_of_key(old);
+  key_now public.api_keys := private.used_of_key(new);
+begin
+  -- Of a period that is over nothing counts.
+  if old.period_started_at is distinct from private.period_start(old.budget_period, at) then
+    key_before.period_credits_used := 0;
+  end if;
+  if new.period_started_at is distinct from private.period_start(new.budget_period, at) then
+    key_now.period_credits_used := 0;
+  end if;
+  -- Whoever is being deleted waits for this key: to wait for them, as a notification does, would be a deadlock.
+  perform from public.users u where u.id = new.user_id for key share skip locked;
+  if not found then
+    key_now.user_id := null;
+  end if;
+  perform from public.workspaces w where w.id = new.workspace_id for key share skip locked;
+  if found then
+    perform private.watch_key_step(key_before, key_now, at);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.watch_key_budgets() is 'Looks at a key''s budgets when they are set: a lower one may be used up already.';
+create trigger api_keys_watch_budgets after update of budget, period_budget, budget_period on public.api_keys
+  for each row execute function private.watch_key_budgets();
+
+create function private.watch_overdraft() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  alert public.credit_alerts;
+begin
+  for alert in
+    select * from public.credit_alerts a where a.workspace_id = new.workspace_id and a.is_active order by a.kind, a.threshold
+  loop
+    if private.is_beyond(alert, new.credits_balance, new.overdraft_limit)
+      and not private.is_beyond(alert, old.credits_balance, old.overdraft_limit) then
+      perform private.fire_alert(alert, jsonb_build_object('balance', trim_scale(new.credits_balance)), clock_timestamp());
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.watch_overdraft() is 'Looks at a wallet''s alerts when its overdraft is set: debt may begin, or end, by that.';
+create trigger credit_wallets_watch_overdraft after update of overdraft_limit on public.credit_wallets
+  for each row when (old.overdraft_limit <> new.overdraft_limit and new.has_alerts) execute function private.watch_overdraft();
 
 create function private.watch_credits(
   wallet_id uuid, account_id uuid, entry_type public.credit_transaction_type, change numeric, at timestamptz
@@ -234,8 +375,9 @@ create policy "people can read what they are told, owners and admins what their 
     or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "people can mark what they are told as read" on public.notifications
   for update to authenticated
-  using ((select auth.uid()) = user_id
+  using (((select auth.uid()) = user_id
     or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())))
+    and (select private.is_account_active()))
   with check ((select auth.uid()) = user_id
     or user_id is null and workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.notifications to authenticated, service_role;
@@ -245,13 +387,15 @@ alter table public.credit_alerts enable row level security;
 create policy "owners and admins can read their workspace's alerts" on public.credit_alerts
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can add alerts" on public.credit_alerts
-  for insert to authenticated with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
+  for insert to authenticated
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
 create policy "owners and admins can change their workspace's alerts" on public.credit_alerts
   for update to authenticated
-  using (workspace_id = any (array(select private.my_managed_workspace_ids())))
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can remove their workspace's alerts" on public.credit_alerts
-  for delete to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
+  for delete to authenticated
+  using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
 grant select, delete on public.credit_alerts to authenticated, service_role;
 grant insert (workspace_id, kind, threshold, is_active), update (threshold, is_active) on public.credit_alerts
   to authenticated, service_role;

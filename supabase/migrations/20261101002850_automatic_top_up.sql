@@ -5,6 +5,9 @@ create table public.auto_top_ups (
   workspace_id uuid primary key references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   payment_product_id uuid not null references public.payment_products,
+  amount bigint not null,
+  currency public.currency_code not null,
+  price_id text,
   threshold public.unsigned_credit_amount not null,
   monthly_cap integer not null constraint monthly_cap_is_1_to_1000_packs check (monthly_cap between 1 and 1000),
   is_active boolean not null default false,
@@ -20,6 +23,7 @@ create table public.auto_top_ups (
 );
 comment on table public.auto_top_ups is 'Which pack is charged when a workspace''s balance falls below which line. Off unless someone sets it.';
 comment on column public.auto_top_ups.user_id is 'Who set it and so agreed to be charged.';
+comment on column public.auto_top_ups.amount is 'What the pack cost when it was agreed to, as currency and price_id: at another price it is not charged.';
 comment on column public.auto_top_ups.monthly_cap is 'Packs that may be charged in a calendar month (UTC).';
 comment on column public.auto_top_ups.failures is 'Charges in a row that came to nothing.';
 comment on column public.auto_top_ups.next_try_at is 'Not before this; null: at once.';
@@ -32,28 +36,61 @@ create index auto_top_ups_active_idx on public.auto_top_ups (workspace_id) where
 create trigger auto_top_ups_set_updated_at before update on public.auto_top_ups
   for each row execute function private.set_updated_at();
 
+create function private.why_top_up_ends(rule public.auto_top_ups) returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.users u
+    where u.id = rule.user_id and u.is_active and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
+  ) then
+    return 'Whoever set it sees to this workspace''s payments no more.';
+  elsif not exists (
+    select from public.payment_products p
+    where p.id = rule.payment_product_id and (p.amount, p.currency) = (rule.amount, rule.currency)
+      and p.price_id is not distinct from rule.price_id
+  ) then
+    return 'The pack has another price than was agreed to.';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.why_top_up_ends(public.auto_top_ups) is 'Why nobody agrees to a top-up any more; null where somebody does.';
+
+create function private.top_up_is_wanted(rule public.auto_top_ups, wallet public.credit_wallets) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if rule.is_active is not true or wallet.credits_balance >= rule.threshold or wallet.frozen_at is not null then
+    return false;
+  end if;
+  return exists (
+      select from public.payment_products p
+      where p.id = rule.payment_product_id and p.is_active
+        -- What would only wait for room is not bought.
+        and wallet.credits_balance + p.credits <= private.config_numeric('max_credits_balance', 50000)
+    )
+    and private.why_top_up_ends(rule) is null;
+end;
+$$;
+comment on function private.top_up_is_wanted is 'Whether a workspace needs its top-up and somebody agrees to it.';
+
 create function private.top_up_is_due(rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
 as $$
-declare
-  product public.payment_products;
 begin
-  if not rule.is_active or wallet.credits_balance >= rule.threshold or wallet.frozen_at is not null
-    or rule.next_try_at > at
-    or rule.month_started_at >= private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap then
+  if rule.next_try_at > at
+    or rule.month_started_at >= private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap
+    or not private.top_up_is_wanted(rule, wallet) then
     return false;
   end if;
-  select * into product from public.payment_products p where p.id = rule.payment_product_id and p.is_active;
-  return found
-    -- What would only wait for room is not bought.
-    and wallet.credits_balance + product.credits <= private.config_numeric('max_credits_balance', 50000)
-    and not exists (
+  return not exists (
       select from private.payment_tasks t
       where t.workspace_id = rule.workspace_id and t.task = 'charge_pack' and t.done_at is null
     )
     and (rule.pending_payment_id is null or rule.pending_since <= at - interval '3 days' or exists (
-      select from public.payments p
-      where p.platform = product.platform and p.payment_id = rule.pending_payment_id and p.status <> 'pending'
+      select from public.payments p join public.payment_products o on o.platform = p.platform
+      where o.id = rule.payment_product_id and p.payment_id = rule.pending_payment_id and p.status <> 'pending'
     ));
 end;
 $$;
@@ -89,49 +126,179 @@ as $$
 $$;
 comment on function private.uncount_top_up is 'Takes a top-up that was certainly not charged out of its month.';
 
-create function private.charge_of_task(task private.payment_tasks) returns jsonb
-language plpgsql stable set search_path = ''
+create function private.withdraw_top_up(wallet_id uuid) returns void
+language plpgsql set search_path = ''
 as $$
 declare
-  payer uuid := (select t.user_id from public.auto_top_ups t where t.workspace_id = task.workspace_id);
+  task private.payment_tasks;
+begin
+  -- One that has been tried may have been charged: what becomes of it is seen when it comes again.
+  delete from private.payment_tasks t
+  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.done_at is null and t.attempts = 0
+  returning * into task;
+  if found then
+    perform private.uncount_top_up(task);
+  end if;
+end;
+$$;
+comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was asked for and not begun.';
+
+create function private.end_top_up(wallet_id uuid, reason text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  rule public.auto_top_ups;
+begin
+  perform private.withdraw_top_up(wallet_id);
+  update public.auto_top_ups t set is_active = false, last_error = reason
+  where t.workspace_id = wallet_id and t.is_active returning * into rule;
+  if found then
+    perform private.refresh_has_alerts(wallet_id);
+    perform private.notify(wallet_id, 'top_up_ended', jsonb_build_object('error', reason, 'failures', rule.failures,
+      'payment_product_id', rule.payment_product_id), at);
+  end if;
+end;
+$$;
+comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and tells its workspace.';
+
+create function private.end_top_up_of(wallet_id uuid, account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.user_id = account_id and t.is_active) then
+    perform private.end_top_up(wallet_id, 'Whoever set it sees to this workspace''s payments no more.', clock_timestamp());
+  end if;
+end;
+$$;
+comment on function private.end_top_up_of(uuid, uuid) is 'Ends the top-up of a locked wallet if it is this person''s.';
+
+create function private.end_next_top_up(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  rule public.auto_top_ups;
+begin
+  select r.* into rule
+  from public.auto_top_ups r join public.credit_wallets w on w.workspace_id = r.workspace_id
+  where r.is_active and private.why_top_up_ends(r) is not null
+  limit 1 for no key update of w skip locked;
+  if not found then
+    return false;
+  end if;
+  select * into rule from public.auto_top_ups r where r.workspace_id = rule.workspace_id; -- as it is under the lock
+  if rule.is_active and private.why_top_up_ends(rule) is not null then
+    perform private.end_top_up(rule.workspace_id, private.why_top_up_ends(rule), at);
+  end if;
+  return true;
+end;
+$$;
+comment on function private.end_next_top_up(timestamptz) is
+  'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; false when there is none.';
+
+create function private.charge_of_task(task private.payment_tasks, payer uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
 begin
   return (
     select jsonb_build_object('workspace_id', task.workspace_id, 'product_id', p.product_id, 'price_id', p.price_id,
       'user_id', payer, 'proof', private.checkout_proof(task.workspace_id, payer),
-      'customer_id', (
-        select c.customer_id from private.own_customers(task.workspace_id) c
-        -- Not one that somebody made by typing an address.
-        where c.platform = task.platform and c.bound_by in ('checkout', 'admin') limit 1))
+      'customer_id', private.customer_to_charge(task.workspace_id, task.platform))
     from public.payment_products p where p.id = task.payment_product_id
   );
 end;
 $$;
 comment on function private.charge_of_task is 'What the platform has to be told to charge a pack.';
 
-create function private.note_top_up(task private.payment_tasks, outcome text, payment_id text, at timestamptz) returns void
+create function private.charge_stands(task private.payment_tasks, rule public.auto_top_ups, wallet public.credit_wallets)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return rule.payment_product_id = task.payment_product_id and private.top_up_is_wanted(rule, wallet)
+    -- A try is repeated as it was or not at all.
+    and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id and exists (
+      select from public.payment_customers c
+      where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id' and private.is_paid_by_members(c)
+    ));
+end;
+$$;
+comment on function private.charge_stands is 'Whether a charge that was asked for is still to be made: between asking and charging much may happen.';
+
+create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
+returns private.payment_tasks
 language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
 begin
-  if task.error is null then
-    update public.auto_top_ups t set failures = 0, next_try_at = null, last_error = null,
-      pending_payment_id = note_top_up.payment_id, pending_since = note_top_up.at
-    where t.workspace_id = task.workspace_id;
-    return;
+  select * into rule from public.auto_top_ups t where t.workspace_id = task.workspace_id;
+  if not task.is_void and private.charge_stands(task, rule, wallet) is true then
+    update private.payment_tasks t set charge = coalesce(t.charge, private.charge_of_task(review_charge.task, rule.user_id))
+    where t.id = task.id returning * into task;
+  elsif task.attempts = 0 then
+    update private.payment_tasks t set done_at = review_charge.at, error = 'It is not to be charged any more.' where t.id = task.id;
+    perform private.uncount_top_up(task);
+    task := null;
+  else
+    -- Whether it was charged is not known: the platform is asked, and told to charge it no more.
+    update private.payment_tasks t set is_void = true where t.id = task.id returning * into task;
   end if;
-  if outcome is not null then
+  if rule.is_active and private.why_top_up_ends(rule) is not null then
+    perform private.end_top_up(rule.workspace_id, private.why_top_up_ends(rule), at);
+  end if;
+  return task;
+end;
+$$;
+comment on function private.review_charge is 'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
+
+create function private.next_charge(at timestamptz) returns private.payment_tasks
+language plpgsql set search_path = ''
+as $$
+declare
+  task private.payment_tasks;
+  wallet public.credit_wallets;
+begin
+  loop
+    select t.* into task
+    from private.payment_tasks t join public.credit_wallets w on w.workspace_id = t.workspace_id
+    where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
+      -- The platform forgets after a day that it was asked to charge: by then it has to be asked no more.
+      and t.attempts < 10
+    order by t.due_at limit 1 for no key update of w skip locked;
+    exit when not found;
+    -- As they are under the lock.
+    select * into wallet from public.credit_wallets w where w.workspace_id = task.workspace_id;
+    select * into task from private.payment_tasks t
+    where t.id = task.id and t.done_at is null and t.due_at <= next_charge.at;
+    continue when not found;
+    task := private.review_charge(task, wallet, at);
+    exit when task.id is not null;
+  end loop;
+  return task;
+end;
+$$;
+comment on function private.next_charge(timestamptz) is 'The next charge that is due and still to be made or voided, its wallet locked.';
+
+create function private.note_top_up(task private.payment_tasks, outcome text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  rule public.auto_top_ups;
+begin
+  if outcome is not null or task.is_void and task.error is null and task.payment_id is null then
     perform private.uncount_top_up(task);
   end if;
-  update public.auto_top_ups t set failures = t.failures + 1, last_error = task.error,
-    next_try_at = note_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1],
-    is_active = t.is_active and t.failures < 3 and outcome is distinct from 'impossible'
-  where t.workspace_id = task.workspace_id
-  returning * into rule;
-  if not rule.is_active then
-    perform private.refresh_has_alerts(task.workspace_id);
-    perform private.notify(task.workspace_id, 'top_up_ended', jsonb_build_object('error', task.error,
-      'failures', rule.failures, 'payment_product_id', task.payment_product_id), at);
+  if task.error is null then
+    update public.auto_top_ups t set failures = 0, next_try_at = null, last_error = null,
+      pending_payment_id = task.payment_id, pending_since = note_top_up.at
+    where t.workspace_id = task.workspace_id and (task.payment_id is not null or not task.is_void);
+  elsif not task.is_void then
+    update public.auto_top_ups t set failures = t.failures + 1, last_error = task.error,
+      next_try_at = note_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
+    where t.workspace_id = task.workspace_id returning * into rule;
+    if rule.failures > 3 or outcome = 'impossible' then
+      perform private.end_top_up(task.workspace_id, task.error, at);
+    end if;
   end if;
 end;
 $$;
@@ -178,38 +345,14 @@ create function private.lock_billing(wanted_workspace uuid) returns public.credi
 language plpgsql set search_path = ''
 as $$
 declare
-  account_id uuid := private.my_account();
   wallet public.credit_wallets;
-  role public.workspace_role;
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
-  role := private.role_in(wanted_workspace, account_id); -- as it is under the lock
-  if role is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
-  elsif role = 'member' then
-    perform private.raise_error('forbidden', 'Only owners and admins of a workspace may see to its payments.');
-  end if;
+  perform private.lock_workspace(wanted_workspace, 'admin');
+  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
   return wallet;
 end;
 $$;
 comment on function private.lock_billing(uuid) is 'Locks the wallet of a workspace, also a personal one, that the caller manages.';
-
-create function private.withdraw_top_up(wallet_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  task private.payment_tasks;
-begin
-  -- One that has been claimed is under way at the platform and goes on.
-  delete from private.payment_tasks t
-  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.done_at is null and t.attempts = 0
-  returning * into task;
-  if found then
-    perform private.uncount_top_up(task);
-  end if;
-end;
-$$;
-comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was asked for and not begun.';
 
 create function private.set_top_up_of_mine(
   wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer
@@ -227,10 +370,12 @@ begin
     perform private.raise_error('invalid_request', 'payment_product_id must be a pack.');
   end if;
   perform private.withdraw_top_up(wanted_workspace);
-  insert into public.auto_top_ups as t (workspace_id, user_id, payment_product_id, threshold, monthly_cap, is_active)
-  values (wanted_workspace, auth.uid(), product.id, new_threshold, new_cap, true)
+  insert into public.auto_top_ups as t (workspace_id, user_id, payment_product_id, amount, currency, price_id, threshold,
+    monthly_cap, is_active)
+  values (wanted_workspace, auth.uid(), product.id, product.amount, product.currency, product.price_id, new_threshold,
+    new_cap, true)
   on conflict (workspace_id) do update set user_id = excluded.user_id, payment_product_id = excluded.payment_product_id,
-    threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
+    amount = excluded.amount, currency = excluded.currency, price_id = excluded.price_id, threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
     next_try_at = null, last_error = null;
   perform private.refresh_has_alerts(wanted_workspace);
   perform private.request_top_up(wallet, clock_timestamp());
@@ -262,7 +407,7 @@ comment on function public.set_auto_top_up is
 create function public.disable_auto_top_up(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.disable_top_up_of_mine(workspace_id) $$;
-comment on function public.disable_auto_top_up is 'Ends the automatic top-up; a charge that has begun at the platform is not called back.';
+comment on function public.disable_auto_top_up is 'Ends the automatic top-up; a charge that is under way at the platform is not called back, one that failed there is not tried again.';
 grant execute on function public.set_auto_top_up, public.disable_auto_top_up to authenticated;
 
 alter table public.auto_top_ups enable row level security;
@@ -273,10 +418,10 @@ grant select on public.auto_top_ups to authenticated, service_role;
 -- What somebody agreed to, and that it ended; not the charges, which payments tell of. user_id says who agreed.
 create trigger auto_top_ups_audit_start_and_end after insert or delete on public.auto_top_ups
   for each row execute function private.audit_change('workspace_id', 'workspace_id',
-    'user_id payment_product_id threshold monthly_cap is_active');
+    'user_id payment_product_id amount currency threshold monthly_cap is_active');
 create trigger auto_top_ups_audit_changes
-  after update of user_id, payment_product_id, threshold, monthly_cap, is_active on public.auto_top_ups
-  for each row when ((old.user_id, old.payment_product_id, old.threshold, old.monthly_cap, old.is_active)
-    is distinct from (new.user_id, new.payment_product_id, new.threshold, new.monthly_cap, new.is_active))
+  after update of user_id, payment_product_id, amount, currency, threshold, monthly_cap, is_active on public.auto_top_ups
+  for each row when ((old.user_id, old.payment_product_id, old.amount, old.currency, old.threshold, old.monthly_cap, old.is_active)
+    is distinct from (new.user_id, new.payment_product_id, new.amount, new.currency, new.threshold, new.monthly_cap, new.is_active))
   execute function private.audit_change('workspace_id', 'workspace_id',
-    'user_id payment_product_id threshold monthly_cap is_active');
+    'user_id payment_product_id amount currency threshold monthly_cap is_active');

@@ -166,8 +166,8 @@ export const SEEDS: Record<string, Seed> = {
          insert into public.payment_products (platform, product_id, price_id, name, credits, amount, currency)
          values ('stripe', 'a pack', '${randomUUID()}', 'A pack', 1, 1, 'USD') returning id
        )
-       insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap)
-       select '${workspace}', id, 1, 1 from product on conflict do nothing`,
+       insert into public.auto_top_ups (workspace_id, payment_product_id, amount, currency, threshold, monthly_cap)
+       select '${workspace}', id, 1, 'USD', 1, 1 from product on conflict do nothing`,
   },
 
   payment_products: {

@@ -98,8 +98,8 @@ async function setAlerts(account: string): Promise<void> {
     `with pack as (
        insert into public.payment_products (platform, product_id, name, credits, amount, currency)
        values ('creem', 'pack ' || $1::text, 'A pack', 10, 900, 'USD') returning id)
-     insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, threshold, monthly_cap)
-     select $1::uuid, $1::uuid, id, 5, 1 from pack`,
+     insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, amount, currency, threshold, monthly_cap)
+     select $1::uuid, $1::uuid, id, 900, 'USD', 5, 1 from pack`,
     [account],
   );
 }

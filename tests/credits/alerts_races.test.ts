@@ -48,6 +48,12 @@ test('to and fro it fires as often as the ledger crosses the line, while the ale
   const outcomes = tally(await callAtOnce(calls));
   // None is a deadlock; a debit may find too little.
   expect(Object.keys(outcomes).filter((name) => name !== 'ok' && name !== 'PT402 insufficient_credits')).toEqual([]);
+  // Whatever came first of all that, it crosses once more.
+  await sql(`select public.credit_user_credits_transaction($1, 100, 'manual')`, [account]);
+  await sql(
+    `select public.debit_user_credits_transaction($1, w.credits_balance - 40, 'test') from public.credit_wallets w where w.workspace_id = $1`,
+    [account],
+  );
   const [seen] = await sql(
     `select (select count(*)::integer from public.notifications where workspace_id = $1) as told,
             (select count(*)::integer from public.credit_transactions t
@@ -67,7 +73,8 @@ test('a month’s cap on top-ups holds', async () => {
     [`pack_${randomUUID()}`],
   );
   await sql(
-    `insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap, is_active) values ($1, $2, 900, 3, true)`,
+    `insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, amount, currency, threshold, monthly_cap, is_active)
+     values ($1, $1, $2, 900, 'USD', 900, 3, true)`,
     [account, pack?.id],
   );
   await sql(`select private.refresh_has_alerts($1)`, [account]);

@@ -16,10 +16,19 @@ beforeAll(async () => {
   );
 });
 
-async function ask(user: Pick<TestUser, 'accessToken'> | undefined, path: string, body: object = {}) {
+async function ask(
+  user: Pick<TestUser, 'accessToken'> | undefined,
+  path: string,
+  body: object = {},
+  more: Record<string, string> = {},
+) {
   const response = await fetch(`${BILLING}${path}`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...(user ? { authorization: `Bearer ${user.accessToken}` } : {}) },
+    headers: {
+      'content-type': 'application/json',
+      ...more,
+      ...(user ? { authorization: `Bearer ${user.accessToken}` } : {}),
+    },
     body: JSON.stringify(body),
   });
   const answer = (await response.json()) as Record<string, string> & { error?: { code: string; param: string | null } };
@@ -185,4 +194,35 @@ describe('a stranger', () => {
     expect(await walletOf(id)).toMatchObject({ balance: 53 });
     await sql(`update public.system_config set config_value = 'false' where config_key = 'match_payments_by_email'`);
   });
+});
+
+test('a request is for the workspace that its header or its body names', async () => {
+  const owner = await newUser();
+  const made = await owner.client.rpc('create_workspace', { name: 'Team' });
+  const { id: team } = made.data as { id: string };
+  const plan = await sell('creem', { plan: 'basic', credits: 100 });
+  const named = { 'x-workspace-id': team };
+  const order = { payment_product_id: plan.id, success_url };
+  await pay((await ask(owner, '/checkout', order, named)).answer.checkout_url);
+  expect(await walletOf(team)).toMatchObject({ balance: 100 });
+  expect(await planOf(owner)).toBe('free inactive');
+  expect((await ask(owner, '/cancel')).status).toBe(404);
+  const two = await ask(owner, '/cancel', { workspace_id: owner.id }, named);
+  expect(two).toMatchObject({ status: 400, code: 'invalid_request', param: 'workspace_id' });
+  expect(await ask(owner, '/cancel', {}, { 'x-workspace-id': 'x' })).toMatchObject({ status: 400 });
+  expect(await ask(await newUser(), '/cancel', {}, named)).toMatchObject({ status: 403 });
+  expect((await ask(owner, '/cancel', { workspace_id: team.toUpperCase() }, named)).status).toBe(200);
+  expect((await ask(owner, '/resume', { workspace_id: team })).status).toBe(200);
+  const { data } = await owner.client
+    .from('audit_logs')
+    .select('actor_id, actor_email, action, details')
+    .eq('workspace_id', team)
+    .like('action', 'begin_%')
+    .order('id');
+  const person = { actor_id: owner.id, actor_email: owner.email };
+  expect(data).toEqual([
+    { ...person, action: 'begin_checkout', details: { units: 1 } },
+    { ...person, action: 'begin_subscription_change', details: { change: 'cancel_at_period_end' } },
+    { ...person, action: 'begin_subscription_change', details: { change: 'resume' } },
+  ]);
 });

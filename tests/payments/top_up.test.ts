@@ -1,6 +1,6 @@
 /** The automatic top-up over HTTP, on the simulated platforms: charged, declined, and where it cannot be done. */
 import { beforeAll, expect, test } from 'vitest';
-import { env, newUser, sql, type TestUser } from '../support/stack.ts';
+import { adminPool, env, newUser, sql, type TestUser } from '../support/stack.ts';
 import { driftOf, walletOf } from '../support/wallets.ts';
 import { sell } from './shop.ts';
 
@@ -146,6 +146,60 @@ test('one who never paid there is told so', async () => {
   await doTasks(user);
   expect(await ruleOf(user)).toMatchObject({
     is_active: false,
-    last_error: 'This workspace has never paid with stripe.',
+    last_error: 'Nobody in this workspace has paid with stripe.',
   });
+});
+
+/** A charge whose function was killed: an invoice of it is at the platform, as far as `steps` went. */
+async function beginCharge(user: TestUser, simulator: string, steps: ('item' | 'finalize' | 'pay')[]): Promise<string> {
+  // In one transaction: another test's tasks would do it.
+  await adminPool.query(`
+    select public.debit_user_credits_transaction('${user.id}', 90, 'test');
+    update private.payment_tasks t set attempts = 1, due_at = now() + interval '1 hour',
+      charge = private.charge_of_task(t, t.workspace_id) where workspace_id = '${user.id}'`);
+  const [task] = await sql<{ id: string; customer: string; price: string }>(
+    `select id, charge ->> 'customer_id' as customer, charge ->> 'price_id' as price
+     from private.payment_tasks where workspace_id = $1`,
+    [user.id],
+  );
+  const { id, customer = '', price = '' } = task ?? {};
+  const post = async (path: string, form: Record<string, string>, key: string) => {
+    const headers = { authorization: 'Bearer sk_test_1', 'idempotency-key': `top_up_${user.id}_${id}_${key}` };
+    const response = await fetch(`${simulator}/v1${path}`, {
+      method: 'POST',
+      headers,
+      body: new URLSearchParams(form),
+    });
+    expect(response.status).toBe(200);
+    return ((await response.json()) as { id: string }).id;
+  };
+  const invoice = await post('/invoices', { customer }, 'invoice');
+  if (steps.includes('item')) await post('/invoiceitems', { customer, invoice, 'pricing[price]': price }, 'item');
+  if (steps.includes('finalize')) await post(`/invoices/${invoice}/finalize`, {}, 'finalize');
+  if (steps.includes('pay')) {
+    await attachCard(simulator, user, 'pm_card_visa');
+    await post(`/invoices/${invoice}/pay`, { payment_method: 'pm_card_visa' }, 'pay');
+  }
+  return invoice;
+}
+
+test.each([
+  { steps: [], left: 404, balance: 13, requested: 0 },
+  { steps: ['item', 'finalize'], left: 'void', balance: 13, requested: 0 },
+  { steps: ['item', 'finalize', 'pay'], left: 'paid', balance: 63, requested: 1 },
+] as const)('a top-up that is ended leaves no charge to be made: $steps', async ({ steps, left, ...after }) => {
+  const user = await newUser();
+  const plan = await sell('stripe', { plan: 'basic', credits: 100 });
+  const pack = await sell('stripe', { credits: 50 });
+  const simulator = await buy(user, plan.id);
+  await setTopUp(user, pack.id);
+  const invoice = await beginCharge(user, simulator, [...steps]);
+  expect((await user.client.rpc('disable_auto_top_up', { workspace_id: user.id })).error).toBeNull();
+  await sql(`update private.payment_tasks set due_at = now() where workspace_id = $1`, [user.id]);
+  await doTasks(user);
+  const headers = { authorization: 'Bearer sk_test_1' };
+  const response = await fetch(`${simulator}/v1/invoices/${invoice}`, { headers });
+  expect(response.ok ? ((await response.json()) as { status: string }).status : response.status).toBe(left);
+  expect(await walletOf(user.id)).toMatchObject({ balance: after.balance });
+  expect(await ruleOf(user)).toMatchObject({ is_active: false, failures: 0, requested_this_month: after.requested });
 });

@@ -156,3 +156,20 @@ test('a team is deleted while calls for it run', { timeout: 60_000 }, async () =
   for (const { owner } of teams) expect(await walletOf(owner.id)).toMatchObject({ balance: 3, held: 0 });
   expect(await call(teams[0]?.owner.accessToken ?? '', model)).toMatchObject({ status: 200 });
 });
+
+test('a call whose body names a workspace is refused: it would be another’s who pays', async () => {
+  const user = await newUser();
+  for (const [path, request] of [
+    ['chat/completions', { messages: [{ role: 'user', content: 'Hello' }] }],
+    ['embeddings', { input: 'Hello' }],
+    ['images/generations', { prompt: 'Hello' }],
+  ] as const) {
+    const response = await fetch(`${AI_URL}/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${user.accessToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', ...request, workspace_id: randomUUID() }),
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: 'invalid_request', param: 'workspace_id' } });
+  }
+});

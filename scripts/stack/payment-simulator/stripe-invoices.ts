@@ -77,6 +77,11 @@ export function stripeInvoices(shop: Shop): Hono {
     requireInvoice(shop, c.req.param('id'), ['open']).status = 'void';
     return c.json(invoiceObject(shop, c.req.param('id')));
   });
+  app.delete('/invoices/:id', (c) => {
+    requireInvoice(shop, c.req.param('id'), ['draft']);
+    shop.invoices.delete(c.req.param('id'));
+    return c.json({ id: c.req.param('id'), object: 'invoice', deleted: true });
+  });
   return app;
 
   /** Answers a request under an idempotency key as it did the first time. */

@@ -211,14 +211,14 @@ isOneToOne: false
                   ]
                 },"auto_top_ups": {
                   Row: {
-                    "created_at": string,"failures": number,"is_active": boolean,"last_error": string | null,"month_started_at": string | null,"monthly_cap": number,"next_try_at": string | null,"payment_product_id": string,"pending_payment_id": string | null,"pending_since": string | null,"requested_this_month": number,"threshold": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "amount": number,"created_at": string,"currency": string,"failures": number,"is_active": boolean,"last_error": string | null,"month_started_at": string | null,"monthly_cap": number,"next_try_at": string | null,"payment_product_id": string,"pending_payment_id": string | null,"pending_since": string | null,"price_id": string | null,"requested_this_month": number,"threshold": number,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap": number,"next_try_at"?: string | null,"payment_product_id": string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"requested_this_month"?: number,"threshold": number,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"created_at"?: string,"currency": string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap": number,"next_try_at"?: string | null,"payment_product_id": string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"price_id"?: string | null,"requested_this_month"?: number,"threshold": number,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap"?: number,"next_try_at"?: string | null,"payment_product_id"?: string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"requested_this_month"?: number,"threshold"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"created_at"?: string,"currency"?: string,"failures"?: number,"is_active"?: boolean,"last_error"?: string | null,"month_started_at"?: string | null,"monthly_cap"?: number,"next_try_at"?: string | null,"payment_product_id"?: string,"pending_payment_id"?: string | null,"pending_since"?: string | null,"price_id"?: string | null,"requested_this_month"?: number,"threshold"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1058,6 +1058,9 @@ isOneToOne: false
                            },
 "begin_plan_change":
 { Args: { "payment_product_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"begin_subscription_change":
+{ Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "cancel_video_job":
 { Args: { "at"?: string,"is_confirmed": boolean,"video_job_id": string }; Returns: Json

@@ -56,6 +56,10 @@ export type ImagesRequest = z.infer<typeof imagesRequest>;
 export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
   const { text } = await readBody(http, LARGEST_BODY);
   const body = parseJson(text);
+  // Passed on it would do nothing, and the personal workspace would pay.
+  if (typeof body === 'object' && body !== null && 'workspace_id' in body) {
+    throw invalidRequest('Name the workspace in the header x-workspace-id.', 'workspace_id');
+  }
   const parsed = schema.safeParse(body);
   if (parsed.success) return { request: parsed.data, text };
   const issue = parsed.error.issues[0];

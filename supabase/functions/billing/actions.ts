@@ -48,7 +48,8 @@ export async function cancelSubscription(
   user_id: string,
   { workspace_id, at }: z.infer<typeof cancelRequest>,
 ): Promise<ChangedSubscription> {
-  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  const change = at === 'now' ? 'cancel_now' : 'cancel_at_period_end';
+  const { platform, subscription_id } = await callRpc('begin_subscription_change', { user_id, change, workspace_id });
   return { platform, subscription_id, status: await gatewayTo(platform).cancel(subscription_id, at) };
 }
 
@@ -57,7 +58,8 @@ export async function resumeSubscription(
   user_id: string,
   { workspace_id }: z.infer<typeof resumeRequest>,
 ): Promise<ChangedSubscription> {
-  const { platform, subscription_id } = await requireSubscription(user_id, workspace_id);
+  const change = 'resume';
+  const { platform, subscription_id } = await callRpc('begin_subscription_change', { user_id, change, workspace_id });
   return { platform, subscription_id, status: await gatewayTo(platform).resume(subscription_id) };
 }
 
@@ -90,9 +92,11 @@ export async function doTasks(): Promise<{ done: number; failed: number }> {
 /** Does one task and tells what came of it. */
 async function tryTask(task: PaymentTask): Promise<TaskResult> {
   try {
-    if (task.task === 'charge_pack') return { payment_id: await chargePack(task) };
-    await gatewayTo(task.platform).cancelSubscriptionNow(task.subscription_id);
-    return {};
+    if (task.task === 'cancel_subscription') {
+      await gatewayTo(task.platform).cancelSubscriptionNow(task.subscription_id);
+      return {};
+    }
+    return { payment_id: await chargePack(task) };
   } catch (thrown) {
     const { message, words, code } = thrown as { message?: string; words?: string; code?: string };
     const outcome = code === 'payment_failed' ? 'declined' : code === 'invalid_state' ? 'impossible' : undefined;
@@ -100,19 +104,15 @@ async function tryTask(task: PaymentTask): Promise<TaskResult> {
   }
 }
 
-function chargePack({ id, platform, customer_id, ...pack }: Extract<PaymentTask, { task: 'charge_pack' }>) {
+function chargePack(task: Extract<PaymentTask, { customer_id: unknown }>): Promise<string | undefined> {
+  const { id, platform, customer_id, ...pack } = task;
   // The first purchase is a checkout: it makes the customer, and there the card is.
-  if (!customer_id) throw new ApiError(409, 'invalid_state', `This workspace has never paid with ${platform}.`);
-  return gatewayTo(platform).chargePack({ ...pack, task_id: id, customer_id });
+  if (!customer_id) throw new ApiError(409, 'invalid_state', `Nobody in this workspace has paid with ${platform}.`);
+  const charge = { ...pack, task_id: id, customer_id };
+  return task.task === 'void_charge' ? gatewayTo(platform).voidCharge(charge) : gatewayTo(platform).chargePack(charge);
 }
 
 function findCustomer({ customers, subscription }: BillingAccount, platform: Platform | undefined) {
   const wanted = platform ?? subscription?.platform;
   return customers.find((customer) => customer.platform === wanted) ?? (platform ? undefined : customers[0]);
-}
-
-async function requireSubscription(user_id: string, workspace_id: string | undefined) {
-  const { subscription } = await callRpc('get_billing_account', { user_id, workspace_id });
-  if (!subscription) throw new ApiError(404, 'not_found', 'There is no subscription.');
-  return subscription;
 }

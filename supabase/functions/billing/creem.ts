@@ -74,6 +74,7 @@ export function createCreem(settings: CreemSettings): Gateway {
       const error = new ApiError(409, 'invalid_state', 'Creem cannot charge a pack without a checkout.');
       return Promise.reject(error);
     },
+    voidCharge: () => Promise.resolve(undefined),
   };
 }
 

@@ -51,7 +51,8 @@ export interface ApprovedPlanChange {
 export type PaymentTask = { id: number; platform: Platform } & (
   | { task: 'cancel_subscription'; subscription_id: string }
   | {
-      task: 'charge_pack';
+      /** void_charge: it was tried, whether it was made is not known, and it is to be made no more. */
+      task: 'charge_pack' | 'void_charge';
       workspace_id: string;
       user_id: string | null;
       proof: string;
@@ -62,7 +63,7 @@ export type PaymentTask = { id: number; platform: Platform } & (
     }
 );
 
-/** What came of a task: without an error it is done. */
+/** What came of a task: without an error it is done; a charge without a payment was voided. */
 export interface TaskResult {
   error?: string;
   /** declined: nothing was charged; impossible: nor ever will be. Without either it is tried again. */
@@ -78,6 +79,10 @@ interface Rpcs {
   begin_checkout: [args: Actor & { payment_product_id: string; units?: number }, answer: ApprovedCheckout];
   get_billing_account: [args: Actor, answer: BillingAccount];
   begin_plan_change: [args: Actor & { payment_product_id: string }, answer: ApprovedPlanChange];
+  begin_subscription_change: [
+    args: Actor & { change: 'cancel_at_period_end' | 'cancel_now' | 'resume' },
+    answer: { platform: Platform; subscription_id: string },
+  ];
   claim_payment_task: [args: Record<string, never>, answer: PaymentTask | null];
   finish_payment_task: [args: { task_id: number } & TaskResult, answer: null];
 }

@@ -78,6 +78,8 @@ export interface Gateway {
    * `payment_failed` where nothing was charged, and 409 `invalid_state` where the platform cannot do that at all.
    */
   chargePack(charge: PackCharge): Promise<string>;
+  /** Sees to it that a charge that was tried is made no more. Gives the payment's id where it has been made. */
+  voidCharge(charge: PackCharge): Promise<string | undefined>;
 }
 
 /** What the platform is told of a purchase, to be found again in its events. All values are texts: Stripe takes no other. */

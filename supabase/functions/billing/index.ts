@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { z } from 'zod';
 import { requireServiceRole } from '../_shared/auth.ts';
+import { readWorkspace } from '../_shared/call-facts.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { requirePerson } from './access.ts';
 import { cancelSubscription, changePlan, doTasks, openCheckout, openPortal, resumeSubscription } from './actions.ts';
@@ -11,6 +12,7 @@ import {
   cancelRequest,
   changePlanRequest,
   checkoutRequest,
+  oneWorkspace,
   portalRequest,
   readRequest,
   resumeRequest,
@@ -40,10 +42,16 @@ forPeople('/resume', resumeRequest, resumeSubscription);
 forPeople('/change-plan', changePlanRequest, changePlan);
 
 /** A route for signed-in people: their id and the parsed body go to `action`, its answer back as JSON. */
-function forPeople<T>(path: string, schema: z.ZodType<T>, action: (userId: string, request: T) => Promise<object>) {
+function forPeople<T extends { workspace_id?: string }>(
+  path: string,
+  schema: z.ZodType<T>,
+  action: (userId: string, request: T) => Promise<object>,
+) {
   app.post(path, async (c) => {
     const userId = await requirePerson(c.req.raw);
-    return c.json(await action(userId, await readRequest(c.req.raw, schema)));
+    const named = readWorkspace(c.req.raw.headers);
+    const request = await readRequest(c.req.raw, schema);
+    return c.json(await action(userId, { ...request, workspace_id: oneWorkspace(named, request.workspace_id) }));
   });
 }
 

@@ -48,6 +48,14 @@ export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promi
   throw invalidRequest(`${param ?? 'The body'} is not valid: ${issue?.message ?? 'it does not fit'}.`, param);
 }
 
+/** The workspace that header or body name. Throws 400 `invalid_request` where they name two. */
+export function oneWorkspace(inHeader: string | undefined, inBody: string | undefined): string | undefined {
+  if (inHeader && inBody && inHeader.toLowerCase() !== inBody.toLowerCase()) {
+    throw invalidRequest('x-workspace-id and workspace_id name two workspaces.', 'workspace_id');
+  }
+  return inHeader ?? inBody;
+}
+
 /**
  * Checks an address that a page will send the buyer to: http(s), and its origin among `allowed`, so that nobody makes
  * us send people elsewhere. Throws 400 `invalid_request` naming `param`.

@@ -82,6 +82,7 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
         }
       }),
     chargePack: (charge) => ask(() => chargeInvoice(stripe, charge)),
+    voidCharge: (charge) => ask(() => voidInvoice(stripe, charge)),
   };
 }
 
@@ -90,20 +91,15 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
  * tried again goes on with the invoice of its first try.
  */
 async function chargeInvoice(stripe: Stripe, charge: PackCharge): Promise<string> {
-  const { task_id, workspace_id, customer_id: customer, price_id: price } = charge;
+  const { customer_id: customer, price_id: price } = charge;
   if (!price) throw new Error(`the product ${charge.product_id} has no price at Stripe`);
   const card = (await stripe.customers.listPaymentMethods(customer, { limit: 1 })).data[0];
   if (!card) throw new ApiError(402, 'payment_failed', 'Stripe keeps no card of this customer.');
-  const metadata = checkoutMetadata({ ...charge, units: 1 });
-  const key = `top_up_${workspace_id}_${task_id}`;
-  const { id } = await stripe.invoices.create(
-    { customer, metadata, auto_advance: false, pending_invoice_items_behavior: 'exclude' },
-    { idempotencyKey: `${key}_invoice` },
-  );
+  const id = await invoiceOf(stripe, charge);
   let { status } = await stripe.invoices.retrieve(id);
   if (status === 'draft') {
     const item = { customer, invoice: id, pricing: { price }, quantity: 1 };
-    await stripe.invoiceItems.create(item, { idempotencyKey: `${key}_item` });
+    await stripe.invoiceItems.create(item, { idempotencyKey: `${keyOf(charge)}_item` });
     status = (await stripe.invoices.finalizeInvoice(id, { auto_advance: false })).status;
   }
   if (status === 'void') throw new ApiError(402, 'payment_failed', 'The charge was declined.');
@@ -117,6 +113,37 @@ async function chargeInvoice(stripe: Stripe, charge: PackCharge): Promise<string
     throw error;
   }
 }
+
+/** Ends the invoice of a charge. Gives its id where it has been paid by then. */
+async function voidInvoice(stripe: Stripe, charge: PackCharge): Promise<string | undefined> {
+  const id = await invoiceOf(stripe, charge);
+  const { status } = await stripe.invoices.retrieve(id).catch((error: unknown) => {
+    // A draft that was deleted, and nobody heard of it.
+    if (error instanceof Stripe.errors.StripeError && error.statusCode === 404) return { status: 'void' as const };
+    throw error;
+  });
+  if (status === 'paid') return id;
+  if (status === 'draft') await stripe.invoices.del(id);
+  else if (status !== 'void') await stripe.invoices.voidInvoice(id);
+  return undefined;
+}
+
+/** The invoice of a charge: made, or by its key found again. */
+async function invoiceOf(stripe: Stripe, charge: PackCharge): Promise<string> {
+  const metadata = checkoutMetadata({ ...charge, units: 1 });
+  const { id } = await stripe.invoices.create(
+    {
+      customer: charge.customer_id,
+      metadata,
+      auto_advance: false,
+      pending_invoice_items_behavior: 'exclude',
+    },
+    { idempotencyKey: `${keyOf(charge)}_invoice` },
+  );
+  return id;
+}
+
+const keyOf = ({ workspace_id, task_id }: PackCharge) => `top_up_${workspace_id}_${task_id}`;
 
 /** The library's form of a base URL; Stripe's own without one. Throws an Error that names the variable. */
 function endpoint(apiUrl: string | undefined) {

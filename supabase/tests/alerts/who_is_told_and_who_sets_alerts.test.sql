@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(24);
 select tests.create_user('owner'), tests.create_user('admin'), tests.create_user('member'), tests.create_user('stranger'), tests.create_user('platform');
 update public.users set role = 'admin' where id = tests.id('platform');
 select tests.create_team('team');
@@ -15,6 +15,7 @@ select is(pg_temp.seen(), 'debt', 'an owner reads what the workspace is told, an
 select tests.sign_in('admin');
 select is(pg_temp.seen(), 'debt', 'an admin as well');
 select lives_ok($$ update public.notifications set read_at = now() $$, 'and marks it as read');
+select throws_ok($$ update public.notifications set read_at = 'infinity' $$, '23514', null, 'at a time that there is');
 select throws_ok($$ update public.notifications set data = '{"a": 1}' $$, '42501', null, 'and changes nothing else of it');
 select throws_ok($$ update public.notifications set user_id = auth.uid() $$, '42501', null, 'nor whose it is');
 select throws_ok($$ insert into public.notifications (workspace_id, kind) values (tests.id('team'), 'x') $$, '42501', null, 'nobody tells themselves anything');
@@ -40,6 +41,10 @@ select throws_ok($$ insert into public.credit_alerts (workspace_id, kind, thresh
 select tests.sign_in('member');
 select is_empty('select * from public.credit_alerts', 'a member sees no alerts');
 select throws_ok($$ insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('team'), 'debt', 1) $$, '42501', null, 'and sets none');
+select tests.be_postgres();
+insert into public.credit_alerts (workspace_id, kind, threshold) select tests.id('team'), 'debt', n from generate_series(1, 19) n;
+select tests.sign_in('stranger');
+select throws_ok($$ insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('team'), 'debt', 50) $$, '42501', null, 'a stranger is not told how many there are');
 select tests.be_postgres();
 delete from auth.users where id = tests.id('member');
 select is((select string_agg(kind, ' ') from public.notifications), 'debt', 'what a person was told goes with them and becomes nobody else''s');

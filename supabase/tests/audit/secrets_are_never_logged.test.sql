@@ -32,8 +32,8 @@ update public.features set name = 'Texts' where feature_code = 'message';
 insert into public.plan_features (plan, feature_code) values ('free', 'message');
 insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.recall('team')::uuid, 'message', 'a gift');
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.recall('team')::uuid, 'debt', 1);
-insert into public.auto_top_ups (workspace_id, payment_product_id, threshold, monthly_cap)
-select tests.recall('team')::uuid, p.id, 1, 1 from public.payment_products p;
+insert into public.auto_top_ups (workspace_id, payment_product_id, amount, currency, threshold, monthly_cap)
+select tests.recall('team')::uuid, p.id, 1, 'USD', 1, 1 from public.payment_products p;
 insert into public.video_models (model, durations) values ('m', '{8}');
 insert into public.video_model_prices (model) values ('m');
 select public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', 'secret-body', jsonb_build_object('rank', 0)

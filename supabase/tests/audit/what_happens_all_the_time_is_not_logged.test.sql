@@ -27,8 +27,8 @@ select is(pg_temp.written()::text, tests.recall('before'), 'nor is an expiry, or
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('team'), 'low_balance', 45);
 insert into public.payment_products (id, platform, product_id, price_id, name, credits, amount, currency) values
   (tests.id('pack'), 'stripe', 'prod_pack', 'price_pack', 'Pack', 100, 900, 'USD');
-insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, threshold, monthly_cap, is_active)
-values (tests.id('team'), tests.id('owner'), tests.id('pack'), 45, 9, true);
+insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, amount, currency, price_id, threshold, monthly_cap, is_active)
+values (tests.id('team'), tests.id('owner'), tests.id('pack'), 900, 'USD', 'price_pack', 45, 9, true);
 select tests.remember('before', pg_temp.written());
 select public.debit_user_credits_transaction(tests.id('owner'), 10, 'use', workspace_id => tests.id('team'));
 select public.finish_payment_task((public.claim_payment_task(now() + interval '1 s') ->> 'id')::bigint, 'declined', 'declined');

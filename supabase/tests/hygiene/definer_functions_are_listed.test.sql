@@ -24,7 +24,8 @@ $$, array[
   'keep_product_terms', -- a trigger on products, whose terms nobody may write
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
-  'lock_alerts', 'note_alerts', -- triggers on alerts, for the wallet that their owners do not write
+  'lock_alert_wallets', 'lock_alerts', 'note_alerts', -- triggers on alerts, for wallets that their owners do not write
+  'watch_member_limits', 'watch_key_budgets', 'watch_overdraft', -- triggers that tell people, for whom nobody writes
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
   'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
   'is_account_active', -- policies call it
@@ -43,7 +44,7 @@ $$, array[
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
   'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
   'consume_feature', 'release_feature',
-  'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'get_billing_account', 'claim_payment_task',
+  'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'begin_subscription_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task',
   'create_video_job', 'start_video_job', 'update_video_job', 'fail_video_job', 'cancel_video_job', 'get_video_job',
   'video_job_of_webhook', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'

@@ -1,5 +1,5 @@
 begin;
-select plan(4);
+select plan(5);
 
 select is_empty($$
   select tablename, policyname from pg_catalog.pg_policies
@@ -23,6 +23,12 @@ select is_empty($$
       '(.{0,7})(?:auth\.(?:uid|jwt|role)|private\.\w+)\(', 'g') called
   where schemaname = 'public' and called[1] !~* 'select $'
 $$, 'what a policy asks about its reader is asked once a statement');
+
+select is_empty($$
+  select tablename, policyname from pg_catalog.pg_policies
+  where schemaname = 'public' and cmd <> 'SELECT' and 'authenticated' = any (roles)
+    and concat(qual, with_check) !~ 'private\.is_(account_active|platform_admin)\('
+$$, 'a disabled account writes nothing');
 
 select * from finish();
 rollback;

@@ -15,7 +15,7 @@ $$, array[
   'plans: insert update delete', 'payment_products: insert update delete', 'features: insert update delete',
   'plan_features: insert update delete', 'workspace_features: insert update delete', 'ai_providers: insert update delete',
   'ai_models: insert update delete', 'ai_model_fallbacks: insert update delete', 'ai_model_prices: insert update delete',
-  'system_config: insert update delete'
+  'video_models: insert update delete', 'video_model_prices: insert update delete', 'system_config: insert update delete'
 ], 'what people decide is audited');
 
 -- What nobody decides: books, figures, logs and what the platforms tell.
@@ -26,7 +26,7 @@ select set_eq($$
 $$, array[
   'credit_grants', 'credit_holds', 'credit_transactions', 'ai_usage_logs', 'ai_usage_statistics', 'usage_records', 'feature_usage',
   'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
-  'notifications', 'audit_logs'
+  'notifications', 'audit_logs', 'video_jobs'
 ], 'and these tables hold nothing that people decide');
 
 select * from finish();

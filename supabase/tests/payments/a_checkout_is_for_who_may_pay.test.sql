@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(25);
 select tests.create_user('owner');
 select tests.create_user('stranger');
 select tests.sell('prod_basic', 100, 'basic');
@@ -54,6 +54,9 @@ select is(tests.plan_of('owner'), 'free paused', 'a paused subscription gives no
 select is(public.get_billing_account(tests.id('owner')) #>> '{subscription,status}', 'paused', 'but is there to be resumed or cancelled');
 select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('owner'), pg_temp.product('prod_pro')), 'PT409',
   'invalid_state', 'and no second one is sold');
+select is(public.begin_subscription_change(tests.id('owner'), 'resume'), '{"platform": "creem", "subscription_id": "sub_1"}', 'which they may');
+select throws_ok(format('select public.begin_subscription_change(%L, %L)', tests.id('owner'), 'sell'), 'PT400', 'invalid_request', 'and nothing else');
+select throws_ok(format('select public.begin_subscription_change(%L, %L)', tests.id('stranger'), 'resume'), 'PT404', 'not_found', 'nor what is not there');
 select tests.deliver('evt_l', jsonb_set(tests.told_status('trialing', 'prod_pro', 'sub_link'), '{owner}',
   jsonb_build_object('user_id', tests.id('stranger'), 'by', 'reference')), now(), now());
 select is(public.get_billing_account(tests.id('stranger')) ->> 'subscription', null, 'a subscription that a link named is not theirs to manage');

@@ -1,5 +1,5 @@
 begin;
-select plan(31);
+select plan(34);
 select tests.create_user(n) from unnest(array['customer', 'mate', 'platform', 'second']) n;
 update auth.users set email_confirmed_at = now();
 update public.users set role = 'admin' where id in (tests.id('platform'), tests.id('second'));
@@ -13,6 +13,9 @@ select tests.remember('other', public.invite_member(tests.recall('team')::uuid, 
 select tests.remember('key', public.create_api_key('key', tests.recall('team')::uuid) ->> 'key');
 select tests.remember('key_id', (select id from public.api_keys));
 insert into public.user_email_aliases (user_id, email) values (tests.id('customer'), 'a@example.test');
+insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('customer'), 'debt', 1);
+select tests.be_postgres();
+insert into public.notifications (workspace_id, kind) values (tests.id('customer'), 'debt');
 select tests.sign_in('mate');
 select public.accept_invitation(tests.recall('token'));
 select tests.sign_in('platform');
@@ -29,6 +32,7 @@ select is(public.admit_ai_call(null, 'm', 1, api_key_hash => encode(sha256(conve
 select throws_ok(format('select public.%s', c.call), 'PT403', 'account_disabled', 'no payment: ' || c.call)
 from (values ($$begin_checkout(tests.id('customer'), (select id from public.payment_products))$$),
   ($$get_billing_account(tests.id('customer'))$$),
+  ($$begin_subscription_change(tests.id('customer'), 'cancel_now')$$),
   ($$begin_plan_change(tests.id('customer'), (select id from public.payment_products))$$)) c (call);
 select tests.sign_in('customer');
 select throws_ok(format('select public.%s', c.call), 'PT403', 'account_disabled', 'no change: ' || c.call)
@@ -42,6 +46,11 @@ update public.users set full_name = 'x';
 update public.workspaces set name = 'x';
 update public.api_keys set budget = 1000;
 delete from public.user_email_aliases;
+update public.credit_alerts set threshold = 2;
+delete from public.credit_alerts;
+update public.notifications set read_at = now();
+select throws_ok($$ insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('customer'), 'debt', 3) $$, '42501', null, 'no alert');
+select results_eq('select a.threshold::integer, n.read_at from public.credit_alerts a, public.notifications n', 'values (1, null::timestamptz)', 'and of what is there nothing changes');
 select throws_ok($$ insert into public.user_email_aliases (user_id, email) values (tests.id('customer'), 'b@example.test') $$, '42501', null, 'no address');
 select is((select concat(full_name, ' ', w.name, ' ', k.budget, ' ', e.email) from public.users u, public.workspaces w, public.api_keys k, public.user_email_aliases e where w.id <> u.id),
   ' Team  a@example.test', 'what is theirs they read, and it is as it was');

@@ -9,6 +9,8 @@ insert into public.payment_products (id, platform, product_id, price_id, name, p
   (tests.id('huge'), 'stripe', 'prod_huge', 'price_huge', 'Huge', null, null, 60000, 900, 'USD'),
   (tests.id('plan'), 'stripe', 'prod_plan', 'price_plan', 'Plan', 'basic', 'month', 100, 900, 'USD');
 insert into public.payment_customers (platform, customer_id, workspace_id, bound_by) values ('stripe', 'cus_team', tests.id('team'), 'checkout');
+insert into public.user_subscriptions (platform, subscription_id, customer_id, workspace_id, user_id, bound_by, state_occurred_at, state_rank, state_event_id) values
+  ('stripe', 'sub_team', 'cus_team', tests.id('team'), tests.id('owner'), 'checkout', now(), 0, 'e');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'manual', workspace_id => tests.id('team'));
 create function pg_temp.use(amount numeric, at timestamptz default now()) returns void language sql as $$
   select public.debit_user_credits_transaction(tests.id('owner'), amount, 'manual', workspace_id => tests.id('team'), at => use.at) $$;
