@@ -703,7 +703,7 @@ begin
     if wallet.has_alerts and job.cost_credits > 0 then
       watched.api_key_id := work.api_key_id;
       watched.started_at := at;
-      perform private.watch_key(watched, job.workspace_id, job.cost_credits, at);
+      perform private.watch_key(watched, job.cost_credits, at);
     end if;
   end if;
   insert into private.video_job_work (video_job_id, workspace_id, api_key_id, debit_id, idempotency_key, request_hash,

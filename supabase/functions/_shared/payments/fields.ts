@@ -37,10 +37,10 @@ export const uuid = tolerant(z.guid().toLowerCase());
 export const flag = tolerant(z.boolean());
 
 /** An amount of money that was or is to be paid, in minor units. */
-export const amount = tolerant(z.int().min(0));
+export const amount = tolerant(z.int().min(0).transform(withoutMinusZero));
 
 /** A share of an amount, which a discount or a credit makes negative. */
-export const signedAmount = tolerant(z.int());
+export const signedAmount = tolerant(z.int().transform(withoutMinusZero));
 
 /** A currency's three letters, in upper case. */
 export const currency = tolerant(
@@ -82,4 +82,9 @@ function toIsoDate(milliseconds: number): string | undefined {
 
 function toStorable(value: string): string | undefined {
   return value.replaceAll(NUL, '').slice(0, LONGEST_TEXT).toWellFormed() || undefined;
+}
+
+/** JSON can say -0, which is 0 to whoever reads the event again. */
+function withoutMinusZero(amount: number): number {
+  return amount || 0;
 }
