@@ -30,14 +30,14 @@ select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30
 update public.plans set video_jobs_at_once = -1;
 
 -- The limit of a member.
-update public.workspace_members set credit_limit = 30, period_credit_limit = 100, limit_period = 'day'
+update public.workspace_member_credits set credit_limit = 30, period_credit_limit = 100, limit_period = 'day'
 where workspace_id = tests.id('team') and user_id = tests.id('member');
 select tests.remember('job', tests.make_video('member', workspace => 'team'));
-select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.workspace_members where user_id = tests.id('member') and workspace_id = tests.id('team')), '20 20',
+select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.workspace_member_credits where user_id = tests.id('member') and workspace_id = tests.id('team')), '20 20',
   'a job counts to what its member used');
 select is(pg_temp.refused(tests.ask_video('member', workspace => 'team')), 'false 429 limit_reached', 'what passes their limit is refused');
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error');
-select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.workspace_members where user_id = tests.id('member') and workspace_id = tests.id('team')), '0 0',
+select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.workspace_member_credits where user_id = tests.id('member') and workspace_id = tests.id('team')), '0 0',
   'a refund gives it back');
 select isnt(tests.make_video('member', workspace => 'team'), null, 'and there is room again');
 
