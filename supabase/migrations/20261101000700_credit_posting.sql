@@ -243,7 +243,7 @@ begin
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
   if account_id <> wallet_id and entry_type in ('debit', 'refund') then
-    perform private.count_member_credits(wallet_id, account_id, -signed_amount, at);
+    perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
   end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,

@@ -720,13 +720,19 @@ end;
 $$;
 comment on function private.require_member_credits is 'Refuses what would pass a member''s limit. Called under the wallet''s lock.';
 
-create function private.count_member_credits(wanted_workspace uuid, account_id uuid, used numeric, at timestamptz) returns void
+create function private.count_member_credits(
+  wanted_workspace uuid, account_id uuid, used numeric, refunded_id bigint, at timestamptz
+) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  refunded_at timestamptz := (select t.created_at from public.credit_transactions t where t.id = refunded_id);
 begin
+  -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at all.
   update public.workspace_member_credits m set
-    credits_used = m.credits_used + used,
-    period_credits_used = used + case when m.period_started_at = p.start then m.period_credits_used else 0 end,
+    credits_used = greatest(m.credits_used + used, 0),
+    period_credits_used = greatest(case when m.period_started_at = p.start then m.period_credits_used else 0 end
+      + case when refunded_at < p.start then 0 else used end, 0),
     period_started_at = p.start
   from (
     select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start
@@ -741,12 +747,14 @@ create function private.member_credits_since(wanted_workspace uuid, account_id u
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select coalesce(-sum(t.amount), 0) from public.credit_transactions t
+  return (select greatest(coalesce(-sum(t.amount), 0), 0) from public.credit_transactions t
+    left join public.credit_transactions r on r.id = t.refunded_transaction_id
     where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
-      and t.transaction_type in ('debit', 'refund'));
+      and t.transaction_type in ('debit', 'refund') and r.created_at < since is not true);
 end;
 $$;
-comment on function private.member_credits_since is 'What a member has used of a team''s credits since then, less refunds, by the ledger.';
+comment on function private.member_credits_since is
+  'What a member has used of a team''s credits since then, less refunds of that, by the ledger.';
 
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
