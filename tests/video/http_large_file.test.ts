@@ -1,8 +1,8 @@
-/** A file passes through the function: it is on its way to Storage before its host has sent the end of it. */
+/** A file that is too large is refused by its header. */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { call, isStored, newMaker, newModelAt, simulating, until, workOf } from './http_helpers.ts';
+import { call, newMaker, newModelAt, simulating, workOf } from './http_helpers.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const TYPE = { 'content-type': 'video/mp4' };
