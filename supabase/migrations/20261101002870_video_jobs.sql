@@ -638,7 +638,7 @@ end;
 $$;
 comment on function private.video_parameters(public.video_models, jsonb) is 'What is asked of a model, with its defaults.';
 
-create function private.refuse_video_cost(
+create function private.refuse_video_start(
   caller private.ai_caller, wallet public.credit_wallets, credits numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -662,7 +662,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_video_cost is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
+comment on function private.refuse_video_start is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
 
 create function private.earlier_video_job(caller private.ai_caller, key text, hash text) returns jsonb
 language plpgsql stable set search_path = ''
@@ -798,7 +798,7 @@ begin
         'resolution', null)::private.ai_refusal;
     else
       wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-      refusal := private.refuse_video_cost(caller, wallet, job.cost_credits, at);
+      refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
     end if;
   end if;
   if refusal.code is not null then
