@@ -93,7 +93,7 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Months of log partitions that are kept ready.'),
   ('max_video_bytes', '52428800', 'integer', 1, 5368709120, false,
     'Largest video file that is copied to Storage; larger ones stay at the provider. The bucket has a limit of its own.'),
-  ('video_submission_seconds', '600', 'integer', 60, 3600, false,
+  ('video_submission_seconds', '600', 'integer', 420, 3600, false,
     'Seconds after which nobody is at work any more to submit a video job: longer than a function lives.'),
   ('video_poll_seconds', '20', 'integer', 1, 3600, false,
     'Seconds after which the provider is asked again how a video job is doing, besides its own word.');

@@ -58,7 +58,11 @@ begin
       when call.status = 'refused' then format('was refused (%s) and cost nothing.', call.error_code)
       when call.status = 'failed' then format('failed (%s) and was not charged.', call.error_code)
       when call.status = 'canceled' and refund.id is not null then 'were canceled and not charged.'
-      when coalesce(pricing #>> '{price,credits_per_job}', pricing #>> '{price,credits_per_second}') is not null then
+      when pricing #>> '{price,credits_per_second}' is not null then
+        format('were charged %s credits: %s a second%s.', answer ->> 'credits_charged',
+          trim_scale((pricing #>> '{price,credits_per_second}')::numeric),
+          ' and ' || trim_scale((pricing #>> '{price,credits_per_job}')::numeric) || ' for the video')
+      when pricing #>> '{price,credits_per_job}' is not null then
         format('were charged the fixed price of %s credits.', answer ->> 'credits_charged')
       when call.credits_charged = 0 and call.estimated_cost > 0 and entry.id is null then 'were not charged.'
       when answer ->> 'credits_per_request' is not null then

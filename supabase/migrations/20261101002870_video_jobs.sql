@@ -25,7 +25,7 @@ create table public.video_jobs (
   is_shared boolean not null default false,
   error_code text,
   error_message text,
-  attempts integer not null default 1,
+  attempts integer not null default 0,
   cancel_requested_at timestamptz,
   request_id text,
   created_at timestamptz not null default clock_timestamp(),
@@ -48,7 +48,7 @@ comment on column public.video_jobs.result_url is 'Where the provider keeps the 
 comment on column public.video_jobs.storage_path is 'Its copy in the bucket videos: <workspace>/<job>.mp4; null while there is none.';
 comment on column public.video_jobs.is_shared is 'Whether everyone in the workspace may see it; for its person to decide.';
 comment on column public.video_jobs.error_code is 'Why it failed: a code of this API, submission_lost, task_lost or timed_out.';
-comment on column public.video_jobs.attempts is 'How often it was submitted to the provider.';
+comment on column public.video_jobs.attempts is 'How often the provider is known to have been given it: 0 where it never answered, or was not asked.';
 comment on column public.video_jobs.cancel_requested_at is 'When canceling was asked for before the provider had the job.';
 comment on column public.video_jobs.request_id is 'The id that the answer carried as x-request-id; its log row has it too.';
 comment on column public.video_jobs.expires_at is 'When it is given up and refunded, if nothing is heard.';
@@ -337,14 +337,14 @@ declare
 begin
   update private.video_job_work w set
     is_file_due = ending = 'completed' and not private.is_forgotten(job),
-    next_sync_at = at + interval '1 minute' -- who brings the news copies the file; after that the sweep does
+    next_sync_at = at + interval '3 minutes' -- who brings the news copies the file, in 120 s; after that the sweep does
   where w.video_job_id = job.id
   returning * into work;
   if ending <> 'completed' then
     refunded := private.refund_video_job(job, work, code, at);
   end if;
   update public.video_jobs j set status = ending, finished_at = end_video_job.at, job_id = job.job_id,
-    submitted_at = job.submitted_at, result_url = job.result_url,
+    submitted_at = job.submitted_at, attempts = job.attempts, result_url = job.result_url,
     progress = case when ending = 'completed' then 100 else job.progress end,
     error_code = left(code, 100), error_message = case when not private.is_forgotten(job) then left(message, 1000) end
   where j.id = job.id
@@ -352,7 +352,7 @@ begin
   perform private.log_video_job(job, work, case
     when ending = 'completed' then 'success'
     when ending = 'canceled' then 'canceled'
-    when code = 'content_policy_violation' and job.job_id is null then 'refused' -- it never reached the provider
+    when code = 'content_policy_violation' and job.attempts = 0 then 'refused' -- it never reached the provider
     else 'failed' end::public.ai_usage_status, at);
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
@@ -361,7 +361,8 @@ comment on function private.end_video_job is
   'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job.';
 
 create function public.fail_video_job(
-  video_job_id uuid, error_code text, error_message text default null, at timestamptz default clock_timestamp()
+  video_job_id uuid, error_code text, error_message text default null, was_submitted boolean default false,
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -371,12 +372,13 @@ begin
   if job.finished_at is not null then
     return jsonb_build_object('job', private.video_job_json(job), 'failed', false, 'credits_refunded', 0);
   end if;
+  job.attempts := greatest(job.attempts, was_submitted::integer);
   return private.end_video_job(job, 'failed', coalesce(fail_video_job.error_code, 'upstream_error'),
     fail_video_job.error_message, at) || '{"failed": true}';
 end;
 $$;
 comment on function public.fail_video_job is
-  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. A job that has ended stays as it is.';
+  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. was_submitted: it is the provider that refused it. A job that has ended stays as it is.';
 
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, at timestamptz default clock_timestamp()
@@ -412,6 +414,7 @@ begin
   where w.video_job_id = job.id;
   job.job_id := coalesce(job.job_id, task_id);
   job.submitted_at := coalesce(job.submitted_at, at);
+  job.attempts := greatest(job.attempts, 1);
   job.status := 'processing';
   -- Some percent of providers go back; a job doesn't.
   job.progress := greatest(job.progress, least(greatest(new_progress, 0), 100));
@@ -436,7 +439,8 @@ begin
   end if;
   begin
     job := private.bind_video_task(job, start_video_job.job_id, 0, answer, at);
-    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at
+    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
+      attempts = job.attempts
     where j.id = job.id returning * into job;
   exception when unique_violation then -- it is another job's
     select * into job from public.video_jobs j where j.id = job.id;
@@ -455,7 +459,8 @@ declare
   told text := task ->> 'status';
 begin
   if told = 'processing' then
-    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at, progress = job.progress
+    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
+      attempts = job.attempts, progress = job.progress
     where j.id = job.id returning * into job;
     return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', 0);
   elsif told = 'completed' and task ->> 'result_url' ~ '^https?://' and length(task ->> 'result_url') <= 8192 then
@@ -633,7 +638,7 @@ end;
 $$;
 comment on function private.video_parameters(public.video_models, jsonb) is 'What is asked of a model, with its defaults.';
 
-create function private.refuse_video_cost(
+create function private.refuse_video_start(
   caller private.ai_caller, wallet public.credit_wallets, credits numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -642,17 +647,22 @@ declare
   budget numeric := private.budget_left(caller.api_key, at);
   member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   most integer := (caller.plan).video_jobs_at_once;
+  refusal private.ai_refusal;
 begin
   if most <> -1 and private.video_jobs_running(caller.workspace_id) >= most then
-    return row('limit_reached', format('The plan %s allows %s video jobs at the same time.', (caller.plan).plan, most), null,
+    return row('limit_reached', format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
+      (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs' end), null,
       30)::private.ai_refusal;
   elsif credits > least(private.available(wallet), budget, member_left) then
-    return private.refuse_credits(wallet, caller.api_key, budget, member_left, credits, at);
+    refusal := private.refuse_credits(wallet, caller.api_key, budget, member_left, credits, at);
+    -- Unlike a call's, the price of a video is known.
+    refusal.message := replace(refusal.message, 'This call may cost up to', 'This video costs');
+    return refusal;
   end if;
   return null;
 end;
 $$;
-comment on function private.refuse_video_cost is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
+comment on function private.refuse_video_start is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
 
 create function private.earlier_video_job(caller private.ai_caller, key text, hash text) returns jsonb
 language plpgsql stable set search_path = ''
@@ -788,7 +798,7 @@ begin
         'resolution', null)::private.ai_refusal;
     else
       wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-      refusal := private.refuse_video_cost(caller, wallet, job.cost_credits, at);
+      refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
     end if;
   end if;
   if refusal.code is not null then
@@ -958,7 +968,8 @@ begin
       copy_attempts = w.copy_attempts + (kind = 'copy')::integer,
       -- The tenth try is the last: what cannot be copied stays where it is.
       is_file_due = w.is_file_due and w.copy_attempts < 9,
-      next_sync_at = at + interval '1 minute' * case kind when 'copy' then power(2, w.copy_attempts) else 1 end
+      -- One copy may take 120 s.
+      next_sync_at = at + case kind when 'copy' then interval '3 minutes' * power(2, w.copy_attempts) else interval '1 minute' end
     from due d where w.video_job_id = d.video_job_id
     returning w.video_job_id
   )

@@ -10,6 +10,7 @@ export interface Job {
   status: string;
   progress: number;
   job_id: string | null;
+  model: string;
   workspace_id: string;
   result_url: string | null;
   storage_path: string | null;

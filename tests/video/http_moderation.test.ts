@@ -3,7 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logsOf, newCaller, newModel, openai, seenBySimulator, walletOf } from '../ai/helpers.ts';
 import { serviceClient } from '../support/stack.ts';
-import { booksOf, call, newMaker, newVideoModel, simulating } from './http_helpers.ts';
+import { booksOf, call, newMaker, newModelAt, newVideoModel, simulating } from './http_helpers.ts';
+import { useStub } from './provider_stub.ts';
+
+const provider = useStub();
 
 async function set(settings: Record<string, string>): Promise<void> {
   for (const [config_key, config_value] of Object.entries(settings)) {
@@ -39,6 +42,16 @@ describe('a video whose prompt is to be answered', () => {
     const ending = code === 'upstream_error' ? 'failed' : 'refused';
     expect(logs).toEqual(code ? [['video_generation', ending, code, 0]] : []);
     if (code === 'content_policy_violation') expect(answer.error.param).toBe('prompt');
+  });
+
+  test('what the provider itself denies was not refused by us', async () => {
+    await set(BLOCK);
+    const maker = await newMaker();
+    const model = await newModelAt({ video_base_url: provider.url });
+    provider.answers({ body: { status: 'failed', error: { code: 'content_policy_violation', message: 'No.' } } });
+    const answer = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
+    expect([answer.status, answer.error.code]).toEqual([400, 'content_policy_violation']);
+    expect((await booksOf(maker)).logs).toEqual([['video_generation', 'failed', 'content_policy_violation', 0]]);
   });
 
   test('the negative prompt is looked at as well', async () => {

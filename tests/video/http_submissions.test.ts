@@ -286,3 +286,17 @@ test('no more jobs at once than the plan allows, exactly, and credits for each',
     error: { code: 'insufficient_credits' },
   });
 });
+
+test('the door takes what a row of a model may hold: the model says what is too much', async () => {
+  const maker = await newMaker();
+  const model = await newVideoModel();
+  const long = await call(maker, 'POST', '', { body: { model, prompt: 'A boat', duration: 3600 } });
+  expect([long.status, long.error.param, long.error.message]).toEqual([
+    400,
+    'duration',
+    'duration must be one of [8, 4].',
+  ]);
+  const wordy = { model: await newVideoModel({ max_prompt_characters: 20_000 }), prompt: 'A boat' };
+  const negative_prompt = 'x'.repeat(20_000);
+  expect((await call(maker, 'POST', '', { body: { ...wordy, negative_prompt } })).status).toBe(201);
+});

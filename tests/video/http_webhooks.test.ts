@@ -193,10 +193,25 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
     .update({ status: 'completed' } as never)
     .eq('id', job.id);
   expect(own.error?.code).toBe('42501');
-  for (const rpc of ['fail_video_job', 'cancel_video_job', 'update_video_job', 'start_video_job', 'create_video_job']) {
+  const video_job_id = job.id;
+  const task = { job_id: job.job_id, status: 'completed', result_url: 'https://example.com/a.mp4' };
+  // Each with all that it takes, or PostgREST would only say that there is no such function.
+  const rpcs: [string, object][] = [
+    ['create_video_job', { user_id: maker.id, model: job.model, prompt: 'A boat' }],
+    ['get_video_job', { user_id: maker.id, video_job_id }],
+    ['start_video_job', { video_job_id, job_id: 'other' }],
+    ['update_video_job', { video_job_id, task }],
+    ['fail_video_job', { video_job_id, error_code: 'upstream_error' }],
+    ['cancel_video_job', { video_job_id, is_confirmed: true }],
+    ['note_video_task_missing', { video_job_id }],
+    ['note_video_file', { video_job_id, is_kept: true }],
+    ['video_job_of_webhook', { video_job_id, token: 'x' }],
+    ['sync_video_jobs', { max_jobs: 1 }],
+    ['finish_video_file_removal', { path: 'x' }],
+  ];
+  for (const [rpc, args] of rpcs) {
     for (const { client } of [stranger, maker]) {
-      const { error } = await client.rpc(rpc as never, { video_job_id: job.id } as never);
-      expect(error, rpc).not.toBeNull();
+      expect((await client.rpc(rpc as never, args as never)).error?.code, rpc).toBe('42501');
     }
   }
   const sync = (headers: [string, string][]) => fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers });

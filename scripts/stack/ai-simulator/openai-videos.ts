@@ -2,7 +2,7 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import { ApiError } from './errors.ts';
-import { type Endpoint, jsonAnswer, parseWith } from './protocol.ts';
+import { type Endpoint, jsonAnswer, parseWith, pause } from './protocol.ts';
 import { fileOf } from './video-files.ts';
 import { isOver, standingOf, type VideoTask, type VideoTasks } from './video-tasks.ts';
 import { fetchTask, startTask } from './videos.ts';
@@ -27,13 +27,14 @@ export function createOpenAiVideo(tasks: VideoTasks): Endpoint {
       return parseWith(createSchema, body).prompt;
     },
 
-    answer(call) {
+    async answer(call) {
       const body = parseWith(createSchema, call.body);
       const task = startTask(tasks, call, {
         seconds: Number(body.seconds ?? DEFAULT_SECONDS),
         resolution: body.size ?? '720x1280',
         hasImage: body.input_reference != null,
       });
+      await pause(task.directive.answer_delay_ms, call.signal);
       return jsonAnswer(call, videoObject(task), 0);
     },
   };

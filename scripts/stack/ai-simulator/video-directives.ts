@@ -11,6 +11,8 @@ export const videoDirectives = {
   run_ms: milliseconds.optional(),
   /** Stays so until `PATCH /__simulator/videos/{id}` moves it: a task that never ends. */
   hold: z.enum(['pending', 'processing']).optional(),
+  /** Waits before it answers the submission, when the task is made already. */
+  answer_delay_ms: milliseconds.optional(),
   /** Fails: in the answer to its own submission (with 200), or after it has run. */
   fail: z.enum(['at_once', 'late']).optional(),
   /** What the failed task says. */

@@ -33,6 +33,7 @@ export function createVideo(tasks: VideoTasks): Endpoint {
       });
       if (task.directive.webhook_early) await announce(task, taskObject, 1);
       announceEnd(task, taskObject).catch((error) => console.error('AI simulator:', error));
+      await pause(task.directive.answer_delay_ms, call.signal);
       return jsonAnswer(call, taskObject(task), 0);
     },
   };

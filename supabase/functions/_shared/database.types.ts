@@ -1131,7 +1131,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "fail_video_job":
-{ Args: { "at"?: string,"error_code": string,"error_message"?: string,"video_job_id": string }; Returns: Json
+{ Args: { "at"?: string,"error_code": string,"error_message"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
                            },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] }; Returns: Json

@@ -6,7 +6,7 @@ import { readWorkspace } from '../_shared/call-facts.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { cancelJob, createJob, getJob } from './jobs.ts';
 import { JOB_ID_HEADER } from './submit.ts';
-import { doWork } from './work.ts';
+import { doDueWork } from './work.ts';
 
 type Env = { Variables: { requestId: string; caller: Caller } };
 
@@ -34,7 +34,7 @@ app.get('/jobs/:id', (c) => getJob(c.get('caller'), c.req.param('id')));
 app.delete('/jobs/:id', (c) => cancelJob(c.get('caller'), c.req.param('id')));
 app.post('/sync', async (c) => {
   await requireServiceRole(c.req.raw);
-  return c.json(await doWork());
+  return c.json(await doDueWork());
 });
 
 app.notFound((c: Context<Env>) =>

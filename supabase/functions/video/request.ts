@@ -13,7 +13,7 @@ const LARGEST_IMAGE = 10;
 const LARGEST_BODY = 15;
 const FORM = 'multipart/form-data';
 
-const seconds = z.int().min(1).max(600);
+const seconds = z.int().min(1).max(3600);
 
 /** A job to make. Members we do not know are refused: a misspelled one would be paid for. */
 const videoRequest = z.strictObject({
@@ -23,7 +23,7 @@ const videoRequest = z.strictObject({
   duration: seconds.nullish(),
   resolution: z.string().min(1).max(50).nullish(),
   aspect_ratio: z.string().min(1).max(50).nullish(),
-  negative_prompt: z.string().min(1).max(5_000).nullish(),
+  negative_prompt: z.string().min(1).max(20_000).nullish(),
 });
 
 /** A parsed request. */

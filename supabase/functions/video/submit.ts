@@ -19,9 +19,11 @@ export const JOB_ID_HEADER = 'x-video-job-id';
 export async function submit({ job, submission }: JobWork, request: JobRequest): Promise<VideoJob> {
   const { negative_prompt } = request;
   let found: VideoAnswer;
+  let wasSubmitted = false;
   try {
     const words = negative_prompt ? `${request.prompt}\n${negative_prompt}` : request.prompt;
     await moderate(submission.moderation, words, job.request_id ?? job.id, Deno.env);
+    wasSubmitted = true;
     found = await adapterTo(submission, Deno.env).submit({
       ...submission.parameters,
       negative_prompt,
@@ -31,7 +33,7 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
       webhookUrl: webhookUrlOf(job, submission.webhook_token),
     });
   } catch (error) {
-    if (error instanceof ApiError) return fail(job, error);
+    if (error instanceof ApiError) return fail(job, error, wasSubmitted);
     if (!(error instanceof OutcomeUnknownError)) throw error;
     console.error(`video job ${job.id}: ${submission.provider} may or may not have it: ${error.message}`);
     return job;
@@ -41,7 +43,7 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
 
 async function noteAnswer({ job, submission }: JobWork, { task, answer }: VideoAnswer): Promise<VideoJob> {
   const video_job_id = job.id;
-  if (task.job_id === '') return fail(job, failureOf(task.error_code, task.error_message));
+  if (task.job_id === '') return fail(job, failureOf(task.error_code, task.error_message), true);
   if (task.status !== 'processing') {
     const { job: updated, changed } = await callRpc('update_video_job', { video_job_id, task, answer });
     if (updated.status === 'failed') throw withJob(updated, failureOf(task.error_code, task.error_message));
@@ -66,9 +68,9 @@ async function cancelStarted({ job, submission }: JobWork): Promise<VideoJob> {
 }
 
 /** Ends a job as failed, its credits given back, and throws the error for the client; unless it ended otherwise by now. */
-async function fail({ id }: VideoJob, error: ApiError): Promise<VideoJob> {
+async function fail({ id }: VideoJob, error: ApiError, was_submitted: boolean): Promise<VideoJob> {
   if (error.cause) console.error(`video job ${id} failed:`, error.cause);
-  const failure = { video_job_id: id, error_code: error.code, error_message: error.message };
+  const failure = { video_job_id: id, error_code: error.code, error_message: error.message, was_submitted };
   const { job } = await callRpc('fail_video_job', failure);
   if (job.status === 'failed') throw withJob(job, error);
   return job;

@@ -17,28 +17,28 @@ export interface WorkDone {
 }
 
 /** Does what is due, some at a time. */
-export async function doWork(): Promise<WorkDone> {
+export async function doDueWork(): Promise<WorkDone> {
   const done: WorkDone = { ended: 0, fetched: 0, copied: 0, removed: 0, failed: 0 };
   const until = Date.now() + TAKES_FOR;
   while (Date.now() < until) {
     const { ended, work: works } = await callRpc('sync_video_jobs', { max_jobs: MOST_AT_ONCE });
     done.ended += ended;
-    await Promise.all(works.map(async (work) => (done[await tryWork(work)] += 1)));
+    await Promise.all(works.map(async (work) => (done[await attempt(work)] += 1)));
     if (ended === 0 && works.length === 0) break;
   }
   return done;
 }
 
-async function tryWork(work: SyncWork): Promise<keyof WorkDone> {
+async function attempt(work: SyncWork): Promise<keyof WorkDone> {
   try {
-    return await doOne(work);
+    return await perform(work);
   } catch (error) {
     console.error(`video work ${work.kind} of ${'job' in work ? work.job.id : work.path} failed:`, error);
     return 'failed';
   }
 }
 
-async function doOne(work: SyncWork): Promise<keyof WorkDone> {
+async function perform(work: SyncWork): Promise<keyof WorkDone> {
   if (work.kind === 'copy') {
     await copyFile(work);
     return 'copied';

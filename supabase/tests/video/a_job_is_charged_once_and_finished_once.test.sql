@@ -15,7 +15,7 @@ select is((select concat_ws(' ', t.feature_code, t.metadata ->> 'video_job_id', 
 select is(tests.video(tests.recall('job')::uuid), 'pending 0%', 'the job is pending');
 select is((select concat_ws(' ', j.cost_credits, j.parameters, j.attempts, j.expires_at - j.created_at)
     from public.video_jobs j where j.id = tests.recall('job')::uuid),
-  '20.000000 {"duration": 8, "resolution": "1080p", "aspect_ratio": "16:9"} 1 00:30:00', 'with its price, parameters and time limit');
+  '20.000000 {"duration": 8, "resolution": "1080p", "aspect_ratio": "16:9"} 0 00:30:00', 'with its price, parameters and time limit');
 select is((tests.recall('answer')::jsonb -> 'submission') - array['webhook_token', 'result_hosts', 'storage_path'],
   '{"provider": "default", "api": "302ai", "base_url": null, "provider_base_url": null, "api_key_env": "AI_API_KEY",
     "timeout_ms": 120000, "upstream_model": "up-veo", "parameters": {"duration": 8, "resolution": "1080p", "aspect_ratio": "16:9"},

@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(15);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'gift', workspace_id => tests.id('team'), kind => 'promotion');
@@ -30,6 +30,13 @@ select is((select (request_data, response_data) is null from public.ai_usage_log
 select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r5'), '{"job_id": "t5", "status": "processing"}', jsonb_build_object('x', repeat('y', 20000)));
 select is((select w.provider_answer ->> 'truncated' from private.video_job_work w join public.video_jobs j on j.id = w.video_job_id where j.request_id = 'r5'), 'true', 'a long answer is cut');
 
+insert into public.video_model_prices (model, resolution, effective_from, credits_per_second, credits_per_job)
+values ('veo', '1080p', '2020-01-01', 3, null), ('veo', '1080p', '2026-01-01', 2, 1);
+select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r6', at => '2025-06-01', parameters => '{"resolution": "1080p", "duration": 4}'),
+  '{"job_id": "t6", "status": "completed", "result_url": "https://x.test/v"}', at => '2025-06-01 00:01:00Z');
+select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r7', parameters => '{"resolution": "1080p", "duration": 4}'),
+  '{"job_id": "t7", "status": "completed", "result_url": "https://x.test/v"}');
+
 select tests.sign_in('owner');
 select is(public.explain_charge('r1') - array['price', 'settlement', 'lots', 'sentence'],
   '{"request_id": "r1", "model": "veo", "served_model": "veo", "scene": "video_generation", "status": "success", "error_code": null,
@@ -39,6 +46,8 @@ select is(public.explain_charge('r1') - array['price', 'settlement', 'lots', 'se
 select is(public.explain_charge('r1') #>> '{settlement,credits}', '20', 'with its entry');
 select is(public.explain_charge('r1') #>> '{price,credits_per_job}', '20.000000', 'and price');
 select is(public.explain_charge('r1') ->> 'sentence', '8 seconds of video of veo were charged the fixed price of 20 credits.', 'in a sentence');
+select is(public.explain_charge('r6') ->> 'sentence', '4 seconds of video of veo were charged 12 credits: 3 a second.', 'a price by the second as well');
+select is(public.explain_charge('r7') ->> 'sentence', '4 seconds of video of veo were charged 9 credits: 2 a second and 1 for the video.', 'or by both');
 select is(public.explain_charge('r2') #>> '{refund,credits}', '20', 'a failure with its refund');
 select is(public.explain_charge('r2') ->> 'sentence', 'The call of veo failed (task_lost) and was not charged.', 'in a sentence too');
 

@@ -1,6 +1,6 @@
 -- A row for each way in which a job may go: what it shows, what was paid, what the ledger, the log and the statistics tell.
 begin;
-select plan(37);
+select plan(42);
 select tests.offer_video('veo');
 
 create function pg_temp.step(job uuid, step text, at timestamptz) returns text
@@ -21,7 +21,8 @@ begin
     when step = 'ask to cancel' then public.cancel_video_job(job, false, at) ->> 'canceled'
     when step = 'sweep' then public.sync_video_jobs(at => at) ->> 'ended'
     when step = 'due work' then private.end_next_overdue_video_job(at)::text
-    else public.fail_video_job(job, step, 'Words.', at) ->> 'failed' end;
+    when step like 'answers %' then public.fail_video_job(job, split_part(step, ' ', 2), 'Words.', true, at) ->> 'failed'
+    else public.fail_video_job(job, step, 'Words.', at => at) ->> 'failed' end;
 end;
 $$;
 
@@ -58,6 +59,7 @@ insert into endings values
   ('completed without a file', '1 start, 2 complete without file', 'tt | failed upstream_error | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free upstream_error | 1 0 1 0 0 0'),
   ('refused by the provider', '1 invalid_request', 't | failed invalid_request | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free invalid_request | 1 0 1 0 0 0'),
   ('denied', '1 content_policy_violation', 't | failed content_policy_violation | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | refused 0 0 free content_policy_violation | 1 0 0 0 1 0'),
+  ('denied by the provider as it was asked', '1 answers content_policy_violation', 't | failed content_policy_violation | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free content_policy_violation | 1 0 1 0 0 0'),
   ('denied by the provider', '1 start, 2 content_policy_violation', 'tt | failed content_policy_violation | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free content_policy_violation | 1 0 1 0 0 0'),
   ('failed at once', '1 provider fails, 2 start', 'tf | failed generation_failed | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free generation_failed | 1 0 1 0 0 0'),
   ('failed late', '1 start, 2 progress, 3 provider fails', 'ttt | failed generation_failed | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free generation_failed | 1 0 1 0 0 0'),
@@ -113,6 +115,28 @@ select is(tests.video(tests.recall('due')::uuid), 'failed 0% submission_lost', '
 select is(tests.wallet('due'), 'balance 25, total 25, spent 0, expired 0, held 0', 'and refunds it');
 select is(tests.video(tests.recall('stuck')::uuid), 'pending 0%', 'one that cannot be ended stays');
 select is(private.end_next_overdue_video_job(now()), false, 'and keeps nobody busy');
+
+-- How often the provider was given a job.
+create function pg_temp.attempts(steps text) returns text
+language plpgsql as $$
+declare
+  job uuid := tests.make_video('attempts');
+  step text;
+  told text := '';
+begin
+  told := (select attempts from public.video_jobs where id = job);
+  foreach step in array string_to_array(steps, ', ') loop
+    perform pg_temp.step(job, step, now());
+    told := told || (select attempts from public.video_jobs where id = job);
+  end loop;
+  return told;
+end;
+$$;
+select tests.create_user('attempts'), tests.put_on_plan('attempts', 'enterprise'), public.credit_user_credits_transaction(tests.id('attempts'), 1000, 'purchase');
+select is(pg_temp.attempts('start, progress, complete'), '0111', 'a job that the provider took was given to it once');
+select is(pg_temp.attempts('complete, start'), '011', 'also where its webhook came first');
+select is(pg_temp.attempts('answers invalid_request'), '01', 'and one that it refused');
+select is(pg_temp.attempts('content_policy_violation'), '00', 'one that moderation denied never was');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 -- Jobs at once, the budget of a key, the limit of a member, the calls of a plan.
 begin;
-select plan(31);
+select plan(34);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase'),
@@ -11,6 +11,7 @@ language sql as $$ select concat_ws(' ', answer ->> 'created', answer ->> 'statu
 
 select tests.remember('job', tests.make_video('owner'));
 select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30', 'a second at once is too many on the free plan');
+select is(tests.ask_video('owner') ->> 'message', 'The plan free allows one video job at the same time. Wait until one ends, or take a larger plan.', 'and says what to do');
 select public.start_video_job(tests.recall('job')::uuid, 't1');
 select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30', 'also while the first is processing');
 select ok(tests.ask_video('owner', workspace => 'team') @> '{"created": true}', 'but not in another workspace');
@@ -81,6 +82,14 @@ select public.fail_video_job(tests.recall('other')::uuid, 'upstream_error');
 select public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t9", "status": "completed", "result_url": "https://x.test/v"}');
 select is(private.feature_used(tests.id('counted'), 'api_call', (private.feature_period(tests.id('counted'), now())).period_start), 1::numeric, 'one that is completed has counted, one that failed has not');
 select isnt(tests.make_video('counted'), null, 'and makes room');
+
+-- Credits that a hold past its time keeps.
+select tests.create_user('holder'), public.credit_user_credits_transaction(tests.id('holder'), 17, 'purchase');
+select public.hold_credits(tests.id('holder'), 10, 'x', expires_in => '1 minute');
+select isnt(tests.make_video('holder', at => now() + interval '2 minutes'), null, 'a hold that is past its time is in nobody''s way');
+
+select tests.create_user('poor');
+select is(tests.ask_video('poor') ->> 'message', 'This video costs 20 credits and 3 are available.', 'a video''s price is exact');
 
 -- A frozen wallet, and one in debt.
 update public.credit_wallets set frozen_at = now() where workspace_id = tests.id('counted');

@@ -1,6 +1,6 @@
 -- sync_video_jobs tells function video what to do, each piece once for a while.
 begin;
-select plan(28);
+select plan(29);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
 select tests.offer_video('veo');
 create function pg_temp.work(minutes numeric, most integer default 20) returns text
@@ -35,17 +35,18 @@ select tests.remember('c', tests.make_video('owner', request_id => 'c')), tests.
 select public.update_video_job(j.id, jsonb_build_object('job_id', j.request_id, 'status', 'completed', 'result_url', 'https://x.test/v'), at => now())
 from public.video_jobs j where j.finished_at is null;
 select is(pg_temp.work(0.5), '0', 'who brought the news copies the file');
-select is(pg_temp.work(1), '0 copy c, copy d, copy e', 'after a minute whoever asks for work');
-select is(pg_temp.work(1.5), '0', 'one at a time');
-select is(pg_temp.work(2), '0 copy c, copy d, copy e', 'and again');
+select is(pg_temp.work(2.1), '0', 'for as long as one copy may take');
+select is(pg_temp.work(3), '0 copy c, copy d, copy e', 'then whoever asks for work');
+select is(pg_temp.work(5.1), '0', 'one at a time, for as long again');
+select is(pg_temp.work(6), '0 copy c, copy d, copy e', 'and again');
 select throws_ok($$ select public.note_video_file(tests.recall('c')::uuid, 'elsewhere.mp4') $$, 'PT400', 'invalid_request', 'a file belongs at its place');
 select public.note_video_file(tests.recall('c')::uuid, format('%s/%s.mp4', tests.id('owner'), tests.recall('c')));
 select is((select storage_path from public.video_jobs where id = tests.recall('c')::uuid), format('%s/%s.mp4', tests.id('owner'), tests.recall('c')), 'where it is noted');
 select public.note_video_file(tests.recall('d')::uuid, is_kept => true, error => 'too large');
 select public.note_video_file(tests.recall('e')::uuid, error => 'unreachable');
 select is((select string_agg(file_error, ', ' order by file_error) from private.video_job_work), 'too large, unreachable', 'why it was not copied is kept');
-select is(pg_temp.work(4), '0 copy e', 'what could not be copied is tried again');
-select is(pg_temp.work(5), '0', 'ever less often');
+select is(pg_temp.work(12), '0 copy e', 'what could not be copied is tried again');
+select is(pg_temp.work(23), '0', 'ever less often');
 select is((select count(*) from generate_series(1, 20) n where pg_temp.work(4 + n * 1000) <> '0'), 7::bigint, 'ten times at most');
 select is((select concat_ws(' ', storage_path, result_url) from public.video_jobs where id = tests.recall('e')::uuid), 'https://x.test/v', 'then it stays at the provider');
 

@@ -106,7 +106,7 @@ interface Rpcs {
   start_video_job: [args: JobId & { job_id: string; answer: unknown }, answer: { job: VideoJob; started: boolean }];
   update_video_job: [args: JobId & { task: VideoTask; answer: unknown }, answer: { job: VideoJob; changed: boolean }];
   fail_video_job: [
-    args: JobId & { error_code: string; error_message: string },
+    args: JobId & { error_code: string; error_message: string; was_submitted?: boolean },
     answer: { job: VideoJob; failed: boolean; credits_refunded: number },
   ];
   cancel_video_job: [args: JobId & { is_confirmed: boolean }, answer: { job: VideoJob }];

@@ -1,0 +1,43 @@
+/** A file that is too large is refused by its header. */
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { call, newMaker, newModelAt, simulating, workOf } from './http_helpers.ts';
+
+const MEBIBYTE = 1024 * 1024;
+const TYPE = { 'content-type': 'video/mp4' };
+
+/** What the file's host does with a request. */
+let serve: (response: ServerResponse) => unknown;
+const host = createServer((_, response) => void serve(response));
+let origin: string;
+beforeAll(async () => {
+  await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+  origin = `http://127.0.0.1:${(host.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  host.closeAllConnections();
+  host.close();
+});
+
+/** Makes a video whose file is at the host. */
+async function newFilm() {
+  const maker = await newMaker();
+  const model = await newModelAt({ result_hosts: [new URL(origin).host] });
+  const prompt = simulating({ queue_ms: 1, run_ms: 50, file_url: `${origin}/film.mp4` });
+  const { job } = await call(maker, 'POST', '', { body: { model, prompt } });
+  return { maker, job };
+}
+
+test('a file whose header says that it is too large is not waited for', async () => {
+  let isLeft = false;
+  // Nothing follows the header: who reads on waits for ever.
+  serve = (response) => {
+    response.on('close', () => (isLeft = true));
+    response.writeHead(200, { ...TYPE, 'content-length': String(60 * MEBIBYTE) }).flushHeaders();
+  };
+  const { job } = await newFilm();
+  await vi.waitFor(async () => expect((await workOf(job.id)).file_error).not.toBeNull(), { timeout: 15_000 });
+  expect(await workOf(job.id)).toMatchObject({ file_error: 'the file is larger than 52428800 bytes' });
+  await vi.waitFor(() => expect(isLeft).toBe(true), { timeout: 5_000 });
+});
