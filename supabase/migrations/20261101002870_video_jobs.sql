@@ -725,6 +725,54 @@ end;
 $$;
 comment on function private.begin_video_job is 'Charges an admitted job and puts it down as pending.';
 
+create type private.video_order as (job public.video_jobs, work private.video_job_work, refusal private.ai_refusal);
+comment on type private.video_order is 'A job that was asked for, with what its model makes of it, or why it is refused.';
+
+create function private.order_video_job(
+  caller private.ai_caller, wallet public.credit_wallets, asked_for private.video_order, image_url text, at timestamptz
+) returns private.video_order
+language plpgsql set search_path = ''
+as $$
+declare
+  job public.video_jobs := asked_for.job;
+  terms jsonb;
+  refusal private.ai_refusal;
+  wanted public.ai_models;
+  asked public.video_models;
+begin
+  select * into wanted from public.ai_models m where m.model = job.model and m.is_active;
+  select * into asked from public.video_models v where v.model = job.model;
+  job.parameters := private.video_parameters(asked, job.parameters);
+  refusal := private.refuse_request(caller, job.model, wanted,
+    case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation' then private.pricing_of(wanted, at) end,
+    'video_generation', 'video_generation', at);
+  if refusal.code is null and (image_url !~ '^https://' or length(image_url) > 2048) then
+    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image', null)::private.ai_refusal;
+  elsif refusal.code is null then
+    job.image_url := order_video_job.image_url;
+    refusal := private.refuse_video_parameters(asked, job);
+  end if;
+  if refusal.code is null then
+    terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model', wanted.upstream_model);
+    job.cost_credits := (private.video_charge_of(terms)).credits;
+    if terms is null then
+      refusal := row('invalid_request', format('This model has no price for %s.', coalesce(job.parameters ->> 'resolution', 'it')),
+        'resolution', null)::private.ai_refusal;
+    else
+      wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
+      refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
+    end if;
+  end if;
+  job.provider := wanted.provider;
+  job.expires_at := at + make_interval(secs => asked.time_limit_seconds);
+  asked_for.job := job;
+  asked_for.work.terms := terms;
+  asked_for.refusal := refusal;
+  return asked_for;
+end;
+$$;
+comment on function private.order_video_job is 'What the model of a job says of it: parameters, price, provider, time limit; or why it is refused.';
+
 create function public.create_video_job(
   user_id uuid,
   model text,
@@ -745,12 +793,9 @@ as $$
 declare
   caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash, at, create_video_job.workspace_id);
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
-  wanted public.ai_models;
-  asked public.video_models;
   job public.video_jobs;
   work private.video_job_work;
-  call jsonb;
-  refusal private.ai_refusal;
+  ordered private.video_order;
   earlier jsonb;
 begin
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
@@ -770,43 +815,18 @@ begin
   job.model := left(coalesce(create_video_job.model, ''), 200);
   job.prompt := create_video_job.prompt;
   job.has_image := coalesce(create_video_job.has_image, false) or create_video_job.image_url is not null;
+  job.parameters := create_video_job.parameters;
   job.request_id := create_video_job.request_id;
   work.api_key_id := (caller.api_key).id;
   work.idempotency_key := create_video_job.idempotency_key;
   work.request_hash := create_video_job.request_hash;
   work.details := details;
-  call := details || jsonb_build_object('scene', 'video_generation', 'model', job.model, 'request_id', job.request_id,
-    'api_key_id', work.api_key_id);
-
-  select * into wanted from public.ai_models m where m.model = job.model and m.is_active;
-  select * into asked from public.video_models v where v.model = job.model;
-  job.parameters := private.video_parameters(asked, create_video_job.parameters);
-  refusal := private.refuse_request(caller, job.model, wanted,
-    case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation' then private.pricing_of(wanted, at) end,
-    'video_generation', 'video_generation', at);
-  if refusal.code is null and (create_video_job.image_url !~ '^https://' or length(create_video_job.image_url) > 2048) then
-    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image', null)::private.ai_refusal;
-  elsif refusal.code is null then
-    job.image_url := create_video_job.image_url;
-    refusal := private.refuse_video_parameters(asked, job);
+  ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order, create_video_job.image_url, at);
+  if (ordered.refusal).code is not null then
+    return private.refuse_ai_call(details || jsonb_build_object('scene', 'video_generation', 'model', job.model,
+      'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal, at) - 'admitted' || '{"created": false}';
   end if;
-  if refusal.code is null then
-    work.terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model', wanted.upstream_model);
-    job.cost_credits := (private.video_charge_of(work.terms)).credits;
-    if work.terms is null then
-      refusal := row('invalid_request', format('This model has no price for %s.', coalesce(job.parameters ->> 'resolution', 'it')),
-        'resolution', null)::private.ai_refusal;
-    else
-      wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-      refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
-    end if;
-  end if;
-  if refusal.code is not null then
-    return private.refuse_ai_call(call, caller, refusal, at) - 'admitted' || '{"created": false}';
-  end if;
-  job.provider := wanted.provider;
-  job.expires_at := at + make_interval(secs => asked.time_limit_seconds);
-  job := private.begin_video_job(job, work, at);
+  job := private.begin_video_job(ordered.job, ordered.work, at);
   select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
     'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()),
