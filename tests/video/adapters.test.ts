@@ -111,6 +111,30 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
     expect(JSON.stringify(answer)).not.toMatch(new RegExp(`${TOKEN}|${KEY}`));
   });
 
+  test('keeps nothing that cannot be stored, nor secrets that are written in escapes', async () => {
+    const escaped = `\\u${KEY.charCodeAt(0).toString(16).padStart(4, '0')}${KEY.slice(1)}`;
+    const body = JSON.stringify({ ...pending, note: 'NOTE', NAME: 1 }).replace('NOTE', `a\\u0000b\\ud800c ${escaped}`);
+    stub.answers({ body: body.replace('NAME', 'n\\u0000') });
+    expect((await submit()).answer).toEqual({ ...pending, note: 'a\uFFFDb\uFFFDc [hidden]', 'n\uFFFD': 1 });
+    stub.answers({ status: 400, body: `{"error":{"message":"a\\u0000 ${escaped}"}}` });
+    await expect(submit()).rejects.toMatchObject({ message: 'a\uFFFD [hidden]' });
+    stub.answers({ status: 400, body: { error: { message: `${'x'.repeat(999)}\u{1F6A2}` } } });
+    await expect(submit()).rejects.toMatchObject({ message: `${'x'.repeat(999)}\uFFFD` });
+  });
+
+  test('keeps of an answer of many levels the upper ones', async () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    stub.answers({
+      body: JSON.stringify({ ...pending, deep: 1 })
+        .replace('1}', `${deep}}`)
+        .replace(':1,', `:${deep},`),
+    });
+    const { task, answer } = await submit();
+    expect(task.job_id).toBe('t1');
+    expect(JSON.stringify(answer)).toContain('[{"truncated":true}]');
+    expect(JSON.stringify(answer).length).toBeLessThan(1000);
+  });
+
   test('without a key set is refused, not sent', async () => {
     vi.spyOn(console, 'error').mockImplementation(() => undefined);
     const none = {

@@ -168,6 +168,18 @@ test('while the provider cannot be asked: again please, where nothing else has t
   expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
 });
 
+test('an answer with what the database cannot hold is noted without it', async () => {
+  const { maker, job } = await newUnknownJob();
+  stub.answers({ body: `{"task_id":"${job.id}","status":"processing","note":"a\\u0000\\ud800","n\\u0000":1}` });
+  expect((await ring(await webhookOf(job.id), { task_id: job.id })).status).toBe(200);
+  stub.answers({
+    body: `{"task_id":"${job.id}","status":"failed","error":{"code":"invalid_prompt","message":"a\\u0000b"}}`,
+  });
+  await makeStale(job.id);
+  const answer = await call(maker, 'GET', `/${job.id}`);
+  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_message: 'a\uFFFDb' } });
+});
+
 test("a task of somebody else's job cannot be taken over", async () => {
   const theirs = await newJob();
   const { job } = await newJob({ cut_after: 0 });

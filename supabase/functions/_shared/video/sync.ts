@@ -31,7 +31,11 @@ export async function syncJob({ job, submission }: JobWork, jobId?: string): Pro
 
 /** The same for a job whose time is up: what is not done by now never is. */
 export async function syncLastTime(work: JobWork): Promise<VideoJob> {
-  const { job } = await syncJob(work);
+  const { job } = await syncJob(work).catch((error) => {
+    // News that cannot be written keeps no job from its end.
+    console.error(`video job ${work.job.id}: what its provider says could not be noted:`, error);
+    return work;
+  });
   if (isOver(job)) return job;
   const { error_code, error_message } = TIMED_OUT;
   const ended = await callRpc('fail_video_job', { video_job_id: job.id, error_code, error_message });
