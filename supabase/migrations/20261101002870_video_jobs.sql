@@ -66,6 +66,7 @@ create table private.video_job_work (
   request_hash text,
   next_sync_at timestamptz not null,
   misses integer not null default 0,
+  missed_at timestamptz,
   copy_attempts integer not null default 0,
   is_file_due boolean not null default false,
   file_error text,
@@ -78,6 +79,7 @@ comment on table private.video_job_work is 'What the work on a video job needs a
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
 comment on column private.video_job_work.misses is 'How often in a row the provider did not know the task.';
+comment on column private.video_job_work.missed_at is 'When that was last counted.';
 comment on column private.video_job_work.is_file_due is 'Whether its file is still to be copied to Storage.';
 comment on column private.video_job_work.terms is 'Price and model as they were when it was made.';
 comment on column private.video_job_work.details is 'Columns of its log row that were known when it was made.';
@@ -123,12 +125,17 @@ end;
 $$;
 comment on function private.is_forgotten(public.video_jobs) is 'Whether a job''s person is gone and nobody else may see it: figures alone are kept.';
 
-create function private.remove_video_file(job public.video_jobs) returns void
+create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
 language sql set search_path = ''
 as $$
-  insert into private.video_file_removals (path) values (private.video_path_of(job)) on conflict (path) do nothing
+  -- A copy that is under way may still come, and its function may be killed before it can say so: that is waited for.
+  insert into private.video_file_removals (path, next_try_at)
+  values (private.video_path_of(job), clock_timestamp() + interval '5 minutes' * (not is_here)::integer)
+  -- Whoever removes it by now may have been too early.
+  on conflict (path) do update set next_try_at = excluded.next_try_at
 $$;
-comment on function private.remove_video_file(public.video_jobs) is 'Has the copy of a job''s file removed, if there is one.';
+comment on function private.remove_video_file(public.video_jobs, boolean) is
+  'Has the copy of a job''s file removed, if there is one: at once where it is_here, else when none can be under way any more.';
 
 -- What may change of a job --------------------------------------------------------------------------------------------
 
@@ -161,7 +168,7 @@ begin
   where w.video_job_id = new.id;
   if not new.is_shared then
     if new.status = 'completed' then
-      perform private.remove_video_file(new);
+      perform private.remove_video_file(new, new.storage_path is not null);
     end if;
     new.prompt := '';
     new.image_url := null;
@@ -183,7 +190,7 @@ create function private.remove_file_of_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.remove_video_file(old);
+  perform private.remove_video_file(old, old.storage_path is not null);
   return null;
 end;
 $$;
@@ -511,11 +518,15 @@ as $$
 declare
   job public.video_jobs := private.lock_video_job(note_video_task_missing.video_job_id, at);
   missed integer;
+  pause interval := make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer);
 begin
   if job.finished_at is null then
-    update private.video_job_work w set misses = w.misses + 1,
-      next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer)
-    where w.video_job_id = job.id returning w.misses into missed;
+    update private.video_job_work w set next_sync_at = at + pause
+    where w.video_job_id = job.id;
+    -- Webhooks that ring at once are one look, not several.
+    update private.video_job_work w set misses = w.misses + 1, missed_at = at
+    where w.video_job_id = job.id and (w.misses = 0 or w.missed_at <= at - pause)
+    returning w.misses into missed;
     if missed >= 3 then
       return private.end_video_job(job, 'failed', 'task_lost', 'The provider does not know this job any more.', at)
         || '{"failed": true}';
@@ -525,7 +536,7 @@ begin
 end;
 $$;
 comment on function public.note_video_task_missing is
-  'The provider does not know a job''s task; the third time in a row the job fails: { job, failed, credits_refunded }.';
+  'The provider does not know a job''s task; the third time in a row, each a poll''s time after the one before, the job fails: { job, failed, credits_refunded }.';
 
 create function public.note_video_file(
   video_job_id uuid, storage_path text default null, is_kept boolean default false, error text default null,
@@ -539,7 +550,7 @@ begin
   if note_video_file.storage_path <> private.video_path_of(job) then
     perform private.raise_error('invalid_request', format('The file of this job belongs at %s.', private.video_path_of(job)));
   elsif note_video_file.storage_path is not null and (private.is_forgotten(job) or job.status <> 'completed') then
-    perform private.remove_video_file(job); -- its person went while it was copied
+    perform private.remove_video_file(job, true); -- its person went while it was copied
   elsif note_video_file.storage_path is not null then
     update public.video_jobs j set storage_path = note_video_file.storage_path where j.id = job.id returning * into job;
   end if;
@@ -552,12 +563,14 @@ $$;
 comment on function public.note_video_file is
   'A completed job''s file was copied (storage_path), stays at the provider (is_kept), or could not be copied now (error alone): { job }.';
 
-create function public.finish_video_file_removal(path text) returns void
+create function public.finish_video_file_removal(path text, next_try_at timestamptz) returns void
 language sql security definer set search_path = ''
 as $$
-  delete from private.video_file_removals r where r.path = finish_video_file_removal.path
+  delete from private.video_file_removals r
+  where r.path = finish_video_file_removal.path and r.next_try_at = finish_video_file_removal.next_try_at
 $$;
-comment on function public.finish_video_file_removal is 'A file that sync_video_jobs told to remove is gone.';
+comment on function public.finish_video_file_removal is
+  'A file that sync_video_jobs told to remove is gone; next_try_at as it was told: where the file came anew meanwhile, it is removed anew.';
 
 -- A new job -----------------------------------------------------------------------------------------------------------
 
@@ -988,14 +1001,14 @@ begin
     order by r.next_try_at limit most for update skip locked
   ), leased as (
     update private.video_file_removals r set next_try_at = at + interval '10 minutes'
-    from due d where r.path = d.path returning r.path
+    from due d where r.path = d.path returning r.path, r.next_try_at
   )
-  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path)), '[]') into removals from leased l;
+  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path, 'next_try_at', l.next_try_at)), '[]') into removals from leased l;
   return jsonb_build_object('ended', ended, 'work', work || removals);
 end;
 $$;
 comment on function public.sync_video_jobs is
-  'Ends jobs that nothing more is to be hoped for, and says what function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path }] }.';
+  'Ends jobs that nothing more is to be hoped for, and says what function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
 
 grant execute on function public.create_video_job, public.start_video_job, public.update_video_job, public.fail_video_job,
   public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.sync_video_jobs,

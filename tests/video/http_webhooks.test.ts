@@ -93,6 +93,8 @@ test('a body above 1 MiB is refused, and no other method rings', async () => {
   const { job } = await newJob();
   const url = await webhookOf(job.id);
   expect((await ring(url, 'x'.repeat(1024 * 1024 + 1))).status).toBe(400);
+  const stranger = await webhookOf(randomUUID());
+  expect((await ring(stranger, 'x'.repeat(1024 * 1024 + 1))).status).toBe(404);
   const got = await ring(url, undefined, 'GET');
   expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
 });
@@ -116,6 +118,13 @@ test.each(['completed', 'failed'])(
     expect(logs).toHaveLength(1);
   },
 );
+
+test('a task that the provider does not know for a moment is not lost, however many ring in it', async () => {
+  const { maker, job } = await newJob({ lost: true });
+  const url = await webhookOf(job.id);
+  await Promise.all(Array.from({ length: 5 }, () => ring(url, { task_id: job.job_id })));
+  expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
+});
 
 test('news after the end changes nothing', async () => {
   const { maker, job } = await newJob();

@@ -1140,7 +1140,7 @@ isOneToOne: false
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
                            },
 "finish_video_file_removal":
-{ Args: { "path": string }; Returns: undefined
+{ Args: { "next_try_at": string,"path": string }; Returns: undefined
                            },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json

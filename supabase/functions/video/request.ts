@@ -56,6 +56,7 @@ async function readJson(http: Request): Promise<unknown> {
 /** A form as the JSON would be: its file as a data URL, its duration as a number. */
 async function readForm(http: Request, type: string): Promise<unknown> {
   const bytes = await readBytes(http, LARGEST_BODY);
+  if (!isWhole(bytes, type)) throw invalidRequest('The form is cut off: its last boundary is missing.');
   const form = await new Response(bytes, { headers: { 'content-type': type } }).formData().catch(() => {
     throw invalidRequest('The body is not a form as its content-type says.');
   });
@@ -69,6 +70,13 @@ async function readForm(http: Request, type: string): Promise<unknown> {
       typeof value === 'string' ? readField(name, value) : dataUrlOf(new Uint8Array(await value.arrayBuffer()));
   }
   return body;
+}
+
+/** Whether a form ends with its last boundary. Parsers take one without it, and a picture would be half. */
+function isWhole(bytes: Uint8Array, type: string): boolean {
+  const [, quoted, plain] = type.match(/boundary=(?:"([^"]+)"|([^;\s]+))/i) ?? [];
+  const end = new TextDecoder('latin1').decode(bytes.subarray(-1000));
+  return `\n${end}`.includes(`\n--${quoted ?? plain}--`);
 }
 
 function readField(name: string, value: string): unknown {

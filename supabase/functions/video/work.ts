@@ -45,7 +45,7 @@ async function doOne(work: SyncWork): Promise<keyof WorkDone> {
   }
   if (work.kind === 'remove') {
     await removeFile(work.path);
-    await callRpc('finish_video_file_removal', { path: work.path });
+    await callRpc('finish_video_file_removal', { path: work.path, next_try_at: work.next_try_at });
     return 'removed';
   }
   if (work.is_last) await syncLastTime(work);

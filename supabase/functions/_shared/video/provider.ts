@@ -163,10 +163,10 @@ export function boundedAnswer(answer: unknown): unknown {
   return { truncated: true, characters: json.length, begins: beginningOf(json, LARGEST_KEPT) };
 }
 
-/** A task's id, which may be a number; undefined for what is none. */
+/** A task's id, which may be a number; undefined for what is none. Dots alone would be a path. */
 export function readTaskId(value: unknown): string | undefined {
   const id = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;
-  return typeof id === 'string' && /^[\w.:-]{1,200}$/.test(id) ? id : undefined;
+  return typeof id === 'string' && /^(?!\.+$)[\w.:-]{1,200}$/.test(id) ? id : undefined;
 }
 
 /** A provider's progress as whole percents: 45, "45", "45%" or 0.45 only where the provider means percents. */
@@ -179,7 +179,9 @@ export function readProgress(value: unknown): number | undefined {
 /** An address that a file may be fetched from; which ones may, the provider's row says. */
 export function readFileUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > 4000 || !URL.canParse(value)) return undefined;
-  return /^https?:$/.test(new URL(value).protocol) ? value : undefined;
+  // As the parser writes it, which is how everything after reads it.
+  const { protocol, href } = new URL(value);
+  return /^https?:$/.test(protocol) && href.length <= 8000 ? href : undefined;
 }
 
 /** Whether a value is an object with names. */
