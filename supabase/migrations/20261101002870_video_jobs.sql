@@ -65,6 +65,7 @@ create table private.video_job_work (
   idempotency_key text,
   request_hash text,
   next_sync_at timestamptz not null,
+  canceling_at timestamptz,
   misses integer not null default 0,
   missed_at timestamptz,
   copy_attempts integer not null default 0,
@@ -78,6 +79,7 @@ create table private.video_job_work (
 comment on table private.video_job_work is 'What the work on a video job needs and its readers do not.';
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
+comment on column private.video_job_work.canceling_at is 'When the provider was asked to cancel it, while the answer is awaited.';
 comment on column private.video_job_work.misses is 'How often in a row the provider did not know the task.';
 comment on column private.video_job_work.missed_at is 'When that was last counted.';
 comment on column private.video_job_work.is_file_due is 'Whether its file is still to be copied to Storage.';
@@ -386,7 +388,7 @@ comment on function public.fail_video_job is
   'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. A job that has ended stays as it is.';
 
 create function public.cancel_video_job(
-  video_job_id uuid, is_confirmed boolean, at timestamptz default clock_timestamp()
+  video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -395,6 +397,8 @@ declare
 begin
   if job.finished_at is null and is_confirmed then
     return private.end_video_job(job, 'canceled', null, null, at) || '{"canceled": true}';
+  elsif job.finished_at is null and job.job_id is not null then
+    update private.video_job_work w set canceling_at = case when not is_refused then at end where w.video_job_id = job.id;
   elsif job.finished_at is null then
     update public.video_jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, cancel_video_job.at)
     where j.id = job.id returning * into job;
@@ -403,7 +407,7 @@ begin
 end;
 $$;
 comment on function public.cancel_video_job is
-  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that canceling was asked for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
+  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that the provider is being asked, or was and goes on (is_refused), or, where it has no task yet, that canceling was asked for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
 
 -- News of a job -------------------------------------------------------------------------------------------------------
 
@@ -478,6 +482,19 @@ end;
 $$;
 comment on function private.apply_video_task is 'Writes what the provider says of a job that has not ended.';
 
+create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- Longer than a function lives: after that nobody waits for the answer any more.
+  return exists (
+    select from private.video_job_work w where w.video_job_id = job.id and w.canceling_at > at - interval '3 minutes'
+  );
+end;
+$$;
+comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
+  'Whether a provider is canceling a job now. It may be deleting the file, so that the job''s being completed does not count yet.';
+
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
 ) returns jsonb
@@ -494,7 +511,9 @@ begin
     perform private.raise_error('invalid_request',
       'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, error_message }.');
   end if;
-  if job.finished_at is null and (task_id <> job.job_id) is not true then
+  if job.finished_at is null and task ->> 'status' = 'completed' and private.is_being_canceled(job, at) then
+    result := null; -- the provider is asked again
+  elsif job.finished_at is null and (task_id <> job.job_id) is not true then
     begin
       result := private.apply_video_task(
         private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at), task, at);
@@ -510,7 +529,7 @@ begin
 end;
 $$;
 comment on function public.update_video_job is
-  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is a failure; a job that has ended, or has another task, stays as it is.';
+  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is a failure; a job that has ended, has another task, or is completed while the provider cancels it, stays as it is.';
 
 create function public.note_video_task_missing(video_job_id uuid, at timestamptz default clock_timestamp()) returns jsonb
 language plpgsql security definer set search_path = ''

@@ -83,7 +83,7 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
 
   test.each([
     ['a broken connection', 'break'],
-    ['502', { status: 502 }],
+    ...[408, 499, 502, 520, 522, 524].map((status) => [String(status), { status }] as const),
     ['504', { status: 504, body: 'gateway timeout' }],
     ['a 200 that is no JSON', { body: '<html>' }],
     ['a 200 that names no task', { body: { ok: true } }],
@@ -188,6 +188,13 @@ describe('a cancellation', () => {
     stub.answers({ body: { id: 'v1', status: 'in_progress' } }, { status });
     expect(await adapter('openai').cancel('v1')).toBe(expected);
     expect(stub.asked.map(({ method }) => method)).toEqual(['GET', 'DELETE']);
+  });
+  test.each([
+    ['says that nothing was deleted', { status: 200, body: { id: 'v1', deleted: false } }, 'too_late'],
+    ['has no body', { status: 204, body: '' }, 'canceled'],
+  ] as const)('whose answer %s is %s', async (_, answer, expected) => {
+    stub.answers({ body: { id: 'v1', status: 'in_progress' } }, answer);
+    expect(await adapter('openai').cancel('v1')).toBe(expected);
   });
   test.each(['completed', 'failed'])('of a video that is %s takes nothing away', async (status) => {
     stub.answers({ body: { id: 'v1', status } });

@@ -1063,7 +1063,7 @@ isOneToOne: false
 { Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "cancel_video_job":
-{ Args: { "at"?: string,"is_confirmed": boolean,"video_job_id": string }; Returns: Json
+{ Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json

@@ -109,7 +109,7 @@ interface Rpcs {
     args: JobId & { error_code: string; error_message: string },
     answer: { job: VideoJob; failed: boolean; credits_refunded: number },
   ];
-  cancel_video_job: [args: JobId & { is_confirmed: boolean }, answer: { job: VideoJob }];
+  cancel_video_job: [args: JobId & { is_confirmed: boolean; is_refused?: boolean }, answer: { job: VideoJob }];
   get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_last: boolean; is_author: boolean }];
   video_job_of_webhook: [args: JobId & { token: string }, answer: JobWork];
   sync_video_jobs: [args: { max_jobs: number }, answer: { ended: number; work: SyncWork[] }];

@@ -36,9 +36,9 @@ export function createOpenAi(client: ProviderClient, baseUrl: string): VideoAdap
       // DELETE also takes finished videos away: one that is finished has to stay.
       const found = await fetchTask(jobId);
       if (found === 'missing' || found.task.status !== 'processing') return 'too_late';
-      const { status } = await client.call({ method: 'DELETE', path: pathOf(jobId) }, [404, 405, 409, 501]);
+      const { status, body } = await client.call({ method: 'DELETE', path: pathOf(jobId) }, [404, 405, 409, 501]);
       if (status === 405 || status === 501) return 'unsupported';
-      return status < 300 ? 'canceled' : 'too_late';
+      return status < 300 && body.deleted !== false ? 'canceled' : 'too_late';
     },
   };
 }

@@ -26,8 +26,8 @@ export interface Provider {
 
 /** Statuses by which a provider blames the request. */
 const CALLERS_FAULT = new Set([400, 413, 422]);
-/** Statuses by which something between us and the provider says that it does not know. */
-const OUTCOME_UNKNOWN = new Set([502, 504]);
+/** Statuses by which something between us and the provider says that it does not know; 520 to 524 are Cloudflare's. */
+const OUTCOME_UNKNOWN = new Set([408, 499, 502, 504, 520, 522, 524]);
 /** Answers about tasks are some KiB; what is longer is not read, bytes. */
 const LARGEST_ANSWER = 2 * 1024 * 1024;
 /** What is kept of an answer, characters. */
@@ -103,7 +103,7 @@ export class ProviderClient {
     const shown = answer ? JSON.stringify(answer) : hideSecrets(toStorable(text), secrets);
     if (OUTCOME_UNKNOWN.has(status)) throw new OutcomeUnknownError(`status ${status}: ${shown.slice(0, 500)}`);
     if ((status < 200 || status > 299) && !accepted.includes(status)) throw refusal(status, answer, shown);
-    if (!answer && status < 300) throw new OutcomeUnknownError(`not JSON: ${shown.slice(0, 500)}`);
+    if (!answer && status < 300 && status !== 204) throw new OutcomeUnknownError(`not JSON: ${shown.slice(0, 500)}`);
     return { status, body: answer ?? {} };
   }
 

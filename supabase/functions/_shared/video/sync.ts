@@ -50,6 +50,26 @@ export async function stopTask({ job, submission }: JobWork, jobId = job.job_id)
   if (jobId) await ask(() => adapterTo(submission, Deno.env).cancel(jobId), job);
 }
 
+/**
+ * Has the provider cancel a task: the job, where it is over by then. SQL is told before, for the file of a video that is
+ * finished meanwhile may be what the provider takes away. Throws as adapters do.
+ */
+export async function cancelAtProvider({ job, submission }: JobWork): Promise<VideoJob | 'unsupported' | 'too_late'> {
+  const video_job_id = job.id;
+  const goesOn = () => callRpc('cancel_video_job', { video_job_id, is_confirmed: false, is_refused: true });
+  const { job: asked } = await callRpc('cancel_video_job', { video_job_id, is_confirmed: false });
+  if (isOver(asked)) return asked;
+  const outcome = await adapterTo(submission, Deno.env)
+    .cancel(job.job_id ?? '')
+    .catch(async (error) => {
+      if (error instanceof ApiError) await goesOn();
+      throw error;
+    });
+  if (outcome === 'canceled') return (await callRpc('cancel_video_job', { video_job_id, is_confirmed: true })).job;
+  await goesOn();
+  return outcome;
+}
+
 /** Undefined where the provider gave no answer that can be used; the log has why. */
 async function ask<T>(call: () => Promise<T>, job: VideoJob): Promise<T | undefined> {
   try {
