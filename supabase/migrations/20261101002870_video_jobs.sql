@@ -65,6 +65,7 @@ create table private.video_job_work (
   idempotency_key text,
   request_hash text,
   next_sync_at timestamptz not null,
+  fetches_in_vain integer not null default 0,
   canceling_at timestamptz,
   misses integer not null default 0,
   missed_at timestamptz,
@@ -79,6 +80,7 @@ create table private.video_job_work (
 comment on table private.video_job_work is 'What the work on a video job needs and its readers do not.';
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
+comment on column private.video_job_work.fetches_in_vain is 'How often in a row it was handed out to be asked about and nothing was heard.';
 comment on column private.video_job_work.canceling_at is 'When the provider was asked to cancel it, while the answer is awaited.';
 comment on column private.video_job_work.misses is 'How often in a row the provider did not know the task.';
 comment on column private.video_job_work.missed_at is 'When that was last counted.';
@@ -417,7 +419,7 @@ create function private.bind_video_task(
 language plpgsql set search_path = ''
 as $$
 begin
-  update private.video_job_work w set misses = 0,
+  update private.video_job_work w set misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
     provider_answer = case when private.is_forgotten(job) then null else coalesce(private.video_answer(job, answer), w.provider_answer) end
   where w.video_job_id = job.id;
@@ -540,7 +542,7 @@ declare
   pause interval := make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer);
 begin
   if job.finished_at is null then
-    update private.video_job_work w set next_sync_at = at + pause
+    update private.video_job_work w set next_sync_at = at + pause, fetches_in_vain = 0
     where w.video_job_id = job.id;
     -- Webhooks that ring at once are one look, not several.
     update private.video_job_work w set misses = w.misses + 1, missed_at = at
@@ -978,19 +980,28 @@ language plpgsql set search_path = ''
 as $$
 begin
   return query
-  with due as (
-    select n.video_job_id from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+  with ranked as (
+    -- In turns: a provider with many jobs, or slow ones, does not keep the others waiting.
+    select n.video_job_id, row_number() over (partition by j.provider order by n.next_sync_at) as turn
+    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
     where n.next_sync_at <= at and case kind
       when 'fetch' then j.status in ('pending', 'processing') and j.job_id is not null
       else j.status = 'completed' and n.is_file_due end
-    order by n.next_sync_at limit most
+  ), due as (
+    select n.video_job_id, j.expires_at
+    from ranked r join private.video_job_work n on n.video_job_id = r.video_job_id join public.video_jobs j on j.id = r.video_job_id
+    where n.next_sync_at <= at
+    order by r.turn, n.next_sync_at limit most
     for no key update of n skip locked
   ), leased as (
     update private.video_job_work w set
       copy_attempts = w.copy_attempts + (kind = 'copy')::integer,
       -- The tenth try is the last: what cannot be copied stays where it is.
       is_file_due = w.is_file_due and w.copy_attempts < 9,
-      next_sync_at = at + interval '1 minute' * case kind when 'copy' then power(2, w.copy_attempts) else 1 end
+      fetches_in_vain = w.fetches_in_vain + (kind = 'fetch')::integer,
+      -- What does not come is asked for ever less often, but in any case at its time limit.
+      next_sync_at = case kind when 'copy' then at + interval '1 minute' * power(2, w.copy_attempts)
+        else least(at + interval '1 minute' * power(2, least(w.fetches_in_vain, 4)), greatest(d.expires_at, at + interval '1 minute')) end
     from due d where w.video_job_id = d.video_job_id
     returning w.video_job_id
   )

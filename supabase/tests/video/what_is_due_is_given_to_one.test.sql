@@ -1,6 +1,6 @@
 -- sync_video_jobs tells function video what to do, each piece once for a while.
 begin;
-select plan(31);
+select plan(35);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
 select tests.offer_video('veo');
 create function pg_temp.work(minutes numeric, most integer default 20) returns text
@@ -24,6 +24,19 @@ select is(pg_temp.work(31), '0 fetch a last, fetch b last', 'and once more after
 select is(pg_temp.work(90), '2', 'an hour later it is over');
 select is((select string_agg(error_code, ', ') from public.video_jobs), 'timed_out, timed_out', 'whatever has become of it');
 select is(tests.wallet('owner'), 'balance 1003, total 1003, spent 0, expired 0, held 0', 'and refunded');
+
+-- In turns, and ever less often.
+update public.plans set video_jobs_at_once = -1;
+insert into public.ai_providers (provider, api_key_env, video_api) values ('slow', 'AI_SLOW_KEY', '302ai');
+select tests.offer_video('slow');
+update public.ai_models set provider = 'slow' where model = 'slow';
+select public.start_video_job(tests.make_video('owner', model => 'slow', request_id => 's' || n), 's' || n, at => now() - interval '1 second') from generate_series(1, 3) n;
+select public.start_video_job(tests.make_video('owner', request_id => 'q' || n), 'q' || n, at => now()) from generate_series(1, 3) n;
+select is(pg_temp.work(0.5, 2), '0 fetch q1, fetch s1', 'each provider has its turn');
+select is(pg_temp.work(0.5, 4), '0 fetch q2, fetch q3, fetch s2, fetch s3', 'and then the next');
+select is((select string_agg(n::text, ' ' order by n) from generate_series(1, 29) n where pg_temp.work(n + 0.5) <> '0'), '1 3 7 15', 'of whom nothing is heard is asked ever less often');
+select is(pg_temp.work(30.6), '0 fetch q1 last, fetch q2 last, fetch q3 last, fetch s1 last, fetch s2 last, fetch s3 last', 'but at the time limit');
+select public.fail_video_job(id, 'upstream_error') from public.video_jobs where finished_at is null;
 
 -- Files.
 select tests.remember('early', tests.make_video('owner'));
