@@ -980,10 +980,17 @@ language plpgsql set search_path = ''
 as $$
 begin
   return query
-  with ranked as (
+  with owing as (
+    select j.provider, count(*) as answers from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+    where n.next_sync_at > at and case kind
+      when 'fetch' then j.status in ('pending', 'processing') and n.fetches_in_vain > 0
+      else n.is_file_due and n.copy_attempts > 0 end
+    group by j.provider
+  ), ranked as (
     -- In turns: a provider with many jobs, or slow ones, does not keep the others waiting.
-    select n.video_job_id, row_number() over (partition by j.provider order by n.next_sync_at) as turn
-    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+    select n.video_job_id,
+      row_number() over (partition by j.provider order by n.next_sync_at) + coalesce(o.answers, 0) as turn
+    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id left join owing o on o.provider = j.provider
     where n.next_sync_at <= at and case kind
       when 'fetch' then j.status in ('pending', 'processing') and j.job_id is not null
       else j.status = 'completed' and n.is_file_due end
@@ -1011,7 +1018,9 @@ $$;
 comment on function private.lease_due_videos(text, integer, timestamptz) is
   'Jobs to ask the provider about (fetch) or whose file to copy (copy), each for one caller at a time.';
 
-create function public.sync_video_jobs(max_jobs integer default 20, at timestamptz default clock_timestamp()) returns jsonb
+create function public.sync_video_jobs(
+  max_jobs integer default 20, kinds text[] default '{fetch,copy,remove}', at timestamptz default clock_timestamp()
+) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -1025,9 +1034,10 @@ begin
   end loop;
   select coalesce(jsonb_agg(jsonb_build_object('kind', k.kind, 'job', private.video_job_json(j),
     'submission', private.video_submission(j), 'is_last', j.expires_at <= at)), '[]') into work
-  from (values ('fetch'), ('copy')) k (kind), private.lease_due_videos(k.kind, most, at) j;
+  from (values ('fetch'), ('copy')) k (kind), private.lease_due_videos(k.kind, most, at) j
+  where k.kind = any (kinds);
   with due as (
-    select r.path from private.video_file_removals r where r.next_try_at <= at
+    select r.path from private.video_file_removals r where r.next_try_at <= at and 'remove' = any (kinds)
     order by r.next_try_at limit most for update skip locked
   ), leased as (
     update private.video_file_removals r set next_try_at = at + interval '10 minutes'
@@ -1038,7 +1048,7 @@ begin
 end;
 $$;
 comment on function public.sync_video_jobs is
-  'Ends jobs that nothing more is to be hoped for, and says what function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
+  'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
 
 grant execute on function public.create_video_job, public.start_video_job, public.update_video_job, public.fail_video_job,
   public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.sync_video_jobs,

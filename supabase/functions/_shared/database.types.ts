@@ -1254,7 +1254,7 @@ isOneToOne: false
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
                            },
 "sync_video_jobs":
-{ Args: { "at"?: string,"max_jobs"?: number }; Returns: Json
+{ Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
                            },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined

@@ -1,13 +1,13 @@
 -- sync_video_jobs tells function video what to do, each piece once for a while.
 begin;
-select plan(35);
+select plan(36);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise'), public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
 select tests.offer_video('veo');
 create function pg_temp.work(minutes numeric, most integer default 20) returns text
 language sql as $$
   select concat_ws(' ', answer ->> 'ended', (select string_agg(concat_ws(' ', w ->> 'kind', coalesce(w #>> '{job,request_id}', 'a file'), case when (w ->> 'is_last')::boolean then 'last' end), ', '
     order by w #>> '{job,request_id}') from jsonb_array_elements(answer -> 'work') w))
-  from public.sync_video_jobs(most, now() + make_interval(secs => (minutes * 60)::double precision)) answer
+  from public.sync_video_jobs(most, at => now() + make_interval(secs => (minutes * 60)::double precision)) answer
 $$;
 
 select tests.remember('a', tests.make_video('owner', request_id => 'a')), tests.remember('b', tests.make_video('owner', request_id => 'b'));
@@ -32,8 +32,9 @@ select tests.offer_video('slow');
 update public.ai_models set provider = 'slow' where model = 'slow';
 select public.start_video_job(tests.make_video('owner', model => 'slow', request_id => 's' || n), 's' || n, at => now() - interval '1 second') from generate_series(1, 3) n;
 select public.start_video_job(tests.make_video('owner', request_id => 'q' || n), 'q' || n, at => now()) from generate_series(1, 3) n;
-select is(pg_temp.work(0.5, 2), '0 fetch q1, fetch s1', 'each provider has its turn');
-select is(pg_temp.work(0.5, 4), '0 fetch q2, fetch q3, fetch s2, fetch s3', 'and then the next');
+select is(public.sync_video_jobs(10, '{copy,remove}', now() + interval '30 seconds') ->> 'work', '[]', 'only the kinds that are asked for are handed out');
+select is(pg_temp.work(0.5, 1) || pg_temp.work(0.5, 1) || pg_temp.work(0.5, 1), '0 fetch s10 fetch q10 fetch s2', 'each provider has its turn, one that owes answers after others');
+select is(pg_temp.work(0.5, 4), '0 fetch q2, fetch q3, fetch s3', 'and then the next');
 select is((select string_agg(n::text, ' ' order by n) from generate_series(1, 29) n where pg_temp.work(n + 0.5) <> '0'), '1 3 7 15', 'of whom nothing is heard is asked ever less often');
 select is(pg_temp.work(30.6), '0 fetch q1 last, fetch q2 last, fetch q3 last, fetch s1 last, fetch s2 last, fetch s3 last', 'but at the time limit');
 select public.fail_video_job(id, 'upstream_error') from public.video_jobs where finished_at is null;

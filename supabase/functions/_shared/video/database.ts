@@ -112,7 +112,7 @@ interface Rpcs {
   cancel_video_job: [args: JobId & { is_confirmed: boolean; is_refused?: boolean }, answer: { job: VideoJob }];
   get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_last: boolean; is_author: boolean }];
   video_job_of_webhook: [args: JobId & { token: string }, answer: JobWork];
-  sync_video_jobs: [args: { max_jobs: number }, answer: { ended: number; work: SyncWork[] }];
+  sync_video_jobs: [args: { max_jobs: number; kinds: SyncWork['kind'][] }, answer: { ended: number; work: SyncWork[] }];
   note_video_task_missing: [args: JobId, answer: { job: VideoJob }];
   note_video_file: [args: JobId & { storage_path?: string; is_kept?: boolean; error?: string }, answer: unknown];
   finish_video_file_removal: [args: { path: string; next_try_at: string }, answer: unknown];
