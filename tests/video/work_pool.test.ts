@@ -1,6 +1,9 @@
 /** What is due is worked off kind by kind, and more is taken as soon as something is done. */
 import { expect, test, vi } from 'vitest';
 
+// By its path alone: its types are Deno's.
+const MODULE = new URL('../../supabase/functions/video/work.ts', import.meta.url).pathname;
+
 const callRpc = vi.hoisted(() => vi.fn());
 const copyFile = vi.hoisted(() => vi.fn());
 vi.mock('../../supabase/functions/_shared/video/database.ts', () => ({ callRpc }));
@@ -11,7 +14,7 @@ vi.mock('../../supabase/functions/_shared/video/sync.ts', () => ({
 }));
 
 test('one slow file keeps neither jobs nor other files waiting', async () => {
-  const { doWork } = await import('../../supabase/functions/video/work.ts');
+  const { doWork } = await import(MODULE);
   const left: Record<string, number> = { fetch: 20, copy: 20, remove: 0 };
   callRpc.mockImplementation(async (name: string, { max_jobs = 0, kinds = ['fetch', 'copy'] }) => {
     if (name !== 'sync_video_jobs') return {};
