@@ -65,7 +65,10 @@ create table private.video_job_work (
   idempotency_key text,
   request_hash text,
   next_sync_at timestamptz not null,
+  fetches_in_vain integer not null default 0,
+  canceling_at timestamptz,
   misses integer not null default 0,
+  missed_at timestamptz,
   copy_attempts integer not null default 0,
   is_file_due boolean not null default false,
   file_error text,
@@ -77,7 +80,10 @@ create table private.video_job_work (
 comment on table private.video_job_work is 'What the work on a video job needs and its readers do not.';
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
+comment on column private.video_job_work.fetches_in_vain is 'How often in a row it was handed out to be asked about and nothing was heard.';
+comment on column private.video_job_work.canceling_at is 'When the provider was asked to cancel it, while the answer is awaited.';
 comment on column private.video_job_work.misses is 'How often in a row the provider did not know the task.';
+comment on column private.video_job_work.missed_at is 'When that was last counted.';
 comment on column private.video_job_work.is_file_due is 'Whether its file is still to be copied to Storage.';
 comment on column private.video_job_work.terms is 'Price and model as they were when it was made.';
 comment on column private.video_job_work.details is 'Columns of its log row that were known when it was made.';
@@ -123,12 +129,17 @@ end;
 $$;
 comment on function private.is_forgotten(public.video_jobs) is 'Whether a job''s person is gone and nobody else may see it: figures alone are kept.';
 
-create function private.remove_video_file(job public.video_jobs) returns void
+create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
 language sql set search_path = ''
 as $$
-  insert into private.video_file_removals (path) values (private.video_path_of(job)) on conflict (path) do nothing
+  -- A copy that is under way may still come, and its function may be killed before it can say so: that is waited for.
+  insert into private.video_file_removals (path, next_try_at)
+  values (private.video_path_of(job), clock_timestamp() + interval '5 minutes' * (not is_here)::integer)
+  -- Whoever removes it by now may have been too early.
+  on conflict (path) do update set next_try_at = excluded.next_try_at
 $$;
-comment on function private.remove_video_file(public.video_jobs) is 'Has the copy of a job''s file removed, if there is one.';
+comment on function private.remove_video_file(public.video_jobs, boolean) is
+  'Has the copy of a job''s file removed, if there is one: at once where it is_here, else when none can be under way any more.';
 
 -- What may change of a job --------------------------------------------------------------------------------------------
 
@@ -161,7 +172,7 @@ begin
   where w.video_job_id = new.id;
   if not new.is_shared then
     if new.status = 'completed' then
-      perform private.remove_video_file(new);
+      perform private.remove_video_file(new, new.storage_path is not null);
     end if;
     new.prompt := '';
     new.image_url := null;
@@ -183,7 +194,7 @@ create function private.remove_file_of_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.remove_video_file(old);
+  perform private.remove_video_file(old, old.storage_path is not null);
   return null;
 end;
 $$;
@@ -381,7 +392,7 @@ comment on function public.fail_video_job is
   'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. was_submitted: it is the provider that refused it. A job that has ended stays as it is.';
 
 create function public.cancel_video_job(
-  video_job_id uuid, is_confirmed boolean, at timestamptz default clock_timestamp()
+  video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -390,6 +401,8 @@ declare
 begin
   if job.finished_at is null and is_confirmed then
     return private.end_video_job(job, 'canceled', null, null, at) || '{"canceled": true}';
+  elsif job.finished_at is null and job.job_id is not null then
+    update private.video_job_work w set canceling_at = case when not is_refused then at end where w.video_job_id = job.id;
   elsif job.finished_at is null then
     update public.video_jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, cancel_video_job.at)
     where j.id = job.id returning * into job;
@@ -398,7 +411,7 @@ begin
 end;
 $$;
 comment on function public.cancel_video_job is
-  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that canceling was asked for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
+  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that the provider is being asked, or was and goes on (is_refused), or, where it has no task yet, that canceling was asked for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
 
 -- News of a job -------------------------------------------------------------------------------------------------------
 
@@ -408,7 +421,7 @@ create function private.bind_video_task(
 language plpgsql set search_path = ''
 as $$
 begin
-  update private.video_job_work w set misses = 0,
+  update private.video_job_work w set misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
     provider_answer = case when private.is_forgotten(job) then null else coalesce(private.video_answer(job, answer), w.provider_answer) end
   where w.video_job_id = job.id;
@@ -476,6 +489,19 @@ end;
 $$;
 comment on function private.apply_video_task is 'Writes what the provider says of a job that has not ended.';
 
+create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- Longer than a function lives: after that nobody waits for the answer any more.
+  return exists (
+    select from private.video_job_work w where w.video_job_id = job.id and w.canceling_at > at - interval '3 minutes'
+  );
+end;
+$$;
+comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
+  'Whether a provider is canceling a job now. It may be deleting the file, so that the job''s being completed does not count yet.';
+
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
 ) returns jsonb
@@ -492,7 +518,9 @@ begin
     perform private.raise_error('invalid_request',
       'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, error_message }.');
   end if;
-  if job.finished_at is null and (task_id <> job.job_id) is not true then
+  if job.finished_at is null and task ->> 'status' = 'completed' and private.is_being_canceled(job, at) then
+    result := null; -- the provider is asked again
+  elsif job.finished_at is null and (task_id <> job.job_id) is not true then
     begin
       result := private.apply_video_task(
         private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at), task, at);
@@ -508,7 +536,7 @@ begin
 end;
 $$;
 comment on function public.update_video_job is
-  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is a failure; a job that has ended, or has another task, stays as it is.';
+  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is a failure; a job that has ended, has another task, or is completed while the provider cancels it, stays as it is.';
 
 create function public.note_video_task_missing(video_job_id uuid, at timestamptz default clock_timestamp()) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -516,11 +544,15 @@ as $$
 declare
   job public.video_jobs := private.lock_video_job(note_video_task_missing.video_job_id, at);
   missed integer;
+  pause interval := make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer);
 begin
   if job.finished_at is null then
-    update private.video_job_work w set misses = w.misses + 1,
-      next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer)
-    where w.video_job_id = job.id returning w.misses into missed;
+    update private.video_job_work w set next_sync_at = at + pause, fetches_in_vain = 0
+    where w.video_job_id = job.id;
+    -- Webhooks that ring at once are one look, not several.
+    update private.video_job_work w set misses = w.misses + 1, missed_at = at
+    where w.video_job_id = job.id and (w.misses = 0 or w.missed_at <= at - pause)
+    returning w.misses into missed;
     if missed >= 3 then
       return private.end_video_job(job, 'failed', 'task_lost', 'The provider does not know this job any more.', at)
         || '{"failed": true}';
@@ -530,7 +562,7 @@ begin
 end;
 $$;
 comment on function public.note_video_task_missing is
-  'The provider does not know a job''s task; the third time in a row the job fails: { job, failed, credits_refunded }.';
+  'The provider does not know a job''s task; the third time in a row, each a poll''s time after the one before, the job fails: { job, failed, credits_refunded }.';
 
 create function public.note_video_file(
   video_job_id uuid, storage_path text default null, is_kept boolean default false, error text default null,
@@ -544,7 +576,7 @@ begin
   if note_video_file.storage_path <> private.video_path_of(job) then
     perform private.raise_error('invalid_request', format('The file of this job belongs at %s.', private.video_path_of(job)));
   elsif note_video_file.storage_path is not null and (private.is_forgotten(job) or job.status <> 'completed') then
-    perform private.remove_video_file(job); -- its person went while it was copied
+    perform private.remove_video_file(job, true); -- its person went while it was copied
   elsif note_video_file.storage_path is not null then
     update public.video_jobs j set storage_path = note_video_file.storage_path where j.id = job.id returning * into job;
   end if;
@@ -557,12 +589,14 @@ $$;
 comment on function public.note_video_file is
   'A completed job''s file was copied (storage_path), stays at the provider (is_kept), or could not be copied now (error alone): { job }.';
 
-create function public.finish_video_file_removal(path text) returns void
+create function public.finish_video_file_removal(path text, next_try_at timestamptz) returns void
 language sql security definer set search_path = ''
 as $$
-  delete from private.video_file_removals r where r.path = finish_video_file_removal.path
+  delete from private.video_file_removals r
+  where r.path = finish_video_file_removal.path and r.next_try_at = finish_video_file_removal.next_try_at
 $$;
-comment on function public.finish_video_file_removal is 'A file that sync_video_jobs told to remove is gone.';
+comment on function public.finish_video_file_removal is
+  'A file that sync_video_jobs told to remove is gone; next_try_at as it was told: where the file came anew meanwhile, it is removed anew.';
 
 -- A new job -----------------------------------------------------------------------------------------------------------
 
@@ -976,20 +1010,35 @@ language plpgsql set search_path = ''
 as $$
 begin
   return query
-  with due as (
-    select n.video_job_id from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+  with owing as (
+    select j.provider, count(*) as answers from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+    where n.next_sync_at > at and case kind
+      when 'fetch' then j.status in ('pending', 'processing') and n.fetches_in_vain > 0
+      else n.is_file_due and n.copy_attempts > 0 end
+    group by j.provider
+  ), ranked as (
+    -- In turns: a provider with many jobs, or slow ones, does not keep the others waiting.
+    select n.video_job_id,
+      row_number() over (partition by j.provider order by n.next_sync_at) + coalesce(o.answers, 0) as turn
+    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id left join owing o on o.provider = j.provider
     where n.next_sync_at <= at and case kind
       when 'fetch' then j.status in ('pending', 'processing') and j.job_id is not null
       else j.status = 'completed' and n.is_file_due end
-    order by n.next_sync_at limit most
+  ), due as (
+    select n.video_job_id, j.expires_at
+    from ranked r join private.video_job_work n on n.video_job_id = r.video_job_id join public.video_jobs j on j.id = r.video_job_id
+    where n.next_sync_at <= at
+    order by r.turn, n.next_sync_at limit most
     for no key update of n skip locked
   ), leased as (
     update private.video_job_work w set
       copy_attempts = w.copy_attempts + (kind = 'copy')::integer,
       -- The tenth try is the last: what cannot be copied stays where it is.
       is_file_due = w.is_file_due and w.copy_attempts < 9,
-      -- One copy may take 120 s.
-      next_sync_at = at + case kind when 'copy' then interval '3 minutes' * power(2, w.copy_attempts) else interval '1 minute' end
+      fetches_in_vain = w.fetches_in_vain + (kind = 'fetch')::integer,
+      -- What does not come is asked for ever less often, but in any case at its time limit.
+      next_sync_at = case kind when 'copy' then at + interval '3 minutes' * power(2, w.copy_attempts) -- one may take 120 s
+        else least(at + interval '1 minute' * power(2, least(w.fetches_in_vain, 4)), greatest(d.expires_at, at + interval '1 minute')) end
     from due d where w.video_job_id = d.video_job_id
     returning w.video_job_id
   )
@@ -999,7 +1048,9 @@ $$;
 comment on function private.lease_due_videos(text, integer, timestamptz) is
   'Jobs to ask the provider about (fetch) or whose file to copy (copy), each for one caller at a time.';
 
-create function public.sync_video_jobs(max_jobs integer default 20, at timestamptz default clock_timestamp()) returns jsonb
+create function public.sync_video_jobs(
+  max_jobs integer default 20, kinds text[] default '{fetch,copy,remove}', at timestamptz default clock_timestamp()
+) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -1013,20 +1064,21 @@ begin
   end loop;
   select coalesce(jsonb_agg(jsonb_build_object('kind', k.kind, 'job', private.video_job_json(j),
     'submission', private.video_submission(j), 'is_last', j.expires_at <= at)), '[]') into work
-  from (values ('fetch'), ('copy')) k (kind), private.lease_due_videos(k.kind, most, at) j;
+  from (values ('fetch'), ('copy')) k (kind), private.lease_due_videos(k.kind, most, at) j
+  where k.kind = any (kinds);
   with due as (
-    select r.path from private.video_file_removals r where r.next_try_at <= at
+    select r.path from private.video_file_removals r where r.next_try_at <= at and 'remove' = any (kinds)
     order by r.next_try_at limit most for update skip locked
   ), leased as (
     update private.video_file_removals r set next_try_at = at + interval '10 minutes'
-    from due d where r.path = d.path returning r.path
+    from due d where r.path = d.path returning r.path, r.next_try_at
   )
-  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path)), '[]') into removals from leased l;
+  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path, 'next_try_at', l.next_try_at)), '[]') into removals from leased l;
   return jsonb_build_object('ended', ended, 'work', work || removals);
 end;
 $$;
 comment on function public.sync_video_jobs is
-  'Ends jobs that nothing more is to be hoped for, and says what function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path }] }.';
+  'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
 
 grant execute on function public.create_video_job, public.start_video_job, public.update_video_job, public.fail_video_job,
   public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.sync_video_jobs,

@@ -83,7 +83,7 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
 
   test.each([
     ['a broken connection', 'break'],
-    ['502', { status: 502 }],
+    ...[408, 499, 502, 520, 522, 524].map((status) => [String(status), { status }] as const),
     ['504', { status: 504, body: 'gateway timeout' }],
     ['a 200 that is no JSON', { body: '<html>' }],
     ['a 200 that names no task', { body: { ok: true } }],
@@ -109,6 +109,30 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
     stub.answers({ body: { ...pending, req: { webhook: REQUEST.webhookUrl }, echo: KEY } });
     const { answer } = await submit();
     expect(JSON.stringify(answer)).not.toMatch(new RegExp(`${TOKEN}|${KEY}`));
+  });
+
+  test('keeps nothing that cannot be stored, nor secrets that are written in escapes', async () => {
+    const escaped = `\\u${KEY.charCodeAt(0).toString(16).padStart(4, '0')}${KEY.slice(1)}`;
+    const body = JSON.stringify({ ...pending, note: 'NOTE', NAME: 1 }).replace('NOTE', `a\\u0000b\\ud800c ${escaped}`);
+    stub.answers({ body: body.replace('NAME', 'n\\u0000') });
+    expect((await submit()).answer).toEqual({ ...pending, note: 'a\uFFFDb\uFFFDc [hidden]', 'n\uFFFD': 1 });
+    stub.answers({ status: 400, body: `{"error":{"message":"a\\u0000 ${escaped}"}}` });
+    await expect(submit()).rejects.toMatchObject({ message: 'a\uFFFD [hidden]' });
+    stub.answers({ status: 400, body: { error: { message: `${'x'.repeat(999)}\u{1F6A2}` } } });
+    await expect(submit()).rejects.toMatchObject({ message: `${'x'.repeat(999)}\uFFFD` });
+  });
+
+  test('keeps of an answer of many levels the upper ones', async () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    stub.answers({
+      body: JSON.stringify({ ...pending, deep: 1 })
+        .replace('1}', `${deep}}`)
+        .replace(':1,', `:${deep},`),
+    });
+    const { task, answer } = await submit();
+    expect(task.job_id).toBe('t1');
+    expect(JSON.stringify(answer)).toContain('[{"truncated":true}]');
+    expect(JSON.stringify(answer).length).toBeLessThan(1000);
   });
 
   test('without a key set is refused, not sent', async () => {
@@ -164,6 +188,13 @@ describe('a cancellation', () => {
     stub.answers({ body: { id: 'v1', status: 'in_progress' } }, { status });
     expect(await adapter('openai').cancel('v1')).toBe(expected);
     expect(stub.asked.map(({ method }) => method)).toEqual(['GET', 'DELETE']);
+  });
+  test.each([
+    ['says that nothing was deleted', { status: 200, body: { id: 'v1', deleted: false } }, 'too_late'],
+    ['has no body', { status: 204, body: '' }, 'canceled'],
+  ] as const)('whose answer %s is %s', async (_, answer, expected) => {
+    stub.answers({ body: { id: 'v1', status: 'in_progress' } }, answer);
+    expect(await adapter('openai').cancel('v1')).toBe(expected);
   });
   test.each(['completed', 'failed'])('of a video that is %s takes nothing away', async (status) => {
     stub.answers({ body: { id: 'v1', status } });

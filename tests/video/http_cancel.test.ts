@@ -1,12 +1,13 @@
 /** Canceling a job: before the provider has it, while it works, when it is over, where the provider cannot. */
 import { randomUUID } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { sql } from '../support/stack.ts';
 import {
   booksOf,
   call,
   isOver,
   isStored,
+  makeStale,
   moveTask,
   newMaker,
   newModelAt,
@@ -15,7 +16,9 @@ import {
   tasksOf,
   until,
 } from './http_helpers.ts';
+import { useStub } from './provider_stub.ts';
 
+const stub = useStub();
 const REFUNDED = ['credit signup 3', 'credit purchase 100', 'debit generation -20', 'refund refund 20'];
 const openAi = () => newModelAt({ video_api: 'openai' });
 
@@ -68,6 +71,21 @@ test('a job that was done by then is not canceled, and keeps its file', async ()
   expect(await call(maker, 'DELETE', `/${job.id}`)).toMatchObject({ status: 409, error: { code: 'invalid_state' } });
   expect(await until(maker, job.id, isStored)).toMatchObject({ status: 'completed', credits: 20 });
   expect(await tasksOf(key)).toHaveLength(1);
+});
+
+test('a job that is done while the provider cancels it does not count as done: its file may be what is deleted', async () => {
+  const maker = await newMaker();
+  const model = await newModelAt({ video_api: 'openai', video_base_url: stub.url, timeout_ms: 3000 });
+  const id = randomUUID();
+  stub.answers({ body: { id, status: 'queued' } });
+  const { job } = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
+  stub.answers({ body: { id, status: 'in_progress' } }, 'hang', { body: { id, status: 'completed' } });
+  const canceling = call(maker, 'DELETE', `/${job.id}`);
+  await vi.waitFor(() => expect(stub.asked.at(-1)?.method).toBe('DELETE'), 10_000);
+  await makeStale(job.id);
+  expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
+  expect(stub.asked.at(-1)?.method).toBe('GET');
+  expect((await canceling).status).toBe(502);
 });
 
 test.each(['completed', 'failed'])('a job that is %s: 409', async (status) => {

@@ -122,9 +122,11 @@ export const isOver = ({ status }: Job) => status !== 'pending' && status !== 'p
 
 /** Has the next reader ask the provider. */
 export async function makeStale(id: string): Promise<void> {
-  await sql(`update private.video_job_work set next_sync_at = now() - interval '1 second' where video_job_id = $1`, [
-    id,
-  ]);
+  await sql(
+    `update private.video_job_work set next_sync_at = now() - interval '1 second', missed_at = missed_at - interval '1 hour'
+     where video_job_id = $1`,
+    [id],
+  );
 }
 
 /** What nobody but the operator sees of a job. */

@@ -219,6 +219,16 @@ describe('what may not be sent', () => {
   test('forms that are none, or have a member twice or a file elsewhere', async () => {
     const broken = { 'content-type': 'multipart/form-data; boundary=x' };
     expect(await call(await maker, 'POST', '', { body: 'no form', headers: broken })).toMatchObject({ status: 400 });
+    const whole = ['--x', 'content-disposition: form-data; name="prompt"', '', 'A boat', '--x--', ''].join('\r\n');
+    for (const end of ['--x--\r\n', '--\r\n', 'x--\r\n', '\r\n--x--\r\n']) {
+      const cut = whole.slice(0, whole.lastIndexOf(end));
+      const { status, error } = await call(await maker, 'POST', '', { body: cut, headers: broken });
+      expect([status, error.param, error.message]).toEqual([400, null, expect.stringContaining('cut off')]);
+    }
+    const quoted = { 'content-type': 'multipart/form-data; boundary="x"; charset=utf-8' };
+    for (const headers of [broken, quoted]) {
+      expect((await call(await maker, 'POST', '', { body: whole, headers })).error.param).toBe('model');
+    }
     const twice = new FormData();
     for (const text of ['a', 'b']) twice.append('prompt', text);
     expect(await call(await maker, 'POST', '', { body: twice })).toMatchObject({

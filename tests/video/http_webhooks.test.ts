@@ -93,6 +93,8 @@ test('a body above 1 MiB is refused, and no other method rings', async () => {
   const { job } = await newJob();
   const url = await webhookOf(job.id);
   expect((await ring(url, 'x'.repeat(1024 * 1024 + 1))).status).toBe(400);
+  const stranger = await webhookOf(randomUUID());
+  expect((await ring(stranger, 'x'.repeat(1024 * 1024 + 1))).status).toBe(404);
   const got = await ring(url, undefined, 'GET');
   expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
 });
@@ -116,6 +118,13 @@ test.each(['completed', 'failed'])(
     expect(logs).toHaveLength(1);
   },
 );
+
+test('a task that the provider does not know for a moment is not lost, however many ring in it', async () => {
+  const { maker, job } = await newJob({ lost: true });
+  const url = await webhookOf(job.id);
+  await Promise.all(Array.from({ length: 5 }, () => ring(url, { task_id: job.job_id })));
+  expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
+});
 
 test('news after the end changes nothing', async () => {
   const { maker, job } = await newJob();
@@ -168,6 +177,18 @@ test('while the provider cannot be asked: again please, where nothing else has t
   expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
 });
 
+test('an answer with what the database cannot hold is noted without it', async () => {
+  const { maker, job } = await newUnknownJob();
+  stub.answers({ body: `{"task_id":"${job.id}","status":"processing","note":"a\\u0000\\ud800","n\\u0000":1}` });
+  expect((await ring(await webhookOf(job.id), { task_id: job.id })).status).toBe(200);
+  stub.answers({
+    body: `{"task_id":"${job.id}","status":"failed","error":{"code":"invalid_prompt","message":"a\\u0000b"}}`,
+  });
+  await makeStale(job.id);
+  const answer = await call(maker, 'GET', `/${job.id}`);
+  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_message: 'a\uFFFDb' } });
+});
+
 test("a task of somebody else's job cannot be taken over", async () => {
   const theirs = await newJob();
   const { job } = await newJob({ cut_after: 0 });
@@ -207,7 +228,7 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
     ['note_video_file', { video_job_id, is_kept: true }],
     ['video_job_of_webhook', { video_job_id, token: 'x' }],
     ['sync_video_jobs', { max_jobs: 1 }],
-    ['finish_video_file_removal', { path: 'x' }],
+    ['finish_video_file_removal', { path: 'x', next_try_at: new Date().toISOString() }],
   ];
   for (const [rpc, args] of rpcs) {
     for (const { client } of [stranger, maker]) {

@@ -35,6 +35,7 @@ const KINDS = [
   'refused',
   'cancel',
   'ask to cancel',
+  'goes on',
   'timeout',
   'sweep',
   'due work',
@@ -60,8 +61,9 @@ begin
     when 'task of the other' then perform public.update_video_job(job, jsonb_build_object('job_id', 'task of ' || other, 'status', 'completed', 'result_url', file), at => at);
     when 'missing' then perform public.note_video_task_missing(job, at);
     when 'refused' then perform public.fail_video_job(job, 'invalid_request', at => at);
-    when 'cancel' then perform public.cancel_video_job(job, true, at);
-    when 'ask to cancel' then perform public.cancel_video_job(job, false, at);
+    when 'cancel' then perform public.cancel_video_job(job, true, at => at);
+    when 'ask to cancel' then perform public.cancel_video_job(job, false, at => at);
+    when 'goes on' then perform public.cancel_video_job(job, false, true, at);
     when 'timeout' then perform public.fail_video_job(job, 'timed_out', at => at);
     when 'sweep' then perform public.sync_video_jobs(at => at);
     when 'due work' then perform private.end_next_overdue_video_job(at);

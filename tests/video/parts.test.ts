@@ -113,6 +113,10 @@ describe('what is read of any answer', () => {
     ['', undefined],
     ['a/../b', undefined],
     ['a?b', undefined],
+    ['a/b', undefined],
+    ['.', undefined],
+    ['..', undefined],
+    ['a..', 'a..'],
     ['x'.repeat(201), undefined],
     [null, undefined],
     [{}, undefined],
@@ -120,6 +124,9 @@ describe('what is read of any answer', () => {
 
   test('addresses of files are http or https', () => {
     expect(readFileUrl(FILE)).toBe(FILE);
+    expect(readFileUrl('HTTPS:file.302.ai/a b')).toBe('https://file.302.ai/a%20b');
+    expect(readFileUrl(' http://127.0.0.1/\u0000')).toBe('http://127.0.0.1/');
+    expect(readFileUrl(`https://file.302.ai/${'\u00e4'.repeat(3000)}`)).toBeUndefined();
     expect(readFileUrl('ftp://file.302.ai/a')).toBeUndefined();
     expect(readFileUrl(`${FILE}?${'x'.repeat(5000)}`)).toBeUndefined();
   });
@@ -286,6 +293,12 @@ describe('addresses', () => {
     ['[::1]', false],
     ['[2606:4700::1111]', true],
     ['8.8.8.8', true],
+    ['example.com.', true],
+    ['example.com..', false],
+    ['localhost.', false],
+    ['localhost..', false],
+    ['127.0.0.1..', false],
+    ['a..internal', false],
   ])('the name %s may be public: %s', (name, expected) => expect(isPublicName(name)).toBe(expected));
 });
 

@@ -1063,7 +1063,7 @@ isOneToOne: false
 { Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "cancel_video_job":
-{ Args: { "at"?: string,"is_confirmed": boolean,"video_job_id": string }; Returns: Json
+{ Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json
@@ -1140,7 +1140,7 @@ isOneToOne: false
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
                            },
 "finish_video_file_removal":
-{ Args: { "path": string }; Returns: undefined
+{ Args: { "next_try_at": string,"path": string }; Returns: undefined
                            },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1254,7 +1254,7 @@ isOneToOne: false
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
                            },
 "sync_video_jobs":
-{ Args: { "at"?: string,"max_jobs"?: number }; Returns: Json
+{ Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
                            },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined

@@ -41,3 +41,14 @@ function checkShape(body: unknown): void {
     level = below;
   }
 }
+
+/** JSON with each of its texts and names as `clean` makes them, after parsing: escapes hide nothing. Cut where it is too deep. */
+export function cleanJson(value: unknown, clean: (text: string) => string, depth = 0): unknown {
+  if (typeof value === 'string') return clean(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === DEEPEST_BODY) return { truncated: true };
+  if (Array.isArray(value)) return value.map((item) => cleanJson(item, clean, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [clean(name), cleanJson(item, clean, depth + 1)]),
+  );
+}

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { readBody } from '../_shared/body.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
+import { inTime, TimeoutError } from '../_shared/in-time.ts';
 import { parseJson } from '../_shared/json.ts';
 import { callRpc, isOver } from '../_shared/video/database.ts';
 import { isObject, readTaskId } from '../_shared/video/provider.ts';
@@ -12,6 +13,8 @@ import { syncJob } from '../_shared/video/sync.ts';
 
 /** Bodies above this are refused, MiB. */
 const LARGEST_BODY = 1;
+/** How long a body may take, ms. */
+const LONGEST_BODY = 10_000;
 
 async function receive(request: Request): Promise<Response> {
   const path = new URL(request.url).pathname.match(/^\/video-webhook\/([^/]+)\/([^/]+)\/?$/);
@@ -20,8 +23,11 @@ async function receive(request: Request): Promise<Response> {
   if (request.method !== 'POST') {
     throw new ApiError(405, 'invalid_request', 'A webhook takes POST alone.', null, { allow: 'POST' });
   }
-  const { text } = await readBody(request, LARGEST_BODY);
   const work = await callRpc('video_job_of_webhook', { video_job_id, token });
+  const { text } = await inTime(LONGEST_BODY, () => readBody(request, LARGEST_BODY)).catch((error) => {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new ApiError(408, 'invalid_request', 'The body did not come in time.');
+  });
   if (isOver(work.job)) return received();
   const { told } = await syncJob(work, work.job.job_id === null ? readTask(text) : undefined);
   // Only this delivery has the task's id: it has to come again. A job that knows its task is polled in any case.

@@ -5,10 +5,9 @@ import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError } from '../_shared/errors.ts';
 import { OutcomeUnknownError } from '../_shared/video/adapter.ts';
-import { adapterTo } from '../_shared/video/adapters.ts';
 import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { signedUrlOf } from '../_shared/video/files.ts';
-import { syncJob, syncLastTime } from '../_shared/video/sync.ts';
+import { cancelAtProvider, syncJob, syncLastTime } from '../_shared/video/sync.ts';
 import { type JobRequest, readJobRequest } from './request.ts';
 import { submit } from './submit.ts';
 
@@ -75,20 +74,16 @@ export async function cancelJob(caller: Caller, id: string): Promise<Response> {
 }
 
 async function cancelTask(work: JobWork): Promise<Response> {
-  const { job, submission } = work;
-  const outcome = await adapterTo(submission, Deno.env)
-    .cancel(job.job_id ?? '')
-    .catch((error) => {
-      if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
-      console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
-      throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
-    });
+  const { job } = work;
+  const outcome = await cancelAtProvider(work).catch((error) => {
+    if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
+    console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
+    throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
+  });
   if (outcome === 'unsupported') {
     throw new ApiError(409, 'invalid_state', 'The provider of this model cannot cancel. The job goes on.');
   }
-  if (outcome === 'canceled') {
-    return answerForOver((await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: true })).job);
-  }
+  if (outcome !== 'too_late') return answerForOver(outcome);
   const { job: synced } = await syncJob(work);
   if (isOver(synced)) return answerForOver(synced);
   throw new ApiError(409, 'invalid_state', 'It is too late to cancel this job.');

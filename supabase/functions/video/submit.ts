@@ -6,7 +6,7 @@ import { adapterTo } from '../_shared/video/adapters.ts';
 import { callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { copyLater } from '../_shared/video/files.ts';
 import { upstreamError } from '../_shared/video/provider.ts';
-import { stopTask } from '../_shared/video/sync.ts';
+import { cancelAtProvider, stopTask } from '../_shared/video/sync.ts';
 import type { JobRequest } from './request.ts';
 
 /** Header with the id of a job that failed as it was made. */
@@ -59,12 +59,10 @@ async function noteAnswer({ job, submission }: JobWork, { task, answer }: VideoA
 
 /** A cancellation that came while the provider was being asked. */
 async function cancelStarted({ job, submission }: JobWork): Promise<VideoJob> {
-  const adapter = adapterTo(submission, Deno.env);
-  const outcome = await adapter.cancel(job.job_id ?? '').catch((error) => {
+  const outcome = await cancelAtProvider({ job, submission }).catch((error) => {
     console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
   });
-  if (outcome !== 'canceled') return job;
-  return (await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: true })).job;
+  return typeof outcome === 'object' ? outcome : job;
 }
 
 /** Ends a job as failed, its credits given back, and throws the error for the client; unless it ended otherwise by now. */

@@ -59,7 +59,7 @@ select is((select count(*) from public.ai_usage_logs l where l.workspace_id = te
 select is((select count(*) from public.ai_usage_logs l where l.workspace_id = tests.id('team') and (l::text like '%secret%' or l.ip_address is not null)), 0::bigint, 'or their words');
 
 -- A file that was being copied while its person went.
-select public.finish_video_file_removal(path) from private.video_file_removals;
+select public.finish_video_file_removal(path, next_try_at) from private.video_file_removals;
 select public.note_video_file(tests.recall('completing')::uuid, format('%s/%s.mp4', tests.id('team'), tests.recall('completing')));
 select is((select storage_path from public.video_jobs where id = tests.recall('completing')::uuid), null, 'a copy that comes too late is no job''s');
 select is((select path from private.video_file_removals), format('%s/%s.mp4', tests.id('team'), tests.recall('completing')), 'and removed');

@@ -1,6 +1,6 @@
 -- A row for each way in which a job may go: what it shows, what was paid, what the ledger, the log and the statistics tell.
 begin;
-select plan(42);
+select plan(47);
 select tests.offer_video('veo');
 
 create function pg_temp.step(job uuid, step text, at timestamptz) returns text
@@ -17,8 +17,9 @@ begin
     when step = 'provider fails' then public.update_video_job(job, jsonb_build_object('job_id', task, 'status', 'failed', 'error_code', 'generation_failed', 'error_message', 'no'), at => at) ->> 'changed'
     when step = 'provider cancels' then public.update_video_job(job, jsonb_build_object('job_id', task, 'status', 'canceled'), at => at) ->> 'changed'
     when step = 'missing' then public.note_video_task_missing(job, at) ->> 'failed'
-    when step = 'cancel' then public.cancel_video_job(job, true, at) ->> 'canceled'
-    when step = 'ask to cancel' then public.cancel_video_job(job, false, at) ->> 'canceled'
+    when step = 'cancel' then public.cancel_video_job(job, true, at => at) ->> 'canceled'
+    when step = 'ask to cancel' then public.cancel_video_job(job, false, at => at) ->> 'canceled'
+    when step = 'goes on' then public.cancel_video_job(job, false, true, at) ->> 'canceled'
     when step = 'sweep' then public.sync_video_jobs(at => at) ->> 'ended'
     when step = 'due work' then private.end_next_overdue_video_job(at)::text
     when step like 'answers %' then public.fail_video_job(job, split_part(step, ' ', 2), 'Words.', true, at) ->> 'failed'
@@ -66,6 +67,11 @@ insert into endings values
   ('failed twice', '1 start, 2 provider fails, 2 provider fails, 3 timed_out', 'ttff | failed generation_failed | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free generation_failed | 1 0 1 0 0 0'),
   ('completed after the refund', '1 start, 2 timed_out, 3 complete', 'ttf | failed timed_out | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free timed_out | 1 0 1 0 0 0'),
   ('lost', '1 start, 2 missing, 3 missing, 4 missing', 'tfft | failed task_lost | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free task_lost | 1 0 1 0 0 0'),
+  ('not known for a moment', '1 start, 2 missing, 2 missing, 2 missing, 3 missing', 'tffff | processing | 5 left, spent 20 | 5 of 25 purchase | …'),
+  ('finished while it is canceled', '1 start, 2 ask to cancel, 3 complete, 4 progress, 4 cancel, 5 complete', 'tffttf | canceled | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | canceled 0 0 free | 1 0 0 1 0 0'),
+  ('failed while it is canceled', '1 start, 2 ask to cancel, 3 provider fails, 3 cancel', 'tftf | failed generation_failed | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free generation_failed | 1 0 1 0 0 0'),
+  ('finished, not canceled', '1 start, 2 ask to cancel, 2 complete, 2 goes on, 2 complete', 'tffft | completed | 5 left, spent 20 | 5 of 25 purchase | … | success 20 0 free | 1 1 0 0 0 20'),
+  ('finished when nobody waits for the cancellation', '1 start, 2 ask to cancel, 5 complete', 'tft | completed | 5 left, spent 20 | 5 of 25 purchase | … | success 20 0 free | 1 1 0 0 0 20'),
   ('found again', '1 start, 2 missing, 3 missing, 4 progress, 5 missing', 'tfftf | processing | 5 left, spent 20 | 5 of 25 purchase | …'),
   ('never told of', '29 sweep, 30 sweep', '01 | failed submission_lost | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free submission_lost | 1 0 1 0 0 0'),
   ('never told of, with due work alone', '29 due work, 31 due work, 31 due work', 'ftf | failed submission_lost | 25 left, spent 0 | 25 of 25 purchase | …, refund 20 refund | failed 0 0 free submission_lost | 1 0 1 0 0 0'),
@@ -79,7 +85,7 @@ insert into endings values
 select is(pg_temp.story(e.name, e.steps), e.outcome, e.name) from endings e;
 
 select is_empty('select * from public.verify_credits()', 'the books are right');
-select is((select count(*) from public.video_jobs where finished_at is null), 1::bigint, 'all but one are at rest');
+select is((select count(*) from public.video_jobs where finished_at is null), 2::bigint, 'all but two are at rest');
 
 -- What was given back by hand is not given back again, and stops no ending.
 select tests.create_guest('hand'), public.credit_user_credits_transaction(tests.id('hand'), 25, 'purchase');
@@ -90,7 +96,7 @@ select is(tests.wallet('hand'), 'balance 25, total 25, spent 0, expired 0, held 
 select tests.create_guest('free hand'), public.credit_user_credits_transaction(tests.id('free hand'), 25, 'purchase');
 select tests.remember('job', tests.make_video('free hand'));
 select public.refund_user_credits(tests.id('free hand'), 15, 'sorry');
-select public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-01'), public.cancel_video_job(tests.recall('job')::uuid, false, '2026-01-02');
+select public.cancel_video_job(tests.recall('job')::uuid, false, at => '2026-01-01'), public.cancel_video_job(tests.recall('job')::uuid, false, at => '2026-01-02');
 select is((select cancel_requested_at from public.video_jobs where id = tests.recall('job')::uuid), '2026-01-01'::timestamptz, 'when canceling was first asked for stays');
 select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'nor more than was spent at all');
 select is(tests.wallet('free hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'by whatever refunds');

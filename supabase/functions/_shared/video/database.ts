@@ -84,7 +84,7 @@ export type Creation =
 export type SyncWork =
   | (JobWork & { kind: 'fetch'; is_last?: boolean })
   | (JobWork & { kind: 'copy' })
-  | { kind: 'remove'; path: string };
+  | { kind: 'remove'; path: string; next_try_at: string };
 
 type JobId = { video_job_id: string };
 
@@ -109,13 +109,13 @@ interface Rpcs {
     args: JobId & { error_code: string; error_message: string; was_submitted?: boolean },
     answer: { job: VideoJob; failed: boolean; credits_refunded: number },
   ];
-  cancel_video_job: [args: JobId & { is_confirmed: boolean }, answer: { job: VideoJob }];
+  cancel_video_job: [args: JobId & { is_confirmed: boolean; is_refused?: boolean }, answer: { job: VideoJob }];
   get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_last: boolean; is_author: boolean }];
   video_job_of_webhook: [args: JobId & { token: string }, answer: JobWork];
-  sync_video_jobs: [args: { max_jobs: number }, answer: { ended: number; work: SyncWork[] }];
+  sync_video_jobs: [args: { max_jobs: number; kinds: SyncWork['kind'][] }, answer: { ended: number; work: SyncWork[] }];
   note_video_task_missing: [args: JobId, answer: { job: VideoJob }];
   note_video_file: [args: JobId & { storage_path?: string; is_kept?: boolean; error?: string }, answer: unknown];
-  finish_video_file_removal: [args: { path: string }, answer: unknown];
+  finish_video_file_removal: [args: { path: string; next_try_at: string }, answer: unknown];
 }
 
 // The generated types know of their answers only that they are JSON; the cast ends here.

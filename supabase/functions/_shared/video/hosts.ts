@@ -67,6 +67,7 @@ export function isLiteral(hostname: string): boolean {
 export function isPublicName(hostname: string): boolean {
   const name = hostname.replace(/\.$/, '').toLowerCase();
   if (isLiteral(name)) return isPublicAddress(name.replace(/^\[|\]$/g, ''));
+  if (name.split('.').includes('')) return false; // one dot may end a name, and no two may follow each other
   return name.includes('.') && !/\.(localhost|local|internal|localdomain|home\.arpa)$/.test(name);
 }
 

@@ -2,6 +2,7 @@
 import { readApiKey } from '../env.ts';
 import { ApiError, invalidRequest } from '../errors.ts';
 import { inTime } from '../in-time.ts';
+import { cleanJson } from '../json.ts';
 import type { Env } from '../platform-keys.ts';
 import { hideSecrets, toStorable } from '../text.ts';
 import { OutcomeUnknownError, type VideoTask } from './adapter.ts';
@@ -25,8 +26,8 @@ export interface Provider {
 
 /** Statuses by which a provider blames the request. */
 const CALLERS_FAULT = new Set([400, 413, 422]);
-/** Statuses by which something between us and the provider says that it does not know. */
-const OUTCOME_UNKNOWN = new Set([502, 504]);
+/** Statuses by which something between us and the provider says that it does not know; 520 to 524 are Cloudflare's. */
+const OUTCOME_UNKNOWN = new Set([408, 499, 502, 504, 520, 522, 524]);
 /** Answers about tasks are some KiB; what is longer is not read, bytes. */
 const LARGEST_ANSWER = 2 * 1024 * 1024;
 /** What is kept of an answer, characters. */
@@ -98,11 +99,11 @@ export class ProviderClient {
     }).catch((error: unknown) => {
       throw new OutcomeUnknownError(hideSecrets(String(error), secrets));
     });
-    const clean = hideSecrets(toStorable(text), secrets);
-    if (OUTCOME_UNKNOWN.has(status)) throw new OutcomeUnknownError(`status ${status}: ${clean.slice(0, 500)}`);
-    const answer = parseObject(clean);
-    if ((status < 200 || status > 299) && !accepted.includes(status)) throw refusal(status, answer, clean);
-    if (!answer && status < 300) throw new OutcomeUnknownError(`not JSON: ${clean.slice(0, 500)}`);
+    const answer = parseObject(text, (value) => hideSecrets(toStorable(value), secrets));
+    const shown = answer ? JSON.stringify(answer) : hideSecrets(toStorable(text), secrets);
+    if (OUTCOME_UNKNOWN.has(status)) throw new OutcomeUnknownError(`status ${status}: ${shown.slice(0, 500)}`);
+    if ((status < 200 || status > 299) && !accepted.includes(status)) throw refusal(status, answer, shown);
+    if (!answer && status < 300 && status !== 204) throw new OutcomeUnknownError(`not JSON: ${shown.slice(0, 500)}`);
     return { status, body: answer ?? {} };
   }
 
@@ -124,7 +125,7 @@ export function upstreamError(cause: string): ApiError {
 }
 
 function refusal(status: number, answer: Record<string, unknown> | undefined, text: string): ApiError {
-  const kept = answer ? boundedAnswer(answer) : { status, text: text.slice(0, 1000) };
+  const kept = answer ? boundedAnswer(answer) : { status, text: beginningOf(text, 1000) };
   const error = CALLERS_FAULT.has(status)
     ? invalidRequest((answer && wordsOf(answer)) ?? 'The video provider refused the request as invalid.')
     : upstreamError(`status ${status}: ${text.slice(0, 500)}`);
@@ -136,7 +137,7 @@ export function wordsOf(answer: Record<string, unknown>): string | undefined {
   const { error, message } = answer;
   const inner = isObject(error) ? (error.message ?? error.error) : error;
   const words = typeof inner === 'string' && inner.trim() ? inner : message;
-  return typeof words === 'string' && words.trim() ? words.trim().slice(0, 1000) : undefined;
+  return typeof words === 'string' && words.trim() ? beginningOf(words.trim(), 1000) : undefined;
 }
 
 /** What a failed task is called, and the words for its user: the provider's own where it blames the request. */
@@ -159,13 +160,13 @@ export function failureOf(answer: Record<string, unknown>): Pick<VideoTask, 'err
 export function boundedAnswer(answer: unknown): unknown {
   const json = JSON.stringify(answer);
   if (json.length <= LARGEST_KEPT) return answer;
-  return { truncated: true, characters: json.length, begins: json.slice(0, LARGEST_KEPT).toWellFormed() };
+  return { truncated: true, characters: json.length, begins: beginningOf(json, LARGEST_KEPT) };
 }
 
-/** A task's id, which may be a number; undefined for what is none. */
+/** A task's id, which may be a number; undefined for what is none. Dots alone would be a path. */
 export function readTaskId(value: unknown): string | undefined {
   const id = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;
-  return typeof id === 'string' && /^[\w.:-]{1,200}$/.test(id) ? id : undefined;
+  return typeof id === 'string' && /^(?!\.+$)[\w.:-]{1,200}$/.test(id) ? id : undefined;
 }
 
 /** A provider's progress as whole percents: 45, "45", "45%" or 0.45 only where the provider means percents. */
@@ -178,7 +179,9 @@ export function readProgress(value: unknown): number | undefined {
 /** An address that a file may be fetched from; which ones may, the provider's row says. */
 export function readFileUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > 4000 || !URL.canParse(value)) return undefined;
-  return /^https?:$/.test(new URL(value).protocol) ? value : undefined;
+  // As the parser writes it, which is how everything after reads it.
+  const { protocol, href } = new URL(value);
+  return /^https?:$/.test(protocol) && href.length <= 8000 ? href : undefined;
 }
 
 /** Whether a value is an object with names. */
@@ -186,9 +189,14 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function parseObject(text: string): Record<string, unknown> | undefined {
+/** A cut may go through the middle of a character, and half a one cannot be stored. */
+function beginningOf(text: string, most: number): string {
+  return text.slice(0, most).toWellFormed();
+}
+
+function parseObject(text: string, clean: (text: string) => string): Record<string, unknown> | undefined {
   try {
-    const value = JSON.parse(text);
+    const value = cleanJson(JSON.parse(text), clean);
     return isObject(value) ? value : undefined;
   } catch {
     return undefined;

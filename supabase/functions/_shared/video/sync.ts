@@ -31,7 +31,11 @@ export async function syncJob({ job, submission }: JobWork, jobId?: string): Pro
 
 /** The same for a job whose time is up: what is not done by now never is. */
 export async function syncLastTime(work: JobWork): Promise<VideoJob> {
-  const { job } = await syncJob(work);
+  const { job } = await syncJob(work).catch((error) => {
+    // News that cannot be written keeps no job from its end.
+    console.error(`video job ${work.job.id}: what its provider says could not be noted:`, error);
+    return work;
+  });
   if (isOver(job)) return job;
   const { error_code, error_message } = TIMED_OUT;
   const ended = await callRpc('fail_video_job', { video_job_id: job.id, error_code, error_message });
@@ -44,6 +48,26 @@ const TIMED_OUT = { error_code: 'timed_out', error_message: 'The video was not m
 /** Stops a task that nobody waits for any more, where the provider can; whether it could makes no difference. */
 export async function stopTask({ job, submission }: JobWork, jobId = job.job_id): Promise<void> {
   if (jobId) await ask(() => adapterTo(submission, Deno.env).cancel(jobId), job);
+}
+
+/**
+ * Has the provider cancel a task: the job, where it is over by then. SQL is told before, for the file of a video that is
+ * finished meanwhile may be what the provider takes away. Throws as adapters do.
+ */
+export async function cancelAtProvider({ job, submission }: JobWork): Promise<VideoJob | 'unsupported' | 'too_late'> {
+  const video_job_id = job.id;
+  const goesOn = () => callRpc('cancel_video_job', { video_job_id, is_confirmed: false, is_refused: true });
+  const { job: asked } = await callRpc('cancel_video_job', { video_job_id, is_confirmed: false });
+  if (isOver(asked)) return asked;
+  const outcome = await adapterTo(submission, Deno.env)
+    .cancel(job.job_id ?? '')
+    .catch(async (error) => {
+      if (error instanceof ApiError) await goesOn();
+      throw error;
+    });
+  if (outcome === 'canceled') return (await callRpc('cancel_video_job', { video_job_id, is_confirmed: true })).job;
+  await goesOn();
+  return outcome;
 }
 
 /** Undefined where the provider gave no answer that can be used; the log has why. */

@@ -1,0 +1,37 @@
+/** The largest picture that is taken, in a process with little memory: hosted functions have not much more. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const functions = new URL('../../supabase/functions/', import.meta.url).href;
+const run = (script: string) =>
+  promisify(execFile)(process.execPath, [
+    ...['--max-old-space-size=100', '--import', 'tsx', '--input-type=module', '--eval'],
+    `const png = Buffer.alloc(10 * 1024 * 1024, 7);
+     png.write('89504e470d0a1a0a', 'hex');
+     const image = 'data:image/png;base64,' + png.toString('base64');
+     ${script}`,
+  ]);
+
+test('is read from JSON', async () => {
+  const { stdout } = await run(`
+    const { readJobRequest } = await import('${functions}video/request.ts');
+    const body = JSON.stringify({ model: 'm', prompt: 'p', image });
+    const { request } = await readJobRequest(new Request('http://x', { method: 'POST', body }));
+    console.log(request.image === image);`);
+  expect(stdout.trim()).toBe('true');
+});
+
+test('becomes a file for OpenAI', async () => {
+  const { stdout } = await run(`
+    const { createOpenAi } = await import('${functions}_shared/video/openai.ts');
+    const client = {
+      call: async ({ body }) => {
+        const bytes = Buffer.from(await body.get('input_reference').arrayBuffer());
+        console.log(bytes.equals(png));
+        return { status: 200, body: { id: 'v1', status: 'queued' } };
+      },
+    };
+    await createOpenAi(client, 'http://x').submit({ model: 'm', prompt: 'p', image, webhookUrl: 'http://x' });`);
+  expect(stdout.trim()).toBe('true');
+});
