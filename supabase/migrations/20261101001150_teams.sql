@@ -730,13 +730,15 @@ declare
 begin
   -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at all.
   update public.workspace_member_credits m set
-    credits_used = greatest(m.credits_used + used, 0),
+    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else used end, 0),
     period_credits_used = greatest(case when m.period_started_at = p.start then m.period_credits_used else 0 end
-      + case when refunded_at < p.start then 0 else used end, 0),
+      + case when refunded_at < greatest(p.start, p.joined_at) then 0 else used end, 0),
     period_started_at = p.start
   from (
-    select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start
-    from public.workspace_member_credits n where n.workspace_id = wanted_workspace and n.user_id = account_id
+    select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start, w.created_at as joined_at
+    from public.workspace_member_credits n
+    join public.workspace_members w on w.workspace_id = n.workspace_id and w.user_id = n.user_id
+    where n.workspace_id = wanted_workspace and n.user_id = account_id
   ) p
   where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;

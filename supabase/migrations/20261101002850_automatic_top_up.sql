@@ -216,7 +216,8 @@ as $$
 begin
   return rule.payment_product_id = task.payment_product_id and private.top_up_is_wanted(rule, wallet)
     -- A try is repeated as it was or not at all.
-    and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id and exists (
+    and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id
+      and task.charge ->> 'price_id' is not distinct from rule.price_id and exists (
       select from public.payment_customers c
       where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id' and private.is_paid_by_members(c)
     ));

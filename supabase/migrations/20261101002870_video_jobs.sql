@@ -402,6 +402,10 @@ begin
   if job.finished_at is null and is_confirmed then
     return private.end_video_job(job, 'canceled', null, null, at) || '{"canceled": true}';
   elsif job.finished_at is null and job.job_id is not null then
+    -- One at a time: what the second is told says nothing of what the first brings about.
+    if not is_refused and private.is_being_canceled(job, at) then
+      perform private.raise_error('invalid_state', 'The provider is being asked to cancel this job already.', 'Look at the job in a moment.');
+    end if;
     update private.video_job_work w set canceling_at = case when not is_refused then at end where w.video_job_id = job.id;
   elsif job.finished_at is null then
     update public.video_jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, cancel_video_job.at)

@@ -1,8 +1,9 @@
 begin;
-select plan(8);
+select plan(10);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'manual', workspace_id => tests.id('team'));
+update public.workspace_members set created_at = now() - interval '10 days' where workspace_id = tests.id('team');
 create function pg_temp.used() returns text language sql as $$
   select format('%s in all, %s in the period', trim_scale(credits_used), trim_scale(period_credits_used))
   from public.workspace_member_credits where workspace_id = tests.id('team') and user_id = tests.id('ben')
@@ -38,6 +39,10 @@ delete from public.workspace_members where workspace_id = tests.id('team') and u
 select tests.join_team('team', 'ben');
 select is(pg_temp.give_back(2, (select id from entries where name = 'yesterday'), pg_temp.today()), '0 in all, 0 in the period',
   'who comes back has no credit of the time before');
+select public.debit_user_credits_transaction(tests.id('ben'), 6, 'manual', workspace_id => tests.id('team'));
+select is(pg_temp.used(), '6 in all, 6 in the period', 'what is used from then on counts');
+select is(pg_temp.give_back(1, (select id from entries where name = 'yesterday'), now()), '6 in all, 6 in the period',
+  'and a refund of the time before makes no room in it');
 select is_empty('select * from public.verify_credits()', 'the books are whole');
 
 select * from finish();

@@ -1,6 +1,6 @@
 -- A row for each way in which a job may go: what it shows, what was paid, what the ledger, the log and the statistics tell.
 begin;
-select plan(47);
+select plan(48);
 select tests.offer_video('veo');
 
 create function pg_temp.step(job uuid, step text, at timestamptz) returns text
@@ -143,6 +143,12 @@ select is(pg_temp.attempts('start, progress, complete'), '0111', 'a job that the
 select is(pg_temp.attempts('complete, start'), '011', 'also where its webhook came first');
 select is(pg_temp.attempts('answers invalid_request'), '01', 'and one that it refused');
 select is(pg_temp.attempts('content_policy_violation'), '00', 'one that moderation denied never was');
+
+-- Two who cancel at once: the second asks nobody, so that no refusal of his lifts the mark of the first.
+select tests.create_guest('twice'), public.credit_user_credits_transaction(tests.id('twice'), 25, 'purchase');
+select tests.remember('job', tests.make_video('twice'));
+select public.start_video_job(tests.recall('job')::uuid, 'task twice'), public.cancel_video_job(tests.recall('job')::uuid, false);
+select throws_ok($$ select public.cancel_video_job(tests.recall('job')::uuid, false) $$, 'PT409', 'invalid_state', 'a job is canceled by one at a time');
 
 select * from finish();
 rollback;

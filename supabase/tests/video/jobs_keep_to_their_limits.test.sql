@@ -31,6 +31,7 @@ select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30
 update public.plans set video_jobs_at_once = -1;
 
 -- The limit of a member.
+update public.workspace_members set created_at = '2025-12-31' where workspace_id = tests.id('team');
 update public.workspace_member_credits set credit_limit = 30, period_credit_limit = 100, limit_period = 'day'
 where workspace_id = tests.id('team') and user_id = tests.id('member');
 select tests.remember('job', tests.make_video('member', workspace => 'team'));
