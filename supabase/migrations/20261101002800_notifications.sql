@@ -54,41 +54,10 @@ comment on table public.credit_alerts is
   'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
 comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
 
-create function private.lock_alert_wallets() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from public.credit_wallets w
-  where w.workspace_id in (select private.my_managed_workspace_ids())
-  order by w.workspace_id for no key update;
-  return null;
-end;
-$$;
-comment on function private.lock_alert_wallets() is
-  'Before somebody writes alerts, in however many workspaces: takes their wallets in the order in which a deletion does.';
 -- Not within a deletion, which has the wallets, nor for last_fired_at.
-create trigger credit_alerts_lock_wallets
+create trigger credit_alerts_lock_settings
   before insert or delete or update of kind, threshold, is_active on public.credit_alerts
-  for each statement when (pg_trigger_depth() = 0) execute function private.lock_alert_wallets();
-
-create function private.lock_alerts() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if auth.uid() is not null and new.workspace_id not in (select private.my_managed_workspace_ids()) then
-    return new; -- the policy refuses it: strangers lock nothing, and are told nothing
-  end if;
-  -- The wallet before anything else that the row locks, as everywhere.
-  perform from public.credit_wallets w where w.workspace_id = new.workspace_id for no key update;
-  if (select count(*) from public.credit_alerts a where a.workspace_id = new.workspace_id) >= 20 then
-    perform private.raise_error('limit_reached', 'A workspace may have 20 alerts.');
-  end if;
-  return new;
-end;
-$$;
-comment on function private.lock_alerts() is 'Keeps a workspace''s alerts to a number that a debit can look at.';
-create trigger credit_alerts_lock before insert on public.credit_alerts
-  for each row execute function private.lock_alerts();
+  for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 
 create function private.refresh_has_alerts(wallet_id uuid) returns void
 language plpgsql set search_path = ''
@@ -107,14 +76,32 @@ comment on function private.refresh_has_alerts(uuid) is 'Notes in a wallet wheth
 create function private.note_alerts() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  touched uuid[];
 begin
-  perform private.refresh_has_alerts(coalesce(new.workspace_id, old.workspace_id));
+  if tg_op = 'UPDATE' then -- last_fired_at is written by who may hold other locks than wallets
+    touched := array(select distinct n.workspace_id from new_alerts n join old_alerts o on o.id = n.id
+      where n.is_active <> o.is_active order by 1);
+  else
+    touched := array(select distinct n.workspace_id from new_alerts n order by 1);
+  end if;
+  for i in 1 .. cardinality(touched) loop -- wallets in id order
+    perform private.refresh_has_alerts(touched[i]);
+    if tg_op = 'INSERT' and 20 < (select count(*) from public.credit_alerts a where a.workspace_id = touched[i]) then
+      perform private.raise_error('limit_reached', 'A workspace may have 20 alerts.');
+    end if;
+  end loop;
   return null;
 end;
 $$;
-comment on function private.note_alerts() is 'Notes in the wallet whether it has alerts.';
-create trigger credit_alerts_note after insert or delete or update of is_active on public.credit_alerts
-  for each row execute function private.note_alerts();
+comment on function private.note_alerts() is
+  'Notes in wallets whether they have alerts, and keeps their number to what a debit can look at.';
+create trigger credit_alerts_note_new after insert on public.credit_alerts
+  referencing new table as new_alerts for each statement execute function private.note_alerts();
+create trigger credit_alerts_note_changed after update on public.credit_alerts
+  referencing old table as old_alerts new table as new_alerts for each statement execute function private.note_alerts();
+create trigger credit_alerts_note_gone after delete on public.credit_alerts
+  referencing old table as new_alerts for each statement execute function private.note_alerts();
 
 create function private.fire_alert(alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null)
 returns void
