@@ -656,7 +656,7 @@ begin
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
   return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer));
+    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
 comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is

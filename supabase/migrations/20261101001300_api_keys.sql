@@ -160,11 +160,11 @@ begin
     perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
   end if;
   update private.api_key_hashes h
-  set expires_at = least(h.expires_at, clock_timestamp() + grace_period)
+  set expires_at = least(h.expires_at, private.later(clock_timestamp(), grace_period))
   where h.api_key_id = key.id;
   secret := private.add_api_key_secret(key.id);
   return private.api_key_answer(key.id, secret)
-    || jsonb_build_object('old_key_expires_at', clock_timestamp() + grace_period);
+    || jsonb_build_object('old_key_expires_at', private.later(clock_timestamp(), grace_period));
 end;
 $$;
 comment on function private.rotate_my_api_key(uuid, interval) is

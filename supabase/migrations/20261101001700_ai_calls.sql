@@ -265,7 +265,7 @@ begin
       trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
   end if;
   if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := private.period_start(key.budget_period, at) + ('1 ' || key.budget_period)::interval;
+    next_period := private.later(private.period_start(key.budget_period, at), ('1 ' || key.budget_period)::interval);
   end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
     trim_scale(needed), trim_scale(greatest(budget, 0))), null,
