@@ -67,8 +67,9 @@ begin
   if metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384 then
     perform private.raise_error('invalid_request', 'metadata must be a JSON object of at most 16 KiB.');
   end if;
-  if length(idempotency_key) not between 1 and 255 then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters.');
+  -- Keys of our own begin with basemeter: on the same wallets.
+  if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
+    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
   end if;
 end;
 $$;
@@ -359,7 +360,7 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > private.available(wallet) then
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
       format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
       'Add credits, or ask for less.');

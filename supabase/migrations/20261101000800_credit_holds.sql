@@ -258,7 +258,7 @@ begin
   if hold.workspace_id <> hold.user_id then
     perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
   end if;
-  if amount > private.available(wallet) then
+  if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
   end if;
   update public.credit_holds h

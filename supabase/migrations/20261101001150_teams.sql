@@ -712,7 +712,7 @@ as $$
 declare
   left_now numeric := private.member_credits_left(wanted_workspace, account_id, at);
 begin
-  if amount > left_now then
+  if amount > 0 and amount > left_now then -- nothing can be had past the limit too
     perform private.raise_error('limit_reached', format('%s credits are needed and the member''s limit has %s left.',
       trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
   end if;
