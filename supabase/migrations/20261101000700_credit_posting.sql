@@ -239,6 +239,13 @@ declare
   is_watched boolean;
   answer public.credit_result;
 begin
+  -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
+  if abs(signed_amount) > 1e9 and exists (
+    select from public.credit_wallets w where w.workspace_id = wallet_id
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
+  ) then
+    perform private.raise_error('invalid_request', format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
