@@ -65,6 +65,7 @@ as $$
 declare
   caller private.ai_caller;
 begin
+  perform private.require_time(at);
   if key_hash is not null then
     caller.api_key := private.api_key_of(key_hash, at);
     account_id := (caller.api_key).user_id;
@@ -208,7 +209,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   allowed integer := (caller.plan).messages_per_month;
-  next_month timestamptz := private.period_start('month', at) + interval '1 month';
+  next_month timestamptz := private.later(private.period_start('month', at), '1 month');
 begin
   if allowed = -1 or exists (
     select from private.ai_request_counts c where c.workspace_id = caller.workspace_id and c.month_messages < allowed

@@ -113,11 +113,12 @@ begin
       perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.', 'Sign in again.');
     end if;
   end if;
+  account.is_active := private.is_admitted(account);
   return account;
 end;
 $$;
 comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone.';
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
 
 -- Idempotency ---------------------------------------------------------------------------------------------------------
 
@@ -311,7 +312,7 @@ begin
       trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
   end if;
   if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := private.period_start(key.budget_period, at) + ('1 ' || key.budget_period)::interval;
+    next_period := private.later(private.period_start(key.budget_period, at), ('1 ' || key.budget_period)::interval);
   end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
     trim_scale(needed), trim_scale(greatest(budget, 0))), null,
@@ -739,6 +740,7 @@ declare
   credits numeric := 0;
   entry_id bigint;
 begin
+  perform private.require_time(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;
