@@ -25,6 +25,12 @@ create function private.notify(
 language plpgsql set search_path = ''
 as $$
 begin
+  if (select count(*) from (
+    select from public.notifications n
+    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '1 day'
+    limit 100) told) = 100 then
+    return; -- whoever has not looked by now is not helped by more, and they would have no end
+  end if;
   insert into public.notifications (workspace_id, user_id, kind, data, created_at)
   values (wanted_workspace, null, about, details, at);
   -- Who manages the workspace has it already.
@@ -33,7 +39,8 @@ begin
   where m.workspace_id = wanted_workspace and m.user_id = person and m.role = 'member';
 end;
 $$;
-comment on function private.notify is 'Tells the owners and admins of a workspace, and the member whom it concerns.';
+comment on function private.notify is
+  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, at most.';
 
 create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
 comment on type public.credit_alert_kind is
@@ -140,11 +147,14 @@ $$;
 comment on function private.share_of is 'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
 create function private.fire_limit_alerts(
-  wallet_id uuid, share_before numeric, share_now numeric, subject jsonb, person uuid, at timestamptz
+  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid,
+  at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
+  share_before numeric := private.share_of(used_before, most_before);
+  share_now numeric := private.share_of(used_now, most_now);
   alert public.credit_alerts;
 begin
   for alert in
@@ -153,11 +163,20 @@ begin
       and share_before < a.threshold and share_now >= a.threshold
     order by a.threshold
   loop
-    perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4)), at, person);
+    -- A limit that is lowered and raised in turns says the same again as long as no more is used.
+    if used_now > used_before or not exists (
+      select from public.notifications n
+      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '1 day' and n.kind = 'limit_share'
+        and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
+    ) then
+      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used', trim_scale(used_now)),
+        at, person);
+    end if;
   end loop;
 end;
 $$;
-comment on function private.fire_limit_alerts is 'Fires the alerts that a step of one limit''s share crossed.';
+comment on function private.fire_limit_alerts is
+  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, once a day unless more is used.';
 
 create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -178,13 +197,12 @@ declare
   subject jsonb := jsonb_build_object('user_id', member_now.user_id);
 begin
   -- Each by itself: one that is used up hides nothing of the other.
-  perform private.fire_limit_alerts(member_now.workspace_id,
-    private.share_of(member_before.credits_used, member_before.credit_limit),
-    private.share_of(member_now.credits_used, member_now.credit_limit),
+  perform private.fire_limit_alerts(member_now.workspace_id, member_before.credits_used, member_before.credit_limit,
+    member_now.credits_used, member_now.credit_limit,
     subject || '{"limit": "credit_limit"}', member_now.user_id, at);
   perform private.fire_limit_alerts(member_now.workspace_id,
-    private.share_of(private.period_used(member_before, at), member_before.period_credit_limit),
-    private.share_of(private.period_used(member_now, at), member_now.period_credit_limit),
+    private.period_used(member_before, at), member_before.period_credit_limit,
+    private.period_used(member_now, at), member_now.period_credit_limit,
     subject || '{"limit": "period_credit_limit"}', member_now.user_id, at);
 end;
 $$;
@@ -244,11 +262,10 @@ as $$
 declare
   subject jsonb := jsonb_build_object('api_key_id', key_now.id);
 begin
-  perform private.fire_limit_alerts(key_now.workspace_id, private.share_of(key_before.credits_used, key_before.budget),
-    private.share_of(key_now.credits_used, key_now.budget), subject || '{"limit": "budget"}', key_now.user_id, at);
+  perform private.fire_limit_alerts(key_now.workspace_id, key_before.credits_used, key_before.budget,
+    key_now.credits_used, key_now.budget, subject || '{"limit": "budget"}', key_now.user_id, at);
   perform private.fire_limit_alerts(key_now.workspace_id,
-    private.share_of(key_before.period_credits_used, key_before.period_budget),
-    private.share_of(key_now.period_credits_used, key_now.period_budget),
+    key_before.period_credits_used, key_before.period_budget, key_now.period_credits_used, key_now.period_budget,
     subject || '{"limit": "period_budget"}', key_now.user_id, at);
 end;
 $$;
