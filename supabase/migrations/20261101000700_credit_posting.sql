@@ -65,6 +65,7 @@ begin
       perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
     end if;
   end if;
+  at := coalesce(at, clock_timestamp());
   if wallet.next_expiry_at <= at then
     perform private.expire_wallet(wallet_id, at);
     select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
@@ -73,7 +74,7 @@ begin
 end;
 $$;
 comment on function private.lock_wallet(uuid, timestamptz) is
-  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
+  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it. Without at: as of when it is locked.';
 
 create function private.require_user(account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -424,7 +425,7 @@ create function public.debit_user_credits_transaction(
   idempotency_key text default null,
   description text default null,
   feature_code text default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default null
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -438,13 +439,14 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
-    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at, only_if_admitted => true,
-      entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, coalesce(at, clock_timestamp()),
+      only_if_admitted => true, entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
   wallet := private.lock_wallet(wallet_id, at);
+  at := coalesce(at, clock_timestamp());
   perform private.require_user(debit_user_credits_transaction.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -555,6 +557,9 @@ declare
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   lot_id uuid;
 begin
+  if entry_id is not null then -- it is given back to who used it, whoever asks for that
+    account_id := (select t.user_id from public.credit_transactions t where t.id = entry_id);
+  end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
     perform private.note_expiry(wallet.workspace_id, lots);
