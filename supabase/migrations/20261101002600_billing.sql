@@ -91,7 +91,7 @@ begin
     cross join lateral (
       select b.user_id, b.bound_by, exists (
         select from public.workspace_members m join public.users u on u.id = m.user_id
-        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and u.is_active
+        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and private.is_admitted(u)
       ) as is_here
     ) a
   );

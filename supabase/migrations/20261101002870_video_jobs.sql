@@ -476,6 +476,10 @@ declare
   told text := task ->> 'status';
 begin
   if told = 'processing' then
+    if task ->> 'unknown_status' is not null then
+      perform private.notify_admins('video_status_unknown',
+        format('%s %s', job.provider, left(task ->> 'unknown_status', 40)), jsonb_build_object('video_job_id', job.id));
+    end if;
     update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
       attempts = job.attempts, progress = job.progress
     where j.id = job.id returning * into job;
