@@ -1,6 +1,6 @@
 begin;
 select plan(9);
-select tests.create_user('owner'), tests.create_team('team');
+select tests.create_user('owner'), tests.create_team('team'), tests.join_team('team', 'owner', 'owner');
 select tests.be_service();
 
 select results_eq($$
@@ -25,7 +25,6 @@ select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner
   'insufficient_credits', 'nothing is left then');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 5, 'purchase', workspace_id => tests.id('team'));
-select tests.join_team('team', 'owner', 'owner');
 select public.debit_user_credits_transaction(tests.id('owner'), 2, 'generation', workspace_id => tests.id('team'));
 select is(tests.wallet('team'), 'balance 3, total 5, spent 2, expired 0, held 0',
   'a team''s wallet pays where it is named');
