@@ -719,6 +719,7 @@ declare
   credits numeric := 0;
   entry_id bigint;
 begin
+  perform private.require_time(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;

@@ -249,6 +249,7 @@ as $$
 declare
   job public.video_jobs;
 begin
+  perform private.require_time(at);
   select * into job from public.video_jobs j where j.id = wanted_job;
   if found then
     perform private.lock_wallet(job.workspace_id, at);
@@ -933,6 +934,7 @@ as $$
 declare
   job public.video_jobs;
 begin
+  perform private.require_time(at);
   -- Of both the hash, so that how long a comparison takes tells nothing.
   select * into job from public.video_jobs j
   where j.id = video_job_of_webhook.video_job_id and sha256(convert_to(coalesce(token, ''), 'UTF8'))
@@ -1068,6 +1070,7 @@ declare
   work jsonb;
   removals jsonb;
 begin
+  perform private.require_time(at);
   while ended < most and private.end_next_overdue_video_job(at) loop
     ended := ended + 1;
   end loop;
