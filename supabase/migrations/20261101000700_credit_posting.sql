@@ -57,6 +57,17 @@ $$;
 comment on function private.require_time(timestamptz) is
   'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
 
+create function private.time_under_lock(at timestamptz) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- A time within this statement is the default of a parameter, taken before there was a lock to wait for.
+  return case when at between statement_timestamp() and clock_timestamp() then clock_timestamp() else at end;
+end;
+$$;
+comment on function private.time_under_lock(timestamptz) is
+  'The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.';
+
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -89,7 +100,7 @@ begin
       perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
     end if;
   end if;
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   if wallet.next_expiry_at <= at then
     perform private.expire_wallet(wallet_id, at);
     select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
@@ -98,7 +109,7 @@ begin
 end;
 $$;
 comment on function private.lock_wallet(uuid, timestamptz) is
-  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it. Without at: as of when it is locked.';
+  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
 
 create function private.require_user(account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -450,7 +461,7 @@ create function public.debit_user_credits_transaction(
   idempotency_key text default null,
   description text default null,
   feature_code text default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -465,14 +476,14 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
-    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, coalesce(at, clock_timestamp()),
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
       only_if_admitted => true, entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
   wallet := private.lock_wallet(wallet_id, at);
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   perform private.require_user(debit_user_credits_transaction.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,

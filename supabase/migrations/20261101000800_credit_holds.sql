@@ -59,7 +59,7 @@ create function public.hold_credits(
   description text default null,
   feature_code text default null,
   expires_in interval default '15 minutes',
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -75,7 +75,7 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   perform private.require_interval(expires_in);
   wallet := private.lock_wallet(wallet_id, at);
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   perform private.require_user(hold_credits.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -229,7 +229,7 @@ create function public.extend_credit_hold(
   amount numeric default 0,
   expires_in interval default null,
   idempotency_key text default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -244,7 +244,7 @@ begin
     perform private.require_interval(expires_in);
   end if;
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   perform private.require_texts(hold.reason, '{}', idempotency_key);
   if idempotency_key is not null then
     request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);

@@ -435,13 +435,12 @@ create function public.admit_ai_call(
   idempotency_key text default null,
   request_hash text default null,
   workspace_id uuid default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash,
-    coalesce(at, clock_timestamp()), admit_ai_call.workspace_id);
+  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at, admit_ai_call.workspace_id);
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
   wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
   wanted public.ai_models;
@@ -458,7 +457,7 @@ begin
   if earlier is not null then
     return earlier;
   end if;
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
   at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
@@ -495,7 +494,7 @@ create function public.extend_ai_call(
   prompt_tokens bigint,
   completion_tokens bigint,
   served_model text default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -509,7 +508,7 @@ declare
   covered bigint;
   usage private.ai_usage;
 begin
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   update private.ai_calls c
   set prompt_tokens = extend_ai_call.prompt_tokens, completion_tokens = extend_ai_call.completion_tokens,
     served_model = extend_ai_call.served_model
@@ -704,7 +703,7 @@ create function public.record_ai_usage(
   status public.ai_usage_status default 'success',
   workspace_id uuid default null,
   details jsonb default '{}',
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -727,7 +726,7 @@ begin
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
   end if;
   perform private.lock_wallet(wallet_id, at);
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   perform private.require_user(record_ai_usage.user_id);
   perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into earlier from public.ai_usage_logs l

@@ -356,7 +356,7 @@ create function public.consume_feature(
   reference_id text default null,
   metadata jsonb default '{}',
   idempotency_key text default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -376,7 +376,7 @@ begin
   perform from public.workspaces w where w.id = wallet_id for key share;
   perform private.require_usage_member(wallet_id, consume_feature.user_id);
   perform private.require_user(consume_feature.user_id);
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   made.workspace_id := wallet_id;
   made.user_id := consume_feature.user_id;
   made.feature_code := consume_feature.feature_code;

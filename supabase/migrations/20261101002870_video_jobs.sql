@@ -831,13 +831,12 @@ create function public.create_video_job(
   idempotency_key text default null,
   request_hash text default null,
   workspace_id uuid default null,
-  at timestamptz default null
+  at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash,
-    coalesce(at, clock_timestamp()), create_video_job.workspace_id);
+  caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash, at, create_video_job.workspace_id);
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
   job public.video_jobs;
   work private.video_job_work;
@@ -850,7 +849,7 @@ begin
   if earlier is not null then
     return earlier;
   end if;
-  at := coalesce(at, clock_timestamp());
+  at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
   at := greatest(at, (caller.api_key).period_started_at);
   job.id := gen_random_uuid();
