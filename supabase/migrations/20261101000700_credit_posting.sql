@@ -62,7 +62,7 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   -- A time within this statement is the default of a parameter, taken before there was a lock to wait for.
-  return case when at between statement_timestamp() and clock_timestamp() then clock_timestamp() else at end;
+  return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
 end;
 $$;
 comment on function private.time_under_lock(timestamptz) is
