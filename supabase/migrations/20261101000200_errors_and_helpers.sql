@@ -82,6 +82,16 @@ end;
 $$;
 comment on function private.period_start(public.calendar_period, timestamptz) is 'When the period began that an instant falls into.';
 
+create function private.later(at timestamptz, span interval) returns timestamptz
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return (at at time zone 'UTC' + span) at time zone 'UTC';
+end;
+$$;
+comment on function private.later(timestamptz, interval) is
+  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, which a client may choose.';
+
 create function private.window_at(
   period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
   out ends_at timestamptz, out used numeric
@@ -97,7 +107,7 @@ begin
     started_at := date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC';
     used := counted;
   end if;
-  ends_at := (started_at at time zone 'UTC' + ('1 ' || period)::interval) at time zone 'UTC';
+  ends_at := private.later(started_at, ('1 ' || period)::interval);
 end;
 $$;
 comment on function private.window_at is
