@@ -192,18 +192,18 @@ begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
-    (private.product_of(event.platform, f.product_id, f.price_id)).plan,
+    (private.product_of(event.platform, f.told ->> 'product_id', f.told ->> 'price_id')).plan,
     coalesce((event.facts #>> '{subscription,status}')::public.subscription_status, s.plan_status),
     coalesce(event.facts #>> '{payment,invoice_id}', event.facts #>> '{payment,id}'),
     coalesce((event.facts #>> '{reversal,amount}')::bigint, (event.facts #>> '{payment,amount}')::bigint),
     coalesce(event.facts #>> '{reversal,currency}', event.facts #>> '{payment,currency}'),
-    coalesce(event.facts #>> '{period,start}', event.facts #>> '{subscription,period_start}')::timestamptz,
-    coalesce(event.facts #>> '{period,end}', event.facts #>> '{subscription,period_end}')::timestamptz,
+    coalesce(f.told ->> 'start', f.told ->> 'period_start')::timestamptz,
+    coalesce(f.told ->> 'end', f.told ->> 'period_end')::timestamptz,
     jsonb_build_object('event', event.event_type)
   from jsonb_array_elements_text(coalesce(event.facts -> 'history', '[]')) h (name)
   cross join lateral (
-    select coalesce(event.facts #>> '{period,product_id}', event.facts #>> '{subscription,product_id}') as product_id,
-      coalesce(event.facts #>> '{period,price_id}', event.facts #>> '{subscription,price_id}') as price_id
+    select private.with_product(event.platform, coalesce(event.facts -> 'subscription', '{}'))
+      || private.with_product(event.platform, coalesce(event.facts -> 'period', '{}')) as told
   ) f
   join public.user_subscriptions s on s.platform = event.platform
     and s.subscription_id = private.subscription_of(event.facts)
