@@ -10,7 +10,9 @@ begin
     return null;
   end if;
   select array_agg(a.id) into accounts from auth.users a
-  where lower(a.email) = lower(trim(address)) and a.email_confirmed_at is not null and a.deleted_at is null;
+  -- Everybody's instance, or that of who was imported without one: what Auth's own index begins with.
+  where (a.instance_id = '00000000-0000-0000-0000-000000000000' or a.instance_id is null)
+    and lower(a.email) = lower(trim(address)) and a.email_confirmed_at is not null and a.deleted_at is null;
   if cardinality(accounts) = 1 then
     return accounts[1];
   elsif accounts is not null then
@@ -385,6 +387,21 @@ $$;
 comment on function private.settle_event is
   'Applies an event in a subtransaction and notes how that went. What no other try can mend is kept with its error.';
 
+create function private.why_foreign(mode text, account text) returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
+  own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
+begin
+  return case
+    when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
+    when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
+  end;
+end;
+$$;
+comment on function private.why_foreign is 'Why an event is none of this project''s money; null where it is.';
+
 create function public.receive_payment_event(
   platform public.payment_platform,
   event_id text,
@@ -393,12 +410,15 @@ create function public.receive_payment_event(
   raw_body text,
   facts jsonb default null,
   problem text default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  mode text default null,
+  account text default null
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   event public.payment_events;
+  foreign_reason text := private.why_foreign(receive_payment_event.mode, receive_payment_event.account);
 begin
   perform private.require_time(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
@@ -416,6 +436,14 @@ begin
   if event.state in ('applied', 'ignored') then
     return jsonb_build_object('id', event.id, 'state', event.state, 'duplicate', true);
   end if;
+  if foreign_reason is not null then
+    update public.payment_events e
+    set state = 'ignored', attempts = e.attempts + 1, error_code = 'foreign_event', error_message = foreign_reason
+    where e.id = event.id;
+    perform private.notify_admins('payment_event_foreign', concat_ws(' ', event.platform, coalesce(account, mode)),
+      jsonb_build_object('id', event.id, 'error', foreign_reason));
+    return jsonb_build_object('id', event.id, 'state', 'ignored', 'duplicate', false);
+  end if;
   if event.attempts > 0 then
     -- Read anew: what could not be read before may be now.
     event.facts := receive_payment_event.facts;
@@ -427,5 +455,5 @@ begin
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;
