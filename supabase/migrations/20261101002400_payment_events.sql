@@ -9,10 +9,14 @@ begin
   if not private.config_boolean('match_payments_by_email', false) then
     return null;
   end if;
-  select array_agg(a.id) into accounts from auth.users a
-  -- Everybody's instance, or that of who was imported without one: what Auth's own index begins with.
-  where (a.instance_id = '00000000-0000-0000-0000-000000000000' or a.instance_id is null)
-    and lower(a.email) = lower(trim(address)) and a.email_confirmed_at is not null and a.deleted_at is null;
+  select array_agg(a.id) into accounts from (
+    -- Auth's own index begins with the instance: everybody's, or none of who was imported without.
+    select u.* from auth.users u
+    where u.instance_id = '00000000-0000-0000-0000-000000000000' and lower(u.email) = lower(trim(address))
+    union all
+    select u.* from auth.users u where u.instance_id is null and lower(u.email) = lower(trim(address))
+  ) a
+  where a.email_confirmed_at is not null and a.deleted_at is null;
   if cardinality(accounts) = 1 then
     return accounts[1];
   elsif accounts is not null then

@@ -46,10 +46,11 @@ select tests.sign_in('admin');
 select public.resolve_dispute('creem', 'disp_2', 'lost');
 select tests.be_service();
 select is(pg_temp.standing(), '2', 'and again');
-select tests.deliver('evt_6', tests.reversed('tran_1', 1000, 'dispute', 'open', 'disp_2'), now(), now());
+select tests.deliver('evt_6', tests.reversed('tran_1', 1000, 'dispute', 'open', 'disp_2'), now() + interval '1 minute',
+  now() + interval '1 minute');
 select is(pg_temp.standing(), '2 frozen', 'a platform may open it once more');
 select tests.sign_in('admin');
-select public.resolve_dispute('creem', 'disp_2', 'won', now() + interval '1 minute');
+select public.resolve_dispute('creem', 'disp_2', 'won', now() + interval '2 minutes');
 select tests.be_service();
 select is(pg_temp.standing(), '52', 'and it is not frozen for ever');
 select is_empty('select * from public.verify_credits()', 'the books are right');
