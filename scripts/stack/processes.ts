@@ -122,8 +122,10 @@ export class Service {
   async #afterCrash(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
     if (this.#stopping) return;
     const how = signal ? `by ${signal}` : `with code ${code}`;
-    this.spec.onCrash(`${this.spec.name} ended ${how} and is started again; its last words: ${this.#logEnd()}`);
     if (Date.now() - this.#startedAt >= (this.spec.wellAfter ?? WELL_AFTER)) this.#restartDelay = FIRST_RESTART_DELAY;
+    this.spec.onCrash(
+      `${this.spec.name} ended ${how} and is started again in ${this.#restartDelay} ms; its last words: ${this.#logEnd()}`,
+    );
     await sleep(this.#restartDelay);
     this.#restartDelay = Math.min(this.#restartDelay * 2, LONGEST_RESTART_DELAY);
     if (this.#stopping) return;
