@@ -33,6 +33,30 @@ $$;
 comment on function private.require_amount(numeric, text, boolean) is
   'Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.';
 
+create function private.require_time(at timestamptz) returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  days_back integer;
+  minutes_ahead integer;
+begin
+  -- Nearly every operation is about now; only the others read the settings.
+  if at between clock_timestamp() - interval '24 hours' and clock_timestamp() + interval '1 minute' then
+    return;
+  end if;
+  days_back := private.config_numeric('max_backdating_days', 366);
+  minutes_ahead := private.config_numeric('max_clock_skew_minutes', 5);
+  if at between clock_timestamp() - make_interval(hours => 24 * days_back)
+    and clock_timestamp() + make_interval(mins => minutes_ahead) then
+    return;
+  end if;
+  perform private.raise_error('invalid_request', format(
+    'at must be a time at most %s days back and %s minutes ahead, not %s.', days_back, minutes_ahead, coalesce(at::text, 'null')));
+end;
+$$;
+comment on function private.require_time(timestamptz) is
+  'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
+
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -380,6 +404,7 @@ declare
   answer public.credit_result;
   lot_id uuid;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
@@ -393,8 +418,8 @@ begin
       return answer;
     end if;
   end if;
-  if expires_at <= at then
-    perform private.raise_error('invalid_request', 'expires_at must be in the future.');
+  if not isfinite(expires_at) or expires_at <= at then
+    perform private.raise_error('invalid_request', 'expires_at must be a time in the future; without it credits never expire.');
   end if;
   if not paid and reason <> 'signup' and wallet.credits_balance + amount > cap then
     perform private.raise_error('credits_cap_exceeded',
@@ -434,6 +459,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
@@ -591,6 +617,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
@@ -653,6 +680,7 @@ declare
   answer public.credit_result;
   taken numeric;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;

@@ -24,6 +24,7 @@ as $$
 declare
   hold public.credit_holds;
 begin
+  perform private.require_time(at);
   select * into hold from public.credit_holds h where h.id = wanted_hold;
   if found then
     perform private.lock_wallet(hold.workspace_id, at);
@@ -69,6 +70,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount, zero_allowed => true);
   perform private.require_texts(reason, metadata, idempotency_key);
   perform private.require_interval(expires_in);

@@ -423,7 +423,7 @@ begin
     select m.workspace_id, (
         select n.user_id from public.workspace_members n join public.users u on u.id = n.user_id
         where n.workspace_id = m.workspace_id and n.user_id <> account_id
-        order by u.is_active desc, n.role, n.created_at, n.user_id limit 1
+        order by private.is_admitted(u) desc, n.role, n.created_at, n.user_id limit 1
       ) as heir_id
     from public.workspace_members m
     where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id

@@ -113,11 +113,12 @@ begin
       perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.', 'Sign in again.');
     end if;
   end if;
+  account.is_active := private.is_admitted(account);
   return account;
 end;
 $$;
 comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone.';
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
 
 -- Idempotency ---------------------------------------------------------------------------------------------------------
 
@@ -684,6 +685,7 @@ declare
   credits numeric := 0;
   entry_id bigint;
 begin
+  perform private.require_time(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;

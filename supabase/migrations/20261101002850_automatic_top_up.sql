@@ -42,7 +42,7 @@ as $$
 begin
   if not exists (
     select from public.users u
-    where u.id = rule.user_id and u.is_active and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
+    where u.id = rule.user_id and private.is_admitted(u) and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
   ) then
     return 'Whoever set it sees to this workspace''s payments no more.';
   elsif not exists (
