@@ -13,7 +13,7 @@ let pool: pg.Pool;
 let caller: { id: string; token: string };
 
 beforeAll(async () => {
-  stack = await startStack({ dataDir, apiPort: 0, dbPort: 0 }); // durable, for Postgres is killed
+  stack = await startStack({ dataDir, apiPort: 0, dbPort: 0, durable: false });
   pool = new pg.Pool({ connectionString: stack.urls.database, max: 5 });
   pool.on('error', () => undefined);
   const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {

@@ -1,15 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { Service } from '../../scripts/stack/processes.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'basemeter-service-'));
 const services: Service[] = [];
 afterEach(async () => {
   for (const service of services.splice(0)) await service.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test.each([
   ['the delay before a restart doubles with each crash', undefined, [250, 500]],
