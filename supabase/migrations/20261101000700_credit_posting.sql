@@ -67,8 +67,9 @@ begin
   if metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384 then
     perform private.raise_error('invalid_request', 'metadata must be a JSON object of at most 16 KiB.');
   end if;
-  if length(idempotency_key) not between 1 and 255 then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters.');
+  -- Keys of our own begin with basemeter: on the same wallets.
+  if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
+    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
   end if;
 end;
 $$;
@@ -238,6 +239,13 @@ declare
   is_watched boolean;
   answer public.credit_result;
 begin
+  -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
+  if abs(signed_amount) > 1e9 and exists (
+    select from public.credit_wallets w where w.workspace_id = wallet_id
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
+  ) then
+    perform private.raise_error('invalid_request', format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
@@ -359,7 +367,7 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > private.available(wallet) then
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
       format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
       'Add credits, or ask for less.');
@@ -656,7 +664,7 @@ begin
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
   return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer));
+    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
 comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is

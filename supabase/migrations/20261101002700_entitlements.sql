@@ -192,7 +192,7 @@ begin
     and s.current_period_end > s.current_period_start and isfinite(s.current_period_end);
   if not found then
     period_start := private.period_start('month', at);
-    period_end := (period_start at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+    period_end := private.later(period_start, '1 month');
   elsif period_end <= at then
     -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
     seconds := extract(epoch from period_end - period_start);
