@@ -1,6 +1,6 @@
 -- A call whose function is dead holds its Idempotency-Key for half a minute, and an admission whose answer was lost for no time.
 begin;
-select plan(17);
+select plan(19);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 update public.workspaces set ai_log_content = 'full' where id = tests.id('owner');
@@ -44,6 +44,11 @@ select is(
   public.finish_ai_call(tests.recall('fourth')::uuid, 'success', completion_tokens => 10) - 'finished',
   public.finish_ai_call(tests.recall('fourth')::uuid, 'success', completion_tokens => 10) - 'finished',
   'an ending that comes twice is answered the same');
+-- What an earlier try held pays for the next.
+select public.debit_user_credits_transaction(tests.id('owner'), (select credits_balance - 0.6 from public.credit_wallets where workspace_id = tests.id('owner')), 'test');
+select is(pg_temp.call('last', 'req_5', 100) ->> 'admitted', 'true', 'a call that the wallet pays for once');
+select is(pg_temp.call('last', 'req_5', 100) ->> 'admitted' || ' ' || (pg_temp.call('last', 'req_6', 131) ->> 'admitted'), 'true true',
+  'is admitted again where the first try is over');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();
