@@ -1120,7 +1120,7 @@ isOneToOne: false
 { Args: { "request_id": string }; Returns: Json
                            },
 "extend_ai_call":
-{ Args: { "at"?: string,"completion_tokens": number,"hold_id": string,"prompt_tokens": number,"served_model"?: string }; Returns: Json
+{ Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
 "extend_credit_hold":
 { Args: { "amount"?: number,"at"?: string,"expires_in"?: string,"hold_id": string,"idempotency_key"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
