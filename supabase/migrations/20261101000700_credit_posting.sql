@@ -57,6 +57,17 @@ $$;
 comment on function private.require_time(timestamptz) is
   'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
 
+create function private.time_under_lock(at timestamptz) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- A time within this statement is the default of a parameter, taken before there was a lock to wait for.
+  return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
+end;
+$$;
+comment on function private.time_under_lock(timestamptz) is
+  'The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.';
+
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -67,8 +78,9 @@ begin
   if metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384 then
     perform private.raise_error('invalid_request', 'metadata must be a JSON object of at most 16 KiB.');
   end if;
-  if length(idempotency_key) not between 1 and 255 then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters.');
+  -- Keys of our own begin with basemeter: on the same wallets.
+  if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
+    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
   end if;
 end;
 $$;
@@ -89,6 +101,7 @@ begin
       perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
     end if;
   end if;
+  at := private.time_under_lock(at);
   if wallet.next_expiry_at <= at then
     perform private.expire_wallet(wallet_id, at);
     select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
@@ -238,6 +251,13 @@ declare
   is_watched boolean;
   answer public.credit_result;
 begin
+  -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
+  if abs(signed_amount) > 1e9 and exists (
+    select from public.credit_wallets w where w.workspace_id = wallet_id
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
+  ) then
+    perform private.raise_error('invalid_request', format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
@@ -270,10 +290,10 @@ begin
     perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
+    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
+  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
     signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
   if is_watched then
@@ -356,7 +376,7 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > private.available(wallet) then
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
       format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
       'Add credits, or ask for less.');
@@ -461,13 +481,14 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
-    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at, only_if_admitted => true,
-      entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
+      only_if_admitted => true, entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
   wallet := private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(debit_user_credits_transaction.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -569,6 +590,9 @@ declare
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   lot_id uuid;
 begin
+  if entry_id is not null then -- it is given back to who used it, whoever asks for that
+    account_id := (select t.user_id from public.credit_transactions t where t.id = entry_id);
+  end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
     left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
@@ -643,7 +667,7 @@ begin
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
   return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer));
+    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
 comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is

@@ -75,6 +75,7 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   perform private.require_interval(expires_in);
   wallet := private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(hold_credits.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -94,7 +95,7 @@ begin
   insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
     idempotency_key, expires_at, created_at)
   values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
-    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, at + expires_in, at)
+    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
   if idempotency_key is not null then
@@ -243,6 +244,7 @@ begin
     perform private.require_interval(expires_in);
   end if;
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
+  at := private.time_under_lock(at);
   perform private.require_texts(hold.reason, '{}', idempotency_key);
   if idempotency_key is not null then
     request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
@@ -255,15 +257,15 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if hold.workspace_id <> hold.user_id then
+  if hold.workspace_id <> hold.user_id and amount > 0 then
     perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
   end if;
-  if amount > private.available(wallet) then
+  if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
   end if;
   update public.credit_holds h
   set amount = h.amount + extend_credit_hold.amount,
-    expires_at = greatest(h.expires_at, extend_credit_hold.at + extend_credit_hold.expires_in)
+    expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
   if idempotency_key is not null then

@@ -112,9 +112,10 @@ begin
   -- A changed address is claimed too, or each change would be worth another start.
   if private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
     'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0 and not exists (
-    select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'signup'
+    select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'basemeter:signup'
   ) then
-    perform public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free', idempotency_key => 'signup');
+    perform private.remember_request(account.id, 'basemeter:signup', '{}',
+      public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;
 end;
 $$;

@@ -9,6 +9,7 @@ create table private.ai_calls (
   message_month timestamptz,
   started_at timestamptz not null,
   expires_at timestamptz not null,
+  heard_at timestamptz not null,
   prompt_tokens bigint not null default 0,
   completion_tokens bigint not null default 0,
   served_model text,
@@ -16,6 +17,7 @@ create table private.ai_calls (
 );
 comment on table private.ai_calls is 'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
 comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
+comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
 comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
 create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
@@ -24,6 +26,7 @@ create table private.ai_requests (
   workspace_id uuid not null references public.workspaces on delete cascade,
   idempotency_key text not null,
   user_id uuid not null references public.users on delete cascade,
+  api_key_id uuid,
   request_hash text not null,
   request_id text not null,
   is_running boolean not null default true,
@@ -32,6 +35,8 @@ create table private.ai_requests (
   primary key (workspace_id, idempotency_key)
 );
 comment on table private.ai_requests is 'AI calls made under an Idempotency-Key, for a day; with the answer where the workspace keeps all content.';
+comment on column private.ai_requests.api_key_id is
+  'With which key it was made, if with one. The answer belongs to who asked: this person, with this key or signed in.';
 create index ai_requests_user_id_idx on private.ai_requests (user_id);
 create index ai_requests_created_at_idx on private.ai_requests (created_at);
 
@@ -122,16 +127,29 @@ comment on function private.require_account(uuid) is
 
 -- Idempotency ---------------------------------------------------------------------------------------------------------
 
-create function private.earlier_ai_request(wallet_id uuid, key text, hash text) returns jsonb
+create function private.idempotency_conflict(message text, retry_after integer default null) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('status', private.error_status('idempotency_conflict'), 'code', 'idempotency_conflict',
+    'message', message, 'param', 'idempotency-key', 'retry_after', retry_after)
+$$;
+comment on function private.idempotency_conflict(text, integer) is 'The refusal of a request whose Idempotency-Key was used.';
+
+create function private.earlier_ai_request(caller private.ai_caller, key text, hash text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   earlier private.ai_requests;
   message text;
 begin
-  select * into earlier from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
+  select * into earlier from private.ai_requests r
+  where r.workspace_id = caller.workspace_id and r.idempotency_key = key;
   if not found then
     return null;
+  end if;
+  if (earlier.user_id, earlier.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
+    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
+      || '{"admitted": false}';
   end if;
   if earlier.request_hash = hash and earlier.answer is not null then
     return jsonb_build_object('admitted', false, 'answer', earlier.answer, 'request_id', earlier.request_id);
@@ -141,12 +159,11 @@ begin
     when earlier.is_running then 'The first request with this Idempotency-Key, %s, is still running.'
     else 'The request with this Idempotency-Key, %s, has been answered, and its answer was not kept.'
   end;
-  return jsonb_build_object('admitted', false, 'status', private.error_status('idempotency_conflict'),
-    'code', 'idempotency_conflict', 'message', format(message, earlier.request_id), 'param', 'idempotency-key',
-    'retry_after', case when earlier.request_hash = hash and earlier.is_running then 1 end);
+  return private.idempotency_conflict(format(message, earlier.request_id),
+    case when earlier.request_hash = hash and earlier.is_running then 1 end) || '{"admitted": false}';
 end;
 $$;
-comment on function private.earlier_ai_request(uuid, text, text) is
+comment on function private.earlier_ai_request(private.ai_caller, text, text) is
   'What a request under an Idempotency-Key gets that was made before: the kept answer, or 409; null for a new one.';
 
 create function private.close_ai_request(wallet_id uuid, key text, is_charged boolean, answer jsonb) returns void
@@ -211,19 +228,66 @@ comment on function private.moderation_terms() is 'Who moderates prompts, and wh
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
-create function private.candidate_answer(candidate public.ai_models, covered bigint) returns jsonb
+create type private.ai_request as (
+  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
+  idempotency_key text, request_hash text, parts jsonb, fields jsonb
+);
+comment on type private.ai_request is
+  'What a call asks for: its log columns, its input, the output it may make. usage counts the text alone; parts and fields are as in admit_ai_call.';
+
+create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  unknown record;
+begin
+  select p.key as name, p.value ->> 'param' as param into unknown
+  from jsonb_each(request.parts) p where not wanted.content_parts ? p.key order by param limit 1;
+  if found then
+    return row('invalid_request', format('The model %s takes no content of type %s.', to_json(wanted.model),
+      to_json(unknown.name)), unknown.param, null)::private.ai_refusal;
+  end if;
+  select f.key as name, f.value as param into unknown
+  from jsonb_each_text(request.fields) f where f.key <> all (wanted.extra_fields) order by param limit 1;
+  if found then
+    return row('invalid_request', format('The field %s is not supported for the model %s.', to_json(unknown.name),
+      to_json(wanted.model)), unknown.param, null)::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_input(public.ai_models, private.ai_request) is
+  'Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.';
+
+create function private.part_tokens(candidate public.ai_models, parts jsonb) returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  -- The context window for what has no bound.
+  return (
+    select case when bool_or(m.bound is null) then candidate.context_window
+      else least(ceil(coalesce(sum(m.bound * (p.value ->> 'count')::bigint), 0)), 1000000000) end
+    from jsonb_each(part_tokens.parts) p, lateral (select (candidate.content_parts ->> p.key)::numeric as bound) m
+  );
+end;
+$$;
+comment on function private.part_tokens(public.ai_models, jsonb) is
+  'The most input tokens that the parts of a request can be, besides its text.';
+
+create function private.candidate_answer(candidate public.ai_models, covered bigint, part_tokens bigint) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
     'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
     'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env,
+    'part_tokens', candidate_answer.part_tokens,
     'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
   from public.ai_providers p where p.provider = candidate.provider);
 end;
 $$;
-comment on function private.candidate_answer(public.ai_models, bigint) is
-  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for.';
+comment on function private.candidate_answer is
+  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for; part_tokens: what the hold counts for parts that are no text.';
 
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
@@ -249,12 +313,13 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
-  wallet public.credit_wallets, key public.api_keys, budget numeric, member_left numeric, needed numeric, at timestamptz
+  caller private.ai_caller, wallet public.credit_wallets, budget numeric, member_left numeric, needed numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric := private.available(wallet);
+  key public.api_keys := caller.api_key;
   next_period timestamptz;
 begin
   if member_left < least(available, budget) then
@@ -262,10 +327,11 @@ begin
       trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
   elsif budget >= available or budget is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
-      trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
+      trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)
+        then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
   end if;
   if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := private.period_start(key.budget_period, at) + ('1 ' || key.budget_period)::interval;
+    next_period := (private.window_at(key.budget_period::text, null, 0, at)).ends_at;
   end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
     trim_scale(needed), trim_scale(greatest(budget, 0))), null,
@@ -273,12 +339,6 @@ begin
 end;
 $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
-
-create type private.ai_request as (
-  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
-  idempotency_key text, request_hash text
-);
-comment on type private.ai_request is 'What a call asks for: its log columns, its input, the output it may make.';
 
 create type private.ai_terms as (
   credits numeric, output_limit bigint, candidates jsonb, pricings jsonb, refusal private.ai_refusal
@@ -293,10 +353,15 @@ as $$
 declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
+  part_tokens bigint := private.part_tokens(candidate, request.parts);
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
-  output bigint := private.affordable_output(pricing, usage, request.choices, wanted_output,
-    request.can_lower_output and is_first, credits_left);
+  output bigint;
 begin
+  -- A chat reads no more than its context window; of embeddings each input may fill one.
+  usage.prompt_tokens := least(usage.prompt_tokens + part_tokens,
+    case when private.endpoint_of(candidate.scene) = 'text_chat' then candidate.context_window end, 1000000000);
+  output := private.affordable_output(pricing, usage, request.choices, wanted_output,
+    request.can_lower_output and is_first, credits_left);
   usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
   if output is null and is_first then
     terms.refusal.code := 'insufficient_credits';
@@ -306,7 +371,7 @@ begin
     terms.credits := greatest(terms.credits, (private.charge_of(pricing, usage)).credits);
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
     terms.candidates := terms.candidates || private.candidate_answer(candidate,
-      private.output_tokens_for(pricing, usage, (private.charge_of(pricing, usage)).credits));
+      private.output_tokens_for(pricing, usage, (private.charge_of(pricing, usage)).credits), part_tokens);
   end if;
   return terms;
 end;
@@ -331,7 +396,7 @@ begin
   terms.pricings := '{}';
   terms := private.add_candidate(terms, wanted, pricing, request, credits_left);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, member_left, terms.credits, at);
+    terms.refusal := private.refuse_credits(caller, wallet, budget, member_left, terms.credits, at);
     return terms;
   end if;
   for fallback in
@@ -340,7 +405,9 @@ begin
     order by f.position
   loop
     pricing := private.pricing_of(fallback, at);
-    if pricing is not null and private.may_use_model(caller, fallback) then
+    if pricing is not null and private.may_use_model(caller, fallback)
+      and (private.refuse_input(fallback, request)).code is null
+    then
       terms := private.add_candidate(terms, fallback, pricing, request, credits_left);
     end if;
   end loop;
@@ -364,20 +431,23 @@ begin
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings)
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings,
+      'api_key_id', (caller.api_key).id)
   )).hold_id;
   if (caller.api_key).id is not null then
-    perform private.use_budget((caller.api_key).id, terms.credits, at, at);
+    perform private.use_budget((caller.api_key).id, terms.credits, at);
   end if;
   if is_message then
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
-  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, expires_at, details)
-  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at,
+  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
+    expires_at, details)
+  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
     at + make_interval(secs => timeout_seconds + 30), call);
   if request.idempotency_key is not null then
-    insert into private.ai_requests (workspace_id, idempotency_key, user_id, request_hash, request_id, created_at)
-    values (caller.workspace_id, request.idempotency_key, (caller.account).id, coalesce(request.request_hash, ''),
+    insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
+      created_at)
+    values (caller.workspace_id, request.idempotency_key, (caller.account).id, (caller.api_key).id, coalesce(request.request_hash, ''),
       coalesce(call ->> 'request_id', ''), at);
   end if;
   return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
@@ -386,6 +456,20 @@ begin
 end;
 $$;
 comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
+
+create function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamptz) returns private.ai_caller
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.require_membership(caller);
+  if key_hash is not null then
+    caller.api_key := private.api_key_of(key_hash, at);
+  end if;
+  return caller;
+end;
+$$;
+comment on function private.caller_under_lock is
+  'A caller as they are under the wallet''s lock: they, or their key, may have been removed while this waited.';
 
 create function public.admit_ai_call(
   user_id uuid,
@@ -402,7 +486,9 @@ create function public.admit_ai_call(
   idempotency_key text default null,
   request_hash text default null,
   workspace_id uuid default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  parts jsonb default '{}',
+  fields jsonb default '{}'
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -420,15 +506,15 @@ declare
 begin
   -- What the log could not hold fails now, before anything runs that would have to be logged.
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
-  earlier := private.earlier_ai_request(caller.workspace_id, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
+  wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
+    admit_ai_call.request_id, at);
+  earlier := private.earlier_ai_request(caller, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
   if earlier is not null then
     return earlier;
   end if;
-  -- As it is under the wallet's lock: they may have been removed while this waited.
-  perform private.require_membership(caller);
-  if api_key_hash is not null then
-    caller.api_key := private.api_key_of(api_key_hash, at);
-  end if;
+  at := private.time_under_lock(at);
+  caller := private.caller_under_lock(caller, api_key_hash, at);
+  at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
   request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
@@ -440,9 +526,14 @@ begin
   request.can_lower_output := admit_ai_call.can_lower_output;
   request.idempotency_key := admit_ai_call.idempotency_key;
   request.request_hash := admit_ai_call.request_hash;
+  request.parts := admit_ai_call.parts;
+  request.fields := admit_ai_call.fields;
 
   pricing := private.pricing_of(wanted, at);
   refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
+  if refusal.code is null then
+    refusal := private.refuse_input(wanted, request);
+  end if;
   if refusal.code is null then
     wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
     terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
@@ -456,12 +547,12 @@ begin
 end;
 $$;
 comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 create function public.extend_ai_call(
   hold_id uuid,
-  prompt_tokens bigint,
-  completion_tokens bigint,
+  prompt_tokens bigint default null,
+  completion_tokens bigint default null,
   served_model text default null,
   at timestamptz default clock_timestamp()
 ) returns jsonb
@@ -477,12 +568,14 @@ declare
   covered bigint;
   usage private.ai_usage;
 begin
+  at := private.time_under_lock(at);
   update private.ai_calls c
-  set prompt_tokens = extend_ai_call.prompt_tokens, completion_tokens = extend_ai_call.completion_tokens,
-    served_model = extend_ai_call.served_model
+  set prompt_tokens = coalesce(extend_ai_call.prompt_tokens, c.prompt_tokens),
+    completion_tokens = coalesce(extend_ai_call.completion_tokens, c.completion_tokens),
+    served_model = coalesce(extend_ai_call.served_model, c.served_model), heard_at = greatest(c.heard_at, at)
   where c.hold_id = hold.id
   returning * into call;
-  if not found or hold.state <> 'open' or hold.expires_at <= at then
+  if not found or hold.state <> 'open' or hold.expires_at <= at or extend_ai_call.completion_tokens is null then
     return jsonb_build_object('extended', false);
   end if;
   pricing := private.pricing_of_call(hold, call.served_model);
@@ -501,13 +594,13 @@ begin
   end if;
   perform public.extend_credit_hold(hold.id, more, at => at);
   if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, more, call.started_at, at);
+    perform private.use_budget(call.api_key_id, more, call.started_at);
   end if;
   return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
 end;
 $$;
 comment on function public.extend_ai_call is
-  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more.';
+  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
 create function private.pricing_of_call(hold public.credit_holds, served_model text) returns jsonb
 language plpgsql immutable set search_path = ''
@@ -578,7 +671,7 @@ begin
     from private.charge_of(private.pricing_of_call(hold, served_model), usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricings', at => at)).transaction_id;
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - array['pricings', 'api_key_id'], at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
@@ -602,8 +695,9 @@ begin
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  return jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
-    'credits_balance', wallet.credits_balance, 'credits_available', wallet.credits_balance - wallet.credits_held);
+  return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
+    'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
+    'credits_available', private.spendable(hold.workspace_id, hold.user_id, (hold.metadata ->> 'api_key_id')::uuid, at)));
 end;
 $$;
 comment on function public.finish_ai_call is
@@ -616,7 +710,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at, at);
+    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at);
     if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
       perform private.watch_key(call, charged, at);
     end if;
@@ -630,6 +724,20 @@ begin
 end;
 $$;
 comment on function private.close_ai_call is 'Corrects what was counted when a call began: the key''s budget, the month''s messages, the Idempotency-Key.';
+
+create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- Charged what it had told of; one that told of nothing is not charged.
+  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
+    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
+    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when lost.completion_tokens > 0
+      then format('The function that ran this call ended before it did; it had reported %s output tokens.', lost.completion_tokens)
+      else 'The function that ran this call ended before it did, and had reported no usage.' end));
+end;
+$$;
+comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
 
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -646,15 +754,43 @@ begin
   if not found then
     return false;
   end if;
-  -- Charged what it had told of; one that told of nothing is not charged.
-  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
-    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
-    details => '{"error_code": "call_lost", "error_message": "The function that ran this call ended before it did."}');
+  perform private.finish_lost_ai_call(lost, at);
   return true;
 end;
 $$;
 comment on function private.finish_next_lost_ai_call(timestamptz) is
   'Finishes one call whose function ended before it did; false when there is none.';
+
+create function private.end_earlier_tries(
+  wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
+) returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+declare
+  earlier private.ai_calls;
+  hold public.credit_holds;
+begin
+  for earlier in
+    select c.* from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
+    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open'
+      and (c.request_id = wanted_request_id or (c.idempotency_key = key and c.heard_at < at - interval '30 seconds'))
+  loop
+    if earlier.request_id = wanted_request_id then
+      -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.
+      select * into hold from public.credit_holds h where h.id = earlier.hold_id;
+      delete from private.ai_calls c where c.hold_id = hold.id;
+      perform public.release_credit_hold(hold.id, at => at);
+      perform private.close_ai_call(earlier, hold, false, 0, null, at);
+    else
+      perform private.finish_lost_ai_call(earlier, at);
+    end if;
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
+  end loop;
+  return wallet;
+end;
+$$;
+comment on function private.end_earlier_tries is
+  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 
@@ -693,7 +829,9 @@ begin
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
   end if;
   perform private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(record_ai_usage.user_id);
+  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then

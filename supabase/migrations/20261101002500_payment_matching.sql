@@ -175,7 +175,7 @@ begin
   insert into public.admin_notifications (kind, subject)
   select 'reversal_without_payment', format('%s %s', f.platform, f.subject_id)
   from private.payment_facts f
-  where f.subject = 'reversal' and f.occurred_at between at - interval '30 days' and at - interval '1 hour'
+  where f.subject = 'reversal' and f.occurred_at between at - interval '720 hours' and at - interval '1 hour'
     and not exists (select private.payments_of_reversal(f.platform, f.subject_id))
     and not exists (
       select from public.admin_notifications n

@@ -67,14 +67,14 @@ isOneToOne: false
                   ]
                 },"ai_models": {
                   Row: {
-                    "created_at": string,"credits_per_request": number | null,"display_name": string,"is_active": boolean,"markup": number | null,"max_output_tokens": number,"minimum_plan": string,"model": string,"output_limit_field": Database["public"]['Enums']["ai_output_limit_field"],"provider": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
+                    "content_parts": NonNullable<Json>,"context_window": number | null,"created_at": string,"credits_per_request": number | null,"display_name": string,"extra_fields": (string)[],"is_active": boolean,"markup": number | null,"max_output_tokens": number,"minimum_plan": string,"model": string,"output_limit_field": Database["public"]['Enums']["ai_output_limit_field"],"provider": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"minimum_plan"?: string,"model": string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
+                    "content_parts"?: NonNullable<Json>,"context_window"?: number | null,"created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"extra_fields"?: (string)[],"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"minimum_plan"?: string,"model": string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"minimum_plan"?: string,"model"?: string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
+                    "content_parts"?: NonNullable<Json>,"context_window"?: number | null,"created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"extra_fields"?: (string)[],"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"minimum_plan"?: string,"model"?: string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
                   }
                   Relationships: [
                     {
@@ -333,14 +333,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -587,14 +587,14 @@ isOneToOne: false
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_limit_paid": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Update: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Relationships: [
                     
@@ -1051,7 +1051,7 @@ isOneToOne: false
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1120,7 +1120,7 @@ isOneToOne: false
 { Args: { "request_id": string }; Returns: Json
                            },
 "extend_ai_call":
-{ Args: { "at"?: string,"completion_tokens": number,"hold_id": string,"prompt_tokens": number,"served_model"?: string }; Returns: Json
+{ Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
 "extend_credit_hold":
 { Args: { "amount"?: number,"at"?: string,"expires_in"?: string,"hold_id": string,"idempotency_key"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1269,7 +1269,7 @@ isOneToOne: false
                            },
 "verify_credits":
 { Args: { "workspace_id"?: string }; Returns: {
-              "actual": number,"expected": number,"rule": string,"wallet_id": string
+              "actual": number,"expected": number,"rule": string,"subject": string,"wallet_id": string
             }[]
                            },
 "video_job_of_webhook":
