@@ -333,14 +333,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1120,7 +1120,7 @@ isOneToOne: false
 { Args: { "request_id": string }; Returns: Json
                            },
 "extend_ai_call":
-{ Args: { "at"?: string,"completion_tokens": number,"hold_id": string,"prompt_tokens": number,"served_model"?: string }; Returns: Json
+{ Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
 "extend_credit_hold":
 { Args: { "amount"?: number,"at"?: string,"expires_in"?: string,"hold_id": string,"idempotency_key"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1185,7 +1185,7 @@ isOneToOne: false
 { Args: { "from": string,"to": string }; Returns: number
                            },
 "receive_payment_event":
-{ Args: { "at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
+{ Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
 { Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1269,7 +1269,7 @@ isOneToOne: false
                            },
 "verify_credits":
 { Args: { "workspace_id"?: string }; Returns: {
-              "actual": number,"expected": number,"rule": string,"wallet_id": string
+              "actual": number,"expected": number,"rule": string,"subject": string,"wallet_id": string
             }[]
                            },
 "video_job_of_webhook":
