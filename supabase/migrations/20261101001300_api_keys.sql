@@ -92,7 +92,7 @@ $$;
 comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
-  ('api_keys_per_day', '100', 'integer', 0, 100000, true, 'API keys that may be made in a workspace in 24 hours.');
+  ('api_keys_per_day', '100', 'integer', 0, 100000, false, 'API keys that may be made in a workspace in 24 hours.');
 
 create function private.require_room_for_key(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
@@ -118,7 +118,7 @@ begin
   -- Revoked keys stay as rows: without this their number would have no end.
   if allowed <= (
     select count(*) from public.api_keys k
-    where k.workspace_id = wanted_workspace and k.created_at > clock_timestamp() - interval '1 day'
+    where k.workspace_id = wanted_workspace and k.created_at > clock_timestamp() - interval '24 hours'
   ) then
     perform private.raise_error('limit_reached', format('A workspace makes at most %s API keys a day.', allowed),
       'Rotate a key instead of making a new one.');

@@ -191,7 +191,7 @@ begin
       minute + interval '1 minute', at);
   elsif per_day <> -1 and begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
     return private.refuse_rate(
-      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), day + interval '1 day', at);
+      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), day + interval '24 hours', at);
   end if;
   if (caller.api_key).id is null then
     return null;

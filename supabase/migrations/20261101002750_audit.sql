@@ -51,7 +51,7 @@ $$;
 comment on function private.is_unaudited_column(text) is 'Columns that the audit log never shows, of whatever table.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
-  ('changes_per_day', '1000', 'integer', 10, 1000000, true,
+  ('changes_per_day', '1000', 'integer', 10, 1000000, false,
     'Changes of settings (of keys, alerts, limits, roles and the like) that a person may make in 24 hours: the log keeps each.');
 
 create function private.require_room_for_change(person uuid) returns void
@@ -62,13 +62,13 @@ declare
   first_of_them timestamptz := ( -- of the newest, if there are as many
     select a.occurred_at from public.audit_logs a where a.actor_id = person order by a.id desc offset allowed - 1 limit 1);
 begin
-  if first_of_them is null or first_of_them <= clock_timestamp() - interval '1 day' then
+  if first_of_them is null or first_of_them <= clock_timestamp() - interval '24 hours' then
     return;
   elsif private.is_platform_admin() then
     return;
   end if;
   perform private.raise_limit('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
-    ceil(extract(epoch from first_of_them + interval '1 day' - clock_timestamp()))::integer);
+    ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
 end;
 $$;
 comment on function private.require_room_for_change(uuid) is

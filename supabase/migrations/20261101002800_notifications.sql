@@ -27,7 +27,7 @@ as $$
 begin
   if (select count(*) from (
     select from public.notifications n
-    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '1 day'
+    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '24 hours'
     limit 100) told) = 100 then
     return; -- whoever has not looked by now is not helped by more, and they would have no end
   end if;
@@ -166,7 +166,7 @@ begin
     -- A limit that is lowered and raised in turns says the same again as long as no more is used.
     if used_now > used_before or not exists (
       select from public.notifications n
-      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '1 day' and n.kind = 'limit_share'
+      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours' and n.kind = 'limit_share'
         and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
     ) then
       perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used', trim_scale(used_now)),
