@@ -74,7 +74,7 @@ declare
 begin
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, served_model,
+    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
     scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data
   )
   select wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),

@@ -21,13 +21,13 @@ declare
   -- The project's own functions are nobody: they get all workspaces.
   is_of_all boolean := coalesce(all_workspaces, false) or account_id is null;
   wanted_workspace uuid := case when is_of_all then usage_report.workspace_id else coalesce(usage_report.workspace_id, account_id) end;
-  part public.usage_dimension;
+  expanded public.usage_dimension;
 begin
   if by in ('model', 'scene', 'key') and then_by in ('model', 'scene', 'key') then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = format('Usage by %s is not kept by %s.', by, then_by), hint = 'Name day, user or workspace for one of them.';
   end if;
-  part := case when by in ('model', 'scene', 'key') then by when then_by in ('model', 'scene', 'key') then then_by end;
+  expanded := case when by in ('model', 'scene', 'key') then by when then_by in ('model', 'scene', 'key') then then_by end;
   return query
   with statistics as (
     select * from public.ai_usage_statistics s
@@ -40,7 +40,7 @@ begin
       (e.value ->> 'tokens')::bigint as tokens, (e.value ->> 'cost')::numeric as cost, (e.value ->> 'credits')::numeric as credits,
       (e.value ->> 'free_credits')::numeric as free_credits, null::numeric as cost_usd, null::numeric as charged_usd
     from statistics s
-    cross join lateral jsonb_each(case part
+    cross join lateral jsonb_each(case expanded
       when 'model' then s.model_stats when 'scene' then s.scene_stats when 'key' then s.key_stats
       else jsonb_build_object('', jsonb_build_object('requests', s.total_requests, 'tokens', s.total_tokens,
         'cost', s.total_cost, 'credits', s.credits, 'free_credits', s.free_credits)) end) e
@@ -53,7 +53,7 @@ begin
     select case by when 'day' then f.day::text when 'user' then f.user_id::text when 'workspace' then f.workspace_id::text
         else f.part end as name,
       case then_by when 'day' then f.day::text when 'user' then f.user_id::text when 'workspace' then f.workspace_id::text
-        when part then f.part end as then_name, f.*
+        when expanded then f.part end as then_name, f.*
     from facts f
   )
   select n.name, n.then_name, sum(n.requests)::bigint, sum(n.tokens)::bigint, sum(n.cost), sum(n.credits),

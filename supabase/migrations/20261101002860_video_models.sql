@@ -188,7 +188,7 @@ grant execute on function public.list_ai_models to service_role;
 alter table public.video_models enable row level security;
 create policy "everyone can read what may be asked of models on offer" on public.video_models
   for select to anon, authenticated
-  using (model in (select o.model from private.models_on_offer(clock_timestamp()) o));
+  using (model in (select m.model from public.models m));
 alter table public.video_model_prices enable row level security;
 create policy "platform admins can read what videos cost" on public.video_model_prices
   for select to authenticated using ((select private.is_platform_admin()));
