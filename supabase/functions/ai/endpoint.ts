@@ -1,27 +1,30 @@
 /** What all endpoints that ask a provider have in common: admitted, answered, settled. */
-import type { z } from 'zod';
 import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { moderate } from '../_shared/moderation.ts';
 import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
-import { readRequest } from './request.ts';
+import type { Fields } from './fields.ts';
+import { countInput, type ModelInput, mostInputTokens } from './input.ts';
+import { type RequestShape, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
-import { countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
+import { countUsage, type Usage } from './usage.ts';
 
 /** One endpoint of the provider's API. */
 export interface Endpoint<T extends { model: string }> {
   /** Below the provider's base URL. */
   path: string;
-  schema: z.ZodType<T>;
-  /** The most a request can use. */
-  worstCase(request: T): WorstCase;
+  shape: RequestShape<T>;
+  /** All of a request that the model reads; what names no endpoint knows are in it is added to `fields`. */
+  inputOf(request: T, fields: Fields): ModelInput;
+  /** The most a request can use; `input_tokens` where its input is not text. */
+  worstCase(
+    request: T,
+  ): Omit<WorstCase, 'input_tokens' | 'parts' | 'fields'> & Partial<Pick<WorstCase, 'input_tokens'>>;
   /** The request as a provider gets it. */
   upstreamBody(request: T, candidate: Candidate, call: Call): unknown;
   /** What moderation has to see of a request, for endpoints that it is about. */
   promptOf?(request: T): string;
-  /** All of a request that the model reads, for counting its tokens. */
-  inputOf(request: T): ModelInput;
   /** Reads a whole answer; undefined where it is not what the protocol promises. */
   read(answer: Record<string, unknown>, request: T): Reading | undefined;
   /** Answers with a stream, where the request asks for one. */
@@ -51,10 +54,17 @@ export async function answerCall<T extends { model: string }>(
   caller: Caller,
   requestId: string,
 ): Promise<Response> {
-  const { request, text } = await readRequest(http, endpoint.schema);
+  const { request, text, fields } = await readRequest(http, endpoint.shape);
+  const input = endpoint.inputOf(request, fields);
+  const worstCase: WorstCase = {
+    input_tokens: mostInputTokens(input),
+    ...endpoint.worstCase(request),
+    parts: Object.fromEntries(input.parts),
+    fields: Object.fromEntries(fields),
+  };
   const incoming = { caller, requestId, model: request.model, request, details: readCallDetails(http.headers) };
   const repeatable = await readIdempotencyKey(http, text);
-  const call = await admit({ ...incoming, repeatable }, endpoint.worstCase(request));
+  const call = await admit({ ...incoming, repeatable }, worstCase);
   if ('kept' in call) return repeated(call.kept, call.of);
   const work = ask(endpoint, request, call);
   // A client that leaves does not stop it: what the provider was asked for is paid for.
@@ -83,7 +93,8 @@ async function settle<T extends { model: string }>(
   const answer = parseObject(text);
   const reading = answer && endpoint.read(answer, request);
   if (!reading) throw upstreamError(`not the answer that was asked for: ${text.slice(0, 1000)}`);
-  const usage = reading.usage ?? (await countUsage(await countInput(endpoint.inputOf(request)), reading.output));
+  const countedInput = () => countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens);
+  const usage = reading.usage ?? (await countUsage(await countedInput(), reading.output));
   const sent: KeptAnswer = {
     body: reading.answer === undefined ? text : JSON.stringify(reading.answer),
     contentType: 'application/json',

@@ -1,10 +1,11 @@
 /** A chat stream: passed on as it arrives, its hold extended as it goes, settled before its last event. */
 import { errorBody } from '../_shared/errors.ts';
 import { type Call, type Ending, extend, fail, finish, limitHeaders } from './call.ts';
+import { type Count, chatInput, countInput } from './input.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, DeadlineError, upstreamError } from './upstream.ts';
-import { type Count, countInput, countUsage, type ModelInput, type Usage } from './usage.ts';
+import { countUsage, type Usage } from './usage.ts';
 
 /** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
@@ -151,12 +152,7 @@ class Stream {
 
   /** Counted once, when it is first needed: a long input is work. */
   #countedInput(): Promise<Count> {
-    this.#input ??= countInput(inputOf(this.request));
+    this.#input ??= countInput(chatInput(this.request, new Map()), this.answer.candidate.part_tokens);
     return this.#input;
   }
-}
-
-/** All of a chat request that the model reads. */
-export function inputOf({ messages, tools, functions, response_format }: ChatRequest): ModelInput {
-  return { messages, other: [tools, functions, response_format].filter((part) => part !== undefined) };
 }
