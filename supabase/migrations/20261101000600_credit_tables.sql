@@ -75,6 +75,23 @@ create index credit_grants_workspace_id_priority_idx on public.credit_grants
   (workspace_id, priority, expires_at, is_paid, created_at, id) where not is_spent;
 create index credit_grants_workspace_id_created_at_idx on public.credit_grants (workspace_id, created_at);
 
+create function private.note_next_expiry() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.credit_wallets w set next_expiry_at = new.expires_at
+  where w.workspace_id = new.workspace_id and (w.next_expiry_at > new.expires_at or w.next_expiry_at is null);
+  return null;
+end;
+$$;
+comment on function private.note_next_expiry() is
+  'Keeps a wallet''s next expiry no later than that of any grant that has credits, whatever filled, shortened or extended it.';
+-- Grants are made empty and filled by their entry, so an update is what gives them credits.
+create trigger credit_grants_note_next_expiry after update of is_spent, expires_at on public.credit_grants
+  for each row when (not new.is_spent and new.expires_at is not null
+    and (old.is_spent or old.expires_at is distinct from new.expires_at))
+  execute function private.note_next_expiry();
+
 create table public.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
