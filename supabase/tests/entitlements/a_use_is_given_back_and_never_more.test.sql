@@ -6,7 +6,7 @@ select tests.be_service();
 create function pg_temp.back(quantity numeric default null, at timestamptz default '2026-05-06') returns text
 language sql as $$
   select concat_ws(' ', a ->> 'released', a ->> 'used', a ->> 'remaining')
-  from public.release_feature(tests.recall('use')::bigint, quantity, at => at) a
+  from to_jsonb(public.release_feature(tests.recall('use')::bigint, quantity, at => at)) a
 $$;
 select tests.remember('use', to_jsonb(public.consume_feature('message', 8, tests.id('owner'), at => '2026-05-05')) -> 'id');
 select is(pg_temp.back(3), '3 5 5', 'a part is given back');
@@ -16,8 +16,8 @@ select is(pg_temp.back(1), '0 0 10', 'for any quantity');
 select results_eq($$ select quantity, released_id is not null, answer from public.usage_records order by id $$,
   $$ values (8::numeric, false, null::jsonb), (-3, true, null), (-5, true, null) $$, 'each is a record of its own');
 
-select public.consume_feature('message', 4, tests.id('owner'), idempotency_key => 'k', at => '2026-05-05');
-select public.consume_feature('message', 5, tests.id('owner'), at => '2026-06-01');
+select to_jsonb(public.consume_feature('message', 4, tests.id('owner'), idempotency_key => 'k', at => '2026-05-05'));
+select to_jsonb(public.consume_feature('message', 5, tests.id('owner'), at => '2026-06-01'));
 select is(to_jsonb(public.release_feature(idempotency_key => 'k', workspace_id => tests.id('owner'), at => '2026-06-01')) ->> 'released', '4',
   'a use is named by its key too');
 select is((select used from public.feature_usage where period_start = '2026-05-01'), 0::numeric, 'it is given back to its own period');
