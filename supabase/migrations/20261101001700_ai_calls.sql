@@ -523,6 +523,7 @@ begin
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
+  -- What comes late counts in the period that the key's budget is counted in by now.
   at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
