@@ -1,7 +1,8 @@
 /** `POST /v1/images/generations`. */
+import { objectsIn } from './answer.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ImagesRequest, imagesRequest } from './request.ts';
-import { mostInputTokens, readUsage } from './usage.ts';
+import { mostInputTokens } from './usage.ts';
 
 /** Images from a prompt. */
 export const images: Endpoint<ImagesRequest> = {
@@ -16,8 +17,10 @@ export const images: Endpoint<ImagesRequest> = {
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
   promptOf: ({ prompt }) => prompt,
   inputOf: ({ prompt }) => ({ other: prompt }),
-  read({ data, usage }) {
+  isBulky: true,
+  read({ data }) {
     if (!Array.isArray(data)) return undefined;
-    return { usage: readUsage(usage), output: '', images: data.length, isEmpty: data.length === 0 };
+    const made = objectsIn(data).filter(({ url, b64_json }) => url || b64_json);
+    return { output: '', images: made.length, isEmpty: made.length === 0 };
   },
 };
