@@ -618,7 +618,8 @@ begin
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
   if is_first then
-    usage := private.bounded_usage(reported, call.worst_case, finish_ai_call.written_tokens, pricing);
+    usage := private.bounded_usage(reported, call.worst_case,
+      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
     if usage is distinct from reported then
       perform private.notify_admins('usage_bounded', format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
         jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
@@ -699,8 +700,7 @@ begin
   end if;
   -- Charged what it had told of; one that told of nothing is not charged.
   perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
-    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model,
-    written_tokens => lost.completion_tokens, at => at,
+    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
     details => '{"error_code": "call_lost", "error_message": "The function that ran this call ended before it did."}');
   return true;
 end;

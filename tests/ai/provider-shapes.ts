@@ -484,5 +484,8 @@ const wholes: Record<string, Shape> = {
   'null, whole': { whole: null, ...refused },
 };
 
+/** Shapes that a client sees for itself; how usage is said is nothing to it. */
+export const shownToClients: Record<string, Shape> = { ...lines, ...ends, ...places, ...errors, ...wholes };
+
 /** All shapes by their names. */
-export const shapes: Record<string, Shape> = { ...lines, ...ends, ...usages, ...places, ...errors, ...wholes };
+export const shapes: Record<string, Shape> = { ...shownToClients, ...usages };

@@ -20,6 +20,9 @@ import { readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
 import { type Count, countInput, type ModelInput, usageOf } from './usage.ts';
 
+/** Answers the client, once it is known what with. */
+export type Respond = () => Response | Promise<Response>;
+
 /** One endpoint of the provider's API. */
 export interface Endpoint<T extends { model: string }> {
   /** Below the provider's base URL. */
@@ -40,7 +43,7 @@ export interface Endpoint<T extends { model: string }> {
   /** The answer for the client from what was read, where it is not the provider's own, byte by byte. */
   convert?(outline: Loose, answer: () => Loose | undefined, request: T): Loose | undefined;
   /** What answers with a stream, where the request asks for one. */
-  relay?(call: Call, request: T, answer: Answer): Promise<() => Response> | undefined;
+  relay?(call: Call, request: T, answer: Answer): Promise<Respond> | undefined;
 }
 
 /** What is read of a whole answer. */
@@ -99,7 +102,7 @@ async function readWhole<T extends { model: string }>(
   request: T,
   call: Call,
   { candidate, body }: Answer,
-): Promise<() => Promise<Response>> {
+): Promise<Respond> {
   const bytes = await body.bytes();
   const answer = parseObject(textIn(endpoint.isBulky ? outline(bytes) : bytes));
   const error = answer && errorIn(answer);

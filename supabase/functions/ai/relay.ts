@@ -3,6 +3,7 @@ import { errorBody } from '../_shared/errors.ts';
 import { asStream, errorIn, parseObject } from './answer.ts';
 import { DeadlineError, joined, LengthError, textIn } from './body.ts';
 import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeaders } from './call.ts';
+import type { Respond } from './endpoint.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, refusalIn, upstreamError } from './upstream.ts';
@@ -54,7 +55,7 @@ class Client {
  * Reads a provider's answer up to its first words and returns what answers the client with its stream; `[DONE]` comes
  * once the call is settled. Throws `upstream_error` for an error that comes instead of them.
  */
-export async function relay(call: Call, request: ChatRequest, answer: Answer): Promise<() => Response> {
+export async function relay(call: Call, request: ChatRequest, answer: Answer): Promise<Respond> {
   const stream = new Stream(call, request, answer);
   await stream.open();
   return () => stream.respond();
