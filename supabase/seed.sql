@@ -1,10 +1,14 @@
 -- Demo rows for a local stack: models to call. A project of your own lists its own, with its provider's prices.
 
-insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values
-  ('gpt-4o-mini', 'GPT-4o mini', 'text_chat', 'gpt-4o-mini', 16384),
-  ('gemini-2.5-flash-lite', 'Gemini 2.5 Flash Lite', 'text_chat', 'gemini-2.5-flash-lite', 65536),
-  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0),
-  ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0)
+-- GPT-4o mini bills an image as up to eight tiles of 5,667 tokens and 2,833 more; Gemini 2.5 as tiles of 258, at most 16.
+insert into public.ai_models
+  (model, display_name, scene, upstream_model, max_output_tokens, context_window, content_parts, extra_fields)
+values
+  ('gpt-4o-mini', 'GPT-4o mini', 'text_chat', 'gpt-4o-mini', 16384, 128000, '{"image_url": 48169, "file": null}', '{}'),
+  ('gemini-2.5-flash-lite', 'Gemini 2.5 Flash Lite', 'text_chat', 'gemini-2.5-flash-lite', 65536, 1048576,
+    '{"image_url": 4128}', '{}'),
+  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, '{}', '{}'),
+  ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}')
 on conflict (model) do nothing;
 
 insert into public.ai_model_prices

@@ -2,8 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withClient } from '../stack/database.ts';
 import { type Stack, type StackOptions, startStack } from '../stack/index.ts';
 import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
+
+/** Tests act at fixed times, and pass the time of a month in one call. */
+const ANY_TIME = `
+  update public.system_config set maximum = 36500 * 1440, config_value = to_jsonb(36500 * case config_key
+    when 'max_backdating_days' then 1 else 1440 end)
+  where config_key in ('max_backdating_days', 'max_clock_skew_minutes')`;
 
 /**
  * Starts it. Its functions see no variables of the developer's: the upstream is always the simulator. With `databaseUrl`
@@ -19,6 +26,7 @@ export async function startTestStack(options: Partial<StackOptions> = {}): Promi
   };
   try {
     const stack = await startStack({ apiPort: 0, dbPort: 0, seed: false, durable: false, ...options, dataDir });
+    await withClient(stack.urls.databaseAdmin, (client) => client.query(ANY_TIME));
     return Object.assign(Object.create(stack), { stop: () => stack.stop().then(discard) });
   } catch (error) {
     await discard();

@@ -82,6 +82,16 @@ end;
 $$;
 comment on function private.period_start(public.calendar_period, timestamptz) is 'When the period began that an instant falls into.';
 
+create function private.later(at timestamptz, span interval) returns timestamptz
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return (at at time zone 'UTC' + span) at time zone 'UTC';
+end;
+$$;
+comment on function private.later(timestamptz, interval) is
+  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, which a client may choose.';
+
 create table private.secrets (
   name text primary key,
   value bytea not null

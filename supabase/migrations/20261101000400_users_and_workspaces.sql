@@ -66,7 +66,10 @@ create table public.users (
 ) with (fillfactor = 80); -- room on the page: every debit rewrites the snapshot, and no index covers it
 comment on table public.users is 'One row for each account in auth.users, made at sign-up.';
 comment on column public.users.email is 'Copy of the sign-in address; follows it. Null for anonymous and phone accounts.';
-comment on column public.users.is_active is 'False: the account is disabled and its calls are refused.';
+comment on column public.users.phone is
+  'Follows the phone of sign-in whenever that changes; people without one may write their own.';
+comment on column public.users.is_active is
+  'False: the account is disabled and its calls are refused, as those of accounts that Auth banned or soft-deleted are.';
 comment on column public.users.credits_balance is 'The personal workspace''s balance; kept by the ledger, read-only.';
 comment on column public.users.credits_total is 'The personal workspace''s credits ever granted, less clawbacks; read-only.';
 comment on column public.users.credits_spent is 'The personal workspace''s credits used, less refunds; read-only.';
@@ -108,10 +111,25 @@ comment on function private.my_managed_workspace_ids() is
   'Workspaces that the caller owns or administers: money and statistics of a team are for these.';
 grant execute on function private.my_managed_workspace_ids() to authenticated;
 
+-- Auth's own word is read each time: a ban that ends needs no job, and a token that was issued before it admits nobody.
+create function private.is_admitted(account public.users) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return account.is_active and not exists (
+    select from auth.users a where a.id = account.id and (a.deleted_at is not null or a.banned_until > clock_timestamp())
+  );
+end;
+$$;
+comment on function private.is_admitted(public.users) is
+  'Whether an account is neither disabled here nor banned or soft-deleted in Auth: the one place that decides it.';
+
 create function private.is_platform_admin() returns boolean
 language sql stable security definer set search_path = ''
 as $$
-  select exists (select from public.users u where u.id = (select auth.uid()) and u.role = 'admin' and u.is_active)
+  select exists (
+    select from public.users u where u.id = (select auth.uid()) and u.role = 'admin' and private.is_admitted(u)
+  )
 $$;
 comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
@@ -119,9 +137,10 @@ grant execute on function private.is_platform_admin() to authenticated;
 create function private.is_account_active() returns boolean
 language sql stable security definer set search_path = ''
 as $$
-  select not exists (select from public.users u where u.id = (select auth.uid()) and not u.is_active)
+  select not exists (select from public.users u where u.id = (select auth.uid()) and not private.is_admitted(u))
 $$;
-comment on function private.is_account_active() is 'Whether the caller''s account is not disabled: who is may read, and change nothing.';
+comment on function private.is_account_active() is
+  'Whether the caller''s account is admitted: one that is disabled, banned or soft-deleted may read, and change nothing.';
 grant execute on function private.is_account_active() to authenticated;
 
 -- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.

@@ -33,6 +33,30 @@ $$;
 comment on function private.require_amount(numeric, text, boolean) is
   'Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.';
 
+create function private.require_time(at timestamptz) returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  days_back integer;
+  minutes_ahead integer;
+begin
+  -- Nearly every operation is about now; only the others read the settings.
+  if at between clock_timestamp() - interval '24 hours' and clock_timestamp() + interval '1 minute' then
+    return;
+  end if;
+  days_back := private.config_numeric('max_backdating_days', 366);
+  minutes_ahead := private.config_numeric('max_clock_skew_minutes', 5);
+  if at between clock_timestamp() - make_interval(hours => 24 * days_back)
+    and clock_timestamp() + make_interval(mins => minutes_ahead) then
+    return;
+  end if;
+  perform private.raise_error('invalid_request', format(
+    'at must be a time at most %s days back and %s minutes ahead, not %s.', days_back, minutes_ahead, coalesce(at::text, 'null')));
+end;
+$$;
+comment on function private.require_time(timestamptz) is
+  'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
+
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -43,8 +67,9 @@ begin
   if metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384 then
     perform private.raise_error('invalid_request', 'metadata must be a JSON object of at most 16 KiB.');
   end if;
-  if length(idempotency_key) not between 1 and 255 then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters.');
+  -- Keys of our own begin with basemeter: on the same wallets.
+  if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
+    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
   end if;
 end;
 $$;
@@ -214,6 +239,13 @@ declare
   is_watched boolean;
   answer public.credit_result;
 begin
+  -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
+  if abs(signed_amount) > 1e9 and exists (
+    select from public.credit_wallets w where w.workspace_id = wallet_id
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
+  ) then
+    perform private.raise_error('invalid_request', format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
@@ -335,7 +367,7 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > private.available(wallet) then
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
       format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
       'Add credits, or ask for less.');
@@ -380,6 +412,7 @@ declare
   answer public.credit_result;
   lot_id uuid;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
@@ -393,8 +426,8 @@ begin
       return answer;
     end if;
   end if;
-  if expires_at <= at then
-    perform private.raise_error('invalid_request', 'expires_at must be in the future.');
+  if not isfinite(expires_at) or expires_at <= at then
+    perform private.raise_error('invalid_request', 'expires_at must be a time in the future; without it credits never expire.');
   end if;
   if not paid and reason <> 'signup' and wallet.credits_balance + amount > cap then
     perform private.raise_error('credits_cap_exceeded',
@@ -434,6 +467,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
@@ -591,6 +625,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
@@ -629,7 +664,7 @@ begin
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
   return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(days => private.config_numeric('refund_expiry_days', 30)::integer));
+    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
 comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
@@ -653,6 +688,7 @@ declare
   answer public.credit_result;
   taken numeric;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount);
   perform private.require_texts(reason, metadata, idempotency_key);
   select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;

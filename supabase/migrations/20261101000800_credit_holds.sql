@@ -24,6 +24,7 @@ as $$
 declare
   hold public.credit_holds;
 begin
+  perform private.require_time(at);
   select * into hold from public.credit_holds h where h.id = wanted_hold;
   if found then
     perform private.lock_wallet(hold.workspace_id, at);
@@ -69,6 +70,7 @@ declare
   request jsonb;
   answer public.credit_result;
 begin
+  perform private.require_time(at);
   perform private.require_amount(amount, zero_allowed => true);
   perform private.require_texts(reason, metadata, idempotency_key);
   perform private.require_interval(expires_in);
@@ -92,7 +94,7 @@ begin
   insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
     idempotency_key, expires_at, created_at)
   values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
-    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, at + expires_in, at)
+    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
   if idempotency_key is not null then
@@ -256,12 +258,12 @@ begin
   if hold.workspace_id <> hold.user_id then
     perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
   end if;
-  if amount > private.available(wallet) then
+  if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
   end if;
   update public.credit_holds h
   set amount = h.amount + extend_credit_hold.amount,
-    expires_at = greatest(h.expires_at, extend_credit_hold.at + extend_credit_hold.expires_in)
+    expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
   if idempotency_key is not null then

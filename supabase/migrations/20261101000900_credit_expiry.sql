@@ -138,6 +138,7 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  perform private.require_time(at);
   if expire_credits.workspace_id is null then
     return private.expire_next_wallet(at)::integer;
   end if;

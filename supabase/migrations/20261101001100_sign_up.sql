@@ -12,37 +12,74 @@ comment on table private.account_failures is 'Accounts that could not be made or
 
 create table private.email_providers (
   domain text primary key,
-  canonical_domain text not null,
-  ignores_dots boolean not null default false,
-  ignores_tags boolean not null default false
+  canonical_domain text,
+  equal_characters text not null default '',
+  counts_as text not null default '',
+  shares_what_begins_as text,
+  reads_subdomains boolean not null default false
 );
 comment on table private.email_providers is
-  'Mail providers that deliver several spellings of an address to one mailbox. Case is ignored everywhere.';
-insert into private.email_providers (domain, canonical_domain, ignores_dots, ignores_tags) values
-  ('gmail.com', 'gmail.com', true, true),
-  ('googlemail.com', 'gmail.com', true, true),
-  ('icloud.com', 'icloud.com', false, true),
-  ('me.com', 'icloud.com', false, true),
-  ('mac.com', 'icloud.com', false, true),
-  ('fastmail.com', 'fastmail.com', false, true),
-  ('proton.me', 'proton.me', true, true),
-  ('protonmail.com', 'proton.me', true, true),
-  ('pm.me', 'proton.me', true, true);
+  'Mail providers that deliver several spellings of an address to one mailbox; all of them ignore what follows a +. Case is ignored everywhere.';
+comment on column private.email_providers.domain is 'Its domain; name.* for one with a domain for each country, where each has mailboxes of its own.';
+comment on column private.email_providers.canonical_domain is 'The domain that stands for this one, where both lead to the same mailboxes.';
+comment on column private.email_providers.equal_characters is 'Characters that it takes for those of counts_as, one by one, or ignores.';
+comment on column private.email_providers.shares_what_begins_as is
+  'A character that no sign-in name has: addresses with the same beginning up to it are one person''s disposable ones.';
+comment on column private.email_providers.reads_subdomains is 'Whether anything@jane.domain is delivered to jane@domain.';
+insert into private.email_providers (domain, canonical_domain, equal_characters, counts_as) values
+  ('gmail.com', null, '.', ''),
+  ('googlemail.com', 'gmail.com', '.', ''),
+  ('icloud.com', null, '', ''),
+  ('me.com', 'icloud.com', '', ''),
+  ('mac.com', 'icloud.com', '', ''),
+  ('proton.me', null, '.-_', ''),
+  ('protonmail.com', 'proton.me', '.-_', ''),
+  ('pm.me', 'proton.me', '.-_', ''),
+  ('hotmail.*', null, '', ''),
+  ('outlook.*', null, '', ''),
+  ('live.*', null, '', ''),
+  ('msn.com', null, '', ''),
+  ('gmx.*', null, '', ''),
+  ('zoho.*', null, '', ''),
+  ('zohomail.*', null, '', ''),
+  ('mail.ru', null, '', ''),
+  ('bk.ru', null, '', ''),
+  ('inbox.ru', null, '', ''),
+  ('list.ru', null, '', ''),
+  ('internet.ru', null, '', ''),
+  ('yandex.ru', null, '.', '-');
+insert into private.email_providers (domain, canonical_domain, equal_characters, counts_as)
+select d, 'yandex.ru', '.', '-' from unnest(array['ya.ru', 'yandex.com', 'yandex.by', 'yandex.kz', 'yandex.ua', 'yandex.uz',
+  'yandex.az', 'yandex.com.am', 'yandex.com.ge', 'yandex.com.tr', 'yandex.co.il', 'yandex.ee', 'yandex.fr', 'yandex.kg',
+  'yandex.lt', 'yandex.lv', 'yandex.md', 'yandex.tj', 'yandex.tm', 'yandex.pl', 'yandex.eu', 'narod.ru']) d;
+insert into private.email_providers (domain, shares_what_begins_as)
+select d, '-' from unnest(array['yahoo.*', 'ymail.com', 'rocketmail.com', 'myyahoo.com']) d;
+-- A name at one of these domains and the same name at another are two people's.
+insert into private.email_providers (domain, reads_subdomains)
+select d, true from unnest(array['fastmail.com', 'fastmail.fm', 'fastmail.cn', 'fastmail.co.uk', 'fastmail.com.au', 'fastmail.de',
+  'fastmail.es', 'fastmail.fr', 'fastmail.im', 'fastmail.in', 'fastmail.jp', 'fastmail.mx', 'fastmail.net', 'fastmail.nl',
+  'fastmail.org', 'fastmail.se', 'fastmail.to', 'fastmail.tw', 'fastmail.uk', 'fastmail.us', 'eml.cc', 'f-m.fm', 'fea.st',
+  'imap.cc', 'mailbolt.com', 'ml1.net', 'mm.st', 'myfastmail.com', 'sent.at', 'sent.com', 'speedpost.net',
+  'swift-mail.com', '123mail.org', 'airpost.net', 'proinbox.com', 'promessage.com', 'rushpost.com', 'warpmail.net',
+  'xsmail.com']) d;
 
 create function private.normalised_email(email text) returns text
 language sql stable set search_path = ''
 as $$
-  select case
-      -- Microsoft's have a domain for each country.
-      when a.domain ~ '^(hotmail|outlook|live)\.' then split_part(a.mailbox, '+', 1)
-      when p.ignores_tags and p.ignores_dots then replace(split_part(a.mailbox, '+', 1), '.', '')
-      when p.ignores_tags then split_part(a.mailbox, '+', 1)
-      else a.mailbox
-    end || '@' || coalesce(p.canonical_domain, a.domain)
+  select coalesce(nullif(split_part(m.name, p.shares_what_begins_as, 1), m.name) || p.shares_what_begins_as, m.name)
+    || '@' || coalesce(p.canonical_domain, case when p.reads_subdomains then p.domain end, a.domain)
   from (
     select lower(substring(trim(email) from '^(.*)@')) as mailbox, lower(substring(trim(email) from '@([^@]*)$')) as domain
   ) a
-  left join private.email_providers p on p.domain = a.domain
+  left join private.email_providers p on p.domain = a.domain or p.domain = split_part(a.domain, '.', 1) || '.*'
+    or p.reads_subdomains and p.domain = substring(a.domain from '^[^.]+\.(.*)$')
+  cross join lateral (
+    select translate(case
+        when p.domain <> a.domain and p.reads_subdomains then split_part(a.domain, '.', 1)
+        else split_part(a.mailbox, '+', 1) end, p.equal_characters, p.counts_as)
+  ) as known (name)
+  cross join lateral (select coalesce(known.name, a.mailbox)) as m (name)
+  order by p.domain = a.domain desc limit 1
 $$;
 comment on function private.normalised_email(text) is 'One spelling for all addresses that reach the same mailbox.';
 
@@ -75,20 +112,24 @@ begin
   -- A changed address is claimed too, or each change would be worth another start.
   if private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
     'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0 and not exists (
-    select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'signup'
+    select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'basemeter:signup'
   ) then
-    perform public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free', idempotency_key => 'signup');
+    perform private.remember_request(account.id, 'basemeter:signup', '{}',
+      public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;
 end;
 $$;
 comment on function private.grant_signup_credits(auth.users) is 'The credits an account starts with: once an account, once a person.';
 
-create function private.complete_account(account_id uuid, is_conversion boolean default false) returns void
+create function private.complete_account(
+  account_id uuid, is_conversion boolean default false, phone_changed boolean default false
+) returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   account auth.users;
   profile jsonb;
+  is_gone boolean;
 begin
   -- Locked before anything else, as a deletion does it: it then comes before this as a whole, or after.
   select * into account from auth.users a where a.id = account_id for no key update;
@@ -98,6 +139,14 @@ begin
   -- The wallet's lock comes before the user's row, as in every credit operation.
   perform from public.credit_wallets w where w.workspace_id = account_id for no key update;
   profile := coalesce(account.raw_user_meta_data, '{}');
+  is_gone := account.deleted_at is not null;
+  if is_gone then -- what Auth leaves as its address and phone are hashes
+    account.email := null;
+    account.phone := null;
+    profile := '{}';
+  end if;
+  phone_changed := phone_changed or is_gone
+    or exists (select from private.account_failures f where f.user_id = account_id); -- it may have changed then
   insert into public.workspaces (id, name, personal_user_id)
   values (account.id, 'Personal', account.id)
   on conflict (id) do nothing;
@@ -108,25 +157,31 @@ begin
     (select a.url from (values (profile ->> 'avatar_url'), (profile ->> 'picture')) a (url)
      where a.url ~ '^https?://' and length(a.url) <= 2048 limit 1)
   )
-  on conflict (id) do update set email = excluded.email where users.email is distinct from excluded.email;
+  on conflict (id) do update set email = excluded.email,
+    phone = case when phone_changed then excluded.phone else users.phone end,
+    full_name = case when not is_gone then users.full_name end,
+    avatar_url = case when not is_gone then users.avatar_url end
+  where is_gone or phone_changed or users.email is distinct from excluded.email;
   insert into public.workspace_members (workspace_id, user_id, role)
   values (account.id, account.id, 'owner')
   on conflict (workspace_id, user_id) do nothing;
   -- Supabase Auth ends the anonymity of an account a step before it writes its address: that step is the one to wait for.
-  if not account.is_anonymous and not (is_conversion and account.email is null and account.phone is null) then
+  if not is_gone and not account.is_anonymous
+    and not (is_conversion and account.email is null and account.phone is null) then
     perform private.grant_signup_credits(account);
   end if;
   delete from private.account_failures f where f.user_id = account_id;
 end;
 $$;
-comment on function private.complete_account(uuid, boolean) is
-  'Makes what an account in auth.users lacks and follows its changed address; doing it again changes nothing.';
+comment on function private.complete_account(uuid, boolean, boolean) is
+  'Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted loses its person''s data. Doing it again changes nothing.';
 
 create function private.handle_new_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.complete_account(new.id, is_conversion => tg_op = 'UPDATE');
+  perform private.complete_account(new.id, is_conversion => tg_op = 'UPDATE',
+    phone_changed => tg_op = 'UPDATE' and old.phone is distinct from new.phone);
   return null;
 exception when others then
   begin
@@ -145,8 +200,9 @@ comment on function private.handle_new_user() is
 
 create or replace trigger users_create_account after insert on auth.users
   for each row execute function private.handle_new_user();
-create or replace trigger users_follow_account after update of email, phone, is_anonymous on auth.users
-  for each row when ((old.email, old.phone, old.is_anonymous) is distinct from (new.email, new.phone, new.is_anonymous))
+create or replace trigger users_follow_account after update of email, phone, is_anonymous, deleted_at on auth.users
+  for each row when ((old.email, old.phone, old.is_anonymous, old.deleted_at)
+    is distinct from (new.email, new.phone, new.is_anonymous, new.deleted_at))
   execute function private.handle_new_user();
 
 create function private.lock_wallets_of_user() returns trigger

@@ -423,7 +423,7 @@ begin
     select m.workspace_id, (
         select n.user_id from public.workspace_members n join public.users u on u.id = n.user_id
         where n.workspace_id = m.workspace_id and n.user_id <> account_id
-        order by u.is_active desc, n.role, n.created_at, n.user_id limit 1
+        order by private.is_admitted(u) desc, n.role, n.created_at, n.user_id limit 1
       ) as heir_id
     from public.workspace_members m
     where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
@@ -451,7 +451,7 @@ declare
   hash bytea := sha256(convert_to(lower(address), 'UTF8'));
 begin
   perform pg_advisory_xact_lock(hashtextextended('invitations of ' || account_id, 0)); -- counts one after the other
-  delete from private.invitation_mails m where m.user_id = account_id and m.sent_at <= clock_timestamp() - interval '1 day';
+  delete from private.invitation_mails m where m.user_id = account_id and m.sent_at <= clock_timestamp() - interval '24 hours';
   if exists (
     select from private.invitation_mails m
     where m.user_id = account_id and m.address_hash = hash and m.sent_at > clock_timestamp() - interval '1 minute'
@@ -538,7 +538,7 @@ begin
   where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address)) and i.accepted_at is null
     and i.revoked_at is null;
   insert into public.workspace_invitations (workspace_id, email, role, user_id, expires_at)
-  values (wanted_workspace, trim(address), wanted_role, auth.uid(), clock_timestamp() + expires_in)
+  values (wanted_workspace, trim(address), wanted_role, auth.uid(), private.later(clock_timestamp(), expires_in))
   returning * into invitation;
   return private.issue_invitation(invitation);
 end;
@@ -574,7 +574,7 @@ declare
 begin
   perform private.require_lifetime(expires_in);
   perform private.require_a_minute(invitation.workspace_id, invitation.email);
-  update public.workspace_invitations i set expires_at = clock_timestamp() + expires_in, sent_at = clock_timestamp()
+  update public.workspace_invitations i set expires_at = private.later(clock_timestamp(), expires_in), sent_at = clock_timestamp()
   where i.id = invitation.id returning * into invitation;
   return private.issue_invitation(invitation);
 end;
@@ -712,7 +712,7 @@ as $$
 declare
   left_now numeric := private.member_credits_left(wanted_workspace, account_id, at);
 begin
-  if amount > left_now then
+  if amount > 0 and amount > left_now then -- nothing can be had past the limit too
     perform private.raise_error('limit_reached', format('%s credits are needed and the member''s limit has %s left.',
       trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
   end if;

@@ -53,11 +53,25 @@ create table public.ai_models (
   minimum_plan text not null default 'free' references public.plans,
   max_output_tokens integer not null constraint max_output_tokens_not_negative check (max_output_tokens >= 0),
   output_limit_field public.ai_output_limit_field not null default 'max_tokens',
+  context_window integer constraint context_window_positive check (context_window > 0),
+  content_parts jsonb not null default '{}' constraint content_parts_are_token_bounds check (
+    jsonb_typeof(content_parts) = 'object' and not jsonb_path_exists(content_parts, 'strict $.keyvalue() ? (
+      !(@.key like_regex "^[a-z][a-z0-9_]{0,62}$") || @.key == "text" || @.key == "refusal"
+      || !(@.value == null || @.value.type() == "number" && @.value >= 0 && @.value <= 1000000000))', silent => true)),
+  extra_fields text[] not null default '{}' constraint extra_fields_are_at_most_100_names check (
+    cardinality(extra_fields) <= 100 and array_position(extra_fields, null) is null
+    and length(array_to_string(extra_fields, ',')) <= 5000 and array_to_string(extra_fields, ',') ~ '^[A-Za-z0-9_.,-]*$'),
   credits_per_request public.credit_amount constraint credits_per_request_not_negative check (credits_per_request >= 0),
   markup numeric constraint markup_not_negative check (markup >= 0 and markup < 'infinity'),
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  constraint a_part_without_a_bound_needs_a_context_window
+    check (context_window is not null or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)')),
+  -- Until there are prices for what they ask for, no row may let them through.
+  constraint extra_fields_change_no_price check (not extra_fields && array['service_tier', 'web_search_options', 'plugins',
+    'models', 'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',
+    'cache_control', 'prompt_cache_options', 'prompt_cache_breakpoint', 'partial_images', 'best_of'])
 );
 comment on table public.ai_models is 'Models that callers may name.';
 comment on column public.ai_models.scene is 'A call''s scene unless the caller names one.';
@@ -67,6 +81,12 @@ comment on column public.ai_models.max_output_tokens is
   'The most it writes in one answer (for one image); what a call without a limit is held for.';
 comment on column public.ai_models.output_limit_field is
   'How it is told a limit that the caller did not name, when a wallet cannot pay for the whole output.';
+comment on column public.ai_models.context_window is
+  'The most input tokens of one chat: no call is held for more. Null: not known.';
+comment on column public.ai_models.content_parts is
+  'The kinds of content that its chats take besides text, each with the most tokens that one part can cost; null: a part can be as much as the context window. E.g. {"image_url": 1445, "file": null}.';
+comment on column public.ai_models.extra_fields is
+  'Names of request fields that it takes besides those every endpoint knows, at any level of a request. Only names that change no price.';
 comment on column public.ai_models.credits_per_request is 'A fixed price in credits; without it a call is charged by its cost.';
 comment on column public.ai_models.markup is 'Factor on its cost; system_config.default_markup where null.';
 create index ai_models_provider_idx on public.ai_models (provider);

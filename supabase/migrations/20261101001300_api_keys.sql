@@ -106,7 +106,7 @@ $$;
 comment on function private.require_room_for_key(uuid) is
   'Refuses a key more for a workspace that has a hundred that live. Called under its wallet''s lock.';
 
-create function private.create_my_api_key(wanted public.api_keys) returns jsonb
+create function private.create_my_api_key(wanted public.api_keys, budget numeric, period_budget numeric) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -124,18 +124,24 @@ begin
   if not account.is_active then
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
+  if budget is not null then
+    perform private.require_amount(budget, 'budget', zero_allowed => true);
+  end if;
+  if period_budget is not null then
+    perform private.require_amount(period_budget, 'period_budget', zero_allowed => true);
+  end if;
   perform private.require_room_for_key(wanted.workspace_id);
   insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
     budget, period_budget, budget_period, expires_at)
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
-    wanted.requests_per_minute, wanted.budget, wanted.period_budget, wanted.budget_period, wanted.expires_at)
+    wanted.requests_per_minute, create_my_api_key.budget, create_my_api_key.period_budget, wanted.budget_period, wanted.expires_at)
   returning id into wanted.id;
   secret := private.add_api_key_secret(wanted.id);
   return private.api_key_answer(wanted.id, secret);
 end;
 $$;
-comment on function private.create_my_api_key(public.api_keys) is 'Makes a key for a workspace of the caller.';
-grant execute on function private.create_my_api_key(public.api_keys) to authenticated;
+comment on function private.create_my_api_key(public.api_keys, numeric, numeric) is 'Makes a key for a workspace of the caller.';
+grant execute on function private.create_my_api_key(public.api_keys, numeric, numeric) to authenticated;
 
 create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 language sql stable set search_path = ''
@@ -160,11 +166,11 @@ begin
     perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
   end if;
   update private.api_key_hashes h
-  set expires_at = least(h.expires_at, clock_timestamp() + grace_period)
+  set expires_at = least(h.expires_at, private.later(clock_timestamp(), grace_period))
   where h.api_key_id = key.id;
   secret := private.add_api_key_secret(key.id);
   return private.api_key_answer(key.id, secret)
-    || jsonb_build_object('old_key_expires_at', clock_timestamp() + grace_period);
+    || jsonb_build_object('old_key_expires_at', private.later(clock_timestamp(), grace_period));
 end;
 $$;
 comment on function private.rotate_my_api_key(uuid, interval) is
@@ -256,11 +262,9 @@ begin
   wanted.allowed_models := allowed_models;
   wanted.allowed_scenes := allowed_scenes;
   wanted.requests_per_minute := requests_per_minute;
-  wanted.budget := budget;
-  wanted.period_budget := period_budget;
   wanted.budget_period := budget_period;
   wanted.expires_at := expires_at;
-  return private.create_my_api_key(wanted);
+  return private.create_my_api_key(wanted, budget, period_budget); -- a row would round what it cannot hold, or fail
 end;
 $$;
 comment on function public.create_api_key is

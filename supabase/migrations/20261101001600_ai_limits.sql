@@ -65,6 +65,7 @@ as $$
 declare
   caller private.ai_caller;
 begin
+  perform private.require_time(at);
   if key_hash is not null then
     caller.api_key := private.api_key_of(key_hash, at);
     account_id := (caller.api_key).user_id;
@@ -132,12 +133,17 @@ as $$
 declare
   scenes public.ai_usage_scene[] := (caller.api_key).allowed_scenes;
 begin
-  if pricing is null then
+  if wanted.model is null then
     return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model', null)::private.ai_refusal;
   elsif endpoint <> private.endpoint_of(wanted.scene) then
     -- Its price says what it does there, and nothing of what it may do elsewhere.
-    return row('invalid_request', format('The model %s is for %s and is not called here.', to_json(wanted_name),
-      wanted.scene), 'model', null)::private.ai_refusal;
+    return row('invalid_request', format('The model %s is for %s: call it by %s.', to_json(wanted_name), wanted.scene,
+      case private.endpoint_of(wanted.scene) when 'embedding' then 'POST /v1/embeddings'
+        when 'image_generation' then 'POST /v1/images/generations' when 'video_generation' then 'function video'
+        else 'POST /v1/chat/completions' end), 'model', null)::private.ai_refusal;
+  elsif pricing is null then
+    return row('not_found', format('The model %s is not on offer: it has no price.',
+      to_json(wanted_name)), 'model', null)::private.ai_refusal;
   elsif not private.may_use_model(caller, wanted) then
     return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
       case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
@@ -203,7 +209,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   allowed integer := (caller.plan).messages_per_month;
-  next_month timestamptz := private.period_start('month', at) + interval '1 month';
+  next_month timestamptz := private.later(private.period_start('month', at), '1 month');
 begin
   if allowed = -1 or exists (
     select from private.ai_request_counts c where c.workspace_id = caller.workspace_id and c.month_messages < allowed

@@ -115,11 +115,12 @@ begin
       perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.', 'Sign in again.');
     end if;
   end if;
+  account.is_active := private.is_admitted(account);
   return account;
 end;
 $$;
 comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone.';
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
 
 -- Idempotency ---------------------------------------------------------------------------------------------------------
 
@@ -212,19 +213,66 @@ comment on function private.moderation_terms() is 'Who moderates prompts, and wh
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
-create function private.candidate_answer(candidate public.ai_models, covered bigint) returns jsonb
+create type private.ai_request as (
+  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
+  idempotency_key text, request_hash text, parts jsonb, fields jsonb
+);
+comment on type private.ai_request is
+  'What a call asks for: its log columns, its input, the output it may make. usage counts the text alone; parts and fields are as in admit_ai_call.';
+
+create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  unknown record;
+begin
+  select p.key as name, p.value ->> 'param' as param into unknown
+  from jsonb_each(request.parts) p where not wanted.content_parts ? p.key order by param limit 1;
+  if found then
+    return row('invalid_request', format('The model %s takes no content of type %s.', to_json(wanted.model),
+      to_json(unknown.name)), unknown.param, null)::private.ai_refusal;
+  end if;
+  select f.key as name, f.value as param into unknown
+  from jsonb_each_text(request.fields) f where f.key <> all (wanted.extra_fields) order by param limit 1;
+  if found then
+    return row('invalid_request', format('The field %s is not supported for the model %s.', to_json(unknown.name),
+      to_json(wanted.model)), unknown.param, null)::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_input(public.ai_models, private.ai_request) is
+  'Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.';
+
+create function private.part_tokens(candidate public.ai_models, parts jsonb) returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  -- The context window for what has no bound.
+  return (
+    select case when bool_or(m.bound is null) then candidate.context_window
+      else least(ceil(coalesce(sum(m.bound * (p.value ->> 'count')::bigint), 0)), 1000000000) end
+    from jsonb_each(part_tokens.parts) p, lateral (select (candidate.content_parts ->> p.key)::numeric as bound) m
+  );
+end;
+$$;
+comment on function private.part_tokens(public.ai_models, jsonb) is
+  'The most input tokens that the parts of a request can be, besides its text.';
+
+create function private.candidate_answer(candidate public.ai_models, covered bigint, part_tokens bigint) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
     'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
     'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env,
+    'part_tokens', candidate_answer.part_tokens,
     'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
   from public.ai_providers p where p.provider = candidate.provider);
 end;
 $$;
-comment on function private.candidate_answer(public.ai_models, bigint) is
-  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for.';
+comment on function private.candidate_answer is
+  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for; part_tokens: what the hold counts for parts that are no text.';
 
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
@@ -266,7 +314,7 @@ begin
       trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
   end if;
   if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := private.period_start(key.budget_period, at) + ('1 ' || key.budget_period)::interval;
+    next_period := private.later(private.period_start(key.budget_period, at), ('1 ' || key.budget_period)::interval);
   end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
     trim_scale(needed), trim_scale(greatest(budget, 0))), null,
@@ -274,12 +322,6 @@ begin
 end;
 $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
-
-create type private.ai_request as (
-  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
-  idempotency_key text, request_hash text
-);
-comment on type private.ai_request is 'What a call asks for: its log columns, its input, the output it may make.';
 
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
@@ -295,12 +337,17 @@ as $$
 declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
+  part_tokens bigint := private.part_tokens(candidate, request.parts);
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
-  output bigint := private.affordable_output(pricing, usage, request.choices, wanted_output,
-    request.can_lower_output and is_first, credits_left);
+  output bigint;
   charge numeric;
   covered bigint;
 begin
+  -- A chat reads no more than its context window; of embeddings each input may fill one.
+  usage.prompt_tokens := least(usage.prompt_tokens + part_tokens,
+    case when private.endpoint_of(candidate.scene) = 'text_chat' then candidate.context_window end, 1000000000);
+  output := private.affordable_output(pricing, usage, request.choices, wanted_output,
+    request.can_lower_output and is_first, credits_left);
   usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
   if output is null and is_first then
     terms.refusal.code := 'insufficient_credits';
@@ -313,7 +360,7 @@ begin
     usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
     terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
-    terms.candidates := terms.candidates || private.candidate_answer(candidate, covered);
+    terms.candidates := terms.candidates || private.candidate_answer(candidate, covered, part_tokens);
   end if;
   return terms;
 end;
@@ -347,7 +394,9 @@ begin
     order by f.position
   loop
     pricing := private.pricing_of(fallback, at);
-    if pricing is not null and private.may_use_model(caller, fallback) then
+    if pricing is not null and private.may_use_model(caller, fallback)
+      and (private.refuse_input(fallback, request)).code is null
+    then
       terms := private.add_candidate(terms, fallback, pricing, request, credits_left);
     end if;
   end loop;
@@ -409,7 +458,9 @@ create function public.admit_ai_call(
   idempotency_key text default null,
   request_hash text default null,
   workspace_id uuid default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  parts jsonb default '{}',
+  fields jsonb default '{}'
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -447,9 +498,14 @@ begin
   request.can_lower_output := admit_ai_call.can_lower_output;
   request.idempotency_key := admit_ai_call.idempotency_key;
   request.request_hash := admit_ai_call.request_hash;
+  request.parts := admit_ai_call.parts;
+  request.fields := admit_ai_call.fields;
 
   pricing := private.pricing_of(wanted, at);
   refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
+  if refusal.code is null then
+    refusal := private.refuse_input(wanted, request);
+  end if;
   if refusal.code is null then
     wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
     terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
@@ -463,7 +519,7 @@ begin
 end;
 $$;
 comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -737,6 +793,7 @@ declare
   credits numeric := 0;
   entry_id bigint;
 begin
+  perform private.require_time(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;

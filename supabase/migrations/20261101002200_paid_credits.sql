@@ -342,7 +342,7 @@ begin
     worth := 0;
   end if;
   terms := row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
-    payment.paid_at + make_interval(days => product.expires_after_days),
+    payment.paid_at + make_interval(hours => 24 * product.expires_after_days),
     case when payment.status = 'disputed' then 'dispute' else 'refund' end,
     jsonb_build_object('platform', of_platform, 'payment_id', of_payment));
   perform private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id, terms, at);
@@ -389,7 +389,7 @@ begin
   terms.credits := case when period.is_paid
     then round(private.credits_of_period(of_platform, of_subscription, period) * (1 - share), 6) else 0 end;
   terms.starts_at := period.starts_at;
-  terms.expires_at := period.ends_at + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
+  terms.expires_at := period.ends_at + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
   terms.clawback_reason := case
     when share = 0 then 'plan_change'
     when exists (
@@ -454,7 +454,7 @@ returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  grace interval := make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer);
+  grace interval := make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
   later private.subscription_period;
   chain_end timestamptz;
   carried numeric := 0;

@@ -29,9 +29,9 @@ begin
         or subscription.plan_status in ('trialing', 'active') and subscription.cancel_at_period_end
         then coalesce(subscription.current_period_end, 'infinity')
       when subscription.plan_status in ('trialing', 'active') then coalesce(subscription.current_period_end
-        + make_interval(days => private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
+        + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
       when subscription.plan_status in ('past_due', 'unpaid') then subscription.past_due_since
-        + make_interval(days => private.config_numeric('past_due_grace_days', 7)::integer)
+        + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
     end
   );
 end;

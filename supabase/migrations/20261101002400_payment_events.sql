@@ -400,9 +400,14 @@ as $$
 declare
   event public.payment_events;
 begin
+  perform private.require_time(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
   values (receive_payment_event.platform, receive_payment_event.event_id, receive_payment_event.event_type,
-    coalesce(receive_payment_event.occurred_at, at), receive_payment_event.raw_body, receive_payment_event.facts,
+    -- An event from the future would outrank every later one.
+    case when isfinite(receive_payment_event.occurred_at) and receive_payment_event.occurred_at
+        <= at + make_interval(mins => private.config_numeric('max_clock_skew_minutes', 5)::integer)
+      then receive_payment_event.occurred_at else at end,
+    receive_payment_event.raw_body, receive_payment_event.facts,
     private.customer_of(receive_payment_event.facts))
   on conflict on constraint an_event_is_kept_once do nothing;
   select * into event from public.payment_events e
@@ -422,5 +427,5 @@ begin
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time, now where it has none; facts: what it tells, null where nothing follows; problem: why it could not be read.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read.';
 grant execute on function public.receive_payment_event to service_role;

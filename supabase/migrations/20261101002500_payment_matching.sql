@@ -19,6 +19,7 @@ declare
   unmatched public.unmatched_payment_emails;
 begin
   perform private.require_platform_admin();
+  perform private.require_time(at);
   select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id for update;
   if not found then
     perform private.raise_error('not_found', format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
@@ -123,6 +124,7 @@ declare
   event public.payment_events;
 begin
   perform private.require_platform_admin();
+  perform private.require_time(at);
   if outcome in ('won', 'lost') is not true then
     perform private.raise_error('invalid_request', 'outcome must be won or lost.');
   end if;
@@ -152,6 +154,7 @@ declare
   event public.payment_events;
 begin
   perform private.require_platform_admin();
+  perform private.require_time(at);
   select * into event from public.payment_events e where e.id = wanted_event for update;
   if not found then
     perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
@@ -172,7 +175,7 @@ begin
   insert into public.admin_notifications (kind, subject)
   select 'reversal_without_payment', format('%s %s', f.platform, f.subject_id)
   from private.payment_facts f
-  where f.subject = 'reversal' and f.occurred_at between at - interval '30 days' and at - interval '1 hour'
+  where f.subject = 'reversal' and f.occurred_at between at - interval '720 hours' and at - interval '1 hour'
     and not exists (select private.payments_of_reversal(f.platform, f.subject_id))
     and not exists (
       select from public.admin_notifications n
@@ -269,6 +272,7 @@ as $$
 declare
   task private.payment_tasks := private.next_cancellation(at);
 begin
+  perform private.require_time(at);
   if task.id is null then
     task := private.next_charge(at);
   end if;
@@ -302,6 +306,7 @@ declare
   payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
   task private.payment_tasks;
 begin
+  perform private.require_time(at);
   if outcome not in ('declined', 'impossible') then
     perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
   end if;

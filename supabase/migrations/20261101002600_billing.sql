@@ -91,7 +91,7 @@ begin
     cross join lateral (
       select b.user_id, b.bound_by, exists (
         select from public.workspace_members m join public.users u on u.id = m.user_id
-        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and u.is_active
+        where m.workspace_id = customer.workspace_id and m.user_id = b.user_id and private.is_admitted(u)
       ) as is_here
     ) a
   );
@@ -142,11 +142,15 @@ create function public.begin_checkout(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  buyer uuid := private.require_billing_rights(begin_checkout.user_id, begin_checkout.workspace_id);
-  product public.payment_products := private.product_on_sale(begin_checkout.payment_product_id);
-  wallet public.credit_wallets := private.lock_wallet(buyer, at);
+  buyer uuid;
+  product public.payment_products;
+  wallet public.credit_wallets;
   cap numeric := private.config_numeric('max_credits_balance', 50000);
 begin
+  perform private.require_time(at);
+  buyer := private.require_billing_rights(begin_checkout.user_id, begin_checkout.workspace_id);
+  product := private.product_on_sale(begin_checkout.payment_product_id);
+  wallet := private.lock_wallet(buyer, at);
   if begin_checkout.units between 1 and 1000 is not true then
     perform private.raise_error('invalid_request', 'units must be between 1 and 1000.');
   end if;

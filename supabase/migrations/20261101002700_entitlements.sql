@@ -192,7 +192,7 @@ begin
     and s.current_period_end > s.current_period_start and isfinite(s.current_period_end);
   if not found then
     period_start := private.period_start('month', at);
-    period_end := (period_start at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+    period_end := private.later(period_start, '1 month');
   elsif period_end <= at then
     -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
     seconds := extract(epoch from period_end - period_start);
@@ -359,6 +359,7 @@ declare
   terms private.feature_terms;
   used_now numeric;
 begin
+  perform private.require_time(at);
   perform private.require_quantity(quantity);
   perform private.require_texts('use', metadata, idempotency_key);
   if cost < 0 or cost >= 'infinity' or length(concat(model, reference_type, reference_id)) > 1000 then
@@ -468,6 +469,7 @@ declare
   terms private.feature_terms;
   given numeric;
 begin
+  perform private.require_time(at);
   if release_feature.quantity is not null then
     perform private.require_quantity(release_feature.quantity);
   end if;
@@ -513,6 +515,7 @@ declare
   used_now numeric;
   is_allowed boolean;
 begin
+  perform private.require_time(at);
   -- The service role asks for anyone, signed-in people for themselves.
   if auth.uid() is not null or current_setting('role') = 'authenticated' then
     if account_id <> auth.uid() then

@@ -106,14 +106,14 @@ create function private.admin_adjust_credits(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  key text := 'admin:' || idempotency_key; -- apart from the keys that the product itself uses on this wallet
+  key text := 'basemeter:admin:' || idempotency_key; -- apart from the keys that the product itself uses on this wallet
   wallet public.credit_wallets;
   answer public.credit_result;
   request jsonb;
 begin
   perform private.require_admin_reason(reason);
   if coalesce(idempotency_key, '') = '' or length(key) > 255 then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 249 characters.');
+    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 239 characters.');
   elsif of_kind in ('free', 'promotion') is not true then
     perform private.raise_error('invalid_request', 'kind must be free or promotion: what is paid for comes by a payment.');
   end if;

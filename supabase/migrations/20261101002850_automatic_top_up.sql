@@ -42,7 +42,7 @@ as $$
 begin
   if not exists (
     select from public.users u
-    where u.id = rule.user_id and u.is_active and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
+    where u.id = rule.user_id and private.is_admitted(u) and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
   ) then
     return 'Whoever set it sees to this workspace''s payments no more.';
   elsif not exists (
@@ -88,7 +88,7 @@ begin
       select from private.payment_tasks t
       where t.workspace_id = rule.workspace_id and t.task = 'charge_pack' and t.done_at is null
     )
-    and (rule.pending_payment_id is null or rule.pending_since <= at - interval '3 days' or exists (
+    and (rule.pending_payment_id is null or rule.pending_since <= at - interval '72 hours' or exists (
       select from public.payments p join public.payment_products o on o.platform = p.platform
       where o.id = rule.payment_product_id and p.payment_id = rule.pending_payment_id and p.status <> 'pending'
     ));

@@ -249,6 +249,7 @@ as $$
 declare
   job public.video_jobs;
 begin
+  perform private.require_time(at);
   select * into job from public.video_jobs j where j.id = wanted_job;
   if found then
     perform private.lock_wallet(job.workspace_id, at);
@@ -476,6 +477,10 @@ declare
   told text := task ->> 'status';
 begin
   if told = 'processing' then
+    if task ->> 'unknown_status' is not null then
+      perform private.notify_admins('video_status_unknown',
+        format('%s %s', job.provider, left(task ->> 'unknown_status', 40)), jsonb_build_object('video_job_id', job.id));
+    end if;
     update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
       attempts = job.attempts, progress = job.progress
     where j.id = job.id returning * into job;
@@ -928,6 +933,7 @@ as $$
 declare
   job public.video_jobs;
 begin
+  perform private.require_time(at);
   -- Of both the hash, so that how long a comparison takes tells nothing.
   select * into job from public.video_jobs j
   where j.id = video_job_of_webhook.video_job_id and sha256(convert_to(coalesce(token, ''), 'UTF8'))
@@ -1063,6 +1069,7 @@ declare
   work jsonb;
   removals jsonb;
 begin
+  perform private.require_time(at);
   while ended < most and private.end_next_overdue_video_job(at) loop
     ended := ended + 1;
   end loop;

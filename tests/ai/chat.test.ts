@@ -71,10 +71,10 @@ describe('a plain call', () => {
     expect(entry?.metadata).toMatchObject({ model, request_id: logs[0]?.request_id });
   });
 
-  test('passes fields that are unknown today through to the provider and back untouched', async () => {
+  test('passes fields that the model lists through to the provider and back untouched', async () => {
     const user = await newCaller();
     const answer = await openai(user).chat.completions.create({
-      model,
+      model: await newModel({ extra_fields: ['a_field_of_next_year'] }),
       messages: [{ role: 'user', content: 'weather?' }],
       tools: [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object' } } }],
       tool_choice: 'required',
@@ -114,7 +114,7 @@ describe('a plain call', () => {
 
   test('stores what jsonb cannot hold as something it can', async () => {
     const user = await newCaller();
-    const cheap = await newModel({ credits_per_request: 0 });
+    const cheap = await newModel({ credits_per_request: 0, content_parts: { image_url: 100 } });
     const odd = `nul ${String.fromCharCode(0)} lone ${String.fromCharCode(0xd800)}`;
     await openai(user).chat.completions.create({
       model: cheap,

@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';
 import { outline, readUsage } from '../../supabase/functions/ai/answer.ts';
+import { chatInput, mostInputTokens } from '../../supabase/functions/ai/input.ts';
 import { toLogData } from '../../supabase/functions/ai/log-data.ts';
-import { chatRequest, embeddingsRequest } from '../../supabase/functions/ai/request.ts';
+import { chatRequest, embeddingsRequest, imagesRequest, parseRequest } from '../../supabase/functions/ai/request.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 import { countTokens } from '../../supabase/functions/ai/tokenizer.ts';
-import { mostInputTokens } from '../../supabase/functions/ai/usage.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -92,21 +92,114 @@ describe('the outline of an answer', () => {
 });
 
 describe('the most input tokens of a request', () => {
-  test('are at least the bytes of its text, and do not grow with an embedded file', () => {
-    const text = (content: unknown) => mostInputTokens({ messages: [{ role: 'user', content }] });
-    expect(text('ü'.repeat(100))).toBeGreaterThanOrEqual(200);
-    const image = (data: string) => text([{ type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } }]);
-    expect(image('A'.repeat(100_000))).toBe(image('A'));
-    expect(image('A')).toBeGreaterThan(4_000);
-    expect(text([{ type: 'image_url', image_url: { url: 'https://example.test/a.png' } }])).toBeGreaterThan(4_000);
-    // What is no part of a message is read word by word, whatever it is called.
-    const tool = { properties: { image_url: { description: 'A'.repeat(9_000) } } };
-    expect(mostInputTokens({ messages: [], other: [tool] })).toBeGreaterThan(9_000);
-    expect(text([{ type: 'image_url', image_url: { url: `data:text/plain,${'A'.repeat(9_000)}` } }])).toBeGreaterThan(
-      9_000,
-    );
-    expect(text(`data:,${'A'.repeat(9_000)}`)).toBeGreaterThan(9_000); // text that looks like a file is text
-    expect(text([{ type: 'text', text: `data:image/png;base64,${'A'.repeat(9_000)}` }])).toBeGreaterThan(9_000);
+  const read = (content: unknown, others: object = {}) => {
+    const fields = new Map<string, string>();
+    const input = chatInput({ messages: [{ role: 'user', content }], ...others }, fields);
+    return {
+      tokens: mostInputTokens(input),
+      parts: Object.fromEntries(input.parts),
+      fields: Object.fromEntries(fields),
+    };
+  };
+  const image = (url: string) => ({ type: 'image_url', image_url: { url } });
+
+  test('are at least the bytes of its text, wherever it stands', () => {
+    expect(read('\u00fc'.repeat(100)).tokens).toBeGreaterThanOrEqual(200);
+    const long = 'A'.repeat(9_000);
+    expect(read([{ type: 'text', text: `data:image/png;base64,${long}` }]).tokens).toBeGreaterThan(9_000);
+    expect(read(`data:,${long}`).tokens).toBeGreaterThan(9_000);
+    const tool = { type: 'function', function: { parameters: { image_url: { description: long } } } };
+    expect(read('', { tools: [tool] }).tokens).toBeGreaterThan(10_000);
+    expect(read('', { grammar: long }).tokens).toBeGreaterThan(9_000);
+  });
+
+  test('do not grow with a file: parts are counted by kind, and the model says what one can be', () => {
+    const short = read([image('data:image/png;base64,A')]);
+    expect(read([image(`data:image/png;base64,${'A'.repeat(100_000)}`)])).toEqual(short);
+    expect(short.parts).toEqual({ image_url: { count: 1, param: 'messages.0.content.0.type' } });
+    const parts = [
+      { type: 'text', text: 'x' },
+      image('https://example.test/a.png'),
+      { type: 'video_url', video_url: { url: 'https://example.test/a.mp4' } },
+      image('https://example.test/b.png'),
+      { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } },
+      { type: 'document', document: { pages: 'words' } },
+      { type: '__proto__' },
+    ];
+    expect(Object.entries(read(parts).parts).sort()).toEqual([
+      ['__proto__', { count: 1, param: 'messages.0.content.6.type' }],
+      ['document', { count: 1, param: 'messages.0.content.5.type' }],
+      ['image_url', { count: 2, param: 'messages.0.content.1.type' }],
+      ['input_audio', { count: 1, param: 'messages.0.content.4.type' }],
+      ['video_url', { count: 1, param: 'messages.0.content.2.type' }],
+    ]);
+  });
+
+  test.each([
+    [
+      'a file that is none of its kind',
+      [image(`data:text/plain,${'A'.repeat(9)}`)],
+      'messages.0.content.0.image_url.url',
+    ],
+    [
+      'an image that is no object',
+      [{ type: 'image_url', image_url: 'https://x.test' }],
+      'messages.0.content.0.image_url',
+    ],
+    ['a part without a kind', [{ text: 'x' }], 'messages.0.content.0.type'],
+    ['a part that is no object', ['x'], 'messages.0.content.0'],
+    ['a text that is none', [{ type: 'text', text: 7 }], 'messages.0.content.0.text'],
+    ['content that is one part', image('https://x.test'), 'messages.0.content'],
+    ['more parts than anybody sends', Array(10_001).fill({ type: 'text', text: '' }), 'messages.0.content'],
+    ['a kind in other letters', [{ Type: 'text', type: 'text', text: '' }], 'messages.0.content.0.Type'],
+    ['a part in other letters', [{ ...image('https://x.test'), Image_URL: {} }], 'messages.0.content.0.Image_URL'],
+    [
+      'an address in other letters',
+      [{ type: 'image_url', image_url: { url: 'https://x.test', URL: 'y' } }],
+      'messages.0.content.0.image_url.URL',
+    ],
+  ])('%s is refused by its place', (_name, content, param) => {
+    expect(() => read(content)).toThrow(expect.objectContaining({ status: 400, param }));
+  });
+
+  test('what is around the text is a list of names too', () => {
+    const others = { tools: [{ type: 'function', function: {}, cache_control: {} }] };
+    const parts = [
+      { type: 'text', text: 'x', cache_control: {} },
+      { type: 'file', file: { file_id: 'f', file_data: '' } },
+    ];
+    expect(read(parts, others).fields).toEqual({
+      cache_control: 'messages.0.content.0.cache_control',
+      file_id: 'messages.0.content.1.file.file_id',
+    });
+    const hosted = { tools: [{ type: 'function' }, { type: 'web_search' }] };
+    expect(() => read('', hosted)).toThrow(expect.objectContaining({ status: 400, param: 'tools.1.type' }));
+  });
+});
+
+describe('the names in a request', () => {
+  const parse = (body: object) => parseRequest({ model: 'm', messages: [{}], ...body }, chatRequest);
+
+  test.each(['Model', 'N', 'Stream', 'Max_Tokens', 'mODEL', '\u017ftream', 'max_to\u212Aens', 'STREAM_OPTIONS'])(
+    '%s is refused: some gateways read it as ours',
+    (name) => {
+      expect(() => parse({ [name]: 1 })).toThrow(expect.objectContaining({ status: 400, param: name }));
+    },
+  );
+
+  test('are refused in stream_options too, and by every endpoint', () => {
+    const options = { stream_options: { include_usage: true, Include_Usage: false } };
+    expect(() => parse(options)).toThrow(expect.objectContaining({ param: 'stream_options.Include_Usage' }));
+    expect(() => parseRequest({ Model: 'x' }, embeddingsRequest)).toThrow(expect.objectContaining({ param: 'Model' }));
+    expect(() => parseRequest({ Model: 'x' }, imagesRequest)).toThrow(expect.objectContaining({ param: 'Model' }));
+  });
+
+  test('that nobody knows are for the model to say, and no trick with them is', () => {
+    const body = JSON.parse('{"model":"m","messages":[{}],"service_tier":"flex","__proto__":{"a":1}}');
+    expect(Object.keys(body)).toContain('__proto__');
+    expect([...parseRequest(body, chatRequest).fields.keys()]).toEqual(['service_tier', '__proto__']);
+    const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`f${index}`, 1]));
+    expect(() => parse(many)).toThrow(expect.objectContaining({ status: 400, param: 'f50' }));
   });
 });
 
@@ -126,14 +219,17 @@ describe('a body', () => {
     expect(() => parseJson(JSON.stringify({ input: Array(499_000).fill(1) }))).not.toThrow();
   });
 
-  test('with a long list is told so once, not for each wrong item', () => {
+  test('with a long list is told how long it may be', () => {
     const messages = Array(10_001).fill({});
-    const { error } = chatRequest.safeParse({ model: 'm', messages });
-    expect(error?.issues).toMatchObject([{ path: ['messages'], message: 'it must be a list of 1 to 10000' }]);
-    expect(embeddingsRequest.safeParse({ model: 'm', input: [1, 2, 3] }).success).toBe(true);
-    expect(embeddingsRequest.safeParse({ model: 'm', input: [[1], [2]] }).success).toBe(true);
-    expect(embeddingsRequest.safeParse({ model: 'm', input: [1, -2] }).success).toBe(false);
-    expect(embeddingsRequest.safeParse({ model: 'm', input: Array(2_049).fill('a') }).success).toBe(false);
+    expect(() => parseRequest({ model: 'm', messages }, chatRequest)).toThrow(
+      'it must be a list of 1 to 10000 messages',
+    );
+    const embed = (input: unknown) => parseRequest({ model: 'm', input }, embeddingsRequest).request.input;
+    for (const input of ['a', ['a', 'b'], [1, 2, 3], [[1], [2]], Array(3_000).fill(1)])
+      expect(embed(input)).toEqual(input);
+    for (const input of ['', [], [1, -2], [1.5], ['a', 1], [['a']], [[]]])
+      expect(() => embed(input)).toThrow('input is not valid');
+    for (const item of ['a', [1]]) expect(() => embed(Array(2_049).fill(item))).toThrow('a list of 1 to 2048 texts');
   });
 });
 

@@ -24,20 +24,38 @@ import { imageTypeOf } from '../../supabase/functions/video/image-type.ts';
 
 const FILE = 'https://file.302.ai/a.mp4';
 
+describe('the words for a state, for every provider', () => {
+  const contentOf = (id: string) => `https://gate.example.com/v1/videos/${id}/content`;
+  const WORDS = {
+    processing: ['pending', 'queued', 'running', 'submitted', 'processing', 'IN_PROGRESS', 'In Progress', 'NOT_START'],
+    completed: ['completed', 'succeeded', 'SUCCESS', 'Completed'],
+    failed: ['failed', 'error', 'expired', 'Rejected', 'incomplete'],
+    canceled: ['canceled', 'CANCELLED'],
+  };
+  const tasksOf = (word: string) => [
+    readUnifiedTask({ task_id: 't1', status: word, video_url: FILE })?.task,
+    readOpenAiTask({ id: 't1', status: word }, contentOf)?.task,
+  ];
+
+  test.each(Object.entries(WORDS))('%s', (status, words) => {
+    for (const task of words.flatMap(tasksOf)) {
+      expect(task?.status).toBe(status);
+      expect(task?.unknown_status).toBeUndefined();
+    }
+    expect(tasksOf('Success')[1]?.result_url).toBe(contentOf('t1'));
+  });
+
+  test('a word that nobody knows is told, and counts as under way', () => {
+    for (const task of tasksOf('Something New')) {
+      expect(task).toMatchObject({ status: 'processing', unknown_status: 'something_new' });
+    }
+    for (const task of tasksOf('x'.repeat(1000))) expect(task?.unknown_status).toBe('x'.repeat(40));
+  });
+});
+
 describe("302.AI's words", () => {
   const taskOf = (body: object, jobId?: string) =>
     (readUnifiedTask(body as Record<string, unknown>, jobId) as VideoAnswer | undefined)?.task;
-
-  test.each([
-    ...['pending', 'queued', 'running', 'submitted', 'processing', 'in_progress', 'IN_PROGRESS', 'something_new'].map(
-      (status) => [status, 'processing'],
-    ),
-    ...['completed', 'succeeded', 'success', 'Completed'].map((status) => [status, 'completed']),
-    ...['failed', 'error'].map((status) => [status, 'failed']),
-    ...['canceled', 'cancelled'].map((status) => [status, 'canceled']),
-  ])('%s is %s', (status, expected) => {
-    expect(taskOf({ task_id: 't1', status, video_url: FILE })?.status).toBe(expected);
-  });
 
   test('an id may be a number, and a task lie within `data`', () => {
     expect(taskOf({ task_id: 301504317665393, status: 'pending' })?.job_id).toBe('301504317665393');
@@ -69,17 +87,6 @@ describe("302.AI's words", () => {
 
 describe("OpenAI's words", () => {
   const contentOf = (id: string) => `https://gate.example.com/v1/videos/${id}/content`;
-  test.each([
-    ['queued', 'processing'],
-    ['in_progress', 'processing'],
-    ['completed', 'completed'],
-    ['failed', 'failed'],
-    ['cancelled', 'canceled'],
-  ])('%s is %s', (status, expected) => {
-    const found = readOpenAiTask({ id: 'video_1', status, progress: 40 }, contentOf);
-    expect(found?.task.status).toBe(expected);
-    if (expected === 'completed') expect(found?.task.result_url).toBe(contentOf('video_1'));
-  });
   test('of another video it is no answer', () => {
     expect(readOpenAiTask({ id: 'video_2', status: 'completed' }, contentOf, 'video_1')).toBeUndefined();
   });

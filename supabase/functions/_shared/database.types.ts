@@ -67,14 +67,14 @@ isOneToOne: false
                   ]
                 },"ai_models": {
                   Row: {
-                    "created_at": string,"credits_per_request": number | null,"display_name": string,"is_active": boolean,"markup": number | null,"max_output_tokens": number,"minimum_plan": string,"model": string,"output_limit_field": Database["public"]['Enums']["ai_output_limit_field"],"provider": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
+                    "content_parts": NonNullable<Json>,"context_window": number | null,"created_at": string,"credits_per_request": number | null,"display_name": string,"extra_fields": (string)[],"is_active": boolean,"markup": number | null,"max_output_tokens": number,"minimum_plan": string,"model": string,"output_limit_field": Database["public"]['Enums']["ai_output_limit_field"],"provider": string,"scene": Database["public"]['Enums']["ai_usage_scene"],"updated_at": string,"upstream_model": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"minimum_plan"?: string,"model": string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
+                    "content_parts"?: NonNullable<Json>,"context_window"?: number | null,"created_at"?: string,"credits_per_request"?: number | null,"display_name": string,"extra_fields"?: (string)[],"is_active"?: boolean,"markup"?: number | null,"max_output_tokens": number,"minimum_plan"?: string,"model": string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"minimum_plan"?: string,"model"?: string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
+                    "content_parts"?: NonNullable<Json>,"context_window"?: number | null,"created_at"?: string,"credits_per_request"?: number | null,"display_name"?: string,"extra_fields"?: (string)[],"is_active"?: boolean,"markup"?: number | null,"max_output_tokens"?: number,"minimum_plan"?: string,"model"?: string,"output_limit_field"?: Database["public"]['Enums']["ai_output_limit_field"],"provider"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"updated_at"?: string,"upstream_model"?: string
                   }
                   Relationships: [
                     {
@@ -1051,7 +1051,7 @@ isOneToOne: false
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json

@@ -17,7 +17,12 @@ export const LARGEST_KEPT = 256 * 1024;
 export interface WorstCase {
   /** Where it is called: models for another endpoint are refused. */
   endpoint: 'text_chat' | 'embedding' | 'image_generation';
+  /** Of its text. */
   input_tokens: number;
+  /** What else is in it, by kind. */
+  parts: Record<string, { count: number; param: string }>;
+  /** Names that no endpoint knows, and where they are. */
+  fields: Record<string, string>;
   max_output_tokens?: number;
   choices?: number;
   images?: number;

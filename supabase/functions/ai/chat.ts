@@ -2,17 +2,17 @@
 import { objectsIn, readMessage, textOf } from './answer.ts';
 import { limitOutput } from './call.ts';
 import type { Endpoint } from './endpoint.ts';
-import { inputOf, relay } from './relay.ts';
+import { chatInput } from './input.ts';
+import { relay } from './relay.ts';
 import { type ChatRequest, chatRequest } from './request.ts';
-import { mostInputTokens } from './usage.ts';
 
 /** Chat completions, streamed or whole. */
 export const chat: Endpoint<ChatRequest> = {
   path: '/chat/completions',
-  schema: chatRequest,
+  shape: chatRequest,
+  inputOf: chatInput,
   worstCase: (request) => ({
     endpoint: 'text_chat',
-    input_tokens: mostInputTokens(inputOf(request)),
     max_output_tokens: outputLimit(request),
     choices: request.n ?? 1,
     can_lower_output: true,
@@ -22,7 +22,6 @@ export const chat: Endpoint<ChatRequest> = {
     // Usage even where the client did not ask for it.
     return request.stream ? { ...body, stream_options: { ...request.stream_options, include_usage: true } } : body;
   },
-  inputOf,
   read({ choices }) {
     if (!Array.isArray(choices)) return undefined;
     const written = objectsIn(choices).map(({ message, delta }) => readMessage(message ?? delta));

@@ -1,20 +1,19 @@
 /** `POST /v1/embeddings`. */
 import { type Loose, objectsIn } from './answer.ts';
 import type { Endpoint } from './endpoint.ts';
+import { textInput } from './input.ts';
 import { type EmbeddingsRequest, embeddingsRequest } from './request.ts';
-import { mostInputTokens } from './usage.ts';
 
 /** Embeddings, as floats or base64. */
 export const embeddings: Endpoint<EmbeddingsRequest> = {
   path: '/embeddings',
-  schema: embeddingsRequest,
-  worstCase: ({ input }) => ({
-    endpoint: 'embedding',
-    input_tokens: tokenIdsOf(input) ?? mostInputTokens({ other: input }),
-    max_output_tokens: 0,
-  }),
+  shape: embeddingsRequest,
+  inputOf: ({ input }) => textInput(input),
+  worstCase({ input }) {
+    const ids = tokenIdsOf(input);
+    return { endpoint: 'embedding', max_output_tokens: 0, ...(ids !== undefined && { input_tokens: ids }) };
+  },
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
-  inputOf: ({ input }) => ({ other: input }),
   isBulky: true,
   read({ data }, { input }) {
     if (!Array.isArray(data)) return undefined;

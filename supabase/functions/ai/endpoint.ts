@@ -1,5 +1,4 @@
 /** What all endpoints that ask a provider have in common: admitted, answered, settled. */
-import type { z } from 'zod';
 import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
@@ -16,9 +15,11 @@ import {
   LARGEST_KEPT,
   type WorstCase,
 } from './call.ts';
-import { readRequest } from './request.ts';
+import type { Fields } from './fields.ts';
+import { type Count, countInput, type ModelInput, mostInputTokens } from './input.ts';
+import { type RequestShape, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
-import { type Count, countInput, type ModelInput, usageOf } from './usage.ts';
+import { usageOf } from './usage.ts';
 
 /** Answers the client, once it is known what with. */
 export type Respond = () => Response | Promise<Response>;
@@ -27,15 +28,17 @@ export type Respond = () => Response | Promise<Response>;
 export interface Endpoint<T extends { model: string }> {
   /** Below the provider's base URL. */
   path: string;
-  schema: z.ZodType<T>;
-  /** The most a request can use. */
-  worstCase(request: T): WorstCase;
+  shape: RequestShape<T>;
+  /** All of a request that the model reads; what names no endpoint knows are in it is added to `fields`. */
+  inputOf(request: T, fields: Fields): ModelInput;
+  /** The most a request can use; `input_tokens` where its input is not text. */
+  worstCase(
+    request: T,
+  ): Omit<WorstCase, 'input_tokens' | 'parts' | 'fields'> & Partial<Pick<WorstCase, 'input_tokens'>>;
   /** The request as a provider gets it. */
   upstreamBody(request: T, candidate: Candidate, call: Call): unknown;
   /** What moderation has to see of a request, for endpoints that it is about. */
   promptOf?(request: T): string;
-  /** All of a request that the model reads, for counting its tokens. */
-  inputOf(request: T): ModelInput;
   /** The bulk of its answers is data that nobody reads on the way: numbers and files. */
   isBulky?: boolean;
   /** Reads a whole answer (its outline, where it is bulky); undefined where it is not what the protocol promises. */
@@ -67,10 +70,17 @@ export async function answerCall<T extends { model: string }>(
   caller: Caller,
   requestId: string,
 ): Promise<Response> {
-  const { request, text } = await readRequest(http, endpoint.schema);
+  const { request, text, fields } = await readRequest(http, endpoint.shape);
+  const input = endpoint.inputOf(request, fields);
+  const worstCase: WorstCase = {
+    input_tokens: mostInputTokens(input),
+    ...endpoint.worstCase(request),
+    parts: Object.fromEntries(input.parts),
+    fields: Object.fromEntries(fields),
+  };
   const incoming = { caller, requestId, model: request.model, request, details: readCallDetails(http.headers) };
   const repeatable = await readIdempotencyKey(http, text);
-  const call = await admit({ ...incoming, repeatable }, endpoint.worstCase(request));
+  const call = await admit({ ...incoming, repeatable }, worstCase);
   if ('kept' in call) return repeated(call.kept, call.of);
   const work = ask(endpoint, request, call);
   // A client that leaves does not stop it: what the provider was asked for is paid for.
@@ -123,8 +133,8 @@ async function settle<T extends { model: string }>(
   reading: Reading,
   sent: Uint8Array<ArrayBuffer>,
 ): Promise<Response> {
-  const input = async () => reading.input ?? (await countInput(endpoint.inputOf(request)));
-  const usage = await usageOf(readUsage(answer), true, input, reading.output);
+  const countedInput = () => countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens);
+  const usage = await usageOf(readUsage(answer), true, async () => reading.input ?? countedInput(), reading.output);
   const contentType = 'application/json';
   const settlement = await finish(call, {
     status: 'success',

@@ -4,10 +4,11 @@ import { asStream, errorIn, parseObject } from './answer.ts';
 import { DeadlineError, joined, LengthError, textIn } from './body.ts';
 import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeaders } from './call.ts';
 import type { Respond } from './endpoint.ts';
+import { type Count, chatInput, countInput } from './input.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, refusalIn, upstreamError } from './upstream.ts';
-import { type Count, countInput, type ModelInput, type Usage, usageOf } from './usage.ts';
+import { type Usage, usageOf } from './usage.ts';
 
 /** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
@@ -224,7 +225,7 @@ class Stream {
 
   /** Counted once, when it is first needed: a long input is work. */
   #countedInput(): Promise<Count> {
-    this.#input ??= countInput(inputOf(this.request));
+    this.#input ??= countInput(chatInput(this.request, new Map()), this.answer.candidate.part_tokens);
     return this.#input;
   }
 }
@@ -232,9 +233,4 @@ class Stream {
 /** Whether an answer's first bytes are those of a JSON object: no line of a stream begins like that. */
 function isJson(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes.subarray(0, 100)).trimStart().startsWith('{');
-}
-
-/** All of a chat request that the model reads. */
-export function inputOf({ messages, tools, functions, response_format }: ChatRequest): ModelInput {
-  return { messages, other: [tools, functions, response_format].filter((part) => part !== undefined) };
 }

@@ -1,68 +1,113 @@
-/** What callers may send, parsed once at the door. Only the fields we use; all others pass through untouched. */
+/** What callers may send, parsed once at the door. Names are allow-lists (fields.ts), content is read in one walk (input.ts). */
 import { z } from 'zod';
 import { readBody } from '../_shared/body.ts';
 import { invalidRequest } from '../_shared/errors.ts';
 import { parseJson } from '../_shared/json.ts';
+import {
+  CHAT_FIELDS,
+  EMBEDDINGS_FIELDS,
+  type Fields,
+  IMAGES_FIELDS,
+  type Names,
+  STREAM_OPTIONS_FIELDS,
+} from './fields.ts';
 
 /** Bodies above this are refused, MiB. */
 const LARGEST_BODY = 20;
+const MOST_MESSAGES = 10_000;
+const MOST_INPUTS = 2_048;
 
 const model = z.string().min(1).max(200);
 const count = z.int().min(1).max(1_000_000_000).nullish();
 
-/** A list whose length is checked before its items: each wrong one would cost an explanation of its own. */
-const listOf = <T>(item: z.ZodType<T>, most: number) =>
-  z
-    .custom<unknown[]>((value) => Array.isArray(value) && value.length >= 1 && value.length <= most, {
-      error: `it must be a list of 1 to ${most}`,
-    })
-    .pipe(z.array(item));
-
-const isTokenId = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
-const tokenIds = z.custom<number[]>((value) => Array.isArray(value) && value.length > 0 && value.every(isTokenId), {
-  error: 'it must be a list of token ids',
+// By hand, for a schema costs much for each of many items.
+const messages = z.custom<unknown[]>((value) => hasLength(value, MOST_MESSAGES), {
+  error: `it must be a list of 1 to ${MOST_MESSAGES} messages`,
+});
+const input = z.custom<string | string[] | number[] | number[][]>(isInput, {
+  error: `it must be a text, a list of 1 to ${MOST_INPUTS} texts or lists of token ids, or a list of token ids`,
 });
 
-/** A chat completion. */
-export const chatRequest = z.looseObject({
+/** How an endpoint's requests are read. */
+export interface RequestShape<T> {
+  fields: Names;
+  schema: z.ZodType<T>;
+}
+
+const chat = z.looseObject({
   model,
-  messages: listOf(z.looseObject({ role: z.string() }), 10_000),
+  messages,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: count,
   max_completion_tokens: count,
   n: z.int().min(1).max(128).nullish(),
 });
-export type ChatRequest = z.infer<typeof chatRequest>;
+export type ChatRequest = z.infer<typeof chat>;
 
-/** Embeddings of texts or of token ids. */
-export const embeddingsRequest = z.looseObject({
-  model,
-  input: z.union([z.string().min(1), listOf(z.string().min(1), 2048), tokenIds, listOf(tokenIds, 2048)]),
-  encoding_format: z.enum(['float', 'base64']).nullish(),
-});
-export type EmbeddingsRequest = z.infer<typeof embeddingsRequest>;
+const embeddings = z.looseObject({ model, input, encoding_format: z.enum(['float', 'base64']).nullish() });
+export type EmbeddingsRequest = z.infer<typeof embeddings>;
 
-/** Images made from a prompt. */
-export const imagesRequest = z.looseObject({
+const images = z.looseObject({
   model,
   prompt: z.string().min(1),
   n: z.int().min(1).max(10).nullish(),
   stream: z.literal(false, 'images come whole, not as a stream').nullish(),
 });
-export type ImagesRequest = z.infer<typeof imagesRequest>;
+export type ImagesRequest = z.infer<typeof images>;
+
+/** A chat completion. */
+export const chatRequest: RequestShape<ChatRequest> = { fields: CHAT_FIELDS, schema: chat };
+/** Embeddings of texts or of token ids. */
+export const embeddingsRequest: RequestShape<EmbeddingsRequest> = { fields: EMBEDDINGS_FIELDS, schema: embeddings };
+/** Images made from a prompt. */
+export const imagesRequest: RequestShape<ImagesRequest> = { fields: IMAGES_FIELDS, schema: images };
+
+/** A request, its text, and the names in it that no endpoint knows. */
+export interface ParsedRequest<T> {
+  request: T;
+  text: string;
+  fields: Fields;
+}
 
 /** Reads a body's text and validates it. Throws 400 `invalid_request` that names the field. */
-export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<{ request: T; text: string }> {
+export async function readRequest<T>(http: Request, shape: RequestShape<T>): Promise<ParsedRequest<T>> {
   const { text } = await readBody(http, LARGEST_BODY);
-  const body = parseJson(text);
-  // Passed on it would do nothing, and the personal workspace would pay.
-  if (typeof body === 'object' && body !== null && 'workspace_id' in body) {
-    throw invalidRequest('Name the workspace in the header x-workspace-id.', 'workspace_id');
+  return { text, ...parseRequest(parseJson(text), shape) };
+}
+
+/** Validates a body. Throws as readRequest does. */
+export function parseRequest<T>(body: unknown, { fields, schema }: RequestShape<T>): { request: T; fields: Fields } {
+  const unknown: Fields = new Map();
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
+    // Passed on it would do nothing, and the personal workspace would pay.
+    if ('workspace_id' in body) {
+      throw invalidRequest('Name the workspace in the header x-workspace-id.', 'workspace_id');
+    }
+    fields.check(body, '', unknown);
+    const { stream_options } = body as { stream_options?: unknown };
+    if (typeof stream_options === 'object' && stream_options !== null) {
+      STREAM_OPTIONS_FIELDS.check(stream_options, 'stream_options', unknown);
+    }
   }
   const parsed = schema.safeParse(body);
-  if (parsed.success) return { request: parsed.data, text };
+  if (parsed.success) return { request: parsed.data, fields: unknown };
   const issue = parsed.error.issues[0];
   const param = issue?.path.join('.') || null;
   throw invalidRequest(`${param ?? 'The body'} is not valid: ${issue?.message ?? 'it does not fit'}.`, param);
+}
+
+function isInput(value: unknown): boolean {
+  if (typeof value === 'string') return value !== '';
+  if (isTokenIds(value)) return true;
+  if (!hasLength(value, MOST_INPUTS)) return false;
+  return value.every((item) => typeof item === 'string' && item !== '') || value.every(isTokenIds);
+}
+
+function isTokenIds(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isInteger(id) && id >= 0);
+}
+
+function hasLength(value: unknown, most: number): value is unknown[] {
+  return Array.isArray(value) && value.length >= 1 && value.length <= most;
 }

@@ -1,5 +1,5 @@
 /** Counts tokens where a provider reports none. */
-import type { Count } from './usage.ts';
+import type { Count } from './input.ts';
 
 /** Texts beyond this are estimated: counting them would take the platform's CPU time (2 s). */
 const MOST_COUNTED = 400_000;

@@ -11,6 +11,8 @@ export interface Candidate {
   output_limit_field: 'max_tokens' | 'max_completion_tokens';
   /** Output tokens, over all choices, that the hold pays for when it answers. */
   output_tokens_covered: number;
+  /** Input tokens that the hold counts for parts that are no text. */
+  part_tokens: number;
   provider: string;
   /** Null: AI_BASE_URL. */
   base_url: string | null;

@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(17);
 
 select tests.create_user('jane', 'Jane.Doe@gmail.com');
 select is(tests.ledger('jane'), 'credit 3 signup', 'the first account of a mailbox has credits');
@@ -40,6 +40,31 @@ select is_empty($$ select from private.signup_claims
   where encode(identity_hash, 'escape') ~* 'jane' or length(identity_hash) <> 32 $$,
   'what outlives the account is a keyed hash');
 select is(private.normalised_email('no address'), null, 'what is no address has no mailbox');
+
+
+select results_eq($$
+  select a, private.normalised_email(a) from unnest(array[
+    'any.tag@Jane.fastmail.com', 'jane+x@fastmail.com', 'shop@jane.fastmail.com.au', 'jane+x@fastmail.fm',
+    'ivan.petrov+x@ya.ru', 'Ivan-Petrov@yandex.com', 'ivan.petrov@yandex.com.tr',
+    'jane+x@yahoo.co.uk', 'jane-shop@yahoo.com', 'jane-bank+x@yahoo.com', 'jane+x@ymail.com',
+    'jane+x@msn.com', 'jane+x@zoho.eu', 'jane+x@zohomail.com', 'jane+x@mail.ru', 'jane+x@bk.ru', 'jane+x@gmx.de', 'j.a-n_e+x@pm.me'
+  ]) a $$, $$ values
+    ('any.tag@Jane.fastmail.com', 'jane@fastmail.com'), ('jane+x@fastmail.com', 'jane@fastmail.com'),
+    ('shop@jane.fastmail.com.au', 'jane@fastmail.com.au'), ('jane+x@fastmail.fm', 'jane@fastmail.fm'),
+    ('ivan.petrov+x@ya.ru', 'ivan-petrov@yandex.ru'), ('Ivan-Petrov@yandex.com', 'ivan-petrov@yandex.ru'),
+    ('ivan.petrov@yandex.com.tr', 'ivan-petrov@yandex.ru'),
+    ('jane+x@yahoo.co.uk', 'jane@yahoo.co.uk'), ('jane-shop@yahoo.com', 'jane-@yahoo.com'),
+    ('jane-bank+x@yahoo.com', 'jane-@yahoo.com'), ('jane+x@ymail.com', 'jane@ymail.com'),
+    ('jane+x@msn.com', 'jane@msn.com'), ('jane+x@zoho.eu', 'jane@zoho.eu'), ('jane+x@zohomail.com', 'jane@zohomail.com'),
+    ('jane+x@mail.ru', 'jane@mail.ru'), ('jane+x@bk.ru', 'jane@bk.ru'), ('jane+x@gmx.de', 'jane@gmx.de'),
+    ('j.a-n_e+x@pm.me', 'jane@proton.me') $$,
+  'each provider''s spellings of one mailbox are one');
+select is((select count(distinct private.normalised_email(a)) from unnest(array[
+    'jane@fastmail.com', 'jane@fastmail.fm', 'ja.ne@fastmail.com', 'shop@jane.example.test', 'jane@example.test',
+    'ivan.petrov@yandex.ru', 'ivanpetrov@yandex.ru', 'ivan_petrov@yandex.ru', 'ivan.petrov@yandex.example.test',
+    'jane@yahoo.com', 'jane-shop@yahoo.com', 'ja.ne@yahoo.com', 'jane@yahoo.co.uk', 'jane-shop@gmx.de', 'jane@gmx.de', 'jane@gmx.net',
+    'ja.ne@mail.ru', 'jane@mail.ru', 'jane@bk.ru', 'jane@zoho.com', 'jane@zohomail.com', 'jane@msn.com', 'ja-ne@msn.com'
+  ]) a), 23::bigint, 'and different people''s stay different');
 
 select * from finish();
 rollback;

@@ -1,8 +1,9 @@
 begin;
-select plan(6);
+select plan(9);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values
-  ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation');
+  ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation'),
+  ('video', 'Video', 'up', 0, 'video_generation'), ('unpriced', 'Unpriced', 'up', 10, 'text_chat');
 insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('session', '2020-01-01'), ('image', '2020-01-01');
 create function pg_temp.call(model text, endpoint public.ai_usage_scene) returns text language sql as $$
   select coalesce(a ->> 'code', 'admitted') from public.admit_ai_call(tests.id('owner'), model, 1, endpoint => endpoint, details => '{"scene": "text_chat"}') a
@@ -13,6 +14,15 @@ select is(pg_temp.call('image', 'image_generation'), 'admitted', 'a model for im
 select is(pg_temp.call('image', 'text_chat'), 'invalid_request', 'and does not chat: its price is for images');
 select is(pg_temp.call('chat', 'embedding'), 'invalid_request', 'nor does a chat model embed');
 select is(pg_temp.call('chat', null), 'admitted', 'a backend of one''s own says nothing of endpoints');
+-- What is wrong is said, not that there is no such model.
+create function pg_temp.words(model text) returns text language sql as $$
+  select a ->> 'status' || ' ' || (a ->> 'message') from public.admit_ai_call(tests.id('owner'), model, 1, endpoint => 'text_chat') a
+$$;
+select is(pg_temp.words('video'), '400 The model "video" is for video_generation: call it by function video.',
+  'a chat with a model for videos is told where it is called');
+select is(pg_temp.words('unpriced'), '404 The model "unpriced" is not on offer: it has no price.',
+  'one without a price says so to who set it up');
+select is(pg_temp.words('none'), '404 The model "none" does not exist.', 'and only one that is not there does not exist');
 
 select * from finish();
 rollback;

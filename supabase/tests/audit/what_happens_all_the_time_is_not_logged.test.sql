@@ -7,7 +7,7 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
 insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
 insert into public.api_keys (workspace_id, user_id, name, prefix, budget) values (tests.id('team'), tests.id('owner'), 'k', 'sk-', 100);
 insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'), id from public.api_keys;
-select public.credit_user_credits_transaction(tests.id('owner'), 50, 'manual', workspace_id => tests.id('team'), expires_at => now() + '1 s');
+select public.credit_user_credits_transaction(tests.id('owner'), 50, 'manual', workspace_id => tests.id('team'), expires_at => now() + '1 hour');
 create function pg_temp.written() returns bigint language sql as 'select count(*) from public.audit_logs';
 select tests.remember('before', pg_temp.written());
 
@@ -31,17 +31,17 @@ insert into public.auto_top_ups (workspace_id, user_id, payment_product_id, amou
 values (tests.id('team'), tests.id('owner'), tests.id('pack'), 900, 'USD', 'price_pack', 45, 9, true);
 select tests.remember('before', pg_temp.written());
 select public.debit_user_credits_transaction(tests.id('owner'), 10, 'use', workspace_id => tests.id('team'));
-select public.finish_payment_task((public.claim_payment_task(now() + interval '1 s') ->> 'id')::bigint, 'declined', 'declined');
+select public.finish_payment_task((public.claim_payment_task(now() + interval '1 hour') ->> 'id')::bigint, 'declined', 'declined');
 update public.auto_top_ups set next_try_at = null;
 select private.request_next_top_up(now());
-select public.finish_payment_task((public.claim_payment_task(now() + interval '1 s') ->> 'id')::bigint, payment_id => 'in_1');
+select public.finish_payment_task((public.claim_payment_task(now() + interval '1 hour') ->> 'id')::bigint, payment_id => 'in_1');
 select results_eq($$ select a.last_fired_at is not null, t.requested_this_month, t.pending_payment_id, t.updated_at is not null
     from public.credit_alerts a, public.auto_top_ups t $$,
   $$ values (true, 1, 'in_1', true) $$, 'an alert fires, a pack is asked for, declined and charged');
 select is(pg_temp.written()::text, tests.recall('before'), 'without a row in the log');
 update public.auto_top_ups set pending_payment_id = null, failures = 3;
 select private.request_next_top_up(now());
-select public.finish_payment_task((public.claim_payment_task(now() + interval '1 s') ->> 'id')::bigint, 'declined', 'declined');
+select public.finish_payment_task((public.claim_payment_task(now() + interval '1 hour') ->> 'id')::bigint, 'declined', 'declined');
 select is((select new_values from public.audit_logs order by id desc limit 1), '{"is_active": false}', 'that it gave up is');
 
 select is_empty($$

@@ -7,7 +7,7 @@ insert into public.workspace_members (workspace_id, user_id, role) values (tests
 update public.users set role = 'admin' where id = tests.id('platform');
 create function pg_temp.seen() returns text language sql as $$
   select format('%s of the team, %s of nobody', count(*) filter (where workspace_id = tests.id('team')),
-    count(*) filter (where workspace_id is null and resource_type = 'system_config')) from public.audit_logs
+    count(*) filter (where workspace_id is null and resource_id = 'signup_credits')) from public.audit_logs
 $$;
 grant execute on all functions in schema pg_temp to public;
 select tests.be_service();

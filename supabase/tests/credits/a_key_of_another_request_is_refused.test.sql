@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(16);
 select tests.create_user('owner'), tests.create_user('colleague');
 select tests.be_service();
 select tests.remember('pack', (public.credit_user_credits_transaction(tests.id('owner'), 5, 'purchase', '{"a": 1}',
@@ -38,8 +38,7 @@ from (values
   ('another extension', 'extend', $$ extend_credit_hold(tests.recall('hold')::uuid, 2 $$),
   ('the last settlement after a part', 'part', $$ settle_credit_hold(tests.recall('hold')::uuid, 1 $$),
   ('a hold after a debit', 'debit', $$ hold_credits(tests.id('owner'), 1, 'generation' $$),
-  ('a debit after a refund', 'refund', $$ debit_user_credits_transaction(tests.id('owner'), 1, 'refund' $$),
-  ('a debit after the sign-up', 'signup', $$ debit_user_credits_transaction(tests.id('owner'), 3, 'signup' $$)
+  ('a debit after a refund', 'refund', $$ debit_user_credits_transaction(tests.id('owner'), 1, 'refund' $$)
 ) c (what, key, call);
 select is(tests.wallet('owner'), 'balance 6, total 7, spent 1, expired 0, held 1', 'none of it changed anything');
 

@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(17);
 select tests.create_guest('owner');
 select tests.be_service();
 update public.credit_wallets set overdraft_limit = 5 where workspace_id = tests.id('owner');
@@ -15,6 +15,15 @@ select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner
   'insufficient_credits', 'not past the limit');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
   'insufficient_credits', 'nor by a hold');
+
+-- What costs nothing needs nothing, further below the limit too.
+select tests.remember('hold', (public.hold_credits(tests.id('owner'), 1, 'generation')).hold_id);
+select public.settle_credit_hold(tests.recall('hold')::uuid, 3, keep_open => true, idempotency_key => 'part');
+select is(tests.wallet('owner'), 'balance -7, total 2, spent 9, expired 0, held 0', 'a settlement passes it');
+select lives_ok(format('select public.extend_credit_hold(%L, 0, ''1 hour'')', tests.recall('hold')), 'a hold lives longer in debt');
+select lives_ok($$ select public.hold_credits(tests.id('owner'), 0, 'generation') $$, 'and one of nothing is made');
+select throws_ok(format('select public.extend_credit_hold(%L, 0.000001)', tests.recall('hold')), 'PT402', 'insufficient_credits', 'of anything it is not');
+select public.refund_user_credits(tests.id('owner'), 3, 'refund', transaction_id => tests.last_entry('owner'));
 
 select public.credit_user_credits_transaction(tests.id('owner'), 3, 'purchase');
 select is(tests.lots('owner'), '0 of 2 purchase, 0 of 3 purchase', 'the next lot is used up by it');

@@ -1,5 +1,5 @@
 begin;
-select plan(50);
+select plan(55);
 select tests.create_user('owner');
 select tests.be_service();
 select tests.remember('lot', (public.credit_user_credits_transaction(tests.id('owner'), 10, 'purchase')).grant_id);
@@ -19,7 +19,8 @@ cross join (values
   -- Hashes, because what is measured is what is stored: compressed.
   ($a$ 'manual', $a$ || quote_literal(jsonb_build_object('x',
     (select string_agg(md5(n::text), '') from generate_series(1, 1200) n)))),
-  ($a$ 'manual', idempotency_key => '' $a$), ($a$ 'manual', idempotency_key => repeat('k', 256) $a$)
+  ($a$ 'manual', idempotency_key => '' $a$), ($a$ 'manual', idempotency_key => repeat('k', 256) $a$),
+  ($a$ 'manual', idempotency_key => 'basemeter:signup' $a$)
 ) a (arguments);
 
 select * from finish();

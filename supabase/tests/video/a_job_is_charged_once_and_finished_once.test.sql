@@ -1,6 +1,6 @@
 -- The story of a job that is made: 103 credits, 20 of them for a video.
 begin;
-select plan(23);
+select plan(25);
 select tests.create_user('owner');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase');
 select tests.offer_video('veo');
@@ -32,6 +32,11 @@ select is(public.start_video_job(tests.recall('job')::uuid, 't2') ->> 'started',
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "processing", "progress": 40}') ->> 'changed', 'true', 'progress is told');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "processing", "progress": 30}') ->> 'changed', 'false', 'and never goes back');
 select is(tests.video(tests.recall('job')::uuid), 'processing t1 40%', 'as the job shows');
+select public.update_video_job(tests.recall('job')::uuid,
+  '{"job_id": "t1", "status": "processing", "unknown_status": "dreaming"}') from generate_series(1, 2);
+select is(tests.video(tests.recall('job')::uuid), 'processing t1 40%', 'a word that nobody knows ends nothing');
+select results_eq($$ select n.subject, n.data from public.admin_notifications n where n.kind = 'video_status_unknown' $$,
+  format($$ values ('default dreaming', '{"video_job_id": "%s"}'::jsonb) $$, tests.recall('job')), 'and admins are told of it, once');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t2", "status": "completed", "result_url": "https://x.test/v"}') ->> 'changed', 'false',
   'another task completes nothing');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "completed", "result_url": "https://x.test/v"}',

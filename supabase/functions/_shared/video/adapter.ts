@@ -8,6 +8,8 @@ export type VideoStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'c
 export interface VideoTask {
   job_id: string;
   status: Exclude<VideoStatus, 'pending'>;
+  /** What the provider called its state, where nobody knows that word. */
+  unknown_status?: string;
   /** 0 to 100; absent where the provider does not say. */
   progress?: number;
   /** Where the finished file is, at the provider. Completed without one counts as failed. */

@@ -6,14 +6,7 @@ import {
   type VideoRequest,
   type VideoTask,
 } from './adapter.ts';
-import { boundedAnswer, failureOf, type ProviderClient, readProgress, readTaskId } from './provider.ts';
-
-const STATUSES: Record<string, VideoTask['status']> = {
-  completed: 'completed',
-  failed: 'failed',
-  canceled: 'canceled',
-  cancelled: 'canceled',
-};
+import { boundedAnswer, failureOf, type ProviderClient, readProgress, readStatus, readTaskId } from './provider.ts';
 
 /** An OpenAI-compatible gateway; `baseUrl` ends where `/videos` begins. It knows no webhooks. */
 export function createOpenAi(client: ProviderClient, baseUrl: string): VideoAdapter {
@@ -51,10 +44,9 @@ export function readOpenAiTask(
 ): VideoAnswer | undefined {
   const named = readTaskId(body.id);
   if (typeof body.status !== 'string' || !named || (jobId !== undefined && named !== jobId)) return undefined;
-  const status = STATUSES[body.status.toLowerCase()] ?? 'processing';
-  const task: VideoTask = { job_id: named, status, progress: readProgress(body.progress) };
-  if (status === 'failed') Object.assign(task, failureOf(body));
-  if (status === 'completed') Object.assign(task, { progress: 100, result_url: contentOf(named) });
+  const task: VideoTask = { job_id: named, ...readStatus(body.status), progress: readProgress(body.progress) };
+  if (task.status === 'failed') Object.assign(task, failureOf(body));
+  if (task.status === 'completed') Object.assign(task, { progress: 100, result_url: contentOf(named) });
   return { task, answer: boundedAnswer(body) };
 }
 

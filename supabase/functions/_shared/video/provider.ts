@@ -156,6 +156,54 @@ export function failureOf(answer: Record<string, unknown>): Pick<VideoTask, 'err
   return { error_code: 'upstream_error', error_message: 'The video provider failed to make the video.' };
 }
 
+/** The words that providers and gateways are known to use for each state, in small letters with `_` between words. */
+const WORDS: Record<VideoTask['status'], string[]> = {
+  completed: ['completed', 'complete', 'succeeded', 'succeed', 'success', 'done', 'finished'],
+  failed: ['failed', 'failure', 'fail', 'error', 'expired', 'rejected', 'incomplete', 'timeout', 'timed_out'],
+  canceled: ['canceled', 'cancelled'],
+  processing: [
+    ...[
+      'processing',
+      'in_progress',
+      'inprogress',
+      'running',
+      'generating',
+      'rendering',
+      'started',
+      'created',
+      'submitted',
+    ],
+    ...[
+      'queued',
+      'queueing',
+      'queuing',
+      'in_queue',
+      'pending',
+      'waiting',
+      'starting',
+      'preparing',
+      'not_start',
+      'not_started',
+    ],
+    ...['accepted', 'scheduled', 'throttled', 'cancelling', 'canceling'],
+  ],
+};
+const STATUSES = new Map(
+  Object.entries(WORDS).flatMap(([status, words]) =>
+    words.map((word) => [word, status as VideoTask['status']] as const),
+  ),
+);
+
+/** The state that a provider's word stands for. An unknown one counts as under way, and goes on to be shown to admins. */
+export function readStatus(said: string): Pick<VideoTask, 'status' | 'unknown_status'> {
+  const word = said
+    .trim()
+    .toLowerCase()
+    .replace(/[\s-]+/g, '_');
+  const status = STATUSES.get(word);
+  return status ? { status } : { status: 'processing', unknown_status: beginningOf(word, 40) };
+}
+
 /** An answer as it is kept: whole, or the beginning of its text. */
 export function boundedAnswer(answer: unknown): unknown {
   const json = JSON.stringify(answer);

@@ -7,21 +7,9 @@ import {
   type ProviderClient,
   readFileUrl,
   readProgress,
+  readStatus,
   readTaskId,
 } from './provider.ts';
-
-/** The words that clients have seen for each state; others count as under way, and time ends what never ends. */
-const STATUSES: Record<string, VideoTask['status']> = {
-  ...{
-    completed: 'completed',
-    complete: 'completed',
-    succeeded: 'completed',
-    succeed: 'completed',
-    success: 'completed',
-  },
-  ...{ failed: 'failed', failure: 'failed', fail: 'failed', error: 'failed', expired: 'failed' },
-  ...{ canceled: 'canceled', cancelled: 'canceled' },
-};
 
 /** 302.AI's unified API. It cannot cancel. */
 export function createUnified(client: ProviderClient): VideoAdapter {
@@ -51,16 +39,15 @@ export function readUnifiedTask(body: Record<string, unknown>, jobId?: string): 
   const found = isObject(body.data) && body.status === undefined ? body.data : body;
   if (typeof found.status !== 'string') return undefined;
   const named = readTaskId(found.task_id ?? found.id);
-  const status = STATUSES[found.status.toLowerCase()] ?? 'processing';
+  const state = readStatus(found.status);
   // A task that failed at once need not have an id.
-  const id = jobId ?? named ?? (status === 'failed' ? '' : undefined);
+  const id = jobId ?? named ?? (state.status === 'failed' ? '' : undefined);
   if (id === undefined || (jobId !== undefined && named !== undefined && named !== jobId)) return undefined;
-  return { task: taskOf(found, id, status), answer: boundedAnswer(body) };
+  return { task: taskOf(found, { job_id: id, ...state }), answer: boundedAnswer(body) };
 }
 
-function taskOf(found: Record<string, unknown>, job_id: string, status: VideoTask['status']): VideoTask {
-  const progress = readProgress(found.progress);
-  if (status === 'failed') return { job_id, status, progress, ...failureOf(found) };
-  if (status !== 'completed') return { job_id, status, progress };
-  return { job_id, status, progress: 100, result_url: readFileUrl(found.video_url) };
+function taskOf(found: Record<string, unknown>, named: VideoTask): VideoTask {
+  const task = { ...named, progress: readProgress(found.progress) };
+  if (task.status === 'failed') return { ...task, ...failureOf(found) };
+  return task.status === 'completed' ? { ...task, progress: 100, result_url: readFileUrl(found.video_url) } : task;
 }

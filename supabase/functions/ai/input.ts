@@ -1,0 +1,187 @@
+/** What the model reads of a request: its words, and parts of other kinds, which cost what the model's row says. */
+import { invalidRequest } from '../_shared/errors.ts';
+import { CHAT_SETTINGS, type Fields, names } from './fields.ts';
+import { countTokens, utf8Length } from './tokenizer.ts';
+
+/** Content parts that are no text, by kind: how many, and where the first one names its kind. */
+export type Parts = Map<string, { count: number; param: string }>;
+
+/** All of a request that the model reads. */
+export interface ModelInput {
+  texts: string[];
+  /** Numbers, flags and nulls among them. */
+  values: number;
+  messages: number;
+  hasTools: boolean;
+  parts: Parts;
+  /** Of every kind, text too. */
+  partCount: number;
+}
+
+/** Counts of tokens above this fit neither the log nor the rpc's parameter. */
+const MOST_TOKENS = 1_000_000_000;
+/** A message's role and separators, in tokens. */
+const TOKENS_OF_A_MESSAGE = 8;
+/** A number as a model reads it, with what stands around it, in tokens. */
+const TOKENS_OF_A_VALUE = 8;
+/** The instructions that some providers add where there are tools, in tokens. */
+const TOKENS_OF_TOOLS = 1_000;
+/** Parts of all messages together, and kinds among them. */
+const MOST_PARTS = 10_000;
+const MOST_KINDS = 20;
+const LONGEST_KIND = 64;
+
+const MESSAGE = names(
+  ...['role', 'content', 'name', 'tool_calls', 'tool_call_id', 'function_call', 'refusal'],
+  // What models wrote before, as clients send it back.
+  ...['reasoning', 'reasoning_content', 'reasoning_details', 'annotations', 'prefix', 'partial'],
+);
+const TOOL = names('type', 'function', 'custom');
+const TEXT_KINDS = new Map([partKind('text'), partKind('refusal')]);
+/** Of the other kinds we know: what stands in one, and which of it is a file, whose length says nothing of its tokens. */
+const FILE_KINDS = new Map([
+  partKind('image_url', 'url', ['detail'], /^(data:image\/[a-z0-9.+-]{1,50};base64,|https?:)/i),
+  partKind('video_url', 'url', ['fps'], /^(data:video\/[a-z0-9.+-]{1,50};base64,|https?:)/i),
+  partKind('audio_url', 'url', [], /^(data:audio\/[a-z0-9.+-]{1,50};base64,|https?:)/i),
+  partKind('input_audio', 'data', ['format']),
+  partKind('file', 'file_data', ['filename']),
+]);
+
+/** An input that is text alone. */
+export function textInput(value: unknown): ModelInput {
+  const input = emptyInput();
+  weigh(value, input);
+  return input;
+}
+
+/**
+ * Reads what the model reads of a chat, in one walk. Names that are not known are put down in `fields`, for the model's
+ * row to decide on. Throws 400 `invalid_request` for what is no chat, and for a name that is one of ours but for its case.
+ */
+export function chatInput(request: { messages: unknown[] } & Record<string, unknown>, fields: Fields): ModelInput {
+  const { messages, tools, functions, ...others } = request;
+  const input = emptyInput();
+  input.messages = messages.length;
+  for (const [index, message] of messages.entries()) readMessage(message, `messages.${index}`, input, fields);
+  if (tools != null) readTools(tools, fields);
+  input.hasTools = Array.isArray(tools) || Array.isArray(functions);
+  for (const value of [tools, functions]) if (value != null) weigh(value, input);
+  // Also what the model's row lets through: nobody knows what the model sees of it.
+  for (const [name, value] of Object.entries(others))
+    if (value != null && !CHAT_SETTINGS.has(name)) weigh(value, input);
+  return input;
+}
+
+/** The most tokens a text can be: a token is a byte at least. What parts can be, the model's row says. */
+export function mostInputTokens({ texts, values, messages, hasTools }: ModelInput): number {
+  const tokens = utf8Length(texts.join('')) + values * TOKENS_OF_A_VALUE + messages * TOKENS_OF_A_MESSAGE;
+  return Math.min(tokens + (hasTools ? TOKENS_OF_TOOLS : 0), MOST_TOKENS);
+}
+
+/** Tokens, and whether a tokenizer counted them or they are a guess. */
+export interface Count {
+  tokens: number;
+  isCounted: boolean;
+}
+
+/** The tokens of an input whose provider reported none; parts count what their call is held for. */
+export async function countInput({ texts }: ModelInput, partTokens: number): Promise<Count> {
+  const { tokens, isCounted } = await countTokens(texts);
+  return { tokens: Math.min(tokens + partTokens, MOST_TOKENS), isCounted: isCounted && partTokens === 0 };
+}
+
+function emptyInput(): ModelInput {
+  return { texts: [], values: 0, messages: 0, hasTools: false, parts: new Map(), partCount: 0 };
+}
+
+function readMessage(message: unknown, at: string, input: ModelInput, fields: Fields): void {
+  if (!isObject(message)) throw invalidRequest(`${at} must be an object.`, at);
+  if (typeof message.role !== 'string') throw invalidRequest(`${at}.role must be a text.`, `${at}.role`);
+  MESSAGE.check(message, at, fields);
+  for (const [key, value] of Object.entries(message)) {
+    input.texts.push(key);
+    if (key === 'content' && Array.isArray(value)) readParts(value, `${at}.content`, input, fields);
+    else if (key === 'content' && value !== null && typeof value !== 'string') {
+      throw invalidRequest(`${at}.content must be a text or a list of parts.`, `${at}.content`);
+    } else weigh(value, input);
+  }
+}
+
+function partKind(kind: string, file = '', others: string[] = [], address?: RegExp) {
+  return [kind, { outer: names('type', kind), inner: names(file, ...others), file, address }] as const;
+}
+
+function readParts(parts: unknown[], at: string, input: ModelInput, fields: Fields): void {
+  input.partCount += parts.length;
+  if (input.partCount > MOST_PARTS) throw invalidRequest(`The messages hold more than ${MOST_PARTS} parts.`, at);
+  for (const [index, part] of parts.entries()) readPart(part, `${at}.${index}`, input, fields);
+}
+
+function readPart(part: unknown, at: string, input: ModelInput, fields: Fields): void {
+  if (!isObject(part)) throw invalidRequest(`${at} must be an object with a type.`, at);
+  const { type } = part;
+  if (typeof type !== 'string' || type.length > LONGEST_KIND) {
+    throw invalidRequest(`${at}.type must name a kind of content.`, `${at}.type`);
+  }
+  const text = TEXT_KINDS.get(type);
+  if (text) {
+    text.outer.check(part, at, fields);
+    if (typeof part[type] !== 'string') throw invalidRequest(`${at}.${type} must be a text.`, `${at}.${type}`);
+    weigh(part, input);
+    return;
+  }
+  const { count, param } = input.parts.get(type) ?? { count: 0, param: `${at}.type` };
+  input.parts.set(type, { count: count + 1, param });
+  if (input.parts.size > MOST_KINDS)
+    throw invalidRequest(`The messages hold more than ${MOST_KINDS} kinds of parts.`, at);
+  weigh(withoutFile(part, type, at, fields), input);
+}
+
+/** A part for its words: without the file in it, where its kind is one we know. */
+function withoutFile(part: Record<string, unknown>, type: string, at: string, fields: Fields): object {
+  const kind = FILE_KINDS.get(type);
+  (kind?.outer ?? names('type', type)).check(part, at, kind ? fields : new Map());
+  if (!kind) return part;
+  const content = part[type];
+  if (!isObject(content)) throw invalidRequest(`${at}.${type} must be an object.`, `${at}.${type}`);
+  kind.inner.check(content, `${at}.${type}`, fields);
+  const file = content[kind.file];
+  if (typeof file !== 'string' || (kind.address && !kind.address.test(file))) {
+    const param = `${at}.${type}.${kind.file}`;
+    throw invalidRequest(
+      `${param} must be ${kind.address ? 'an http(s) URL or a data URL of its kind' : 'a text'}.`,
+      param,
+    );
+  }
+  return { ...part, [type]: { ...content, [kind.file]: '' } };
+}
+
+/** Tools that the caller runs. Those that the provider runs have prices of their own. */
+function readTools(tools: unknown, fields: Fields): void {
+  if (!Array.isArray(tools)) throw invalidRequest('tools must be a list.', 'tools');
+  for (const [index, tool] of tools.entries()) {
+    const at = `tools.${index}`;
+    if (!isObject(tool)) throw invalidRequest(`${at} must be an object.`, at);
+    TOOL.check(tool, at, fields);
+    if (tool.type !== 'function' && tool.type !== 'custom') {
+      throw invalidRequest(`${at}.type must be function or custom.`, `${at}.type`);
+    }
+  }
+}
+
+/** Puts down every word of a value, its names too. */
+function weigh(value: unknown, input: ModelInput): void {
+  if (typeof value === 'string') input.texts.push(value);
+  else if (typeof value !== 'object' || value === null) input.values += 1;
+  else if (Array.isArray(value)) for (const item of value) weigh(item, input);
+  else {
+    for (const [key, item] of Object.entries(value)) {
+      input.texts.push(key);
+      weigh(item, input);
+    }
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
