@@ -357,6 +357,7 @@ begin
     charge := (private.charge_of(pricing, usage)).credits;
     covered := private.output_tokens_for(pricing, usage, charge);
     terms.credits := greatest(terms.credits, charge);
+    usage.prompt_tokens := greatest(usage.prompt_tokens, (terms.worst_case).prompt_tokens);
     usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
     terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
