@@ -66,7 +66,7 @@ describe('the outline of an answer', () => {
     const numbers = fc.array(fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer()));
     const value = fc.letrec((tie) => ({
       any: fc.oneof(
-        { maxDepth: 4 },
+        { maxDepth: 3 },
         texts,
         numbers,
         fc.constant(null),

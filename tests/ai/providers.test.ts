@@ -12,13 +12,17 @@ import { RawProvider } from './raw-provider.ts';
 
 const provider = new RawProvider();
 let user: TestUser;
-let model: string;
+/** Silence is over sooner at the second one's provider. */
+let patient: string;
+let impatient: string;
 let baseUrl: string;
 beforeAll(async () => {
   baseUrl = await provider.start();
   user = await newCaller();
   await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [user.id]);
-  model = await newModel({ provider: await newProvider({ base_url: baseUrl, timeout_ms: 3_000, max_retries: 0 }) });
+  const of = async (timeout_ms: number) =>
+    newModel({ provider: await newProvider({ base_url: baseUrl, timeout_ms, max_retries: 0 }) });
+  [patient, impatient] = await Promise.all([of(60_000), of(3_000)]);
   for (const [name, { sends, whole, type }] of Object.entries(shapes)) {
     const body = typeof whole === 'string' ? whole : JSON.stringify(whole);
     provider.add(name, sends ? { steps: sends, type } : { steps: [body], type: type ?? 'application/json' });
@@ -26,9 +30,10 @@ beforeAll(async () => {
 });
 afterAll(() => provider.stop());
 
+const modelFor = (name: string) => (shapes[name]?.sends?.includes('silence') ? impatient : patient);
 const all = Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
 
-function ask(name: string, stream: boolean, headers: Record<string, string>, wanted = model) {
+function ask(name: string, stream: boolean, headers: Record<string, string>, wanted = modelFor(name)) {
   return fetch(`${AI_URL}/chat/completions`, {
     method: 'POST',
     headers: { authorization: `Bearer ${user.accessToken}`, ...headers },
@@ -92,7 +97,7 @@ test.concurrent.each(all)('$name: the client, the log and the charge', async ({ 
 /** The clients that applications use: the words they get, or the error that they throw. */
 const clients = {
   async openai(name: string, stream: boolean) {
-    const request = { model, messages: [{ role: 'user' as const, content: name }] };
+    const request = { model: modelFor(name), messages: [{ role: 'user' as const, content: name }] };
     if (!stream) return (await openai(user).chat.completions.create(request)).choices[0]?.message.content ?? '';
     let text = '';
     for await (const chunk of await openai(user).chat.completions.create({ ...request, stream: true })) {
@@ -102,7 +107,7 @@ const clients = {
   },
   async ai(name: string, stream: boolean) {
     const compatible = createOpenAICompatible({ name: 'basemeter', baseURL: AI_URL, apiKey: user.accessToken });
-    const options = { model: compatible(model), prompt: name, maxRetries: 0 };
+    const options = { model: compatible(modelFor(name)), prompt: name, maxRetries: 0 };
     if (!stream) return (await generateText(options)).text;
     let text = '';
     for await (const part of streamText({ ...options, onError: () => undefined }).fullStream) {
@@ -113,7 +118,7 @@ const clients = {
   },
   async langchain(name: string, stream: boolean) {
     const configuration = { baseURL: AI_URL };
-    const chat = new ChatOpenAI({ model, apiKey: user.accessToken, maxRetries: 0, configuration });
+    const chat = new ChatOpenAI({ model: modelFor(name), apiKey: user.accessToken, maxRetries: 0, configuration });
     if (!stream) return (await chat.invoke(name)).text;
     let text = '';
     for await (const chunk of await chat.stream(name)) text += chunk.text;
@@ -135,7 +140,7 @@ test('after all of it the wallet adds up, and admins are told of the bounded mod
   expect(await walletOf(user)).toMatchObject({ held: 0, drift: 0 });
   const told = await sql(
     `select data from public.admin_notifications where kind = 'usage_bounded' and subject like $1 || ' %'`,
-    [model],
+    [patient],
   );
   expect(told).toMatchObject([
     { data: { reported: { prompt_tokens: expect.any(Number) }, charged: { prompt_tokens: 1_000 } } },
