@@ -1215,6 +1215,9 @@ isOneToOne: false
 "replay_payment_event":
 { Args: { "at"?: string,"event_id": number }; Returns: Json
                            },
+"require_api_key":
+{ Args: { "api_key_hash": string }; Returns: undefined
+                           },
 "resend_invitation":
 { Args: { "expires_in"?: string,"invitation_id": string }; Returns: Json
                            },

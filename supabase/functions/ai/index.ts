@@ -17,7 +17,14 @@ const EXPOSED = [
   ...['x-request-id', 'x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held'],
   ...['x-output-limit', 'x-should-retry', 'retry-after'],
 ];
-const app = new Hono<Env>().basePath('/ai');
+/** What to use for paths of OpenAI's API and others' that are not served. */
+const INSTEAD: [RegExp, string][] = [
+  [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
+  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions for now.'],
+  [/\/images\b/, ' Use POST /v1/images/generations.'],
+  [/\/videos\b/, ' Use POST /jobs of function video.'],
+];
+const app = new Hono<Env>({ strict: false }).basePath('/ai');
 
 // No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
 app.use(cors({ origin: '*', exposeHeaders: EXPOSED }));
@@ -35,11 +42,15 @@ for (const endpoint of [chat, embeddings, images] as Endpoint<{ model: string }>
   app.post(`/v1${endpoint.path}`, (c) => answerCall(endpoint, c.req.raw, c.get('caller'), c.get('requestId')));
 }
 app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
-app.get('/v1/models/:model{.+}', async (c) => c.json(await getModel(c.get('caller'), c.req.param('model'))));
+app.get('/v1/models/:model{.+}', async (c) => {
+  return c.json(await getModel(c.get('caller'), c.req.param('model').replace(/\/$/, '')));
+});
 
-app.notFound((c: Context<Env>) =>
-  errorResponse(new ApiError(404, 'not_found', `There is no ${c.req.method} ${c.req.path}.`), c.get('requestId')),
-);
+app.notFound((c: Context<Env>) => {
+  const instead = INSTEAD.find(([path]) => path.test(c.req.path))?.[1] ?? '';
+  const message = `There is no ${c.req.method} ${c.req.path}.${instead}`;
+  return errorResponse(new ApiError(404, 'not_found', message), c.get('requestId'));
+});
 app.onError((error, c: Context<Env>) => errorResponse(error, c.get('requestId')));
 
 export default { fetch: (request: Request) => app.fetch(request) };
