@@ -92,6 +92,27 @@ $$;
 comment on function private.later(timestamptz, interval) is
   'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, which a client may choose.';
 
+create function private.window_at(
+  period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
+  out ends_at timestamptz, out used numeric
+)
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  started_at := date_trunc(period, at at time zone 'UTC') at time zone 'UTC';
+  used := 0;
+  -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
+  -- part of it: a limit that changes its period gives nothing.
+  if date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC' >= started_at then
+    started_at := date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC';
+    used := counted;
+  end if;
+  ends_at := private.later(started_at, ('1 ' || period)::interval);
+end;
+$$;
+comment on function private.window_at is
+  'The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when: the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.';
+
 create table private.secrets (
   name text primary key,
   value bytea not null

@@ -9,6 +9,7 @@ create table public.plans (
   messages_per_month integer not null constraint messages_per_month_not_below_unlimited check (messages_per_month >= -1),
   video_jobs_at_once integer not null default 1
     constraint video_jobs_at_once_not_below_unlimited check (video_jobs_at_once >= -1),
+  messages_limit_paid boolean not null default false,
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -18,6 +19,8 @@ comment on column public.plans.rank is 'Order from least to most: a move to a hi
 comment on column public.plans.requests_per_minute is 'AI calls that a workspace may begin in a minute.';
 comment on column public.plans.messages_per_month is
   'Chat and image calls that a workspace may make in a calendar month (UTC); -1: as many as it likes.';
+comment on column public.plans.messages_limit_paid is
+  'Whether messages_per_month also stops a workspace that has paid credits left.';
 comment on column public.plans.video_jobs_at_once is
   'Video jobs of a workspace that may run at the same time; -1: as many as it likes.';
 comment on column public.plans.is_active is 'Whether it is offered; those who have it keep it.';

@@ -57,6 +57,17 @@ $$;
 comment on function private.require_time(timestamptz) is
   'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
 
+create function private.time_under_lock(at timestamptz) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- A time within this statement is the default of a parameter, taken before there was a lock to wait for.
+  return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
+end;
+$$;
+comment on function private.time_under_lock(timestamptz) is
+  'The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.';
+
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -90,6 +101,7 @@ begin
       perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
     end if;
   end if;
+  at := private.time_under_lock(at);
   if wallet.next_expiry_at <= at then
     perform private.expire_wallet(wallet_id, at);
     select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
@@ -472,13 +484,14 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
-    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at, only_if_admitted => true,
-      entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
+      only_if_admitted => true, entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
   wallet := private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(debit_user_credits_transaction.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -589,6 +602,9 @@ declare
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   lot_id uuid;
 begin
+  if entry_id is not null then -- it is given back to who used it, whoever asks for that
+    account_id := (select t.user_id from public.credit_transactions t where t.id = entry_id);
+  end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
     perform private.note_expiry(wallet.workspace_id, lots);

@@ -75,6 +75,7 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   perform private.require_interval(expires_in);
   wallet := private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(hold_credits.user_id);
   if idempotency_key is not null then
     request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -243,6 +244,7 @@ begin
     perform private.require_interval(expires_in);
   end if;
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
+  at := private.time_under_lock(at);
   perform private.require_texts(hold.reason, '{}', idempotency_key);
   if idempotency_key is not null then
     request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
@@ -255,7 +257,7 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if hold.workspace_id <> hold.user_id then
+  if hold.workspace_id <> hold.user_id and amount > 0 then
     perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
   end if;
   if amount > 0 and amount > private.available(wallet) then

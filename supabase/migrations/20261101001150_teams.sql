@@ -680,12 +680,27 @@ create policy "members can read their own use and limits, owners and admins all 
   using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.workspace_member_credits to authenticated, service_role;
 
+create function private.member_credits_since(
+  wanted_workspace uuid, account_id uuid, since timestamptz, until timestamptz default 'infinity'
+) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select greatest(coalesce(-sum(t.amount), 0), 0) from public.credit_transactions t
+    left join public.credit_transactions r on r.id = t.refunded_transaction_id
+    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since and t.created_at < until
+      and t.transaction_type in ('debit', 'refund') and r.created_at < since is not true);
+end;
+$$;
+comment on function private.member_credits_since is
+  'What a member has used of a team''s credits since then (and before until), less refunds of that, by the ledger.';
+
 create function private.member_credits_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
 declare
   member public.workspace_member_credits;
-  left_now numeric;
+  period record;
 begin
   select * into member from public.workspace_member_credits m
   where m.workspace_id = wanted_workspace and m.user_id = account_id
@@ -693,12 +708,13 @@ begin
   if not found then
     return null;
   end if;
-  left_now := least(
-    member.credit_limit - member.credits_used,
-    member.period_credit_limit - case when member.period_started_at = private.period_start(member.limit_period, at)
-      then member.period_credits_used else 0 end);
+  period := private.window_at(member.limit_period::text, member.period_started_at, member.period_credits_used, at);
+  if at < period.started_at then -- back-dated: a period that is over has its own use
+    select w.started_at, private.member_credits_since(wanted_workspace, account_id, w.started_at, w.ends_at) as used
+    into period from private.window_at(member.limit_period::text, null, 0, at) w;
+  end if;
   -- What is set aside for them counts as used.
-  return left_now - (
+  return least(member.credit_limit - member.credits_used, member.period_credit_limit - period.used) - (
     select coalesce(sum(h.amount), 0) from public.credit_holds h
     where h.workspace_id = wanted_workspace and h.user_id = account_id and h.state = 'open' and h.expires_at > member_credits_left.at
   );
@@ -706,19 +722,34 @@ end;
 $$;
 comment on function private.member_credits_left is 'What a member may still use of a team''s credits now; null: no limit.';
 
+create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if wanted_workspace <> account_id and private.role_in(wanted_workspace, account_id) is null then
+    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wanted_workspace));
+  end if;
+end;
+$$;
+comment on function private.require_spender(uuid, uuid) is
+  'Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet''s lock.';
+
 create function private.require_member_credits(wanted_workspace uuid, account_id uuid, amount numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  left_now numeric := private.member_credits_left(wanted_workspace, account_id, at);
+  left_now numeric;
 begin
+  perform private.require_spender(wanted_workspace, account_id);
+  left_now := private.member_credits_left(wanted_workspace, account_id, at);
   if amount > 0 and amount > left_now then -- nothing can be had past the limit too
     perform private.raise_error('limit_reached', format('%s credits are needed and the member''s limit has %s left.',
       trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
   end if;
 end;
 $$;
-comment on function private.require_member_credits is 'Refuses what would pass a member''s limit. Called under the wallet''s lock.';
+comment on function private.require_member_credits is
+  'Refuses who is no member, and what would pass a member''s limit. Called under the wallet''s lock.';
 
 create function private.count_member_credits(
   wanted_workspace uuid, account_id uuid, used numeric, refunded_id bigint, at timestamptz
@@ -730,33 +761,21 @@ declare
 begin
   -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at all.
   update public.workspace_member_credits m set
-    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else used end, 0),
-    period_credits_used = greatest(case when m.period_started_at = p.start then m.period_credits_used else 0 end
-      + case when refunded_at < greatest(p.start, p.joined_at) then 0 else used end, 0),
-    period_started_at = p.start
+    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else count_member_credits.used end, 0),
+    period_credits_used = greatest(p.used + case when least(refunded_at, at) < p.started_at or refunded_at < p.joined_at
+      then 0 else count_member_credits.used end, 0),
+    period_started_at = p.started_at
   from (
-    select private.period_start(coalesce(n.limit_period, 'month'), count_member_credits.at) as start, w.created_at as joined_at
+    select period.*, w.created_at as joined_at
     from public.workspace_member_credits n
-    join public.workspace_members w on w.workspace_id = n.workspace_id and w.user_id = n.user_id
+    join public.workspace_members w on w.workspace_id = n.workspace_id and w.user_id = n.user_id,
+    private.window_at(coalesce(n.limit_period, 'month')::text, n.period_started_at, n.period_credits_used, at) period
     where n.workspace_id = wanted_workspace and n.user_id = account_id
   ) p
   where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;
 $$;
 comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
-
-create function private.member_credits_since(wanted_workspace uuid, account_id uuid, since timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (select greatest(coalesce(-sum(t.amount), 0), 0) from public.credit_transactions t
-    left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
-      and t.transaction_type in ('debit', 'refund') and r.created_at < since is not true);
-end;
-$$;
-comment on function private.member_credits_since is
-  'What a member has used of a team''s credits since then, less refunds of that, by the ledger.';
 
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period

@@ -9,13 +9,14 @@ create type private.ai_refusal as (code text, message text, param text, retry_af
 comment on type private.ai_refusal is 'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
 
 create table private.ai_request_counts (
-  workspace_id uuid primary key references public.workspaces on delete cascade,
+  workspace_id uuid not null references public.workspaces on delete cascade,
   minute_started_at timestamptz not null,
   minute_requests integer not null,
   month_started_at timestamptz not null,
-  month_messages integer not null
+  month_messages integer not null,
+  primary key (workspace_id, month_started_at)
 ) with (fillfactor = 50); -- every call rewrites its row
-comment on table private.ai_request_counts is 'How many calls a workspace began in its newest minute, and messages in its newest month (UTC).';
+comment on table private.ai_request_counts is 'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute of that month.';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
 language plpgsql stable set search_path = ''
@@ -163,33 +164,30 @@ create function private.refuse_request_rate(caller private.ai_caller, at timesta
 language plpgsql set search_path = ''
 as $$
 declare
-  minute timestamptz := date_trunc('minute', at);
-  month timestamptz := private.period_start('month', at);
+  minute timestamptz;
   begun integer;
 begin
   insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
-  values (caller.workspace_id, minute, 1, month, 0)
-  on conflict (workspace_id) do update set
-    minute_started_at = minute,
-    minute_requests = case when c.minute_started_at = minute then c.minute_requests else 0 end + 1,
-    month_started_at = month,
-    month_messages = case when c.month_started_at = month then c.month_messages else 0 end
-  returning c.minute_requests into begun;
+  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('month', at), 0)
+  on conflict (workspace_id, month_started_at) do update set (minute_started_at, minute_requests) =
+    (select w.started_at, w.used + 1 from private.window_at('minute', c.minute_started_at, c.minute_requests, at) w)
+  returning c.minute_started_at, c.minute_requests into minute, begun;
   if begun > (caller.plan).requests_per_minute then
     return private.refuse_rate(
-      format('The plan %s allows %s calls a minute.', (caller.plan).plan, (caller.plan).requests_per_minute), at);
+      format('The plan %s allows %s calls a minute.', (caller.plan).plan, (caller.plan).requests_per_minute), minute, at);
   end if;
   if (caller.api_key).id is null then
     return null;
   end if;
   update public.api_keys k set
-    last_used_at = refuse_request_rate.at,
-    minute_started_at = minute,
-    minute_requests = case when k.minute_started_at = minute then k.minute_requests else 0 end + 1
+    last_used_at = greatest(k.last_used_at, refuse_request_rate.at),
+    (minute_started_at, minute_requests) =
+      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
   where k.id = (caller.api_key).id
-  returning k.minute_requests into begun;
+  returning k.minute_started_at, k.minute_requests into minute, begun;
   if begun > (caller.api_key).requests_per_minute then
-    return private.refuse_rate(format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), at);
+    return private.refuse_rate(
+      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), minute, at);
   end if;
   return null;
 end;
@@ -197,27 +195,42 @@ $$;
 comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
   'Counts a call that begins, and why it may not in this minute, if so. Calls that are refused count too.';
 
-create function private.refuse_rate(message text, at timestamptz) returns private.ai_refusal
+create function private.refuse_rate(message text, minute timestamptz, at timestamptz) returns private.ai_refusal
 language sql immutable set search_path = ''
 as $$
-  select 'rate_limited', message, null::text, 60 - floor(extract(second from at))::integer
+  select 'rate_limited', message, null::text, ceil(extract(epoch from minute + interval '1 minute' - at))::integer
 $$;
-comment on function private.refuse_rate(text, timestamptz) is 'A refusal until the next minute begins.';
+comment on function private.refuse_rate(text, timestamptz, timestamptz) is 'A refusal until the minute after this one begins.';
+
+create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.credit_grants g
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
+      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
+  );
+end;
+$$;
+comment on function private.has_paid_credits(uuid, timestamptz) is 'Whether a workspace has credits left that were paid for.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
 declare
   allowed integer := (caller.plan).messages_per_month;
-  next_month timestamptz := private.later(private.period_start('month', at), '1 month');
+  month record := private.window_at('month', null, 0, at);
 begin
   if allowed = -1 or exists (
-    select from private.ai_request_counts c where c.workspace_id = caller.workspace_id and c.month_messages < allowed
-  ) then
+    select from private.ai_request_counts c
+    where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at and c.month_messages < allowed
+  ) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
     return null;
   end if;
-  return row('limit_reached', format('The plan %s allows %s messages a month.', (caller.plan).plan, allowed), null,
-    ceil(extract(epoch from next_month - at)))::private.ai_refusal;
+  return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, allowed,
+    case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
+    ceil(extract(epoch from month.ends_at - at)))::private.ai_refusal;
 end;
 $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
@@ -312,33 +325,53 @@ create function private.budget_left(key public.api_keys, at timestamptz) returns
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return least(
-    key.budget - key.credits_used,
-    key.period_budget - case when key.period_started_at = private.period_start(key.budget_period, at)
-      then key.period_credits_used else 0 end);
+  return least(key.budget - key.credits_used, key.period_budget
+    - (private.window_at(key.budget_period::text, key.period_started_at, key.period_credits_used, at)).used);
 end;
 $$;
 comment on function private.budget_left(public.api_keys, timestamptz) is 'What a key may still use now; null: no limit.';
 
-create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz, at timestamptz) returns void
+create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz) returns void
 language sql set search_path = ''
 as $$
   update public.api_keys k set
     credits_used = greatest(k.credits_used + change, 0),
-    period_credits_used = case
-      when k.period_started_at is not distinct from p.now then
-        greatest(k.period_credits_used + case when p.begun is not distinct from p.now then change else 0 end, 0)
-      else greatest(case when p.begun is not distinct from p.now then change else 0 end, 0) end,
-    period_started_at = p.now
-  from (
-    select n.id, private.period_start(n.budget_period, use_budget.at) as now,
-      private.period_start(n.budget_period, begun_at) as begun
-    from public.api_keys n where n.id = key_id
-  ) p
-  where k.id = p.id
+    (period_started_at, period_credits_used) = (
+      select w.started_at, greatest(w.used + case when begun_at < w.started_at then 0 else change end, 0)
+      from private.window_at(k.budget_period::text, k.period_started_at, k.period_credits_used, begun_at) w)
+  where k.id = key_id
 $$;
-comment on function private.use_budget(uuid, numeric, timestamptz, timestamptz) is
+comment on function private.use_budget(uuid, numeric, timestamptz) is
   'Counts credits (or gives back what was set aside) to a key: in all, and in the period in which the call began.';
+
+create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(private.role_in(wanted_workspace, account_id) in ('owner', 'admin'), false);
+end;
+$$;
+comment on function private.sees_wallet(uuid, uuid) is
+  'Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.';
+
+create function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+declare
+  available numeric;
+  key public.api_keys;
+begin
+  -- What a team has is not for its members to know: they are told what their own limits leave them, or nothing.
+  if private.sees_wallet(wanted_workspace, account_id) then
+    select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
+  end if;
+  select * into key from public.api_keys k where k.id = key_id;
+  available := least(available, private.budget_left(key, at), private.member_share_left(wanted_workspace, account_id, at));
+  return case when available is not null then trim_scale(greatest(available, 0)) end;
+end;
+$$;
+comment on function private.spendable(uuid, uuid, uuid, timestamptz) is
+  'What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget. Null: not to be told.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,

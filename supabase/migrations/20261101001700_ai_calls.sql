@@ -24,6 +24,7 @@ create table private.ai_requests (
   workspace_id uuid not null references public.workspaces on delete cascade,
   idempotency_key text not null,
   user_id uuid not null references public.users on delete cascade,
+  api_key_id uuid,
   request_hash text not null,
   request_id text not null,
   is_running boolean not null default true,
@@ -32,6 +33,8 @@ create table private.ai_requests (
   primary key (workspace_id, idempotency_key)
 );
 comment on table private.ai_requests is 'AI calls made under an Idempotency-Key, for a day; with the answer where the workspace keeps all content.';
+comment on column private.ai_requests.api_key_id is
+  'With which key it was made, if with one. The answer belongs to who asked: this person, with this key or signed in.';
 create index ai_requests_user_id_idx on private.ai_requests (user_id);
 create index ai_requests_created_at_idx on private.ai_requests (created_at);
 
@@ -122,16 +125,29 @@ comment on function private.require_account(uuid) is
 
 -- Idempotency ---------------------------------------------------------------------------------------------------------
 
-create function private.earlier_ai_request(wallet_id uuid, key text, hash text) returns jsonb
+create function private.idempotency_conflict(message text, retry_after integer default null) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('status', private.error_status('idempotency_conflict'), 'code', 'idempotency_conflict',
+    'message', message, 'param', 'idempotency-key', 'retry_after', retry_after)
+$$;
+comment on function private.idempotency_conflict(text, integer) is 'The refusal of a request whose Idempotency-Key was used.';
+
+create function private.earlier_ai_request(caller private.ai_caller, key text, hash text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   earlier private.ai_requests;
   message text;
 begin
-  select * into earlier from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
+  select * into earlier from private.ai_requests r
+  where r.workspace_id = caller.workspace_id and r.idempotency_key = key;
   if not found then
     return null;
+  end if;
+  if (earlier.user_id, earlier.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
+    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
+      || '{"admitted": false}';
   end if;
   if earlier.request_hash = hash and earlier.answer is not null then
     return jsonb_build_object('admitted', false, 'answer', earlier.answer, 'request_id', earlier.request_id);
@@ -141,12 +157,11 @@ begin
     when earlier.is_running then 'The first request with this Idempotency-Key, %s, is still running.'
     else 'The request with this Idempotency-Key, %s, has been answered, and its answer was not kept.'
   end;
-  return jsonb_build_object('admitted', false, 'status', private.error_status('idempotency_conflict'),
-    'code', 'idempotency_conflict', 'message', format(message, earlier.request_id), 'param', 'idempotency-key',
-    'retry_after', case when earlier.request_hash = hash and earlier.is_running then 1 end);
+  return private.idempotency_conflict(format(message, earlier.request_id),
+    case when earlier.request_hash = hash and earlier.is_running then 1 end) || '{"admitted": false}';
 end;
 $$;
-comment on function private.earlier_ai_request(uuid, text, text) is
+comment on function private.earlier_ai_request(private.ai_caller, text, text) is
   'What a request under an Idempotency-Key gets that was made before: the kept answer, or 409; null for a new one.';
 
 create function private.close_ai_request(wallet_id uuid, key text, is_charged boolean, answer jsonb) returns void
@@ -296,12 +311,13 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
-  wallet public.credit_wallets, key public.api_keys, budget numeric, member_left numeric, needed numeric, at timestamptz
+  caller private.ai_caller, wallet public.credit_wallets, budget numeric, member_left numeric, needed numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric := private.available(wallet);
+  key public.api_keys := caller.api_key;
   next_period timestamptz;
 begin
   if member_left < least(available, budget) then
@@ -309,10 +325,11 @@ begin
       trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
   elsif budget >= available or budget is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
-      trim_scale(needed), trim_scale(available)), null, null)::private.ai_refusal;
+      trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)
+        then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
   end if;
   if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := private.later(private.period_start(key.budget_period, at), ('1 ' || key.budget_period)::interval);
+    next_period := (private.window_at(key.budget_period::text, null, 0, at)).ends_at;
   end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
     trim_scale(needed), trim_scale(greatest(budget, 0))), null,
@@ -377,7 +394,7 @@ begin
   terms.pricings := '{}';
   terms := private.add_candidate(terms, wanted, pricing, request, credits_left);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(wallet, caller.api_key, budget, member_left, terms.credits, at);
+    terms.refusal := private.refuse_credits(caller, wallet, budget, member_left, terms.credits, at);
     return terms;
   end if;
   for fallback in
@@ -412,10 +429,11 @@ begin
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings)
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings,
+      'api_key_id', (caller.api_key).id)
   )).hold_id;
   if (caller.api_key).id is not null then
-    perform private.use_budget((caller.api_key).id, terms.credits, at, at);
+    perform private.use_budget((caller.api_key).id, terms.credits, at);
   end if;
   if is_message then
     perform private.count_message(caller.workspace_id, message_month, 1);
@@ -424,8 +442,9 @@ begin
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at,
     at + make_interval(secs => timeout_seconds + 30), call);
   if request.idempotency_key is not null then
-    insert into private.ai_requests (workspace_id, idempotency_key, user_id, request_hash, request_id, created_at)
-    values (caller.workspace_id, request.idempotency_key, (caller.account).id, coalesce(request.request_hash, ''),
+    insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
+      created_at)
+    values (caller.workspace_id, request.idempotency_key, (caller.account).id, (caller.api_key).id, coalesce(request.request_hash, ''),
       coalesce(call ->> 'request_id', ''), at);
   end if;
   return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
@@ -434,6 +453,20 @@ begin
 end;
 $$;
 comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
+
+create function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamptz) returns private.ai_caller
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.require_membership(caller);
+  if key_hash is not null then
+    caller.api_key := private.api_key_of(key_hash, at);
+  end if;
+  return caller;
+end;
+$$;
+comment on function private.caller_under_lock is
+  'A caller as they are under the wallet''s lock: they, or their key, may have been removed while this waited.';
 
 create function public.admit_ai_call(
   user_id uuid,
@@ -470,15 +503,13 @@ declare
 begin
   -- What the log could not hold fails now, before anything runs that would have to be logged.
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
-  earlier := private.earlier_ai_request(caller.workspace_id, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
+  earlier := private.earlier_ai_request(caller, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
   if earlier is not null then
     return earlier;
   end if;
-  -- As it is under the wallet's lock: they may have been removed while this waited.
-  perform private.require_membership(caller);
-  if api_key_hash is not null then
-    caller.api_key := private.api_key_of(api_key_hash, at);
-  end if;
+  at := private.time_under_lock(at);
+  caller := private.caller_under_lock(caller, api_key_hash, at);
+  at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
   request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
@@ -532,6 +563,7 @@ declare
   covered bigint;
   usage private.ai_usage;
 begin
+  at := private.time_under_lock(at);
   update private.ai_calls c
   set prompt_tokens = extend_ai_call.prompt_tokens, completion_tokens = extend_ai_call.completion_tokens,
     served_model = extend_ai_call.served_model
@@ -556,7 +588,7 @@ begin
   end if;
   perform public.extend_credit_hold(hold.id, more, at => at);
   if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, more, call.started_at, at);
+    perform private.use_budget(call.api_key_id, more, call.started_at);
   end if;
   return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
 end;
@@ -633,7 +665,7 @@ begin
     from private.charge_of(private.pricing_of_call(hold, served_model), usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'pricings', at => at)).transaction_id;
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - array['pricings', 'api_key_id'], at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
@@ -657,8 +689,9 @@ begin
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  return jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
-    'credits_balance', wallet.credits_balance, 'credits_available', wallet.credits_balance - wallet.credits_held);
+  return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
+    'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
+    'credits_available', private.spendable(hold.workspace_id, hold.user_id, (hold.metadata ->> 'api_key_id')::uuid, at)));
 end;
 $$;
 comment on function public.finish_ai_call is
@@ -671,7 +704,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at, at);
+    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at);
     if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
       perform private.watch_key(call, charged, at);
     end if;
@@ -748,7 +781,9 @@ begin
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
   end if;
   perform private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
   perform private.require_user(record_ai_usage.user_id);
+  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then

@@ -185,14 +185,21 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   seconds double precision;
+  subscription public.user_subscriptions;
 begin
-  select s.current_period_start, s.current_period_end into period_start, period_end
-  from public.user_subscriptions s
-  where s.workspace_id = wanted_workspace and s.is_live and s.current_period_start <= feature_period.at
+  select s.* into subscription from public.user_subscriptions s
+  where s.workspace_id = wanted_workspace and s.is_live
     and s.current_period_end > s.current_period_start and isfinite(s.current_period_end);
-  if not found then
-    period_start := private.period_start('month', at);
-    period_end := private.later(period_start, '1 month');
+  period_start := subscription.current_period_start;
+  period_end := subscription.current_period_end;
+  if period_start > at then
+    -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins anew.
+    select max(p.starts_at), max(p.cut_at) into period_start, period_end
+    from private.periods_of(subscription.platform, subscription.subscription_id) p
+    where p.starts_at <= feature_period.at and p.cut_at > feature_period.at;
+  end if;
+  if period_start is null then
+    select w.started_at, w.ends_at into period_start, period_end from private.window_at('month', null, 0, at) w;
   elsif period_end <= at then
     -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
     seconds := extract(epoch from period_end - period_start);
@@ -369,6 +376,7 @@ begin
   perform from public.workspaces w where w.id = wallet_id for key share;
   perform private.require_usage_member(wallet_id, consume_feature.user_id);
   perform private.require_user(consume_feature.user_id);
+  at := private.time_under_lock(at);
   made.workspace_id := wallet_id;
   made.user_id := consume_feature.user_id;
   made.feature_code := consume_feature.feature_code;

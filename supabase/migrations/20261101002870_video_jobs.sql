@@ -275,7 +275,7 @@ declare
   returned numeric;
 begin
   if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, -job.cost_credits, job.created_at, at);
+    perform private.use_budget(work.api_key_id, -job.cost_credits, job.created_at);
   end if;
   if work.debit_id is null then
     return 0;
@@ -697,7 +697,7 @@ begin
       (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs' end), null,
       30)::private.ai_refusal;
   elsif credits > least(private.available(wallet), budget, member_left) then
-    refusal := private.refuse_credits(wallet, caller.api_key, budget, member_left, credits, at);
+    refusal := private.refuse_credits(caller, wallet, budget, member_left, credits, at);
     -- Unlike a call's, the price of a video is known.
     refusal.message := replace(refusal.message, 'This call may cost up to', 'This video costs');
     return refusal;
@@ -719,12 +719,14 @@ begin
     return null;
   end if;
   select * into earlier from public.video_jobs j where j.id = work.video_job_id;
-  if work.request_hash = hash and earlier.user_id = (caller.account).id then
+  if (earlier.user_id, work.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
+    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
+      || '{"created": false}';
+  elsif work.request_hash = hash then
     return jsonb_build_object('created', false, 'job', private.video_job_json(earlier));
   end if;
-  return jsonb_build_object('created', false, 'status', private.error_status('idempotency_conflict'),
-    'code', 'idempotency_conflict', 'message', format('This Idempotency-Key was used for another request, %s.', earlier.request_id),
-    'param', 'idempotency-key', 'retry_after', null);
+  return private.idempotency_conflict(
+    format('This Idempotency-Key was used for another request, %s.', earlier.request_id)) || '{"created": false}';
 end;
 $$;
 comment on function private.earlier_video_job is
@@ -751,7 +753,7 @@ begin
         'request_id', job.request_id, 'pricing', work.terms - 'upstream_model'))).transaction_id;
   end if;
   if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, job.cost_credits, at, at);
+    perform private.use_budget(work.api_key_id, job.cost_credits, at);
     select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
     if wallet.has_alerts and job.cost_credits > 0 then
       watched.api_key_id := work.api_key_id;
@@ -847,11 +849,9 @@ begin
   if earlier is not null then
     return earlier;
   end if;
-  -- As it is under the wallet's lock: they may have been removed while this waited.
-  perform private.require_membership(caller);
-  if api_key_hash is not null then
-    caller.api_key := private.api_key_of(api_key_hash, at);
-  end if;
+  at := private.time_under_lock(at);
+  caller := private.caller_under_lock(caller, api_key_hash, at);
+  at := greatest(at, (caller.api_key).period_started_at);
   job.id := gen_random_uuid();
   job.workspace_id := caller.workspace_id;
   job.user_id := (caller.account).id;
@@ -870,10 +870,10 @@ begin
       'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal, at) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(ordered.job, ordered.work, at);
-  select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
-    'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()),
-    'credits_balance', trim_scale(wallet.credits_balance), 'credits_available', trim_scale(wallet.credits_balance - wallet.credits_held));
+    'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()))
+    || jsonb_strip_nulls(jsonb_build_object('credits_available',
+      private.spendable(job.workspace_id, job.user_id, (caller.api_key).id, at)));
 end;
 $$;
 comment on function public.create_video_job is

@@ -587,14 +587,14 @@ isOneToOne: false
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_limit_paid": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Update: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
                   }
                   Relationships: [
                     

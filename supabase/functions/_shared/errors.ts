@@ -3,6 +3,9 @@
 /** Header that tells the official `openai` client whether to try again. Source: openai-node, `shouldRetry`. */
 const SHOULD_RETRY = 'x-should-retry';
 
+/** The longest that a client is to wait by itself before it tries again, seconds: it waits as long as `retry-after` says. */
+const LONGEST_WAIT = 60;
+
 /** An error whose message is for the caller. Anything else that is thrown becomes `internal_error` and tells nothing. */
 export class ApiError extends Error {
   constructor(
@@ -35,9 +38,9 @@ export function errorResponse(thrown: unknown, requestId: string): Response {
   return Response.json(errorBody(error, requestId), { status: error.status, headers });
 }
 
-/** Of what clients try again (409, 429, 5xx), that which says no time to wait and would end the same way. */
+/** Of what clients try again (409, 429, 5xx), that which says no time to wait, or a long one, and would end the same way. */
 function isRetryPointless({ status, code, headers }: ApiError): boolean {
-  if (code === 'maintenance') return true;
+  if (code === 'maintenance' || Number(headers['retry-after']) > LONGEST_WAIT) return true;
   return (status === 409 || status === 429) && headers['retry-after'] === undefined;
 }
 

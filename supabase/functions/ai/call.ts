@@ -53,10 +53,10 @@ export interface KeptAnswer {
   contentType: string;
 }
 
-/** What a finished call was charged, in credits. */
+/** What a finished call was charged, and what the caller can spend now where that is theirs to know, in credits. */
 export interface Settlement {
   credits_charged: number;
-  credits_available: number;
+  credits_available?: number;
 }
 
 /** How a call ended. */
@@ -218,13 +218,10 @@ export async function fail(call: Call, thrown: unknown, answer?: unknown): Promi
 /** A call that was answered could not be settled: it must not be finished as failed, for it was used. */
 export class SettlementError extends ApiError {}
 
-/** Headers that say what a call was charged and what is left, in credits. */
-export function chargeHeaders(call: Call, settlement: Settlement): Record<string, string> {
-  return {
-    ...limitHeaders(call),
-    'x-credits-charged': String(settlement.credits_charged),
-    'x-credits-available': String(settlement.credits_available),
-  };
+/** Headers that say what a call was charged and what the caller can still spend, in credits. */
+export function chargeHeaders(call: Call, { credits_charged, credits_available }: Settlement): Record<string, string> {
+  const headers = { ...limitHeaders(call), 'x-credits-charged': String(credits_charged) };
+  return credits_available === undefined ? headers : { ...headers, 'x-credits-available': String(credits_available) };
 }
 
 /** The header that says so where an answer was limited to what the wallet pays for, in tokens. */

@@ -41,7 +41,9 @@ async function finishCreation(creation: Extract<Creation, { created: true }>, re
   const charged = creditsOf(job);
   const refunded = Number(job.cost_credits) - charged;
   response.headers.set('x-credits-charged', String(charged));
-  response.headers.set('x-credits-available', String(creation.credits_available + refunded));
+  if (creation.credits_available !== undefined) {
+    response.headers.set('x-credits-available', String(creation.credits_available + refunded));
+  }
   return response;
 }
 

@@ -1,6 +1,7 @@
 begin;
 select plan(10);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_team('team');
+select tests.join_team('team', 'ben', 'owner'), tests.join_team('team', 'ann');
 select public.credit_user_credits_transaction(tests.id('ann'), 10, 'purchase', '{"invoice": 1}',
   workspace_id => tests.id('team'), idempotency_key => 'k');
 select public.debit_user_credits_transaction(tests.id('ann'), 4, 'generation', workspace_id => tests.id('team'),

@@ -9,7 +9,7 @@ select tests.remember('silent', public.admit_ai_call(tests.id('owner'), 'test', 
 select tests.remember('told', public.admit_ai_call(tests.id('owner'), 'test', 0, 50, request_id => 'told') ->> 'hold_id');
 select public.extend_ai_call(tests.recall('told')::uuid, 7, 20);
 select is(private.run_due_work(), 0, 'a call under way is left alone');
-select is(private.run_due_work(now() + interval '171 seconds') + private.run_due_work(now() + interval '171 seconds'), 2,
+select is(private.run_due_work(clock_timestamp() + interval '171 seconds') + private.run_due_work(clock_timestamp() + interval '171 seconds'), 2,
   'one past its time is not');
 select results_eq($$ select request_id, status::text, usage_source::text, completion_tokens, credits_charged::numeric, error_code, reference_id
   from public.ai_usage_logs order by 1 $$,

@@ -1,6 +1,6 @@
 begin;
 select plan(9);
-select tests.create_user('owner'), tests.create_team('team');
+select tests.create_user('owner'), tests.create_team('team'), tests.join_team('team', 'owner', 'owner');
 select tests.be_service();
 
 select results_eq($$

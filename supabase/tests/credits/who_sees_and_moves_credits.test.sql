@@ -3,7 +3,9 @@ select plan(34);
 select tests.create_user('owner'), tests.create_user('stranger'), tests.create_team('team');
 select public.hold_credits(tests.id('owner'), 1, 'generation');
 select public.credit_user_credits_transaction(tests.id('owner'), 5, 'purchase', workspace_id => tests.id('team'));
+select tests.join_team('team', 'owner');
 select public.hold_credits(tests.id('owner'), 1, 'generation', workspace_id => tests.id('team'));
+delete from public.workspace_members where workspace_id = tests.id('team');
 
 select tests.sign_in('owner');
 select results_eq('select workspace_id from public.' || name, $$ values (tests.id('owner')) $$,

@@ -1,5 +1,5 @@
 begin;
-select plan(21);
+select plan(22);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
@@ -34,7 +34,10 @@ select lives_ok(format('select public.debit_user_credits_transaction(%L, 4, ''x'
   '2026-01-02 10:03'), 'counts');
 select public.refund_user_credits(tests.id('ben'), 2, 'refund', workspace_id => tests.id('team'), at => '2026-01-02 10:04');
 select results_eq(format('select credits_used, period_credits_used from public.workspace_member_credits where user_id = %L and workspace_id = %L', tests.id('ben'),
-  tests.id('team')), $$ values (10::public.credit_amount, 2::public.credit_amount) $$, 'a refund gives it back');
+  tests.id('team')), $$ values (10::public.credit_amount, 0::public.credit_amount) $$, 'a refund gives it back; of the day that is now none was used');
+select tests.be_postgres();
+select is(private.member_credits_left(tests.id('team'), tests.id('ben'), '2026-01-02 10:05'), 2::numeric, 'and a back-dated day has its own use');
+select tests.be_service();
 select throws_ok(format('select public.admit_ai_call(%L, ''five'', 1, workspace_id => %L)', tests.id('ben'), gen_random_uuid()), 'PT404', 'not_found',
   'nobody calls for a workspace that is not theirs');
 

@@ -68,7 +68,7 @@ export interface JobWork {
 
 /** What `create_video_job` says. */
 export type Creation =
-  | (JobWork & { created: true; credits_available: number })
+  | (JobWork & { created: true; credits_available?: number })
   | { created: false; job: VideoJob; code?: undefined }
   | {
       created: false;
