@@ -10,6 +10,9 @@ import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
 
+/** Longer answers are not kept for a repeated request, characters. */
+export const LARGEST_KEPT = 256 * 1024;
+
 /** The most of a call, for its admission. Counts of output are for one choice. */
 export interface WorstCase {
   /** Where it is called: models for another endpoint are refused. */
@@ -177,6 +180,7 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
       completion_tokens: usage.completion,
       images: ending.images ?? 0,
       usage_source: usage.source,
+      written_tokens: usage.written ?? 0,
       is_empty: ending.isEmpty ?? false,
       served_model: candidate?.model,
       answer: ending.kept as Json | undefined,

@@ -1,6 +1,8 @@
 /** The provider's side of a call: who is asked, how often, for how long. */
 import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
+import { objectIn, parseObject } from './answer.ts';
+import { Body, TimeoutError, textIn } from './body.ts';
 
 /** A model that may answer, as admission names it. */
 export interface Candidate {
@@ -45,17 +47,18 @@ const LONGEST_WAIT = 8_000;
 const defaults: AiDefaults = readAiDefaults(Deno.env);
 
 /**
- * Asks the candidates in order until one begins to answer, each as often as its provider's row allows.
- * `attempts` is added to. Throws 400 `invalid_request` with the provider's words where it blames the request, 504
+ * Asks the candidates in order until `open` finds that one answers, each as often as its provider's row allows. What
+ * `open` throws has the next one asked: nothing was sent to the client yet. `attempts` is added to. Throws 400 `invalid_request` with the provider's words where it blames the request, 504
  * `upstream_timeout`, and 502 `upstream_error` for everything else; what happened is in `cause`, for the log.
  */
-export async function callUpstream(
+export async function callUpstream<T>(
   candidates: Candidate[],
   path: string,
   bodyFor: (candidate: Candidate) => unknown,
   deadline: number,
   attempts: Attempt[],
-): Promise<Answer> {
+  open: (answer: Answer) => Promise<T>,
+): Promise<T> {
   let failure: ApiError = upstreamError('no candidate');
   for (const candidate of candidates) {
     for (let tries = 0; tries <= candidate.max_retries; tries += 1) {
@@ -63,7 +66,13 @@ export async function callUpstream(
       const attempt: Attempt = { model: candidate.model, provider: candidate.provider, duration: 0 };
       attempts.push(attempt);
       try {
-        return { candidate, body: await ask(candidate, path, bodyFor(candidate), deadline, attempt) };
+        const body = await ask(candidate, path, bodyFor(candidate), deadline, attempt);
+        attempt.duration = Date.now() - startedAt;
+        return await open({ candidate, body }).catch((thrown) => {
+          body.cancel();
+          // Not asked again: it has begun to answer, and may charge for that.
+          throw thrown instanceof TimeoutError ? thrown : upstreamFailure(thrown);
+        });
       } catch (thrown) {
         failure = upstreamFailure(thrown);
         attempt.error = String(failure.cause ?? failure.message).slice(0, 300);
@@ -72,7 +81,7 @@ export async function callUpstream(
         if (wait === undefined || Date.now() + wait >= deadline) break;
         if (tries < candidate.max_retries) await new Promise((resolve) => setTimeout(resolve, wait));
       } finally {
-        attempt.duration = Date.now() - startedAt;
+        attempt.duration ||= Date.now() - startedAt;
       }
     }
     if (Date.now() >= deadline) break;
@@ -100,7 +109,7 @@ async function ask(
     });
     attempt.status = response.status;
     const answer = new Body(response, candidate.timeout_ms, deadline);
-    if (!response.ok) throw refusedAnswer(response, await answer.text().catch(() => ''), candidate);
+    if (!response.ok) throw refusedAnswer(response, await answer.bytes().then(textIn, () => ''), candidate);
     await answer.waitForFirst();
     return answer;
   } finally {
@@ -136,83 +145,21 @@ function waitBeforeRetry(thrown: unknown, tries: number): number | undefined {
   return wait <= LONGEST_WAIT ? wait : undefined;
 }
 
-/** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
-export class Body {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  #first: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
-
-  constructor(
-    response: Response,
-    private readonly longestSilence: number,
-    private readonly deadline: number,
-  ) {
-    this.#reader = (response.body ?? new Blob([]).stream()).getReader();
-  }
-
-  /** Waits until the first byte is here: what breaks before it may be tried again. */
-  async waitForFirst(): Promise<void> {
-    const first = await this.#read();
-    this.#first = Promise.resolve(first);
-  }
-
-  /** The bytes as they come. Leaving the loop stops the provider. */
-  async *chunks(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        const { done, value } = await (this.#first ?? this.#read());
-        this.#first = undefined;
-        if (done) return;
-        yield value;
-      }
-    } finally {
-      this.cancel();
-    }
-  }
-
-  /** The whole body as text. */
-  async text(): Promise<string> {
-    const decoder = new TextDecoder();
-    let text = '';
-    for await (const bytes of this.chunks()) text += decoder.decode(bytes, { stream: true });
-    return text + decoder.decode();
-  }
-
-  /** Tells the provider to stop. */
-  cancel(): void {
-    this.#reader.cancel().catch(() => undefined);
-  }
-
-  // Not by the signal that fetch was given: Deno no longer heeds it once the request object is collected as garbage.
-  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
-    const left = this.deadline - Date.now();
-    const isDeadline = left <= this.longestSilence;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      const error = isDeadline ? new DeadlineError() : new TimeoutError();
-      timer = setTimeout(() => reject(error), Math.max(isDeadline ? left : this.longestSilence, 0));
-    });
-    try {
-      return await Promise.race([this.#reader.read(), timeout]);
-    } catch (error) {
-      this.cancel();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-}
-
-/** A provider that was silent for too long. */
-export class TimeoutError extends Error {}
-
-/** A call that has had all its time. */
-export class DeadlineError extends TimeoutError {}
-
 /** The error for an answer that is not what the protocol promises; `cause` is for the log alone. */
 export function upstreamError(cause: string): ApiError {
   const error = new ApiError(502, 'upstream_error', 'The AI provider failed. Nothing was charged.');
   error.cause = cause;
   return error;
+}
+
+/** The error for one that came as a success: in a whole answer, or in a stream before its first words. */
+export function refusalIn(error: unknown, candidate: Candidate): ApiError {
+  const text = JSON.stringify({ error });
+  const { code, status } = objectIn(error) ?? {};
+  if ([code, status].some((one) => CALLERS_FAULT.has(Number(one)))) {
+    return invalidRequest(providerMessage(text, apiKeyOf(candidate)));
+  }
+  return upstreamError(`an error instead of an answer: ${text.slice(0, 1000)}`);
 }
 
 /** The error for a request or stream that broke: a timeout of ours, or the connection's end. */
@@ -225,11 +172,8 @@ export function upstreamFailure(thrown: unknown): ApiError {
 }
 
 function providerMessage(text: string, apiKey: string): string {
-  try {
-    const message = JSON.parse(text)?.error?.message;
-    if (typeof message === 'string') return message.replaceAll(apiKey, '[key]').slice(0, 1000);
-  } catch {
-    // No JSON: its words are not meant for callers.
-  }
+  const message = objectIn(parseObject(text)?.error)?.message;
+  if (typeof message === 'string') return message.replaceAll(apiKey, '[key]').slice(0, 1000);
+  // No JSON: its words are not meant for callers.
   return 'The AI provider refused the request as invalid.';
 }
