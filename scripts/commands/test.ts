@@ -1,4 +1,4 @@
-/** `npm test [-- <filter>]`: pgTAP files and vitest files on one throwaway stack. */
+/** `npm test [-- <word> …]`: pgTAP files and vitest files on one throwaway stack. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,9 +23,9 @@ const vitestReport = z.object({
   testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
 });
 
-/** Runs the tests whose path contains the filter, all of them without one. Exit code 1 when any failed or none ran. */
+/** Runs the tests whose path contains one of the words, all of them without any. Exit code 1 when one failed or none ran. */
 export async function run(args: string[]): Promise<number> {
-  const filter = args.find((arg) => !arg.startsWith('-')) ?? '';
+  const words = args.filter((arg) => !arg.startsWith('-'));
   const config = loadConfig();
   const interrupted = abortOnSignal();
   if (!config.databaseUrl) installPgtap();
@@ -37,8 +37,8 @@ export async function run(args: string[]): Promise<number> {
   });
   try {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
-    const pgtap = await runPgtap(stack.urls.databaseAdmin, filter, (line) => console.log(line));
-    const vitest = interrupted.aborted ? NOTHING : await runVitest(stack, filter, interrupted);
+    const pgtap = await runPgtap(stack.urls.databaseAdmin, words, (line) => console.log(line));
+    const vitest = interrupted.aborted ? NOTHING : await runVitest(stack, words, interrupted);
     // Whatever the tests did, they leave books that are right.
     const books = interrupted.aborted
       ? NOTHING
@@ -58,7 +58,7 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrup
     `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the books: ${words(books)}`,
   );
   if (interrupted) throw new StackError('The tests were interrupted.');
-  if (passed + failed === books.passed) throw new StackError('No test has that in its path.');
+  if (passed + failed === books.passed) throw new StackError('No test has any of that in its path.');
   console.log(`${passed} passed, ${failed} failed`);
   return failed > 0 ? 1 : 0;
 }
@@ -66,14 +66,14 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrup
 /** Runs vitest in a process of its own and reads its report. A file that does not load counts as one failure. */
 async function runVitest(
   stack: Parameters<typeof readStackFacts>[0],
-  filter: string,
+  words: string[],
   signal: AbortSignal,
 ): Promise<Totals> {
   const folder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
   const reportFile = join(folder, 'vitest.json');
   const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
   const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
-  const child = spawn(process.execPath, [program, 'run', ...flags, ...(filter ? [filter] : [])], {
+  const child = spawn(process.execPath, [program, 'run', ...flags, ...words], {
     cwd: PROJECT_DIR,
     env: { ...process.env, BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) },
     stdio: ['ignore', 'inherit', 'inherit'],

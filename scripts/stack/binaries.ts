@@ -53,8 +53,12 @@ export function findPostgrest(named?: string): string {
   return file;
 }
 
-/** Finds Deno from npm. */
-export function findDeno(): string {
+/** Finds Deno: the one that DENO_BIN names (the functions' tests run on the version that hosted functions have), else npm's. */
+export function findDeno(named = process.env.DENO_BIN): string {
+  if (named) {
+    if (existsSync(named)) return named;
+    throw new StackError(`DENO_BIN names ${named}, which does not exist; give the path of a Deno program.`);
+  }
   const suffixes = process.platform === 'linux' ? ['-glibc', ''] : [''];
   for (const suffix of suffixes) {
     const packageFile = tryResolve(`@deno/${PLATFORM}${suffix}/package.json`);

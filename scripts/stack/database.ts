@@ -1,5 +1,6 @@
 /** What happens inside the database server: roles and base schema, migrations, seed, and starting over. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { findSupabaseCli } from './binaries.ts';
 import { messageOf, StackError } from './errors.ts';
@@ -25,6 +26,22 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** SQLSTATEs of a server that ends, starts or takes no more connections, beside all of class 08 (connection exceptions). */
+const SERVER_DOWN = /^(08...|57P0[1-3]|53300)$/;
+
+/**
+ * Whether a query failed because the server is down or went away meanwhile: it may be tried again. Errors of our own
+ * sockets have a `syscall`; a client's upload that breaks off has the code ECONNRESET as well, without one.
+ */
+export function isServerDown(thrown: unknown): boolean {
+  if (thrown instanceof pg.DatabaseError) return SERVER_DOWN.test(thrown.code ?? '');
+  if (thrown instanceof AggregateError) return thrown.errors.every(isServerDown);
+  if (!(thrown instanceof Error)) return false;
+  const { code, syscall } = thrown as NodeJS.ErrnoException;
+  if (syscall) return /^(ECONN|EPIPE|ETIMEDOUT)/.test(code ?? '');
+  return /^(Connection terminated|Client has encountered a connection error)/.test(thrown.message);
 }
 
 async function exists(url: string, schema: string): Promise<boolean> {
@@ -84,6 +101,24 @@ async function migrate(adminUrl: string, options: { projectDir: string; seed: bo
   const target = ['db', 'push', `--remote=${urlForRole(adminUrl, 'postgres')}`, '--yes'];
   const { code, output } = await runSupabase(options.seed ? [...target, '--include-seed'] : target, options.projectDir);
   if (code !== 0) throw new StackError(explainPush(output));
+}
+
+/**
+ * The files of applied migrations that have changed since: the database is not what they say, and pushing does not mend
+ * it. Comments and white space count for nothing; the CLI notes the statements that it ran.
+ */
+export async function changedMigrations(adminUrl: string, projectDir: string): Promise<string[]> {
+  const folder = join(projectDir, 'supabase/migrations');
+  const applied = await withClient(adminUrl, (client) =>
+    client.query<{ file: string; ran: string }>(`
+      select version || '_' || name || '.sql' as file, array_to_string(statements, ';') as ran
+        from supabase_migrations.schema_migrations order by version`),
+  );
+  const files = new Set(readdirSync(folder));
+  const gist = (text: string): string => text.replace(/--.*$/gm, '').replace(/[\s;]+/g, '');
+  return applied.rows
+    .filter(({ file, ran }) => files.has(file) && gist(readFileSync(join(folder, file), 'utf8')) !== gist(ran))
+    .map(({ file }) => file);
 }
 
 /** Runs the Supabase CLI on a project folder, without its telemetry and update check (it must work offline). */

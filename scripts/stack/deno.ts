@@ -48,9 +48,9 @@ export function denoEnv(): Record<string, string> {
 export function dependencyFlags(projectDir: string): string[] {
   const folder = join(projectDir, 'supabase/functions');
   const settings = join(folder, 'deno.json');
-  return existsSync(settings)
-    ? [`--config=${settings}`, `--lock=${join(folder, 'deno.lock')}`]
-    : ['--no-config', '--no-lock'];
+  if (!existsSync(settings)) return ['--no-config', '--no-lock'];
+  // Another Deno may not read the lock file's version; deno.json pins what is imported all the same.
+  return [`--config=${settings}`, process.env.DENO_BIN ? '--no-lock' : `--lock=${join(folder, 'deno.lock')}`];
 }
 
 /**

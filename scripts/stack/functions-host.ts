@@ -5,7 +5,7 @@
  */
 import { createLocalJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'npm:jose@6.2.17';
 
-type Handler = (request: Request) => Response | Promise<Response>;
+type Handler = (request: Request, info?: Deno.ServeHandlerInfo) => Response | Promise<Response>;
 
 /** One function as the supervisor hands it over in HOST_FUNCTIONS. */
 type FunctionSpec = { name: string; entrypoint: string; verifyJwt: boolean };
@@ -33,14 +33,21 @@ globalThis.addEventListener('unhandledrejection', (event) => {
   event.preventDefault();
 });
 
+// A function in the form `Deno.serve(…)` is served behind the gateway like any other: a port of its own would be open to
+// the network, without the JWT check.
+const listen = Deno.serve;
+let served: Handler | undefined;
+Deno.serve = takeHandler as typeof Deno.serve;
+Deno.listen = Deno.listenTls = refuseToListen as never;
+
 const handlers = new Map<string, { handler: Handler | undefined; verifyJwt: boolean }>();
 for (const spec of specs) handlers.set(spec.name, { handler: await load(spec), verifyJwt: spec.verifyJwt });
 
-const server = Deno.serve({ hostname: '127.0.0.1', port, onListen: () => console.log('functions ready') }, serve);
+const server = listen({ hostname: '127.0.0.1', port, onListen: () => console.log('functions ready') }, serve);
 Deno.addSignalListener('SIGTERM', stop);
 endWithSupervisor();
 
-async function serve(request: Request): Promise<Response> {
+async function serve(request: Request, info: Deno.ServeHandlerInfo): Promise<Response> {
   const name = new URL(request.url).pathname.split('/')[1] ?? '';
   if (name === '_health') return Response.json({ broken: brokenFunctions() });
   const target = handlers.get(name);
@@ -51,7 +58,7 @@ async function serve(request: Request): Promise<Response> {
   }
   if (!target.handler) return failure(503, 'BOOT_ERROR', `Function ${name} did not load; its error is in the log.`);
   try {
-    return await target.handler(request);
+    return await target.handler(request, info);
   } catch (error) {
     console.error(`${name}:`, error);
     return failure(500, 'WORKER_ERROR', `Function ${name} threw; its error is in the log.`);
@@ -64,14 +71,53 @@ function brokenFunctions(): string[] {
 
 async function load(spec: FunctionSpec): Promise<Handler | undefined> {
   try {
+    served = undefined;
     const module = await import(spec.entrypoint);
+    if (served) return served;
     const fetch = module.default?.fetch;
-    if (typeof fetch !== 'function') throw new Error('its index.ts has no `export default { fetch }`');
-    return (request) => module.default.fetch(request);
+    if (typeof fetch !== 'function') {
+      throw new Error('its index.ts has neither `Deno.serve(…)` nor `export default { fetch }`');
+    }
+    return (request, info) => module.default.fetch(request, info);
   } catch (error) {
     console.error(`function ${spec.name} did not load:`, error);
     return undefined;
   }
+}
+
+/** `Deno.serve(handler)`, `Deno.serve(options, handler)` and `Deno.serve({ handler, … })`, while a function is loaded. */
+function takeHandler(...args: unknown[]): Deno.HttpServer<Deno.NetAddr> {
+  const options = (typeof args[0] === 'function' ? {} : (args[0] ?? {})) as Deno.ServeTcpOptions & {
+    handler?: Handler;
+  };
+  const handler = (args.find((arg) => typeof arg === 'function') ?? options.handler) as Handler | undefined;
+  if (!handler) throw new TypeError('Deno.serve was given no handler');
+  const { onError } = options;
+  served = !onError
+    ? handler
+    : async (request, info) => {
+        try {
+          return await handler(request, info);
+        } catch (error) {
+          return onError(error);
+        }
+      };
+  const addr: Deno.NetAddr = { transport: 'tcp', hostname: '127.0.0.1', port };
+  options.onListen?.(addr);
+  const nothing = () => undefined;
+  const shutdown = () => Promise.resolve();
+  return {
+    addr,
+    finished: new Promise(nothing),
+    ref: nothing,
+    unref: nothing,
+    shutdown,
+    [Symbol.asyncDispose]: shutdown,
+  };
+}
+
+function refuseToListen(): never {
+  throw new Deno.errors.NotCapable('A function opens no port; it is served behind the gateway.');
 }
 
 /** The platform's check: any JWT signed with the project's secret or keys passes, the anon key too. */

@@ -113,10 +113,11 @@ export class Functions {
     };
   }
 
-  /** The network, the environment it was given, its own files for reading, and nothing else. */
+  /** The network (but no port that others could reach), the environment it was given, its own files for reading. */
   #permissions(): string[] {
     const readable = [join(this.settings.projectDir, 'supabase/functions'), HOST_FILE, DENO_CACHE_DIR];
-    return ['--no-prompt', '--quiet', '--allow-net', '--allow-env', `--allow-read=${readable.join(',')}`];
+    const network = ['--allow-net', '--deny-net=0.0.0.0,[::]'];
+    return ['--no-prompt', '--quiet', ...network, '--allow-env', `--allow-read=${readable.join(',')}`];
   }
 
   /** Not `fs.watch`: on Linux it loses sight of files that are replaced, as editors and git do. */

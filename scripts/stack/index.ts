@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
+import { changedMigrations, checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
 import { fetchDenoDependencies } from './deno.ts';
 import { platformEnv, type StatusEnv, statusEnv, type WebhookSecrets, webhookSecrets } from './environment.ts';
 import { messageOf, StackError } from './errors.ts';
@@ -124,6 +124,9 @@ class Run {
     else await this.#startPostgres(dbPort);
     this.#step('Applying migrations');
     await prepareDatabase(adminUrl, this.#projectDir, this.#options.seed ?? true);
+    for (const file of await changedMigrations(adminUrl, this.#projectDir)) {
+      this.#say(`Migration ${file} has changed since it was applied; \`npm run reset\` builds the database anew.`);
+    }
     const postgrest = await this.#startPostgrest(adminUrl, keys, config);
     const simulator = await this.#startSimulator();
     const payments = await this.#startPaymentSimulator(apiUrl, keys, secrets);
@@ -281,6 +284,8 @@ class Run {
   #openPool(adminUrl: string, role: string): pg.Pool {
     const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, role), max: 10 });
     pool.on('error', () => undefined); // an idle connection that the server ended; the pool opens another
+    // One that is in use fails its query as well; without a listener its event would end the whole stack.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     this.#closers.push(() => pool.end());
     return pool;
   }

@@ -9,8 +9,8 @@ export const PROJECT_DIR = resolve(dirname(fileURLToPath(import.meta.url)), '../
 /** The development stack's data: database, keys, logs, state. Ignored by git. */
 export const DEV_DATA_DIR = join(PROJECT_DIR, '.basemeter');
 
-/** Deno's module cache, shared by every stack of this checkout. */
-export const DENO_CACHE_DIR = join(DEV_DATA_DIR, 'deno');
+/** Deno's module cache, shared by every stack of this checkout; another Deno (DENO_BIN) has one of its own. */
+export const DENO_CACHE_DIR = join(DEV_DATA_DIR, process.env.DENO_BIN ? 'deno-other' : 'deno');
 
 /** Where a stack keeps the files of its storage. */
 export const storageFolder = (dataDir: string): string => join(dataDir, 'storage');

@@ -25,13 +25,19 @@ export type ServiceSpec = {
   stopSignal: NodeJS.Signals;
   /** How long it may take to stop before it is killed, ms. */
   stopWithin: number;
+  /** After so long without a crash, ms, the next one is answered as soon as the first. Default 30 s. */
+  wellAfter?: number;
   /** Told when the process ends although nobody stopped it. The service is started again after that. */
   onCrash: (sentence: string) => void;
   /** Told whenever a process of this service has started. */
   onStart: (id: ProcessId) => void;
 };
 
+/** How soon a crashed service is started again, ms. Each crash doubles it up to the longest. */
+const FIRST_RESTART_DELAY = 250;
 const LONGEST_RESTART_DELAY = 10_000;
+/** A service that ran for so long, ms, was well: its next crash is the first again. */
+const WELL_AFTER = 30_000;
 
 /** A child process that is started again when it crashes. */
 export class Service {
@@ -39,7 +45,8 @@ export class Service {
 
   #child: ChildProcess | undefined;
   #stopping = false;
-  #restartDelay = 250;
+  #restartDelay = FIRST_RESTART_DELAY;
+  #startedAt = 0;
 
   private constructor(readonly spec: ServiceSpec) {}
 
@@ -98,6 +105,7 @@ export class Service {
     child.once('error', () => undefined);
     if (child.pid) this.spec.onStart(identify(child.pid));
     this.#child = child;
+    this.#startedAt = Date.now();
   }
 
   async #waitUntilReady(): Promise<void> {
@@ -114,7 +122,10 @@ export class Service {
   async #afterCrash(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
     if (this.#stopping) return;
     const how = signal ? `by ${signal}` : `with code ${code}`;
-    this.spec.onCrash(`${this.spec.name} ended ${how} and is started again; its last words: ${this.#logEnd()}`);
+    if (Date.now() - this.#startedAt >= (this.spec.wellAfter ?? WELL_AFTER)) this.#restartDelay = FIRST_RESTART_DELAY;
+    this.spec.onCrash(
+      `${this.spec.name} ended ${how} and is started again in ${this.#restartDelay} ms; its last words: ${this.#logEnd()}`,
+    );
     await sleep(this.#restartDelay);
     this.#restartDelay = Math.min(this.#restartDelay * 2, LONGEST_RESTART_DELAY);
     if (this.#stopping) return;

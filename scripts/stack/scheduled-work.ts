@@ -32,8 +32,13 @@ export function startScheduledWork(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   pool.on('error', () => undefined);
   const stopping = new AbortController();
+  // Until none is left, as the cron does it: after an outage there are hundreds of pieces, each a transaction of its own.
   const runDueWork = async (): Promise<void> => {
-    if (await isOurs(pool)) await pool.query('select private.run_due_work()');
+    if (!(await isOurs(pool))) return;
+    for (let done = 1; done > 0 && !stopping.signal.aborted; ) {
+      const answer = await pool.query<{ done: number }>('select private.run_due_work() as done');
+      done = answer.rows[0]?.done ?? 0;
+    }
   };
   const jobs = [
     oneAtATime(reporting(log, 'scheduled work failed', runDueWork)),

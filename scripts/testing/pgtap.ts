@@ -15,11 +15,11 @@ const SETUP_FILE = '000_setup.test.sql';
 export type PgtapTotals = { passed: number; failed: number };
 
 /**
- * Runs every file whose path contains `filter`, in order, and 000_setup.test.sql before them: what it commits the others
- * use. Prints a line for each file and the failures below it.
+ * Runs every file whose path contains one of `words` (or every file), in order, and 000_setup.test.sql before them: what
+ * it commits the others use. Prints a line for each file and the failures below it.
  */
-export async function runPgtap(adminUrl: string, filter: string, print: (line: string) => void): Promise<PgtapTotals> {
-  const files = findTestFiles(filter);
+export async function runPgtap(adminUrl: string, words: string[], print: (line: string) => void): Promise<PgtapTotals> {
+  const files = findTestFiles(words);
   const totals: PgtapTotals = { passed: 0, failed: 0 };
   if (files.length === 0) return totals;
   await withClient(adminUrl, (client) => client.query('create extension if not exists pgtap with schema extensions'));
@@ -48,8 +48,8 @@ export function installPgtap(): void {
   for (const { name, content } of inOrder) writeFileSync(join(extensionDir, basename(name)), content);
 }
 
-/** Paths below the project's root, with forward slashes; the setup file first whatever the filter. */
-function findTestFiles(filter: string): string[] {
+/** Paths below the project's root, with forward slashes; the setup file first whatever the words. */
+export function findTestFiles(words: string[]): string[] {
   const root = join(PROJECT_DIR, 'supabase/tests');
   if (!existsSync(root)) return [];
   const all = readdirSync(root, { recursive: true, encoding: 'utf8' })
@@ -57,9 +57,10 @@ function findTestFiles(filter: string): string[] {
     .filter((path) => path.endsWith('.test.sql'))
     .sort();
   const isSetup = (path: string): boolean => basename(path) === SETUP_FILE;
-  const chosen = all.filter((path) => !isSetup(path) && path.includes(filter));
+  const matches = (path: string): boolean => words.length === 0 || words.some((word) => path.includes(word));
+  const chosen = all.filter((path) => !isSetup(path) && matches(path));
   const setup = all.filter(isSetup);
-  return chosen.length > 0 || setup.some((path) => path.includes(filter)) ? [...setup, ...chosen] : [];
+  return chosen.length > 0 || setup.some(matches) ? [...setup, ...chosen] : [];
 }
 
 /** Sends one file, whole, on a connection of its own, and reads the TAP in its rows. */

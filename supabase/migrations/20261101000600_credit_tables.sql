@@ -109,6 +109,7 @@ create table public.credit_transactions (
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   hold_id uuid,
+  grant_id uuid,
   refunded_transaction_id bigint,
   transaction_type public.credit_transaction_type not null,
   is_overdraft boolean not null,
@@ -130,6 +131,8 @@ comment on column public.credit_transactions.balance_after is 'The balance it le
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
 comment on column public.credit_transactions.lots is 'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is 'The debit that a refund gives back; none if free-standing.';
+comment on column public.credit_transactions.grant_id is
+  'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
 comment on column public.credit_transactions.hold_id is 'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
 create index credit_transactions_user_id_idx on public.credit_transactions (user_id);

@@ -290,10 +290,10 @@ begin
     perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
+    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
+  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
     signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
   if is_watched then

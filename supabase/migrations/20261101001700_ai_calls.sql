@@ -9,6 +9,7 @@ create table private.ai_calls (
   message_month timestamptz,
   started_at timestamptz not null,
   expires_at timestamptz not null,
+  heard_at timestamptz not null,
   prompt_tokens bigint not null default 0,
   completion_tokens bigint not null default 0,
   worst_case private.ai_usage not null,
@@ -17,6 +18,7 @@ create table private.ai_calls (
 );
 comment on table private.ai_calls is 'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
 comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
+comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
 comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
 comment on column private.ai_calls.worst_case is 'What it may use at most, by its request and its limits: what it is held for.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
@@ -447,8 +449,9 @@ begin
   if is_message then
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
-  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, expires_at, worst_case, details)
-  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at,
+  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
+    expires_at, worst_case, details)
+  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
     at + make_interval(secs => timeout_seconds + 30), terms.worst_case, call);
   if request.idempotency_key is not null then
     insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
@@ -512,6 +515,8 @@ declare
 begin
   -- What the log could not hold fails now, before anything runs that would have to be logged.
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
+    admit_ai_call.request_id, at);
   earlier := private.earlier_ai_request(caller, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
   if earlier is not null then
     return earlier;
@@ -555,8 +560,8 @@ comment on function public.admit_ai_call is
 
 create function public.extend_ai_call(
   hold_id uuid,
-  prompt_tokens bigint,
-  completion_tokens bigint,
+  prompt_tokens bigint default null,
+  completion_tokens bigint default null,
   served_model text default null,
   at timestamptz default clock_timestamp()
 ) returns jsonb
@@ -574,11 +579,12 @@ declare
 begin
   at := private.time_under_lock(at);
   update private.ai_calls c
-  set prompt_tokens = extend_ai_call.prompt_tokens, completion_tokens = extend_ai_call.completion_tokens,
-    served_model = extend_ai_call.served_model
+  set prompt_tokens = coalesce(extend_ai_call.prompt_tokens, c.prompt_tokens),
+    completion_tokens = coalesce(extend_ai_call.completion_tokens, c.completion_tokens),
+    served_model = coalesce(extend_ai_call.served_model, c.served_model), heard_at = greatest(c.heard_at, at)
   where c.hold_id = hold.id
   returning * into call;
-  if not found or hold.state <> 'open' or hold.expires_at <= at then
+  if not found or hold.state <> 'open' or hold.expires_at <= at or extend_ai_call.completion_tokens is null then
     return jsonb_build_object('extended', false);
   end if;
   pricing := private.pricing_of_call(hold, call.served_model);
@@ -603,7 +609,7 @@ begin
 end;
 $$;
 comment on function public.extend_ai_call is
-  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more.';
+  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
 create function private.pricing_of_call(hold public.credit_holds, served_model text) returns jsonb
 language plpgsql immutable set search_path = ''
@@ -773,6 +779,20 @@ end;
 $$;
 comment on function private.close_ai_call is 'Corrects what was counted when a call began: the key''s budget, the month''s messages, the Idempotency-Key.';
 
+create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- Charged what it had told of; one that told of nothing is not charged.
+  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
+    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
+    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when lost.completion_tokens > 0
+      then format('The function that ran this call ended before it did; it had reported %s output tokens.', lost.completion_tokens)
+      else 'The function that ran this call ended before it did, and had reported no usage.' end));
+end;
+$$;
+comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
+
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -788,15 +808,43 @@ begin
   if not found then
     return false;
   end if;
-  -- Charged what it had told of; one that told of nothing is not charged.
-  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
-    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
-    details => '{"error_code": "call_lost", "error_message": "The function that ran this call ended before it did."}');
+  perform private.finish_lost_ai_call(lost, at);
   return true;
 end;
 $$;
 comment on function private.finish_next_lost_ai_call(timestamptz) is
   'Finishes one call whose function ended before it did; false when there is none.';
+
+create function private.end_earlier_tries(
+  wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
+) returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+declare
+  earlier private.ai_calls;
+  hold public.credit_holds;
+begin
+  for earlier in
+    select c.* from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
+    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open'
+      and (c.request_id = wanted_request_id or (c.idempotency_key = key and c.heard_at < at - interval '30 seconds'))
+  loop
+    if earlier.request_id = wanted_request_id then
+      -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.
+      select * into hold from public.credit_holds h where h.id = earlier.hold_id;
+      delete from private.ai_calls c where c.hold_id = hold.id;
+      perform public.release_credit_hold(hold.id, at => at);
+      perform private.close_ai_call(earlier, hold, false, 0, null, at);
+    else
+      perform private.finish_lost_ai_call(earlier, at);
+    end if;
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
+  end loop;
+  return wallet;
+end;
+$$;
+comment on function private.end_earlier_tries is
+  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 

@@ -36,10 +36,14 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-function call(directive: object, stream: boolean, reference = randomUUID()) {
+function call(directive: object, stream: boolean, reference = randomUUID(), key?: string) {
   return fetch(`${stack.env.FUNCTIONS_URL}/ai/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${caller.token}`, 'x-ai-reference': reference },
+    headers: {
+      authorization: `Bearer ${caller.token}`,
+      'x-ai-reference': reference,
+      ...(key ? { 'idempotency-key': key } : {}),
+    },
     body: JSON.stringify({
       model: 'test',
       stream,
@@ -142,4 +146,33 @@ test('functions killed under load: the sweep brings every call to rest, none is 
     `select hold_id from public.credit_transactions where hold_id is not null group by hold_id having count(*) > 1`,
   );
   expect(doubles).toEqual([]);
+});
+
+test('Postgres and PostgREST down when answers come: the calls wait, are answered, settled, and their keys are free', async () => {
+  const answers = Array.from({ length: 6 }, (_, index) => {
+    const reference = randomUUID();
+    const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 20 } : { delay_ms: 400 }) };
+    return { reference, index, answer: call(directive, index % 2 === 1, reference, `outage-${index}`) };
+  });
+  await vi.waitFor(async () => {
+    expect(await rows('select count(*)::integer as calls from private.ai_calls')).toEqual([{ calls: 6 }]);
+  }, 10_000);
+  process.kill(stack.pids().postgres as number, 'SIGKILL');
+  process.kill(stack.pids().postgrest as number, 'SIGKILL');
+  for (const { reference, index, answer } of answers) {
+    const response = await answer;
+    const text = await response.text();
+    expect([index, response.status, text]).toEqual([
+      index,
+      200,
+      expect.stringMatching(index % 2 ? /data: \[DONE\]\n\n$/ : /"chat.completion"/),
+    ]);
+    expect(await logOf(reference)).toMatchObject([{ status: 'success', credits_charged: '0.200000' }]);
+  }
+  const [left] = await rows(`select
+    (select count(*)::integer from private.ai_calls) as calls,
+    (select count(*)::integer from public.credit_holds where state = 'open') as holds,
+    (select count(*)::integer from private.ai_requests where is_running) as keys,
+    (select count(*)::integer from public.verify_credits()) as drift`);
+  expect(left).toEqual({ calls: 0, holds: 0, keys: 0, drift: 0 });
 });

@@ -24,7 +24,7 @@ const product = {
 let stack: Stack;
 
 beforeAll(async () => {
-  stack = await startTestStack({ dataDir, durable: true });
+  stack = await startTestStack({ dataDir });
 }, 120_000);
 afterAll(async () => {
   await stack.stop();

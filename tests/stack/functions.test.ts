@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Stack, startStack } from '../../scripts/stack/index.ts';
 import { newUser } from '../support/stack.ts';
@@ -17,6 +18,7 @@ beforeAll(async () => {
   );
   project.write('supabase/functions/stream/index.ts', STREAM);
   project.write('supabase/functions/slow/index.ts', SLOW);
+  for (const [name, source] of Object.entries(SERVING)) project.write(`supabase/functions/${name}/index.ts`, source);
   project.write('supabase/config.toml', CONFIG);
   const { dataDir, projectDir } = project;
   stack = await startStack({
@@ -34,7 +36,26 @@ afterAll(async () => {
   project.remove();
 });
 
+/** Functions in the forms of `Deno.serve`. The last is not in config.toml: its callers need a JWT. */
+const SERVING: Record<string, string> = {
+  'serve-handler': `Deno.serve((request, info) => new Response('handler ' + info.remoteAddr.hostname));`,
+  'serve-options': `Deno.serve({ port: 8000, hostname: '0.0.0.0', onError: (error) => new Response('caught ' + error.message) },
+    async () => { throw new Error('it'); });`,
+  'serve-object': `const server = Deno.serve({ onListen: ({ port }) => console.log(port), handler: () => new Response('object') });
+    if (typeof server.shutdown !== 'function' || !server.addr.port) throw new Error('no server');`,
+  'serve-both': `Deno.serve(() => new Response('served')); export default { fetch: () => new Response('exported') };`,
+  'opens-ports': `import { createServer } from 'node:http';
+    const tried = [];
+    for (const open of [() => Deno.listen({ port: 0 }), () => Deno.listenTls({ port: 0, cert: '', key: '' }),
+      () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, resolve))]) {
+      try { await open(); tried.push('open'); } catch (error) { tried.push(error.name); }
+    }
+    Deno.serve(() => Response.json(tried));`,
+  'serve-closed': `Deno.serve(() => new Response('let in'));`,
+};
+
 const CONFIG = ['hello', 'show', 'stream', 'slow', 'late', 'broken', 'outside']
+  .concat(Object.keys(SERVING).filter((name) => name !== 'serve-closed'))
   .map((name) => `[functions.${name}]\nverify_jwt = false\n`)
   .join('');
 
@@ -170,3 +191,65 @@ test('a function reads no file outside its folder, and starts no program', async
   await stack.restartFunctions();
   expect(await (await call('outside')).json()).toEqual(['NotCapable', 'NotCapable']);
 });
+
+test('a function that calls Deno.serve is served behind the gateway, its JWTs checked', async () => {
+  const answerOf = async (name: string) => (await call(name)).text();
+  expect(await answerOf('serve-handler')).toBe('handler 127.0.0.1');
+  expect(await answerOf('serve-options')).toBe('caught it');
+  expect(await answerOf('serve-object')).toBe('object');
+  expect(await answerOf('serve-both')).toBe('served');
+  const refused = await call('serve-closed');
+  expect([refused.status, refused.headers.get('sb-error-code')]).toEqual([401, 'UNAUTHORIZED_NO_AUTH_HEADER']);
+  const headers = { authorization: `Bearer ${stack.env.ANON_KEY}` };
+  expect(await (await call('serve-closed', { headers })).text()).toBe('let in');
+  const tried = (await (await call('opens-ports')).json()) as string[];
+  expect(tried.filter((outcome) => !/^(NotCapable|Error)$/.test(outcome))).toEqual([]);
+});
+
+test.runIf(process.platform === 'linux')('nothing of the stack listens beyond 127.0.0.1', async () => {
+  const listening = () => {
+    const sockets = new Set(withDescendants(process.pid).flatMap((pid) => socketsOf(pid)));
+    return ['tcp', 'tcp6'].flatMap(listeners).filter(({ inode }) => sockets.has(inode));
+  };
+  // Postgres, PostgREST and its admin port, the simulators, the functions (which may be reloading), the gateway.
+  await vi.waitFor(() => expect(listening().length).toBeGreaterThanOrEqual(7), 10_000);
+  expect(listening().filter(({ address }) => address !== '0100007F')).toEqual([]);
+});
+
+/** A process, its children, theirs, and so on. */
+function withDescendants(pid: number): number[] {
+  const tasks = `/proc/${pid}/task`;
+  const children = (existsSync(tasks) ? readdirSync(tasks) : []).flatMap((task) =>
+    readIfThere(`/proc/${pid}/task/${task}/children`).split(' ').filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(withDescendants)];
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return ''; // the process ended meanwhile
+  }
+}
+
+/** The inodes of the sockets that a process holds. */
+function socketsOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  return (existsSync(folder) ? readdirSync(folder) : []).flatMap((fd) => {
+    try {
+      return readlinkSync(`${folder}/${fd}`).match(/^socket:\[(\d+)\]$/)?.[1] ?? [];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
+}
+
+/** Every listening socket of a table of the kernel's: the address as it writes it, 127.0.0.1 backwards in hexadecimals. */
+function listeners(table: string): { address?: string; inode: string }[] {
+  const lines = readFileSync(`/proc/net/${table}`, 'utf8').trim().split('\n').slice(1);
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => fields[3] === '0A')
+    .map((fields) => ({ address: fields[1]?.split(':')[0], inode: fields[9] ?? '' }));
+}

@@ -1,11 +1,12 @@
 import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { createClient } from '@supabase/supabase-js';
 import pg from 'pg';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
 import { type Stack, type StackOptions, startStack } from '../../scripts/stack/index.ts';
 import { storageFolder } from '../../scripts/stack/paths.ts';
@@ -14,23 +15,35 @@ import { resetRunning } from '../../scripts/stack/reset.ts';
 import { readRunningState } from '../../scripts/stack/state.ts';
 import { makeSmallProject, type SmallProject } from './small-project.ts';
 
+/**
+ * The life of one stack, in order: each start costs seconds, so that tests go on with what the one before left. The
+ * last test is the only one that needs the simulators.
+ */
 let project: SmallProject;
-const stacks: Stack[] = [];
+let stack: Stack;
+const said: string[] = [];
+const NO_SIMULATORS = {
+  AI_BASE_URL: 'http://127.0.0.1:9/v1',
+  AI_API_KEY: 'none',
+  CREEM_API_KEY: 'none',
+  STRIPE_SECRET_KEY: 'none',
+};
 
-beforeEach(() => {
+beforeAll(() => {
   project = makeSmallProject();
 });
-afterEach(async () => {
+afterAll(async () => {
   vi.unstubAllEnvs();
-  for (const stack of stacks.splice(0)) await stack.stop();
+  await stack?.stop();
   project.remove();
 });
 
 async function start(options: Partial<StackOptions> = {}): Promise<Stack> {
   const { dataDir, projectDir } = project;
-  const stack = await startStack({ dataDir, projectDir, apiPort: 0, dbPort: 0, durable: false, ...options });
-  stacks.push(stack);
-  return stack;
+  said.length = 0;
+  const onProgress = (line: string) => said.push(line);
+  const env = NO_SIMULATORS;
+  return startStack({ dataDir, projectDir, apiPort: 0, dbPort: 0, durable: false, env, onProgress, ...options });
 }
 
 async function query(url: string, text: string): Promise<pg.QueryResultRow[]> {
@@ -48,33 +61,6 @@ function isAlive(pid: number): boolean {
   return identify(pid).startedAt !== '';
 }
 
-test('data survives a restart, and the database is UTF-8 with a UTF-8 ctype whatever LANG says', async () => {
-  vi.stubEnv('LANG', 'C');
-  vi.stubEnv('LC_ALL', 'C');
-  const first = await start();
-  await query(first.urls.database, `insert into public.notes values (1, 'ÉTÉ')`);
-  const pids = Object.values(first.pids());
-  await first.stop();
-  expect(pids.filter(isAlive)).toEqual([]);
-
-  const second = await start();
-  const facts = `select lower(body) as lower, current_setting('server_encoding') as encoding, body ~ '^\\w+$' as words from notes`;
-  expect(await query(second.urls.database, facts)).toEqual([{ lower: 'été', encoding: 'UTF8', words: true }]);
-  expect(second.env.ANON_KEY).toBe(first.env.ANON_KEY);
-});
-
-test('the migrations run as postgres, which is no superuser', async () => {
-  const { urls } = await start();
-  const owner = `select tableowner, rolsuper from pg_tables join pg_roles on rolname = tableowner where tablename = 'notes'`;
-  expect(await query(urls.database, owner)).toEqual([{ tableowner: 'postgres', rolsuper: false }]);
-});
-
-test('a second start in the same folder says where the first one runs', async () => {
-  const first = await start();
-  await expect(start()).rejects.toThrow(`Basemeter already runs here, at ${first.urls.api}`);
-  expect((await fetch(`${first.urls.api}/auth/v1/health`)).status).toBe(200);
-});
-
 test('a taken port is named in one sentence, and nothing is left running', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -87,54 +73,90 @@ test('a taken port is named in one sentence, and nothing is left running', async
   server.close();
 });
 
-test('a failing migration is named with the database’s words; once it is right the start goes on', async () => {
+test('a failing migration is named with the database’s words', async () => {
+  vi.stubEnv('LANG', 'C');
+  vi.stubEnv('LC_ALL', 'C');
   project.write('supabase/migrations/20260102000000_broken.sql', 'create table public.half (id int);\nselect 1 / 0;');
-  const lines: string[] = [];
-  await expect(start({ onProgress: (line) => lines.push(line) })).rejects.toThrow(
+  await expect(start()).rejects.toThrow(
     /^Migration 20260102000000_broken\.sql failed: ERROR: division by zero \(SQLSTATE 22012\)/,
   );
-  project.write('supabase/migrations/20260102000000_broken.sql', 'create table public.half (id int);');
-  const stack = await start();
-  expect(await query(stack.urls.database, 'select count(*)::int from public.half')).toEqual([{ count: 0 }]);
 });
 
 test('a missing PostgREST is named, and Postgres does not stay behind', async () => {
-  const postgrestBin = '/no/such/postgrest';
-  await expect(start({ postgrestBin })).rejects.toThrow(
+  project.write('supabase/migrations/20260102000000_broken.sql', 'create table public.half (id int);');
+  await expect(start({ postgrestBin: '/no/such/postgrest' })).rejects.toThrow(
     /^POSTGREST_BIN names \/no\/such\/postgrest, which does not exist/,
   );
-  const stack = await start();
+});
+
+test('once all is right the start goes on; the migrations ran as postgres, which is no superuser', async () => {
+  stack = await start();
   expect(stack.pids().postgres).toBeGreaterThan(0);
+  expect(await query(stack.urls.database, 'select count(*)::int from public.half')).toEqual([{ count: 0 }]);
+  const owner = `select tableowner, rolsuper from pg_tables join pg_roles on rolname = tableowner where tablename = 'notes'`;
+  expect(await query(stack.urls.database, owner)).toEqual([{ tableowner: 'postgres', rolsuper: false }]);
 });
 
-test('after the supervisor was killed the next start ends what it left and finds the data', async () => {
-  const { dataDir, projectDir } = project;
-  const program = fileURLToPath(new URL('./run-stack.ts', import.meta.url));
-  const supervisor = fork(program, [dataDir, projectDir], { execArgv: ['--import', 'tsx'] });
-  const [{ pids, database }] = await once(supervisor, 'message');
-  await query(database, `insert into public.notes values (7, 'kept')`);
-  supervisor.kill('SIGKILL');
-  await once(supervisor, 'exit');
-  expect(isAlive(pids.postgres)).toBe(true);
-
-  const stack = await start();
-  const old: number[] = Object.values(pids);
-  expect(old.filter(isAlive)).toEqual([]);
-  expect(await query(stack.urls.database, 'select body from public.notes')).toEqual([{ body: 'kept' }]);
+test('a second start in the same folder says where the first one runs', async () => {
+  await expect(start()).rejects.toThrow(`Basemeter already runs here, at ${stack.urls.api}`);
+  expect((await fetch(`${stack.urls.api}/auth/v1/health`)).status).toBe(200);
 });
 
-test('a part that crashes is started again', async () => {
-  const lines: string[] = [];
-  const stack = await start({ onProgress: (line) => lines.push(line) });
-  const { functions = 0 } = stack.pids();
+test('parts that crash are started again; while Postgres is down, sign-in and storage answer 503 and no 500', async () => {
+  const { functions = 0, postgres = 0 } = stack.pids();
+  const statuses = { signUp: new Set<number>(), storage: new Set<number>() };
+  process.kill(postgres, 'SIGKILL');
   process.kill(functions, 'SIGKILL');
+  const ask = async () => {
+    const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
+      method: 'POST',
+      headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
+      body: JSON.stringify({ email: `${randomUUID()}@example.test`, password: 'long enough' }),
+    });
+    const buckets = await fetch(`${stack.env.API_URL}/storage/v1/bucket`, {
+      headers: { apikey: stack.env.SECRET_KEY },
+    });
+    statuses.signUp.add(signUp.status);
+    statuses.storage.add(buckets.status);
+    expect([signUp.status, buckets.status]).toEqual([200, 200]);
+  };
+  // Some at once, so that connections break within a query as well.
+  await vi.waitFor(() => Promise.all(Array.from({ length: 5 }, ask)), { timeout: 20_000, interval: 20 });
+  expect(statuses).toEqual({ signUp: new Set([503, 200]), storage: new Set([503, 200]) });
   await vi.waitFor(async () => expect((await fetch(`${stack.env.FUNCTIONS_URL}/hello`)).status).toBe(200), 10_000);
-  expect(lines.some((line) => line.startsWith('the functions ended by SIGKILL and is started again'))).toBe(true);
+  expect(said).toContainEqual(expect.stringMatching(/^the functions ended by SIGKILL and is started again/));
 });
 
-test('a reset builds the database from the files as they are now, while the rest runs on', async () => {
-  const stack = await start();
-  await query(stack.urls.database, `insert into public.notes values (1, 'of no use')`);
+const filesOf = ({ env }: Stack) =>
+  createClient(env.API_URL, env.SECRET_KEY, { realtime: { transport: WebSocket as never } }).storage;
+
+test('data and files survive a restart; a migration that changed since is named; config.toml says how large files may be', {
+  timeout: 90_000,
+}, async () => {
+  await query(stack.urls.database, `insert into public.notes values (1, 'ÉTÉ')`);
+  await filesOf(stack).createBucket('videos');
+  expect((await filesOf(stack).from('videos').upload('a.mp4', 'x'.repeat(2049))).error).toBeNull();
+  const pids = Object.values(stack.pids());
+  await stack.stop();
+  expect(pids.filter(isAlive)).toEqual([]);
+
+  project.write('supabase/config.toml', '[storage]\nfile_size_limit = "2KiB"\n');
+  project.write('supabase/migrations/20260102000000_broken.sql', '-- mended\ncreate table public.half (id bigint);');
+  const { ANON_KEY } = stack.env;
+  stack = await start();
+  expect(said.filter((line) => line.startsWith('Migration'))).toEqual([
+    'Migration 20260102000000_broken.sql has changed since it was applied; `npm run reset` builds the database anew.',
+  ]);
+  const facts = `select lower(body) as lower, current_setting('server_encoding') as encoding, body ~ '^\\w+$' as words from notes`;
+  expect(await query(stack.urls.database, facts)).toEqual([{ lower: 'été', encoding: 'UTF8', words: true }]);
+  expect(stack.env.ANON_KEY).toBe(ANON_KEY);
+  expect((await filesOf(stack).from('videos').download('a.mp4')).data?.size).toBe(2049);
+  expect((await filesOf(stack).from('videos').upload('b.mp4', 'x'.repeat(2048))).error).toBeNull();
+  const large = await filesOf(stack).from('videos').upload('c.mp4', 'x'.repeat(2049));
+  expect(large.error).toMatchObject({ statusCode: '413' });
+});
+
+test('a reset builds the database from the files as they are now and takes the stored files, while the rest runs on', async () => {
   const before = stack.pids();
   project.write(
     'supabase/migrations/20260101000000_notes.sql',
@@ -148,26 +170,28 @@ test('a reset builds the database from the files as they are now, while the rest
   expect(await (await fetch(`${stack.env.API_URL}/rest/v1/memos`, { headers })).json()).toEqual([{ id: 3 }]);
   expect((await fetch(`${stack.env.API_URL}/rest/v1/notes`, { headers })).status).toBe(404);
   expect(stack.pids()).toEqual(before);
+  expect(existsSync(storageFolder(project.dataDir))).toBe(false);
+  expect((await filesOf(stack).listBuckets()).data).toEqual([]);
+  await filesOf(stack).createBucket('videos');
+  expect((await filesOf(stack).from('videos').upload('a.mp4', 'new')).error).toBeNull();
 });
 
-test('files survive a restart, and a reset takes them with the database; config.toml says how large they may be', async () => {
-  project.write('supabase/config.toml', '[storage]\nfile_size_limit = "2KiB"\n');
-  const filesOf = ({ env }: Stack) =>
-    createClient(env.API_URL, env.SECRET_KEY, { realtime: { transport: WebSocket as never } }).storage;
-  const first = await start();
-  await filesOf(first).createBucket('videos');
-  expect((await filesOf(first).from('videos').upload('a.mp4', 'x'.repeat(2048))).error).toBeNull();
-  const large = await filesOf(first).from('videos').upload('b.mp4', 'x'.repeat(2049));
-  expect(large.error).toMatchObject({ statusCode: '413' });
-  await first.stop();
+test('after the supervisor was killed the next start ends what it left and finds the data', {
+  timeout: 90_000,
+}, async () => {
+  await stack.stop();
+  const { dataDir, projectDir } = project;
+  const program = fileURLToPath(new URL('./run-stack.ts', import.meta.url));
+  const supervisor = fork(program, [dataDir, projectDir], { execArgv: ['--import', 'tsx'] });
+  const [{ pids, database }] = await once(supervisor, 'message');
+  await query(database, 'insert into public.memos values (7)');
+  supervisor.kill('SIGKILL');
+  await once(supervisor, 'exit');
+  expect(isAlive(pids.postgres)).toBe(true);
 
-  const second = await start();
-  expect((await filesOf(second).from('videos').download('a.mp4')).data?.size).toBe(2048);
-  const state = readRunningState(project.dataDir);
-  if (!state) throw new Error('the stack wrote no state');
-  await resetRunning(state, second.keys, project);
-  expect(existsSync(storageFolder(project.dataDir))).toBe(false);
-  expect((await filesOf(second).listBuckets()).data).toEqual([]);
-  await filesOf(second).createBucket('videos');
-  expect((await filesOf(second).from('videos').upload('a.mp4', 'new')).error).toBeNull();
+  stack = await start();
+  const old: number[] = Object.values(pids);
+  expect(old).toHaveLength(5);
+  expect(old.filter(isAlive)).toEqual([]);
+  expect(await query(stack.urls.database, 'select id from public.memos order by id')).toEqual([{ id: 3 }, { id: 7 }]);
 });

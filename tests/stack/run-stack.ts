@@ -2,5 +2,5 @@
 import { startStack } from '../../scripts/stack/index.ts';
 
 const [dataDir = '', projectDir = ''] = process.argv.slice(2);
-const stack = await startStack({ dataDir, projectDir, apiPort: 0, dbPort: 0 });
+const stack = await startStack({ dataDir, projectDir, apiPort: 0, dbPort: 0, durable: false });
 process.send?.({ pids: stack.pids(), database: stack.urls.database });

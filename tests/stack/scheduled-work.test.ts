@@ -13,7 +13,8 @@ test('the timer calls run_due_work once it exists, says an error once, and goes 
       const runs = async () => (await client.query('select count(*)::int from private.runs')).rows[0].count;
       await client.query('create schema private; create table private.runs (id int)');
       await client.query(
-        `create function private.run_due_work() returns void language sql as 'insert into private.runs values (1)'`,
+        `create function private.run_due_work() returns integer language sql as
+          'insert into private.runs values (1); select 0'`,
       );
       await vi.waitFor(async () => expect(await runs()).toBeGreaterThan(1), 5_000);
 
@@ -26,6 +27,30 @@ test('the timer calls run_due_work once it exists, says an error once, and goes 
       expect(lines).toHaveLength(1);
     });
     await stop();
+  });
+});
+
+test('at one tick everything that is due is done, each piece in a transaction of its own', async () => {
+  await withScratchDatabase(async (url) => {
+    await withClient(url, async (client) => {
+      await client.query(`
+        create schema private;
+        create table private.pieces (id int, done_by xid8);
+        insert into private.pieces select id from generate_series(1, 100) id;
+        create function private.run_due_work() returns integer language sql as
+          'with piece as (select id from private.pieces where done_by is null limit 1),
+             done as (update private.pieces p set done_by = pg_current_xact_id() from piece where p.id = piece.id returning 1)
+           select count(*)::integer from done'`);
+      const lines: string[] = [];
+      const stop = startScheduledWork(url, (line) => lines.push(line), { interval: 1_000 });
+      // One piece a tick would take it a hundred seconds.
+      await vi.waitFor(async () => {
+        const { rows } = await client.query('select count(distinct done_by)::int as done from private.pieces');
+        expect(rows[0].done).toBe(100);
+      }, 10_000);
+      await stop();
+      expect(lines).toEqual([]);
+    });
   });
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { findTestFiles } from '../../scripts/testing/pgtap.ts';
 import { readTap } from '../../scripts/testing/tap.ts';
 
 test('counts what passed, failed and was skipped', () => {
@@ -28,4 +29,15 @@ test('the plan may come at the end', () => {
 
 test('a database error is a problem of its own', () => {
   expect(readTap(['1..2', 'ok 1'], 'it ended with an error').problems).toContain('it ended with an error');
+});
+
+test('of several words each chooses the files that have it in their path, after the setup file', () => {
+  const paths = findTestFiles(['hygiene/amounts', 'errors/a_code']);
+  expect(paths).toEqual([
+    'supabase/tests/000_setup.test.sql',
+    'supabase/tests/errors/a_code_has_its_status.test.sql',
+    'supabase/tests/hygiene/amounts_are_exact.test.sql',
+  ]);
+  expect(findTestFiles(['no file has this'])).toEqual([]);
+  expect(findTestFiles([]).length).toBeGreaterThan(100);
 });

@@ -1,5 +1,6 @@
 /** Errors as Supabase Auth answers them: one class, two body formats, and what a database error means to a caller. */
 import pg from 'pg';
+import { isServerDown } from '../database.ts';
 
 /** Request and response header that chooses the error format. */
 export const API_VERSION_HEADER = 'x-supabase-api-version';
@@ -25,10 +26,10 @@ export function invalid(message: string): AuthError {
   return new AuthError(400, 'validation_failed', message);
 }
 
-/** Turns anything thrown while serving `request` into the answer; only what nobody foresaw becomes a 500. */
+/** Turns anything thrown while serving `request` into the answer; only what nobody foresaw becomes a 500, and 503 says that Postgres is down. */
 export function errorResponse(thrown: unknown, request: Request): Response {
   const error = thrown instanceof AuthError ? thrown : fromDatabaseError(thrown);
-  if (error.status >= 500) console.error('sign-in stand-in:', thrown);
+  if (error.status === 500) console.error('sign-in stand-in:', thrown);
   const version = requestedVersion(request);
   const named = version !== null && version >= NAMED_CODES_SINCE;
   const body = named
@@ -46,6 +47,8 @@ function requestedVersion(request: Request): string | null {
 }
 
 function fromDatabaseError(thrown: unknown): AuthError {
+  if (isServerDown(thrown))
+    return new AuthError(503, 'unavailable', 'The database does not answer. Try again in a moment.');
   const unexpected = new AuthError(500, 'unexpected_failure', 'Unexpected failure, see the log of the local stack.');
   if (!(thrown instanceof pg.DatabaseError)) return unexpected;
   // An error from inside a function is a trigger of the project failing, not the caller's input being off.

@@ -1,9 +1,10 @@
 /** Errors as Supabase Storage answers them, and what a database error means to a caller. */
 import pg from 'pg';
+import { isServerDown } from '../database.ts';
 
 /**
- * A refusal that the caller sees. Storage sends its real status in the body as text; the answer itself is a 400 (or a
- * 500), whatever the body says.
+ * A refusal that the caller sees. Storage sends its real status in the body as text; the answer itself is a 400 (or 500,
+ * 503), whatever the body says.
  */
 export class StorageError extends Error {
   readonly status: number;
@@ -37,12 +38,15 @@ export function notSupported(feature: string): StorageError {
 /** Turns anything thrown while serving a request into the answer; only what nobody foresaw becomes a 500. */
 export function errorResponse(thrown: unknown): Response {
   const error = thrown instanceof StorageError ? thrown : explain(thrown);
-  if (error.status >= 500) console.error('storage stand-in:', thrown);
+  if (error.status === 500) console.error('storage stand-in:', thrown);
   const body = { statusCode: String(error.status), error: error.error, message: error.message };
-  return Response.json(body, { status: error.status >= 500 ? 500 : 400 });
+  return Response.json(body, { status: error.status >= 500 ? error.status : 400 });
 }
 
 function explain(thrown: unknown): StorageError {
+  if (isServerDown(thrown)) {
+    return new StorageError(503, 'ServiceUnavailable', 'The database does not answer. Try again in a moment.');
+  }
   if (thrown instanceof pg.DatabaseError) {
     if (thrown.code === '42501') return accessDenied(withoutTable(thrown.message));
     if (thrown.code === '23505') return duplicate();

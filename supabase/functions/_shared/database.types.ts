@@ -333,14 +333,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1120,7 +1120,7 @@ isOneToOne: false
 { Args: { "request_id": string }; Returns: Json
                            },
 "extend_ai_call":
-{ Args: { "at"?: string,"completion_tokens": number,"hold_id": string,"prompt_tokens": number,"served_model"?: string }; Returns: Json
+{ Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
 "extend_credit_hold":
 { Args: { "amount"?: number,"at"?: string,"expires_in"?: string,"hold_id": string,"idempotency_key"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1272,7 +1272,7 @@ isOneToOne: false
                            },
 "verify_credits":
 { Args: { "workspace_id"?: string }; Returns: {
-              "actual": number,"expected": number,"rule": string,"wallet_id": string
+              "actual": number,"expected": number,"rule": string,"subject": string,"wallet_id": string
             }[]
                            },
 "video_job_of_webhook":

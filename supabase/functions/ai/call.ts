@@ -3,6 +3,7 @@ import type { Caller } from '../_shared/auth.ts';
 import type { CallDetails, Repeatable } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
+import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError } from '../_shared/errors.ts';
 import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
 import { hideSecrets, toStorable } from '../_shared/text.ts';
@@ -12,6 +13,12 @@ import { NOTHING_USED, type Usage } from './usage.ts';
 
 /** Longer answers are not kept for a repeated request, characters. */
 export const LARGEST_KEPT = 256 * 1024;
+/** The longest that a function lives, ms (hosted: 400 s): a settlement is tried again for so long after the call began. */
+const LONGEST_LIFE = 400_000;
+/** A client whose call failed waits so long for its settlement, ms; then that goes on without it. */
+const FAILURE_WAITS = 2_000;
+/** A call under an Idempotency-Key says so often that it is under way, ms: one that is silent for long may be made again. */
+const HEARTBEAT = 10_000;
 
 /** What is kept of a provider's words, characters. */
 const LARGEST_SAID = 1_000;
@@ -44,6 +51,10 @@ export interface Call {
   creditsHeld: number;
   /** When it must have ended, in milliseconds since 1970. */
   deadline: number;
+  /** When its function may be gone: no use to settle it after that. */
+  lostAt: number;
+  /** Says that it is under way, while it has an Idempotency-Key. */
+  heartbeat: ReturnType<typeof setInterval> | undefined;
   logContent: LogContent;
   moderation: Moderation | undefined;
   /** Whether its answer is kept for a repeated request. */
@@ -138,6 +149,8 @@ export async function admit(
     outputLimit: admission.output_limit,
     creditsHeld: admission.credits_held,
     deadline: startedAt + admission.timeout_seconds * 1000,
+    lostAt: startedAt + LONGEST_LIFE,
+    heartbeat: repeatable.idempotency_key === undefined ? undefined : beat(admission.hold_id),
     logContent: admission.log_content,
     moderation: admission.moderation,
     isRepeatable: repeatable.idempotency_key !== undefined && admission.log_content === 'full',
@@ -145,6 +158,10 @@ export async function admit(
     request,
     attempts: [],
   };
+}
+
+function beat(hold_id: string): Call['heartbeat'] {
+  return setInterval(() => void database.rpc('extend_ai_call', { hold_id }).then(), HEARTBEAT);
 }
 
 function refusal({ status, code, message, param, retry_after }: Admission): ApiError {
@@ -169,39 +186,49 @@ export async function extend(call: Call, candidate: Candidate, usage: Usage): Pr
 }
 
 /**
- * Finishes a call. Throws SettlementError where Postgres cannot be reached: its hold stays for the sweep; and where the
- * workspace was deleted meanwhile, which took the hold along.
+ * Finishes a call, once: a try whose answer was lost is answered the same by the next. Throws SettlementError where
+ * Postgres cannot be reached for as long as the function lives, and where the workspace was deleted meanwhile, which took
+ * the hold along.
  */
 export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const { status, usage, candidate, error } = ending;
-  const finishing = run(() =>
-    database.rpc('finish_ai_call', {
-      hold_id: call.holdId,
-      ending: status,
-      prompt_tokens: usage.prompt,
-      cached_tokens: usage.cached,
-      completion_tokens: usage.completion,
-      images: ending.images ?? 0,
-      usage_source: usage.source,
-      written_tokens: usage.written ?? 0,
-      is_empty: ending.isEmpty ?? false,
-      served_model: candidate?.model,
-      answer: ending.kept as Json | undefined,
-      details: {
-        attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
-        request_data: toLogData(call.request, call.logContent),
-        response_data: toLogData(ending.answer, call.logContent),
-        error_code: error?.code,
-        error_message: error && toStorable(error.message),
-      } as unknown as Json,
-    }),
+  const finishing = run(
+    () =>
+      database.rpc('finish_ai_call', {
+        hold_id: call.holdId,
+        ending: status,
+        prompt_tokens: usage.prompt,
+        cached_tokens: usage.cached,
+        completion_tokens: usage.completion,
+        images: ending.images ?? 0,
+        usage_source: usage.source,
+        written_tokens: usage.written ?? 0,
+        is_empty: ending.isEmpty ?? false,
+        served_model: candidate?.model,
+        answer: ending.kept as Json | undefined,
+        details: {
+          attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
+          request_data: toLogData(call.request, call.logContent),
+          response_data: toLogData(ending.answer, call.logContent),
+          error_code: error?.code,
+          error_message: error && toStorable(error.message),
+        } as unknown as Json,
+      }),
+    call.lostAt - Date.now(),
   );
-  return (await finishing.catch((thrown) => {
+  try {
+    return (await finishing) as unknown as Settlement;
+  } catch (thrown) {
     if (thrown instanceof ApiError && thrown.code === 'not_found')
       throw new SettlementError(404, 'not_found', 'The workspace was deleted while the call ran.');
-    console.error(`request ${call.requestId} could not be settled:`, thrown);
-    throw new SettlementError(503, 'unavailable', 'The call could not be settled. Its credits stay set aside for now.');
-  })) as unknown as Settlement;
+    // All that is needed to settle it by hand: its log row will say no more than that it was lost.
+    const facts = { request_id: call.requestId, hold_id: call.holdId, status, usage, served_model: candidate?.model };
+    console.error(`call not settled: ${JSON.stringify(facts)}`, thrown);
+    const message = `Request ${call.requestId} ended (${status}) and could not be settled. Its credits come back later.`;
+    throw new SettlementError(503, 'unavailable', message);
+  } finally {
+    clearInterval(call.heartbeat);
+  }
 }
 
 /** What the log keeps of a provider's words: nothing of an answer where the workspace does not keep answers. */
@@ -221,16 +248,14 @@ export async function fail(call: Call, thrown: unknown, answer?: unknown): Promi
   const error = upstreamFailure(thrown);
   const { code, message, cause } = error;
   noteFailure(call.attempts.at(-1), error);
-  try {
-    await finish(call, {
-      status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
-      usage: NOTHING_USED,
-      answer,
-      error: { code, message: String(cause ?? message) },
-    });
-  } catch {
-    // Told of already; the sweep ends it.
-  }
+  const finishing = finish(call, {
+    status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
+    usage: NOTHING_USED,
+    answer,
+    error: { code, message: String(cause ?? message) },
+  }).catch(() => undefined); // reported already; the sweep ends it
+  keepAlive(finishing);
+  await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);
   return error;
 }
 
