@@ -140,7 +140,20 @@ function bytesOf(base64: string): Uint8Array {
   return bytes;
 }
 
-/** Bytes of a text in UTF-8. */
+/** Bytes of a text in UTF-8. Short ones are counted here: encoding each of many would take longer. */
 export function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
+  if (text.length > 200) return encoder.encode(text).length;
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code < 0x80) continue;
+    // Each half of a pair is two of its four bytes; a half alone is encoded in three.
+    const isPair = isHigh(code) ? isLow(text.charCodeAt(at + 1)) : isLow(code) && isHigh(text.charCodeAt(at - 1));
+    bytes += code < 0x800 || isPair ? 1 : 2;
+  }
+  return bytes;
 }
+
+const encoder = new TextEncoder();
+const isHigh = (code: number) => code >= 0xd800 && code < 0xdc00;
+const isLow = (code: number) => code >= 0xdc00 && code < 0xe000;

@@ -84,12 +84,13 @@ export async function callUpstream<T>(
 ): Promise<T> {
   let failure: ApiError = upstreamError('no candidate');
   for (const candidate of candidates) {
+    const request = JSON.stringify(bodyFor(candidate));
     for (let tries = 0; tries <= candidate.max_retries; tries += 1) {
       const startedAt = Date.now();
       const attempt: Attempt = { model: candidate.model, provider: candidate.provider, duration: 0 };
       attempts.push(attempt);
       try {
-        const body = await ask(candidate, path, bodyFor(candidate), deadline, attempt);
+        const body = await ask(candidate, path, request, deadline, attempt);
         attempt.duration = Date.now() - startedAt;
         return await open({ candidate, body }).catch((thrown) => {
           body.cancel();
@@ -116,7 +117,7 @@ export async function callUpstream<T>(
 async function ask(
   candidate: Candidate,
   path: string,
-  body: unknown,
+  body: string,
   deadline: number,
   attempt: Attempt,
 ): Promise<Body> {
@@ -127,7 +128,7 @@ async function ask(
     const response = await fetch(`${candidate.base_url?.replace(/\/+$/, '') ?? defaults.baseUrl}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKeyOf(candidate)}` },
-      body: JSON.stringify(body),
+      body,
       // Where it leads, neither the key nor what was said is for.
       redirect: 'manual',
       signal: controller.signal,
