@@ -2,6 +2,7 @@
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Caller, requireCaller } from '../_shared/auth.ts';
+import { readBytes } from '../_shared/body.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { chat } from './chat.ts';
@@ -34,7 +35,12 @@ app.use(async (c, next) => {
   c.res.headers.set('x-request-id', c.get('requestId'));
 });
 app.use('/v1/*', async (c, next) => {
-  c.set('caller', { ...(await requireCaller(c.req.raw)), workspace_id: readWorkspace(c.req.raw.headers) });
+  const caller = await requireCaller(c.req.raw).catch(async (error) => {
+    // Not kept, let alone parsed; but a client that is still sending would not hear the answer.
+    await readBytes(c.req.raw, 0).catch(() => undefined);
+    throw error;
+  });
+  c.set('caller', { ...caller, workspace_id: readWorkspace(c.req.raw.headers) });
   await next();
 });
 
