@@ -33,6 +33,8 @@ export interface Story {
   checkout: { id: string; request_id?: string; reference?: string };
   /** Only of a plan. */
   subscription?: StorySubscription;
+  /** Stripe: the invoice that a checkout made of a purchase. */
+  invoice?: string;
   /** The latest payment, or the attempt at one. */
   payment?: StoryPayment;
   /** `amount`: on Stripe what of the charge was given back in all, on Creem what this refund gave back. */
@@ -52,6 +54,8 @@ export interface StorySubscription {
   ended_at?: string;
   /** On Stripe a subscription with a trial has it for life. */
   trial_end?: string;
+  /** Stripe: what else it is for, in front of the product. */
+  other_items?: { product_id: string; price_id: string }[];
 }
 
 export interface StoryPayment {

@@ -32,6 +32,7 @@ const SUBSCRIPTION_TYPES = [
   'customer.subscription.pending_update_expired',
   'customer.subscription.trial_will_end',
 ] as const;
+const REFUND_TYPES = ['refund.created', 'refund.updated', 'refund.failed', 'charge.refund.updated'] as const;
 const DISPUTE_TYPES = [
   'charge.dispute.created',
   'charge.dispute.updated',
@@ -47,7 +48,7 @@ export const STRIPE_EVENT_TYPES = [
   'invoice_payment.paid',
   ...SUBSCRIPTION_TYPES,
   'charge.refunded',
-  'refund.created',
+  ...REFUND_TYPES,
   ...DISPUTE_TYPES,
 ] as const;
 export type StripeEventType = (typeof STRIPE_EVENT_TYPES)[number];
@@ -92,7 +93,8 @@ function objectOf(type: StripeEventType, story: Story, at: string): Record<strin
   if (type === 'invoice_payment.paid') return stripeInvoicePayment(story);
   if (type.startsWith('invoice.')) return stripeInvoice(story, type !== 'invoice.payment_failed');
   if (type === 'charge.refunded') return charge(story);
-  if (type === 'refund.created') return stripeRefund(story, at);
+  if (/^(charge\.)?refund\./.test(type))
+    return stripeRefund(story, at, type === 'refund.created' ? 'succeeded' : 'failed');
   if (type.startsWith('charge.dispute.')) return dispute(type, story, at);
   return stripeSubscription(story, statusOf(type, story), type.endsWith('.deleted') ? at : undefined);
 }
@@ -128,7 +130,7 @@ export function stripeSession(type: string, story: Story, at: string): Record<st
     },
     subscription: subscription?.id ?? null,
     payment_intent: isPlan || !payment ? null : payment.id,
-    invoice: isPlan && payment ? payment.id : null,
+    invoice: isPlan && payment ? payment.id : (story.invoice ?? null),
     amount_subtotal: product.amount * units,
     amount_total: payment?.amount ?? 0,
     total_details: { amount_discount: 0, amount_shipping: 0, amount_tax: payment?.tax ?? 0 },
@@ -175,7 +177,7 @@ export function stripeSubscription(story: Story, status: string, endedAt?: strin
       object: 'list',
       has_more: false,
       url: `/v1/subscription_items?subscription=${id}`,
-      data: [item(story, id)],
+      data: [...(subscription.other_items ?? []).map((other) => otherItem(story, id, other)), item(story, id)],
     },
     metadata,
   };
@@ -194,6 +196,12 @@ function item(story: Story, subscription: string): Record<string, unknown> {
     price: price(story),
     metadata: {},
   };
+}
+
+function otherItem(story: Story, subscription: string, other: { product_id: string; price_id: string }) {
+  const { price: plan, quantity: _, ...whole } = item(story, subscription);
+  const id = siblingId(subscription, `si_${other.price_id}`);
+  return { ...whole, id, price: { ...(plan as object), id: other.price_id, product: other.product_id } };
 }
 
 function price({ product }: Story): Record<string, unknown> {
@@ -362,10 +370,10 @@ function charge(story: Story): Record<string, unknown> {
   };
 }
 
-/** A refund as the API and `refund.created` show it. */
-export function stripeRefund(story: Story, at: string): Record<string, unknown> {
+/** A refund as the API and its events show it. */
+export function stripeRefund(story: Story, at: string, usual = 'succeeded'): Record<string, unknown> {
   const payment = requireMember(story.payment, 'payment');
-  const { id, amount, status = 'succeeded', reason = 'requested_by_customer' } = requireMember(story.refund, 'refund');
+  const { id, amount, status = usual, reason = 'requested_by_customer' } = requireMember(story.refund, 'refund');
   return {
     id,
     object: 'refund',

@@ -129,6 +129,7 @@ create table auth.users (
 );
 create unique index users_email_partial_key on auth.users (email) where is_sso_user = false;
 create index users_instance_id_idx on auth.users (instance_id);
+create index users_instance_id_email_idx on auth.users (instance_id, lower(email));
 
 create table auth.identities (
   id uuid primary key default gen_random_uuid(),

@@ -75,6 +75,23 @@ create index credit_grants_workspace_id_priority_idx on public.credit_grants
   (workspace_id, priority, expires_at, is_paid, created_at, id) where not is_spent;
 create index credit_grants_workspace_id_created_at_idx on public.credit_grants (workspace_id, created_at);
 
+create function private.note_next_expiry() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.credit_wallets w set next_expiry_at = new.expires_at
+  where w.workspace_id = new.workspace_id and (w.next_expiry_at > new.expires_at or w.next_expiry_at is null);
+  return null;
+end;
+$$;
+comment on function private.note_next_expiry() is
+  'Keeps a wallet''s next expiry no later than that of any grant that has credits, whatever filled, shortened or extended it.';
+-- Grants are made empty and filled by their entry, so an update is what gives them credits.
+create trigger credit_grants_note_next_expiry after update of is_spent, expires_at on public.credit_grants
+  for each row when (not new.is_spent and new.expires_at is not null
+    and (old.is_spent or old.expires_at is distinct from new.expires_at))
+  execute function private.note_next_expiry();
+
 create table public.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -109,6 +126,7 @@ create table public.credit_transactions (
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   hold_id uuid,
+  grant_id uuid,
   refunded_transaction_id bigint,
   transaction_type public.credit_transaction_type not null,
   is_overdraft boolean not null,
@@ -130,6 +148,8 @@ comment on column public.credit_transactions.balance_after is 'The balance it le
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
 comment on column public.credit_transactions.lots is 'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is 'The debit that a refund gives back; none if free-standing.';
+comment on column public.credit_transactions.grant_id is
+  'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
 comment on column public.credit_transactions.hold_id is 'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
 create index credit_transactions_user_id_idx on public.credit_transactions (user_id);
@@ -202,12 +222,44 @@ create policy "owners and admins can read their workspace's lots" on public.cred
 create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
-create policy "members can read their own entries, owners and admins all of their workspace" on public.credit_transactions
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
-    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
+-- An entry tells the wallet's balance and grants: a member who may not see those asks my_credit_transactions.
+create policy "owners and admins can read their workspace's entries" on public.credit_transactions
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;
 grant select on public.credit_holds to authenticated, service_role;
 grant select on public.credit_transactions to authenticated, service_role;
 grant update (overdraft_limit) on public.credit_wallets to service_role;
+
+create type public.my_credit_transaction as (
+  id bigint, created_at timestamptz, workspace_id uuid, transaction_type public.credit_transaction_type, amount numeric,
+  reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
+);
+comment on type public.my_credit_transaction is 'A ledger entry without what it tells of the wallet.';
+
+create function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer)
+returns setof public.my_credit_transaction
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select t.id, t.created_at, t.workspace_id, t.transaction_type, t.amount::numeric, t.reason, t.feature_code, t.description,
+    t.hold_id, t.refunded_transaction_id, t.metadata
+  from public.credit_transactions t
+  where t.user_id = (select auth.uid()) and t.workspace_id = any (array(select private.my_workspace_ids()))
+    and (wanted_workspace is null or t.workspace_id = wanted_workspace) and (before_id is null or t.id < before_id)
+  order by t.id desc limit least(greatest(coalesce(max_rows, 100), 1), 1000);
+end;
+$$;
+comment on function private.my_entries is 'The caller''s own entries in the workspaces that they are in, newest first.';
+grant execute on function private.my_entries to authenticated;
+
+create function public.my_credit_transactions(
+  workspace_id uuid default null, before_id bigint default null, max_rows integer default 100
+) returns setof public.my_credit_transaction
+language sql stable set search_path = ''
+as $$ select * from private.my_entries(workspace_id, before_id, max_rows) $$;
+comment on function public.my_credit_transactions is
+  'The caller''s own entries, newest first, in a workspace or all of theirs; before_id goes on from the last one. For members, to whom credit_transactions is closed.';
+grant execute on function public.my_credit_transactions to authenticated;

@@ -290,10 +290,10 @@ begin
     perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
+    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
+  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
     signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
   if is_watched then
@@ -325,9 +325,6 @@ begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
   values (wallet.workspace_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
   returning id into lot_id;
-  if lot_expires_at < coalesce(wallet.next_expiry_at, 'infinity') then
-    update public.credit_wallets w set next_expiry_at = lot_expires_at where w.workspace_id = wallet.workspace_id;
-  end if;
   return lot_id;
 end;
 $$;
@@ -553,15 +550,6 @@ $$;
 comment on function private.lots_to_return(bigint, numeric, timestamptz) is
   'To which living lots an amount goes back: to those that an entry burned, what it took from them less what came back before.';
 
-create function private.note_expiry(wallet_id uuid, lots public.credit_lot_change[]) returns void
-language sql set search_path = ''
-as $$
-  update public.credit_wallets w set next_expiry_at = due.at
-  from (select min(g.expires_at) as at from unnest(lots) l join public.credit_grants g on g.id = l.grant_id) due
-  where w.workspace_id = wallet_id and due.at < coalesce(w.next_expiry_at, 'infinity')
-$$;
-comment on function private.note_expiry is 'Lots that come back to life may be the first to expire again.';
-
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -607,7 +595,6 @@ begin
   end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
-    perform private.note_expiry(wallet.workspace_id, lots);
     left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
   end if;
   if left_over > 0 then

@@ -183,7 +183,7 @@ create table public.payments (
   constraint a_payment_is_there_once unique (platform, payment_id)
 );
 comment on table public.payments is 'Payments as their platform last told of them.';
-comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice of a subscription, else the payment intent.';
+comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice where there is one, else the payment intent.';
 comment on column public.payments.amount is 'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
 comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
 comment on column public.payments.changed_at is 'Of what was paid for a change within a period: when that began.';
@@ -294,7 +294,7 @@ create table public.admin_notifications (
   constraint a_thing_is_told_once unique (kind, subject)
 );
 comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state).';
+  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state).';
 
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();
@@ -379,5 +379,9 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Days that a plan and its credits outlive a period, in which the next payment may arrive.'),
   ('past_due_grace_days', '7', 'integer', 0, 90, false,
     'Days that a plan holds after a charge has failed.'),
+  ('payment_mode', '""', 'text', null, null, false,
+    'live or test: events of the other mode are kept and ignored, and admins told. Empty: both count. Set it to live where real money is taken.'),
+  ('stripe_account', '""', 'text', null, null, false,
+    'The connected account (acct_…) whose events count. Empty: an event that names an account is another''s, and is kept and ignored.'),
   ('checkout_return_urls', '""', 'text', null, null, false,
     'Origins that checkouts and portals may return to, separated by commas: https://app.example.com. None: checkouts are refused.');

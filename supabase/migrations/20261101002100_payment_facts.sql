@@ -31,6 +31,42 @@ comment on table private.payment_references is
   'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, which is what a refund names.';
 create index payment_references_subject_id_idx on private.payment_references (platform, subject, subject_id);
 
+create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
+returns public.payment_products
+language plpgsql stable set search_path = ''
+as $$
+declare
+  product public.payment_products;
+begin
+  select * into product from public.payment_products p
+  where p.platform = of_platform
+    and (p.price_id = of_price or p.product_id = of_product and (p.price_id is null or of_price is null))
+  order by p.price_id = of_price desc nulls last, p.is_active desc, p.created_at, p.id
+  limit 1;
+  return product;
+end;
+$$;
+comment on function private.product_of is 'What a platform''s product and price are here; null where they are not ours.';
+
+create function private.with_product(of_platform public.payment_platform, facts jsonb) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not facts ? 'items' then
+    return facts;
+  end if;
+  return facts - 'items' || coalesce((
+    select i.item
+    from jsonb_array_elements(facts -> 'items') with ordinality i (item, place),
+      private.product_of(of_platform, i.item ->> 'product_id', i.item ->> 'price_id') product
+    order by product.plan is null, product.id is null, i.place
+    limit 1
+  ), '{}');
+end;
+$$;
+comment on function private.with_product is
+  'Facts of something with several items or lines, as the one tells that is a plan of ours, else any product of ours, else the first.';
+
 create function private.known_of(
   of_platform public.payment_platform, of_subject private.payment_subject, of_id text, of_period timestamptz default '-infinity'
 ) returns jsonb
@@ -41,7 +77,7 @@ begin
     select coalesce(jsonb_object_agg(told.key, told.value), '{}')
     from (
       select distinct on (e.key) e.key, e.value
-      from private.payment_facts f, jsonb_each(f.facts) e
+      from private.payment_facts f, jsonb_each(private.with_product(f.platform, f.facts)) e
       where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id and f.period_start = of_period
         and e.value <> 'null'
       order by e.key, f.occurred_at desc, f.rank desc, f.event_id desc
@@ -140,9 +176,9 @@ begin
   perform private.keep_fact(event, 'customer', event.customer_id, facts -> 'customer');
   -- Named by its payment alone, it is there all the same.
   perform private.keep_fact(event, 'subscription', subscription_id, coalesce(facts -> 'subscription', '{}') || payer);
-  if facts ? 'period' then
-    perform private.keep_fact(event, 'period', subscription_id, facts -> 'period', (facts #>> '{period,start}')::timestamptz);
-  end if;
+  perform private.keep_fact(event, 'period', subscription_id, p.told, (p.told ->> 'start')::timestamptz)
+  from jsonb_array_elements(jsonb_build_array(facts -> 'period') || coalesce(facts -> 'more_periods', '[]')) p (told)
+  where p.told <> 'null';
   if payment ->> 'kind' = 'subscription' and subscription_id is not null then
     payment := jsonb_build_object('subscription_id', subscription_id) || payment;
   end if;
@@ -195,6 +231,35 @@ create type private.reversals_known as (amount numeric, total numeric, is_disput
 comment on type private.reversals_known is
   'What was taken back of a payment, of how much (null: not told), and whether a dispute of it is open or lost.';
 
+create function private.refunded_of(of_platform public.payment_platform, of_reversal text) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    with told as (
+      select f.occurred_at, (f.facts ->> 'amount')::numeric as amount, f.facts ->> 'failed_refund' as failed_refund,
+        (f.facts ->> 'failed_amount')::numeric as failed_amount
+      from private.payment_facts f
+      where f.platform = of_platform and f.subject = 'reversal' and f.subject_id = of_reversal
+    ), failed as (
+      -- Several events tell of one failure.
+      select min(t.occurred_at) as at, max(t.failed_amount) as amount from told t
+      where t.failed_refund is not null group by t.failed_refund
+    ), newest as (
+      select max(t.occurred_at) as at from told t where t.amount is not null
+    )
+    -- What a platform sums up grows with each refund (two words of one second have no other order) and is less after one
+    -- failed: so its highest word since the failure before its newest, less what failed after that.
+    select greatest(max(t.amount) - coalesce((select sum(f.amount) from failed f where f.at >= n.at), 0), 0)
+    from newest n
+    join told t on t.amount is not null
+      and t.occurred_at > coalesce((select max(f.at) from failed f where f.at < n.at), '-infinity')
+    group by n.at
+  );
+end;
+$$;
+comment on function private.refunded_of is 'What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.';
+
 create function private.reversals_of(of_platform public.payment_platform, of_payment text) returns private.reversals_known
 language plpgsql stable set search_path = ''
 as $$
@@ -212,12 +277,8 @@ begin
       where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
     ) reversal
     cross join lateral (
-      select coalesce((
-          -- A refund's amount only grows, and two of one second have no other order.
-          select max((f.facts ->> 'amount')::numeric) from private.payment_facts f
-          where f.platform = of_platform and f.subject = 'reversal' and f.subject_id = reversal.subject_id
-            and known ->> 'kind' = 'refund'
-        ), (known ->> 'amount')::numeric) as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
+      select case when known ->> 'kind' = 'refund' then private.refunded_of(of_platform, reversal.subject_id)
+        else (known ->> 'amount')::numeric end as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
       from private.known_of(of_platform, 'reversal', reversal.subject_id) known
     ) k
   ) known;

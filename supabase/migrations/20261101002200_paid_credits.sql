@@ -15,34 +15,20 @@ create table private.paid_credits (
   absorbed numeric(20, 6) not null default 0,
   cap_expired numeric(20, 6) not null default 0,
   waiting numeric(20, 6),
+  lives_until timestamptz,
   primary key (platform, source, source_id, period_start)
 );
 comment on table private.paid_credits is
   'That something paid was given its credits. No foreign keys: it outlives workspace and lot, so that nothing is granted twice.';
 comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
-comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what had expired and so was gone already.';
+comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what had expired and so was gone already: it does not come back either.';
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
+comment on column private.paid_credits.lives_until is
+  'Until when its lot lives because credits came late: they had waited, or came back after its time. Null: as paid for.';
 comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
 create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 create index paid_credits_trial_source_id_idx on private.paid_credits (source_id) where source = 'trial';
-
-create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
-returns public.payment_products
-language plpgsql stable set search_path = ''
-as $$
-declare
-  product public.payment_products;
-begin
-  select * into product from public.payment_products p
-  where p.platform = of_platform
-    and (p.price_id = of_price or p.product_id = of_product and (p.price_id is null or of_price is null))
-  order by p.price_id = of_price desc nulls last, p.is_active desc, p.created_at, p.id
-  limit 1;
-  return product;
-end;
-$$;
-comment on function private.product_of is 'What a platform''s product and price are here; null where they are not ours.';
 
 create type private.subscription_period as (
   starts_at timestamptz, ends_at timestamptz, cut_at timestamptz, is_paid boolean, is_trial boolean, product_id text,
@@ -56,33 +42,31 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return query
-    with known as (
-      select s.period_start, private.known_of(of_platform, 'period', of_subscription, s.period_start) as k,
+    with told as (
+      -- Invoices have lines of other things too, for times of their own.
+      select p.period_start, w.facts, p.occurred_at, p.rank, p.event_id
+      from private.payment_facts p
+      cross join lateral (select private.with_product(of_platform, p.facts) as facts) w
+      where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
+        and (private.product_of(of_platform, w.facts ->> 'product_id', w.facts ->> 'price_id')).plan is not null
+    ), known as (
+      select t.period_start, bool_or(t.facts ? 'is_paid') as is_paid, bool_or(t.facts ? 'is_trial') as is_trial,
+        (array_agg((t.facts ->> 'end')::timestamptz order by t.occurred_at desc, t.rank desc, t.event_id desc))[1] as ends_at,
         -- What was bought is what the first word of it says: later ones may tell of a change.
-        first.facts as f
-      from (
-        select distinct p.period_start from private.payment_facts p
-        where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
-      ) s
-      cross join lateral (
-        select p.facts from private.payment_facts p
-        where p.platform = of_platform and p.subject = 'period' and p.subject_id = of_subscription
-          and p.period_start = s.period_start
-        order by p.facts ? 'is_paid' desc, p.occurred_at, p.rank, p.event_id
-        limit 1
-      ) first
+        (array_agg(t.facts order by t.facts ? 'is_paid' desc, t.occurred_at, t.rank, t.event_id))[1] as bought
+      from told t
+      group by t.period_start
     ), paid as (
-      select period_start, lead(period_start) over (order by period_start) as next_start from known where k ? 'is_paid'
+      select k.period_start, lead(k.period_start) over (order by k.period_start) as next_start from known k where k.is_paid
     )
-    select k.period_start, (k.k ->> 'end')::timestamptz,
-      least((k.k ->> 'end')::timestamptz, p.next_start),
-      k.k ? 'is_paid', k.k ? 'is_trial', k.f ->> 'product_id', k.f ->> 'price_id', coalesce((k.f ->> 'units')::integer, 1)
+    select k.period_start, k.ends_at, least(k.ends_at, p.next_start), k.is_paid, k.is_trial, k.bought ->> 'product_id',
+      k.bought ->> 'price_id', coalesce((k.bought ->> 'units')::integer, 1)
     from known k
     left join paid p on p.period_start = k.period_start
     order by k.period_start;
 end;
 $$;
-comment on function private.periods_of is 'The periods of a subscription that are paid or a trial, oldest first.';
+comment on function private.periods_of is 'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
 
 create function private.months_of(period public.billing_period) returns integer
 language plpgsql immutable set search_path = ''
@@ -132,22 +116,27 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return query
-    select f.occurred_at, false, private.credits_of_plan(of_platform, f.facts ->> 'product_id', f.facts ->> 'price_id',
-      coalesce((f.facts ->> 'units')::integer, 1), period.starts_at)
-    from private.payment_facts f
-    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-      -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
-      and of_platform = 'stripe' and f.facts ? 'product_id' and f.occurred_at > period.starts_at
-      -- What is told in its last minutes is about the next one.
-      and f.occurred_at < period.cut_at - interval '5 minutes'
-    union all
-    select p.changed_at, true, private.credits_of_plan(of_platform, k.known ->> 'product_id', k.known ->> 'price_id',
-      p.units, period.starts_at)
-    from public.payments p, private.known_of(of_platform, 'payment', p.payment_id) k (known)
-    where p.platform = of_platform and p.subscription_id = of_subscription
-      and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
-      and p.changed_at >= period.starts_at and p.changed_at < period.cut_at
-    order by 1, 2;
+    -- One that is made at once, in a period's first minutes, is of the whole period.
+    select case when c.at < period.starts_at + interval '5 minutes' then period.starts_at else c.at end, c.is_paid, c.credits
+    from (
+      select f.occurred_at, false, private.credits_of_plan(of_platform, w.told ->> 'product_id', w.told ->> 'price_id',
+        coalesce((w.told ->> 'units')::integer, 1), period.starts_at)
+      from private.payment_facts f
+      cross join lateral (select private.with_product(of_platform, f.facts) as told) w
+      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+        -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
+        and of_platform = 'stripe' and w.told ? 'product_id' and f.occurred_at > period.starts_at
+        -- What is told in its last minutes is about the next one.
+        and f.occurred_at < period.cut_at - interval '5 minutes'
+      union all
+      select p.changed_at, true, private.credits_of_plan(of_platform, k.known ->> 'product_id', k.known ->> 'price_id',
+        p.units, period.starts_at)
+      from public.payments p, private.known_of(of_platform, 'payment', p.payment_id) k (known)
+      where p.platform = of_platform and p.subscription_id = of_subscription
+        and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
+        and p.changed_at >= period.starts_at and p.changed_at < period.cut_at
+    ) c (at, is_paid, credits)
+    order by c.at, c.is_paid;
 end;
 $$;
 comment on function private.changes_within is
@@ -201,6 +190,9 @@ begin
     from public.payments p
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
+      -- What was paid for another item of the subscription is no part of it.
+      and (p.payment_product_id is not null
+        or not private.known_of(of_platform, 'payment', p.payment_id) ?| array['product_id', 'price_id'])
       -- A platform's clocks agree to less than an hour.
       and coalesce(p.period_start, p.changed_at, p.paid_at) >= period.starts_at - interval '1 hour'
       and coalesce(p.period_start, p.changed_at, p.paid_at) < period.cut_at - interval '1 hour'
@@ -243,10 +235,14 @@ language plpgsql set search_path = ''
 as $$
 declare
   wallet public.credit_wallets;
-  change numeric := terms.credits - paid.credited;
+  lot public.credit_grants;
+  -- What had expired before it could be taken back was never taken, and is as gone as before.
+  lost numeric := least(terms.credits - paid.credited, paid.absorbed);
+  change numeric := terms.credits - paid.credited - lost;
+  returned numeric;
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
-  if wallet.credits_balance > 0
+  if change > 0 and wallet.credits_balance > 0
     and wallet.credits_balance + change > private.config_numeric('max_credits_balance', 50000) then
     update private.paid_credits c set waiting = change
     where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
@@ -254,19 +250,34 @@ begin
       'workspace_id', wallet_id, 'credits', change, 'balance', wallet.credits_balance));
     return;
   end if;
-  if paid.grant_id is null then
-    if paid.waiting is not null then
-      terms.expires_at := greatest(terms.expires_at, at + (terms.expires_at - terms.starts_at)); -- as long as it would have
-    end if;
-    paid.grant_id := private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at);
+  paid.grant_id := coalesce(paid.grant_id,
+    private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at));
+  select * into lot from public.credit_grants g where g.id = paid.grant_id;
+  returned := least(change, private.taken_of(paid, lot));
+  if paid.waiting is not null or returned > 0 and terms.expires_at <= at then
+    paid.lives_until := at + (terms.expires_at - terms.starts_at); -- as long as it would have
   end if;
-  update public.credit_grants g set amount = g.amount + change where g.id = paid.grant_id;
-  perform private.post_to_lot(wallet_id, paid.grant_id, change, 'credit', terms.reason, terms.details, at);
-  update private.paid_credits c set credited = terms.credits, grant_id = paid.grant_id, waiting = null
+  update public.credit_grants g
+  set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
+    expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
+  where g.id = lot.id;
+  if change > 0 then
+    perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at);
+  end if;
+  update private.paid_credits c
+  set credited = terms.credits, absorbed = c.absorbed - lost, grant_id = paid.grant_id, waiting = null,
+    lives_until = paid.lives_until
   where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
 end;
 $$;
-comment on function private.give_paid_credits is 'Grants what is missing, or leaves it waiting where the balance has no room for it.';
+comment on function private.give_paid_credits is
+  'Grants what is missing, or leaves it waiting where the balance has no room for it. What was taken back comes again to a lot that lives.';
+
+create function private.taken_of(paid private.paid_credits, lot public.credit_grants) returns numeric
+language sql immutable set search_path = ''
+as $$ select lot.amount - paid.absorbed - paid.credited $$;
+comment on function private.taken_of is
+  'What was taken back for something paid, from whichever lots; what its own says beyond it was clawed back by hand.';
 
 create function private.take_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
 returns void
@@ -275,12 +286,13 @@ as $$
 declare
   lot public.credit_grants;
   absorbed_now numeric;
-  taken numeric;
+  taken numeric := paid.credited - terms.credits;
 begin
   select * into lot from public.credit_grants g where g.id = paid.grant_id;
-  -- What expired is gone already: it counts first, and only what was used beyond the new worth is taken.
-  absorbed_now := least(paid.credited - terms.credits, greatest(lot.expired_amount - paid.absorbed, 0));
-  taken := paid.credited - terms.credits - absorbed_now;
+  -- What is gone already counts first, clawed back by hand or expired: only what was used beyond the new worth is taken.
+  taken := taken - least(taken, greatest(lot.clawed_back_amount - private.taken_of(paid, lot), 0));
+  absorbed_now := least(taken, greatest(lot.expired_amount - paid.absorbed, 0));
+  taken := taken - absorbed_now;
   if taken > 0 then
     perform private.post_to_lot(wallet_id, lot.id, -taken, 'clawback', terms.clawback_reason, terms.details, at);
     update public.credit_grants g
@@ -430,7 +442,7 @@ begin
   lost := case when live_until > at then greatest(lot.expired_amount - paid.absorbed - paid.cap_expired, 0) else 0 end;
   kept := least(lot.remaining + lost, room);
   update public.credit_grants g
-  set expires_at = live_until, expired_amount = g.expired_amount - greatest(kept - lot.remaining, 0) where g.id = lot.id;
+  set expires_at = greatest(live_until, paid.lives_until), expired_amount = g.expired_amount - greatest(kept - lot.remaining, 0) where g.id = lot.id;
   if kept > lot.remaining then
     perform private.post_to_lot(paid.workspace_id, lot.id, kept - lot.remaining, 'credit', 'rollover', '{}', at);
   elsif kept < lot.remaining then
@@ -440,7 +452,6 @@ begin
       perform private.post_to_lot(paid.workspace_id, lot.id, kept - lot.remaining, 'expire', 'rollover_cap', '{}', at);
     end if;
   end if;
-  perform private.note_expiry(paid.workspace_id, private.lot_change(lot.id, 1));
   update private.paid_credits c set cap_expired = c.cap_expired + lot.remaining + lost - kept
   where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
   return kept;
@@ -476,15 +487,17 @@ begin
     if later.starts_at is null or period.cut_at + grace < later.starts_at then
       chain_end := period.ends_at; -- the newest, or one after which a payment is missing or was given back
       carried := 0;
-      update public.credit_grants g set expires_at = chain_end + grace
-      where g.id = paid.grant_id and g.expires_at > chain_end + grace and paid.waiting is null
+      update public.credit_grants g set expires_at = greatest(chain_end + grace, paid.lives_until)
+      where g.id = paid.grant_id and g.expires_at > greatest(chain_end + grace, paid.lives_until)
         and exists (
           select from private.periods_of(of_platform, of_subscription) p
           where p.starts_at > period.starts_at and private.reversed_share(of_platform, of_subscription, p) = 1
         );
     elsif plan.credit_rollover in ('all', 'capped') and paid.grant_id is not null then
       carried := carried + private.carry_lot(paid, chain_end + grace,
-        case plan.credit_rollover when 'all' then 'infinity' else greatest(plan.credit_rollover_cap - carried, 0) end, at);
+        -- What came late has time of its own before a cap counts.
+        case when plan.credit_rollover = 'all' or paid.lives_until > at then 'infinity'
+          else greatest(plan.credit_rollover_cap - carried, 0) end, at);
     end if;
     later := period;
   end loop;

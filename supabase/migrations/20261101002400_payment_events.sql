@@ -9,8 +9,14 @@ begin
   if not private.config_boolean('match_payments_by_email', false) then
     return null;
   end if;
-  select array_agg(a.id) into accounts from auth.users a
-  where lower(a.email) = lower(trim(address)) and a.email_confirmed_at is not null and a.deleted_at is null;
+  select array_agg(a.id) into accounts from (
+    -- Auth's own index begins with the instance: everybody's, or none of who was imported without.
+    select u.* from auth.users u
+    where u.instance_id = '00000000-0000-0000-0000-000000000000' and lower(u.email) = lower(trim(address))
+    union all
+    select u.* from auth.users u where u.instance_id is null and lower(u.email) = lower(trim(address))
+  ) a
+  where a.email_confirmed_at is not null and a.deleted_at is null;
   if cardinality(accounts) = 1 then
     return accounts[1];
   elsif accounts is not null then
@@ -192,18 +198,18 @@ begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
-    (private.product_of(event.platform, f.product_id, f.price_id)).plan,
+    (private.product_of(event.platform, f.told ->> 'product_id', f.told ->> 'price_id')).plan,
     coalesce((event.facts #>> '{subscription,status}')::public.subscription_status, s.plan_status),
     coalesce(event.facts #>> '{payment,invoice_id}', event.facts #>> '{payment,id}'),
     coalesce((event.facts #>> '{reversal,amount}')::bigint, (event.facts #>> '{payment,amount}')::bigint),
     coalesce(event.facts #>> '{reversal,currency}', event.facts #>> '{payment,currency}'),
-    coalesce(event.facts #>> '{period,start}', event.facts #>> '{subscription,period_start}')::timestamptz,
-    coalesce(event.facts #>> '{period,end}', event.facts #>> '{subscription,period_end}')::timestamptz,
+    coalesce(f.told ->> 'start', f.told ->> 'period_start')::timestamptz,
+    coalesce(f.told ->> 'end', f.told ->> 'period_end')::timestamptz,
     jsonb_build_object('event', event.event_type)
   from jsonb_array_elements_text(coalesce(event.facts -> 'history', '[]')) h (name)
   cross join lateral (
-    select coalesce(event.facts #>> '{period,product_id}', event.facts #>> '{subscription,product_id}') as product_id,
-      coalesce(event.facts #>> '{period,price_id}', event.facts #>> '{subscription,price_id}') as price_id
+    select private.with_product(event.platform, coalesce(event.facts -> 'subscription', '{}'))
+      || private.with_product(event.platform, coalesce(event.facts -> 'period', '{}')) as told
   ) f
   join public.user_subscriptions s on s.platform = event.platform
     and s.subscription_id = private.subscription_of(event.facts)
@@ -385,6 +391,21 @@ $$;
 comment on function private.settle_event is
   'Applies an event in a subtransaction and notes how that went. What no other try can mend is kept with its error.';
 
+create function private.why_foreign(mode text, account text) returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
+  own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
+begin
+  return case
+    when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
+    when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
+  end;
+end;
+$$;
+comment on function private.why_foreign is 'Why an event is none of this project''s money; null where it is.';
+
 create function public.receive_payment_event(
   platform public.payment_platform,
   event_id text,
@@ -393,12 +414,15 @@ create function public.receive_payment_event(
   raw_body text,
   facts jsonb default null,
   problem text default null,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  mode text default null,
+  account text default null
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   event public.payment_events;
+  foreign_reason text := private.why_foreign(receive_payment_event.mode, receive_payment_event.account);
 begin
   perform private.require_time(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
@@ -416,6 +440,14 @@ begin
   if event.state in ('applied', 'ignored') then
     return jsonb_build_object('id', event.id, 'state', event.state, 'duplicate', true);
   end if;
+  if foreign_reason is not null then
+    update public.payment_events e
+    set state = 'ignored', attempts = e.attempts + 1, error_code = 'foreign_event', error_message = foreign_reason
+    where e.id = event.id;
+    perform private.notify_admins('payment_event_foreign', concat_ws(' ', event.platform, coalesce(account, mode)),
+      jsonb_build_object('id', event.id, 'error', foreign_reason));
+    return jsonb_build_object('id', event.id, 'state', 'ignored', 'duplicate', false);
+  end if;
   if event.attempts > 0 then
     -- Read anew: what could not be read before may be now.
     event.facts := receive_payment_event.facts;
@@ -427,5 +459,5 @@ begin
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;

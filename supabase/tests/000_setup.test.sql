@@ -40,8 +40,8 @@ create or replace function tests.create_user(
 ) returns uuid
 language sql set search_path = ''
 as $$
-  insert into auth.users (id, email, is_anonymous, raw_user_meta_data, aud, role)
-  values (tests.id(name), case email when 'by name' then name || '@example.test' else email end, is_anonymous, metadata,
+  insert into auth.users (instance_id, id, email, is_anonymous, raw_user_meta_data, aud, role)
+  values ('00000000-0000-0000-0000-000000000000', tests.id(name), case email when 'by name' then name || '@example.test' else email end, is_anonymous, metadata,
     'authenticated', 'authenticated')
   returning id
 $$;

@@ -334,7 +334,8 @@ export class LedgerModel {
   }
 
   #requireAvailable(amount: bigint, at: number): void {
-    if (amount > this.availableAt(at)) throw new Refusal('PT402 insufficient_credits');
+    // What costs nothing is had in debt too.
+    if (amount > 0n && amount > this.availableAt(at)) throw new Refusal('PT402 insufficient_credits');
   }
 
   /** What is left of incoming credits when debt has been paid. */
@@ -387,6 +388,7 @@ function checkForm(request: Request): void {
   const refuse = (): never => {
     throw new Refusal('PT400 invalid_request');
   };
+  if (request.key?.startsWith('basemeter:')) refuse();
   if ('amount' in request) {
     const mayBeZero = ['hold', 'extend'].includes(request.op) || (request.op === 'settle' && !request.keepOpen);
     if (request.amount < (mayBeZero ? 0n : 1n) || request.amount > LARGEST) refuse();

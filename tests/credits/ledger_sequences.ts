@@ -4,7 +4,7 @@ import { type LedgerModel, LOT_KINDS, type Request } from './ledger_model.ts';
 
 const MICRO = 1_000_000n;
 
-type Mistake = 'expired lot' | 'no hold' | 'long hold' | 'no key';
+type Mistake = 'expired lot' | 'no hold' | 'long hold' | 'no key' | 'key of our own';
 
 /** An amount: a fixed one, or as much as the operation could just have (and a millionth more or less). */
 type Wish = { fixed: bigint } | { edge: bigint };
@@ -36,7 +36,7 @@ const credit = fc.record({
   priority: fc.constantFrom(0, 0, 0, -1, 5),
   expiresIn: fc.option(fc.constantFrom(1, 2, 5, 5, 24, 24 * 9, 24 * 40), { freq: 3 }),
 });
-const mistake = fc.constantFrom<Mistake>('expired lot', 'no hold', 'long hold', 'no key');
+const mistake = fc.constantFrom<Mistake>('expired lot', 'no hold', 'long hold', 'no key', 'key of our own');
 
 /** What a step asks, before it is known which lots, holds and entries there are. */
 const intent = fc.oneof(
@@ -161,6 +161,7 @@ const mistakes = (at: number): Record<Mistake, Request> => ({
   'no hold': { op: 'settle', amount: MICRO, hold: -1, keepOpen: false, key: null },
   'long hold': { op: 'hold', amount: MICRO, expiresIn: 24 * 30 + 1, key: null },
   'no key': { op: 'settle', amount: MICRO, hold: 0, keepOpen: true, key: null },
+  'key of our own': { op: 'debit', amount: MICRO, key: 'basemeter:signup' },
 });
 
 function refundOf(intended: Intent & { op: 'refund' }, model: LedgerModel): Request {

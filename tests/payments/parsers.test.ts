@@ -15,7 +15,10 @@ import { isSignedByCreem } from '../../supabase/functions/creem-webhook/signatur
 import { isSignedByStripe } from '../../supabase/functions/stripe-webhook/signature.ts';
 
 type Payload = { id: string; type?: string; eventType?: string };
-type Fixture = { payload: Payload; expected: Pick<PaymentEvent, 'occurred_at' | 'facts' | 'problem'> };
+type Fixture = {
+  payload: Payload;
+  expected: Pick<PaymentEvent, 'occurred_at' | 'facts' | 'problem'> & Partial<PaymentEvent>;
+};
 
 const FOLDER = new URL('./fixtures/', import.meta.url);
 const READERS = { creem: readCreemEvent, stripe: readStripeEvent };
@@ -41,6 +44,8 @@ describe.each(PLATFORMS)('an event of %s', (platform) => {
       platform,
       event_id: payload.id,
       event_type: type,
+      mode: 'test',
+      account: null,
       ...expected,
     });
   });

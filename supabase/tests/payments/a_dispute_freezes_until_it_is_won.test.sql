@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(18);
 select tests.create_user('owner');
 select tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
@@ -33,6 +33,26 @@ select public.resolve_dispute('creem', 'disp_2', 'lost');
 select tests.be_service();
 select is(tests.wallet('owner') || ', ' || coalesce((select frozen_at::text from public.credit_wallets
   where workspace_id = tests.id('owner')), 'free'), 'balance 2, total 3, spent 1, expired 0, held 0, free', 'lets it go on');
+
+create function pg_temp.standing() returns text language sql as $$
+  select concat_ws(' ', trim_scale(credits_balance), case when frozen_at is not null then 'frozen' end)
+  from public.credit_wallets where workspace_id = tests.id('owner') $$;
+grant execute on all functions in schema pg_temp to authenticated, service_role;
+select tests.sign_in('admin');
+select public.resolve_dispute('creem', 'disp_2', 'won');
+select tests.be_service();
+select is(pg_temp.standing(), '52', 'an admin may think better of it');
+select tests.sign_in('admin');
+select public.resolve_dispute('creem', 'disp_2', 'lost');
+select tests.be_service();
+select is(pg_temp.standing(), '2', 'and again');
+select tests.deliver('evt_6', tests.reversed('tran_1', 1000, 'dispute', 'open', 'disp_2'), now() + interval '1 minute',
+  now() + interval '1 minute');
+select is(pg_temp.standing(), '2 frozen', 'a platform may open it once more');
+select tests.sign_in('admin');
+select public.resolve_dispute('creem', 'disp_2', 'won', now() + interval '2 minutes');
+select tests.be_service();
+select is(pg_temp.standing(), '52', 'and it is not frozen for ever');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

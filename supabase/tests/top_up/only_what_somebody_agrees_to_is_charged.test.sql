@@ -13,7 +13,7 @@ create function pg_temp.buy(customer text, person text, bought_by public.payment
   values ('stripe', 'sub_' || customer || person, customer, tests.id(of_team), case when exists (select from public.users where id = tests.id(person)) then tests.id(person) end, bought_by, now(), 0, 'e') $$;
 create function pg_temp.customer() returns text language sql as $$ select private.customer_to_charge(tests.id('team'), 'stripe') $$;
 select public.credit_user_credits_transaction(tests.id('owner'), 10, 'manual', workspace_id => tests.id('team'));
-create function pg_temp.claim(at timestamptz default now() + interval '1 s') returns text language sql as $$ select public.claim_payment_task(claim.at) ->> 'task' $$;
+create function pg_temp.claim(at timestamptz default now() + interval '30 s') returns text language sql as $$ select public.claim_payment_task(claim.at) ->> 'task' $$;
 create function pg_temp.state() returns text language sql as $$
   select concat_ws(', ', case when r.is_active then 'on' else 'off' end, 'asked ' || r.requested_this_month, 'open ' ||
     (select count(*) from private.payment_tasks t where t.workspace_id = r.workspace_id and t.done_at is null), r.last_error) from public.auto_top_ups r $$;
@@ -26,7 +26,7 @@ begin
   perform tests.sign_in(person), public.set_auto_top_up(tests.id('team'), tests.id(product), 20, 2);
   perform tests.be_postgres();
 end $$;
-create function pg_temp.fail(at timestamptz default now() + interval '1 s') returns void language sql as $$
+create function pg_temp.fail(at timestamptz default now() + interval '30 s') returns void language sql as $$
   select public.finish_payment_task((public.claim_payment_task(fail.at) ->> 'id')::bigint, 'connection refused', at => fail.at) $$;
 create function pg_temp.told() returns text language sql as $$ select string_agg(kind || ': ' || (data ->> 'error'), ', ') from public.notifications $$;
 
@@ -49,7 +49,7 @@ select pg_temp.ask();
 select tests.sign_in('payer');
 select public.leave_workspace(tests.id('team'));
 select tests.be_service();
-select is(public.claim_payment_task(now() + interval '1 s') ->> 'customer_id', null, 'nobody who left is charged');
+select is(public.claim_payment_task(now() + interval '30 s') ->> 'customer_id', null, 'nobody who left is charged');
 select is(public.begin_checkout(tests.id('owner'), tests.id('pack'), 1, tests.id('team')) ->> 'customer_id', null, 'and who buys then pays with a card of their own');
 select tests.be_postgres();
 select public.finish_payment_task((select max(id) from private.payment_tasks), 'nobody', 'impossible');

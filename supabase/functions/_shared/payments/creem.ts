@@ -22,6 +22,8 @@ import { amount, currency, date, entity, list, metadata, text, tolerant, units }
 
 const envelope = z.object({ id: text, eventType: text, created_at: date, object: z.unknown() });
 
+const ofMode = tolerant(z.object({ mode: text }));
+
 const customer = entity({ email: text, name: text });
 const product = entity({});
 
@@ -141,8 +143,15 @@ export function readCreemEvent(payload: unknown): PaymentEvent {
     event_id: id,
     event_type: eventType,
     occurred_at: created_at ?? null,
+    mode: modeOf(object),
+    account: null,
     ...readFacts(() => factsOf(eventType, created_at, object)),
   };
+}
+
+function modeOf(object: unknown): PaymentEvent['mode'] {
+  const { mode } = ofMode.parse(object) ?? {};
+  return mode === undefined ? null : mode === 'prod' ? 'live' : 'test';
 }
 
 function factsOf(type: string, createdAt: string | undefined, object: unknown): PaymentFacts | null {

@@ -11,6 +11,10 @@ export interface PaymentEvent {
   event_type: string;
   /** Null where the payload does not tell; it then has a problem. */
   occurred_at: string | null;
+  /** Whether it is of real money; null where the payload does not tell. */
+  mode: 'live' | 'test' | null;
+  /** The account that it is about, where that is told: of Stripe's events, those of connected accounts. */
+  account: string | null;
   /** What it says. Null where it is of a type that nothing is done with, or has a problem. */
   facts: PaymentFacts | null;
   /** Why an event of a known type cannot be read: what it lacks. */
@@ -59,10 +63,12 @@ export type HistoryEntry =
   | 'trial_will_end';
 
 /** What was bought. Creem has no prices apart from products. */
-interface Bought {
+export interface Bought {
   product_id?: string;
   price_id?: string;
   units?: number;
+  /** Of several items or lines, what each tells: which of them counts is for the database, which knows our products. */
+  items?: object[];
 }
 
 /** A subscription as it stands after the event. */
@@ -105,7 +111,7 @@ export interface PaymentOfEvent extends Bought {
   references?: string[];
 }
 
-/** Money that goes back, or may have to. */
+/** Money that goes back, or may have to. A refund that failed after a sum with it was told has no amount of its own. */
 export interface ReversalFacts {
   id: string;
   kind: 'refund' | 'dispute';
@@ -116,7 +122,9 @@ export interface ReversalFacts {
   currency?: string;
   /** Amount of the whole charge. */
   total?: number;
-  status: RefundStatus | DisputeStatus;
+  status?: RefundStatus | DisputeStatus;
+  failed_refund?: string;
+  failed_amount?: number;
 }
 
 /**
@@ -130,6 +138,7 @@ export interface PaymentFacts {
   owner?: { workspace_id?: string; user_id?: string; proof?: string; by?: 'reference' };
   subscription?: SubscriptionFacts;
   period?: PeriodFacts;
+  more_periods?: PeriodFacts[];
   payment?: PaymentOfEvent;
   reversal?: ReversalFacts;
   history?: HistoryEntry[];
@@ -150,6 +159,12 @@ export function present<T extends object>(members: T): T | undefined {
 /** The first of an object's metadata that names an owner. */
 export function ownerOf(...metadata: (PaymentFacts['owner'] | undefined)[]): PaymentFacts['owner'] {
   return metadata.map((each) => each && present(each)).find((each) => each !== undefined);
+}
+
+/** What the first of several things tells, and beside it what each of them does, where there is more than one. */
+export function oneOf<T extends object>(things: T[]): Partial<T> & Pick<Bought, 'items'> {
+  const items: object[] = things.map((each) => present(each)).filter((each) => each !== undefined);
+  return Object.assign({ ...things[0] } as Partial<T>, items.length > 1 ? { items } : {});
 }
 
 /** A list without what is absent and without repetitions. */

@@ -9,6 +9,7 @@ import {
   type HistoryEntry,
   listOf,
   needed,
+  oneOf,
   ownerOf,
   type PaymentEvent,
   type PaymentFacts,
@@ -42,6 +43,8 @@ const envelope = z.object({
   id: text,
   type: text,
   created: seconds,
+  livemode: flag,
+  account: text,
   data: tolerant(z.object({ object: z.unknown(), previous_attributes: tolerant(z.looseObject({})) })),
 });
 type Data = z.infer<typeof envelope>['data'];
@@ -142,6 +145,16 @@ const charge = z.object({
 });
 type Charge = z.infer<typeof charge>;
 
+const refund = z.object({
+  id: text,
+  amount,
+  currency,
+  status: text,
+  charge: reference,
+  payment_intent: reference,
+});
+type Refund = z.infer<typeof refund>;
+
 const dispute = z.object({ id: text, amount, currency, status: text, charge: reference, payment_intent: reference });
 type Dispute = z.infer<typeof dispute>;
 
@@ -187,13 +200,15 @@ interface Head {
  * Throws 400 `invalid_request` for what is no event: without `id` or `type`.
  */
 export function readStripeEvent(payload: unknown): PaymentEvent {
-  const { id, type, created, data } = envelope.safeParse(payload).data ?? {};
+  const { id, type, created, livemode, account, data } = envelope.safeParse(payload).data ?? {};
   if (!id || !type) throw invalidRequest('The body is no event of Stripe: it needs `id` and `type`.');
   return {
     platform: 'stripe',
     event_id: id,
     event_type: type,
     occurred_at: created ?? null,
+    mode: livemode === undefined ? null : livemode ? 'live' : 'test',
+    account: account ?? null,
     ...readFacts(() => factsOf(type, created, data)),
   };
 }
@@ -216,6 +231,10 @@ const READERS = new Map<string, Reader>([
   ['invoice.payment_failed', readerOf(invoice, failedInvoiceFacts)],
   ['invoice_payment.paid', readerOf(invoicePayment, invoicePaymentFacts)],
   ['charge.refunded', readerOf(charge, refundFacts)],
+  ...['refund.updated', 'refund.failed', 'charge.refund.updated'].map((type): [string, Reader] => [
+    type,
+    readerOf(refund, failedRefundFacts),
+  ]),
   ...['created', 'updated', 'closed', 'funds_withdrawn', 'funds_reinstated'].map((name): [string, Reader] => [
     `charge.dispute.${name}`,
     readerOf(dispute, disputeFacts),
@@ -256,7 +275,8 @@ function sessionPayment(object: Session, { type, createdAt }: Head): PaymentOfEv
   const told = isFailed ? 'failed' : PAYMENT_STATUSES.get(object.payment_status ?? '');
   const status = needed(told, 'data.object.payment_status');
   return {
-    id: needed(object.payment_intent?.id ?? object.id, 'data.object.id'),
+    // Its invoice tells of the same money.
+    id: needed(object.invoice?.id ?? object.payment_intent?.id ?? object.id, 'data.object.id'),
     status,
     kind: 'purchase',
     amount: object.amount_total,
@@ -267,17 +287,19 @@ function sessionPayment(object: Session, { type, createdAt }: Head): PaymentOfEv
     checkout_id: object.id,
     invoice_id: object.invoice?.id,
     paid_at: status === 'succeeded' ? createdAt : undefined,
-    references: listOf(object.invoice?.id),
+    references: listOf(object.invoice && object.payment_intent?.id),
   };
 }
 
 function paidInvoiceFacts(object: Invoice, { type, createdAt }: Head): PaymentFacts {
   const paid = object.amount_paid ?? 0;
   const isToldOnce = type === 'invoice.paid'; // `invoice.payment_succeeded` comes beside it
+  const [period, ...more_periods] = paidPeriods(object);
   return {
     rank: rankOf('paid'),
     ...invoiceParties(object),
-    period: paidPeriod(object),
+    period,
+    more_periods,
     payment: {
       ...invoicePaymentOf(object),
       status: 'succeeded',
@@ -319,33 +341,52 @@ function subscriptionOf(object: Invoice): string | undefined {
 function invoicePaymentOf(object: Invoice): PaymentOfEvent {
   const id = needed(object.id, 'data.object.id');
   const subscriptionId = subscriptionOf(object);
-  const told = subscriptionId ? firstLine(serviceLines(object)) : object.lines?.data[0];
-  const ofPeriod = subscriptionId ? { period_start: told?.period?.start, period_end: told?.period?.end } : {};
-  const change = subscriptionId && !told ? lastChange(object) : undefined;
+  const service = subscriptionId ? onePerPrice(byStart(serviceLines(object))) : [];
+  const changes = subscriptionId && service.length === 0 ? lastChanges(object) : [];
+  const [first] = service;
   const paid = object.payments?.data.flatMap(({ payment }) => [payment?.payment_intent?.id, payment?.charge?.id]) ?? [];
   return {
     id,
     kind: subscriptionId ? 'subscription' : 'purchase',
     currency: object.currency,
-    ...(told && boughtIn(told)),
-    ...(change && { ...boughtIn(change), changed_at: change.period?.start }),
+    ...oneOf(onePerPrice(subscriptionId ? changes : (object.lines?.data ?? [])).map(boughtIn)),
+    ...oneOf(service.map((each) => ({ ...boughtIn(each), ...servedIn(each) }))),
+    changed_at: changes[0]?.period?.start,
     subscription_id: subscriptionId,
     invoice_id: id,
-    ...ofPeriod,
+    ...(first && servedIn(first)),
     references: listOf(...paid, object.payment_intent?.id, object.charge?.id),
   };
 }
 
-/** The period that an invoice pays for. A trial's invoice is of nothing; one of prorations alone has no period. */
-function paidPeriod(object: Invoice): PeriodFacts | undefined {
-  if (!subscriptionOf(object)) return undefined;
-  const lines = serviceLines(object);
-  const charged = lines.reduce((sum, each) => sum + (each.amount ?? 0), 0);
-  const first = firstLine(lines);
+function servedIn({ period }: Line) {
+  return { period_start: period?.start, period_end: period?.end };
+}
+
+/**
+ * The periods that an invoice pays for, the earliest first: what is billed in arrears has another than the plan has.
+ * Which is our plan's the database knows. A trial's invoice is of nothing; one of prorations alone has no period.
+ */
+function paidPeriods(object: Invoice): PeriodFacts[] {
+  if (!subscriptionOf(object)) return [];
+  const lines = byStart(serviceLines(object));
+  const starts = new Set(onePerPrice(lines).map(({ period }) => period?.start));
   // By the lines and not by what was paid: a discount of all of it is a paid period too.
-  if (!first || charged <= 0) return undefined;
-  const { start, end } = periodOf(first.period?.start, first.period?.end, 'data.object.lines.data[].period');
-  return { start, end, is_paid: true, ...boughtIn(first) };
+  return [...starts]
+    .map((start) => lines.filter(({ period }) => period?.start === start))
+    .filter((group) => group.reduce((sum, each) => sum + (each.amount ?? 0), 0) > 0)
+    .map((group) => {
+      const [first] = group;
+      const { start, end } = periodOf(first?.period?.start, first?.period?.end, 'data.object.lines.data[].period');
+      const bought = onePerPrice(group).map((each) => ({ ...boughtIn(each), end: each.period?.end ?? end }));
+      return { start, end, is_paid: true as const, ...present(oneOf(bought)) };
+    });
+}
+
+/** The first line of each price: one of tiers has a line for each. */
+function onePerPrice(lines: Line[]): Line[] {
+  const nameOf = (line: Line) => `${boughtIn(line).product_id} ${boughtIn(line).price_id}`;
+  return [...new Map(lines.toReversed().map((line) => [nameOf(line), line])).values()].toReversed();
 }
 
 /** The lines that are a period of the subscription itself, not a change within one. */
@@ -357,31 +398,25 @@ function serviceLines(object: Invoice): Line[] {
   });
 }
 
-/** What a change within a period came to: of the prorations that cost something, the one that begins last. */
-function lastChange(object: Invoice): Line | undefined {
-  const charged = object.lines?.data.filter(({ amount }) => (amount ?? 0) > 0) ?? [];
-  const startOf = (each: Line) => each.period?.start ?? '';
-  return charged.reduce<Line | undefined>(
-    (last, each) => (last && startOf(last) > startOf(each) ? last : each),
-    undefined,
-  );
+/** What a change within a period came to: of the prorations that cost something, those that begin last. */
+function lastChanges(object: Invoice): Line[] {
+  const charged = byStart(object.lines?.data.filter(({ amount }) => (amount ?? 0) > 0) ?? []);
+  return charged.filter(({ period }) => period?.start === charged.at(-1)?.period?.start);
 }
 
-function firstLine(lines: Line[]): Line | undefined {
-  const startOf = (each: Line) => each.period?.start ?? '~'; // after every date
-  return lines.reduce<Line | undefined>(
-    (first, each) => (first && startOf(first) <= startOf(each) ? first : each),
-    undefined,
-  );
+/** Lines by when they begin, those that do not tell last. */
+function byStart(lines: Line[]): Line[] {
+  const startOf = ({ period }: Line) => period?.start ?? '~'; // after every date
+  return lines.toSorted((a, b) => (startOf(a) < startOf(b) ? -1 : Number(startOf(a) > startOf(b))));
 }
 
 function boughtIn({ pricing, price: before, quantity }: Line) {
   const details = pricing?.price_details;
-  return present({
+  return {
     product_id: details?.product?.id ?? before?.product?.id,
     price_id: details?.price?.id ?? before?.id,
     units: quantity,
-  });
+  };
 }
 
 /** Under which ids the money of an invoice goes; nothing where it was paid outside Stripe. */
@@ -404,17 +439,21 @@ function subscriptionFacts(object: Subscription, head: Head): PaymentFacts {
 }
 
 function stateOf(object: Subscription, { type }: Head): SubscriptionFacts {
-  const first = object.items?.data[0];
+  const items = object.items?.data ?? [{}];
   const isEnding = object.cancel_at === undefined ? object.cancel_at_period_end : true;
   const status = type === 'customer.subscription.deleted' ? 'canceled' : statusOf(object, isEnding);
   return {
     id: needed(object.id, 'data.object.id'),
     status,
-    product_id: first?.price?.product?.id,
-    price_id: first?.price?.id,
-    units: first?.quantity,
-    period_start: first?.current_period_start ?? object.current_period_start,
-    period_end: first?.current_period_end ?? object.current_period_end,
+    ...oneOf(
+      items.map((each) => ({
+        product_id: each.price?.product?.id,
+        price_id: each.price?.id,
+        units: each.quantity,
+        period_start: each.current_period_start ?? object.current_period_start,
+        period_end: each.current_period_end ?? object.current_period_end,
+      })),
+    ),
     cancel_at_period_end: isEnding,
     canceled_at: object.canceled_at,
     started_at: object.start_date ?? object.created,
@@ -431,8 +470,8 @@ function statusOf(object: Subscription, isEnding: boolean | undefined): Subscrip
 function trialPeriod(state: SubscriptionFacts): PeriodFacts | undefined {
   if (!state.period_start || !state.period_end) return undefined;
   const { start, end } = periodOf(state.period_start, state.period_end, 'data.object.items.data[].current_period_end');
-  const bought = { product_id: state.product_id, price_id: state.price_id, units: state.units };
-  return { start, end, is_trial: true, ...present(bought) };
+  const { product_id, price_id, units, items } = state;
+  return { start, end, is_trial: true, ...present({ product_id, price_id, units, items }) };
 }
 
 function periodOf(start: string | undefined, end: string | undefined, name: string) {
@@ -471,6 +510,23 @@ function refundFacts(object: Charge): PaymentFacts {
   };
 }
 
+/** That one of a charge's refunds came to nothing after all: of the sum that `charge.refunded` told, it is no part. */
+function failedRefundFacts(object: Refund): PaymentFacts | null {
+  if (object.status !== 'failed' && object.status !== 'canceled') return null;
+  const id = needed(object.charge?.id, 'data.object.charge');
+  return {
+    rank: rankOf('updated'),
+    reversal: {
+      id,
+      kind: 'refund',
+      reference: object.payment_intent?.id ?? id,
+      references: listOf(object.payment_intent?.id, id),
+      failed_refund: needed(object.id, 'data.object.id'),
+      failed_amount: needed(object.amount, 'data.object.amount'),
+    },
+  };
+}
+
 function disputeFacts(object: Dispute, { type }: Head): PaymentFacts {
   const status = disputeStatus(object.status ?? '');
   return {
@@ -488,7 +544,8 @@ function disputeFacts(object: Dispute, { type }: Head): PaymentFacts {
 }
 
 function disputeStatus(status: string): DisputeStatus {
-  if (status === 'won' || status === 'prevented') return 'won';
+  // Of one that ended with a refund, that takes the money back.
+  if (['won', 'prevented', 'charge_refunded'].includes(status)) return 'won';
   if (status === 'lost') return 'lost';
   return status.startsWith('warning_') ? 'warning' : 'open';
 }

@@ -17,7 +17,7 @@ export interface Webhook {
   /** Whether one of the secrets has signed the body. Throws an ApiError for a signed body that cannot be used. */
   isSigned(request: Request, body: Body, secrets: string[]): Promise<boolean>;
   /** Reads the payload. Throws 400 `invalid_request` for what is no event. */
-  readEvent(payload: unknown): PaymentEvent;
+  readEvent(payload: unknown): PaymentEvent | Promise<PaymentEvent>;
 }
 
 const NONE = null as unknown as string;
@@ -44,14 +44,18 @@ async function receive(request: Request, webhook: Webhook): Promise<Response> {
   }
   const payload = parseJson(body.text);
   if (!isObject(payload)) throw invalidRequest('The body must be a JSON object.');
-  const { state } = await store(webhook.readEvent(payload), body.text);
+  const { state } = await store(await webhook.readEvent(payload), body.text);
   return Response.json({ received: true, state });
 }
 
-async function store({ occurred_at, ...event }: PaymentEvent, rawBody: string): Promise<z.infer<typeof receipt>> {
+async function store(
+  { occurred_at, mode, account, ...event }: PaymentEvent,
+  rawBody: string,
+): Promise<z.infer<typeof receipt>> {
   // The generated types do not know what may be null.
   const { facts, problem } = event as { facts: unknown; problem: unknown } as { facts: Json; problem: string };
-  const args = { ...event, facts, problem, occurred_at: occurred_at ?? NONE, raw_body: rawBody };
+  const told = { occurred_at: occurred_at ?? NONE, mode: mode ?? NONE, account: account ?? NONE };
+  const args = { ...event, ...told, facts, problem, raw_body: rawBody };
   return receipt.parse(await run(() => database.rpc('receive_payment_event', args)));
 }
 
