@@ -83,7 +83,7 @@ test('a call ends before its time is up: what a stream brought is charged, an an
 test('functions killed under load: the sweep brings every call to rest, none is charged twice or for nothing', async () => {
   // A stream long enough to tell of itself (every 10 s), left when the functions die.
   const long = randomUUID();
-  const endless = call({ text: ' the'.repeat(90), chunk_delay_ms: 200 }, true, long).then((answer) => answer.text());
+  const endless = call({ text: ' the'.repeat(90), chunk_delay_ms: 400 }, true, long).then((answer) => answer.text());
   endless.catch(() => undefined);
   const told = async () => {
     const [row] = await rows(
