@@ -263,7 +263,7 @@ begin
     select t.* into task
     from private.payment_tasks t join public.credit_wallets w on w.workspace_id = t.workspace_id
     where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
-      and t.attempts < 10 and private.is_forgotten(t, next_charge.at) is not true
+      and t.attempts < 10
     order by t.due_at limit 1 for no key update of w skip locked;
     exit when not found;
     -- As they are under the lock.
@@ -271,6 +271,11 @@ begin
     select * into task from private.payment_tasks t
     where t.id = task.id and t.done_at is null and t.due_at <= next_charge.at;
     continue when not found;
+    if private.is_forgotten(task, at) then
+      perform private.end_lost_charge(task.id, at);
+      task := null;
+      continue;
+    end if;
     task := private.review_charge(task, wallet, at);
     exit when task.id is not null;
   end loop;
@@ -387,6 +392,13 @@ $$;
 comment on function private.request_next_top_up(timestamptz) is
   'Asks for one top-up that time made due: a wait or a month is over; false when there is none.';
 
+create function private.end_lost_charge(lost bigint, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  select public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at)
+$$;
+comment on function private.end_lost_charge is 'Ends a charge of which nobody knows whether it was made: it stays counted.';
+
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -400,7 +412,7 @@ begin
   if not found then
     return false;
   end if;
-  perform public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at);
+  perform private.end_lost_charge(lost, at);
   return true;
 end;
 $$;

@@ -164,6 +164,7 @@ select is(pg_temp.state(), 'on, asked 1, open 0, The function that was to charge
   'it may have been charged, and counts');
 select pg_temp.ask(), pg_temp.fail();
 delete from public.workspaces where id = tests.id('team');
+delete from private.payment_tasks where task = 'cancel_subscription';
 select is(pg_temp.claim(now() + interval '2 minutes'), 'void_charge', 'that of a workspace that is gone is voided');
 select public.finish_payment_task((select max(id) from private.payment_tasks));
 select is((select count(*)::integer from private.payment_tasks where task = 'charge_pack' and done_at is null), 0, 'once');
