@@ -9,12 +9,13 @@ const RULES: Record<string, string> = {
   'no call has two log rows': `select hold_id from public.ai_usage_logs where hold_id is not null
     group by hold_id having count(*) > 1`,
   'statistics are what a rebuild makes of the log': `
-    (table statistics_before except all select to_jsonb(s) - 'id' from public.ai_usage_statistics s)
-    union all (select to_jsonb(s) - 'id' from public.ai_usage_statistics s except all table statistics_before)`,
+    (table statistics_before except all table statistics_now) union all (table statistics_now except all table statistics_before)`,
 };
 
 const REBUILD = `
-  create temporary table statistics_before as select to_jsonb(s) - 'id' as row from public.ai_usage_statistics s;
+  create temporary view statistics_now as select to_jsonb(s) - 'id' as row from public.ai_usage_statistics s
+    union all select to_jsonb(c) from private.ai_cost_statistics c;
+  create temporary table statistics_before as table statistics_now;
   select private.rebuild_statistics(min(d.day), max(d.day)) from (
     select day from public.ai_usage_statistics union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
   ) d having count(*) > 0`;

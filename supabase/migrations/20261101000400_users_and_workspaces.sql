@@ -134,6 +134,16 @@ $$;
 comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
 
+create function private.is_operator() returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return current_setting('role') not in ('anon', 'authenticated') or private.is_platform_admin();
+end;
+$$;
+comment on function private.is_operator() is
+  'Whether the caller may see what is the operator''s: the service role and platform admins.';
+
 create function private.is_account_active() returns boolean
 language sql stable security definer set search_path = ''
 as $$

@@ -222,12 +222,44 @@ create policy "owners and admins can read their workspace's lots" on public.cred
 create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
-create policy "members can read their own entries, owners and admins all of their workspace" on public.credit_transactions
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
-    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
+-- An entry tells the wallet's balance and grants: a member who may not see those asks my_credit_transactions.
+create policy "owners and admins can read their workspace's entries" on public.credit_transactions
+  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;
 grant select on public.credit_holds to authenticated, service_role;
 grant select on public.credit_transactions to authenticated, service_role;
 grant update (overdraft_limit) on public.credit_wallets to service_role;
+
+create type public.my_credit_transaction as (
+  id bigint, created_at timestamptz, workspace_id uuid, transaction_type public.credit_transaction_type, amount numeric,
+  reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
+);
+comment on type public.my_credit_transaction is 'A ledger entry without what it tells of the wallet.';
+
+create function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer)
+returns setof public.my_credit_transaction
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select t.id, t.created_at, t.workspace_id, t.transaction_type, t.amount::numeric, t.reason, t.feature_code, t.description,
+    t.hold_id, t.refunded_transaction_id, t.metadata
+  from public.credit_transactions t
+  where t.user_id = (select auth.uid()) and t.workspace_id = any (array(select private.my_workspace_ids()))
+    and (wanted_workspace is null or t.workspace_id = wanted_workspace) and (before_id is null or t.id < before_id)
+  order by t.id desc limit least(greatest(coalesce(max_rows, 100), 1), 1000);
+end;
+$$;
+comment on function private.my_entries is 'The caller''s own entries in the workspaces that they are in, newest first.';
+grant execute on function private.my_entries to authenticated;
+
+create function public.my_credit_transactions(
+  workspace_id uuid default null, before_id bigint default null, max_rows integer default 100
+) returns setof public.my_credit_transaction
+language sql stable set search_path = ''
+as $$ select * from private.my_entries(workspace_id, before_id, max_rows) $$;
+comment on function public.my_credit_transactions is
+  'The caller''s own entries, newest first, in a workspace or all of theirs; before_id goes on from the last one. For members, to whom credit_transactions is closed.';
+grant execute on function public.my_credit_transactions to authenticated;

@@ -73,7 +73,7 @@ create table public.ai_models (
     'models', 'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',
     'cache_control', 'prompt_cache_options', 'prompt_cache_breakpoint', 'partial_images', 'best_of'])
 );
-comment on table public.ai_models is 'Models that callers may name.';
+comment on table public.ai_models is 'Models that callers may name. The operator''s; clients read the view models.';
 comment on column public.ai_models.scene is 'A call''s scene unless the caller names one.';
 comment on column public.ai_models.upstream_model is 'The name the provider knows it by.';
 comment on column public.ai_models.minimum_plan is 'The lowest plan, by rank, that may call it.';
@@ -131,6 +131,14 @@ comment on column public.ai_model_prices.output_usd_per_million is 'US dollars f
 comment on column public.ai_model_prices.usd_per_request is 'US dollars for each request, besides tokens.';
 comment on column public.ai_model_prices.usd_per_image is 'US dollars for each image that was made, besides tokens.';
 
+create type public.model_price as (
+  resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric,
+  credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric,
+  credits_per_job numeric, credits_per_second numeric
+);
+comment on type public.model_price is
+  'What a model costs, in credits. A null is no part of it; credits_per_job and credits_per_second are a video''s, of its resolution.';
+
 create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint);
 comment on type private.ai_usage is 'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
@@ -160,15 +168,54 @@ begin
   return jsonb_build_object(
     'price', to_jsonb(price) - 'created_at',
     'credits_per_request', wanted.credits_per_request,
-    'credits_per_usd', private.config_numeric('credits_per_usd', 100)
-      * coalesce(wanted.markup, private.config_numeric('default_markup', 1))
+    'credits_per_usd', private.config_numeric('credits_per_usd', 100),
+    'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1))
   );
 end;
 $$;
 comment on function private.pricing_of(public.ai_models, timestamptz) is
   'All that a call''s charge is computed from, as it is when the call begins; null for a model without a price.';
 
-create function private.charge_of(pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric)
+create function private.credits_for(pricing jsonb, usd numeric) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return trim_scale(round(usd * (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric, 6));
+end;
+$$;
+comment on function private.credits_for(jsonb, numeric) is 'What a provider''s price or charge in US dollars becomes, in credits.';
+
+create function private.model_price_of(pricing jsonb) returns public.model_price
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  usd jsonb := pricing -> 'price';
+  price public.model_price;
+begin
+  price.resolution := pricing ->> 'resolution';
+  price.credits_per_job := trim_scale((usd ->> 'credits_per_job')::numeric);
+  price.credits_per_second := trim_scale((usd ->> 'credits_per_second')::numeric);
+  if price.credits_per_job is null and price.credits_per_second is null then
+    price.credits_per_request := trim_scale((pricing ->> 'credits_per_request')::numeric);
+    if price.credits_per_request is null then
+      price.credits_per_request := private.credits_for(pricing, (usd ->> 'usd_per_request')::numeric);
+      price.credits_per_million_input_tokens := private.credits_for(pricing, (usd ->> 'input_usd_per_million')::numeric);
+      price.credits_per_million_cached_input_tokens := private.credits_for(pricing,
+        coalesce(usd ->> 'cached_input_usd_per_million', usd ->> 'input_usd_per_million')::numeric);
+      price.credits_per_million_output_tokens := private.credits_for(pricing, (usd ->> 'output_usd_per_million')::numeric);
+      price.credits_per_image := private.credits_for(pricing, (usd ->> 'usd_per_image')::numeric);
+      price.credits_per_job := private.credits_for(pricing, (usd ->> 'usd_per_job')::numeric);
+      price.credits_per_second := private.credits_for(pricing, (usd ->> 'usd_per_second')::numeric);
+    end if;
+  end if;
+  return price;
+end;
+$$;
+comment on function private.model_price_of(jsonb) is 'A pricing as customers see it: in credits.';
+
+create function private.charge_of(
+  pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric, out worth_usd numeric
+)
 language plpgsql immutable set search_path = ''
 as $$
 declare
@@ -181,18 +228,30 @@ begin
     + cached * coalesce(price.cached_input_usd_per_million, price.input_usd_per_million)
     + usage.completion_tokens * price.output_usd_per_million
   ) / 1000000);
-  credits := coalesce((pricing ->> 'credits_per_request')::numeric,
-    round(cost_usd * (pricing ->> 'credits_per_usd')::numeric, 6));
+  credits := coalesce((pricing ->> 'credits_per_request')::numeric, private.credits_for(pricing, cost_usd));
+  worth_usd := private.worth_of(pricing, cost_usd, credits);
 end;
 $$;
 comment on function private.charge_of(jsonb, private.ai_usage) is
-  'What a call costs (US dollars) and is charged (credits, to six decimals): the model''s fixed price, else cost x credits_per_usd x markup.';
+  'What a call costs (US dollars), is charged (credits, to six decimals: the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
+
+create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  -- Of a fixed price its credits, for cost x markup would tell the cost.
+  return trim_scale(case when credits = private.credits_for(pricing, cost_usd)
+    then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
+end;
+$$;
+comment on function private.worth_of(jsonb, numeric, numeric) is
+  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
 
 create function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 language plpgsql immutable set search_path = ''
 as $$
 declare
-  credits_per_usd numeric := (pricing ->> 'credits_per_usd')::numeric;
+  credits_per_usd numeric := (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric;
   per_token numeric := (pricing #>> '{price,output_usd_per_million}')::numeric * credits_per_usd / 1000000;
   base record;
 begin
@@ -217,14 +276,13 @@ create trigger ai_models_set_updated_at before update on public.ai_models
 
 alter table public.ai_providers enable row level security;
 alter table public.ai_models enable row level security;
-create policy "everyone can read the models on offer" on public.ai_models
-  for select to anon, authenticated using (is_active);
+create policy "platform admins can read models" on public.ai_models
+  for select to authenticated using ((select private.is_platform_admin()));
 alter table public.ai_model_fallbacks enable row level security;
 alter table public.ai_model_prices enable row level security;
-create policy "everyone can read the prices of models on offer" on public.ai_model_prices
-  for select to anon, authenticated
-  using (exists (select from public.ai_models m where m.model = ai_model_prices.model and m.is_active));
+create policy "platform admins can read what providers charge" on public.ai_model_prices
+  for select to authenticated using ((select private.is_platform_admin()));
 
-grant select on public.ai_models, public.ai_model_prices to anon, authenticated;
+grant select on public.ai_models, public.ai_model_prices to authenticated;
 grant select, insert, update, delete
   on public.ai_providers, public.ai_models, public.ai_model_fallbacks, public.ai_model_prices to service_role;

@@ -38,7 +38,6 @@ create table public.ai_usage_logs (
   free_credits public.credit_amount not null default 0,
   paid_credits public.credit_amount not null generated always as (credits_charged - free_credits) stored,
   model text not null,
-  served_model text,
   scene_description text,
   reference_id text,
   request_id text,
@@ -46,7 +45,6 @@ create table public.ai_usage_logs (
   error_message text,
   ip_address inet,
   user_agent text,
-  attempts jsonb,
   request_data jsonb,
   response_data jsonb,
   primary key (id, created_at)
@@ -59,11 +57,9 @@ comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cache
 comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
 comment on column public.ai_usage_logs.images is 'Images that were made.';
 comment on column public.ai_usage_logs.model is 'The model the caller named.';
-comment on column public.ai_usage_logs.served_model is 'The model that answered: that one, or a fallback.';
-comment on column public.ai_usage_logs.attempts is
-  'What was tried to get an answer, in order: [{ model, provider, status or error, duration }].';
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
-comment on column public.ai_usage_logs.estimated_cost is 'The provider''s charge in US dollars by our price list.';
+comment on column public.ai_usage_logs.estimated_cost is
+  'What the call is worth to its caller, in US dollars: the provider''s cost x markup, or the model''s fixed price.';
 comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
 comment on column public.ai_usage_logs.free_credits is 'Of it what came from lots that were given.';
 comment on column public.ai_usage_logs.paid_credits is
@@ -74,6 +70,28 @@ comment on column public.ai_usage_logs.request_id is 'The id that the answer car
 create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
 create index ai_usage_logs_request_id_idx on public.ai_usage_logs (request_id);
+
+create table private.ai_call_costs (
+  log_id uuid primary key,
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  created_at timestamptz not null,
+  model text not null,
+  served_model text,
+  cost_usd numeric not null,
+  charged_usd numeric not null,
+  pricing jsonb,
+  attempts jsonb
+);
+comment on table private.ai_call_costs is
+  'What of a logged call is the operator''s to know. No foreign key to the log, whose rows move between partitions.';
+comment on column private.ai_call_costs.model is 'The model the caller named.';
+comment on column private.ai_call_costs.served_model is 'The model that answered: that one, or a fallback.';
+comment on column private.ai_call_costs.cost_usd is 'The provider''s charge in US dollars by our price list.';
+comment on column private.ai_call_costs.charged_usd is 'The credits that were charged, in US dollars at the rate of that time.';
+comment on column private.ai_call_costs.pricing is 'What the charge was computed from: prices, fixed price, rate, markup.';
+comment on column private.ai_call_costs.attempts is
+  'What was tried to get an answer, in order: [{ model, provider, status or error, duration }].';
+create index ai_call_costs_workspace_id_idx on private.ai_call_costs (workspace_id);
 
 -- In private: a partition in public would be a way past its parent's policies.
 create table private.ai_usage_logs_default partition of public.ai_usage_logs default;

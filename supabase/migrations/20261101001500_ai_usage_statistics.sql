@@ -31,7 +31,7 @@ comment on column public.ai_usage_statistics.user_id is
   'Whose calls; null: those of people who are gone, together. No foreign key: setting it null would collide at the second deletion.';
 comment on column public.ai_usage_statistics.total_requests is 'success, failed, canceled and refused ones.';
 comment on column public.ai_usage_statistics.total_duration is 'Milliseconds.';
-comment on column public.ai_usage_statistics.total_cost is 'Providers'' charges in US dollars.';
+comment on column public.ai_usage_statistics.total_cost is 'What the calls are worth to their caller, in US dollars.';
 comment on column public.ai_usage_statistics.credits is 'What the wallet paid.';
 comment on column public.ai_usage_statistics.free_credits is 'Of it what came from lots that were given.';
 comment on column public.ai_usage_statistics.paid_credits is 'Of it what came from lots that were bought, or was debt.';
@@ -43,6 +43,33 @@ comment on column public.ai_usage_statistics.key_stats is 'By API key id, in the
 create index ai_usage_statistics_user_id_day_idx on public.ai_usage_statistics (user_id, day);
 create index ai_usage_statistics_workspace_id_day_idx on public.ai_usage_statistics (workspace_id, day);
 create index ai_usage_statistics_day_idx on public.ai_usage_statistics (day);
+
+create table private.ai_cost_statistics (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  day date not null,
+  model text not null,
+  cost_usd numeric not null,
+  charged_usd numeric not null,
+  primary key (workspace_id, day, model)
+);
+comment on table private.ai_cost_statistics is
+  'What the calls of a workspace, day (UTC) and named model cost the operator, and what was charged for them, in US dollars.';
+create index ai_cost_statistics_day_idx on private.ai_cost_statistics (day);
+
+create function private.count_ai_costs() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.ai_cost_statistics as s (workspace_id, day, model, cost_usd, charged_usd)
+  values (new.workspace_id, (new.created_at at time zone 'UTC')::date, new.model, new.cost_usd, new.charged_usd)
+  on conflict (workspace_id, day, model) do update
+  set cost_usd = s.cost_usd + excluded.cost_usd, charged_usd = s.charged_usd + excluded.charged_usd;
+  return null;
+end;
+$$;
+comment on function private.count_ai_costs() is 'Adds what a call cost the operator to its day.';
+create trigger ai_call_costs_count after insert on private.ai_call_costs
+  for each row when (new.cost_usd <> 0 or new.charged_usd <> 0) execute function private.count_ai_costs();
 
 create function private.add_usage_stats(stats jsonb, more jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
@@ -245,6 +272,14 @@ begin
   -- it reads before it writes it, and a weaker lock here would deadlock with that.
   lock table public.ai_usage_statistics in exclusive mode;
   delete from public.ai_usage_statistics s where s.day between first_day and last_day;
+  lock table private.ai_cost_statistics in exclusive mode;
+  delete from private.ai_cost_statistics s where s.day between first_day and last_day;
+  insert into private.ai_cost_statistics (workspace_id, day, model, cost_usd, charged_usd)
+  select c.workspace_id, (c.created_at at time zone 'UTC')::date, c.model, sum(c.cost_usd), sum(c.charged_usd)
+  from private.ai_call_costs c
+  where c.created_at >= first_day::timestamp at time zone 'UTC' and c.created_at < (last_day + 1)::timestamp at time zone 'UTC'
+    and (c.cost_usd <> 0 or c.charged_usd <> 0)
+  group by 1, 2, 3;
   for day in select generate_series(first_day, last_day, interval '1 day') loop
     perform private.add_statistics(array(
       select private.statistics_of((l.workspace_id, l.user_id, l.created_at, l.status, l.scene, l.model, l.api_key_id,
@@ -276,14 +311,27 @@ create function private.statistics_of_everyone(first_day date, last_day date) re
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  if not private.is_platform_admin() then
+  if not private.is_operator() then
     perform private.raise_error('forbidden', 'Usage of all workspaces is for platform admins.');
   end if;
   return query select * from public.ai_usage_statistics s where s.day between first_day and last_day;
 end;
 $$;
-comment on function private.statistics_of_everyone(date, date) is 'The statistics of all workspaces, for platform admins.';
-grant execute on function private.statistics_of_everyone(date, date) to authenticated;
+comment on function private.statistics_of_everyone(date, date) is 'The statistics of all workspaces, for platform admins and the service role.';
+grant execute on function private.statistics_of_everyone(date, date) to authenticated, service_role;
+
+create function private.costs_of_operator(first_day date, last_day date) returns setof private.ai_cost_statistics
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if private.is_operator() then
+    return query select * from private.ai_cost_statistics s where s.day between first_day and last_day;
+  end if;
+end;
+$$;
+comment on function private.costs_of_operator(date, date) is
+  'What all calls cost the operator, for platform admins and the service role; nothing for anyone else.';
+grant execute on function private.costs_of_operator(date, date) to authenticated, service_role;
 
 grant select on public.ai_usage_statistics to authenticated, service_role;
 grant execute on function public.rebuild_usage_statistics to service_role;

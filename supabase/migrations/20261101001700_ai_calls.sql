@@ -13,12 +13,15 @@ create table private.ai_calls (
   prompt_tokens bigint not null default 0,
   completion_tokens bigint not null default 0,
   served_model text,
+  pricings jsonb not null,
   details jsonb not null
 );
 comment on table private.ai_calls is 'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
 comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
 comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
 comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
+comment on column private.ai_calls.pricings is
+  'What its charge is computed from, by the model that answers, as it was when the call began.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
 create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
 
@@ -76,20 +79,27 @@ declare
 begin
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, served_model,
-    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, attempts, request_data, response_data
+    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
+    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data
   )
   select wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
-    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model, c.served_model,
+    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    c.attempts, private.log_data(c.request_data), private.log_data(c.response_data)
+    private.log_data(c.request_data), private.log_data(c.response_data)
   from jsonb_populate_record(null::public.ai_usage_logs, call) c
   returning * into logged;
+  if call ?| array['pricing', 'attempts'] then
+    insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd, pricing, attempts)
+    values (logged.id, wallet_id, at, logged.model, call ->> 'served_model', coalesce((call ->> 'cost_usd')::numeric, 0),
+      coalesce(trim_scale(logged.credits_charged / (call #>> '{pricing,credits_per_usd}')::numeric), 0),
+      nullif(call -> 'pricing', 'null'), nullif(call -> 'attempts', 'null'));
+  end if;
   return logged;
 end;
 $$;
-comment on function private.log_ai_call is 'Writes a call''s log row, from facts by column name, and gives it back.';
+comment on function private.log_ai_call is
+  'Writes a call''s log row, from facts by column name, and gives it back; what of them is the operator''s (pricing, cost_usd, served_model, attempts) apart.';
 
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
@@ -431,9 +441,8 @@ begin
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model', 'pricings', terms.pricings,
-      'api_key_id', (caller.api_key).id)
-  )).hold_id;
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
+      'api_key_id', (caller.api_key).id))).hold_id;
   if (caller.api_key).id is not null then
     perform private.use_budget((caller.api_key).id, terms.credits, at);
   end if;
@@ -441,9 +450,9 @@ begin
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
   insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
-    expires_at, details)
+    expires_at, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
-    at + make_interval(secs => timeout_seconds + 30), call);
+    at + make_interval(secs => timeout_seconds + 30), terms.pricings, call);
   if request.idempotency_key is not null then
     insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
       created_at)
@@ -578,7 +587,7 @@ begin
   if not found or hold.state <> 'open' or hold.expires_at <= at or extend_ai_call.completion_tokens is null then
     return jsonb_build_object('extended', false);
   end if;
-  pricing := private.pricing_of_call(hold, call.served_model);
+  pricing := private.pricing_of_call(call, call.served_model);
   usage := private.usage_of_call(call.prompt_tokens, 0,
     call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
   more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
@@ -602,14 +611,14 @@ $$;
 comment on function public.extend_ai_call is
   'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
-create function private.pricing_of_call(hold public.credit_holds, served_model text) returns jsonb
+create function private.pricing_of_call(call private.ai_calls, served_model text) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return coalesce(hold.metadata -> 'pricings' -> served_model, hold.metadata -> 'pricings' -> (hold.metadata ->> 'model'));
+  return coalesce(call.pricings -> served_model, call.pricings -> (call.details ->> 'model'));
 end;
 $$;
-comment on function private.pricing_of_call(public.credit_holds, text) is
+comment on function private.pricing_of_call(private.ai_calls, text) is
   'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
 
 -- The end -------------------------------------------------------------------------------------------------------------
@@ -654,8 +663,10 @@ declare
   call private.ai_calls;
   facts jsonb;
   logged public.ai_usage_logs;
+  pricing jsonb;
   cost numeric;
   charged numeric;
+  worth numeric;
   is_charged boolean := ending in ('success', 'canceled') and not is_empty;
   wallet public.credit_wallets;
   is_first boolean;
@@ -667,11 +678,12 @@ begin
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
   if is_first then
-    select c.cost_usd, case when is_charged then c.credits else 0 end into cost, charged
-    from private.charge_of(private.pricing_of_call(hold, served_model), usage) c
+    pricing := private.pricing_of_call(call, served_model);
+    select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
+    from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - array['pricings', 'api_key_id'], at => at)).transaction_id;
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'api_key_id', at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
@@ -686,7 +698,7 @@ begin
       'usage_source', case when ending in ('failed', 'refused') then 'none' else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
-      'estimated_cost', cost, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
+      'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at);
     if is_charged then
@@ -819,6 +831,7 @@ declare
   logged public.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
+  worth numeric;
   entry_id bigint;
 begin
   perform private.require_time(at);
@@ -835,27 +848,28 @@ begin
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
-    return jsonb_build_object('recorded', false, 'cost_usd', earlier.estimated_cost, 'credits_charged', earlier.credits_charged);
+    return jsonb_build_object('recorded', false, 'credits_charged', earlier.credits_charged,
+      'cost_usd', (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id));
   end if;
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
   if pricing is null then
     perform private.raise_error('not_found', format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
-  select c.cost_usd, case when charge and record_ai_usage.status <> 'failed' then c.credits else 0 end into cost, credits
+  select c.cost_usd, c.worth_usd, case when charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
+  into cost, worth, credits
   from private.charge_of(pricing, usage) c;
   if credits > 0 then
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model, 'pricing', pricing)
-    )).transaction_id;
+      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model))).transaction_id;
   end if;
   logged := private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
-    'estimated_cost', cost, 'credits_charged', credits, 'free_credits', private.free_credits_of(entry_id)),
+    'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', credits, 'free_credits', private.free_credits_of(entry_id)),
     wallet_id, record_ai_usage.user_id, null, at);
   if logged.status <> 'failed' then
     perform private.count_features_of_call(logged);
@@ -866,26 +880,7 @@ $$;
 comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, error_code, error_message, …).';
 
-create function public.list_ai_models(
-  user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp(),
-  workspace_id uuid default null
-) returns table (model text, created_at timestamptz)
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at, list_ai_models.workspace_id);
-begin
-  return query
-  select m.model, m.created_at from public.ai_models m
-  where m.is_active and private.may_use_model(caller, m)
-    and ((private.price_in_force(m.model, at)).id is not null or private.is_video_model(m, at))
-  order by m.model;
-end;
-$$;
-comment on function public.list_ai_models is 'The models that a signed-in user or the holder of an API key may call.';
-
 grant execute on function public.admit_ai_call to service_role;
 grant execute on function public.extend_ai_call to service_role;
 grant execute on function public.finish_ai_call to service_role;
 grant execute on function public.record_ai_usage to service_role;
-grant execute on function public.list_ai_models to service_role;

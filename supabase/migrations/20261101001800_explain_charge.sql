@@ -1,22 +1,91 @@
--- Why a call cost what it cost, from the books themselves.
+-- Why a call cost what it cost: from the log, the ledger and what only the operator knows.
 
-create function public.explain_charge(request_id text) returns jsonb
+create type public.charge_tokens as (input bigint, cached_input bigint, output bigint);
+create type public.charge_hold as (id uuid, credits numeric, state public.credit_hold_state);
+create type public.charge_entry as (transaction_id bigint, credits numeric, balance_after numeric, at timestamptz);
+create type public.charge_lot as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
+create type public.charge_video as (seconds numeric, resolution text);
+create type public.charge_explanation as (
+  request_id text, model text, scene public.ai_usage_scene, status public.ai_usage_status, error_code text,
+  usage_source public.ai_usage_source, tokens public.charge_tokens, images integer, video public.charge_video,
+  price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold public.charge_hold,
+  settlement public.charge_entry, refund public.charge_entry, lots public.charge_lot[], sentence text,
+  cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric,
+  attempts jsonb
+);
+comment on type public.charge_tokens is 'Tokens of a call, each in one pool.';
+comment on type public.charge_hold is 'What was held for a call.';
+comment on type public.charge_entry is 'A ledger entry of a call.';
+comment on type public.charge_lot is 'What a call took from a grant of credits.';
+comment on type public.charge_video is 'What was asked for.';
+comment on type public.charge_explanation is
+  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else.';
+
+create function private.amount_of(amount numeric, unit text) returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return trim_scale(amount)::text || ' ' || unit || case when amount = 1 then '' else 's' end;
+end;
+$$;
+comment on function private.amount_of(numeric, text) is 'A number of things, in English.';
+
+create function private.charge_sentence(
+  call public.ai_usage_logs, pricing jsonb, hold public.credit_holds, is_debited boolean, is_refunded boolean
+) returns text
 language plpgsql stable set search_path = ''
 as $$
 declare
+  price public.model_price := private.model_price_of(pricing);
+  used text[] := array_remove(array[
+    case when call.prompt_tokens > 0 then private.amount_of(call.prompt_tokens, 'input token')
+      || case when call.cached_tokens > 0 then format(' (%s of them cached)', call.cached_tokens) else '' end end,
+    case when call.completion_tokens > 0 then private.amount_of(call.completion_tokens, 'output token') end,
+    case when call.images > 0 then private.amount_of(call.images, 'image') end,
+    case when pricing ? 'duration' then private.amount_of((pricing ->> 'duration')::numeric, 'second') || ' of video' end], null);
+  what text := case cardinality(used) when 0 then 'The call of ' || call.model when 1 then used[1] || ' of ' || call.model
+    else array_to_string(used[:cardinality(used) - 1], ', ') || ' and ' || used[cardinality(used)] || ' of ' || call.model end;
+  charged text := private.amount_of(call.credits_charged, 'credit');
+begin
+  return concat_ws(' ',
+    case
+      when call.status = 'refused' then format('The call of %s was refused (%s) and cost nothing.', call.model, call.error_code)
+      when call.status = 'failed' then format('The call of %s failed (%s) and was not charged.', call.model, call.error_code)
+      when is_refunded then format('The call of %s was canceled and not charged.', call.model)
+      when call.credits_charged = 0 and call.estimated_cost > 0 and not is_debited then what || ' cost nothing: it was not charged.'
+      when price.credits_per_second <> 0 and call.scene = 'video_generation' then format('%s cost %s: %s a second%s.', what, charged,
+        price.credits_per_second, case when price.credits_per_job <> 0 then format(' and %s for the video', price.credits_per_job) else '' end)
+      when pricing ->> 'credits_per_request' is not null or price.credits_per_job <> 0 then format('%s cost %s, a fixed price.', what, charged)
+      else format('%s cost %s.', what, charged)
+    end,
+    case when hold.id is not null then format('%s had been held.', private.amount_of(hold.amount, 'credit')) end);
+end;
+$$;
+comment on function private.charge_sentence is 'A charge in one or two sentences, in credits.';
+
+create function private.explain_charge(wanted_request text) returns public.charge_explanation
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  is_operator boolean := private.is_operator();
   call public.ai_usage_logs;
+  costs private.ai_call_costs;
   hold public.credit_holds;
   entry public.credit_transactions;
   refund public.credit_transactions;
-  pricing jsonb;
-  answer jsonb;
+  answer public.charge_explanation;
+  sees_wallet boolean;
 begin
   select * into call from public.ai_usage_logs l
-  where l.request_id = explain_charge.request_id order by l.created_at desc limit 1;
+  where l.request_id = wanted_request and (is_operator or l.workspace_id = any (array(select private.my_workspace_ids()))
+    and (l.user_id = (select auth.uid()) or l.workspace_id = any (array(select private.my_managed_workspace_ids()))))
+  order by l.created_at desc limit 1;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = format('There is no call with request id %s.', coalesce(to_json(explain_charge.request_id)::text, 'null'));
+    perform private.raise_error('not_found', format('There is no call with request id %s.',
+      coalesce(to_json(wanted_request)::text, 'null')));
   end if;
+  sees_wallet := is_operator or call.workspace_id = any (array(select private.my_managed_workspace_ids()));
+  select * into costs from private.ai_call_costs c where c.log_id = call.id;
   select * into hold from public.credit_holds h where h.id = call.hold_id;
   -- The entry was made in the instant in which the call ended; that of a video job when it began.
   select * into entry from public.credit_transactions t
@@ -28,51 +97,44 @@ begin
   order by t.created_at limit 1;
   select * into refund from public.credit_transactions t
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
-  pricing := coalesce(hold.metadata -> 'pricings' -> coalesce(call.served_model, call.model), entry.metadata -> 'pricing');
-  answer := jsonb_build_object(
-    'request_id', call.request_id, 'model', call.model, 'served_model', call.served_model, 'scene', call.scene,
-    'status', call.status, 'error_code', call.error_code, 'usage_source', call.usage_source,
-    'tokens', jsonb_build_object('input', call.prompt_tokens - call.cached_tokens, 'cached_input', call.cached_tokens,
-      'output', call.completion_tokens),
-    'images', call.images, 'price', pricing -> 'price', 'credits_per_usd', pricing -> 'credits_per_usd',
-    'credits_per_request', pricing -> 'credits_per_request', 'cost_usd', trim_scale(call.estimated_cost),
-    'credits_charged', trim_scale(call.credits_charged),
-    'free_credits', trim_scale(call.free_credits), 'paid_credits', trim_scale(call.paid_credits), 'attempts', call.attempts,
-    'hold', case when hold.id is not null then jsonb_build_object('id', hold.id, 'credits', trim_scale(hold.amount),
-      'state', hold.state) end,
-    'settlement', case when entry.id is not null then jsonb_build_object('transaction_id', entry.id,
-      'credits', trim_scale(-entry.amount), 'balance_after', trim_scale(entry.balance_after), 'at', entry.created_at) end,
-    'video', case when pricing ? 'duration' then jsonb_build_object('seconds', pricing -> 'duration', 'resolution',
-      pricing -> 'resolution') end,
-    'refund', case when refund.id is not null then jsonb_build_object('transaction_id', refund.id,
-      'credits', trim_scale(refund.amount), 'at', refund.created_at) end,
-    'lots', (select coalesce(jsonb_agg(jsonb_build_object('grant_id', g.id, 'kind', g.kind, 'is_paid', g.is_paid,
-        'credits', trim_scale(-c.amount))), '[]')
-      from unnest(entry.lots) c join public.credit_grants g on g.id = c.grant_id));
-  return answer || jsonb_build_object('sentence', concat_ws(' ',
-    case when call.status in ('refused', 'failed') then format('The call of %s', coalesce(call.served_model, call.model))
-      when pricing ? 'duration' then format('%s seconds of video of %s', pricing ->> 'duration', call.model)
-      else format('%s input tokens (%s of them cached), %s output tokens and %s images of %s', call.prompt_tokens,
-        call.cached_tokens, call.completion_tokens, call.images, coalesce(call.served_model, call.model)) end,
-    case
-      when call.status = 'refused' then format('was refused (%s) and cost nothing.', call.error_code)
-      when call.status = 'failed' then format('failed (%s) and was not charged.', call.error_code)
-      when call.status = 'canceled' and refund.id is not null then 'were canceled and not charged.'
-      when pricing #>> '{price,credits_per_second}' is not null then
-        format('were charged %s credits: %s a second%s.', answer ->> 'credits_charged',
-          trim_scale((pricing #>> '{price,credits_per_second}')::numeric),
-          ' and ' || trim_scale((pricing #>> '{price,credits_per_job}')::numeric) || ' for the video')
-      when pricing #>> '{price,credits_per_job}' is not null then
-        format('were charged the fixed price of %s credits.', answer ->> 'credits_charged')
-      when call.credits_charged = 0 and call.estimated_cost > 0 and entry.id is null then 'were not charged.'
-      when answer ->> 'credits_per_request' is not null then
-        format('were charged the fixed price of %s credits a request.', answer ->> 'credits_charged')
-      else format('cost %s US dollars, at %s credits a dollar %s credits.', answer ->> 'cost_usd',
-        coalesce(trim_scale((answer ->> 'credits_per_usd')::numeric)::text, '?'), answer ->> 'credits_charged')
-    end,
-    case when hold.id is not null then format('%s credits had been held.', trim_scale(hold.amount)) end));
+  answer := jsonb_populate_record(null::public.charge_explanation, to_jsonb(call));
+  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.completion_tokens);
+  answer.video := case when costs.pricing ? 'duration' then
+    row(costs.pricing -> 'duration', costs.pricing ->> 'resolution')::public.charge_video end;
+  answer.price := case when costs.pricing is not null then private.model_price_of(costs.pricing) end;
+  answer.credits_charged := trim_scale(call.credits_charged);
+  answer.free_credits := trim_scale(call.free_credits);
+  answer.paid_credits := trim_scale(call.paid_credits);
+  answer.hold := case when hold.id is not null then row(hold.id, trim_scale(hold.amount), hold.state)::public.charge_hold end;
+  answer.settlement := case when entry.id is not null then row(entry.id, trim_scale(-entry.amount),
+    case when sees_wallet then trim_scale(entry.balance_after) end, entry.created_at)::public.charge_entry end;
+  answer.refund := case when refund.id is not null then row(refund.id, trim_scale(refund.amount),
+    case when sees_wallet then trim_scale(refund.balance_after) end, refund.created_at)::public.charge_entry end;
+  answer.lots := case when sees_wallet then array(
+    select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_lot
+    from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g on g.id = c.grant_id
+    order by c.position) end;
+  answer.sentence := private.charge_sentence(call, costs.pricing, hold, entry.id is not null, refund.id is not null);
+  if is_operator then
+    answer.cost_usd := trim_scale(coalesce(costs.cost_usd, 0));
+    answer.margin_usd := trim_scale(coalesce(costs.charged_usd - costs.cost_usd, 0));
+    answer.served_model := costs.served_model;
+    answer.provider_price := costs.pricing -> 'price';
+    answer.credits_per_usd := costs.pricing ->> 'credits_per_usd';
+    answer.markup := costs.pricing ->> 'markup';
+    answer.attempts := costs.attempts;
+    answer.sentence := answer.sentence || format(' The provider''s cost was %s.', private.amount_of(answer.cost_usd, 'US dollar'));
+  end if;
+  return answer;
 end;
 $$;
+comment on function private.explain_charge(text) is
+  'A call''s charge, for who may see its log row. What a plain member of a team gets says nothing of its wallet.';
+grant execute on function private.explain_charge to authenticated, service_role;
+
+create function public.explain_charge(request_id text) returns public.charge_explanation
+language sql stable set search_path = ''
+as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost: model, price, token pools, hold, settlement, refund, lots, attempts and one sentence. For everyone who may see its log row.';
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. For everyone who may see its log row; balance and lots for owners and admins of its workspace; the provider''s cost, margin and attempts for platform admins and the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

@@ -5,7 +5,7 @@ create function private.require_platform_admin() returns void
 language plpgsql stable set search_path = ''
 as $$
 begin
-  if current_setting('role') in ('anon', 'authenticated') and not private.is_platform_admin() then
+  if not private.is_operator() then
     perform private.raise_error('forbidden', 'Only platform admins may do this.');
   end if;
 end;

@@ -97,15 +97,15 @@ begin
     'duration', parameters -> 'duration',
     'resolution', parameters -> 'resolution',
     'credits_per_request', wanted.credits_per_request,
-    'credits_per_usd', private.config_numeric('credits_per_usd', 100)
-      * coalesce(wanted.markup, private.config_numeric('default_markup', 1))
+    'credits_per_usd', private.config_numeric('credits_per_usd', 100),
+    'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1))
   );
 end;
 $$;
 comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
   'All that a job''s price is computed from, as it is when the job is made; null where there is no price for its resolution.';
 
-create function private.video_charge_of(pricing jsonb, out cost_usd numeric, out credits numeric)
+create function private.video_charge_of(pricing jsonb, out cost_usd numeric, out credits numeric, out worth_usd numeric)
 language plpgsql immutable set search_path = ''
 as $$
 declare
@@ -116,26 +116,83 @@ begin
   credits := trim_scale(case
     when price.credits_per_job is not null or price.credits_per_second is not null then
       coalesce(price.credits_per_job, 0) + seconds * coalesce(price.credits_per_second, 0)
-    else coalesce((pricing ->> 'credits_per_request')::numeric, round(cost_usd * (pricing ->> 'credits_per_usd')::numeric, 6))
-  end);
+    else coalesce((pricing ->> 'credits_per_request')::numeric, private.credits_for(pricing, cost_usd)) end);
+  worth_usd := private.worth_of(pricing, cost_usd, credits);
 end;
 $$;
 comment on function private.video_charge_of(jsonb) is
-  'What a video costs (US dollars) and is charged (credits): the price row''s credits, else the model''s fixed price, else cost x credits_per_usd x markup.';
+  'What a video costs (US dollars), is charged (credits: the price row''s, else the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');
 create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
   for each row execute function private.audit_change('id', '');
 
+-- What clients see of models --------------------------------------------------------------------------------------------
+
+create function private.models_on_offer(at timestamptz) returns table (
+  model text, display_name text, scene public.ai_usage_scene, minimum_plan text, max_output_tokens integer,
+  created_at timestamptz, price public.model_price, resolution_prices public.model_price[]
+)
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  with offers as (
+    select m as wanted, private.pricing_of(m, at) as pricing, array(
+        select private.model_price_of(p.pricing) from unnest(v.resolutions) with ordinality r (name, position)
+        cross join lateral private.video_pricing_of(m, jsonb_build_object('resolution', r.name), at) p (pricing)
+        where p.pricing is not null order by r.position
+      ) as resolution_prices,
+      private.video_pricing_of(m, jsonb_build_object('resolution', v.resolutions[1]), at) as video_pricing,
+      private.is_video_model(m, at) as is_video
+    from public.ai_models m left join public.video_models v on v.model = m.model
+    where m.is_active
+  )
+  select (o.wanted).model, (o.wanted).display_name, (o.wanted).scene, (o.wanted).minimum_plan, (o.wanted).max_output_tokens,
+    (o.wanted).created_at, private.model_price_of(case when o.is_video then o.video_pricing else o.pricing end),
+    case when o.is_video then o.resolution_prices else '{}' end
+  from offers o where o.is_video or o.pricing is not null;
+end;
+$$;
+comment on function private.models_on_offer(timestamptz) is 'The models that can be called, with their prices in credits: all that a client sees of them.';
+grant execute on function private.models_on_offer(timestamptz) to anon, authenticated, service_role;
+
+create view public.models with (security_invoker = true) as
+  select o.* from private.models_on_offer(clock_timestamp()) o;
+comment on view public.models is 'The models that can be called, with their prices in credits.';
+comment on column public.models.scene is 'What it is for; a call''s scene unless the caller names one.';
+comment on column public.models.minimum_plan is 'The lowest plan, by rank, that may call it.';
+comment on column public.models.price is 'What it costs; of a video that of its first resolution.';
+comment on column public.models.resolution_prices is 'What a video costs in each resolution that its model has; empty for other models.';
+grant select on public.models to anon, authenticated, service_role;
+
+create function public.list_ai_models(
+  user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp(),
+  workspace_id uuid default null
+) returns setof public.models
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at, list_ai_models.workspace_id);
+begin
+  return query
+  select o.* from private.models_on_offer(at) o join public.ai_models m on m.model = o.model
+  where private.may_use_model(caller, m)
+  order by o.model;
+end;
+$$;
+comment on function public.list_ai_models is 'The models that a signed-in user or the holder of an API key may call.';
+grant execute on function public.list_ai_models to service_role;
+
 alter table public.video_models enable row level security;
 create policy "everyone can read what may be asked of models on offer" on public.video_models
   for select to anon, authenticated
-  using (exists (select from public.ai_models m where m.model = video_models.model and m.is_active));
+  using (model in (select m.model from public.models m));
 alter table public.video_model_prices enable row level security;
-create policy "everyone can read the video prices of models on offer" on public.video_model_prices
-  for select to anon, authenticated
-  using (exists (select from public.ai_models m where m.model = video_model_prices.model and m.is_active));
+create policy "platform admins can read what videos cost" on public.video_model_prices
+  for select to authenticated using ((select private.is_platform_admin()));
 
-grant select on public.video_models, public.video_model_prices to anon, authenticated;
+grant select on public.video_models to anon, authenticated;
+grant select on public.video_model_prices to authenticated;
 grant select, insert, update, delete on public.video_models, public.video_model_prices to service_role;

@@ -319,12 +319,14 @@ create function private.log_video_job(
 language plpgsql set search_path = ''
 as $$
 declare
-  facts jsonb := work.details || private.video_log_content(job, work);
+  facts jsonb := work.details || private.video_log_content(job, work) || jsonb_build_object('pricing', work.terms);
   logged public.ai_usage_logs;
 begin
   if ending = 'success' then
-    facts := facts || jsonb_build_object('estimated_cost', (private.video_charge_of(work.terms)).cost_usd,
-      'credits_charged', job.cost_credits, 'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model);
+    facts := facts || (
+      select jsonb_build_object('cost_usd', c.cost_usd, 'estimated_cost', c.worth_usd, 'credits_charged', job.cost_credits,
+        'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model)
+      from private.video_charge_of(work.terms) c);
   end if;
   logged := private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
     'model', job.model, 'request_id', job.request_id, 'api_key_id', work.api_key_id,
@@ -750,7 +752,7 @@ begin
   if job.cost_credits > 0 then
     work.debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', at,
       entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model', job.model,
-        'request_id', job.request_id, 'pricing', work.terms - 'upstream_model'))).transaction_id;
+        'request_id', job.request_id))).transaction_id;
   end if;
   if work.api_key_id is not null then
     perform private.use_budget(work.api_key_id, job.cost_credits, at);

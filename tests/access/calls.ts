@@ -79,6 +79,14 @@ export const CALLS: Record<string, Record<string, Call>> = {
   explain_charge: {
     "of a member's call": { before: logACall, sql: (world) => `select public.explain_charge('req_of_${world.team}')` },
   },
+  my_credit_transactions: {
+    'in the team': {
+      before: (world) =>
+        `insert into public.credit_transactions (workspace_id, user_id, created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots)
+         values (${team(world)}, ${of(world, 'member')}, now(), 'credit', false, 1, 1, 'manual', '{}')`,
+      sql: (world) => `select * from public.my_credit_transactions(${team(world)})`,
+    },
+  },
   usage_report: {
     "of a member's day": {
       before: logACall,

@@ -24,6 +24,8 @@ type SharedSeed = {
   find: (name: string) => string;
   /** Shared rows that have to be there first. */
   needs?: string;
+  /** A view's key; a table has its primary key. */
+  key?: string;
 };
 
 export type Seed = OwnedSeed | SharedSeed;
@@ -97,9 +99,18 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
+  models: {
+    needs: 'ai_models',
+    key: 'model',
+    shared: (name) => `insert into public.ai_model_prices (model, effective_from) values ('${name}', '2020-01-01')`,
+    find: (name) => `model = '${name}'`,
+  },
   video_models: {
     needs: 'ai_models',
-    shared: (name) => `insert into public.video_models (model, durations) values ('${name}', '{8}')`,
+    // On offer with its price alone.
+    shared: (name) =>
+      `with made as (insert into public.video_models (model, durations) values ('${name}', '{8}') returning model)
+       insert into public.video_model_prices (model, effective_from) select model, '2020-01-01' from made`,
     find: (name) => `model = '${name}'`,
   },
   video_model_prices: {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { env } from '../support/stack.ts';
+import { anonClient, env } from '../support/stack.ts';
 import { AI_URL, newCaller, newModel, openai } from './helpers.ts';
 
 test('lists the models on offer, and one of them', async () => {
@@ -11,8 +11,24 @@ test('lists the models on offer, and one of them', async () => {
     id: model,
     object: 'model',
     owned_by: 'basemeter',
+    display_name: model,
+    scene: 'text_chat',
+    price: {
+      credits_per_request: 0,
+      credits_per_million_input_tokens: 10_000,
+      credits_per_million_cached_input_tokens: 5_000,
+      credits_per_million_output_tokens: 20_000,
+      credits_per_image: 0,
+    },
   });
   await expect(openai(user).models.retrieve(hidden)).rejects.toMatchObject({ status: 404, code: 'not_found' });
+});
+
+test('anyone reads the list with supabase-js, and no upstream name or provider price', async () => {
+  const model = await newModel({ upstream_model: 'secret-upstream', markup: 1.25 });
+  const { data } = await anonClient().from('models').select().eq('model', model).single();
+  expect(data).toMatchObject({ display_name: model, price: { credits_per_million_output_tokens: 25_000 } });
+  expect(JSON.stringify(data)).not.toMatch(/secret-upstream|usd|markup|provider/);
 });
 
 test('lists nothing to a caller without a user', async () => {

@@ -107,14 +107,14 @@ isOneToOne: false
                   ]
                 },"ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"attempts": Json | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"served_model": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
+                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "api_key_id"?: string | null,"attempts"?: Json | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"served_model"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
+                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1018,6 +1018,14 @@ isOneToOne: false
       referencedColumns: ["plan"]
     }
                   ]
+                },"models": {
+                  Row: {
+                    "created_at": string | null,"display_name": string | null,"max_output_tokens": number | null,"minimum_plan": string | null,"model": string | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
                 }
           }
           Functions: {
@@ -1117,8 +1125,13 @@ isOneToOne: false
 { Args: { "at"?: string,"workspace_id"?: string }; Returns: number
                            },
 "explain_charge":
-{ Args: { "request_id": string }; Returns: Json
-                           },
+{ Args: { "request_id": string }; Returns: Database["public"]['CompositeTypes']["charge_explanation"]
+                          SetofOptions: {
+        from: "*"
+        to: "charge_explanation"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "extend_ai_call":
 { Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
@@ -1164,9 +1177,21 @@ isOneToOne: false
                            },
 "list_ai_models":
 { Args: { "api_key_hash"?: string,"at"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
-              "created_at": string,"model": string
+              "created_at": string | null,
+"display_name": string | null,
+"max_output_tokens": number | null,
+"minimum_plan": string | null,
+"model": string | null,
+"price": Database["public"]['CompositeTypes']["model_price"] | null,
+"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,
+"scene": Database["public"]['Enums']["ai_usage_scene"] | null
             }[]
-                           },
+                          SetofOptions: {
+        from: "*"
+        to: "models"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "list_members":
 { Args: { "workspace_id": string }; Returns: {
               "avatar_url": string,"email": string,"full_name": string,"joined_at": string,"role": Database["public"]['Enums']["workspace_role"],"user_id": string
@@ -1175,6 +1200,14 @@ isOneToOne: false
 "list_payment_products":
 { Args: Record<PropertyKey, never>; Returns: Json
                            },
+"my_credit_transactions":
+{ Args: { "before_id"?: number,"max_rows"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["my_credit_transaction"][]
+                          SetofOptions: {
+        from: "*"
+        to: "my_credit_transaction"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "note_video_file":
 { Args: { "at"?: string,"error"?: string,"is_kept"?: boolean,"storage_path"?: string,"video_job_id": string }; Returns: Json
                            },
@@ -1263,8 +1296,8 @@ isOneToOne: false
 { Args: { "answer"?: Json,"at"?: string,"task": Json,"video_job_id": string }; Returns: Json
                            },
 "usage_report":
-{ Args: { "all_workspaces"?: boolean,"by": Database["public"]['Enums']["usage_dimension"],"from": string,"to": string,"workspace_id"?: string }; Returns: {
-              "cost": number,"credits": number,"free_credits": number,"name": string,"paid_credits": number,"requests": number,"tokens": number
+{ Args: { "all_workspaces"?: boolean,"by"?: Database["public"]['Enums']["usage_dimension"],"from"?: string,"then_by"?: Database["public"]['Enums']["usage_dimension"],"to"?: string,"workspace_id"?: string }; Returns: {
+              "cost": number,"credits": number,"free_credits": number,"margin": number,"name": string,"paid_credits": number,"provider_cost": number,"requests": number,"then_name": string,"tokens": number
             }[]
                            },
 "verify_credits":
@@ -1277,13 +1310,29 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
-            "credit_lot_change": {
+            "charge_entry": {
+                        "transaction_id": number | null,"credits": number | null,"balance_after": number | null,"at": string | null
+                      },"charge_explanation": {
+                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"lots": (Database["public"]['CompositeTypes']["charge_lot"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                      },"charge_hold": {
+                        "id": string | null,"credits": number | null,"state": Database["public"]['Enums']["credit_hold_state"] | null
+                      },"charge_lot": {
+                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
+                      },"charge_tokens": {
+                        "input": number | null,"cached_input": number | null,"output": number | null
+                      },"charge_video": {
+                        "seconds": number | null,"resolution": string | null
+                      },"credit_lot_change": {
                         "grant_id": string | null,"amount": number | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
+                      },"model_price": {
+                        "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null
+                      },"my_credit_transaction": {
+                        "id": number | null,"created_at": string | null,"workspace_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       }
           }
         }
@@ -1397,7 +1446,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

@@ -1,4 +1,4 @@
-/** The models on offer to a caller, in OpenAI's shape. */
+/** The models on offer to a caller, in OpenAI's shape, with what a picker shows besides: name, scene, prices in credits. */
 import type { Caller } from '../_shared/auth.ts';
 import { database, run } from '../_shared/database.ts';
 import { ApiError } from '../_shared/errors.ts';
@@ -17,10 +17,18 @@ export async function getModel(caller: Caller, model: string) {
 
 async function modelsOf(caller: Caller) {
   const models = await run(() => database.rpc('list_ai_models', caller));
-  return models.map(({ model, created_at }) => ({
+  return models.map(({ model, created_at, display_name, scene, price, resolution_prices }) => ({
     id: model,
     object: 'model',
-    created: Math.floor(Date.parse(created_at) / 1000),
+    created: Math.floor(Date.parse(created_at ?? '') / 1000),
     owned_by: 'basemeter',
+    display_name,
+    scene,
+    price: withoutNulls(price),
+    ...(resolution_prices?.length ? { resolution_prices: resolution_prices.map(withoutNulls) } : {}),
   }));
+}
+
+function withoutNulls(price: object | null) {
+  return Object.fromEntries(Object.entries(price ?? {}).filter(([, value]) => value !== null));
 }

@@ -29,7 +29,7 @@ select results_eq($$ select sum(credits)::numeric, sum(free_credits)::numeric, s
 select is((select concat_ws(' ', trim_scale(sum(free_credits)), trim_scale(sum(paid_credits))) from public.ai_usage_logs
   where workspace_id = tests.id('owner')), '10 12', 'as the log does');
 select tests.sign_in('owner');
-select is(concat_ws(' ', public.explain_charge('b') ->> 'free_credits', public.explain_charge('b') ->> 'paid_credits'), '2 2',
+select is((select concat_ws(' ', e.free_credits, e.paid_credits) from public.explain_charge('b') e), '2 2',
   'and the explanation of a charge');
 
 select * from finish();

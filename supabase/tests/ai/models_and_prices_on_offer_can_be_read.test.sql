@@ -1,30 +1,39 @@
 begin;
-select plan(11);
-select tests.create_user('someone');
-insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, is_active) values
-  ('test-open', 'Open', 'up', 100, true), ('test-closed', 'Closed', 'up', 100, false);
-insert into public.ai_model_prices (model, input_usd_per_million) values ('test-open', 1), ('test-closed', 1);
+select plan(16);
+select tests.create_user('someone'), tests.create_user('admin');
+update public.users set role = 'admin' where id = tests.id('admin');
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, is_active, markup, credits_per_request, minimum_plan) values
+  ('test-open', 'Open', 'up', 100, true, 2, null, 'pro'), ('test-fixed', 'Fixed', 'up', 50, true, null, 0.5, 'free'),
+  ('test-closed', 'Closed', 'up', 100, false, null, null, 'free'), ('test-unpriced', 'Unpriced', 'up', 100, true, null, null, 'free');
+insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million, output_usd_per_million, usd_per_request, usd_per_image) values
+  ('test-open', '2020-01-01', 1, 0.25, 4, 0.001, 0.02), ('test-fixed', '2020-01-01', 9, null, 9, 9, 9), ('test-closed', '2020-01-01', 1, null, 0, 0, 0);
 
 select tests.be_anonymous();
-select results_eq($$ select model from public.ai_models where model ~ '^test-' $$, array['test-open'],
-  'anyone reads the models on offer');
-select results_eq($$ select model from public.ai_model_prices where model ~ '^test-' $$, array['test-open'],
-  'and their prices');
-select throws_ok('delete from public.ai_models', '42501', null, 'and changes none');
+select results_eq($$ select model, display_name, scene::text, minimum_plan, max_output_tokens from public.models where model ~ '^test-' order by model $$,
+  $$ values ('test-fixed', 'Fixed', 'text_chat', 'free', 50), ('test-open', 'Open', 'text_chat', 'pro', 100) $$, 'anyone reads the models on offer that have a price');
+select is((select jsonb_strip_nulls(to_jsonb(price)) from public.models where model = 'test-open'),
+  '{"credits_per_request": 0.2, "credits_per_million_input_tokens": 200, "credits_per_million_cached_input_tokens": 50,
+    "credits_per_million_output_tokens": 800, "credits_per_image": 4}'::jsonb, 'and their prices in credits');
+select is((select jsonb_strip_nulls(to_jsonb(price)) from public.models where model = 'test-fixed'), '{"credits_per_request": 0.5}'::jsonb, 'a fixed one is all there is');
+select throws_ok('select * from public.ai_models', '42501', null, 'upstream names, providers and markup are not for them');
+select throws_ok('select * from public.ai_model_prices', '42501', null, 'nor is what providers charge');
+select throws_ok('delete from public.models', null, null, 'and change none');
 select tests.sign_in('someone');
-select results_eq($$ select model from public.ai_models where model ~ '^test-' $$, array['test-open'],
-  'people read the same');
+select results_eq($$ select model from public.models where model ~ '^test-' order by model $$, array['test-fixed', 'test-open'], 'people read the same');
+select is_empty('select model from public.ai_models union all select model from public.ai_model_prices', 'and nothing of what is the operator''s');
 select throws_ok('update public.ai_model_prices set input_usd_per_million = 0', '42501', null, 'and change no price');
 select throws_ok($$ insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
   values ('x', 'X', 'x', 1) $$, '42501', null, 'nor add a model');
+select tests.sign_in('admin');
+select is((select count(*) from public.ai_models m join public.ai_model_prices p using (model) where model ~ '^test-'), 3::bigint, 'platform admins read all');
 
 select tests.be_service();
-select is((select count(*) from public.ai_models where model ~ '^test-'), 2::bigint, 'the service role reads all');
+select is((select count(*) from public.ai_models where model ~ '^test-'), 4::bigint, 'as does the service role');
 select throws_ok($$ insert into public.ai_model_prices (model, input_usd_per_million) values ('test-open', -1) $$,
   '23514', null, 'a price is not negative');
 select throws_ok($$ insert into public.ai_model_prices (model, output_usd_per_million, effective_from)
-  values ('test-open', 'NaN', '2020-01-01') $$, '23514', null, 'and is a number');
-select throws_ok($$ insert into public.ai_model_prices (model) values ('test-open') $$, '23505', null,
+  values ('test-open', 'NaN', '2021-01-01') $$, '23514', null, 'and is a number');
+select throws_ok($$ insert into public.ai_model_prices (model, effective_from) values ('test-open', '2020-01-01') $$, '23505', null,
   'there is one at a time');
 select throws_ok($$ update public.ai_models set markup = 'NaN' where model = 'test-open' $$, '23514', null,
   'a markup is a number');

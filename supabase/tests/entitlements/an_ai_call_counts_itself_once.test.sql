@@ -30,7 +30,7 @@ select is(pg_temp.used(), 'api_call 1, token 150', 'however often it is finished
 select results_eq($$
   select r.feature_code, r.quantity, trim_scale(r.cost), r.model, r.user_id, r.reference_id = l.id::text, r.created_at = l.created_at
   from public.usage_records r, public.ai_usage_logs l where r.reference_type = 'ai_usage_log' order by r.id
-$$, $$ values ('api_call', 1::numeric, 0.005, 'test', tests.id('owner'), true, true),
+$$, $$ values ('api_call', 1::numeric, 0::numeric, 'test', tests.id('owner'), true, true),
   ('token', 150, null, 'test', tests.id('owner'), true, true) $$, 'the records lead to its log row, and have the cost once');
 select pg_temp.call(), pg_temp.finish('success', 100, 0, is_empty => true);
 select pg_temp.call(), pg_temp.finish('failed', 100, 0);

@@ -19,7 +19,11 @@ $$, array[
   'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
   'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
   'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
-  'statistics_of_everyone', -- for platform admins, whom it checks
+  'count_ai_costs', -- as well, of what the operator alone knows
+  'statistics_of_everyone', 'costs_of_operator', -- for platform admins, whom they check
+  'explain_charge', -- for who may see the call, whom it checks
+  'my_entries', -- a member's own, without what their entries tell of the wallet
+  'models_on_offer', -- prices are the operator's, the list in credits is everyone's
   'resolve_unmatched_payment', 'resolve_dispute', 'replay_payment_event', -- for platform admins too
   'keep_product_terms', -- a trigger on products, whose terms nobody may write
   'limit_email_aliases', -- a trigger that counts what a policy may hide

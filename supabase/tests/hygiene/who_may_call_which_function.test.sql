@@ -5,7 +5,7 @@ select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and has_function_privilege('anon', p.oid, 'execute')
-$$, array['public.list_payment_products'], 'anon may ask what is sold');
+$$, array['public.list_payment_products', 'private.models_on_offer'], 'anon may ask what is sold');
 
 select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p
@@ -22,7 +22,8 @@ $$, array[
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
   'public.check_feature', 'private.check_feature_for',
-  'public.explain_charge', 'public.usage_report', 'private.statistics_of_everyone',
+  'public.explain_charge', 'private.explain_charge', 'public.usage_report', 'private.statistics_of_everyone', 'private.costs_of_operator',
+  'private.models_on_offer', 'public.my_credit_transactions', 'private.my_entries',
   'public.set_auto_top_up', 'private.set_top_up_of_mine', 'public.disable_auto_top_up', 'private.disable_top_up_of_mine',
   'public.list_payment_products', 'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment',
   'public.resolve_dispute', 'private.resolve_dispute', 'public.replay_payment_event', 'private.replay_payment_event',
@@ -43,7 +44,8 @@ $$, array[
   'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
   'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
-  'public.rebuild_usage_statistics', 'public.explain_charge', 'private.is_config_value',
+  'public.rebuild_usage_statistics', 'public.explain_charge', 'private.explain_charge', 'private.is_config_value',
+  'public.usage_report', 'private.statistics_of_everyone', 'private.costs_of_operator', 'private.models_on_offer',
   'public.consume_feature', 'public.release_feature', 'public.check_feature', 'private.check_feature_for',
   'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.begin_subscription_change', 'public.get_billing_account',
   'public.create_video_job', 'public.start_video_job', 'public.update_video_job', 'public.fail_video_job',

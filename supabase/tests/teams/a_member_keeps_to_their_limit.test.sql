@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(23);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
@@ -58,7 +58,8 @@ select public.finish_ai_call(tests.recall('cals')::uuid, 'success', at => '2026-
 select is(tests.wallet('team'), 'balance 85, total 100, spent 15, expired 0, held 0', 'than what was set aside');
 select tests.sign_in('ben');
 select results_eq('select user_id from public.workspace_member_credits', array[tests.id('ben')], 'a member sees their own limits and use, of nobody else');
-select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 4, 'a member sees their own entries');
+select is((select count(*)::integer from public.my_credit_transactions(tests.id('team'))), 4, 'a member sees their own entries');
+select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 0, 'without balance and grants');
 select is((select count(*)::integer from public.credit_wallets where workspace_id = tests.id('team')), 0, 'and not the team''s money');
 select tests.sign_in('ann');
 select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 6, 'an owner sees all');

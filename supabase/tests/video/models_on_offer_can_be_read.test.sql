@@ -1,12 +1,12 @@
 begin;
-select plan(12);
+select plan(13);
 select tests.offer_video('veo'), tests.offer_video('gone');
 update public.ai_models set is_active = false where model = 'gone';
 select tests.create_user('owner');
 select is((select string_agg(model, ', ') from public.list_ai_models(tests.id('owner'))), 'veo', 'models that make videos are listed with the others');
 select tests.be_anonymous();
 select results_eq('select model from public.video_models', $$ values ('veo') $$, 'everyone reads what may be asked of those on offer');
-select results_eq('select model from public.video_model_prices', $$ values ('veo') $$, 'and what it costs');
+select throws_ok('select * from public.video_model_prices', '42501', null, 'not what the provider charges');
 select tests.be_postgres();
 select throws_ok($$ update public.video_models set durations = '{}' $$, '23514', null, 'a model has a length');
 select throws_ok($$ update public.video_models set durations = '{0}' $$, '23514', null, 'which is positive');
@@ -21,6 +21,11 @@ update public.video_model_prices set credits_per_job = 5 where model = 'veo';
 select is((select string_agg(concat_ws(' ', resource_type, action), ', ' order by id) from public.audit_logs where resource_type like 'video%' and action = 'update'),
   'video_models update, video_model_prices update', 'changes of models and prices are audited');
 select is((select new_values from public.audit_logs where resource_type = 'video_model_prices' and action = 'update'), '{"credits_per_job": 5.0}'::jsonb, 'with what they were changed to');
+insert into public.video_model_prices (model, resolution, effective_from, usd_per_job, usd_per_second) values ('veo', '1080p', '2020-01-01', 0.5, 0.1);
+select tests.be_anonymous();
+select results_eq('select jsonb_strip_nulls(to_jsonb(price)), jsonb_strip_nulls(to_jsonb(resolution_prices)) from public.models',
+  $$ values ('{"resolution": "720p", "credits_per_job": 5}'::jsonb, '[{"resolution": "720p", "credits_per_job": 5},
+    {"resolution": "1080p", "credits_per_job": 50, "credits_per_second": 10}]'::jsonb) $$, 'what they cost is told in credits');
 
 select * from finish();
 rollback;
