@@ -333,14 +333,12 @@ end;
 $$;
 comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
 
-create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
-returns void
-language plpgsql set search_path = ''
+create function private.terms_of_purchase(of_platform public.payment_platform, of_payment text) returns private.paid_terms
+language plpgsql stable set search_path = ''
 as $$
 declare
   payment public.payments;
   product public.payment_products;
-  terms private.paid_terms;
   worth numeric;
 begin
   select * into payment from public.payments p where p.platform = of_platform and p.payment_id = of_payment;
@@ -353,12 +351,20 @@ begin
   ) then
     worth := 0;
   end if;
-  terms := row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
+  return row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
     payment.paid_at + make_interval(hours => 24 * product.expires_after_days),
     case when payment.status = 'disputed' then 'dispute' else 'refund' end,
-    jsonb_build_object('platform', of_platform, 'payment_id', of_payment));
-  perform private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id, terms, at);
+    jsonb_build_object('platform', of_platform, 'payment_id', of_payment))::private.paid_terms;
 end;
+$$;
+comment on function private.terms_of_purchase is 'What the payment for a pack is worth now.';
+
+create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
+returns void
+language sql set search_path = ''
+as $$
+  select private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id,
+    private.terms_of_purchase(of_platform, of_payment), at)
 $$;
 comment on function private.settle_purchase is 'Brings the credits of a pack to what its payment is worth now.';
 
@@ -382,20 +388,15 @@ $$;
 comment on function private.had_trial is
   'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to make.';
 
-create function private.settle_period(
-  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
-  at timestamptz
-) returns void
-language plpgsql set search_path = ''
+create function private.terms_of_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period
+) returns private.paid_terms
+language plpgsql stable set search_path = ''
 as $$
 declare
   terms private.paid_terms;
-  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
   share numeric := private.reversed_share(of_platform, of_subscription, period);
 begin
-  if period.ends_at > period.starts_at is not true then
-    return; -- nothing can be told of its length
-  end if;
   terms.kind := 'subscription';
   terms.reason := 'subscription';
   terms.credits := case when period.is_paid
@@ -411,14 +412,44 @@ begin
     else 'refund' end;
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
-  perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
-  -- A trial that is paid for after all is a period.
+  return terms;
+end;
+$$;
+comment on function private.terms_of_period is 'What a period is worth now.';
+
+create function private.terms_of_trial(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid
+) returns private.paid_terms
+language plpgsql stable set search_path = ''
+as $$
+declare
+  terms private.paid_terms := private.terms_of_period(of_platform, of_subscription, period);
+  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
+begin
+  terms.kind := 'promotion';
+  terms.reason := 'trial';
+  terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
+    then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
+  return terms;
+end;
+$$;
+comment on function private.terms_of_trial is 'What the trial in a period is worth now; one that is paid for after all is a period.';
+
+create function private.settle_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
+  at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if period.ends_at > period.starts_at is not true then
+    return; -- nothing can be told of its length
+  end if;
+  perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id,
+    private.terms_of_period(of_platform, of_subscription, period), at);
   if period.is_trial then
-    terms.kind := 'promotion';
-    terms.reason := 'trial';
-    terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
-      then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
-    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id, terms, at);
+    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id,
+      private.terms_of_trial(of_platform, of_subscription, period, wallet_id), at);
   end if;
 end;
 $$;
