@@ -454,7 +454,7 @@ begin
   ) r (rule, expected, actual)
   where r.expected is distinct from r.actual
   union all
-  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer, (w.frozen_at is not null)::integer, null
+  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer, (w.frozen_at is not null)::integer, w.workspace_id::text
   from public.credit_wallets w
   cross join lateral (select private.is_disputed(w.workspace_id) as is_disputed) d
   where (only_one is null or w.workspace_id = only_one) and (w.frozen_at is not null) <> d.is_disputed;
