@@ -203,7 +203,7 @@ comment on function private.reversed_share is 'Which part of what was paid for a
 
 create function private.post_to_lot(
   wallet_id uuid, lot_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
-  details jsonb, at timestamptz
+  details jsonb, at timestamptz, returned numeric default 0
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -211,9 +211,17 @@ declare
   balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
   payer uuid := (select u.id from public.users u where u.id = wallet_id);
   lots public.credit_lot_change[];
+  change_of_lots numeric;
 begin
   if change > 0 then
-    lots := private.lot_change(lot_id, least(change, greatest(balance + change, 0))); -- debt is paid first
+    change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
+    -- What was taken from other lots goes back to them while they live: a refund of what this one paid for finds its room.
+    lots := array(
+      select l from unnest(private.lots_to_return((
+        select max(t.id) from public.credit_transactions t
+        where t.workspace_id = wallet_id and t.grant_id = lot_id and t.transaction_type = 'clawback'
+      ), least(change_of_lots, returned), at)) l where l.grant_id <> lot_id);
+    lots := lots || private.lot_change(lot_id, change_of_lots - (select coalesce(sum(l.amount), 0) from unnest(lots) l));
   elsif entry_type = 'expire' then
     lots := private.lot_change(lot_id, change);
   end if;
@@ -221,7 +229,8 @@ begin
     entry_metadata => details, new_grant => lot_id);
 end;
 $$;
-comment on function private.post_to_lot is 'Posts an entry that gives credits to a lot or takes them back: from it, then from others, then as debt.';
+comment on function private.post_to_lot is
+  'Posts an entry that gives credits to a lot (what is returned: to the lots it was taken from) or takes them back: from it, then from others, then as debt.';
 
 create type private.paid_terms as (
   credits numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
@@ -262,7 +271,7 @@ begin
     expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
   where g.id = lot.id;
   if change > 0 then
-    perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at);
+    perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at, returned);
   end if;
   update private.paid_credits c
   set credited = terms.credits, absorbed = c.absorbed - lost, grant_id = paid.grant_id, waiting = null,
