@@ -881,9 +881,18 @@ create policy "owners and admins can read their workspace's invitations" on publ
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.workspace_invitations to authenticated, service_role;
 
-create function public.create_workspace(name text, slug text default null) returns jsonb
+create type public.created_workspace as (id uuid, name text, slug text);
+comment on type public.created_workspace is 'A team that was made.';
+create type public.issued_invitation as (
+  id uuid, token text, email text, role public.workspace_role, expires_at timestamptz
+);
+comment on type public.issued_invitation is 'An invitation with its token, which is shown this once.';
+create type public.accepted_invitation as (workspace_id uuid, role public.workspace_role);
+comment on type public.accepted_invitation is 'Where somebody has become what.';
+
+create function public.create_workspace(name text, slug text default null) returns public.created_workspace
 language sql set search_path = ''
-as $$ select private.create_my_workspace(name, slug) $$;
+as $$ select jsonb_populate_record(null::public.created_workspace, private.create_my_workspace(name, slug)) $$;
 comment on function public.create_workspace is 'Makes a team, with the caller as its owner: { id, name, slug }. Rename it by an update of workspaces.';
 create function public.delete_workspace(workspace_id uuid) returns void
 language sql set search_path = ''
@@ -921,22 +930,28 @@ comment on function public.set_member_limit is
   'Limits what a member may use of the team''s credits: in all, and per day, week or month (UTC). What is left out is no limit. For owners and admins.';
 create function public.invite_member(
   workspace_id uuid, email text, role public.workspace_role default 'member', expires_in interval default '7 days'
-) returns jsonb
+) returns public.issued_invitation
 language sql set search_path = ''
-as $$ select private.invite_into_mine(workspace_id, email, role, expires_in) $$;
+as $$
+  select jsonb_populate_record(null::public.issued_invitation,
+    private.invite_into_mine(workspace_id, email, role, expires_in))
+$$;
 comment on function public.invite_member is
   'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; an open invitation of the address ends. An address is sent one a minute, and a person sends invitations_per_day. For owners and admins.';
-create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days') returns jsonb
+create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days')
+returns public.issued_invitation
 language sql set search_path = ''
-as $$ select private.resend_invitation_of_mine(invitation_id, expires_in) $$;
+as $$
+  select jsonb_populate_record(null::public.issued_invitation, private.resend_invitation_of_mine(invitation_id, expires_in))
+$$;
 comment on function public.resend_invitation is 'Sends an open invitation again: { id, token, … }. The old token ends.';
 create function public.revoke_invitation(invitation_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.revoke_invitation_of_mine(invitation_id) $$;
 comment on function public.revoke_invitation is 'Ends an open invitation. For owners and admins.';
-create function public.accept_invitation(token text) returns jsonb
+create function public.accept_invitation(token text) returns public.accepted_invitation
 language sql set search_path = ''
-as $$ select private.accept_my_invitation(token) $$;
+as $$ select jsonb_populate_record(null::public.accepted_invitation, private.accept_my_invitation(token)) $$;
 comment on function public.accept_invitation is
   'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, while the plan has seats.';
 

@@ -853,6 +853,7 @@ begin
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
+  -- What comes late counts in the period that the key's budget is counted in by now.
   at := greatest(at, (caller.api_key).period_started_at);
   job.id := gen_random_uuid();
   job.workspace_id := caller.workspace_id;
