@@ -361,9 +361,13 @@ comment on function public.resolve_dispute is
   'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. For platform admins, where the platform itself does not tell (Creem).';
 grant execute on function public.resolve_dispute to authenticated, service_role;
 
-create function public.replay_payment_event(event_id bigint, at timestamptz default clock_timestamp()) returns jsonb
+create type public.replayed_event as (id bigint, state public.payment_event_state, error text);
+comment on type public.replayed_event is 'What became of a payment event.';
+
+create function public.replay_payment_event(event_id bigint, at timestamptz default clock_timestamp())
+returns public.replayed_event
 language sql set search_path = ''
-as $$ select private.replay_payment_event(event_id, at) $$;
+as $$ select jsonb_populate_record(null::public.replayed_event, private.replay_payment_event(event_id, at)) $$;
 comment on function public.replay_payment_event is
   'Applies a stored event (payment_events.id) again, say after its product was added: { id, state, error }. For platform admins.';
 grant execute on function public.replay_payment_event to authenticated, service_role;
