@@ -241,6 +241,18 @@ create policy "owners and admins can change the limits of their workspace's keys
   using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
+create type public.created_api_key as (
+  id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamptz, created_at timestamptz
+);
+comment on type public.created_api_key is 'An API key with its secret, which is shown this once.';
+create type public.rotated_api_key as (
+  id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamptz, created_at timestamptz,
+  old_key_expires_at timestamptz
+);
+comment on type public.rotated_api_key is 'An API key with its new secret, which is shown this once.';
+create type public.revoked_api_key as (id uuid, revoked_at timestamptz);
+comment on type public.revoked_api_key is 'An API key that has ended.';
+
 create function public.create_api_key(
   name text,
   workspace_id uuid default null,
@@ -251,7 +263,7 @@ create function public.create_api_key(
   period_budget numeric default null,
   budget_period public.calendar_period default null,
   expires_at timestamptz default null
-) returns jsonb
+) returns public.created_api_key
 language plpgsql set search_path = ''
 as $$
 declare
@@ -264,22 +276,34 @@ begin
   wanted.requests_per_minute := requests_per_minute;
   wanted.budget_period := budget_period;
   wanted.expires_at := expires_at;
-  return private.create_my_api_key(wanted, budget, period_budget); -- a row would round what it cannot hold, or fail
+  return jsonb_populate_record(null::public.created_api_key, private.create_my_api_key(wanted, budget, period_budget)); -- a row would round what it cannot hold, or fail
 end;
 $$;
 comment on function public.create_api_key is
   'Makes an API key for a workspace of the caller (default: the personal one): { id, key, prefix, … }. The key is shown this once.';
 
-create function public.rotate_api_key(api_key_id uuid, grace_period interval default '24 hours') returns jsonb
+create function public.rotate_api_key(api_key_id uuid, grace_period interval default '24 hours')
+returns public.rotated_api_key
 language sql set search_path = ''
-as $$ select private.rotate_my_api_key(api_key_id, grace_period) $$;
+as $$ select jsonb_populate_record(null::public.rotated_api_key, private.rotate_my_api_key(api_key_id, grace_period)) $$;
 comment on function public.rotate_api_key is
   'Gives a key a new secret: { id, key, prefix, …, old_key_expires_at }. The old one works on for the grace period (at most 30 days).';
 
-create function public.revoke_api_key(api_key_id uuid) returns jsonb
+create function public.revoke_api_key(api_key_id uuid) returns public.revoked_api_key
 language sql set search_path = ''
-as $$ select private.revoke_my_api_key(api_key_id) $$;
+as $$ select jsonb_populate_record(null::public.revoked_api_key, private.revoke_my_api_key(api_key_id)) $$;
 comment on function public.revoke_api_key is 'Ends a key at once: { id, revoked_at }. Doing it again changes nothing.';
+
+create function public.require_api_key(api_key_hash text) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.api_key_of(api_key_hash, clock_timestamp());
+end;
+$$;
+comment on function public.require_api_key is
+  'Raises invalid_api_key unless a secret (its SHA-256 in hex) is that of a living API key: for a server, before it reads a request.';
+grant execute on function public.require_api_key to service_role;
 
 grant select on public.api_keys to authenticated, service_role;
 grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at)

@@ -532,6 +532,7 @@ begin
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
+  -- What comes late counts in the period that the key's budget is counted in by now.
   at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
@@ -859,6 +860,10 @@ comment on function private.end_earlier_tries is
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 
+create type public.recorded_usage as (recorded boolean, cost_usd numeric, credits_charged numeric);
+comment on type public.recorded_usage is
+  'A call made elsewhere: whether it was recorded now, the provider''s charge in US dollars, the credits it took.';
+
 create function public.record_ai_usage(
   user_id uuid,
   model text,
@@ -872,7 +877,7 @@ create function public.record_ai_usage(
   workspace_id uuid default null,
   details jsonb default '{}',
   at timestamptz default clock_timestamp()
-) returns jsonb
+) returns public.recorded_usage
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -901,8 +906,7 @@ begin
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
-    return jsonb_build_object('recorded', false, 'credits_charged', earlier.credits_charged,
-      'cost_usd', (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id));
+    return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id), earlier.credits_charged)::public.recorded_usage;
   end if;
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
@@ -927,7 +931,7 @@ begin
   if logged.status <> 'failed' then
     perform private.count_features_of_call(logged);
   end if;
-  return jsonb_build_object('recorded', true, 'cost_usd', cost, 'credits_charged', credits);
+  return row(true, cost, credits)::public.recorded_usage;
 end;
 $$;
 comment on function public.record_ai_usage is

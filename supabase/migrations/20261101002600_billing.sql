@@ -223,7 +223,9 @@ begin
     -- Also the same plan for longer: both are charged at once.
     'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan), private.months_of(product.billing_period))
       > ((select p.rank from public.plans p where p.plan = subscription.plan_type), (
-        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)));
+        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)))
+    || jsonb_strip_nulls(jsonb_build_object('from_price_id',
+      (select o.price_id from public.payment_products o where o.id = subscription.payment_product_id)));
 end;
 $$;
 comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
@@ -250,10 +252,28 @@ comment on function public.begin_subscription_change is
   'Whether a workspace''s subscription may be cancelled (cancel_at_period_end, cancel_now) or resumed, and which it is.';
 grant execute on function public.begin_subscription_change to service_role;
 
-create function public.list_payment_products() returns jsonb
+create type public.product_on_sale as (
+  id uuid, name text, platform public.payment_platform, period public.billing_period, credits numeric, trial_credits numeric,
+  trial_days integer, amount bigint, currency text
+);
+comment on type public.product_on_sale is 'A plan for a period, as it is sold. amount is in minor units of the currency.';
+create type public.plan_on_sale as (
+  plan text, name text, description text, requests_per_minute integer, messages_per_month integer,
+  products public.product_on_sale[]
+);
+comment on type public.plan_on_sale is 'A plan, and what it is sold as.';
+create type public.pack_on_sale as (
+  id uuid, name text, platform public.payment_platform, credits numeric, amount bigint, currency text,
+  expires_after_days integer
+);
+comment on type public.pack_on_sale is 'A pack of credits, as it is sold.';
+create type public.payment_products_on_sale as (plans public.plan_on_sale[], packs public.pack_on_sale[]);
+comment on type public.payment_products_on_sale is 'All that is on sale.';
+
+create function public.list_payment_products() returns public.payment_products_on_sale
 language sql stable set search_path = ''
 as $$
-  select jsonb_build_object(
+  select jsonb_populate_record(null::public.payment_products_on_sale, jsonb_build_object(
     'plans', (
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
         'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
@@ -267,7 +287,7 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform,
         'credits', trim_scale(o.credits), 'amount', o.amount, 'currency', o.currency,
         'expires_after_days', o.expires_after_days) order by o.platform, o.amount), '[]')
-      from public.payment_products o where o.plan is null and o.is_active))
+      from public.payment_products o where o.plan is null and o.is_active)))
 $$;
 comment on function public.list_payment_products is 'Plans and packs on sale, with what they bring and cost.';
 grant execute on function public.list_payment_products to anon, authenticated, service_role;

@@ -242,6 +242,17 @@ end;
 $$;
 comment on function private.feature_used(uuid, text, timestamptz) is 'What a workspace has used of a feature in the period that began then.';
 
+create type public.feature_use as (
+  allowed boolean, code text, id bigint, used numeric, "limit" numeric, remaining numeric, period_start timestamptz,
+  period_end timestamptz
+);
+comment on type public.feature_use is
+  'A use of a feature: whether it is allowed, else why not, its usage record where one was made, and what the period has seen.';
+create type public.feature_release as (
+  released numeric, used numeric, "limit" numeric, remaining numeric, period_start timestamptz, period_end timestamptz
+);
+comment on type public.feature_release is 'What a release of a feature''s use gave back.';
+
 create function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -357,7 +368,7 @@ create function public.consume_feature(
   metadata jsonb default '{}',
   idempotency_key text default null,
   at timestamptz default clock_timestamp()
-) returns jsonb
+) returns public.feature_use
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -390,7 +401,7 @@ begin
   if consume_feature.idempotency_key is not null then
     made.answer := private.earlier_usage(made);
     if made.answer is not null then
-      return made.answer;
+      return jsonb_populate_record(null::public.feature_use, made.answer);
     end if;
   end if;
   terms := private.feature_terms_of(wallet_id, made.feature_code, at);
@@ -398,8 +409,8 @@ begin
     used_now := private.count_feature(wallet_id, made.feature_code, terms.period_start, made.quantity, terms.most);
   end if;
   if used_now is null then
-    return jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
-      || private.feature_answer(terms, private.feature_used(wallet_id, made.feature_code, terms.period_start));
+    return jsonb_populate_record(null::public.feature_use, jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
+      || private.feature_answer(terms, private.feature_used(wallet_id, made.feature_code, terms.period_start)));
   end if;
   made.id := nextval('public.usage_records_id_seq');
   made.answer := jsonb_build_object('allowed', true, 'id', made.id) || private.feature_answer(terms, used_now);
@@ -409,7 +420,7 @@ begin
   values (made.id, made.workspace_id, made.user_id, made.feature_code, made.quantity, terms.period_start, at, made.cost,
     made.model, made.reference_type, made.reference_id, made.idempotency_key,
     case when made.idempotency_key is not null then made.answer end, made.metadata);
-  return made.answer;
+  return jsonb_populate_record(null::public.feature_use, made.answer);
 end;
 $$;
 comment on function public.consume_feature is
@@ -469,7 +480,7 @@ create function public.release_feature(
   workspace_id uuid default null,
   at timestamptz default clock_timestamp(),
   release_idempotency_key text default null
-) returns jsonb
+) returns public.feature_release
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -492,7 +503,7 @@ begin
   if made.idempotency_key is not null then
     made.answer := private.earlier_usage(made);
     if made.answer is not null then
-      return made.answer;
+      return jsonb_populate_record(null::public.feature_release, made.answer);
     end if;
   end if;
   given := private.give_back(made);
@@ -506,7 +517,7 @@ begin
       made.released_id, made.model, made.reference_type, made.reference_id, made.idempotency_key,
       case when made.idempotency_key is not null then made.answer end);
   end if;
-  return made.answer;
+  return jsonb_populate_record(null::public.feature_release, made.answer);
 end;
 $$;
 comment on function public.release_feature is
@@ -549,9 +560,12 @@ grant execute on function private.check_feature_for(text, numeric, uuid, uuid, t
 create function public.check_feature(
   feature_code text, quantity numeric default 1, user_id uuid default null, workspace_id uuid default null,
   at timestamptz default clock_timestamp()
-) returns jsonb
+) returns public.feature_use
 language sql set search_path = ''
-as $$ select private.check_feature_for(feature_code, quantity, user_id, workspace_id, at) $$;
+as $$
+  select jsonb_populate_record(null::public.feature_use,
+    private.check_feature_for(feature_code, quantity, user_id, workspace_id, at))
+$$;
 comment on function public.check_feature is
   'Whether a use would be allowed now, as consume_feature would answer, counting nothing. Signed-in people ask for workspaces they are members of.';
 grant execute on function public.check_feature to authenticated, service_role;

@@ -247,14 +247,29 @@ grant execute on function private.admin_set_model_price to authenticated, servic
 
 -- The API -------------------------------------------------------------------------------------------------------------
 
-create function public.admin_find_users(query text, max_rows integer default 20) returns jsonb
+create type public.found_user as (
+  id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role public.user_role,
+  created_at timestamptz
+);
+comment on type public.found_user is 'An account that an admin looked for.';
+create type public.found_workspace as (
+  id uuid, name text, slug text, is_personal boolean, plan text, members bigint, credits_balance numeric,
+  overdraft_limit numeric, frozen_at timestamptz, created_at timestamptz
+);
+comment on type public.found_workspace is 'A workspace that an admin looked for.';
+create type public.made_model_price as (id uuid, model text, effective_from timestamptz);
+comment on type public.made_model_price is 'A price that an admin has set.';
+
+create function public.admin_find_users(query text, max_rows integer default 20) returns setof public.found_user
 language sql set search_path = ''
-as $$ select private.admin_find_users(query, max_rows) $$;
+as $$ select * from jsonb_populate_recordset(null::public.found_user, private.admin_find_users(query, max_rows)) $$;
 comment on function public.admin_find_users is
   'Accounts by id, or part of an address or name: [{ id, email, full_name, plan, credits_balance, is_active, role, created_at }]. For platform admins.';
-create function public.admin_find_workspaces(query text, max_rows integer default 20) returns jsonb
+create function public.admin_find_workspaces(query text, max_rows integer default 20) returns setof public.found_workspace
 language sql set search_path = ''
-as $$ select private.admin_find_workspaces(query, max_rows) $$;
+as $$
+  select * from jsonb_populate_recordset(null::public.found_workspace, private.admin_find_workspaces(query, max_rows))
+$$;
 comment on function public.admin_find_workspaces is
   'Workspaces by id, or part of a slug or a team''s name: [{ id, name, slug, is_personal, plan, members, credits_balance, overdraft_limit, frozen_at, created_at }]. For platform admins.';
 create function public.admin_adjust_credits(
@@ -281,7 +296,7 @@ create function public.admin_set_model_price(
   model text, reason text, input_usd_per_million numeric default 0, output_usd_per_million numeric default 0,
   cached_input_usd_per_million numeric default null, usd_per_request numeric default 0, usd_per_image numeric default 0,
   effective_from timestamptz default null
-) returns jsonb
+) returns public.made_model_price
 language plpgsql set search_path = ''
 as $$
 declare
@@ -294,7 +309,7 @@ begin
   wanted.usd_per_request := usd_per_request;
   wanted.usd_per_image := usd_per_image;
   wanted.effective_from := effective_from;
-  return private.admin_set_model_price(wanted, reason, clock_timestamp());
+  return jsonb_populate_record(null::public.made_model_price, private.admin_set_model_price(wanted, reason, clock_timestamp()));
 end;
 $$;
 comment on function public.admin_set_model_price is

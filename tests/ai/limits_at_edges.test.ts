@@ -141,7 +141,8 @@ test('a feature: a limit of five in a period is five in each', async () => {
     [user],
   );
   const passed = await letThrough(
-    (at) => `select (public.consume_feature('message', 1, '${user}', at => '${at}') ->> 'allowed')::boolean as passed`,
+    (at) =>
+      `select (to_jsonb(public.consume_feature('message', 1, '${user}', at => '${at}')) ->> 'allowed')::boolean as passed`,
   );
   expect(passed).toEqual({ before: 5, after: 5 });
 });

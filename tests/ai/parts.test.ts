@@ -7,7 +7,6 @@ import { chatInput, mostInputTokens } from '../../supabase/functions/ai/input.ts
 import { toLogData } from '../../supabase/functions/ai/log-data.ts';
 import { chatRequest, embeddingsRequest, imagesRequest, parseRequest } from '../../supabase/functions/ai/request.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
-import { countTokens } from '../../supabase/functions/ai/tokenizer.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -200,16 +199,6 @@ describe('the names in a request', () => {
     expect([...parseRequest(body, chatRequest).fields.keys()]).toEqual(['service_tier', '__proto__']);
     const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`f${index}`, 1]));
     expect(() => parse(many)).toThrow(expect.objectContaining({ status: 400, param: 'f50' }));
-  });
-});
-
-describe('a text without breaks', () => {
-  test('is counted in pieces, and comes to as many tokens', async () => {
-    const { tokens, isCounted } = await countTokens(['abc'.repeat(100)]);
-    expect(isCounted).toBe(true);
-    const whole = await countTokens(['abc'.repeat(20_000)]);
-    expect(whole.isCounted).toBe(true);
-    expect(Math.abs(whole.tokens / (tokens * 200) - 1)).toBeLessThan(0.05);
   });
 });
 

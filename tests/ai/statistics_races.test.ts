@@ -45,7 +45,7 @@ test('a call made elsewhere is recorded and charged once, however many say it at
   const outcomes = await callAtOnce(
     Array.from({ length: 20 }, (_, number) => ({
       by: inTurn(callers, number),
-      statement: `select public.record_ai_usage('${account}', '${model}', '${id}', 10, charge => true) ->> 'recorded' as recorded`,
+      statement: `select to_jsonb(public.record_ai_usage('${account}', '${model}', '${id}', 10, charge => true)) ->> 'recorded' as recorded`,
     })),
   );
   await hangUp(callers);

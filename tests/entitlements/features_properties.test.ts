@@ -29,7 +29,7 @@ interface Model {
 async function use(account: string, model: Model, { quantity, key }: Extract<Step, { kind: 'use' }>): Promise<void> {
   const earlier = model.keys.get(key ?? '');
   const call = sql<{ a: { allowed: boolean; id: string; used: number } }>(
-    `select public.consume_feature('message', $2, $1, idempotency_key => $3) as a`,
+    `select to_jsonb(public.consume_feature('message', $2, $1, idempotency_key => $3)) as a`,
     [account, quantity, key],
   );
   const request = `use ${quantity}`;
@@ -55,7 +55,7 @@ async function release(model: Model, { of, quantity, key }: Extract<Step, { kind
   const made = model.uses[of % Math.max(model.uses.length, 1)];
   if (!made) return;
   const call = sql<{ a: { used: number } }>(
-    'select public.release_feature($1, $2, release_idempotency_key => $3) as a',
+    'select to_jsonb(public.release_feature($1, $2, release_idempotency_key => $3)) as a',
     [made.id, quantity, key],
   );
   const request = `release ${made.id} ${quantity}`;

@@ -45,7 +45,7 @@ function atOnce(statementOf: (number: number) => string, count = CALLS) {
 }
 
 function use(id: string, quantity: number, more = ''): string {
-  return `select a ->> 'allowed' as allowed, a from public.consume_feature('message', ${quantity}, '${id}'${more}) a`;
+  return `select a.allowed::text, to_jsonb(a) as a from public.consume_feature('message', ${quantity}, '${id}'${more}) a`;
 }
 
 /** What is counted, what the records sum up to, and how many records there are. */
@@ -90,10 +90,13 @@ test('one key at once is one use with one answer, even where the limit has room 
 
 test('a use given back by many at once is given back once, while others use what comes free', async () => {
   const id = await newLimited(10);
-  const [made] = await sql<{ id: string }>(`select public.consume_feature('message', 10, $1) ->> 'id' as id`, [id]);
+  const [made] = await sql<{ id: string }>(
+    `select to_jsonb(public.consume_feature('message', 10, $1)) ->> 'id' as id`,
+    [id],
+  );
   const outcomes = await atOnce((number) =>
     number % 2 === 0
-      ? `select (public.release_feature(${made?.id}, 3) ->> 'released')::float8 as released`
+      ? `select (to_jsonb(public.release_feature(${made?.id}, 3)) ->> 'released')::float8 as released`
       : use(id, 1),
   );
   expect(tally(outcomes)).toEqual({ ok: CALLS });
@@ -106,11 +109,14 @@ test('a use given back by many at once is given back once, while others use what
 
 test('one release at once under one key is one release with one answer, while others use', async () => {
   const id = await newLimited(1000);
-  const [made] = await sql<{ id: string }>(`select public.consume_feature('message', 100, $1) ->> 'id' as id`, [id]);
+  const [made] = await sql<{ id: string }>(
+    `select to_jsonb(public.consume_feature('message', 100, $1)) ->> 'id' as id`,
+    [id],
+  );
   const outcomes = await atOnce((number) =>
     number % 4 === 0
       ? use(id, 1)
-      : `select a from public.release_feature(${made?.id}, ${3 + (number % 2)}, release_idempotency_key => 'back-${number % 2}') a`,
+      : `select to_jsonb(a) as a from public.release_feature(${made?.id}, ${3 + (number % 2)}, release_idempotency_key => 'back-${number % 2}') a`,
   );
   expect(tally(outcomes)).toEqual({ ok: CALLS });
   const answers = rowsOf(outcomes.filter((_, number) => number % 4 !== 0)).map(({ a }) => JSON.stringify(a));
@@ -168,7 +174,7 @@ async function newTeamUse(): Promise<{ team: string; member: string; made: strin
     [team, owner, member],
   );
   const [use] = await sql<{ id: string }>(
-    `select public.consume_feature('message', 5, $1, $2, at => '2026-05-05') ->> 'id' as id`,
+    `select to_jsonb(public.consume_feature('message', 5, $1, $2, at => '2026-05-05')) ->> 'id' as id`,
     [member, team],
   );
   return { team, member, made: use?.id ?? '' };
@@ -198,7 +204,7 @@ test('a use by a member whose deletion is under way waits, and then finds them g
   const used = await meet(
     [`delete from auth.users where id = '${member}'`],
     [],
-    `select public.consume_feature('message', 1, '${member}', '${team}') as a`,
+    `select to_jsonb(public.consume_feature('message', 1, '${member}', '${team}')) as a`,
   );
   expect(used).toBe('PT404 not_found');
   expect(await booksOf(team)).toEqual({ used: 5, recorded: 5, records: 1 });
@@ -209,7 +215,7 @@ test('what a member has used is given back while they are deleted', async () => 
   const back = await meet(
     [`delete from auth.users where id = '${member}'`],
     [],
-    `select public.release_feature(${made}, 2, release_idempotency_key => 'k') as a`,
+    `select to_jsonb(public.release_feature(${made}, 2, release_idempotency_key => 'k')) as a`,
   );
   expect(back).toMatchObject({ released: 2 });
   expect(await booksOf(team)).toEqual({ used: 3, recorded: 3, records: 2 });
@@ -218,8 +224,8 @@ test('what a member has used is given back while they are deleted', async () => 
 test('a use and a release that meet the end of their workspace wait, and hold nothing that it needs', async () => {
   for (const statement of [
     (id: string, member: string) =>
-      `select public.consume_feature('message', 1, '${member}', '${id}', at => '2026-05-05') as a`,
-    (_id: string, _member: string, made: string) => `select public.release_feature(${made}, 2) as a`,
+      `select to_jsonb(public.consume_feature('message', 1, '${member}', '${id}', at => '2026-05-05')) as a`,
+    (_id: string, _member: string, made: string) => `select to_jsonb(public.release_feature(${made}, 2)) as a`,
   ]) {
     const { team, member, made } = await newTeamUse();
     const outcome = await meet(

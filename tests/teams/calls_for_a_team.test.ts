@@ -77,6 +77,49 @@ test('the wallet that a call names pays for it', async () => {
   );
 });
 
+test('a member hears what a limit of theirs leaves, and no balance of the team', async () => {
+  const { id, owner, member } = await newTeam(100);
+  const model = await newModel({ credits_per_request: 1 });
+  const ask = async ({ accessToken }: TestUser, stream = false) => {
+    const response = await fetch(`${AI_URL}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${accessToken}`, 'x-workspace-id': id },
+      body: JSON.stringify({ model, messages: simulate({ text: 'hi' }), stream }),
+    });
+    const comment = (await response.text()).match(/^: credits (.*)$/m)?.[1];
+    return comment ? JSON.parse(comment) : response.headers.get('x-credits-available');
+  };
+  expect(await ask(owner)).toBe('99');
+  expect(await ask(owner, true)).toMatchObject({ credits_charged: 1, credits_available: 98 });
+  expect(await ask(member)).toBeNull();
+  expect(await ask(member, true)).toEqual({ finished: true, credits_charged: 1 });
+  await owner.client.rpc('set_member_limit', { workspace_id: id, user_id: member.id, credit_limit: 10 });
+  expect(await ask(member)).toBe('7');
+  expect(await ask(member, true)).toEqual({ finished: true, credits_charged: 1, credits_available: 6 });
+});
+
+test('an answer that is kept under an Idempotency-Key is for who asked, not for the team', async () => {
+  const { id, owner, member } = await newTeam(100);
+  await sql(`update public.workspaces set ai_log_content = 'full' where id = $1`, [id]);
+  const model = await newModel({ credits_per_request: 1 });
+  const body = JSON.stringify({ model, messages: simulate({ text: 'a secret' }) });
+  const ask = async ({ accessToken }: TestUser) => {
+    const response = await fetch(`${AI_URL}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${accessToken}`, 'x-workspace-id': id, 'idempotency-key': 'k' },
+      body,
+    });
+    return { status: response.status, retry: response.headers.get('x-should-retry'), text: await response.text() };
+  };
+  const first = await ask(owner);
+  const others = await ask(member);
+  expect(others).toMatchObject({ status: 409, retry: 'false' });
+  expect(JSON.parse(others.text).error).toMatchObject({ code: 'idempotency_conflict', param: 'idempotency-key' });
+  expect(await ask(owner)).toEqual(first);
+  expect(first.text).toContain('a secret');
+  expect(await walletOf(id)).toMatchObject({ balance: 99 });
+});
+
 test('100 parallel calls of a member with a limit of 10: ten are paid', { timeout: 60_000 }, async () => {
   const { id, owner, member } = await newTeam(1000);
   const model = await newModel({ credits_per_request: 1 });

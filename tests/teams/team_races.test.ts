@@ -58,7 +58,7 @@ test('50 parallel acceptances for the last 3 seats: three are taken', async () =
   const inviter = await sqlAs('authenticated', { sub: owner });
   const tokens: string[] = [];
   for (const id of people) {
-    const { rows } = await inviter.query(`select public.invite_member($1, $2) ->> 'token' as token`, [
+    const { rows } = await inviter.query(`select to_jsonb(public.invite_member($1, $2)) ->> 'token' as token`, [
       team,
       `person-${id}@example.test`,
     ]);
@@ -258,7 +258,7 @@ async function strayKeys(teams: string[]): Promise<pg.QueryResultRow[]> {
 
 async function newKeyOf(person: string, team: string): Promise<string> {
   const client = await sqlAs('authenticated', { sub: person });
-  const { rows } = await client.query(`select public.create_api_key('shared', $1) ->> 'id' as id`, [team]);
+  const { rows } = await client.query(`select to_jsonb(public.create_api_key('shared', $1)) ->> 'id' as id`, [team]);
   await client.end();
   return rows[0].id;
 }

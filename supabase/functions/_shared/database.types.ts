@@ -1030,8 +1030,13 @@ isOneToOne: false
           }
           Functions: {
             "accept_invitation":
-{ Args: { "token": string }; Returns: Json
-                           },
+{ Args: { "token": string }; Returns: Database["public"]['CompositeTypes']["accepted_invitation"]
+                          SetofOptions: {
+        from: "*"
+        to: "accepted_invitation"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "admin_adjust_credits":
 { Args: { "amount": number,"idempotency_key": string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"reason": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -1041,11 +1046,21 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "admin_find_users":
-{ Args: { "max_rows"?: number,"query": string }; Returns: Json
-                           },
+{ Args: { "max_rows"?: number,"query": string }; Returns: Database["public"]['CompositeTypes']["found_user"][]
+                          SetofOptions: {
+        from: "*"
+        to: "found_user"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "admin_find_workspaces":
-{ Args: { "max_rows"?: number,"query": string }; Returns: Json
-                           },
+{ Args: { "max_rows"?: number,"query": string }; Returns: Database["public"]['CompositeTypes']["found_workspace"][]
+                          SetofOptions: {
+        from: "*"
+        to: "found_workspace"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "admin_set_account_active":
 { Args: { "is_active": boolean,"reason": string,"user_id": string }; Returns: undefined
                            },
@@ -1053,8 +1068,13 @@ isOneToOne: false
 { Args: { "config_key": string,"config_value": Json,"reason": string }; Returns: undefined
                            },
 "admin_set_model_price":
-{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Json
-                           },
+{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Database["public"]['CompositeTypes']["made_model_price"]
+                          SetofOptions: {
+        from: "*"
+        to: "made_model_price"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "admin_set_overdraft":
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
@@ -1074,8 +1094,13 @@ isOneToOne: false
 { Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
 "check_feature":
-{ Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Json
-                           },
+{ Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
+                          SetofOptions: {
+        from: "*"
+        to: "feature_use"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1088,17 +1113,32 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "consume_feature":
-{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
-                           },
+{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
+                          SetofOptions: {
+        from: "*"
+        to: "feature_use"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "create_api_key":
-{ Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Json
-                           },
+{ Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["created_api_key"]
+                          SetofOptions: {
+        from: "*"
+        to: "created_api_key"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "create_video_job":
 { Args: { "api_key_hash"?: string,"at"?: string,"details"?: Json,"has_image"?: boolean,"idempotency_key"?: string,"image_url"?: string,"model": string,"parameters"?: Json,"prompt": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "create_workspace":
-{ Args: { "name": string,"slug"?: string }; Returns: Json
-                           },
+{ Args: { "name": string,"slug"?: string }; Returns: Database["public"]['CompositeTypes']["created_workspace"]
+                          SetofOptions: {
+        from: "*"
+        to: "created_workspace"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "credit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"metadata"?: Json,"priority"?: number,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -1170,8 +1210,13 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "invite_member":
-{ Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Json
-                           },
+{ Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["issued_invitation"]
+                          SetofOptions: {
+        from: "*"
+        to: "issued_invitation"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "leave_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1198,8 +1243,13 @@ isOneToOne: false
             }[]
                            },
 "list_payment_products":
-{ Args: Record<PropertyKey, never>; Returns: Json
-                           },
+{ Args: Record<PropertyKey, never>; Returns: Database["public"]['CompositeTypes']["payment_products_on_sale"]
+                          SetofOptions: {
+        from: "*"
+        to: "payment_products_on_sale"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "my_credit_transactions":
 { Args: { "before_id"?: number,"max_rows"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["my_credit_transaction"][]
                           SetofOptions: {
@@ -1221,8 +1271,13 @@ isOneToOne: false
 { Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
-{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Json
-                           },
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
+                          SetofOptions: {
+        from: "*"
+        to: "recorded_usage"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "refund_user_credits":
 { Args: { "amount": number,"at"?: string,"description"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"transaction_id"?: number,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -1240,17 +1295,35 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "release_feature":
-{ Args: { "at"?: string,"idempotency_key"?: string,"quantity"?: number,"release_idempotency_key"?: string,"usage_record_id"?: number,"workspace_id"?: string }; Returns: Json
-                           },
+{ Args: { "at"?: string,"idempotency_key"?: string,"quantity"?: number,"release_idempotency_key"?: string,"usage_record_id"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_release"]
+                          SetofOptions: {
+        from: "*"
+        to: "feature_release"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "remove_member":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
                            },
 "replay_payment_event":
-{ Args: { "at"?: string,"event_id": number }; Returns: Json
+{ Args: { "at"?: string,"event_id": number }; Returns: Database["public"]['CompositeTypes']["replayed_event"]
+                          SetofOptions: {
+        from: "*"
+        to: "replayed_event"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"require_api_key":
+{ Args: { "api_key_hash": string }; Returns: undefined
                            },
 "resend_invitation":
-{ Args: { "expires_in"?: string,"invitation_id": string }; Returns: Json
-                           },
+{ Args: { "expires_in"?: string,"invitation_id": string }; Returns: Database["public"]['CompositeTypes']["issued_invitation"]
+                          SetofOptions: {
+        from: "*"
+        to: "issued_invitation"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "resolve_dispute":
 { Args: { "at"?: string,"dispute_id": string,"outcome": string,"platform": Database["public"]['Enums']["payment_platform"] }; Returns: undefined
                            },
@@ -1258,14 +1331,24 @@ isOneToOne: false
 { Args: { "at"?: string,"unmatched_id": string,"workspace_id": string }; Returns: undefined
                            },
 "revoke_api_key":
-{ Args: { "api_key_id": string }; Returns: Json
-                           },
+{ Args: { "api_key_id": string }; Returns: Database["public"]['CompositeTypes']["revoked_api_key"]
+                          SetofOptions: {
+        from: "*"
+        to: "revoked_api_key"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "revoke_invitation":
 { Args: { "invitation_id": string }; Returns: undefined
                            },
 "rotate_api_key":
-{ Args: { "api_key_id": string,"grace_period"?: string }; Returns: Json
-                           },
+{ Args: { "api_key_id": string,"grace_period"?: string }; Returns: Database["public"]['CompositeTypes']["rotated_api_key"]
+                          SetofOptions: {
+        from: "*"
+        to: "rotated_api_key"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
                            },
@@ -1313,7 +1396,9 @@ isOneToOne: false
             "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
-            "charge_entry": {
+            "accepted_invitation": {
+                        "workspace_id": string | null,"role": Database["public"]['Enums']["workspace_role"] | null
+                      },"charge_entry": {
                         "transaction_id": number | null,"credits": number | null,"balance_after": number | null,"at": string | null
                       },"charge_explanation": {
                         "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"lots": (Database["public"]['CompositeTypes']["charge_lot"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
@@ -1325,14 +1410,46 @@ isOneToOne: false
                         "input": number | null,"cached_input": number | null,"output": number | null
                       },"charge_video": {
                         "seconds": number | null,"resolution": string | null
+                      },"created_api_key": {
+                        "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null
+                      },"created_workspace": {
+                        "id": string | null,"name": string | null,"slug": string | null
                       },"credit_lot_change": {
                         "grant_id": string | null,"amount": number | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
+                      },"feature_release": {
+                        "released": number | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
+                      },"feature_use": {
+                        "allowed": boolean | null,"code": string | null,"id": number | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
+                      },"found_user": {
+                        "id": string | null,"email": string | null,"full_name": string | null,"plan": string | null,"credits_balance": number | null,"is_active": boolean | null,"role": Database["public"]['Enums']["user_role"] | null,"created_at": string | null
+                      },"found_workspace": {
+                        "id": string | null,"name": string | null,"slug": string | null,"is_personal": boolean | null,"plan": string | null,"members": number | null,"credits_balance": number | null,"overdraft_limit": number | null,"frozen_at": string | null,"created_at": string | null
+                      },"issued_invitation": {
+                        "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
+                      },"made_model_price": {
+                        "id": string | null,"model": string | null,"effective_from": string | null
                       },"model_price": {
                         "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null
                       },"my_credit_transaction": {
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
+                      },"pack_on_sale": {
+                        "id": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"credits": number | null,"amount": number | null,"currency": string | null,"expires_after_days": number | null
+                      },"payment_products_on_sale": {
+                        "plans": (Database["public"]['CompositeTypes']["plan_on_sale"])[] | null,"packs": (Database["public"]['CompositeTypes']["pack_on_sale"])[] | null
+                      },"plan_on_sale": {
+                        "plan": string | null,"name": string | null,"description": string | null,"requests_per_minute": number | null,"messages_per_month": number | null,"products": (Database["public"]['CompositeTypes']["product_on_sale"])[] | null
+                      },"product_on_sale": {
+                        "id": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"period": Database["public"]['Enums']["billing_period"] | null,"credits": number | null,"trial_credits": number | null,"trial_days": number | null,"amount": number | null,"currency": string | null
+                      },"recorded_usage": {
+                        "recorded": boolean | null,"cost_usd": number | null,"credits_charged": number | null
+                      },"replayed_event": {
+                        "id": number | null,"state": Database["public"]['Enums']["payment_event_state"] | null,"error": string | null
+                      },"revoked_api_key": {
+                        "id": string | null,"revoked_at": string | null
+                      },"rotated_api_key": {
+                        "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
                       }
           }
         }

@@ -116,9 +116,9 @@ async function readWhole<T extends { model: string }>(
   const bytes = await body.bytes();
   const answer = parseObject(textIn(endpoint.isBulky ? outline(bytes) : bytes));
   const error = answer && errorIn(answer);
-  if (error !== undefined) throw refusalIn(error, candidate);
+  if (error !== undefined) throw refusalIn(error);
   const reading = answer && endpoint.read(answer, request);
-  if (!reading) throw upstreamError(`not the answer that was asked for: ${textIn(bytes.subarray(0, 1000))}`);
+  if (!reading) throw upstreamError('not the answer that was asked for', textIn(bytes.subarray(0, 4_000)), true);
   const converted = endpoint.convert?.(answer, () => parseObject(textIn(bytes)), request);
   const sent = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
   return () => settle(endpoint, request, call, candidate, answer, reading, sent);

@@ -89,9 +89,9 @@ class Stream {
       const bytes = await this.answer.body.next(until - Date.now());
       if (bytes === 'late') break;
       opening.push(isFirst && bytes !== 'end' && isJson(bytes) ? await this.#readWhole(bytes) : this.#read(bytes));
-      if (reader.error !== undefined) throw refusalIn(reader.error, this.answer.candidate);
+      if (reader.error !== undefined) throw refusalIn(reader.error);
     }
-    if (this.#hasEnded && !reader.isComplete) throw upstreamError(`not a stream: ${reader.strayText}`);
+    if (this.#hasEnded && !reader.isComplete) throw upstreamError('not a stream', reader.strayText, true);
     this.#opening = joined(opening);
   }
 
@@ -184,8 +184,8 @@ class Stream {
     const text = textIn(joined([first, await this.answer.body.bytes()]));
     const completion = parseObject(text);
     const error = completion && errorIn(completion);
-    if (error !== undefined) throw refusalIn(error, this.answer.candidate);
-    if (!Array.isArray(completion?.choices)) throw upstreamError(`not a stream: ${text.slice(0, 1000)}`);
+    if (error !== undefined) throw refusalIn(error);
+    if (!Array.isArray(completion?.choices)) throw upstreamError('not a stream', text, true);
     return this.#read(encoder.encode(asStream(completion)));
   }
 
@@ -210,7 +210,7 @@ class Stream {
     const { candidate } = this.answer;
     const { error, isComplete, hasWritten, answer } = this.#reader;
     const isStopped = client.isGone && candidate.disconnect_policy === 'cancel';
-    if (!cutOff && error !== undefined) throw upstreamError(`error in the stream: ${JSON.stringify(error)}`);
+    if (!cutOff && error !== undefined) throw upstreamError('an error in the stream', JSON.stringify(error));
     if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
     return {
       status: client.isGone ? 'canceled' : 'success',

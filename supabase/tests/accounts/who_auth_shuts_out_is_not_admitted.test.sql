@@ -4,7 +4,7 @@ select tests.create_user('ann');
 select tests.create_user('root');
 update public.users set role = 'admin' where id = tests.id('root');
 select tests.sign_in('ann');
-select tests.remember('key', public.create_api_key('server') ->> 'key');
+select tests.remember('key', to_jsonb(public.create_api_key('server')) ->> 'key');
 select tests.be_postgres();
 select tests.remember('hash', encode(sha256(convert_to(tests.recall('key'), 'UTF8')), 'hex'));
 

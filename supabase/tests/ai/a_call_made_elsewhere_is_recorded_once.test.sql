@@ -6,8 +6,8 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
 insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values ('test', '2020-01-01', 10, 100);
 select tests.be_service();
 create function pg_temp.record(id text, charge boolean, completion bigint default 50, status public.ai_usage_status default 'success') returns jsonb
-language sql as $$ select public.record_ai_usage(tests.id('owner'), 'test', id, 100, 0, completion, charge => charge, status => status,
-  details => '{"scene": "session_analysis", "duration": 1200}') $$;
+language sql as $$ select to_jsonb(public.record_ai_usage(tests.id('owner'), 'test', id, 100, 0, completion, charge => charge, status => status,
+  details => '{"scene": "session_analysis", "duration": 1200}')) $$;
 
 select is(pg_temp.record('a', false), '{"recorded": true, "cost_usd": 0.006, "credits_charged": 0}'::jsonb, 'it is priced');
 select is(tests.wallet('owner'), 'balance 3, total 3, spent 0, expired 0, held 0', 'and not charged unless asked');

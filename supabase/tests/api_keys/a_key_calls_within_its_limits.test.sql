@@ -11,7 +11,7 @@ declare
   made jsonb;
 begin
   perform tests.sign_in('owner');
-  made := public.create_api_key('key');
+  made := to_jsonb(public.create_api_key('key'));
   perform tests.be_postgres();
   update public.api_keys k set (allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at) =
     (select l.allowed_models, l.allowed_scenes, l.requests_per_minute, l.budget, l.period_budget, l.budget_period, l.expires_at

@@ -11,7 +11,7 @@ select throws_ok($$ select public.create_api_key('k', allowed_models => array[re
   'names are not endless');
 select throws_ok($$ select public.create_api_key('k', allowed_scenes => array_fill('other'::public.ai_usage_scene, array[21])) $$, '23514',
   null, 'nor are lists');
-select tests.remember('made', public.create_api_key('server', budget => 5, allowed_models => array['a']));
+select tests.remember('made', to_jsonb(public.create_api_key('server', budget => 5, allowed_models => array['a'])));
 select matches(tests.recall('made')::jsonb ->> 'key', '^sk-[A-Za-z0-9_-]{48}$', 'its secret is shown when it is made');
 select is(tests.recall('made')::jsonb ->> 'prefix', left(tests.recall('made')::jsonb ->> 'key', 11), 'and its beginning stays');
 select results_eq($$ select workspace_id, user_id, name::text, trim_scale(budget), allowed_models from public.api_keys $$,
@@ -39,7 +39,7 @@ select throws_ok($$ select public.create_api_key(' ') $$, '23514', null, 'a key 
 select throws_ok($$ select public.create_api_key('x', period_budget => 1) $$, '23514', null, 'a period budget has a period');
 select lives_ok($$ update public.api_keys set budget = 7, name = 'renamed' $$, 'the owner changes its limits');
 select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', null, 'but not what it has used');
-select tests.remember('rotated', public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour'));
+select tests.remember('rotated', to_jsonb(public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour')));
 select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '-1 hour') $$, 'PT400',
   'invalid_request', 'a grace period is no less than nothing');
 

@@ -15,7 +15,7 @@ select is_empty('select from public.audit_logs where workspace_id = any (array[t
 
 select tests.sign_in('owner');
 select set_config('request.headers', '{"x-forwarded-for": "203.0.113.7, 10.0.0.1", "user-agent": "a browser", "x-request-id": "req-1"}', true);
-select tests.remember('team', public.create_workspace('Acme', 'acme') ->> 'id');
+select tests.remember('team', to_jsonb(public.create_workspace('Acme', 'acme')) ->> 'id');
 select results_eq($$ select actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id, host(ip_address),
     user_agent, request_id, new_values ->> 'name' from public.audit_logs where resource_type = 'workspaces' $$,
   $$ values (tests.id('owner'), 'authenticated', 'owner@example.test', 'insert', 'workspaces', tests.recall('team'), pg_temp.id_of_team(),
@@ -26,7 +26,7 @@ select is(pg_temp.logged('workspaces'), 'update workspaces {"name": "Acme"} {"na
 update public.workspaces set name = 'Acme Ltd' where id = pg_temp.id_of_team();
 select is((select count(*) from public.audit_logs where resource_type = 'workspaces'), 2::bigint, 'what changes nothing is not logged');
 
-select tests.remember('token', public.invite_member(pg_temp.id_of_team(), 'mate@example.test', 'admin') ->> 'token');
+select tests.remember('token', to_jsonb(public.invite_member(pg_temp.id_of_team(), 'mate@example.test', 'admin')) ->> 'token');
 select matches(pg_temp.logged('workspace_invitations'), '^insert .*"role": "admin"', 'an invitation');
 select tests.sign_in('mate');
 select public.accept_invitation(tests.recall('token'));
@@ -39,7 +39,7 @@ select public.set_member_limit(pg_temp.id_of_team(), tests.id('mate'), 10);
 select is(pg_temp.logged('workspace_member_credits'), 'update workspace_member_credits {"credit_limit": null} {"credit_limit": 10.000000}', 'a limit');
 select public.set_member_limit(pg_temp.id_of_team(), tests.id('mate'));
 
-select tests.remember('key', public.create_api_key('a key', pg_temp.id_of_team(), budget => 5) ->> 'id');
+select tests.remember('key', to_jsonb(public.create_api_key('a key', pg_temp.id_of_team(), budget => 5)) ->> 'id');
 select matches(pg_temp.logged('api_keys'), '^insert api_keys .*"name": "a key"', 'a key');
 select is((select count(*) from public.audit_logs where resource_type = 'api_keys'), 1::bigint, 'in one row');
 update public.api_keys set budget = 7 where id = tests.recall('key')::uuid;

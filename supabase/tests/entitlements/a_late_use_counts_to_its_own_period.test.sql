@@ -6,7 +6,7 @@ insert into public.workspace_features (workspace_id, feature_code, limit_per_per
 create function pg_temp.use(quantity numeric, at timestamptz) returns text language sql as $$
   select concat_ws(' ', a ->> 'allowed', a ->> 'used', to_char((a ->> 'period_start')::timestamptz at time zone 'UTC', 'MM-DD'),
     to_char((a ->> 'period_end')::timestamptz at time zone 'UTC', 'MM-DD'))
-  from public.consume_feature('message', quantity, tests.id('owner'), at => at) a
+  from to_jsonb(public.consume_feature('message', quantity, tests.id('owner'), at => at)) a
 $$;
 select is(pg_temp.use(1, '2026-05-09+00'), 'true 1 05-01 06-01', 'before a subscription the month is what counts');
 select tests.deliver('e1', tests.paid_period('prod_basic_x', '2026-05-10 12:00+00', 'owner'), '2026-05-10 12:00+00', '2026-05-10 12:00+00');

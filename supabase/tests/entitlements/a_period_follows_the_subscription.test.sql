@@ -20,7 +20,7 @@ select is(pg_temp.period('2026-06-09 12:00+00'), '2026-06-09 12:00 to 2026-07-09
 select is(pg_temp.period('2026-07-10 00:00+00'), '2026-07-09 12:00 to 2026-08-08 12:00', 'and so on');
 select public.consume_feature('message', 2, tests.id('owner'), at => '2026-06-09 13:00+00');
 select tests.deliver('e2', tests.paid_period('prod_basic_x', '2026-06-09 12:00+00'), '2026-06-09 14:00+00', '2026-06-09 14:00+00');
-select is(public.check_feature('message', 1, tests.id('owner'), at => '2026-06-09 15:00+00') ->> 'used', '2', 'what was used meanwhile counts to the renewed period');
+select is(to_jsonb(public.check_feature('message', 1, tests.id('owner'), at => '2026-06-09 15:00+00')) ->> 'used', '2', 'what was used meanwhile counts to the renewed period');
 select is(pg_temp.period('2026-05-05+00'), '2026-05-01 00:00 to 2026-06-01 00:00', 'before it there was the calendar month');
 update public.user_subscriptions set current_period_end = current_period_start;
 select is(pg_temp.period('2026-06-20+00'), '2026-06-01 00:00 to 2026-07-01 00:00', 'a period without length is none');

@@ -6,12 +6,12 @@ select tests.be_service();
 create function pg_temp.use(quantity numeric, code text default 'export', person text default 'owner') returns text
 language sql as $$
   select concat_ws(' ', a ->> 'allowed', a ->> 'code', a ->> 'used', a ->> 'limit', a ->> 'remaining')
-  from public.consume_feature(code, quantity, tests.id(person), at => '2026-05-05') a
+  from to_jsonb(public.consume_feature(code, quantity, tests.id(person), at => '2026-05-05')) a
 $$;
 create function pg_temp.look(quantity numeric, code text default 'export') returns text
 language sql as $$
   select concat_ws(' ', a ->> 'allowed', a ->> 'code', a ->> 'used', a ->> 'limit', a ->> 'remaining')
-  from public.check_feature(code, quantity, tests.id('owner'), at => '2026-05-05') a
+  from to_jsonb(public.check_feature(code, quantity, tests.id('owner'), at => '2026-05-05')) a
 $$;
 
 select is(pg_temp.use(2.5), 'true 2.5', 'without a row it is allowed without limit, in any fraction');
@@ -61,8 +61,8 @@ select throws_ok($$ select public.consume_feature('token', 1, tests.id('stranger
   'who is no member uses nothing');
 select throws_ok($$ select public.consume_feature('token', 1, tests.id('nobody')) $$, 'PT404', 'not_found', 'nor does nobody');
 
-select public.consume_feature('token', 12, tests.id('owner'), model => 'm', cost => 0.02, reference_type => 'chat', reference_id => '7',
-  metadata => '{"a": 1}', at => '2026-05-05 10:00+00');
+select to_jsonb(public.consume_feature('token', 12, tests.id('owner'), model => 'm', cost => 0.02, reference_type => 'chat', reference_id => '7',
+  metadata => '{"a": 1}', at => '2026-05-05 10:00+00'));
 select results_eq($$
   select user_id, quantity, period_start, created_at, model, cost, reference_type, reference_id, metadata, answer
   from public.usage_records where feature_code = 'token'
@@ -80,8 +80,8 @@ alter table public.workspaces add constraint broken check (name <> 'Personal') n
 select tests.create_user('ben'), tests.create_user('cem');
 alter table public.workspaces drop constraint broken;
 select tests.be_service();
-select is(public.consume_feature('token', 1, tests.id('ben')) ->> 'allowed', 'true', 'whose sign-up could not finish uses all the same');
-select is(public.check_feature('token', 1, tests.id('cem')) ->> 'allowed', 'true', 'and looks');
+select is(to_jsonb(public.consume_feature('token', 1, tests.id('ben'))) ->> 'allowed', 'true', 'whose sign-up could not finish uses all the same');
+select is(to_jsonb(public.check_feature('token', 1, tests.id('cem'))) ->> 'allowed', 'true', 'and looks');
 
 select * from finish();
 rollback;

@@ -17,8 +17,8 @@ select tests.sign_in('admin');
 select is(pg_temp.sees(), '3 1 1', 'so do admins');
 select tests.sign_in('member');
 select is(pg_temp.sees(), '1 1 0', 'members see their own, and the sum');
-select is((public.check_feature('message', workspace_id => tests.id('team')) ->> 'remaining')::numeric, 7::numeric, 'they may ask what is left');
-select is((public.check_feature('message', user_id => tests.id('member')) ->> 'used')::numeric, 0::numeric, 'also of their personal workspace');
+select is((to_jsonb(public.check_feature('message', workspace_id => tests.id('team'))) ->> 'remaining')::numeric, 7::numeric, 'they may ask what is left');
+select is((to_jsonb(public.check_feature('message', user_id => tests.id('member'))) ->> 'used')::numeric, 0::numeric, 'also of their personal workspace');
 select throws_ok($$ select public.check_feature('message', user_id => tests.id('owner'), workspace_id => tests.id('team')) $$, 'PT403', 'forbidden',
   'for themselves alone');
 select throws_ok($$ select public.consume_feature('message', 1, tests.id('member')) $$, '42501', null, 'they count nothing');

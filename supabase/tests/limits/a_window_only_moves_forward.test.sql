@@ -46,7 +46,7 @@ select is((select sum(pg_temp.admitted('writer', 'chat', pg_temp.after_edge() + 
 
 -- Key: its budget of a day.
 select tests.sign_in('owner');
-select tests.remember('key', public.create_api_key('key', period_budget => 2, budget_period => 'day') ->> 'key');
+select tests.remember('key', to_jsonb(public.create_api_key('key', period_budget => 2, budget_period => 'day')) ->> 'key');
 select tests.be_postgres();
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'manual');
 select tests.remember('hash', encode(sha256(tests.recall('key')::bytea), 'hex'));

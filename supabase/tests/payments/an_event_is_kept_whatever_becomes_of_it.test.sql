@@ -31,7 +31,7 @@ select tests.sell('prod_new', 70);
 select tests.sign_in('owner');
 select throws_ok($$ select public.replay_payment_event(1) $$, 'PT403', 'forbidden', 'only an admin replays an event');
 select tests.sign_in('admin');
-select is((select public.replay_payment_event(id) ->> 'state' from public.payment_events where event_id = 'evt_4'), 'applied',
+select is((select to_jsonb(public.replay_payment_event(id)) ->> 'state' from public.payment_events where event_id = 'evt_4'), 'applied',
   'who has put it on sale by now');
 select tests.be_service();
 select is(tests.wallet('owner'), 'balance 120, total 120, spent 0, expired 0, held 0', 'then it brings its credits');

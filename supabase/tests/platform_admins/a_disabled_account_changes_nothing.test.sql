@@ -7,10 +7,10 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
 insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
 select tests.sell('pack', 100);
 select tests.sign_in('customer');
-select tests.remember('team', public.create_workspace('Team') ->> 'id');
-select tests.remember('token', public.invite_member(tests.recall('team')::uuid, 'mate@example.test') ->> 'token');
-select tests.remember('other', public.invite_member(tests.recall('team')::uuid, 'else@example.test') ->> 'id');
-select tests.remember('key', public.create_api_key('key', tests.recall('team')::uuid) ->> 'key');
+select tests.remember('team', to_jsonb(public.create_workspace('Team')) ->> 'id');
+select tests.remember('token', to_jsonb(public.invite_member(tests.recall('team')::uuid, 'mate@example.test')) ->> 'token');
+select tests.remember('other', to_jsonb(public.invite_member(tests.recall('team')::uuid, 'else@example.test')) ->> 'id');
+select tests.remember('key', to_jsonb(public.create_api_key('key', tests.recall('team')::uuid)) ->> 'key');
 select tests.remember('key_id', (select id from public.api_keys));
 insert into public.user_email_aliases (user_id, email) values (tests.id('customer'), 'a@example.test');
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.id('customer'), 'debt', 1);

@@ -15,7 +15,7 @@ select throws_ok($$ select public.admin_set_config('signup_credits', '-1', 'why'
 select throws_ok($$ select public.admin_set_config('signup_credits', null, 'why') $$, 'PT400', 'invalid_request', 'not to nothing');
 select throws_ok($$ select public.admin_set_config('signup_credits', '9', '') $$, 'PT400', 'invalid_request', 'for a reason');
 
-select is(public.admin_set_model_price('m', 'they raised it', 2, 8, effective_from => '2999-01-01') ->> 'model', 'm', 'a price is set');
+select is(to_jsonb(public.admin_set_model_price('m', 'they raised it', 2, 8, effective_from => '2999-01-01')) ->> 'model', 'm', 'a price is set');
 select results_eq($$ select input_usd_per_million, output_usd_per_million, cached_input_usd_per_million from public.ai_model_prices $$,
   'values (2::numeric, 8::numeric, null::numeric)', 'as told');
 select results_eq($$ select action, details ->> 'reason' from public.audit_logs where resource_type = 'ai_model_prices' order by id $$,

@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(23);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);

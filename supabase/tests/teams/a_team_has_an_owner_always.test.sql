@@ -2,7 +2,7 @@ begin;
 select plan(22);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal'), tests.create_user('stranger');
 select tests.sign_in('ann');
-select tests.remember('team', public.create_workspace('Team', 'the-team') ->> 'id');
+select tests.remember('team', to_jsonb(public.create_workspace('Team', 'the-team')) ->> 'id');
 select results_eq(format('select role::text from public.workspace_members where workspace_id = %L', tests.recall('team')),
   array['owner'], 'who makes a team owns it');
 select tests.be_postgres();

@@ -90,7 +90,7 @@ select is(pg_temp.get('author', 'own'), 'processing true false false', 'and not 
 -- The webhook.
 select is(public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('own')::uuid)) #>> '{job,job_id}', 't1', 'a webhook finds its job by its token');
 select is((select next_sync_at <= now() from private.video_job_work where video_job_id = tests.recall('own')::uuid) or
-  jsonb_array_length(public.sync_video_jobs(at => now() + interval '1 second') -> 'work') > 0, true, 'which is due until the provider was asked');
+  jsonb_array_length(public.sync_video_jobs(at => clock_timestamp() + interval '1 second') -> 'work') > 0, true, 'which is due until the provider was asked');
 select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('job')::uuid)) $$, 'PT404', 'not_found', 'not by that of another');
 select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, null) $$, 'PT404', 'not_found', 'nor without one');
 select throws_ok($$ select public.video_job_of_webhook(gen_random_uuid(), 'x') $$, 'PT404', 'not_found', 'nor one that is not there');
