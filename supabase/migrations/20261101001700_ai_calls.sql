@@ -12,6 +12,7 @@ create table private.ai_calls (
   heard_at timestamptz not null,
   prompt_tokens bigint not null default 0,
   completion_tokens bigint not null default 0,
+  worst_case private.ai_usage not null,
   served_model text,
   pricings jsonb not null,
   details jsonb not null
@@ -20,6 +21,7 @@ comment on table private.ai_calls is 'Calls under way. A row goes when its call 
 comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
 comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
 comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
+comment on column private.ai_calls.worst_case is 'What it may use at most, by its request and its limits: what it is held for.';
 comment on column private.ai_calls.pricings is
   'What its charge is computed from, by the model that answers, as it was when the call began.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
@@ -76,7 +78,13 @@ language plpgsql set search_path = ''
 as $$
 declare
   logged public.ai_usage_logs;
+  asked jsonb := private.log_data(call -> 'request_data');
+  answered jsonb := private.log_data(call -> 'response_data');
 begin
+  if not private.has_room_for_content(wallet_id, coalesce(octet_length(asked::text), 0) + coalesce(octet_length(answered::text), 0)) then
+    asked := null;
+    answered := null;
+  end if;
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
@@ -86,7 +94,7 @@ begin
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    private.log_data(c.request_data), private.log_data(c.response_data)
+    asked, answered
   from jsonb_populate_record(null::public.ai_usage_logs, call) c
   returning * into logged;
   if call ?| array['pricing', 'attempts'] then
@@ -101,18 +109,56 @@ $$;
 comment on function private.log_ai_call is
   'Writes a call''s log row, from facts by column name, and gives it back; what of them is the operator''s (pricing, cost_usd, served_model, attempts) apart.';
 
+create function private.count_refusal(call public.ai_usage_logs) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  minute timestamptz := date_trunc('minute', call.created_at);
+  logged public.ai_usage_logs;
+begin
+  -- These come before any limit on how many there are.
+  if call.error_code not in ('rate_limited', 'maintenance', 'account_disabled') then
+    return false;
+  end if;
+  update public.ai_usage_logs l set requests = l.requests + 1
+  where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused' and l.error_code = call.error_code
+    and l.created_at >= minute and l.created_at < minute + interval '1 minute'
+  returning l.* into logged;
+  if logged.id is null then
+    return false;
+  end if;
+  perform private.add_statistics(array[private.statistics_of((logged.workspace_id, logged.user_id, logged.created_at, logged.status,
+    logged.scene, logged.model, logged.api_key_id, logged.error_code, 0, 0, 0, 0, 0, 0, 1)::private.ai_call_figures)]);
+  return true;
+end;
+$$;
+comment on function private.count_refusal(public.ai_usage_logs) is
+  'Counts a call that was refused for its rate or account in the row of the minute''s first; false where that is to be logged.';
+
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
 language plpgsql set search_path = ''
 as $$
+declare
+  refused public.ai_usage_logs;
 begin
-  perform private.log_ai_call(call || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
-    'error_message', refusal.message, 'duration', 0), caller.workspace_id, (caller.account).id, null, at);
+  refused.workspace_id := caller.workspace_id;
+  refused.user_id := (caller.account).id;
+  refused.created_at := at;
+  refused.error_code := refusal.code;
+  if not private.count_refusal(refused) then
+    -- Nobody pays for these rows: of each text the beginning.
+    call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string' and c.key not in ('model', 'request_id')
+      then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(call) c);
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'pricing', 'attempts'] || jsonb_build_object('status', 'refused',
+      'error_code', refusal.code, 'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id,
+      (caller.account).id, null, at);
+  end if;
   return jsonb_build_object('admitted', false, 'status', private.error_status(refusal.code), 'code', refusal.code,
     'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
 end;
 $$;
-comment on function private.refuse_ai_call is 'Logs a refused call and says why it was.';
+comment on function private.refuse_ai_call is 'Logs or counts a refused call and says why it was.';
 
 create function private.require_account(account_id uuid) returns public.users
 language plpgsql set search_path = ''
@@ -187,7 +233,8 @@ begin
   end if;
   update private.ai_requests r
   set is_running = false,
-    answer = case when w.ai_log_content = 'full' and length(close_ai_request.answer::text) <= 262144 then close_ai_request.answer end
+    answer = case when w.ai_log_content = 'full' and octet_length(close_ai_request.answer::text) <= 262144
+      and private.has_room_for_content(wallet_id, octet_length(close_ai_request.answer::text)) then close_ai_request.answer end
   from public.workspaces w
   where r.workspace_id = wallet_id and r.idempotency_key = key and w.id = wallet_id;
 end;
@@ -351,7 +398,8 @@ $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
 
 create type private.ai_terms as (
-  credits numeric, output_limit bigint, candidates jsonb, pricings jsonb, refusal private.ai_refusal
+  credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
+  refusal private.ai_refusal
 );
 comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
@@ -366,6 +414,8 @@ declare
   part_tokens bigint := private.part_tokens(candidate, request.parts);
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
   output bigint;
+  charge numeric;
+  covered bigint;
 begin
   -- A chat reads no more than its context window; of embeddings each input may fill one.
   usage.prompt_tokens := least(usage.prompt_tokens + part_tokens,
@@ -378,10 +428,14 @@ begin
     terms.credits := (private.charge_of(pricing, usage)).credits;
   elsif output is not null then -- else a fallback that is too dear, which is none
     terms.output_limit := case when output < wanted_output then output else terms.output_limit end;
-    terms.credits := greatest(terms.credits, (private.charge_of(pricing, usage)).credits);
+    charge := (private.charge_of(pricing, usage)).credits;
+    covered := private.output_tokens_for(pricing, usage, charge);
+    terms.credits := greatest(terms.credits, charge);
+    usage.prompt_tokens := greatest(usage.prompt_tokens, (terms.worst_case).prompt_tokens);
+    usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
+    terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
-    terms.candidates := terms.candidates || private.candidate_answer(candidate,
-      private.output_tokens_for(pricing, usage, (private.charge_of(pricing, usage)).credits), part_tokens);
+    terms.candidates := terms.candidates || private.candidate_answer(candidate, covered, part_tokens);
   end if;
   return terms;
 end;
@@ -450,9 +504,9 @@ begin
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
   insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
-    expires_at, pricings, details)
+    expires_at, worst_case, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
-    at + make_interval(secs => timeout_seconds + 30), terms.pricings, call);
+    at + make_interval(secs => timeout_seconds + 30), terms.worst_case, terms.pricings, call);
   if request.idempotency_key is not null then
     insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
       created_at)
@@ -642,6 +696,40 @@ end;
 $$;
 comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('usage_tolerance', '2', 'number', 1, 1000, false,
+    'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
+
+create function private.bounded_usage(
+  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
+) returns private.ai_usage
+language plpgsql stable set search_path = ''
+as $$
+declare
+  tolerance numeric := 1;
+  bounded private.ai_usage := usage;
+begin
+  if usage.prompt_tokens > worst_case.prompt_tokens or usage.completion_tokens > worst_case.completion_tokens then
+    tolerance := private.config_numeric('usage_tolerance', 2);
+  end if;
+  -- However short a request is, what a provider itself tells the model comes on top of it.
+  bounded.prompt_tokens := least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500)));
+  bounded.cached_tokens := least(usage.cached_tokens, bounded.prompt_tokens);
+  -- What was seen to be written was used, limits or not.
+  bounded.completion_tokens := least(usage.completion_tokens,
+    ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens)));
+  bounded.images := least(usage.images, worst_case.images);
+  -- A count that has no price may be what it likes.
+  if bounded is distinct from usage
+    and (private.charge_of(pricing, bounded)).cost_usd < (private.charge_of(pricing, usage)).cost_usd then
+    return bounded;
+  end if;
+  return usage;
+end;
+$$;
+comment on function private.bounded_usage is
+  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was written.';
+
 create function public.finish_ai_call(
   hold_id uuid,
   ending public.ai_usage_status,
@@ -654,13 +742,15 @@ create function public.finish_ai_call(
   is_empty boolean default false,
   served_model text default null,
   answer jsonb default null,
+  written_tokens bigint default 0,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
-  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  usage private.ai_usage;
   call private.ai_calls;
   facts jsonb;
   logged public.ai_usage_logs;
@@ -680,6 +770,13 @@ begin
   is_first := found;
   if is_first then
     pricing := private.pricing_of_call(call, served_model);
+    usage := private.bounded_usage(reported, call.worst_case,
+      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
+    if usage is distinct from reported then
+      perform private.notify_admins('usage_bounded', format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
+        jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
+          'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
+    end if;
     select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
     from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
@@ -696,7 +793,8 @@ begin
     logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
-      'usage_source', case when ending in ('failed', 'refused') then 'none' else finish_ai_call.usage_source end,
+      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported then 'bounded'
+        else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
       'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
@@ -714,7 +812,7 @@ begin
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
   call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz

@@ -29,7 +29,7 @@ $$, array[
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
   'follow_payment', -- a trigger on payments, which a deletion reaches
-  'lock_alert_wallets', 'lock_alerts', 'note_alerts', -- triggers on alerts, for wallets that their owners do not write
+  'lock_settings', 'keep_api_key', 'note_alerts', -- triggers on keys and alerts, for wallets that their owners do not write
   'watch_member_limits', 'watch_key_budgets', 'watch_overdraft', -- triggers that tell people, for whom nobody writes
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
   'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
@@ -47,7 +47,7 @@ select set_eq($$
 $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
-  'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
+  'require_api_key', 'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
   'consume_feature', 'release_feature',
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'begin_subscription_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task',
