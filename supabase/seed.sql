@@ -32,18 +32,18 @@ on conflict (model, resolution, effective_from) do nothing;
 
 -- Demo prices for both platforms. Payments are matched by e-mail here because a local stack is nobody else's.
 insert into public.payment_products
-  (platform, product_id, price_id, name, plan, billing_period, credits, trial_credits, amount, currency)
+  (platform, product_id, price_id, name, plan, billing_period, credits, trial_credits, trial_days, amount, currency)
 values
-  ('creem', 'prod_basic', null, 'Basic', 'basic', 'month', 100, 10, 900, 'USD'),
-  ('creem', 'prod_creator', null, 'Creator', 'creator', 'month', 500, 20, 2900, 'USD'),
-  ('creem', 'prod_pro', null, 'Pro', 'pro', 'month', 2000, 50, 9900, 'USD'),
-  ('creem', 'prod_enterprise', null, 'Enterprise', 'enterprise', 'month', 10000, 0, 39900, 'USD'),
-  ('creem', 'prod_pack_100', null, '100 credits', null, null, 100, 0, 1200, 'USD'),
-  ('stripe', 'prod_basic', 'price_basic_month', 'Basic', 'basic', 'month', 100, 10, 900, 'USD'),
-  ('stripe', 'prod_creator', 'price_creator_month', 'Creator', 'creator', 'month', 500, 20, 2900, 'USD'),
-  ('stripe', 'prod_pro', 'price_pro_month', 'Pro', 'pro', 'month', 2000, 50, 9900, 'USD'),
-  ('stripe', 'prod_enterprise', 'price_enterprise_month', 'Enterprise', 'enterprise', 'month', 10000, 0, 39900, 'USD'),
-  ('stripe', 'prod_pack_100', 'price_pack_100', '100 credits', null, null, 100, 0, 1200, 'USD')
+  ('creem', 'prod_basic', null, 'Basic', 'basic', 'month', 100, 0, 0, 900, 'USD'),
+  ('creem', 'prod_creator', null, 'Creator', 'creator', 'month', 500, 0, 0, 2900, 'USD'),
+  ('creem', 'prod_pro', null, 'Pro', 'pro', 'month', 2000, 50, 7, 9900, 'USD'),
+  ('creem', 'prod_enterprise', null, 'Enterprise', 'enterprise', 'month', 10000, 0, 0, 39900, 'USD'),
+  ('creem', 'prod_pack_100', null, '100 credits', null, null, 100, 0, 0, 1200, 'USD'),
+  ('stripe', 'prod_basic', 'price_basic_month', 'Basic', 'basic', 'month', 100, 0, 0, 900, 'USD'),
+  ('stripe', 'prod_creator', 'price_creator_month', 'Creator', 'creator', 'month', 500, 0, 0, 2900, 'USD'),
+  ('stripe', 'prod_pro', 'price_pro_month', 'Pro', 'pro', 'month', 2000, 50, 7, 9900, 'USD'),
+  ('stripe', 'prod_enterprise', 'price_enterprise_month', 'Enterprise', 'enterprise', 'month', 10000, 0, 0, 39900, 'USD'),
+  ('stripe', 'prod_pack_100', 'price_pack_100', '100 credits', null, null, 100, 0, 0, 1200, 'USD')
 on conflict (platform, product_id, price_id) do nothing;
 
 update public.system_config set config_value = 'true' where config_key = 'match_payments_by_email';

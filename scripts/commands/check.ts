@@ -6,8 +6,12 @@ import { denoEnv, dependencyFlags, fetchDenoDependencies, HOST_FILE } from '../s
 import { PROJECT_DIR } from '../stack/paths.ts';
 import { runTool } from '../stack/processes.ts';
 import { findFunctions } from '../stack/project-config.ts';
+import { bundleSize } from '../testing/bundle-size.ts';
 import { generateTypes, readTypes } from '../testing/generated-types.ts';
 import { withMigratedDatabase } from '../testing/migrated-database.ts';
+
+/** A function's upload may be limited to 5 MB, compressed; bytes. */
+const LARGEST_BUNDLE = 5 * 1024 * 1024;
 
 /** What a check found: nothing when all is well, else the tool's words. */
 type Finding = string | undefined;
@@ -35,6 +39,7 @@ async function checkSources(check: Check): Promise<void> {
   await check('biome', runNodeProgram('@biomejs/biome/bin/biome', ['check', '.']));
   await check('tsc', runNodeProgram('typescript/bin/tsc', ['--noEmit']));
   await check('deno check', checkFunctions());
+  await check(`functions of at most ${LARGEST_BUNDLE / 1024 / 1024} MiB`, checkBundles());
 }
 
 async function checkDatabase(adminUrl: string, check: Check): Promise<void> {
@@ -60,6 +65,15 @@ async function checkFunctions(): Promise<Finding> {
   const entrypoints = findFunctions(PROJECT_DIR).map(({ entrypoint }) => entrypoint);
   const args = ['check', '--quiet', ...dependencyFlags(PROJECT_DIR), HOST_FILE, ...entrypoints];
   return words(await runTool(findDeno(), args, { env: denoEnv(), cwd: PROJECT_DIR }));
+}
+
+async function checkBundles(): Promise<Finding> {
+  const tooLarge: string[] = [];
+  for (const { name, entrypoint } of findFunctions(PROJECT_DIR)) {
+    const size = await bundleSize(entrypoint);
+    if (size > LARGEST_BUNDLE) tooLarge.push(`${name} is ${(size / 1024 / 1024).toFixed(1)} MiB, compressed.`);
+  }
+  return tooLarge.length === 0 ? undefined : tooLarge.join('\n');
 }
 
 async function offersPlpgsqlCheck(adminUrl: string): Promise<boolean> {

@@ -14,6 +14,7 @@ import { runningEnv } from './status.ts';
 
 const USAGE = `npm run pay -- <creem|stripe> <event type> --user <email or id> [options]
 
+  --workspace <id>      the team that it is for; without it the person's own workspace
   --product <id>        a product id, a price id or a plan's name; without it the platform's first product that fits
   --subscription <id>   another subscription than the person's usual one
   --payment <id>        another payment, or a word that tells one purchase of a pack from another
@@ -49,11 +50,43 @@ export async function run(args: string[]): Promise<number> {
   const state = readRunningState(DEV_DATA_DIR);
   if (!state?.ready) throw new StackError('Basemeter does not run; `npm start` starts it.');
   const env = runningEnv(state);
-  const event = tellEvent(await findStory(env.DB_URL, wanted));
+  const telling = await findStory(env.DB_URL, wanted);
+  const event = tellEvent(telling);
   const secrets = { creem: env.CREEM_WEBHOOK_SECRET, stripe: env.STRIPE_WEBHOOK_SECRET };
+  const payer = telling.workspace_id ?? telling.user.id;
+  const before = await booksOf(env.DB_URL, payer);
   const { status, body } = await deliver(wanted.platform, event, { functionsUrl: env.FUNCTIONS_URL, secrets });
   console.log(`${wanted.event_id} ${wanted.type}: ${status} ${body}`);
+  for (const line of changes(before, await booksOf(env.DB_URL, payer))) console.log(`  ${line}`);
   return status === 200 ? 0 : 1;
+}
+
+/** What an event may change of a workspace: each fact in words under a name of its own. */
+type Books = Map<string, string>;
+
+async function booksOf(databaseUrl: string, workspace: string): Promise<Books> {
+  return withClient(databaseUrl, async (client) => {
+    const { rows } = await client.query(
+      `select 'credits' as name, trim_scale(w.credits_balance)::text || case when w.frozen_at is not null then ' (frozen)' else '' end as words
+         from public.credit_wallets w where w.workspace_id::text = $1
+       union all select 'plan', concat_ws(' ', c.plan, c.status) from public.current_subscriptions c where c.workspace_id::text = $1
+       union all select 'payment ' || p.payment_id, p.status::text from public.payments p where p.workspace_id::text = $1
+       union all select 'entry ' || t.id, format('%s %s %s', t.transaction_type, trim_scale(t.amount), t.reason)
+         from public.credit_transactions t where t.workspace_id::text = $1
+       order by 1`,
+      [workspace],
+    );
+    return new Map(rows.map(({ name, words }) => [name, words]));
+  });
+}
+
+/** What is another now, in words; that nothing is, where nothing is. */
+export function changes(before: Books, after: Books): string[] {
+  const changed = [...after].filter(([name, words]) => before.get(name) !== words);
+  if (changed.length === 0) return ['Nothing changed.'];
+  return changed.map(([name, words]) =>
+    before.has(name) ? `${name}: ${before.get(name)} -> ${words}` : `${name}: ${words}`,
+  );
 }
 
 type Wanted = Omit<Telling, 'user' | 'product' | 'trialDays'> & { user: string; product: string | undefined };
@@ -77,6 +110,7 @@ function readArguments(args: string[]): Wanted {
     product: values.product,
     event_id: values.event ?? `evt_${idTail(randomUUID())}`,
     at: at.toISOString(),
+    workspace_id: values.workspace,
     subscription_id: values.subscription,
     payment: values.payment,
     amount: readAmount(values.amount),
@@ -90,7 +124,7 @@ function parse(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   const named = { user: text, product: text, subscription: text, payment: text, event: text, amount: text, at: text };
-  const options = { ...named, status: text, 'cancel-at-period-end': flag, unmatched: flag };
+  const options = { ...named, workspace: text, status: text, 'cancel-at-period-end': flag, unmatched: flag };
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
@@ -117,6 +151,9 @@ async function findStory(databaseUrl: string, wanted: Wanted): Promise<Telling> 
     );
     const stranger = { id: wanted.user, email: wanted.user, created_at: new Date(wanted.at) };
     const user = wanted.is_unmatched ? stranger : users.rows[0];
+    const teams = await client.query('select 1 from public.workspaces where id::text = $1', [wanted.workspace_id]);
+    if (wanted.workspace_id && teams.rowCount === 0)
+      throw new StackError(`There is no workspace ${wanted.workspace_id}.`);
     if (!user) throw new StackError(`There is no account ${wanted.user} in the local database; sign up first.`);
     const columns = CATALOGUE_COLUMNS.join(', ');
     const rows = await client.query(

@@ -142,6 +142,14 @@ export function stripeSession(type: string, story: Story, at: string): Record<st
   };
 }
 
+/** What a session sells. */
+export function stripeLineItem(story: Story): Record<string, unknown> {
+  const { product, checkout, units = 1 } = story;
+  const amount = product.amount * units;
+  const id = siblingId(checkout.id, 'li');
+  return { id, object: 'item', description: product.name, quantity: units, amount_total: amount, price: price(story) };
+}
+
 function paymentStatus(type: string, { payment }: Story): string {
   if (type.endsWith('.async_payment_failed') || type.endsWith('.expired')) return 'unpaid';
   if (type.endsWith('.completed') && payment?.is_pending) return 'unpaid';

@@ -21,6 +21,8 @@ export interface Telling {
   type: string;
   /** `created_at` is when the subscription's first period begins. */
   user: { id: string; email: string | null; created_at: string };
+  /** The team that it is for; absent: the user's own workspace. */
+  workspace_id?: string;
   product: Story['product'];
   trialDays: number;
   event_id: string;
@@ -60,8 +62,9 @@ export function tellEvent(telling: Telling): object {
 
 function tellStory(telling: Telling): Story {
   const { platform, user, product, at } = telling;
-  const seed = `${platform} ${user.id}`;
-  const metadata = { workspace_id: user.id, user_id: user.id, product_id: product.id, units: '1' };
+  const workspace_id = telling.workspace_id ?? user.id;
+  const seed = `${platform} ${workspace_id}`;
+  const metadata = { workspace_id, user_id: user.id, product_id: product.id, units: '1' };
   const subscription = product.billing_period === null ? undefined : tellSubscription(telling, seed);
   const payment = tellPayment(telling, seed, subscription?.period);
   const of = `${seed} ${payment.id}`;

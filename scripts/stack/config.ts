@@ -56,8 +56,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, project
     throw new StackError(`${name}${value} can't be used: ${message}.`);
   }
   const { API_PORT, DB_PORT, DATABASE_URL, POSTGREST_BIN, AI_BASE_URL, AI_API_KEY } = result.data;
-  if (AI_BASE_URL && !AI_API_KEY) {
-    throw new StackError('AI_BASE_URL is set and AI_API_KEY is not; set the key of that provider, or neither of them.');
+  if (!AI_BASE_URL !== !AI_API_KEY) {
+    const [set, unset] = AI_BASE_URL ? ['AI_BASE_URL', 'AI_API_KEY'] : ['AI_API_KEY', 'AI_BASE_URL'];
+    throw new StackError(`${set} is set and ${unset} is not; a provider needs both, its simulator neither of them.`);
   }
   const ofShell = Object.fromEntries(Object.entries(fromShell).filter(([name]) => FOR_FUNCTIONS.test(name)));
   const forFunctions = { ...readEnvFile(join(projectDir, 'supabase/functions/.env')), ...fromFile, ...ofShell };

@@ -48,6 +48,8 @@ export class Load {
   readonly journal: JournalEntry[] = [];
   /** How often each status was answered; 0 is a connection that broke. */
   readonly statuses = new Map<number, number>();
+  /** References of the calls that came to their end and were not settled, though their function lived to say so. */
+  readonly unsettled: string[] = [];
 
   constructor(
     private readonly stack: Stack,
@@ -109,9 +111,9 @@ export class Load {
     entry.charged = Number(JSON.parse(comment ?? '{}').credits_charged);
   }
 
-  #chat(entry: JournalEntry, person: Person, directive: object, stream: boolean, key?: string) {
+  async #chat(entry: JournalEntry, person: Person, directive: object, stream: boolean, key?: string) {
     const content = `Hello [[simulate:${JSON.stringify(directive)}]]`;
-    return this.#post(
+    const answer = await this.#post(
       `${this.stack.env.FUNCTIONS_URL}/ai/v1/chat/completions`,
       { model: 'chaos', stream, messages: [{ role: 'user', content }] },
       {
@@ -120,6 +122,8 @@ export class Load {
         ...(key ? { 'idempotency-key': key } : {}),
       },
     );
+    if (answer?.text.includes('could not be settled')) this.unsettled.push(entry.id);
+    return answer;
   }
 
   async #debit(entry: JournalEntry, person: Person): Promise<void> {

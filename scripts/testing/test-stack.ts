@@ -6,6 +6,9 @@ import { withClient } from '../stack/database.ts';
 import { type Stack, type StackOptions, startStack } from '../stack/index.ts';
 import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
 
+/** A provider's key of the tests', with characters that look otherwise in URLs and JSON. */
+export const AI_LEAKY_KEY = 'sk-leaky/K3y+0"9876543210fedcbaXYZW';
+
 /** Tests act at fixed times, and pass the time of a month in one call. */
 const ANY_TIME = `
   update public.system_config set maximum = 36500 * 1440, config_value = to_jsonb(36500 * case config_key
@@ -25,7 +28,8 @@ export async function startTestStack(options: Partial<StackOptions> = {}): Promi
     if (databaseUrl) await releaseTestDatabase(databaseUrl);
   };
   try {
-    const stack = await startStack({ apiPort: 0, dbPort: 0, seed: false, durable: false, ...options, dataDir });
+    const env = { AI_LEAKY_KEY };
+    const stack = await startStack({ apiPort: 0, dbPort: 0, seed: false, durable: false, env, ...options, dataDir });
     await withClient(stack.urls.databaseAdmin, (client) => client.query(ANY_TIME));
     return Object.assign(Object.create(stack), { stop: () => stack.stop().then(discard) });
   } catch (error) {

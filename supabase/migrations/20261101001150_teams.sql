@@ -777,6 +777,51 @@ end;
 $$;
 comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
 
+create function private.prove_members(only_one uuid) returns setof private.drift
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+as $$
+begin
+  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an earlier
+  -- one, or were back-dated and count: there is a range then, and else one figure.
+  return query with entries as (
+    select m.workspace_id, m.user_id, t.id, case when r.created_at < w.created_at then 0 else -t.amount end as used,
+      t.transaction_type = 'debit' and t.created_at < w.created_at as is_earlier,
+      least(r.created_at, t.created_at) >= m.period_started_at as in_period
+    from public.workspace_member_credits m
+    join public.workspace_members w on w.workspace_id = m.workspace_id and w.user_id = m.user_id
+    join public.credit_transactions t on t.workspace_id = m.workspace_id and t.user_id = m.user_id
+      and t.transaction_type in ('debit', 'refund')
+    left join public.credit_transactions r on r.id = t.refunded_transaction_id
+    where only_one is null or m.workspace_id = only_one
+  ), sums as (
+    select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used, sum(e.used) over running as most_used,
+      sum(e.used) filter (where e.in_period) over running as most_in_period
+    from entries e
+    window running as (partition by e.workspace_id, e.user_id order by e.id rows unbounded preceding)
+  ), ranges as (
+    select s.workspace_id, s.user_id,
+      (array_agg(coalesce(s.least_used, 0) order by s.id desc))[1] - least(min(s.least_used), 0) as least_used,
+      (array_agg(s.most_used order by s.id desc))[1] - least(min(s.most_used), 0) as most_used,
+      -- A limit that is set anew counts the sum.
+      greatest(sum(s.used) filter (where s.in_period and not s.is_earlier), 0) as least_in_period,
+      (array_agg(coalesce(s.most_in_period, 0) order by s.id desc))[1] - least(min(s.most_in_period), 0) as most_in_period
+    from sums s
+    group by s.workspace_id, s.user_id
+  )
+  select m.workspace_id, r.rule, least(greatest(r.actual, coalesce(r.at_least, 0)), coalesce(r.at_most, 0)), r.actual, m.user_id::text
+  from public.workspace_member_credits m
+  left join ranges u on u.workspace_id = m.workspace_id and u.user_id = m.user_id
+  cross join lateral (values
+    ('what a member used is what their entries took', u.least_used, u.most_used, m.credits_used::numeric),
+    ('what a member used in the period is what their entries took in it', u.least_in_period, u.most_in_period,
+      m.period_credits_used::numeric)
+  ) r (rule, at_least, at_most, actual)
+  where (only_one is null or m.workspace_id = only_one) and m.workspace_id <> m.user_id
+    and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
+end;
+$$;
+comment on function private.prove_members(uuid) is 'What members used of a team''s credits, against their entries.';
+
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
 ) returns void

@@ -101,7 +101,7 @@ create table public.ai_model_fallbacks (
   constraint a_model_is_a_fallback_once unique (model, fallback_model)
 );
 comment on table public.ai_model_fallbacks is
-  'Models that answer for another, in order of position, when its provider fails before the first byte. The call costs the price of the one that answers.';
+  'Models that answer for another, in order of position, when its provider fails before anything was sent to the client. The call costs the price of the one that answers.';
 create index ai_model_fallbacks_fallback_model_idx on public.ai_model_fallbacks (fallback_model);
 
 create table public.ai_model_prices (

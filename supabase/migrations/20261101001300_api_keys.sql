@@ -294,6 +294,17 @@ language sql set search_path = ''
 as $$ select jsonb_populate_record(null::public.revoked_api_key, private.revoke_my_api_key(api_key_id)) $$;
 comment on function public.revoke_api_key is 'Ends a key at once: { id, revoked_at }. Doing it again changes nothing.';
 
+create function public.require_api_key(api_key_hash text) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.api_key_of(api_key_hash, clock_timestamp());
+end;
+$$;
+comment on function public.require_api_key is
+  'Raises invalid_api_key unless a secret (its SHA-256 in hex) is that of a living API key: for a server, before it reads a request.';
+grant execute on function public.require_api_key to service_role;
+
 grant select on public.api_keys to authenticated, service_role;
 grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at)
   on public.api_keys to authenticated, service_role;

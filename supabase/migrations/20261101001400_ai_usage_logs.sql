@@ -3,9 +3,9 @@
 create type public.ai_usage_status as enum ('success', 'failed', 'canceled', 'refused');
 comment on type public.ai_usage_status is 'How an AI call ended; refused: it never reached the provider.';
 
-create type public.ai_usage_source as enum ('reported', 'counted', 'estimated', 'none');
+create type public.ai_usage_source as enum ('reported', 'bounded', 'counted', 'estimated', 'none');
 comment on type public.ai_usage_source is
-  'Where a call''s token counts are from: the provider; a tokenizer run over what was sent and received; a rule of thumb; nothing was used.';
+  'Where a call''s token counts are from: the provider; the most the call could use, where the provider reported more; a tokenizer run over what was sent and received; a rule of thumb; nothing was used.';
 
 create type public.ai_log_content as enum ('none', 'metadata', 'full');
 comment on type public.ai_log_content is

@@ -12,6 +12,7 @@ create table private.ai_calls (
   heard_at timestamptz not null,
   prompt_tokens bigint not null default 0,
   completion_tokens bigint not null default 0,
+  worst_case private.ai_usage not null,
   served_model text,
   pricings jsonb not null,
   details jsonb not null
@@ -20,6 +21,7 @@ comment on table private.ai_calls is 'Calls under way. A row goes when its call 
 comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
 comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
 comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
+comment on column private.ai_calls.worst_case is 'What it may use at most, by its request and its limits: what it is held for.';
 comment on column private.ai_calls.pricings is
   'What its charge is computed from, by the model that answers, as it was when the call began.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
@@ -351,7 +353,8 @@ $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
 
 create type private.ai_terms as (
-  credits numeric, output_limit bigint, candidates jsonb, pricings jsonb, refusal private.ai_refusal
+  credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
+  refusal private.ai_refusal
 );
 comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
@@ -366,6 +369,8 @@ declare
   part_tokens bigint := private.part_tokens(candidate, request.parts);
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
   output bigint;
+  charge numeric;
+  covered bigint;
 begin
   -- A chat reads no more than its context window; of embeddings each input may fill one.
   usage.prompt_tokens := least(usage.prompt_tokens + part_tokens,
@@ -378,10 +383,14 @@ begin
     terms.credits := (private.charge_of(pricing, usage)).credits;
   elsif output is not null then -- else a fallback that is too dear, which is none
     terms.output_limit := case when output < wanted_output then output else terms.output_limit end;
-    terms.credits := greatest(terms.credits, (private.charge_of(pricing, usage)).credits);
+    charge := (private.charge_of(pricing, usage)).credits;
+    covered := private.output_tokens_for(pricing, usage, charge);
+    terms.credits := greatest(terms.credits, charge);
+    usage.prompt_tokens := greatest(usage.prompt_tokens, (terms.worst_case).prompt_tokens);
+    usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
+    terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
-    terms.candidates := terms.candidates || private.candidate_answer(candidate,
-      private.output_tokens_for(pricing, usage, (private.charge_of(pricing, usage)).credits), part_tokens);
+    terms.candidates := terms.candidates || private.candidate_answer(candidate, covered, part_tokens);
   end if;
   return terms;
 end;
@@ -450,9 +459,9 @@ begin
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
   insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
-    expires_at, pricings, details)
+    expires_at, worst_case, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
-    at + make_interval(secs => timeout_seconds + 30), terms.pricings, call);
+    at + make_interval(secs => timeout_seconds + 30), terms.worst_case, terms.pricings, call);
   if request.idempotency_key is not null then
     insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
       created_at)
@@ -642,6 +651,40 @@ end;
 $$;
 comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('usage_tolerance', '2', 'number', 1, 1000, false,
+    'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
+
+create function private.bounded_usage(
+  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
+) returns private.ai_usage
+language plpgsql stable set search_path = ''
+as $$
+declare
+  tolerance numeric := 1;
+  bounded private.ai_usage := usage;
+begin
+  if usage.prompt_tokens > worst_case.prompt_tokens or usage.completion_tokens > worst_case.completion_tokens then
+    tolerance := private.config_numeric('usage_tolerance', 2);
+  end if;
+  -- However short a request is, what a provider itself tells the model comes on top of it.
+  bounded.prompt_tokens := least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500)));
+  bounded.cached_tokens := least(usage.cached_tokens, bounded.prompt_tokens);
+  -- What was seen to be written was used, limits or not.
+  bounded.completion_tokens := least(usage.completion_tokens,
+    ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens)));
+  bounded.images := least(usage.images, worst_case.images);
+  -- A count that has no price may be what it likes.
+  if bounded is distinct from usage
+    and (private.charge_of(pricing, bounded)).cost_usd < (private.charge_of(pricing, usage)).cost_usd then
+    return bounded;
+  end if;
+  return usage;
+end;
+$$;
+comment on function private.bounded_usage is
+  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was written.';
+
 create function public.finish_ai_call(
   hold_id uuid,
   ending public.ai_usage_status,
@@ -654,13 +697,15 @@ create function public.finish_ai_call(
   is_empty boolean default false,
   served_model text default null,
   answer jsonb default null,
+  written_tokens bigint default 0,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
-  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  usage private.ai_usage;
   call private.ai_calls;
   facts jsonb;
   logged public.ai_usage_logs;
@@ -680,6 +725,13 @@ begin
   is_first := found;
   if is_first then
     pricing := private.pricing_of_call(call, served_model);
+    usage := private.bounded_usage(reported, call.worst_case,
+      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
+    if usage is distinct from reported then
+      perform private.notify_admins('usage_bounded', format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
+        jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
+          'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
+    end if;
     select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
     from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
@@ -696,7 +748,8 @@ begin
     logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
-      'usage_source', case when ending in ('failed', 'refused') then 'none' else finish_ai_call.usage_source end,
+      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported then 'bounded'
+        else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
       'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
@@ -714,7 +767,7 @@ begin
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
   call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz

@@ -77,7 +77,8 @@ begin
     select coalesce(jsonb_object_agg(told.key, told.value), '{}')
     from (
       select distinct on (e.key) e.key, e.value
-      from private.payment_facts f, jsonb_each(private.with_product(f.platform, f.facts)) e
+      from private.payment_facts f,
+        jsonb_each(case when f.facts ? 'items' then private.with_product(f.platform, f.facts) else f.facts end) e
       where f.platform = of_platform and f.subject = of_subject and f.subject_id = of_id and f.period_start = of_period
         and e.value <> 'null'
       order by e.key, f.occurred_at desc, f.rank desc, f.event_id desc

@@ -203,7 +203,7 @@ comment on function private.reversed_share is 'Which part of what was paid for a
 
 create function private.post_to_lot(
   wallet_id uuid, lot_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
-  details jsonb, at timestamptz
+  details jsonb, at timestamptz, returned numeric default 0
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -211,9 +211,17 @@ declare
   balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
   payer uuid := (select u.id from public.users u where u.id = wallet_id);
   lots public.credit_lot_change[];
+  change_of_lots numeric;
 begin
   if change > 0 then
-    lots := private.lot_change(lot_id, least(change, greatest(balance + change, 0))); -- debt is paid first
+    change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
+    -- What was taken from other lots goes back to them while they live: a refund of what this one paid for finds its room.
+    lots := array(
+      select l from unnest(private.lots_to_return((
+        select max(t.id) from public.credit_transactions t
+        where t.workspace_id = wallet_id and t.grant_id = lot_id and t.transaction_type = 'clawback'
+      ), least(change_of_lots, returned), at)) l where l.grant_id <> lot_id);
+    lots := lots || private.lot_change(lot_id, change_of_lots - (select coalesce(sum(l.amount), 0) from unnest(lots) l));
   elsif entry_type = 'expire' then
     lots := private.lot_change(lot_id, change);
   end if;
@@ -221,7 +229,8 @@ begin
     entry_metadata => details, new_grant => lot_id);
 end;
 $$;
-comment on function private.post_to_lot is 'Posts an entry that gives credits to a lot or takes them back: from it, then from others, then as debt.';
+comment on function private.post_to_lot is
+  'Posts an entry that gives credits to a lot (what is returned: to the lots it was taken from) or takes them back: from it, then from others, then as debt.';
 
 create type private.paid_terms as (
   credits numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
@@ -262,7 +271,7 @@ begin
     expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
   where g.id = lot.id;
   if change > 0 then
-    perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at);
+    perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at, returned);
   end if;
   update private.paid_credits c
   set credited = terms.credits, absorbed = c.absorbed - lost, grant_id = paid.grant_id, waiting = null,
@@ -333,14 +342,12 @@ end;
 $$;
 comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
 
-create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
-returns void
-language plpgsql set search_path = ''
+create function private.terms_of_purchase(of_platform public.payment_platform, of_payment text) returns private.paid_terms
+language plpgsql stable set search_path = ''
 as $$
 declare
   payment public.payments;
   product public.payment_products;
-  terms private.paid_terms;
   worth numeric;
 begin
   select * into payment from public.payments p where p.platform = of_platform and p.payment_id = of_payment;
@@ -353,12 +360,20 @@ begin
   ) then
     worth := 0;
   end if;
-  terms := row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
+  return row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
     payment.paid_at + make_interval(hours => 24 * product.expires_after_days),
     case when payment.status = 'disputed' then 'dispute' else 'refund' end,
-    jsonb_build_object('platform', of_platform, 'payment_id', of_payment));
-  perform private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id, terms, at);
+    jsonb_build_object('platform', of_platform, 'payment_id', of_payment))::private.paid_terms;
 end;
+$$;
+comment on function private.terms_of_purchase is 'What the payment for a pack is worth now.';
+
+create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
+returns void
+language sql set search_path = ''
+as $$
+  select private.settle_paid_credits(of_platform, 'payment', of_payment, '-infinity', wallet_id,
+    private.terms_of_purchase(of_platform, of_payment), at)
 $$;
 comment on function private.settle_purchase is 'Brings the credits of a pack to what its payment is worth now.';
 
@@ -382,20 +397,15 @@ $$;
 comment on function private.had_trial is
   'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to make.';
 
-create function private.settle_period(
-  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
-  at timestamptz
-) returns void
-language plpgsql set search_path = ''
+create function private.terms_of_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period
+) returns private.paid_terms
+language plpgsql stable set search_path = ''
 as $$
 declare
   terms private.paid_terms;
-  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
   share numeric := private.reversed_share(of_platform, of_subscription, period);
 begin
-  if period.ends_at > period.starts_at is not true then
-    return; -- nothing can be told of its length
-  end if;
   terms.kind := 'subscription';
   terms.reason := 'subscription';
   terms.credits := case when period.is_paid
@@ -411,14 +421,44 @@ begin
     else 'refund' end;
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
-  perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id, terms, at);
-  -- A trial that is paid for after all is a period.
+  return terms;
+end;
+$$;
+comment on function private.terms_of_period is 'What a period is worth now.';
+
+create function private.terms_of_trial(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid
+) returns private.paid_terms
+language plpgsql stable set search_path = ''
+as $$
+declare
+  terms private.paid_terms := private.terms_of_period(of_platform, of_subscription, period);
+  product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
+begin
+  terms.kind := 'promotion';
+  terms.reason := 'trial';
+  terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
+    then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
+  return terms;
+end;
+$$;
+comment on function private.terms_of_trial is 'What the trial in a period is worth now; one that is paid for after all is a period.';
+
+create function private.settle_period(
+  of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
+  at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if period.ends_at > period.starts_at is not true then
+    return; -- nothing can be told of its length
+  end if;
+  perform private.settle_paid_credits(of_platform, 'period', of_subscription, period.starts_at, wallet_id,
+    private.terms_of_period(of_platform, of_subscription, period), at);
   if period.is_trial then
-    terms.kind := 'promotion';
-    terms.reason := 'trial';
-    terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
-      then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
-    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id, terms, at);
+    perform private.settle_paid_credits(of_platform, 'trial', of_subscription, period.starts_at, wallet_id,
+      private.terms_of_trial(of_platform, of_subscription, period, wallet_id), at);
   end if;
 end;
 $$;

@@ -214,20 +214,28 @@ end;
 $$;
 comment on function private.refresh_plan is 'Settles which subscription gives a workspace its plan, and the person''s snapshot of it.';
 
+create function private.is_disputed(of_workspace uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    -- Not for what anyone could pay in another's name: by a typed address or a link.
+    select from public.payments p
+    where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
+  );
+end;
+$$;
+comment on function private.is_disputed(uuid) is 'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
+
 create function private.refresh_freeze(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  is_disputed boolean := private.is_disputed(of_workspace);
 begin
   update public.credit_wallets w
-  set frozen_at = case when d.is_disputed then coalesce(w.frozen_at, refresh_freeze.at) end
-  from (
-    select exists (
-      -- Not for what anyone could pay in another's name: by a typed address or a link.
-      select from public.payments p
-      where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
-    ) as is_disputed
-  ) d
-  where w.workspace_id = of_workspace and (w.frozen_at is not null) <> d.is_disputed;
+  set frozen_at = case when is_disputed then refresh_freeze.at end
+  where w.workspace_id = of_workspace and (w.frozen_at is not null) <> is_disputed;
 end;
 $$;
 comment on function private.refresh_freeze is 'Freezes a workspace while a payment of it is disputed.';
@@ -403,3 +411,53 @@ end;
 $$;
 comment on function private.give_next_waiting_credits is
   'Grants one lot that waited for room under max_credits_balance; false when there is none.';
+
+create function private.prove_payments(only_one uuid) returns setof private.drift
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query with worth as (
+    select p.workspace_id, p.platform, 'payment'::private.paid_source as source, p.payment_id as source_id,
+      '-infinity'::timestamptz as period_start, (private.terms_of_purchase(p.platform, p.payment_id)).credits
+    from public.payments p
+    where p.kind = 'purchase' and (p.workspace_id = only_one or only_one is null and p.workspace_id is not null)
+    union all
+    select s.workspace_id, s.platform, w.source, s.subscription_id, period.starts_at, w.credits
+    from public.user_subscriptions s
+    cross join lateral private.periods_of(s.platform, s.subscription_id) period
+    cross join lateral (
+      select 'period'::private.paid_source as source, (private.terms_of_period(s.platform, s.subscription_id, period)).credits
+      union all
+      select 'trial', (private.terms_of_trial(s.platform, s.subscription_id, period, s.workspace_id)).credits where period.is_trial
+    ) w
+    where period.ends_at > period.starts_at and (s.workspace_id = only_one or only_one is null and s.workspace_id is not null)
+  ), given as (
+    select c.*, coalesce(g.amount, 0) - c.absorbed - c.credited as taken,
+      coalesce(g.clawed_back_amount, 0) as clawed_back, coalesce(g.expired_amount, 0) as expired
+    from private.paid_credits c
+    join public.workspaces w on w.id = c.workspace_id
+    left join public.credit_grants g on g.id = c.grant_id
+    where only_one is null or c.workspace_id = only_one
+  )
+  select coalesce(w.workspace_id, c.workspace_id), r.rule, r.expected, r.actual,
+    format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source), coalesce(w.source_id, c.source_id))
+  from worth w
+  full join given c
+    on (c.platform, c.source, c.source_id, c.period_start) = (w.platform, w.source, w.source_id, w.period_start)
+  cross join lateral (values
+    -- Whether a trial is the first depends on which came first.
+    ('what was paid for gave what it is worth', case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0 else coalesce(w.credits, 0) end,
+      coalesce(c.credited, 0) + case when c.waiting is not null then c.waiting + least(w.credits - c.credited, c.absorbed) else 0 end),
+    ('what was taken back of something paid is what its grant says, or less',
+      greatest(least(c.taken, c.clawed_back), 0), coalesce(c.taken, 0)),
+    ('what a rollover cap ended has expired', coalesce(least(c.cap_expired, c.expired), 0), coalesce(c.cap_expired, 0))
+  ) r (rule, expected, actual)
+  where r.expected is distinct from r.actual
+  union all
+  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer, (w.frozen_at is not null)::integer, w.workspace_id::text
+  from public.credit_wallets w
+  cross join lateral (select private.is_disputed(w.workspace_id) as is_disputed) d
+  where (only_one is null or w.workspace_id = only_one) and (w.frozen_at is not null) <> d.is_disputed;
+end;
+$$;
+comment on function private.prove_payments(uuid) is 'What was paid, against the credits that it gave, and disputes against frozen wallets.';

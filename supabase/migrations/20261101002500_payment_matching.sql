@@ -201,6 +201,7 @@ create table private.payment_tasks (
   payment_product_id uuid references public.payment_products,
   requested_at timestamptz not null default clock_timestamp(),
   attempts integer not null default 0,
+  first_tried_at timestamptz,
   due_at timestamptz not null default now(),
   done_at timestamptz,
   error text,
@@ -213,7 +214,9 @@ create table private.payment_tasks (
 );
 comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
 comment on column private.payment_tasks.workspace_id is
-  'For which workspace a pack is charged. No foreign key: a task that was done outlives it, and the others go by trigger.';
+  'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
+comment on column private.payment_tasks.first_tried_at is
+  'When it was first tried: a day later Stripe may have forgotten that, and a charge is not asked for again.';
 comment on column private.payment_tasks.charge is 'What the platform was told of a charge at its first try, and is told at every other.';
 comment on column private.payment_tasks.is_void is 'A charge that was tried and is to be made by no means any more.';
 comment on column private.payment_tasks.payment_id is 'What it was charged by.';
@@ -233,7 +236,8 @@ begin
   from public.user_subscriptions s
   where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired')
   on conflict (platform, task, subscription_id) do nothing;
-  delete from private.payment_tasks t where t.workspace_id = old.id and t.done_at is null;
+  delete from private.payment_tasks t where t.workspace_id = old.id and t.done_at is null and t.attempts = 0;
+  update private.payment_tasks t set is_void = true where t.workspace_id = old.id and t.done_at is null;
   update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
   -- The books keep the payment; name and address go with the account.
   delete from private.payment_facts f using public.payment_customers c
@@ -281,17 +285,24 @@ begin
   end if;
   -- Due again later, ever less often, unless it is told to be done.
   update private.payment_tasks t
-  set attempts = t.attempts + 1,
+  set attempts = t.attempts + 1, first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
     due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
   where t.id = task.id returning * into task;
   return jsonb_build_object('id', task.id, 'platform', task.platform,
     'task', case when task.is_void then 'void_charge' else task.task end)
+    || jsonb_strip_nulls(jsonb_build_object('invoice_id', task.payment_id))
     || coalesce(task.charge, jsonb_build_object('subscription_id', task.subscription_id));
 end;
 $$;
 comment on function public.claim_payment_task is
-  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }.';
+  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: by what it was charged, where that is known.';
 grant execute on function public.claim_payment_task to service_role;
+
+create function private.is_forgotten(task private.payment_tasks, at timestamptz) returns boolean
+language sql immutable set search_path = ''
+as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id is null $$;
+comment on function private.is_forgotten is
+  'Whether the platform may no longer know that it was asked before (Stripe: a day), so that asking would charge again.';
 
 create function public.finish_payment_task(
   task_id bigint,
@@ -315,12 +326,13 @@ begin
   set done_at = case
       when finish_payment_task.error is null or outcome is not null then finish_payment_task.at
       -- Whether it was charged is not known, and it is not asked for for ever.
-      when t.task = 'charge_pack' and t.attempts >= case when t.is_void then 10 else 5 end then finish_payment_task.at end,
-    error = left(finish_payment_task.error, 1000), payment_id = finish_payment_task.payment_id
+      when t.task = 'charge_pack' and (t.attempts >= case when t.is_void then 10 else 5 end
+        or private.is_forgotten(t, finish_payment_task.at)) then finish_payment_task.at end,
+    error = left(finish_payment_task.error, 1000), payment_id = coalesce(finish_payment_task.payment_id, t.payment_id)
   where t.id = task_id and t.done_at is null
   returning * into task;
   if task.task = 'charge_pack' and task.done_at is not null then
-    perform private.note_top_up(task, outcome, at);
+    perform private.note_top_up(task, outcome, finish_payment_task.payment_id, at);
   elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.done_at is null then
     perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
       jsonb_build_object('error', task.error));

@@ -223,7 +223,9 @@ begin
     -- Also the same plan for longer: both are charged at once.
     'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan), private.months_of(product.billing_period))
       > ((select p.rank from public.plans p where p.plan = subscription.plan_type), (
-        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)));
+        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)))
+    || jsonb_strip_nulls(jsonb_build_object('from_price_id',
+      (select o.price_id from public.payment_products o where o.id = subscription.payment_product_id)));
 end;
 $$;
 comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';

@@ -263,7 +263,6 @@ begin
     select t.* into task
     from private.payment_tasks t join public.credit_wallets w on w.workspace_id = t.workspace_id
     where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
-      -- The platform forgets after a day that it was asked to charge: by then it has to be asked no more.
       and t.attempts < 10
     order by t.due_at limit 1 for no key update of w skip locked;
     exit when not found;
@@ -272,39 +271,109 @@ begin
     select * into task from private.payment_tasks t
     where t.id = task.id and t.done_at is null and t.due_at <= next_charge.at;
     continue when not found;
+    if private.is_forgotten(task, at) then
+      perform private.end_lost_charge(task.id, at);
+      task := null;
+      continue;
+    end if;
     task := private.review_charge(task, wallet, at);
     exit when task.id is not null;
   end loop;
+  if task.id is null then
+    -- One that was tried for a workspace that is gone: it is voided.
+    select t.* into task from private.payment_tasks t
+    where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
+      and t.attempts < 10 and private.is_forgotten(t, next_charge.at) is not true
+      and not exists (select from public.credit_wallets w where w.workspace_id = t.workspace_id)
+    order by t.due_at limit 1 for update skip locked;
+  end if;
   return task;
 end;
 $$;
 comment on function private.next_charge(timestamptz) is 'The next charge that is due and still to be made or voided, its wallet locked.';
 
-create function private.note_top_up(task private.payment_tasks, outcome text, at timestamptz) returns void
+create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
 begin
-  if outcome is not null or task.is_void and task.error is null and task.payment_id is null then
-    perform private.uncount_top_up(task);
-  end if;
-  if task.error is null then
-    update public.auto_top_ups t set failures = 0, next_try_at = null, last_error = null,
-      pending_payment_id = task.payment_id, pending_since = note_top_up.at
-    where t.workspace_id = task.workspace_id and (task.payment_id is not null or not task.is_void);
-  elsif not task.is_void then
-    update public.auto_top_ups t set failures = t.failures + 1, last_error = task.error,
-      next_try_at = note_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
-    where t.workspace_id = task.workspace_id returning * into rule;
-    if rule.failures > 3 or outcome = 'impossible' then
-      perform private.end_top_up(task.workspace_id, task.error, at);
-    end if;
+  update public.auto_top_ups t set failures = t.failures + 1, last_error = reason, pending_payment_id = null,
+    next_try_at = decline_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
+  where t.workspace_id = of_workspace returning * into rule;
+  if rule.failures > 3 or is_last then
+    perform private.end_top_up(of_workspace, reason, at);
   end if;
 end;
 $$;
-comment on function private.note_top_up is
-  'What became of a charge: after a failure it waits 1, 6 and 24 hours, and after the fourth, or one that cannot be done, it is off and its workspace told.';
+comment on function private.decline_top_up is
+  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, it is off and its workspace told.';
+
+create function private.note_top_up(task private.payment_tasks, outcome text, charged_as text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  status public.payment_status := (
+    select p.status from public.payments p where p.platform = task.platform and p.payment_id = charged_as);
+begin
+  if outcome is not null or task.is_void and task.error is null and charged_as is null then
+    perform private.uncount_top_up(task);
+  end if;
+  if task.error is not null then
+    if not task.is_void then
+      perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
+    end if;
+    return;
+  end if;
+  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = note_top_up.at
+  where t.workspace_id = task.workspace_id and (charged_as is not null or not task.is_void);
+  -- Its events may have come before the answer.
+  perform private.follow_charge(task, status, at);
+end;
+$$;
+comment on function private.note_top_up is 'What became of a charge that was asked for; charged_as: the payment that tells whether it was paid.';
+
+create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.auto_top_ups t where t.workspace_id = task.workspace_id and t.pending_payment_id = task.payment_id
+  ) then
+    return;
+  end if;
+  if status = 'failed' then
+    perform private.decline_top_up(task.workspace_id, 'The charge failed.', false, at);
+    -- What was not paid is still open at the platform, and counts to its month until it is voided.
+    update private.payment_tasks t set is_void = true, done_at = null, attempts = 1, due_at = follow_charge.at
+    where t.id = task.id and not exists (
+      select from private.payment_tasks o
+      where o.workspace_id = t.workspace_id and o.task = 'charge_pack' and o.done_at is null
+    );
+  elsif status = 'succeeded' then
+    update public.auto_top_ups t set failures = 0, last_error = null where t.workspace_id = task.workspace_id;
+  end if;
+end;
+$$;
+comment on function private.follow_charge is
+  'What a top-up''s newest charge came to: one that fails later (a direct debit) is a decline like any other.';
+
+create function private.follow_payment() returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+  task private.payment_tasks;
+begin
+  select * into task from private.payment_tasks t where t.payment_id = new.payment_id and t.platform = new.platform limit 1;
+  if found then
+    perform private.follow_charge(task, new.status, clock_timestamp());
+  end if;
+  return null;
+end;
+$$;
+comment on function private.follow_payment() is 'Tells an automatic top-up what became of its payment.';
+create trigger payments_follow_top_up after insert or update of status on public.payments
+  for each row when (new.status in ('succeeded', 'failed')) execute function private.follow_payment();
 
 create function private.request_next_top_up(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -323,6 +392,13 @@ $$;
 comment on function private.request_next_top_up(timestamptz) is
   'Asks for one top-up that time made due: a wait or a month is over; false when there is none.';
 
+create function private.end_lost_charge(lost bigint, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  select public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at)
+$$;
+comment on function private.end_lost_charge is 'Ends a charge of which nobody knows whether it was made: it stays counted.';
+
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -330,12 +406,13 @@ declare
   lost bigint;
 begin
   select t.id into lost from private.payment_tasks t
-  where t.task = 'charge_pack' and t.done_at is null and t.attempts >= 10 and t.due_at <= end_next_lost_charge.at
+  where t.task = 'charge_pack' and t.done_at is null and t.due_at <= end_next_lost_charge.at
+    and (t.attempts >= 10 or private.is_forgotten(t, end_next_lost_charge.at))
   limit 1;
   if not found then
     return false;
   end if;
-  perform public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at);
+  perform private.end_lost_charge(lost, at);
   return true;
 end;
 $$;

@@ -1110,6 +1110,42 @@ create policy "people can share their own video jobs" on public.video_jobs
 grant select on public.video_jobs to authenticated, service_role;
 grant update (is_shared) on public.video_jobs to authenticated;
 
+create function private.prove_keys(only_one uuid) returns setof private.drift
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+as $$
+begin
+  -- A key is charged when a call begins, and corrected when it ends. A call is of the window in which it began, and logged
+  -- when it ends: of a window it is known what at most was used in it.
+  return query with uses as (
+    select l.api_key_id, l.created_at, l.credits_charged::numeric as used from public.ai_usage_logs l
+    where l.api_key_id is not null and l.hold_id is not null and (only_one is null or l.workspace_id = only_one)
+    union all
+    select c.api_key_id, 'infinity', h.amount from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
+    where c.api_key_id is not null and (only_one is null or h.workspace_id = only_one)
+    union all
+    select v.api_key_id, coalesce(j.finished_at, 'infinity'), j.cost_credits
+    from private.video_job_work v join public.video_jobs j on j.id = v.video_job_id
+    where v.api_key_id is not null and j.status in ('pending', 'processing', 'completed')
+      and (only_one is null or j.workspace_id = only_one)
+  ), sums as (
+    select k.id, sum(u.used) as used, sum(u.used) filter (where u.created_at >= k.period_started_at) as used_in_period
+    from public.api_keys k join uses u on u.api_key_id = k.id group by k.id
+  )
+  select k.workspace_id, r.rule, r.expected, r.actual, k.id::text
+  from public.api_keys k
+  left join sums s on s.id = k.id
+  cross join lateral (values
+    ('what a key used is what its calls and videos took', coalesce(s.used, 0), k.credits_used::numeric),
+    ('what a key used in the period is no more than was taken in it',
+      least(coalesce(s.used_in_period, 0), k.period_credits_used), k.period_credits_used)
+  ) r (rule, expected, actual)
+  -- Jobs of a person who left go with them.
+  where (only_one is null or k.workspace_id = only_one) and k.user_id is not null and r.expected <> r.actual
+    and (k.period_started_at is not null or r.rule = 'what a key used is what its calls and videos took');
+end;
+$$;
+comment on function private.prove_keys(uuid) is 'What API keys used of their budgets, against the calls and videos made with them.';
+
 do $$
 begin
   -- As for notifications.

@@ -80,12 +80,13 @@ const endings: Record<string, Row> = {
     ...failure,
     http: 504,
   },
-  'the provider falls silent within its stream': {
+  'the provider falls silent before its first words': {
     does: { ...LONG, chunk_delay_ms: 3_000 },
     stream: true,
     model: 'impatient',
     log: { ...failed, error_code: 'upstream_timeout' },
     ...failure,
+    http: 504,
   },
   'nothing written': {
     does: { empty: true, usage: { ...USAGE, completion_tokens: 0, total_tokens: 20 } },

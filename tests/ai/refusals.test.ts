@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { env, serviceClient, sql, type TestUser } from '../support/stack.ts';
-import { AI_URL, logsOf, newCaller, newModel, openai, walletOf } from './helpers.ts';
+import { AI_URL, logsOf, newCaller, newKey, newModel, openai, walletOf } from './helpers.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hello' }];
 
@@ -113,6 +113,28 @@ describe('callers without a signed-in user', () => {
     expect((await post('{}', data.session?.access_token)).status).toBe(401);
   });
 
+  test('are known before their body is read: the same 401 for any body, and as fast', async () => {
+    for (const body of ['{', JSON.stringify({ model, messages }), `"${'x'.repeat(1_000_000)}`]) {
+      for (const headers of [{ authorization: 'Bearer sk-x' }, { 'x-api-key': 'sk-x' }] as Record<string, string>[]) {
+        const response = await post(body, null, headers);
+        expect(response.status).toBe(401);
+        expect(await response.json()).toMatchObject({
+          error: { code: 'invalid_api_key', type: 'authentication_error' },
+        });
+      }
+      expect((await post(body, 'a.b.c')).status).toBe(401);
+    }
+  });
+
+  test('an API key that was revoked is refused by admission while it is still known', async () => {
+    const { id, key } = await newKey(user);
+    const ask = () => post(JSON.stringify({ model, messages, max_tokens: 1 }), null, { 'x-api-key': key });
+    expect((await ask()).status).toBe(200);
+    await user.client.rpc('revoke_api_key', { api_key_id: id });
+    const response = await ask();
+    expect([response.status, await response.json()]).toMatchObject([401, { error: { code: 'invalid_api_key' } }]);
+  });
+
   test('a token with a changed signature: 401', async () => {
     const [header, payload] = user.accessToken.split('.');
     expect((await post('{}', `${header}.${payload}.${'A'.repeat(86)}`)).status).toBe(401);
@@ -192,5 +214,32 @@ describe('bad input is a 400 that names what is off', () => {
     const response = await fetch(`${AI_URL}/nothing`, { headers: { authorization: `Bearer ${user.accessToken}` } });
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ error: { code: 'not_found' } });
+  });
+
+  test.each([
+    ['/responses', 'POST /v1/chat/completions'],
+    ['/completions', 'POST /v1/chat/completions'],
+    ['/messages', 'POST /v1/chat/completions'],
+    ['/images/edits', 'POST /v1/images/generations'],
+    ['/videos', 'function video'],
+    ['/../chat/completions', 'begin with /v1'],
+  ])('a path that is not served (%s) names what to use instead', async (path, instead) => {
+    const response = await fetch(`${AI_URL}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${user.accessToken}` },
+      body: '{}',
+    });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({
+      error: { code: 'not_found', message: expect.stringContaining(instead) },
+    });
+  });
+
+  test('a slash at the end is the same path', async () => {
+    const headers = { authorization: `Bearer ${user.accessToken}` };
+    const body = JSON.stringify({ model, messages, max_tokens: 1 });
+    expect((await fetch(`${AI_URL}/chat/completions/`, { method: 'POST', headers, body })).status).toBe(200);
+    expect((await fetch(`${AI_URL}/models/`, { headers })).status).toBe(200);
+    expect((await fetch(`${AI_URL}/models/${model}/`, { headers })).status).toBe(200);
   });
 });

@@ -29,7 +29,7 @@ beforeAll(async () => {
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'simulator-chat', 100);
     insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100)`);
   await pool.query(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [caller.id]);
-});
+}, 120_000);
 afterAll(async () => {
   await pool?.end();
   await stack?.stop();
@@ -83,7 +83,7 @@ test('a call ends before its time is up: what a stream brought is charged, an an
 test('functions killed under load: the sweep brings every call to rest, none is charged twice or for nothing', async () => {
   // A stream long enough to tell of itself (every 10 s), left when the functions die.
   const long = randomUUID();
-  const endless = call({ text: ' the'.repeat(90), chunk_delay_ms: 200 }, true, long).then((answer) => answer.text());
+  const endless = call({ text: ' the'.repeat(90), chunk_delay_ms: 400 }, true, long).then((answer) => answer.text());
   endless.catch(() => undefined);
   const told = async () => {
     const [row] = await rows(
@@ -148,7 +148,9 @@ test('functions killed under load: the sweep brings every call to rest, none is 
   expect(doubles).toEqual([]);
 });
 
-test('Postgres and PostgREST down when answers come: the calls wait, are answered, settled, and their keys are free', async () => {
+test('Postgres and PostgREST down when answers come: the calls wait, are answered, settled, and their keys are free', {
+  timeout: 60_000,
+}, async () => {
   const answers = Array.from({ length: 6 }, (_, index) => {
     const reference = randomUUID();
     const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 20 } : { delay_ms: 400 }) };

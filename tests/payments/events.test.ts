@@ -1,6 +1,7 @@
 /** The builders of events, their signatures, and the stories that `npm run pay` tells. */
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
+import { changes } from '../../scripts/commands/pay.ts';
 import { CREEM_EVENT_TYPES, creemEvent } from '../../scripts/payments/creem-events.ts';
 import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { periodOf, type Story } from '../../scripts/payments/story.ts';
@@ -99,6 +100,24 @@ describe('npm run pay', () => {
     for (const platform of ['creem', 'stripe'] as const) {
       for (const type of eventTypes(platform)) expect(told(platform, type)).toMatchObject({ id: 'evt_1' });
     }
+  });
+
+  test('takes a team, whose purchases are others than the person’s', () => {
+    const team = '00000000-0000-4000-8000-000000000003';
+    const own = Reflect.get(told('creem', 'subscription.paid'), 'object');
+    const ofTeam = Reflect.get(told('creem', 'subscription.paid', { workspace_id: team }), 'object');
+    expect(ofTeam.metadata).toMatchObject({ workspace_id: team, user_id: own.metadata.user_id });
+    expect(ofTeam.id).not.toBe(own.id);
+  });
+
+  test('prints what changed', () => {
+    const before = new Map([
+      ['credits', '3'],
+      ['plan', 'free inactive'],
+    ]);
+    const after = new Map([...before, ['credits', '103'], ['entry 7', 'credit 100 subscription']]);
+    expect(changes(before, after)).toEqual(['credits: 3 -> 103', 'entry 7: credit 100 subscription']);
+    expect(changes(before, before)).toEqual(['Nothing changed.']);
   });
 
   test('refunds and renews what it told of before', () => {

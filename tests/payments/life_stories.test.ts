@@ -6,7 +6,7 @@ import type { Platform } from '../../scripts/payments/story.ts';
 import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
-import { driftOf, newAccount } from '../support/wallets.ts';
+import { driftOf, newAccounts } from '../support/wallets.ts';
 import { type Life, life, type Payer, type Product, ROLLOVERS, type SentEvent, tell } from './life_stories.ts';
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
@@ -51,35 +51,51 @@ async function sell(platform: Platform, rollover: string) {
 }
 
 /** Who lives it; the customer is theirs already, so that events without metadata find them. */
-async function newPayer({ platform, rollover }: Life): Promise<Payer> {
-  const user_id = await newAccount(3);
-  const name = user_id.replaceAll('-', '').slice(0, 12);
-  await adminPool.query(
-    `insert into public.payment_customers (platform, customer_id, workspace_id) values ($1, $2, $3)`,
-    [platform, `cus_${name}`, user_id],
-  );
+async function newPayers(count: number, { platform, rollover }: Life): Promise<Payer[]> {
   const sold = products.get(`${platform} ${rollover}`);
   if (!sold) throw new Error('nothing is sold');
-  return { name, email: `${name}@example.test`, user_id, ...sold };
+  const ids = await newAccounts(count, 3);
+  const payers = ids.map((user_id) => {
+    const name = user_id.replaceAll('-', '').slice(0, 12);
+    return { name, email: `${name}@example.test`, user_id, ...sold };
+  });
+  await adminPool.query(
+    `insert into public.payment_customers (platform, customer_id, workspace_id)
+     select $1, 'cus_' || name, id from unnest($2::text[], $3::uuid[]) payer (name, id)`,
+    [platform, payers.map(({ name }) => name), ids],
+  );
+  return payers;
 }
 
-async function receive(service: pg.Client, platform: Platform, { payload }: SentEvent, at: string): Promise<void> {
-  const event = platform === 'creem' ? readCreemEvent(payload) : readStripeEvent(payload);
-  expect(event.problem).toBeNull();
+/** Delivers events in their order, in one statement: a round trip and a commit for each would take longer than they. */
+async function receive(
+  service: pg.Client,
+  platform: Platform,
+  events: SentEvent[],
+  at: (event: SentEvent) => string,
+): Promise<void> {
+  const told = events.map((sent) => {
+    const event = platform === 'creem' ? readCreemEvent(sent.payload) : readStripeEvent(sent.payload);
+    expect(event.problem).toBeNull();
+    return { ...event, at: at(sent) };
+  });
   const { rows } = await service.query(
-    `select public.receive_payment_event($1, $2, $3, $4, '{}', $5, at => $6) ->> 'state' as state`,
-    [platform, event.event_id, event.event_type, event.occurred_at, JSON.stringify(event.facts), at],
+    `select e.event_id, e.event_type, public.receive_payment_event(e.platform, e.event_id, e.event_type, e.occurred_at,
+       '{}', e.facts, at => e.at) ->> 'state' as state
+     from jsonb_to_recordset($1) e (platform public.payment_platform, event_id text, event_type text,
+       occurred_at timestamptz, facts jsonb, at timestamptz)`,
+    [JSON.stringify(told)],
   );
-  if (rows[0].state !== 'applied') {
-    const [row] = await sql('select error_message from public.payment_events where event_id = $1', [event.event_id]);
-    throw new Error(`${event.event_type} is ${rows[0].state}: ${row?.error_message}`);
+  const failed = rows.find(({ state }) => state !== 'applied');
+  if (failed) {
+    const [row] = await sql('select error_message from public.payment_events where event_id = $1', [failed.event_id]);
+    throw new Error(`${failed.event_type} is ${failed.state}: ${row?.error_message}`);
   }
 }
 
 /** Lets time pass, as the scheduled work does. */
 async function endWhatIsDue(payer: Payer, at: string): Promise<void> {
-  await sql('select public.expire_credits($1, $2)', [payer.user_id, at]);
-  await sql('select private.refresh_plan($1, $2)', [payer.user_id, at]);
+  await sql('select public.expire_credits($1, $2), private.refresh_plan($1, $2)', [payer.user_id, at]);
 }
 
 /** How it ended, without what names the payer. */
@@ -109,7 +125,7 @@ async function live(
   events: SentEvent[],
   at: (event: SentEvent) => string,
 ) {
-  for (const event of events) await receive(service, lived.platform, event, at(event));
+  await receive(service, lived.platform, events, at);
   await endWhatIsDue(payer, LATER);
   expect(await driftOf([payer.user_id])).toEqual([]);
   return endOf(payer);
@@ -126,9 +142,9 @@ function disorder(events: SentEvent[], keys: number[]): SentEvent[] {
 async function liveLives(count: number): Promise<void> {
   const service = await sqlAs('service_role');
   const once = fc.asyncProperty(life, keys, async (lived, order) => {
-    const first = await newPayer(lived);
+    const [first, second] = await newPayers(2, lived);
+    if (!first || !second) throw new Error('nobody lives');
     const ended = await live(service, lived, first, tell(lived, first), (event) => event.occurred_at);
-    const second = await newPayer(lived);
     const shuffled = disorder(tell(lived, second), order);
     expect(await live(service, lived, second, shuffled, () => LATER)).toEqual(ended);
   });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { type CreemEventType, creemEvent } from '../../scripts/payments/creem-events.ts';
 import {
   addDays,
+  type InvoiceLine,
   type Period,
   type Platform,
   periodOf,
@@ -21,7 +22,9 @@ export type Step =
   | { what: 'change'; day: number; units: number; is_new_cycle: boolean; is_paid: boolean }
   | { what: 'refund'; day: number; part: number }
   | { what: 'refund_pack'; day: number; part: number }
-  | { what: 'dispute'; day: number; outcome: 'open' | 'won' | 'lost' };
+  | { what: 'dispute'; day: number; outcome: 'open' | 'won' | 'lost' }
+  | { what: 'refund_fails'; day: number }
+  | { what: 'end_dispute'; day: number; outcome: 'won' | 'lost' | 'charge_refunded' };
 
 /** A life: how it begins and what happens then. */
 export interface Life {
@@ -29,6 +32,8 @@ export interface Life {
   rollover: Rollover;
   has_trial: boolean;
   has_metadata: boolean;
+  /** Stripe: beside the plan there is a metered price, named first and billed in arrears. */
+  has_meter: boolean;
   steps: Step[];
 }
 
@@ -63,6 +68,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
     weight: 1,
   },
+  { arbitrary: simple('refund_fails'), weight: 1 },
+  {
+    arbitrary: fc.record({
+      what: fc.constant('end_dispute' as const),
+      day,
+      outcome: fc.constantFrom('won' as const, 'lost' as const, 'charge_refunded' as const),
+    }),
+    weight: 1,
+  },
 );
 
 /** Lives of up to nine steps. */
@@ -71,6 +85,7 @@ export const life: fc.Arbitrary<Life> = fc.record({
   rollover: fc.constantFrom<Rollover>(...ROLLOVERS),
   has_trial: fc.boolean(),
   has_metadata: fc.boolean(),
+  has_meter: fc.boolean(),
   steps: fc.array(step, { maxLength: 9 }),
 });
 
@@ -93,6 +108,8 @@ export interface Payer {
   pack: Product;
 }
 
+const METER = { product_id: 'prod_meter', price_id: 'price_meter' };
+
 const BIRTH = '2025-03-01T00:00:00.000Z';
 
 /** Tells a life: its events in the order in which they happened. */
@@ -102,6 +119,9 @@ export function tell(life: Life, payer: Payer): SentEvent[] {
   for (const next of life.steps) teller.live(next);
   return teller.events;
 }
+
+/** A payment for a period, and what of it was given back. */
+type Paid = { id: string; amount: number; paid_at: string; period: Period; refunded: number; lines?: InvoiceLine[] };
 
 class Teller {
   readonly events: SentEvent[] = [];
@@ -114,7 +134,10 @@ class Teller {
   #product: Product;
   #isOver = false;
   #isEnding = false;
-  #paid: { id: string; amount: number; paid_at: string; period: Period; refunded: number } | undefined;
+  #paid: Paid | undefined;
+  /** Refunds that have not failed, and disputes that have not ended. */
+  #refunds: { id: string; amount: number; of: Paid }[] = [];
+  #disputes: { id: string; amount: number; of: Paid }[] = [];
   #pack: { id: string; amount: number; paid_at: string; refunded: number } | undefined;
 
   constructor(life: Life, payer: Payer) {
@@ -144,6 +167,8 @@ class Teller {
     else if (next.what === 'refund_pack') this.#refundPack(next.day, next.part);
     else if (next.what === 'refund') this.#refund(next.day, next.part);
     else if (next.what === 'dispute') this.#dispute(next.day, next.outcome);
+    else if (next.what === 'refund_fails') this.#failRefund(next.day);
+    else if (next.what === 'end_dispute') this.#endDispute(next.day, next.outcome);
     else if (!this.#isOver) this.#liveOn(next);
   }
 
@@ -168,10 +193,12 @@ class Teller {
     return `${prefix}_${this.#payer.name}${this.#count}`;
   }
 
-  #pay(): void {
+  #pay(before?: Period): void {
     const amount = this.#product.amount * this.#units;
     const id = this.#id(this.#life.platform === 'creem' ? 'tran' : 'in');
-    this.#paid = { id, amount, paid_at: this.#now, period: this.#period, refunded: 0 };
+    const used = before && { amount: 300, period: before, ...METER, quantity: 60 };
+    const lines = this.#hasMeter() ? [...(used ? [used] : []), { amount, period: this.#period }] : undefined;
+    this.#paid = { id, amount, paid_at: this.#now, period: this.#period, refunded: 0, lines };
   }
 
   #tellOfPayment(): void {
@@ -184,10 +211,11 @@ class Teller {
       this.#cancel();
       return;
     }
-    const start = this.#period.end;
+    const before = this.#period;
+    const start = before.end;
     this.#period = { start, end: periodOf(start, 'month').end };
     this.#now = start;
-    this.#pay();
+    this.#pay(before);
     this.#tellOfPayment();
     if (this.#life.platform === 'stripe') this.#send(undefined, 'customer.subscription.updated');
   }
@@ -197,8 +225,9 @@ class Teller {
     this.#product = this.#product === this.#payer.plan ? this.#payer.bigger_plan : this.#payer.plan;
     this.#units = units;
     if (isNewCycle) {
+      const cut = this.#period;
       this.#period = { start: this.#now, end: periodOf(this.#now, 'month').end };
-      this.#pay();
+      this.#pay(cut);
     }
     this.#send('subscription.update', 'customer.subscription.updated');
     if (isNewCycle) this.#tellOfPayment();
@@ -239,6 +268,7 @@ class Teller {
     const amount = Math.min(Math.round(paid.amount * part), paid.amount - paid.refunded);
     paid.refunded += amount;
     const refund = { id: this.#id('ref'), amount: this.#life.platform === 'creem' ? amount : paid.refunded };
+    this.#refunds.push({ id: refund.id, amount, of: paid });
     this.#send('refund.created', 'charge.refunded', {}, { refund });
   }
 
@@ -249,10 +279,40 @@ class Teller {
     paid.refunded = paid.amount;
     const dispute = { id: this.#id('disp'), amount: paid.amount };
     this.#send('dispute.created', 'charge.dispute.created', {}, { dispute });
-    if (this.#life.platform === 'creem' || outcome === 'open') return;
+    if (this.#life.platform === 'creem') return;
+    if (outcome === 'open') {
+      this.#disputes.push({ ...dispute, of: paid });
+      return;
+    }
     this.#later(day + 1);
     this.#send(undefined, 'charge.dispute.closed', {}, { dispute: { ...dispute, status: outcome } });
     if (outcome === 'won') paid.refunded = 0;
+  }
+
+  /** The oldest refund fails, perhaps long after its period; of its payment some or all is not given back after all. */
+  #failRefund(day: number): void {
+    const failed = this.#life.platform === 'stripe' ? this.#refunds.shift() : undefined;
+    if (!failed) return;
+    this.#later(day);
+    const { id, amount, of: payment } = failed;
+    payment.refunded -= amount;
+    for (const type of ['refund.failed', 'refund.updated', 'charge.refund.updated'] as const) {
+      this.#send(undefined, type, {}, { payment, refund: { id, amount } });
+    }
+  }
+
+  /** The oldest dispute that is open ends, perhaps long after its period. */
+  #endDispute(day: number, status: 'won' | 'lost' | 'charge_refunded'): void {
+    const open = this.#disputes.shift();
+    if (!open) return;
+    this.#later(day);
+    const { id, amount, of: payment } = open;
+    this.#send(undefined, 'charge.dispute.closed', {}, { payment, dispute: { id, amount, status } });
+    if (status !== 'lost') payment.refunded = 0;
+  }
+
+  #hasMeter(): boolean {
+    return this.#life.has_meter && this.#life.platform === 'stripe';
   }
 
   #buyPack(day: number): void {
@@ -306,6 +366,7 @@ class Teller {
         started_at: BIRTH,
         period: ofPayment && this.#paid ? this.#paid.period : this.#period,
         cancel_at_period_end: this.#isEnding,
+        other_items: this.#hasMeter() ? [METER] : undefined,
         ...subscription,
       },
       payment: this.#paid,

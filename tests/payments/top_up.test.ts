@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { adminPool, env, newUser, sql, type TestUser } from '../support/stack.ts';
 import { driftOf, walletOf } from '../support/wallets.ts';
-import { sell } from './shop.ts';
+import { deliverTo, purchaseBy, sell, toldByStripe } from './shop.ts';
 
 const BILLING = `${env.FUNCTIONS_URL}/billing`;
 const HOME = 'https://app.example.test';
@@ -202,4 +202,73 @@ test.each([
   expect(response.ok ? ((await response.json()) as { status: string }).status : response.status).toBe(left);
   expect(await walletOf(user.id)).toMatchObject({ balance: after.balance });
   expect(await ruleOf(user)).toMatchObject({ is_active: false, failures: 0, requested_this_month: after.requested });
+});
+
+test('a charge that fails days after it was made is a decline like any other, and its invoice is voided', async () => {
+  const user = await newUser();
+  const plan = await sell('stripe', { plan: 'basic', credits: 100 });
+  const pack = await sell('stripe', { credits: 50 });
+  const simulator = await buy(user, plan.id);
+  await attachCard(simulator, user, 'pm_usBankAccount_processing');
+  await setTopUp(user, pack.id);
+  await use(user, 90);
+  await doTasks(user);
+  const [charged] = await sql<{ payment_id: string }>(
+    `select payment_id from private.payment_tasks where workspace_id = $1`,
+    [user.id],
+  );
+  const invoice = charged?.payment_id ?? '';
+  expect(await walletOf(user.id)).toMatchObject({ balance: 13 });
+  await use(user, 1);
+  await doTasks(user);
+  expect(await ruleOf(user)).toMatchObject({ failures: 0, requested_this_month: 1 }); // it is waited for
+  const story = purchaseBy(user, pack.product, 'stripe');
+  const payment = { id: invoice, amount: 900, paid_at: new Date().toISOString() };
+  await deliverTo('stripe', toldByStripe('invoice.payment_failed', { ...story, payment }));
+  expect(await ruleOf(user)).toMatchObject({ failures: 1, last_error: 'The charge failed.' });
+  await doTasks(user);
+  expect(await ruleOf(user)).toMatchObject({ is_active: true, failures: 1, requested_this_month: 0 });
+  const headers = { authorization: 'Bearer sk_test_1' };
+  const response = await fetch(`${simulator}/v1/invoices/${invoice}`, { headers });
+  expect(await response.json()).toMatchObject({ status: 'void' });
+  await use(user, 1);
+  const due = () => sql(`select from private.payment_tasks where workspace_id = $1 and done_at is null`, [user.id]);
+  expect(await due()).toEqual([]); // an hour has not passed
+});
+
+test('a charge that was made with a card that is gone by now is found by its invoice', async () => {
+  const user = await newUser();
+  const plan = await sell('stripe', { plan: 'basic', credits: 100 });
+  const pack = await sell('stripe', { credits: 50 });
+  const simulator = await buy(user, plan.id);
+  await setTopUp(user, pack.id);
+  await beginCharge(user, simulator, ['item', 'finalize', 'pay']);
+  await sql(`update private.payment_tasks set due_at = now() where workspace_id = $1`, [user.id]);
+  const [customer] = await sql<{ id: string }>(
+    `select customer_id as id from public.payment_customers where workspace_id = $1`,
+    [user.id],
+  );
+  const detached = await fetch(`${simulator}/v1/customers/${customer?.id}/payment_methods`, {
+    method: 'DELETE',
+    headers: { authorization: 'Bearer sk_test_1' },
+  });
+  expect(detached.status).toBe(200);
+  await doTasks(user);
+  expect(await walletOf(user.id)).toMatchObject({ balance: 63 });
+  expect(await ruleOf(user)).toMatchObject({ is_active: true, failures: 0, requested_this_month: 1 });
+});
+
+test('a charge that was tried outlives its workspace: it is voided', async () => {
+  const user = await newUser();
+  const plan = await sell('stripe', { plan: 'basic', credits: 100 });
+  const pack = await sell('stripe', { credits: 50 });
+  const simulator = await buy(user, plan.id);
+  await setTopUp(user, pack.id);
+  const invoice = await beginCharge(user, simulator, ['item', 'finalize']);
+  await adminPool.query(`delete from auth.users where id = $1`, [user.id]);
+  await sql(`update private.payment_tasks set due_at = now() where workspace_id = $1`, [user.id]);
+  await doTasks(user);
+  const headers = { authorization: 'Bearer sk_test_1' };
+  const response = await fetch(`${simulator}/v1/invoices/${invoice}`, { headers });
+  expect(await response.json()).toMatchObject({ status: 'void' });
 });

@@ -16,6 +16,7 @@ test.each([
   [{ DB_PORT: '70000' }, /^DB_PORT \("70000"\) can't be used: a port is 65535 at most\.$/],
   [{ DATABASE_URL: 'localhost' }, /^DATABASE_URL can't be used: it has to be a URL like postgresql:/],
   [{ AI_BASE_URL: 'https://ai.example.test/v1' }, /^AI_BASE_URL is set and AI_API_KEY is not/],
+  [{ AI_API_KEY: 'sk' }, /^AI_API_KEY is set and AI_BASE_URL is not/],
 ])('names what is off: %o', (environment, sentence) => {
   expect(() => loadConfig(environment, dir)).toThrow(sentence);
 });
@@ -23,11 +24,19 @@ test.each([
 test('the shell wins over .env; functions get AI_*, CREEM_*, STRIPE_* and what .env sets, and nothing of the stack’s own', () => {
   writeFileSync(join(dir, '.env'), 'API_PORT=1111\nDB_PORT=2222\nAI_API_KEY=file\nPAYMENT_KEY=pay\n');
   const config = loadConfig(
-    { API_PORT: '3333', AI_API_KEY: 'shell', AI_OTHER_KEY: 'other', STRIPE_SECRET_KEY: 'sk', HOME: '/root' },
+    {
+      API_PORT: '3333',
+      AI_BASE_URL: 'https://ai.test/v1',
+      AI_API_KEY: 'shell',
+      AI_OTHER_KEY: 'other',
+      STRIPE_SECRET_KEY: 'sk',
+      HOME: '/root',
+    },
     dir,
   );
   expect(config).toMatchObject({ apiPort: 3333, dbPort: 2222 });
   expect(config.functionsEnv).toEqual({
+    AI_BASE_URL: 'https://ai.test/v1',
     AI_API_KEY: 'shell',
     AI_OTHER_KEY: 'other',
     PAYMENT_KEY: 'pay',

@@ -29,6 +29,9 @@ const NO_SIMULATORS = {
   STRIPE_SECRET_KEY: 'none',
 };
 
+// Generous: a test that runs out of time would take those after it along.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+
 beforeAll(() => {
   project = makeSmallProject();
 });
@@ -130,9 +133,7 @@ test('parts that crash are started again; while Postgres is down, sign-in and st
 const filesOf = ({ env }: Stack) =>
   createClient(env.API_URL, env.SECRET_KEY, { realtime: { transport: WebSocket as never } }).storage;
 
-test('data and files survive a restart; a migration that changed since is named; config.toml says how large files may be', {
-  timeout: 90_000,
-}, async () => {
+test('data and files survive a restart; a migration that changed since is named; config.toml says how large files may be', async () => {
   await query(stack.urls.database, `insert into public.notes values (1, 'ÉTÉ')`);
   await filesOf(stack).createBucket('videos');
   expect((await filesOf(stack).from('videos').upload('a.mp4', 'x'.repeat(2049))).error).toBeNull();
@@ -176,9 +177,7 @@ test('a reset builds the database from the files as they are now and takes the s
   expect((await filesOf(stack).from('videos').upload('a.mp4', 'new')).error).toBeNull();
 });
 
-test('after the supervisor was killed the next start ends what it left and finds the data', {
-  timeout: 90_000,
-}, async () => {
+test('after the supervisor was killed the next start ends what it left and finds the data', async () => {
   await stack.stop();
   const { dataDir, projectDir } = project;
   const program = fileURLToPath(new URL('./run-stack.ts', import.meta.url));

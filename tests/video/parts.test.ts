@@ -167,7 +167,7 @@ describe('what is read of any answer', () => {
     expect(baseUrlOf({ ...other, api: '302ai', base_url: 'https://video.example.com/x/' }, env)).toBe(
       'https://video.example.com/x',
     );
-    expect(baseUrlOf({ ...row, api: '302ai' }, { get: () => undefined })).toBe('https://api.302.ai');
+    expect(() => baseUrlOf({ ...row, api: '302ai' }, { get: () => undefined })).toThrow('AI_BASE_URL is not set');
   });
 });
 

@@ -2,7 +2,13 @@
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { type Story, siblingId } from '../../payments/story.ts';
-import { stripeInvoicePayment, stripeRefund, stripeSession, stripeSubscription } from '../../payments/stripe-events.ts';
+import {
+  stripeInvoicePayment,
+  stripeLineItem,
+  stripeRefund,
+  stripeSession,
+  stripeSubscription,
+} from '../../payments/stripe-events.ts';
 import { type Checkout, type Shop, type Subscription, storyProduct } from './shop.ts';
 import { errorAnswer, metadata, missing, readForm, StripeError } from './stripe-forms.ts';
 import { stripeInvoices } from './stripe-invoices.ts';
@@ -78,6 +84,11 @@ export function stripeApi(shop: Shop): Hono {
 
   app.post('/checkout/sessions', async (c) => c.json(await createSession(shop, c)));
   app.get('/checkout/sessions/:id', (c) => c.json(sessionObject(shop, c.req.param('id'), new URL(c.req.url).origin)));
+  app.get('/checkout/sessions/:id/line_items', (c) => {
+    const checkout = shop.checkouts.get(c.req.param('id'));
+    if (checkout?.platform !== 'stripe') throw missing('checkout session', c.req.param('id'));
+    return c.json({ object: 'list', url: c.req.path, has_more: false, data: [stripeLineItem(checkout.story)] });
+  });
   app.post('/billing_portal/sessions', async (c) => {
     const form = await readForm(c, z.strictObject({ customer: z.string(), return_url: z.string().optional() }));
     const back = form.return_url ? `?return_url=${encodeURIComponent(form.return_url)}` : '';

@@ -8,6 +8,8 @@ import { failStripeInvoice, payStripeInvoice } from './stripe-shop.ts';
 
 /** Stripe's test cards by the names its own test mode has; whatever else is attached pays. */
 const DECLINING_CARD = 'pm_card_chargeCustomerFail';
+/** A direct debit: whether it is paid is known days later. */
+const SLOW_DEBIT = 'pm_usBankAccount_processing';
 
 const flag = z.enum(['true', 'false']).optional();
 
@@ -27,6 +29,12 @@ export function stripeInvoices(shop: Shop): Hono {
     const customer = c.req.param('id');
     const data = (shop.cards.get(customer) ?? []).map((id) => cardObject(id, customer));
     return c.json({ object: 'list', url: c.req.path, has_more: false, data });
+  });
+
+  // Not Stripe's: there each card is detached on its own.
+  app.delete('/customers/:id/payment_methods', (c) => {
+    shop.cards.delete(c.req.param('id'));
+    return c.json({ deleted: true });
   });
 
   app.post('/invoices', async (c) => {
@@ -106,6 +114,7 @@ async function pay(shop: Shop, c: Context, id: string): Promise<Record<string, u
     await failStripeInvoice(shop, invoice.story);
     throw new StripeError(402, 'Your card was declined.', 'card_declined');
   }
+  if (form.payment_method === SLOW_DEBIT) return invoiceObject(shop, id);
   invoice.status = 'paid';
   await payStripeInvoice(shop, invoice.story);
   return invoiceObject(shop, id);

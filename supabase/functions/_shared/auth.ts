@@ -1,5 +1,6 @@
 /** Who calls: a signed-in user, by an access token; the holder of an API key; or the project itself. */
 import { verifyCredentials } from '@supabase/server/core';
+import { database, run } from './database.ts';
 import { ApiError } from './errors.ts';
 import { sha256 } from './hash.ts';
 
@@ -14,23 +15,44 @@ const NONE = null as unknown as string;
 /** How our API keys begin. A JWT never does. */
 const API_KEY_PREFIX = 'sk-';
 
+/** A key that was valid is not looked up again for so long, ms: what it may do, each rpc looks at for itself. */
+const KEY_IS_KNOWN_FOR = 60_000;
+/** Of so many keys at most. */
+const MOST_KNOWN_KEYS = 1_000;
+/** When keys that are known have to be looked up again, by their hashes; the oldest first. */
+const knownKeys = new Map<string, number>();
+
 /**
- * Returns who is behind `Authorization: Bearer …`. Whether an API key is a living one only SQL can tell.
- * Throws 401 `not_authenticated` without a token of a signed-in user: the project's own keys are valid JWTs as well, but
- * nobody is behind them.
+ * Returns who is behind `x-api-key` or `Authorization: Bearer …`, before anything else of the request is looked at.
+ * Throws 401 `invalid_api_key` for a key that is not a living one, and 401 `not_authenticated` without a token of a
+ * signed-in user: the project's own keys are valid JWTs as well, but nobody is behind them.
  */
 export async function requireCaller(request: Request): Promise<Caller> {
-  const token = request.headers.get('authorization')?.match(/^Bearer +(\S+)$/i)?.[1] ?? null;
+  const bearer = request.headers.get('authorization')?.match(/^Bearer +(\S+)$/i)?.[1];
+  const token = request.headers.get('x-api-key')?.trim() || bearer;
   if (!token) {
     throw notAuthenticated('Send an access token or an API key as `Authorization: Bearer <token>`.');
   }
-  if (token.startsWith(API_KEY_PREFIX)) return { user_id: NONE, api_key_hash: await sha256(token) };
+  if (token.startsWith(API_KEY_PREFIX)) {
+    const api_key_hash = await sha256(token);
+    await requireKey(api_key_hash);
+    return { user_id: NONE, api_key_hash };
+  }
   const { data, error } = await verifyCredentials({ token, apikey: null }, { auth: 'user' });
   if (error && error.status >= 500) throw error;
   if (error || data.userClaims?.role !== 'authenticated') {
     throw notAuthenticated('This is no valid access token of a signed-in user, or it has expired. Sign in again.');
   }
   return { user_id: data.userClaims.id, api_key_hash: NONE };
+}
+
+async function requireKey(api_key_hash: string): Promise<void> {
+  if ((knownKeys.get(api_key_hash) ?? 0) > Date.now()) return;
+  knownKeys.delete(api_key_hash);
+  await run(() => database.rpc('require_api_key', { api_key_hash }));
+  const [oldest] = knownKeys.keys();
+  if (oldest !== undefined && knownKeys.size >= MOST_KNOWN_KEYS) knownKeys.delete(oldest);
+  knownKeys.set(api_key_hash, Date.now() + KEY_IS_KNOWN_FOR);
 }
 
 function notAuthenticated(message: string): ApiError {

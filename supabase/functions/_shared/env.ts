@@ -1,7 +1,5 @@
 /** Settings of the functions, read from their environment; a missing one is named. */
 
-const DEFAULT_AI_BASE_URL = 'https://api.302.ai/v1';
-
 type Env = { get(name: string): string | undefined };
 
 /** Where AI calls go unless a provider's row says otherwise, and with which key. */
@@ -10,15 +8,19 @@ export interface AiDefaults {
   baseUrl: string;
 }
 
-/**
- * Reads the AI defaults: `AI_BASE_URL` (302.AI without it), and whether `AI_API_KEY` is there.
- * Throws an Error that names what is off.
- */
+/** Reads the AI defaults: `AI_BASE_URL`, and whether `AI_API_KEY` is there. Throws an Error that names what is invalid. */
 export function readAiDefaults(env: Env): AiDefaults {
-  const baseUrl = (env.get('AI_BASE_URL') || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
-  if (!URL.canParse(baseUrl)) throw new Error(`AI_BASE_URL is no URL: ${baseUrl}`);
+  const baseUrl = readAiBaseUrl(env);
   readApiKey(env, 'AI_API_KEY');
   return { baseUrl };
+}
+
+/** Reads `AI_BASE_URL`, without a trailing slash. Throws an Error where it is not set or no URL. */
+export function readAiBaseUrl(env: Env): string {
+  const baseUrl = env.get('AI_BASE_URL')?.trim().replace(/\/+$/, '');
+  if (!baseUrl) throw new Error('AI_BASE_URL is not set: functions need the base URL of their AI provider');
+  if (!/^https?:/i.test(baseUrl) || !URL.canParse(baseUrl)) throw new Error('AI_BASE_URL is no http(s) URL');
+  return baseUrl;
 }
 
 /** Reads a provider's key. Throws an Error that names the variable where it is not set. */

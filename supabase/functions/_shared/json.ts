@@ -5,12 +5,15 @@ import { invalidRequest } from './errors.ts';
 const DEEPEST_BODY = 100;
 /** Values (and names) of a body; the largest honest one is a list of 300,000 token ids. */
 const MOST_VALUES = 500_000;
+/** Texts and names of a body: each is work to parse, a name (there may be as many different ones) most of all. */
+const MOST_STRINGS = 100_000;
 
 /**
  * Reads a body's JSON. Throws 400 `invalid_request` for what is no JSON, is nested deeper than 100 levels, or holds more
- * than 500,000 values.
+ * than 500,000 values or 100,000 texts and names.
  */
 export function parseJson(text: string): unknown {
+  checkStrings(text);
   const body = parse(text);
   checkShape(body);
   return body;
@@ -22,6 +25,26 @@ function parse(text: string): unknown {
   } catch {
     throw invalidRequest('The body must be JSON.');
   }
+}
+
+/** Counts strings without parsing: from quote to quote that no backslash takes. */
+function checkStrings(text: string): void {
+  let strings = 0;
+  for (let at = text.indexOf('"'); at !== -1; at = text.indexOf('"', at + 1)) {
+    strings += 1;
+    if (strings > MOST_STRINGS) throw invalidRequest(`The body holds more than ${MOST_STRINGS} texts and names.`);
+    at = endOfString(text, at);
+    if (at === -1) return; // it is no JSON
+  }
+}
+
+function endOfString(text: string, start: number): number {
+  for (let at = text.indexOf('"', start + 1); at !== -1; at = text.indexOf('"', at + 1)) {
+    let before = at - 1;
+    while (text.charCodeAt(before) === 0x5c) before -= 1;
+    if ((at - before) % 2 === 1) return at;
+  }
+  return -1;
 }
 
 /** Level by level, and no further than the limits: what a body costs before it is refused is bounded as well. */

@@ -6,17 +6,22 @@ import type { Json } from '../_shared/database.types.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError } from '../_shared/errors.ts';
 import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
-import { toStorable } from '../_shared/text.ts';
+import { hideSecrets, toStorable } from '../_shared/text.ts';
 import { type LogContent, toLogData } from './log-data.ts';
-import { type Attempt, type Candidate, upstreamFailure } from './upstream.ts';
+import { type Attempt, type Candidate, noteFailure, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
 
+/** Longer answers are not kept for a repeated request, characters. */
+export const LARGEST_KEPT = 256 * 1024;
 /** The longest that a function lives, ms (hosted: 400 s): a settlement is tried again for so long after the call began. */
 const LONGEST_LIFE = 400_000;
 /** A client whose call failed waits so long for its settlement, ms; then that goes on without it. */
 const FAILURE_WAITS = 2_000;
 /** A call under an Idempotency-Key says so often that it is under way, ms: one that is silent for long may be made again. */
 const HEARTBEAT = 10_000;
+
+/** What is kept of a provider's words, characters. */
+const LARGEST_SAID = 1_000;
 
 /** The most of a call, for its admission. Counts of output are for one choice. */
 export interface WorstCase {
@@ -197,11 +202,12 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
         completion_tokens: usage.completion,
         images: ending.images ?? 0,
         usage_source: usage.source,
+        written_tokens: usage.written ?? 0,
         is_empty: ending.isEmpty ?? false,
         served_model: candidate?.model,
         answer: ending.kept as Json | undefined,
         details: {
-          attempts: call.attempts,
+          attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
           request_data: toLogData(call.request, call.logContent),
           response_data: toLogData(ending.answer, call.logContent),
           error_code: error?.code,
@@ -225,11 +231,23 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   }
 }
 
+/** What the log keeps of a provider's words: nothing of an answer where the workspace does not keep answers. */
+function storedWords({ said }: Attempt, { logContent, candidates }: Call): string | undefined {
+  if (!said || logContent === 'none' || (said.isAnswer && logContent !== 'full')) return undefined;
+  const secrets = candidates.flatMap(({ api_key_env, base_url }) => {
+    const { username, password, search } = new URL(base_url ?? 'http://localhost');
+    return [Deno.env.get(api_key_env)?.trim() ?? '', username, password, search.slice(1)];
+  });
+  // Hidden before it is cut: the rest of a secret that was cut would not be known as one.
+  return toStorable(hideSecrets(said.text.slice(0, LARGEST_SAID * 4), secrets)).slice(0, LARGEST_SAID);
+}
+
 /** Ends a call as failed (as refused, where its prompt was denied), uncharged, and returns the error for the client. */
 export async function fail(call: Call, thrown: unknown, answer?: unknown): Promise<ApiError> {
   if (thrown instanceof SettlementError) return thrown;
   const error = upstreamFailure(thrown);
   const { code, message, cause } = error;
+  noteFailure(call.attempts.at(-1), error);
   const finishing = finish(call, {
     status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
     usage: NOTHING_USED,

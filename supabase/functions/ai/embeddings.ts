@@ -1,8 +1,8 @@
 /** `POST /v1/embeddings`. */
+import { type Loose, objectsIn } from './answer.ts';
 import type { Endpoint } from './endpoint.ts';
 import { textInput } from './input.ts';
 import { type EmbeddingsRequest, embeddingsRequest } from './request.ts';
-import { readUsage, type Usage } from './usage.ts';
 
 /** Embeddings, as floats or base64. */
 export const embeddings: Endpoint<EmbeddingsRequest> = {
@@ -14,11 +14,21 @@ export const embeddings: Endpoint<EmbeddingsRequest> = {
     return { endpoint: 'embedding', max_output_tokens: 0, ...(ids !== undefined && { input_tokens: ids }) };
   },
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
-  read(answer, request) {
-    if (!Array.isArray(answer.data)) return undefined;
-    const data = answer.data.map((item) => encoded(item, request.encoding_format ?? 'float'));
-    const usage = readUsage(answer.usage) ?? countedTokenIds(request);
-    return { usage, output: '', isEmpty: data.length === 0, answer: { ...answer, data } };
+  isBulky: true,
+  read({ data }, { input }) {
+    if (!Array.isArray(data)) return undefined;
+    const ids = tokenIdsOf(input);
+    return {
+      output: '',
+      isEmpty: objectsIn(data).length === 0,
+      input: ids === undefined ? undefined : { tokens: ids, isCounted: true },
+    };
+  },
+  convert(outline, answer, request) {
+    const format = request.encoding_format ?? 'float';
+    if (!objectsIn(outline.data).some((item) => isEncoded(item, format))) return undefined;
+    const whole = answer();
+    return whole && { ...whole, data: objectsIn(whole.data).map((item) => encoded(item, format)) };
   },
 };
 
@@ -31,17 +41,15 @@ function tokenIdsOf(input: EmbeddingsRequest['input']): number | undefined {
   );
 }
 
-function countedTokenIds({ input }: EmbeddingsRequest): Usage | undefined {
-  const prompt = tokenIdsOf(input);
-  return prompt === undefined ? undefined : { prompt, cached: 0, completion: 0, source: 'counted' };
+/** Whether an embedding has another encoding than was asked for: clients cannot read it, and some providers know only one. */
+function isEncoded({ embedding }: Loose, format: 'float' | 'base64'): boolean {
+  return format === 'base64' ? Array.isArray(embedding) : typeof embedding === 'string';
 }
 
-/** An embedding in the encoding that was asked for: clients cannot read the other, and some providers know only one. */
-function encoded(item: { embedding?: unknown }, format: 'float' | 'base64'): unknown {
+function encoded(item: Loose, format: 'float' | 'base64'): Loose {
   const { embedding } = item;
-  if (format === 'base64' && Array.isArray(embedding)) return { ...item, embedding: toBase64(embedding) };
-  if (format === 'float' && typeof embedding === 'string') return { ...item, embedding: fromBase64(embedding) };
-  return item;
+  if (!isEncoded(item, format)) return item;
+  return { ...item, embedding: Array.isArray(embedding) ? toBase64(embedding) : fromBase64(String(embedding)) };
 }
 
 /** Little-endian float32, as OpenAI's clients read it. */

@@ -3,12 +3,26 @@ import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { moderate } from '../_shared/moderation.ts';
-import { admit, type Call, chargeHeaders, fail, finish, type KeptAnswer, type WorstCase } from './call.ts';
+import { errorIn, type Loose, outline, parseObject, readUsage } from './answer.ts';
+import { textIn } from './body.ts';
+import {
+  admit,
+  type Call,
+  chargeHeaders,
+  fail,
+  finish,
+  type KeptAnswer,
+  LARGEST_KEPT,
+  type WorstCase,
+} from './call.ts';
 import type { Fields } from './fields.ts';
-import { countInput, type ModelInput, mostInputTokens } from './input.ts';
+import { type Count, countInput, type ModelInput, mostInputTokens } from './input.ts';
 import { type RequestShape, readRequest } from './request.ts';
-import { type Answer, type Candidate, callUpstream, upstreamError } from './upstream.ts';
-import { countUsage, type Usage } from './usage.ts';
+import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
+import { usageOf } from './usage.ts';
+
+/** Answers the client, once it is known what with. */
+export type Respond = () => Response | Promise<Response>;
 
 /** One endpoint of the provider's API. */
 export interface Endpoint<T extends { model: string }> {
@@ -25,23 +39,25 @@ export interface Endpoint<T extends { model: string }> {
   upstreamBody(request: T, candidate: Candidate, call: Call): unknown;
   /** What moderation has to see of a request, for endpoints that it is about. */
   promptOf?(request: T): string;
-  /** Reads a whole answer; undefined where it is not what the protocol promises. */
-  read(answer: Record<string, unknown>, request: T): Reading | undefined;
-  /** Answers with a stream, where the request asks for one. */
-  relay?(call: Call, request: T, answer: Answer): Response | undefined;
+  /** The bulk of its answers is data that nobody reads on the way: numbers and files. */
+  isBulky?: boolean;
+  /** Reads a whole answer (its outline, where it is bulky); undefined where it is not what the protocol promises. */
+  read(answer: Loose, request: T): Reading | undefined;
+  /** The answer for the client from what was read, where it is not the provider's own, byte by byte. */
+  convert?(outline: Loose, answer: () => Loose | undefined, request: T): Loose | undefined;
+  /** What answers with a stream, where the request asks for one. */
+  relay?(call: Call, request: T, answer: Answer): Promise<Respond> | undefined;
 }
 
 /** What is read of a whole answer. */
 export interface Reading {
-  /** Undefined where the provider reported none. */
-  usage: Usage | undefined;
   /** The text that was written, for counting its tokens. */
   output: string;
   /** Nothing was written or made. */
   isEmpty: boolean;
   images?: number;
-  /** The answer for the client, where it is not the provider's own, byte by byte. */
-  answer?: unknown;
+  /** What was sent, where it needs no tokenizer. */
+  input?: Count;
 }
 
 /**
@@ -76,29 +92,50 @@ async function ask<T extends { model: string }>(endpoint: Endpoint<T>, request: 
   try {
     if (endpoint.promptOf) await moderate(call.moderation, endpoint.promptOf(request), call.requestId, Deno.env);
     const bodyFor = (candidate: Candidate) => endpoint.upstreamBody(request, candidate, call);
-    const answer = await callUpstream(call.candidates, endpoint.path, bodyFor, call.deadline, call.attempts);
-    return endpoint.relay?.(call, request, answer) ?? (await settle(endpoint, request, call, answer));
+    const respond = await callUpstream(
+      call.candidates,
+      endpoint.path,
+      bodyFor,
+      call.deadline,
+      call.attempts,
+      (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
+    );
+    return await respond();
   } catch (error) {
     throw await fail(call, error);
   }
+}
+
+/** Reads a whole answer, and returns what settles the call and answers the client. */
+async function readWhole<T extends { model: string }>(
+  endpoint: Endpoint<T>,
+  request: T,
+  call: Call,
+  { candidate, body }: Answer,
+): Promise<Respond> {
+  const bytes = await body.bytes();
+  const answer = parseObject(textIn(endpoint.isBulky ? outline(bytes) : bytes));
+  const error = answer && errorIn(answer);
+  if (error !== undefined) throw refusalIn(error);
+  const reading = answer && endpoint.read(answer, request);
+  if (!reading) throw upstreamError('not the answer that was asked for', textIn(bytes.subarray(0, 4_000)), true);
+  const converted = endpoint.convert?.(answer, () => parseObject(textIn(bytes)), request);
+  const sent = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
+  return () => settle(endpoint, request, call, candidate, answer, reading, sent);
 }
 
 async function settle<T extends { model: string }>(
   endpoint: Endpoint<T>,
   request: T,
   call: Call,
-  { candidate, body }: Answer,
+  candidate: Candidate,
+  answer: Loose,
+  reading: Reading,
+  sent: Uint8Array<ArrayBuffer>,
 ): Promise<Response> {
-  const text = await body.text();
-  const answer = parseObject(text);
-  const reading = answer && endpoint.read(answer, request);
-  if (!reading) throw upstreamError(`not the answer that was asked for: ${text.slice(0, 1000)}`);
   const countedInput = () => countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens);
-  const usage = reading.usage ?? (await countUsage(await countedInput(), reading.output));
-  const sent: KeptAnswer = {
-    body: reading.answer === undefined ? text : JSON.stringify(reading.answer),
-    contentType: 'application/json',
-  };
+  const usage = await usageOf(readUsage(answer), true, async () => reading.input ?? countedInput(), reading.output);
+  const contentType = 'application/json';
   const settlement = await finish(call, {
     status: 'success',
     usage,
@@ -106,18 +143,9 @@ async function settle<T extends { model: string }>(
     isEmpty: reading.isEmpty && usage.completion === 0,
     candidate,
     answer,
-    kept: call.isRepeatable ? sent : undefined,
+    kept: call.isRepeatable && sent.length <= LARGEST_KEPT ? { body: textIn(sent), contentType } : undefined,
   });
-  return new Response(sent.body, { headers: { 'content-type': sent.contentType, ...chargeHeaders(call, settlement) } });
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  return new Response(sent, { headers: { 'content-type': contentType, ...chargeHeaders(call, settlement) } });
 }
 
 /** The answer that the same request had before. */

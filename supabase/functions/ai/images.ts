@@ -1,8 +1,8 @@
 /** `POST /v1/images/generations`. */
+import { objectsIn } from './answer.ts';
 import type { Endpoint } from './endpoint.ts';
 import { textInput } from './input.ts';
 import { type ImagesRequest, imagesRequest } from './request.ts';
-import { readUsage } from './usage.ts';
 
 /** Images from a prompt. */
 export const images: Endpoint<ImagesRequest> = {
@@ -12,8 +12,10 @@ export const images: Endpoint<ImagesRequest> = {
   worstCase: ({ n }) => ({ endpoint: 'image_generation', choices: n ?? 1, images: n ?? 1 }),
   upstreamBody: (request, candidate) => ({ ...request, model: candidate.upstream_model }),
   promptOf: ({ prompt }) => prompt,
-  read({ data, usage }) {
+  isBulky: true,
+  read({ data }) {
     if (!Array.isArray(data)) return undefined;
-    return { usage: readUsage(usage), output: '', images: data.length, isEmpty: data.length === 0 };
+    const made = objectsIn(data).filter(({ url, b64_json }) => url || b64_json);
+    return { output: '', images: made.length, isEmpty: made.length === 0 };
   },
 };

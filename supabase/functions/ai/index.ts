@@ -2,6 +2,7 @@
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Caller, requireCaller } from '../_shared/auth.ts';
+import { readBytes } from '../_shared/body.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { chat } from './chat.ts';
@@ -17,7 +18,14 @@ const EXPOSED = [
   ...['x-request-id', 'x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held'],
   ...['x-output-limit', 'x-should-retry', 'retry-after'],
 ];
-const app = new Hono<Env>().basePath('/ai');
+/** What to use for paths of OpenAI's API and others' that are not served. */
+const INSTEAD: [RegExp, string][] = [
+  [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
+  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions for now.'],
+  [/\/images\b/, ' Use POST /v1/images/generations.'],
+  [/\/videos\b/, ' Use POST /jobs of function video.'],
+];
+const app = new Hono<Env>({ strict: false }).basePath('/ai');
 
 // No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
 app.use(cors({ origin: '*', exposeHeaders: EXPOSED }));
@@ -27,7 +35,12 @@ app.use(async (c, next) => {
   c.res.headers.set('x-request-id', c.get('requestId'));
 });
 app.use('/v1/*', async (c, next) => {
-  c.set('caller', { ...(await requireCaller(c.req.raw)), workspace_id: readWorkspace(c.req.raw.headers) });
+  const caller = await requireCaller(c.req.raw).catch(async (error) => {
+    // Not kept, let alone parsed; but a client that is still sending would not hear the answer.
+    await readBytes(c.req.raw, 0).catch(() => undefined);
+    throw error;
+  });
+  c.set('caller', { ...caller, workspace_id: readWorkspace(c.req.raw.headers) });
   await next();
 });
 
@@ -35,11 +48,15 @@ for (const endpoint of [chat, embeddings, images] as Endpoint<{ model: string }>
   app.post(`/v1${endpoint.path}`, (c) => answerCall(endpoint, c.req.raw, c.get('caller'), c.get('requestId')));
 }
 app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
-app.get('/v1/models/:model{.+}', async (c) => c.json(await getModel(c.get('caller'), c.req.param('model'))));
+app.get('/v1/models/:model{.+}', async (c) => {
+  return c.json(await getModel(c.get('caller'), c.req.param('model').replace(/\/$/, '')));
+});
 
-app.notFound((c: Context<Env>) =>
-  errorResponse(new ApiError(404, 'not_found', `There is no ${c.req.method} ${c.req.path}.`), c.get('requestId')),
-);
+app.notFound((c: Context<Env>) => {
+  const instead = INSTEAD.find(([path]) => path.test(c.req.path))?.[1] ?? '';
+  const message = `There is no ${c.req.method} ${c.req.path}.${instead}`;
+  return errorResponse(new ApiError(404, 'not_found', message), c.get('requestId'));
+});
 app.onError((error, c: Context<Env>) => errorResponse(error, c.get('requestId')));
 
 export default { fetch: (request: Request) => app.fetch(request) };

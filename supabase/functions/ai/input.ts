@@ -9,6 +9,8 @@ export type Parts = Map<string, { count: number; param: string }>;
 /** All of a request that the model reads. */
 export interface ModelInput {
   texts: string[];
+  /** Of the texts, in UTF-8. */
+  bytes: number;
   /** Numbers, flags and nulls among them. */
   values: number;
   messages: number;
@@ -73,8 +75,8 @@ export function chatInput(request: { messages: unknown[] } & Record<string, unkn
 }
 
 /** The most tokens a text can be: a token is a byte at least. What parts can be, the model's row says. */
-export function mostInputTokens({ texts, values, messages, hasTools }: ModelInput): number {
-  const tokens = utf8Length(texts.join('')) + values * TOKENS_OF_A_VALUE + messages * TOKENS_OF_A_MESSAGE;
+export function mostInputTokens({ bytes, values, messages, hasTools }: ModelInput): number {
+  const tokens = bytes + values * TOKENS_OF_A_VALUE + messages * TOKENS_OF_A_MESSAGE;
   return Math.min(tokens + (hasTools ? TOKENS_OF_TOOLS : 0), MOST_TOKENS);
 }
 
@@ -91,7 +93,7 @@ export async function countInput({ texts }: ModelInput, partTokens: number): Pro
 }
 
 function emptyInput(): ModelInput {
-  return { texts: [], values: 0, messages: 0, hasTools: false, parts: new Map(), partCount: 0 };
+  return { texts: [], bytes: 0, values: 0, messages: 0, hasTools: false, parts: new Map(), partCount: 0 };
 }
 
 function readMessage(message: unknown, at: string, input: ModelInput, fields: Fields): void {
@@ -99,7 +101,7 @@ function readMessage(message: unknown, at: string, input: ModelInput, fields: Fi
   if (typeof message.role !== 'string') throw invalidRequest(`${at}.role must be a text.`, `${at}.role`);
   MESSAGE.check(message, at, fields);
   for (const [key, value] of Object.entries(message)) {
-    input.texts.push(key);
+    add(key, input);
     if (key === 'content' && Array.isArray(value)) readParts(value, `${at}.content`, input, fields);
     else if (key === 'content' && value !== null && typeof value !== 'string') {
       throw invalidRequest(`${at}.content must be a text or a list of parts.`, `${at}.content`);
@@ -171,15 +173,20 @@ function readTools(tools: unknown, fields: Fields): void {
 
 /** Puts down every word of a value, its names too. */
 function weigh(value: unknown, input: ModelInput): void {
-  if (typeof value === 'string') input.texts.push(value);
+  if (typeof value === 'string') add(value, input);
   else if (typeof value !== 'object' || value === null) input.values += 1;
   else if (Array.isArray(value)) for (const item of value) weigh(item, input);
   else {
     for (const [key, item] of Object.entries(value)) {
-      input.texts.push(key);
+      add(key, input);
       weigh(item, input);
     }
   }
+}
+
+function add(text: string, input: ModelInput): void {
+  input.texts.push(text);
+  input.bytes += utf8Length(text);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -24,10 +24,22 @@ export type LogContent = 'none' | 'metadata' | 'full';
 /** The part of a request or answer that the log keeps; undefined where it keeps none. Data URLs are cut to their type. */
 export function toLogData(value: unknown, content: LogContent): unknown {
   if (content === 'none') return undefined;
-  const stored = toStored(content === 'full' ? value : toMetadata(value), 0);
+  const kept = content === 'full' ? value : toMetadata(value);
+  const room = { left: LARGEST_SENT };
+  const stored = toStored(kept, 0, room);
   const json = JSON.stringify(stored) ?? 'null';
-  if (json.length <= LARGEST_SENT) return stored;
-  return { truncated: true, characters: json.length, begins: json.slice(0, LARGEST_SENT).toWellFormed() };
+  if (room.left >= 0 && json.length <= LARGEST_SENT) return stored;
+  const begins = json.slice(0, LARGEST_SENT).toWellFormed();
+  return { truncated: true, characters: Math.max(json.length, lengthOf(kept)), begins };
+}
+
+/** Characters of JSON; 0 where it is nested too deep for that. */
+function lengthOf(value: unknown): number {
+  try {
+    return JSON.stringify(value).length;
+  } catch {
+    return 0;
+  }
 }
 
 /** The settings and counts of an object: numbers, flags, known words; of everything else how much there was. */
@@ -44,16 +56,34 @@ function metadataOf(key: string, item: unknown): [string, unknown][] {
   return Array.isArray(item) ? [[key, { items: item.length }]] : [];
 }
 
-function toStored(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return toStoredText(value);
+/** A value as jsonb can hold it, no further than there is room: what is not kept is not worked on. */
+function toStored(value: unknown, depth: number, room: { left: number }): unknown {
+  room.left -= 2;
+  if (typeof value === 'string') return withinRoom(toStoredText(value, room.left), room);
   if (typeof value !== 'object' || value === null) return value ?? null;
   if (depth >= DEEPEST_LOGGED) return '(nested deeper)';
-  if (Array.isArray(value)) return value.map((item) => toStored(item, depth + 1));
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-  return Object.fromEntries(entries.map(([key, item]) => [toStoredText(key), toStored(item, depth + 1)]));
+  if (Array.isArray(value)) {
+    const items: unknown[] = [];
+    for (const item of value) if (room.left >= 0) items.push(toStored(item, depth + 1, room));
+    return items;
+  }
+  const entries: [string, unknown][] = [];
+  for (const key in value) {
+    if (room.left < 0) break;
+    const item = (value as Record<string, unknown>)[key];
+    if (item === undefined) continue;
+    entries.push([withinRoom(toStoredText(key, room.left), room), toStored(item, depth + 1, room)]);
+  }
+  return Object.fromEntries(entries);
 }
 
-function toStoredText(text: string): string {
+function withinRoom(text: string, room: { left: number }): string {
+  room.left -= text.length;
+  return text;
+}
+
+function toStoredText(text: string, room: number): string {
   const file = text.match(DATA_URL);
-  return toStorable(file ? `data:${file[1]},… (${text.length} characters)` : text);
+  if (file) return toStorable(`data:${file[1]},… (${text.length} characters)`);
+  return toStorable(text.slice(0, Math.max(room, 0) + 1));
 }

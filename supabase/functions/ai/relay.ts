@@ -1,16 +1,22 @@
 /** A chat stream: passed on as it arrives, its hold extended as it goes, settled before its last event. */
 import { errorBody } from '../_shared/errors.ts';
-import { type Call, type Ending, extend, fail, finish, limitHeaders } from './call.ts';
+import { asStream, errorIn, parseObject } from './answer.ts';
+import { DeadlineError, joined, LengthError, textIn } from './body.ts';
+import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeaders } from './call.ts';
+import type { Respond } from './endpoint.ts';
 import { type Count, chatInput, countInput } from './input.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
-import { type Answer, DeadlineError, upstreamError } from './upstream.ts';
-import { countUsage, type Usage } from './usage.ts';
+import { type Answer, refusalIn, upstreamError } from './upstream.ts';
+import { type Usage, usageOf } from './usage.ts';
 
 /** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
-/** Streams longer than this are not kept for a repeated request, characters. */
-const LARGEST_KEPT = 256 * 1024;
+/** The client waits no longer for the first words, ms, while an error instead of them could still be mended elsewhere. */
+const HELD_BACK = 2_000;
+/** A provider that has written all and says nothing of its end is waited for so long, ms: for `[DONE]`, or for usage too. */
+const WAIT_FOR_DONE = 1_000;
+const WAIT_FOR_USAGE = 10_000;
 const DONE = 'data: [DONE]\n\n';
 const CONTENT_TYPE = 'text/event-stream; charset=utf-8';
 const encoder = new TextEncoder();
@@ -46,86 +52,153 @@ class Client {
   }
 }
 
-/** Answers with the provider's stream; `[DONE]` comes once the call is settled. */
-export function relay(call: Call, request: ChatRequest, answer: Answer): Response {
-  let client: Client;
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      client = new Client(controller, call.isRepeatable);
-      const stream = new Stream(call, request, answer, client);
-      EdgeRuntime.waitUntil(stream.pump().finally(() => client.close()));
-    },
-    cancel() {
-      client.isGone = true;
-      // Else the provider's answer is read to its end: it is what the provider charges for.
-      if (answer.candidate.disconnect_policy === 'cancel') answer.body.cancel();
-    },
-  });
-  const headers = { 'content-type': CONTENT_TYPE, 'cache-control': 'no-cache', ...limitHeaders(call) };
-  return new Response(body, { headers: { ...headers, 'x-credits-held': String(call.creditsHeld) } });
+/**
+ * Reads a provider's answer up to its first words and returns what answers the client with its stream; `[DONE]` comes
+ * once the call is settled. Throws `upstream_error` for an error that comes instead of them.
+ */
+export async function relay(call: Call, request: ChatRequest, answer: Answer): Promise<Respond> {
+  const stream = new Stream(call, request, answer);
+  await stream.open();
+  return () => stream.respond();
 }
 
 /** One stream on its way: from the provider, past the books, to the client. */
 class Stream {
   readonly #reader: StreamReader;
+  /** What came before the client was answered. */
+  #opening: Uint8Array = new Uint8Array();
+  #hasEnded = false;
+  /** Since when nothing more has to come. */
+  #wholeSince: number | undefined;
   #input: Promise<Count> | undefined;
 
   constructor(
     private readonly call: Call,
     private readonly request: ChatRequest,
     private readonly answer: Answer,
-    private readonly client: Client,
   ) {
-    this.#reader = new StreamReader(!request.stream_options?.include_usage);
+    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1);
+  }
+
+  /** Reads on until something was written, the stream has ended, or the client has waited long enough. */
+  async open(): Promise<void> {
+    const reader = this.#reader;
+    const until = Date.now() + HELD_BACK;
+    const opening: Uint8Array[] = [];
+    for (let isFirst = true; !reader.hasWritten && !this.#hasEnded; isFirst = false) {
+      const bytes = await this.answer.body.next(until - Date.now());
+      if (bytes === 'late') break;
+      opening.push(isFirst && bytes !== 'end' && isJson(bytes) ? await this.#readWhole(bytes) : this.#read(bytes));
+      if (reader.error !== undefined) throw refusalIn(reader.error);
+    }
+    if (this.#hasEnded && !reader.isComplete) throw upstreamError('not a stream', reader.strayText, true);
+    this.#opening = joined(opening);
+  }
+
+  /** Answers the client with all that comes. */
+  respond(): Response {
+    const { call, answer } = this;
+    let client: Client;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        client = new Client(controller, call.isRepeatable);
+        EdgeRuntime.waitUntil(this.#pump(client).finally(() => client.close()));
+      },
+      cancel() {
+        client.isGone = true;
+        // Else the provider's answer is read to its end: it is what the provider charges for.
+        if (answer.candidate.disconnect_policy === 'cancel') answer.body.cancel();
+      },
+    });
+    const headers = { 'content-type': CONTENT_TYPE, 'cache-control': 'no-cache', ...limitHeaders(call) };
+    return new Response(body, { headers: { ...headers, 'x-credits-held': String(call.creditsHeld) } });
   }
 
   /** Passes the stream on and settles it; what goes wrong is told to the client within the stream. */
-  async pump(): Promise<void> {
-    const { call, client } = this;
+  async #pump(client: Client): Promise<void> {
+    const { call } = this;
+    const reader = this.#reader;
     try {
-      const cutOff = await this.#passOn();
-      const usage = this.#reader.usage ?? (await countUsage(await this.#countedInput(), this.#reader.text));
-      if (cutOff) client.send(this.#reader.cutOffEvents(usage));
-      const settlement = await finish(call, this.#ending(usage, cutOff));
+      client.send(this.#opening);
+      const cutOff = await this.#passOn(client);
+      const isLastWord = reader.isReportLast && reader.isComplete && !cutOff;
+      const usage = await usageOf(reader.reported, isLastWord, () => this.#countedInput(), reader.text);
+      if (cutOff) client.send(reader.cutOffEvents(usage));
+      const settlement = await finish(call, this.#ending(client, usage, cutOff));
       // A comment, for those who read along: headers are out by now.
-      client.send(encoder.encode(`: credits ${JSON.stringify(settlement)}\n\n`));
-      if (this.#reader.isDone || cutOff) client.send(encoder.encode(DONE));
+      client.send(encoder.encode(`: credits ${JSON.stringify(settlement)}\n\n${DONE}`));
     } catch (error) {
-      const failure = await fail(call, error, this.#reader.answer);
+      const failure = await fail(call, error, reader.answer);
       client.send(encoder.encode(`data: ${JSON.stringify(errorBody(failure, call.requestId))}\n\n`));
+    } finally {
+      this.answer.body.cancel();
     }
   }
 
   /** Passes events on until the stream ends; returns why it was cut off, if it was. */
-  async #passOn(): Promise<string | undefined> {
-    const { answer, client } = this;
-    let covered = answer.candidate.output_tokens_covered;
+  async #passOn(client: Client): Promise<string | undefined> {
+    let covered = this.answer.candidate.output_tokens_covered;
     let reportedAt = Date.now();
-    try {
-      for await (const bytes of answer.body.chunks()) {
-        client.send(this.#reader.read(bytes));
-        const isPastCover = this.#reader.outputSoFar > covered;
-        if (!isPastCover && Date.now() - reportedAt < REPORT_EVERY) continue;
-        reportedAt = Date.now();
-        const now = await this.#extend();
-        if (now === undefined && isPastCover && !this.#reader.isComplete) {
-          return 'Its wallet or API key could not pay for more.';
-        }
-        covered = now ?? covered;
+    while (!this.#hasEnded) {
+      try {
+        client.send(this.#read(await this.answer.body.next(this.#patience())));
+      } catch (error) {
+        // The connection may break, or nothing more come, once the answer is whole.
+        if (this.#reader.isWhole) return undefined;
+        // What came until the call's time was up was delivered, and counts.
+        if (!this.#reader.hasWritten) throw error;
+        if (error instanceof DeadlineError) return 'Its time was up.';
+        if (error instanceof LengthError) return error.message;
+        throw error;
       }
-    } catch (error) {
-      // What came until the call's time was up was delivered, and counts.
-      if (error instanceof DeadlineError && this.#reader.text !== '') return 'Its time was up.';
-      throw error;
+      const isPastCover = this.#outputSoFar > covered;
+      if (!isPastCover && Date.now() - reportedAt < REPORT_EVERY) continue;
+      reportedAt = Date.now();
+      const now = await this.#extend();
+      if (now === undefined && isPastCover && !this.#reader.isWhole) {
+        return 'Its wallet or API key could not pay for more.';
+      }
+      covered = now ?? covered;
     }
-    client.send(this.#reader.flush());
     return undefined;
+  }
+
+  /** Takes what came, and returns what the client gets of it. */
+  #read(bytes: Uint8Array | 'end' | 'late'): Uint8Array {
+    const reader = this.#reader;
+    this.#hasEnded = typeof bytes === 'string';
+    const passed = typeof bytes === 'string' ? reader.flush() : reader.read(bytes);
+    this.#hasEnded ||= reader.isDone || reader.error !== undefined;
+    this.#wholeSince = reader.isWhole ? (this.#wholeSince ?? Date.now()) : undefined;
+    return passed;
+  }
+
+  /** How long to wait for more, ms. */
+  #patience(): number | undefined {
+    if (this.#wholeSince === undefined) return undefined;
+    return this.#wholeSince + (this.#reader.isReportLast ? WAIT_FOR_DONE : WAIT_FOR_USAGE) - Date.now();
+  }
+
+  /** Reads an answer that is no stream, though one was asked for. */
+  async #readWhole(first: Uint8Array): Promise<Uint8Array> {
+    const text = textIn(joined([first, await this.answer.body.bytes()]));
+    const completion = parseObject(text);
+    const error = completion && errorIn(completion);
+    if (error !== undefined) throw refusalIn(error);
+    if (!Array.isArray(completion?.choices)) throw upstreamError('not a stream', text, true);
+    return this.#read(encoder.encode(asStream(completion)));
+  }
+
+  /** Output tokens so far; what the provider says of thoughts that it does not show counts as far as the hold covers it. */
+  get #outputSoFar(): number {
+    const reported = Math.min(this.#reader.reported?.completion ?? 0, this.answer.candidate.output_tokens_covered);
+    return Math.max(reported, this.#reader.written);
   }
 
   /** Tells the books how far it is; returns the output tokens that are covered now, undefined where there is no more. */
   async #extend(): Promise<number | undefined> {
-    const prompt = this.#reader.usage?.prompt ?? (await this.#countedInput()).tokens;
-    const usage: Usage = { prompt, cached: 0, completion: this.#reader.outputSoFar, source: 'estimated' };
+    const prompt = (await this.#countedInput()).tokens;
+    const usage: Usage = { prompt, cached: 0, completion: this.#outputSoFar, source: 'estimated' };
     return extend(this.call, this.answer.candidate, usage).catch((error) => {
       console.error(`request ${this.call.requestId} could not be extended:`, error);
       return undefined;
@@ -133,20 +206,20 @@ class Stream {
   }
 
   /** How it ended, where it did not fail. Throws `upstream_error` where it did. */
-  #ending(usage: Usage, cutOff: string | undefined): Ending {
+  #ending(client: Client, usage: Usage, cutOff: string | undefined): Ending {
     const { candidate } = this.answer;
-    const { error, isComplete, text, answer } = this.#reader;
-    const isStopped = this.client.isGone && candidate.disconnect_policy === 'cancel';
-    if (!cutOff && !isStopped && error) throw upstreamError(`error in the stream: ${error}`);
+    const { error, isComplete, hasWritten, answer } = this.#reader;
+    const isStopped = client.isGone && candidate.disconnect_policy === 'cancel';
+    if (!cutOff && error !== undefined) throw upstreamError('an error in the stream', JSON.stringify(error));
     if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
     return {
-      status: this.client.isGone ? 'canceled' : 'success',
-      isEmpty: isComplete && text === '' && usage.completion === 0,
+      status: client.isGone ? 'canceled' : 'success',
+      isEmpty: isComplete && !hasWritten && usage.completion === 0,
       error: cutOff ? { code: 'cut_off', message: cutOff } : undefined,
       candidate,
       usage,
       answer,
-      kept: this.client.kept,
+      kept: client.kept,
     };
   }
 
@@ -155,4 +228,9 @@ class Stream {
     this.#input ??= countInput(chatInput(this.request, new Map()), this.answer.candidate.part_tokens);
     return this.#input;
   }
+}
+
+/** Whether an answer's first bytes are those of a JSON object: no line of a stream begins like that. */
+function isJson(bytes: Uint8Array): boolean {
+  return new TextDecoder().decode(bytes.subarray(0, 100)).trimStart().startsWith('{');
 }

@@ -1,41 +1,114 @@
 /** A chat stream on its way to the client: passed on as it arrives, and read along for usage and the log. */
+import { createParser } from 'eventsource-parser';
+import {
+  errorIn,
+  finishReasonOf,
+  type Loose,
+  objectsIn,
+  parseObject,
+  type Reported,
+  readMessage,
+  readUsage,
+  textOf,
+  type Written,
+  type WrittenCall,
+} from './answer.ts';
+import { joined, LARGEST_PARSED, LengthError } from './body.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
-import { readUsage, type Usage } from './usage.ts';
+import type { Usage } from './usage.ts';
+
+const LF = 10;
+const CR = 13;
+/** A comment, which clients skip: it shows that the provider is at work, and says no more than that. */
+const KEEP_ALIVE = ':\n\n';
+
+/** Cuts bytes into events at their blank lines. Lines end in LF, CR or both; each byte is looked at once. */
+class EventCutter {
+  #parts: Uint8Array[] = [];
+  #length = 0;
+  #isLineEmpty = true;
+  #isAfterCR = false;
+
+  /** The events that these bytes complete. Throws LengthError for one that is longer than any honest one. */
+  cut(bytes: Uint8Array): Uint8Array[] {
+    const events: Uint8Array[] = [];
+    let start = 0;
+    for (let at = 0; at < bytes.length; at += 1) {
+      const byte = bytes[at];
+      const isSecondHalf = byte === LF && this.#isAfterCR;
+      this.#isAfterCR = byte === CR;
+      if (isSecondHalf) continue;
+      if (byte !== LF && byte !== CR) {
+        this.#isLineEmpty = false;
+      } else if (!this.#isLineEmpty) {
+        this.#isLineEmpty = true;
+      } else {
+        // The LF of a CRLF belongs to it; where it comes with the next bytes, it is an empty line of the next event.
+        if (byte === CR && bytes[at + 1] === LF) at += 1;
+        events.push(this.#take(bytes.subarray(start, at + 1)));
+        start = at + 1;
+      }
+    }
+    this.#keep(bytes.subarray(start));
+    return events;
+  }
+
+  /** What is left when no more comes. */
+  rest(): Uint8Array {
+    return this.#take(new Uint8Array());
+  }
+
+  #keep(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#parts.push(bytes);
+    this.#length += bytes.length;
+    if (this.#length > LARGEST_PARSED) throw new LengthError('An event of its stream was too long.');
+  }
+
+  #take(last: Uint8Array): Uint8Array {
+    this.#keep(last);
+    const parts = this.#parts;
+    this.#parts = [];
+    this.#length = 0;
+    return joined(parts);
+  }
+}
 
 /** What was read of a stream so far. */
 export class StreamReader {
-  usage: Usage | undefined;
+  /** What was last reported, count by count. */
+  reported: Reported | undefined;
   /** The provider has sent `[DONE]`, which is not passed on: it goes out once the call is settled. */
   isDone = false;
   /** An error that the provider sent within the stream. It is not passed on: it is worded for us. */
-  error: string | undefined;
+  error: unknown;
+  /** The beginning of what was no part of an answer, for the log of one that failed. */
+  strayText = '';
+  readonly #cutter = new EventCutter();
   readonly #decoder = new TextDecoder();
   readonly #encoder = new TextEncoder();
   readonly #choices = new Map<number, StreamedChoice>();
-  #pending = '';
   #bytesOfText = 0;
-  #frame: { id?: unknown; created?: unknown; model?: unknown } = {};
+  #bytesWhenReported = 0;
+  #frame: Loose = {};
 
-  /** With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. */
-  constructor(private readonly hidesUsage: boolean) {}
+  /**
+   * With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. `choices`
+   * is how many were asked for.
+   */
+  constructor(
+    private readonly hidesUsage: boolean,
+    private readonly choices = 1,
+  ) {}
 
-  /** Takes bytes as they came and returns those to pass on now: whole events, unchanged. */
+  /** Takes bytes as they came and returns those to pass on now: whole events, unchanged. Nothing after the end counts. */
   read(bytes: Uint8Array): Uint8Array {
-    this.#pending += this.#decoder.decode(bytes, { stream: true });
-    let passed = '';
-    for (let end = eventEnd(this.#pending); end > 0; end = eventEnd(this.#pending)) {
-      const event = this.#pending.slice(0, end);
-      this.#pending = this.#pending.slice(end);
-      if (this.#readEvent(event)) passed += event;
-    }
-    return this.#encoder.encode(passed);
+    return this.#pass(this.#cutter.cut(bytes));
   }
 
   /** What is left when the stream has ended without a last blank line. */
   flush(): Uint8Array {
-    const rest = this.#pending + this.#decoder.decode();
-    this.#pending = '';
-    return this.#encoder.encode(rest.trim() !== '' && this.#readEvent(rest) ? rest : '');
+    const rest = this.#cutter.rest();
+    return rest.length === 0 ? rest : this.#pass([joined([rest, this.#encoder.encode('\n\n')])]);
   }
 
   /** The answer as it would have been without streaming, for the log. */
@@ -44,15 +117,36 @@ export class StreamReader {
     return { object: 'chat.completion', choices };
   }
 
-  /** The answer is whole: `[DONE]` came or, from providers that leave it out, a finish reason for every choice. */
+  /** The answer has ended: `[DONE]` came or, from providers that leave it out, a finish reason for every choice. */
   get isComplete(): boolean {
     const choices = [...this.#choices.values()];
     return this.isDone || (choices.length > 0 && choices.every((choice) => choice.finishReason !== null));
   }
 
-  /** About how many output tokens have come so far: what was reported, or guessed by the length of the text. */
-  get outputSoFar(): number {
-    return Math.max(this.usage?.completion ?? 0, Math.ceil(this.#bytesOfText / BYTES_OF_A_TOKEN));
+  /** Nothing more has to come, though the provider says nothing of its end: each choice asked for has finished. */
+  get isWhole(): boolean {
+    const hasAll = this.#choices.size >= this.choices;
+    return this.isDone || (hasAll && this.isComplete && [...this.#choices.values()].every((one) => !one.hasWrittenOn));
+  }
+
+  /** Nothing was written after the provider last said what was used: it may be the end's. */
+  get isReportLast(): boolean {
+    return this.reported !== undefined && this.#bytesWhenReported === this.#bytesOfText;
+  }
+
+  /** Something of an answer has come. */
+  get hasWritten(): boolean {
+    return this.#bytesOfText > 0 || this.hasMedia;
+  }
+
+  /** Pictures or sound have come. */
+  get hasMedia(): boolean {
+    return [...this.#choices.values()].some((choice) => choice.hasMedia);
+  }
+
+  /** About how many output tokens have been written so far, by the length of the text. */
+  get written(): number {
+    return Math.ceil(this.#bytesOfText / BYTES_OF_A_TOKEN);
   }
 
   /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
@@ -72,106 +166,133 @@ export class StreamReader {
     return [...this.#choices.values()].map((choice) => choice.text).join('');
   }
 
+  #pass(events: Uint8Array[]): Uint8Array {
+    const passed: Uint8Array[] = [];
+    for (const event of events) {
+      if (this.isDone || this.error !== undefined) break;
+      const shown = this.#show(event);
+      if (shown) passed.push(shown);
+    }
+    return joined(passed);
+  }
+
+  /** What the client is to see of an event. */
+  #show(event: Uint8Array): Uint8Array | undefined {
+    const text = this.#decoder.decode(event);
+    let isShown = false;
+    let isComment = false;
+    const parser = createParser({
+      onEvent: ({ event: kind, data }) => {
+        isShown = this.#readEvent(kind, data.trim());
+      },
+      onComment: () => {
+        isComment = true;
+      },
+      onError: () => this.#stray(text),
+    });
+    // One line end more than it has: a CR at the very end might be half of one to the parser.
+    parser.feed(`${text}\n`);
+    if (isShown) return event;
+    return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
+  }
+
+  #stray(text: string): void {
+    if (this.strayText.length < 300) this.strayText += text.slice(0, 300);
+  }
+
   /** Reads one event; false where the client is not to see it. */
-  #readEvent(event: string): boolean {
-    const data = event.match(/^data: ?(.*)$/m)?.[1]?.trim();
-    if (data === undefined) return true;
+  #readEvent(kind: string | undefined, data: string): boolean {
     if (data === '[DONE]') {
       this.isDone = true;
       return false;
     }
     const chunk = parseObject(data);
-    if (!chunk) return true;
-    if (chunk.error) {
-      this.error = JSON.stringify(chunk.error);
+    const error = chunk && errorIn(chunk);
+    if (error !== undefined || kind === 'error') {
+      this.error = error ?? parseObject(data) ?? data;
+      return false;
+    }
+    const reported = chunk && readUsage(chunk);
+    if (!chunk || !(Array.isArray(chunk.choices) || reported)) {
+      this.#stray(data);
       return false;
     }
     this.#frame = chunk;
-    const usage = readUsage(chunk.usage);
-    this.usage = usage ?? this.usage;
-    const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
+    const choices = objectsIn(chunk.choices);
     for (const choice of choices) this.#addChoice(choice);
-    return !(this.hidesUsage && usage && choices.length === 0);
+    if (reported) {
+      this.reported = { ...this.reported, ...definedOf(reported) };
+      this.#bytesWhenReported = this.#bytesOfText;
+    }
+    return !(this.hidesUsage && reported && choices.length === 0);
   }
 
-  #addChoice(choice: { index?: number; delta?: Delta; finish_reason?: string | null }) {
-    const index = choice.index ?? 0;
+  #addChoice(choice: Loose) {
+    const index = typeof choice.index === 'number' ? choice.index : 0;
     const known = this.#choices.get(index) ?? new StreamedChoice();
     this.#choices.set(index, known);
-    this.#bytesOfText += known.add(choice.delta ?? {}, choice.finish_reason ?? null);
+    this.#bytesOfText += known.add(readMessage(choice.delta ?? choice.message), finishReasonOf(choice));
   }
 }
 
-interface ToolCallDelta {
-  index?: number;
-  id?: string;
-  function?: { name?: string; arguments?: string };
-}
-
-interface Delta {
-  content?: string | null;
-  reasoning_content?: string | null;
-  reasoning?: string | null;
-  tool_calls?: ToolCallDelta[];
+/** The counts that are there. */
+function definedOf(reported: Reported): Reported {
+  return Object.fromEntries(Object.entries(reported).filter(([, count]) => count !== undefined)) as unknown as Reported;
 }
 
 class StreamedChoice {
-  #content = '';
-  #reasoning = '';
   finishReason: string | null = null;
-  readonly #toolCalls = new Map<number, { id: string; name: string; arguments: string }>();
+  hasMedia = false;
+  /** It wrote after a finish reason, which therefore was none. */
+  hasWrittenOn = false;
+  readonly #written: Written = readMessage({});
+  readonly #calls = new Map<number, WrittenCall>();
 
   /** Takes a piece; returns how many bytes of text it had. */
-  add(delta: Delta, finishReason: string | null): number {
-    const { content, reasoning_content: thoughts, reasoning = thoughts } = delta;
-    this.#content += content ?? '';
-    this.#reasoning += reasoning ?? '';
-    let bytes = utf8Length(content ?? '') + utf8Length(reasoning ?? '');
-    this.finishReason = finishReason ?? this.finishReason;
-    for (const part of delta.tool_calls ?? []) {
-      const index = part.index ?? this.#toolCalls.size;
-      const call = this.#toolCalls.get(index) ?? { id: '', name: '', arguments: '' };
-      call.id ||= part.id ?? '';
-      call.name ||= part.function?.name ?? '';
-      call.arguments += part.function?.arguments ?? '';
-      bytes += utf8Length(part.function?.arguments ?? '');
-      this.#toolCalls.set(index, call);
+  add(piece: Written, finishReason: string | null): number {
+    const text = textOf(piece);
+    if (text !== '') {
+      this.hasWrittenOn ||= this.finishReason !== null;
+      this.finishReason = null;
     }
-    return bytes;
+    this.finishReason = finishReason ?? this.finishReason;
+    this.hasMedia ||= piece.hasMedia;
+    for (const field of ['content', 'reasoning', 'refusal', 'transcript'] as const)
+      this.#written[field] += piece[field];
+    for (const part of piece.calls) this.#addCall(part);
+    return utf8Length(text);
+  }
+
+  /** A piece without an index goes on where the last one was, unless it begins a call. */
+  #addCall(part: WrittenCall): void {
+    const last = this.#calls.size - 1;
+    const index = part.index ?? (part.id !== '' || part.name !== '' ? last + 1 : Math.max(last, 0));
+    const call = this.#calls.get(index) ?? { id: '', name: '', input: '' };
+    call.id ||= part.id;
+    call.name ||= part.name;
+    call.input += part.input;
+    this.#calls.set(index, call);
   }
 
   get text(): string {
-    return (
-      this.#content + this.#reasoning + [...this.#toolCalls.values()].map((call) => call.name + call.arguments).join('')
-    );
+    return textOf({ ...this.#written, calls: [...this.#calls.values()] });
   }
 
   toMessage() {
-    const toolCalls = [...this.#toolCalls.values()].map(({ id, name, arguments: args }) => ({
+    const { content, reasoning, refusal, transcript } = this.#written;
+    const toolCalls = [...this.#calls.values()].map(({ id, name, input }) => ({
       id,
       type: 'function',
-      function: { name, arguments: args },
+      function: { name, arguments: input },
     }));
     const message = {
       role: 'assistant',
-      content: this.#content,
+      content,
+      ...(reasoning ? { reasoning } : {}),
+      ...(refusal ? { refusal } : {}),
+      ...(transcript ? { audio: { transcript } } : {}),
       ...(toolCalls.length ? { tool_calls: toolCalls } : {}),
     };
     return { message, finish_reason: this.finishReason };
-  }
-}
-
-/** Where the first event ends, its blank line included; 0 while it has not. Lines end in LF or CRLF. */
-function eventEnd(text: string): number {
-  const end = text.match(/\r?\n\r?\n/);
-  return end?.index === undefined ? 0 : end.index + end[0].length;
-}
-
-function parseObject(data: string): Record<string, unknown> | undefined {
-  try {
-    const value = JSON.parse(data);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -1,6 +1,9 @@
 /** The provider's side of a call: who is asked, how often, for how long. */
 import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
+import { objectIn, parseObject } from './answer.ts';
+import { Body, TimeoutError, textIn } from './body.ts';
+import { CHAT_SETTINGS } from './fields.ts';
 
 /** A model that may answer, as admission names it. */
 export interface Candidate {
@@ -21,13 +24,21 @@ export interface Candidate {
   max_retries: number;
 }
 
-/** One try to get an answer, for the log. `duration` in ms, to the first byte. */
+/** One try to get an answer, for the log. `duration` in ms, to the first byte; `error` in our words. */
 export interface Attempt {
   model: string;
   provider: string;
   status?: number;
   error?: string;
+  said?: Said;
   duration: number;
+}
+
+/** What a provider said where it failed: for the operator alone, and not before secrets are hidden in it. */
+export interface Said {
+  text: string;
+  /** It is what came as an answer, not the words of an error. */
+  isAnswer: boolean;
 }
 
 /** An answer that has begun. */
@@ -38,6 +49,19 @@ export interface Answer {
 
 /** Statuses by which a provider blames the request: the same elsewhere, and not tried again. */
 const CALLERS_FAULT = new Set([400, 413, 422]);
+/** Codes of OpenAI's API by which it says what is wrong with a request. */
+const BLAMES = new Map<unknown, string>([
+  ['context_length_exceeded', "The request is longer than the model's context."],
+  ['string_above_max_length', 'A text in the request is too long for the model.'],
+  ['unsupported_parameter', 'The model does not support a field of the request.'],
+  ['unsupported_value', 'The model does not support a value in the request.'],
+  ['invalid_image_url', 'An image in the request could not be read.'],
+  ['invalid_image_format', 'An image in the request could not be read.'],
+  ['image_parse_error', 'An image in the request could not be read.'],
+  ['content_policy_violation', "The request is against the provider's content policy."],
+  ['content_filter', "The request is against the provider's content policy."],
+]);
+const READ_FIELDS = new Set(['messages', 'tools', 'functions', 'response_format', 'input', 'prompt', 'dimensions']);
 /** Waits between tries, ms: doubled each time up to the longest, and longer waits a provider asks for are not waited. */
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 8_000;
@@ -45,34 +69,43 @@ const LONGEST_WAIT = 8_000;
 const defaults: AiDefaults = readAiDefaults(Deno.env);
 
 /**
- * Asks the candidates in order until one begins to answer, each as often as its provider's row allows.
- * `attempts` is added to. Throws 400 `invalid_request` with the provider's words where it blames the request, 504
- * `upstream_timeout`, and 502 `upstream_error` for everything else; what happened is in `cause`, for the log.
+ * Asks the candidates in order until `open` finds that one answers, each as often as its provider's row allows. What
+ * `open` throws has the next one asked: nothing was sent to the client yet. `attempts` is added to. Throws 400
+ * `invalid_request` where the provider blames the request, 504 `upstream_timeout`, and 502 `upstream_error` for everything
+ * else; what happened is in `cause`, in our words and for the log, and in the provider's words in its attempt.
  */
-export async function callUpstream(
+export async function callUpstream<T>(
   candidates: Candidate[],
   path: string,
   bodyFor: (candidate: Candidate) => unknown,
   deadline: number,
   attempts: Attempt[],
-): Promise<Answer> {
+  open: (answer: Answer) => Promise<T>,
+): Promise<T> {
   let failure: ApiError = upstreamError('no candidate');
   for (const candidate of candidates) {
+    const request = JSON.stringify(bodyFor(candidate));
     for (let tries = 0; tries <= candidate.max_retries; tries += 1) {
       const startedAt = Date.now();
       const attempt: Attempt = { model: candidate.model, provider: candidate.provider, duration: 0 };
       attempts.push(attempt);
       try {
-        return { candidate, body: await ask(candidate, path, bodyFor(candidate), deadline, attempt) };
+        const body = await ask(candidate, path, request, deadline, attempt);
+        attempt.duration = Date.now() - startedAt;
+        return await open({ candidate, body }).catch((thrown) => {
+          body.cancel();
+          // Not asked again: it has begun to answer, and may charge for that.
+          throw thrown instanceof TimeoutError ? thrown : upstreamFailure(thrown);
+        });
       } catch (thrown) {
         failure = upstreamFailure(thrown);
-        attempt.error = String(failure.cause ?? failure.message).slice(0, 300);
+        noteFailure(attempt, failure);
         if (failure.code === 'invalid_request') throw failure;
         const wait = waitBeforeRetry(thrown, tries);
         if (wait === undefined || Date.now() + wait >= deadline) break;
         if (tries < candidate.max_retries) await new Promise((resolve) => setTimeout(resolve, wait));
       } finally {
-        attempt.duration = Date.now() - startedAt;
+        attempt.duration ||= Date.now() - startedAt;
       }
     }
     if (Date.now() >= deadline) break;
@@ -84,7 +117,7 @@ export async function callUpstream(
 async function ask(
   candidate: Candidate,
   path: string,
-  body: unknown,
+  body: string,
   deadline: number,
   attempt: Attempt,
 ): Promise<Body> {
@@ -95,12 +128,14 @@ async function ask(
     const response = await fetch(`${candidate.base_url?.replace(/\/+$/, '') ?? defaults.baseUrl}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKeyOf(candidate)}` },
-      body: JSON.stringify(body),
+      body,
+      // Where it leads, neither the key nor what was said is for.
+      redirect: 'manual',
       signal: controller.signal,
     });
     attempt.status = response.status;
     const answer = new Body(response, candidate.timeout_ms, deadline);
-    if (!response.ok) throw refusedAnswer(response, await answer.text().catch(() => ''), candidate);
+    if (!response.ok) throw refusedAnswer(response, await answer.bytes().then(textIn, () => ''));
     await answer.waitForFirst();
     return answer;
   } finally {
@@ -117,12 +152,11 @@ function apiKeyOf(candidate: Candidate): string {
   }
 }
 
-function refusedAnswer(response: Response, text: string, candidate: Candidate): ApiError {
-  if (CALLERS_FAULT.has(response.status)) return invalidRequest(providerMessage(text, apiKeyOf(candidate)));
-  const error = upstreamError(`status ${response.status}: ${text.slice(0, 1000)}`);
-  return Object.assign(error, {
-    isRetryable: response.status === 429 || response.status >= 500,
-    retryAfter: Number(response.headers.get('retry-after') ?? Number.NaN) * 1000,
+function refusedAnswer({ status, headers }: Response, text: string): ApiError {
+  if (CALLERS_FAULT.has(status)) return blamedRequest(text, `status ${status}`);
+  return Object.assign(upstreamError(`status ${status}`, text), {
+    isRetryable: status === 429 || status >= 500,
+    retryAfter: Number(headers.get('retry-after') ?? Number.NaN) * 1000,
   });
 }
 
@@ -136,83 +170,24 @@ function waitBeforeRetry(thrown: unknown, tries: number): number | undefined {
   return wait <= LONGEST_WAIT ? wait : undefined;
 }
 
-/** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
-export class Body {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  #first: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
-
-  constructor(
-    response: Response,
-    private readonly longestSilence: number,
-    private readonly deadline: number,
-  ) {
-    this.#reader = (response.body ?? new Blob([]).stream()).getReader();
-  }
-
-  /** Waits until the first byte is here: what breaks before it may be tried again. */
-  async waitForFirst(): Promise<void> {
-    const first = await this.#read();
-    this.#first = Promise.resolve(first);
-  }
-
-  /** The bytes as they come. Leaving the loop stops the provider. */
-  async *chunks(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        const { done, value } = await (this.#first ?? this.#read());
-        this.#first = undefined;
-        if (done) return;
-        yield value;
-      }
-    } finally {
-      this.cancel();
-    }
-  }
-
-  /** The whole body as text. */
-  async text(): Promise<string> {
-    const decoder = new TextDecoder();
-    let text = '';
-    for await (const bytes of this.chunks()) text += decoder.decode(bytes, { stream: true });
-    return text + decoder.decode();
-  }
-
-  /** Tells the provider to stop. */
-  cancel(): void {
-    this.#reader.cancel().catch(() => undefined);
-  }
-
-  // Not by the signal that fetch was given: Deno no longer heeds it once the request object is collected as garbage.
-  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
-    const left = this.deadline - Date.now();
-    const isDeadline = left <= this.longestSilence;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      const error = isDeadline ? new DeadlineError() : new TimeoutError();
-      timer = setTimeout(() => reject(error), Math.max(isDeadline ? left : this.longestSilence, 0));
-    });
-    try {
-      return await Promise.race([this.#reader.read(), timeout]);
-    } catch (error) {
-      this.cancel();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
+/** The error of a provider: `cause` is for the log, in our words; `said` is what it said itself. */
+export function upstreamError(cause: string, said = '', isAnswer = false): ApiError {
+  return withCause(
+    new ApiError(502, 'upstream_error', 'The AI provider failed. Nothing was charged.'),
+    cause,
+    said,
+    isAnswer,
+  );
 }
 
-/** A provider that was silent for too long. */
-export class TimeoutError extends Error {}
-
-/** A call that has had all its time. */
-export class DeadlineError extends TimeoutError {}
-
-/** The error for an answer that is not what the protocol promises; `cause` is for the log alone. */
-export function upstreamError(cause: string): ApiError {
-  const error = new ApiError(502, 'upstream_error', 'The AI provider failed. Nothing was charged.');
-  error.cause = cause;
-  return error;
+/** The error for one that came as a success: in a whole answer, or in a stream before its first words. */
+export function refusalIn(error: unknown): ApiError {
+  const text = JSON.stringify({ error });
+  const { code, status } = objectIn(error) ?? {};
+  const cause = 'an error instead of an answer';
+  return [code, status].some((one) => CALLERS_FAULT.has(Number(one)))
+    ? blamedRequest(text, cause)
+    : upstreamError(cause, text);
 }
 
 /** The error for a request or stream that broke: a timeout of ours, or the connection's end. */
@@ -221,15 +196,34 @@ export function upstreamFailure(thrown: unknown): ApiError {
   if (thrown instanceof TimeoutError) {
     return new ApiError(504, 'upstream_timeout', 'The AI provider took too long. Nothing was charged.');
   }
-  return upstreamError(String(thrown));
+  // Its words have the provider's address in them.
+  return upstreamError('the connection broke', String(thrown));
 }
 
-function providerMessage(text: string, apiKey: string): string {
-  try {
-    const message = JSON.parse(text)?.error?.message;
-    if (typeof message === 'string') return message.replaceAll(apiKey, '[key]').slice(0, 1000);
-  } catch {
-    // No JSON: its words are not meant for callers.
-  }
-  return 'The AI provider refused the request as invalid.';
+/** Puts down in a try's log why it failed, unless that is there. */
+export function noteFailure(attempt: Attempt | undefined, failure: ApiError & { said?: Said }): void {
+  if (!attempt || attempt.error !== undefined) return;
+  attempt.error = String(failure.cause ?? failure.message);
+  attempt.said = failure.said;
+}
+
+/** What a provider blames in a request, in our words: its own may hold anything. */
+function blamedRequest(text: string, cause: string): ApiError {
+  const { code, param } = objectIn(parseObject(text)?.error) ?? {};
+  const message = BLAMES.get(code) ?? 'The AI provider refused the request as invalid.';
+  const error = invalidRequest(message, typeof param === 'string' && isPlace(param) ? param : null);
+  return withCause(error, cause, text, false);
+}
+
+/** A place in a request: a field that we know, and what is in it. */
+function isPlace(param: string): boolean {
+  const [field = '', ...rest] = param.split(/[.[\]]+/).filter((name) => name !== '');
+  return (
+    (CHAT_SETTINGS.has(field) || READ_FIELDS.has(field)) && rest.every((name) => /^(\d{1,5}|[a-z_]{1,20})$/.test(name))
+  );
+}
+
+function withCause(error: ApiError, cause: string, text: string, isAnswer: boolean): ApiError {
+  error.cause = cause;
+  return text === '' ? error : Object.assign(error, { said: { text, isAnswer } satisfies Said });
 }

@@ -26,18 +26,21 @@ const gatewayTo = createGateways(Deno.env);
 export async function openCheckout(user_id: string, request: z.infer<typeof checkoutRequest>) {
   const { payment_product_id, workspace_id, success_url, cancel_url, units = 1 } = request;
   const order = await callRpc('begin_checkout', { user_id, payment_product_id, units, workspace_id });
-  requireReturnUrl(success_url, 'success_url', order.return_urls);
-  if (cancel_url !== undefined) requireReturnUrl(cancel_url, 'cancel_url', order.return_urls);
-  return gatewayTo(order.platform).checkout({ ...order, units, success_url, cancel_url });
+  return gatewayTo(order.platform).checkout({
+    ...order,
+    units,
+    success_url: requireReturnUrl(success_url, 'success_url', order.return_urls),
+    cancel_url: cancel_url === undefined ? undefined : requireReturnUrl(cancel_url, 'cancel_url', order.return_urls),
+  });
 }
 
 /** Opens the page on which a customer looks after cards and invoices. Throws 404 `not_found` before any purchase. */
 export async function openPortal(user_id: string, request: z.infer<typeof portalRequest>) {
   const { workspace_id, platform, return_url } = request;
   const account = await callRpc('get_billing_account', { user_id, workspace_id });
-  const address = return_url ?? account.return_urls[0];
-  if (!address) throw invalidRequest('return_url is needed.', 'return_url');
-  requireReturnUrl(address, 'return_url', account.return_urls);
+  const wanted = return_url ?? account.return_urls[0];
+  if (!wanted) throw invalidRequest('return_url is needed.', 'return_url');
+  const address = requireReturnUrl(wanted, 'return_url', account.return_urls);
   const customer = findCustomer(account, platform);
   if (!customer) throw new ApiError(404, 'not_found', 'There is no purchase yet, so there is nothing to look after.');
   return { url: await gatewayTo(customer.platform).portal(customer.customer_id, address) };

@@ -43,6 +43,7 @@ export interface ApprovedPlanChange {
   subscription_id: string;
   product_id: string;
   price_id: string | null;
+  from_price_id?: string;
   units: number;
   is_upgrade: boolean;
 }
@@ -60,6 +61,7 @@ export type PaymentTask = { id: number; platform: Platform } & (
       customer_id: string | null;
       product_id: string;
       price_id: string | null;
+      invoice_id?: string;
     }
 );
 

@@ -32,6 +32,8 @@ export interface PlanChange {
   subscription_id: string;
   product_id: string;
   price_id: string | null;
+  /** Of what is changed from. */
+  from_price_id?: string;
   units: number;
   /** An upgrade is charged at once, everything else with the next invoice. */
   is_upgrade: boolean;
@@ -48,6 +50,8 @@ export interface PackCharge {
   product_id: string;
   /** Null on Creem. */
   price_id: string | null;
+  /** The invoice that it was charged by, once that is known. */
+  invoice_id?: string;
 }
 
 /** A checkout that is open for payment. */

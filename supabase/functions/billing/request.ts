@@ -57,10 +57,11 @@ export function oneWorkspace(inHeader: string | undefined, inBody: string | unde
 }
 
 /**
- * Checks an address that a page will send the buyer to: http(s), and its origin among `allowed`, so that nobody makes
- * us send people elsewhere. Throws 400 `invalid_request` naming `param`.
+ * Reads an address that a page will send the buyer to: http(s), and its origin among `allowed`, so that nobody makes
+ * us send people elsewhere. Gives it as it was parsed, for others may read the text another way. Throws 400
+ * `invalid_request` naming `param`.
  */
-export function requireReturnUrl(address: string, param: string, allowed: string[]): void {
+export function requireReturnUrl(address: string, param: string, allowed: string[]): string {
   const target = URL.canParse(address) ? new URL(address) : undefined;
   if (!target || !/^https?:$/.test(target.protocol)) {
     throw invalidRequest(`${param} must be an http or https URL.`, param);
@@ -69,6 +70,8 @@ export function requireReturnUrl(address: string, param: string, allowed: string
   if (!origins.includes(target.origin)) {
     throw invalidRequest(`${param} must be on one of: ${origins.join(', ') || 'no origin is allowed'}.`, param);
   }
+  // Stripe's own placeholder stays one, in a path too.
+  return target.href.replaceAll('%7BCHECKOUT_SESSION_ID%7D', '{CHECKOUT_SESSION_ID}');
 }
 
 function absentIfNull<T>(value: T | null | undefined): T | undefined {

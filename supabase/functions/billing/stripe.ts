@@ -61,9 +61,11 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
         const change = isByDate ? { cancel_at: '' as const } : { cancel_at_period_end: false };
         return (await stripe.subscriptions.update(id, change)).status;
       }),
-    changePlan: ({ subscription_id, price_id, units, is_upgrade }) =>
+    changePlan: ({ subscription_id, price_id, from_price_id, units, is_upgrade }) =>
       ask(async () => {
-        const item = (await stripe.subscriptions.retrieve(subscription_id)).items.data[0];
+        const { data } = (await stripe.subscriptions.retrieve(subscription_id)).items;
+        // Beside the plan there may be other items: what is used, or seats.
+        const item = data.find(({ price }) => price.id === from_price_id) ?? data[0];
         if (!item || !price_id)
           throw new Error(`the subscription ${subscription_id} has no item, or its plan no price`);
         const items = [{ id: item.id, price: price_id, quantity: units }];
@@ -93,20 +95,25 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
 async function chargeInvoice(stripe: Stripe, charge: PackCharge): Promise<string> {
   const { customer_id: customer, price_id: price } = charge;
   if (!price) throw new Error(`the product ${charge.product_id} has no price at Stripe`);
-  const card = (await stripe.customers.listPaymentMethods(customer, { limit: 1 })).data[0];
-  if (!card) throw new ApiError(402, 'payment_failed', 'Stripe keeps no card of this customer.');
   const id = await invoiceOf(stripe, charge);
   let { status } = await stripe.invoices.retrieve(id);
+  // Before the card is looked for: it may have been paid with one that is gone by now.
+  if (status === 'paid') return id;
+  const card = (await stripe.customers.listPaymentMethods(customer, { limit: 1 })).data[0];
+  if (!card) {
+    await endInvoice(stripe, id, status);
+    throw new ApiError(402, 'payment_failed', 'Stripe keeps no card of this customer.');
+  }
   if (status === 'draft') {
     const item = { customer, invoice: id, pricing: { price }, quantity: 1 };
     await stripe.invoiceItems.create(item, { idempotencyKey: `${keyOf(charge)}_item` });
     status = (await stripe.invoices.finalizeInvoice(id, { auto_advance: false })).status;
   }
-  if (status === 'void') throw new ApiError(402, 'payment_failed', 'The charge was declined.');
-  if (status === 'paid') return id;
+  if (isOver(status)) throw declined();
   try {
-    await stripe.invoices.pay(id, { off_session: true, payment_method: card.id });
-    return id;
+    const paid = await stripe.invoices.pay(id, { off_session: true, payment_method: card.id });
+    if (isOver(paid.status)) throw declined();
+    return id; // one that is open still is paid by something slow: its events tell how that ends
   } catch (error) {
     // Or it could be paid later, beside what is charged then.
     if (error instanceof Stripe.errors.StripeCardError) await stripe.invoices.voidInvoice(id);
@@ -114,18 +121,27 @@ async function chargeInvoice(stripe: Stripe, charge: PackCharge): Promise<string
   }
 }
 
+const isOver = (status: string | null) => status === 'void' || status === 'uncollectible';
+
+const declined = () => new ApiError(402, 'payment_failed', 'The charge was declined.');
+
 /** Ends the invoice of a charge. Gives its id where it has been paid by then. */
 async function voidInvoice(stripe: Stripe, charge: PackCharge): Promise<string | undefined> {
-  const id = await invoiceOf(stripe, charge);
+  const id = charge.invoice_id ?? (await invoiceOf(stripe, charge));
   const { status } = await stripe.invoices.retrieve(id).catch((error: unknown) => {
     // A draft that was deleted, and nobody heard of it.
     if (error instanceof Stripe.errors.StripeError && error.statusCode === 404) return { status: 'void' as const };
     throw error;
   });
   if (status === 'paid') return id;
+  await endInvoice(stripe, id, status);
+  return undefined;
+}
+
+/** Sees to it that an invoice that is not paid never will be. */
+async function endInvoice(stripe: Stripe, id: string, status: string | null): Promise<void> {
   if (status === 'draft') await stripe.invoices.del(id);
   else if (status !== 'void') await stripe.invoices.voidInvoice(id);
-  return undefined;
 }
 
 /** The invoice of a charge: made, or by its key found again. */

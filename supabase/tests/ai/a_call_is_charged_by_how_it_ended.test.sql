@@ -12,7 +12,7 @@ language plpgsql as $$
 declare
   hold uuid := public.admit_ai_call(tests.id('owner'), model, 500, 50, at => now()) ->> 'hold_id';
 begin
-  perform public.finish_ai_call(hold, ending, prompt, cached, completion, details, at => now() + lasts);
+  perform public.finish_ai_call(hold, ending, prompt, cached, completion, details, written_tokens => completion, at => now() + lasts);
   return (select concat_ws(' ', l.status, l.prompt_tokens, l.cached_tokens, l.completion_tokens,
     trim_scale(l.credits_charged), l.error_code)
     from public.ai_usage_logs l where l.hold_id = hold);
@@ -25,7 +25,7 @@ select is(pg_temp.call('failed', 100, 0, 0, details => '{"error_code": "upstream
   'failed 100 0 0 0 upstream_error', 'a failed one nothing');
 select is(tests.wallet('owner'), 'balance 2.65, total 3, spent 0.35, expired 0, held 0', 'its hold is given back');
 select is(pg_temp.call('success', 0, 0, 0), 'success 0 0 0 0', 'a usage of zero is one');
-select is(pg_temp.call('success', 100000, 0, 100, 'test-fixed'), 'success 100000 0 100 0.75',
+select is(pg_temp.call('success', 1000, 0, 100, 'test-fixed'), 'success 1000 0 100 0.75',
   'a fixed price is what it is');
 select is(pg_temp.call('failed', 0, 0, 0, 'test-fixed'), 'failed 0 0 0 0', 'but not for a failure');
 select is(pg_temp.call('success', 100, 0, 10, lasts => '20 minutes'), 'success 100 0 10 0.2',

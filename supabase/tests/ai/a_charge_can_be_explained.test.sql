@@ -15,7 +15,7 @@ create function pg_temp.call(id text, ending public.ai_usage_status, model text 
   person text default 'owner', workspace text default 'owner', prompt integer default 100, cached integer default 40, output integer default 10,
   images integer default 0, served text default null) returns void
 language sql as $$
-  select public.finish_ai_call((public.admit_ai_call(tests.id(person), model, 500, 50, request_id => id, workspace_id => tests.id(workspace)) ->> 'hold_id')::uuid,
+  select public.finish_ai_call((public.admit_ai_call(tests.id(person), model, 500, 50, request_id => id, images => images, workspace_id => tests.id(workspace)) ->> 'hold_id')::uuid,
     ending, prompt, cached, output, is_empty => is_empty, images => images, served_model => served,
     details => '{"attempts": [{"status": 500}, {"status": 200}], "error_code": "upstream_error"}')
 $$;

@@ -10,7 +10,7 @@ create function pg_temp.call(id text, tokens integer, ending public.ai_usage_sta
 language plpgsql as $$
 begin
   perform public.finish_ai_call((public.admit_ai_call(tests.id('owner'), 'test', 1, 1, request_id => call.id, at => now()) ->> 'hold_id')::uuid,
-    ending, 0, 0, tokens, at => now());
+    ending, 0, 0, tokens, written_tokens => tokens, at => now());
   return (select format('%s = %s free + %s paid', trim_scale(l.credits_charged), trim_scale(l.free_credits), trim_scale(l.paid_credits))
     from public.ai_usage_logs l where l.request_id = call.id);
 end;

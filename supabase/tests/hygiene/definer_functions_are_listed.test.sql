@@ -46,7 +46,7 @@ select set_eq($$
 $$, array[
   'credit_user_credits_transaction', 'debit_user_credits_transaction', 'refund_user_credits', 'clawback_credits',
   'hold_credits', 'settle_credit_hold', 'release_credit_hold', 'extend_credit_hold', 'expire_credits', 'verify_credits',
-  'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
+  'require_api_key', 'admit_ai_call', 'extend_ai_call', 'finish_ai_call', 'record_ai_usage', 'list_ai_models', 'rebuild_usage_statistics',
   'consume_feature', 'release_feature',
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'begin_subscription_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task',

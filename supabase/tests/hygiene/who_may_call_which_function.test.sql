@@ -42,7 +42,7 @@ select set_eq($$
 $$, array[
   'public.credit_user_credits_transaction', 'public.debit_user_credits_transaction', 'public.refund_user_credits',
   'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
-  'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.admit_ai_call',
+  'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.require_api_key', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
   'public.rebuild_usage_statistics', 'public.explain_charge', 'private.explain_charge', 'private.is_config_value',
   'public.usage_report', 'private.statistics_of_everyone', 'private.costs_of_operator', 'private.models_on_offer',

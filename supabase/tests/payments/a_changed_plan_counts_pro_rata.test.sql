@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 select tests.create_guest('up');
 select tests.create_guest('down');
 select tests.create_guest('at_once');
@@ -7,6 +7,7 @@ select tests.create_guest('anew');
 select tests.create_guest('seats');
 select tests.create_guest('yearly');
 select tests.create_guest('early');
+select tests.create_guest('hasty');
 select tests.sell('prod_basic', 100, 'basic');
 select tests.sell('prod_pro', 300, 'pro');
 select tests.sell('prod_year', 1440, 'basic');
@@ -36,7 +37,8 @@ select tests.deliver('evt_5b', tests.paid_period('prod_basic', '2026-01-31', 'do
 select is(tests.plan_of('down'), 'basic active', 'until the next period');
 
 select tests.be_postgres();
-update public.payment_products set platform = 'stripe', price_id = product_id;
+insert into public.payment_products (platform, product_id, price_id, name, plan, billing_period, credits, amount, currency)
+select 'stripe', p.product_id, p.product_id, p.name, p.plan, p.billing_period, p.credits, p.amount, p.currency from public.payment_products p;
 select tests.be_service();
 select public.receive_payment_event('stripe', 'evt_s1', 'test', '2026-01-01', '{}', '{"rank": 0}'
   || tests.paid_period('prod_pro', '2026-01-01', 'at_once', 'sub_o'), at => '2026-01-01');
@@ -46,7 +48,6 @@ select is(tests.wallet('at_once'), 'balance 200, total 200, spent 0, expired 0, 
   'where it does, a downgrade takes half the difference');
 select is(tests.ledger('at_once'), 'credit 300 subscription, clawback -100 plan_change', 'as a change of plan');
 select tests.be_postgres();
-update public.payment_products set platform = 'creem', price_id = null;
 select tests.be_service();
 
 select tests.deliver('evt_6', tests.paid_period('prod_basic', '2026-01-01', 'anew', 'sub_a'));
@@ -79,6 +80,12 @@ select tests.deliver('evt_10', jsonb_build_object('payment', '{"id": "tran_s2", 
   "amount": 1000, "currency": "USD", "product_id": "prod_basic", "units": 5, "subscription_id": "sub_s",
   "paid_at": "2026-01-16T00:00:00Z", "changed_at": "2026-01-16T00:00:00Z"}'::jsonb), '2026-01-16', '2026-01-16');
 select is(tests.wallet('seats'), 'balance 400, total 400, spent 0, expired 0, held 0', 'and more of them count from when they were paid for');
+select tests.deliver('evt_h1', tests.paid_period('prod_basic', '2026-01-01', 'hasty', 'sub_h'));
+select tests.deliver('evt_h2', jsonb_build_object('payment', '{"id": "tran_h2", "status": "succeeded", "kind": "subscription",
+  "amount": 2000, "currency": "USD", "product_id": "prod_pro", "subscription_id": "sub_h", "paid_at": "2026-01-01T00:00:08Z",
+  "changed_at": "2026-01-01T00:00:07Z"}'::jsonb), '2026-01-01 00:00:09', '2026-01-01 00:00:09');
+select is(tests.wallet('hasty'), 'balance 300, total 300, spent 0, expired 0, held 0',
+  'an upgrade within the first seconds brings the whole difference');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

@@ -54,7 +54,7 @@ select is(pg_temp.open_tasks(), 1, 'below it a pack is');
 select is(tests.wallet('team'), 'balance 19, total 100, spent 81, expired 0, held 0', 'and no credits come of asking');
 select pg_temp.use(1);
 select is(pg_temp.open_tasks() || ' ' || pg_temp.rule(), '1 on failures 0 requested 1', 'one at a time');
-select is(public.claim_payment_task(now() + interval '1 s') - 'id', jsonb_build_object('task', 'charge_pack', 'platform', 'stripe', 'workspace_id', tests.id('team'),
+select is(public.claim_payment_task(now() + interval '1 minute') - 'id', jsonb_build_object('task', 'charge_pack', 'platform', 'stripe', 'workspace_id', tests.id('team'),
   'user_id', tests.id('admin'), 'proof', private.checkout_proof(tests.id('team'), tests.id('admin')), 'customer_id', 'cus_team', 'product_id', 'prod_pack', 'price_id', 'price_pack'), 'the platform is told all it needs');
 select public.finish_payment_task((select max(id) from private.payment_tasks), payment_id => 'in_1');
 select pg_temp.use(1);
@@ -103,7 +103,7 @@ select is(pg_temp.open_tasks() || ' ' || pg_temp.rule(), '0 off failures 0 reque
 select tests.sign_in('owner');
 select pg_temp.set();
 select tests.be_postgres();
-select pg_temp.finish('Not on this platform.', 'impossible', at => now() + interval '1 s');
+select pg_temp.finish('Not on this platform.', 'impossible', at => now() + interval '1 minute');
 select is(pg_temp.rule(), 'off failures 1 requested 0', 'what can never be done is not tried again');
 select tests.sign_in('owner');
 select pg_temp.set('huge');

@@ -1,6 +1,6 @@
 -- Between asking for a pack and charging it much may happen: what is charged is agreed to and needed then.
 begin;
-select plan(44);
+select plan(50);
 select tests.create_user(n) from unnest(array['owner', 'admin', 'payer', 'platform']) n;
 update public.users set role = 'admin' where id = tests.id('platform');
 select tests.create_team('team');
@@ -154,6 +154,22 @@ select pg_temp.fail();
 select is(pg_temp.state(), 'on, asked 1, open 1', 'voiding is tried again');
 select pg_temp.fail(now() + interval '1 day');
 select is(pg_temp.state(), 'on, asked 1, open 0', 'not for ever; it may have been charged');
+
+-- A day after its first try the platform may not know of it any more.
+update public.payment_customers set workspace_id = tests.id('team') where customer_id = 'cus_2';
+select pg_temp.ask(), pg_temp.fail();
+select is(pg_temp.claim(now() + interval '22 hours'), 'charge_pack', 'within a day it is tried again');
+select is(pg_temp.claim(now() + interval '24 hours'), null, 'but not later, however few its tries were');
+select is(pg_temp.state(), 'on, asked 1, open 0, The function that was to charge it never told what came of it.',
+  'it may have been charged, and counts');
+select pg_temp.ask(), pg_temp.fail();
+select is(private.end_next_lost_charge(now() + interval '24 hours'), true, 'the scheduled work ends it too');
+select pg_temp.ask(), pg_temp.fail();
+delete from public.workspaces where id = tests.id('team');
+delete from private.payment_tasks where task = 'cancel_subscription';
+select is(pg_temp.claim(now() + interval '2 minutes'), 'void_charge', 'that of a workspace that is gone is voided');
+select public.finish_payment_task((select max(id) from private.payment_tasks));
+select is((select count(*)::integer from private.payment_tasks where task = 'charge_pack' and done_at is null), 0, 'once');
 
 select * from finish();
 rollback;

@@ -2,13 +2,13 @@
 import { lookup } from 'node:dns/promises';
 import { database } from '../database.ts';
 import { keepAlive } from '../edge-runtime.ts';
-import { readApiKey } from '../env.ts';
+import { readAiBaseUrl, readApiKey } from '../env.ts';
 import { ApiError } from '../errors.ts';
 import { limitFile } from './byte-limit.ts';
 import { callRpc, type JobWork, type Submission, type VideoJob } from './database.ts';
 import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
 import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
-import { aiBaseUrl, baseUrlOf } from './provider.ts';
+import { baseUrlOf } from './provider.ts';
 import { isFinalRefusal } from './storage-errors.ts';
 
 const BUCKET = 'videos';
@@ -94,7 +94,7 @@ function keyFor(submission: Submission): { origin: string; key: string } | undef
 }
 
 function rulesFor(submission: Submission): HostRule[] {
-  const rules = readHostRules(submission.result_hosts, aiBaseUrl(Deno.env));
+  const rules = readHostRules(submission.result_hosts, readAiBaseUrl(Deno.env));
   // Where the API itself serves the files, its base URL is the operator's word.
   return submission.api === 'openai' ? [...rules, ruleOfUrl(new URL(baseUrlOf(submission, Deno.env)))] : rules;
 }

@@ -1,5 +1,5 @@
 /** How providers of videos are called: with the key, in time, and with nothing of the key in what comes back. */
-import { readApiKey } from '../env.ts';
+import { readAiBaseUrl, readApiKey } from '../env.ts';
 import { ApiError, invalidRequest } from '../errors.ts';
 import { inTime } from '../in-time.ts';
 import { cleanJson } from '../json.ts';
@@ -35,19 +35,12 @@ const LARGEST_KEPT = 12 * 1024;
 /** How long a provider may take to answer, at most: a hosted function ends after 150 s, ms. */
 const LONGEST_WAIT = 60_000;
 
-const DEFAULT_AI_BASE_URL = 'https://api.302.ai/v1';
-
 /** Where a provider's API is, without a trailing slash. */
 export function baseUrlOf(provider: Pick<Provider, 'api' | 'base_url' | 'provider_base_url'>, env: Env): string {
   const { api, base_url, provider_base_url } = provider;
   if (base_url) return base_url.replace(/\/+$/, '');
-  const usual = provider_base_url?.replace(/\/+$/, '') || aiBaseUrl(env);
+  const usual = provider_base_url?.replace(/\/+$/, '') || readAiBaseUrl(env);
   return api === '302ai' ? new URL(usual).origin : usual;
-}
-
-/** AI_BASE_URL, or where calls go without it. */
-export function aiBaseUrl(env: Env): string {
-  return (env.get('AI_BASE_URL')?.trim() || DEFAULT_AI_BASE_URL).replace(/\/+$/, '');
 }
 
 /** One call: `body` is JSON, or a form as it is. */

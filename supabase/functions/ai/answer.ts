@@ -1,0 +1,243 @@
+/** What is read of an answer or a chunk of one: usage, text and errors, wherever a provider puts them. */
+
+import { joined } from './body.ts';
+
+/** An object or chunk as a provider sent it: nothing in it is certain to be of the type that the protocol promises. */
+export type Loose = Record<string, unknown>;
+
+/** Counts above this are cut to it: no call has more, and the log's integer columns hold it. */
+const MOST_TOKENS = 1_000_000_000;
+
+/** What a provider says was used; a count it does not give is undefined, which is not 0. */
+export interface Reported {
+  /** Input tokens, the cached ones included. */
+  prompt?: number;
+  cached: number;
+  /** Output tokens, reasoning included. */
+  completion?: number;
+  /** Given only where it says nothing of how it splits. */
+  total?: number;
+}
+
+/** The object in a value; undefined where it is none, or a list. */
+export function objectIn(value: unknown): Loose | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Loose) : undefined;
+}
+
+/** The objects in a list; none where it is no list. */
+export function objectsIn(value: unknown): Loose[] {
+  return Array.isArray(value) ? value.map(objectIn).filter((item) => item !== undefined) : [];
+}
+
+/** Parses a JSON object; undefined where the text is anything else. */
+export function parseObject(text: string): Loose | undefined {
+  try {
+    return objectIn(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads what an answer or chunk says was used, in each place a provider says it; its top level has the last word. */
+export function readUsage(answer: Loose): Reported | undefined {
+  const inChoices = objectsIn(answer.choices).map((choice) => choice.usage); // Moonshot
+  const places = [...inChoices, objectIn(answer.x_groq)?.usage, answer.usage];
+  return places
+    .map(readCounts)
+    .filter((counts) => counts !== undefined)
+    .at(-1);
+}
+
+/**
+ * Reads a usage object by any of its names. Cached tokens are part of the input, but for Anthropic's names, and for
+ * providers that report more of them than input. What only the total counts is output: thoughts, at several providers.
+ */
+function readCounts(usage: unknown): Reported | undefined {
+  const counts = objectIn(usage);
+  if (!counts) return undefined;
+  const details = objectIn(counts.prompt_tokens_details ?? counts.prompt_token_details ?? counts.input_tokens_details);
+  const cacheRead = tokenCount(counts.cache_read_input_tokens) ?? 0;
+  const cached = Math.max(
+    cacheRead,
+    ...[details?.cached_tokens, counts.cached_tokens, counts.prompt_cache_hit_tokens, counts.num_cached_tokens].map(
+      (count) => tokenCount(count) ?? 0,
+    ),
+  );
+  const total = tokenCount(counts.total_tokens);
+  const output = tokenCount(counts.completion_tokens ?? counts.output_tokens);
+  let prompt = tokenCount(counts.prompt_tokens);
+  const input = tokenCount(counts.input_tokens);
+  if (prompt === undefined && input !== undefined) {
+    prompt = input + cacheRead + (tokenCount(counts.cache_creation_input_tokens) ?? 0);
+  }
+  if (prompt === undefined && total !== undefined && output !== undefined) prompt = Math.max(total - output, 0);
+  if (prompt === undefined && output === undefined) return total === undefined ? undefined : { cached, total };
+  if (prompt !== undefined && cached > prompt) prompt += cached; // xAI
+  const onlyInTotal = total === undefined || prompt === undefined ? undefined : total - prompt;
+  return {
+    prompt: prompt && Math.min(prompt, MOST_TOKENS),
+    cached: Math.min(cached, prompt ?? cached),
+    completion: output === undefined && onlyInTotal === undefined ? undefined : Math.max(output ?? 0, onlyInTotal ?? 0),
+  };
+}
+
+/** A count, also one that is sent as text; undefined where it is none. */
+function tokenCount(value: unknown): number | undefined {
+  const isText = typeof value === 'string' && value.trim() !== '';
+  const count = typeof value === 'number' || isText ? Number(value) : Number.NaN;
+  return count >= 0 ? Math.min(Math.ceil(count), MOST_TOKENS) : undefined;
+}
+
+/** A call of a tool, or a piece of one. */
+export interface WrittenCall {
+  index?: number;
+  id: string;
+  name: string;
+  input: string;
+}
+
+/** What a model wrote in a message, or in a piece of one. */
+export interface Written {
+  content: string;
+  /** Thoughts, where the provider shows them. */
+  reasoning: string;
+  refusal: string;
+  /** What was said, where it answers with sound. */
+  transcript: string;
+  calls: WrittenCall[];
+  /** Pictures or sound, which are no text and no empty answer either. */
+  hasMedia: boolean;
+}
+
+/** Reads a message or a delta, in each place a model writes in. */
+export function readMessage(value: unknown): Written {
+  const message = objectIn(value) ?? {};
+  const audio = objectIn(message.audio);
+  const calls = objectsIn(message.tool_calls).map(readCall);
+  return {
+    content: textIn(message.content),
+    // The same text under each name, at providers that have several.
+    reasoning: textIn(message.reasoning) || textIn(message.reasoning_content) || textIn(message.reasoning_details),
+    refusal: textIn(message.refusal),
+    transcript: textIn(audio?.transcript),
+    calls: objectIn(message.function_call) ? [...calls, readCall({ function: message.function_call })] : calls,
+    hasMedia: Boolean(audio?.data) || objectsIn(message.images).length > 0 || objectsIn(message.content).some(isMedia),
+  };
+}
+
+/** All the text of it. */
+export function textOf({ content, reasoning, refusal, transcript, calls }: Written): string {
+  return [content, reasoning, refusal, transcript, ...calls.flatMap(({ name, input }) => [name, input])].join('');
+}
+
+function readCall(call: Loose): WrittenCall {
+  const called = objectIn(call.function) ?? objectIn(call.custom) ?? {};
+  const input = called.arguments ?? called.input ?? '';
+  return {
+    index: typeof call.index === 'number' ? call.index : undefined,
+    id: textIn(call.id),
+    name: textIn(called.name),
+    input: typeof input === 'string' ? input : JSON.stringify(input),
+  };
+}
+
+/** A text, or the texts of a list of parts. */
+function textIn(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map(textIn).join('');
+  const part = objectIn(value);
+  return part ? textIn(part.text ?? part.thinking ?? part.refusal ?? part.summary ?? '') : '';
+}
+
+function isMedia(part: Loose): boolean {
+  return typeof part.type === 'string' && /image|audio|video|file/.test(part.type);
+}
+
+/** Finish reasons that are errors: the common word, and GLM's. */
+const FAILED = new Set<unknown>(['error', 'network_error']);
+
+/** The error in an answer or chunk that came as a success; undefined where there is none. */
+export function errorIn(answer: Loose): unknown {
+  const choices = objectsIn(answer.choices);
+  const errors = [answer.error, ...choices.map((choice) => choice.error)];
+  const failed = choices.find((choice) => FAILED.has(choice.finish_reason))
+    ? 'its finish reason is an error'
+    : undefined;
+  return errors.find((error) => error && JSON.stringify(error) !== '{}') ?? failed;
+}
+
+/** Words in a choice's `finish_reason` that say it has not finished. */
+const NOT_FINISHED = new Set(['', 'null', 'none', 'undefined']);
+
+/** Why a choice has ended; null while it has not. */
+export function finishReasonOf(choice: Loose): string | null {
+  const reason = choice.finish_reason;
+  return typeof reason === 'string' && !NOT_FINISHED.has(reason.trim().toLowerCase()) ? reason : null;
+}
+
+/** A whole completion as the stream that it would have been. */
+export function asStream(completion: Loose): string {
+  const { usage, choices, ...frame } = completion;
+  const chunk = { ...frame, object: 'chat.completion.chunk' };
+  const deltas = objectsIn(choices).map(({ message, ...choice }, index) => {
+    const delta = { ...objectIn(message) };
+    if (Array.isArray(delta.tool_calls)) {
+      delta.tool_calls = objectsIn(delta.tool_calls).map((call, at) => ({ index: at, ...call }));
+    }
+    return { index, ...choice, delta, finish_reason: finishReasonOf(choice) ?? 'stop' };
+  });
+  const chunks = [{ ...chunk, choices: deltas }, ...(objectIn(usage) ? [{ ...chunk, choices: [], usage }] : [])];
+  return [...chunks.map((one) => JSON.stringify(one)), '[DONE]'].map((data) => `data: ${data}\n\n`).join('');
+}
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+const OPENING = 91;
+const CLOSING = 93;
+/** Texts longer than this are data to an outline, bytes. */
+const LONG_TEXT = 4_096;
+const LEFT_OUT = new TextEncoder().encode('(left out)');
+
+/**
+ * JSON without its data: long texts are replaced and lists of numbers emptied. It is found by looking at few of the
+ * bytes, where parsing the numbers of 2,048 embeddings would take a second and hundreds of MB.
+ */
+export function outline(json: Uint8Array): Uint8Array {
+  const kept: Uint8Array[] = [];
+  let from = 0;
+  for (let at = 0; at < json.length; at += 1) {
+    if (json[at] === QUOTE) {
+      const end = endOfText(json, at + 1);
+      if (end - at > LONG_TEXT) {
+        kept.push(json.subarray(from, at + 1), LEFT_OUT);
+        from = end;
+      }
+      at = end;
+    } else if (json[at] === OPENING && isNumber(json, at + 1)) {
+      const end = json.indexOf(CLOSING, at);
+      if (end === -1) break;
+      kept.push(json.subarray(from, at + 1));
+      from = end;
+      at = end;
+    }
+  }
+  return joined([...kept, json.subarray(from)]);
+}
+
+/** Where the text that begins here has its closing quote. */
+function endOfText(json: Uint8Array, start: number): number {
+  for (let end = json.indexOf(QUOTE, start); end !== -1; end = json.indexOf(QUOTE, end + 1)) {
+    let slashes = 0;
+    while (json[end - 1 - slashes] === BACKSLASH) slashes += 1;
+    if (slashes % 2 === 0) return end;
+  }
+  return json.length;
+}
+
+/** Whether the next that is no space is a number's beginning. */
+function isNumber(json: Uint8Array, start: number): boolean {
+  let at = start;
+  while (json[at] === 32 || json[at] === 10 || json[at] === 13 || json[at] === 9) at += 1;
+  const byte = json[at] ?? 0;
+  return byte === 45 || (byte >= 48 && byte <= 57);
+}

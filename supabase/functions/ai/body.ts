@@ -1,0 +1,101 @@
+/** The bytes of an answer: within what time they come, and how many are read. */
+
+/** The longest body of an answer, bytes: 2,048 embeddings are half of it. Longer ones end there. */
+const LARGEST_ANSWER = 128 * 1024 * 1024;
+/** The longest text that is parsed at once, bytes: an event of a stream, or what of a whole answer is read. */
+export const LARGEST_PARSED = 32 * 1024 * 1024;
+type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>['read']>>;
+
+/** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
+export class Body {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #pending: Promise<Read> | undefined;
+  #received = 0;
+
+  constructor(
+    response: Response,
+    private readonly longestSilence: number,
+    private readonly deadline: number,
+  ) {
+    this.#reader = (response.body ?? new Blob([]).stream()).getReader();
+  }
+
+  /** Waits until the first byte is here: what breaks before it may be tried again. */
+  async waitForFirst(): Promise<void> {
+    await this.#read(Number.POSITIVE_INFINITY);
+  }
+
+  /** The next bytes as they come; `late` where they take longer than so many ms, and can be waited for again. */
+  async next(within = Number.POSITIVE_INFINITY): Promise<Uint8Array | 'end' | 'late'> {
+    const read = await this.#read(within);
+    if (read === 'late') return 'late';
+    this.#pending = undefined;
+    if (read.done) return 'end';
+    this.#received += read.value.length;
+    if (this.#received > LARGEST_ANSWER) throw new LengthError('Its answer was too long.');
+    return read.value;
+  }
+
+  /** The whole body. */
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const parts: Uint8Array[] = [];
+    for (let part = await this.next(); part !== 'end'; part = await this.next()) if (part !== 'late') parts.push(part);
+    return joined(parts);
+  }
+
+  /** Tells the provider to stop. */
+  cancel(): void {
+    this.#reader.cancel().catch(() => undefined);
+  }
+
+  // Not by the signal that fetch was given: Deno no longer heeds it once the request object is collected as garbage.
+  async #read(within: number): Promise<Read | 'late'> {
+    const left = this.deadline - Date.now();
+    const isDeadline = left <= this.longestSilence;
+    const longest = Math.max(isDeadline ? left : this.longestSilence, 0);
+    this.#pending ??= this.#reader.read();
+    this.#pending.catch(() => undefined);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<'late'>((resolve, reject) => {
+      const error = isDeadline ? new DeadlineError() : new TimeoutError();
+      timer = setTimeout(
+        () => (within < longest ? resolve('late') : reject(error)),
+        Math.min(Math.max(within, 0), longest),
+      );
+    });
+    try {
+      return await Promise.race([this.#pending, timeout]);
+    } catch (error) {
+      this.cancel();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Pieces of bytes as one. */
+export function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Bytes as text. Throws LengthError where they are too many to be read at once. */
+export function textIn(bytes: Uint8Array): string {
+  if (bytes.length > LARGEST_PARSED) throw new LengthError('Its answer was too long.');
+  return new TextDecoder().decode(bytes);
+}
+
+/** An answer, or an event of one, beyond what is read. The message says which. */
+export class LengthError extends Error {}
+
+/** A provider that was silent for too long. */
+export class TimeoutError extends Error {}
+
+/** A call that has had all its time. */
+export class DeadlineError extends TimeoutError {}
