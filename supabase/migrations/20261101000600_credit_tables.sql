@@ -178,6 +178,32 @@ comment on function private.create_wallet() is 'Gives every new workspace its wa
 create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
 
+-- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot: while
+-- one runs, nobody else holds several of such rows, or a wallet and waits for one.
+create function private.share_settings() returns void
+language sql set search_path = ''
+as $$ select pg_advisory_xact_lock_shared(hashtextextended('settings', 0)) $$;
+comment on function private.share_settings() is
+  'Comes before the wallets of whoever changes or deletes settings (keys, alerts) together with other rows.';
+
+create function private.lock_settings() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if auth.uid() is null then
+    perform pg_advisory_xact_lock(hashtextextended('settings', 0));
+    return null;
+  end if;
+  perform private.share_settings();
+  perform from public.credit_wallets w
+  where w.workspace_id in (select private.my_managed_workspace_ids())
+  order by w.workspace_id for no key update;
+  return null;
+end;
+$$;
+comment on function private.lock_settings() is
+  'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id order, or keeps everybody else waiting.';
+
 -- Append-only, also for the service role and for whoever connects as the owner.
 create function private.keep_ledger_entries() returns trigger
 language plpgsql security definer set search_path = ''

@@ -209,6 +209,7 @@ create function private.lock_wallets_of_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  perform private.share_settings();
   perform from public.credit_wallets w
   where w.workspace_id in (select m.workspace_id from public.workspace_members m where m.user_id = old.id)
     or w.workspace_id = old.id

@@ -133,6 +133,7 @@ declare
   account_id uuid := private.my_account();
 begin
   perform private.require_role(wanted_workspace, account_id, least_role); -- nobody else locks what is not theirs
+  perform private.share_settings();
   perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
 end;
@@ -341,6 +342,7 @@ as $$
 begin
   -- The person's wallet is not for others to lock: whoever may not make an owner is refused by lock_team, which looks again.
   if private.role_in(wanted_workspace, auth.uid()) = 'owner' and private.role_in(wanted_workspace, member_id) is not null then
+    perform private.share_settings();
     perform from public.credit_wallets w where w.workspace_id in (wanted_workspace, member_id)
     order by w.workspace_id for no key update; -- as a deletion of the account takes them
   end if;

@@ -91,6 +91,9 @@ end;
 $$;
 comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('api_keys_per_day', '100', 'integer', 0, 100000, false, 'API keys that may be made in a workspace in 24 hours.');
+
 create function private.require_room_for_key(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -99,12 +102,31 @@ begin
     select count(*) from public.api_keys k
     where k.workspace_id = wanted_workspace and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())
   ) then
-    perform private.raise_error('limit_reached', 'A workspace has at most 100 API keys that live.', 'Revoke one of them.');
+    perform private.raise_error('limit_reached', 'A workspace has at most 100 active API keys.', 'Revoke one of them.');
   end if;
 end;
 $$;
 comment on function private.require_room_for_key(uuid) is
-  'Refuses a key more for a workspace that has a hundred that live. Called under its wallet''s lock.';
+  'Refuses one more active key to a workspace that has a hundred. Called under its wallet''s lock.';
+
+create function private.require_keys_left_today(wanted_workspace uuid) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed integer := private.config_numeric('api_keys_per_day', 100)::integer;
+begin
+  -- Revoked keys stay as rows: without this their number would have no end.
+  if allowed <= (
+    select count(*) from public.api_keys k
+    where k.workspace_id = wanted_workspace and k.created_at > clock_timestamp() - interval '24 hours'
+  ) then
+    perform private.raise_error('limit_reached', format('A workspace makes at most %s API keys a day.', allowed),
+      'Rotate a key instead of making a new one.');
+  end if;
+end;
+$$;
+comment on function private.require_keys_left_today(uuid) is
+  'Refuses a key to a workspace that has made as many as it may in 24 hours. Called under its wallet''s lock.';
 
 create function private.create_my_api_key(wanted public.api_keys, budget numeric, period_budget numeric) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -115,6 +137,7 @@ declare
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
+  perform private.share_settings();
   perform from public.credit_wallets w
   where w.workspace_id = wanted.workspace_id and w.workspace_id = any (array(select private.my_managed_workspace_ids()))
   for no key update; -- as in my_api_key
@@ -131,6 +154,7 @@ begin
     perform private.require_amount(period_budget, 'period_budget', zero_allowed => true);
   end if;
   perform private.require_room_for_key(wanted.workspace_id);
+  perform private.require_keys_left_today(wanted.workspace_id);
   insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
     budget, period_budget, budget_period, expires_at)
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
@@ -165,6 +189,7 @@ begin
   if grace_period is null or grace_period < '0 s' or grace_period > '30 days' then
     perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
   end if;
+  delete from private.api_key_hashes h where h.api_key_id = key.id and h.expires_at <= clock_timestamp();
   update private.api_key_hashes h
   set expires_at = least(h.expires_at, private.later(clock_timestamp(), grace_period))
   where h.api_key_id = key.id;
@@ -226,6 +251,28 @@ comment on function private.revoke_keys_of_person() is 'When a person is deleted
 create trigger api_keys_revoke_of_person before update of user_id on public.api_keys
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.revoke_keys_of_person();
+
+create function private.keep_api_key() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if old.revoked_at is not null then
+    perform private.raise_error('invalid_state', format('API key %s is revoked.', old.id), 'Create a new key.');
+  elsif old.expires_at <= clock_timestamp() and (new.expires_at is null or new.expires_at > clock_timestamp()) then
+    perform private.require_room_for_key(new.workspace_id);
+  end if;
+  return new;
+end;
+$$;
+comment on function private.keep_api_key() is 'A revoked key changes no more, and an expired one becomes active again only while there is room for it.';
+create trigger api_keys_keep
+  before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at
+  on public.api_keys
+  for each row execute function private.keep_api_key();
+create trigger api_keys_lock_settings
+  before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at
+  on public.api_keys
+  for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 -- Not for its use: each call writes that.
 create trigger api_keys_set_updated_at
   before update of name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,

@@ -32,6 +32,7 @@ create table public.ai_usage_logs (
   completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
   images integer not null default 0 constraint images_not_negative check (images >= 0),
   total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
+  requests integer not null default 1 constraint requests_positive check (requests > 0),
   duration integer constraint duration_not_negative check (duration >= 0),
   estimated_cost numeric not null default 0,
   credits_charged public.credit_amount not null default 0,
@@ -55,6 +56,8 @@ comment on column public.ai_usage_logs.api_key_id is 'The API key it was made wi
 comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
 comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
 comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
+comment on column public.ai_usage_logs.requests is
+  'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
 comment on column public.ai_usage_logs.images is 'Images that were made.';
 comment on column public.ai_usage_logs.model is 'The model the caller named.';
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';

@@ -26,7 +26,7 @@ create table public.ai_usage_statistics (
   constraint one_row_a_workspace_person_and_day unique nulls not distinct (workspace_id, user_id, day)
 );
 comment on table public.ai_usage_statistics is
-  'AI calls of a workspace, person and day (UTC). A trigger on the log keeps it; nothing else writes it.';
+  'AI calls of a workspace, person and day (UTC). Kept with the log, from which it can be made again.';
 comment on column public.ai_usage_statistics.user_id is
   'Whose calls; null: those of people who are gone, together. No foreign key: setting it null would collide at the second deletion.';
 comment on column public.ai_usage_statistics.total_requests is 'success, failed, canceled and refused ones.';
@@ -38,7 +38,7 @@ comment on column public.ai_usage_statistics.paid_credits is 'Of it what came fr
 comment on column public.ai_usage_statistics.avg_duration is 'Milliseconds a call that was not refused took.';
 comment on column public.ai_usage_statistics.scene_stats is 'By scene: { name: { requests, tokens, cost, credits, free_credits } }.';
 comment on column public.ai_usage_statistics.model_stats is
-  'By the model that was named, in the same form; names that no model has count together as "unknown".';
+  'By the model that was named, in the same form; names that no model has, and calls that were refused before their model was looked at, count together as "unknown".';
 comment on column public.ai_usage_statistics.key_stats is 'By API key id, in the same form; calls without a key are not in it.';
 create index ai_usage_statistics_user_id_day_idx on public.ai_usage_statistics (user_id, day);
 create index ai_usage_statistics_workspace_id_day_idx on public.ai_usage_statistics (workspace_id, day);
@@ -95,7 +95,7 @@ comment on function private.add_usage_stats(jsonb, jsonb) is 'Adds two { name: {
 create type private.ai_call_figures as (
   workspace_id uuid, user_id uuid, created_at timestamptz, status public.ai_usage_status, scene public.ai_usage_scene,
   model text, api_key_id uuid, error_code text, prompt_tokens bigint, completion_tokens bigint, duration bigint,
-  cost numeric, credits numeric, free_credits numeric
+  cost numeric, credits numeric, free_credits numeric, requests integer
 );
 comment on type private.ai_call_figures is 'What of a log row goes into the statistics.';
 
@@ -109,11 +109,11 @@ begin
   stats.workspace_id := call.workspace_id;
   stats.user_id := call.user_id;
   stats.day := (call.created_at at time zone 'UTC')::date;
-  stats.total_requests := 1;
-  stats.success_requests := (call.status = 'success')::integer;
-  stats.failed_requests := (call.status = 'failed')::integer;
-  stats.canceled_requests := (call.status = 'canceled')::integer;
-  stats.refused_requests := (call.status = 'refused')::integer;
+  stats.total_requests := call.requests;
+  stats.success_requests := (call.status = 'success')::integer * call.requests;
+  stats.failed_requests := (call.status = 'failed')::integer * call.requests;
+  stats.canceled_requests := (call.status = 'canceled')::integer * call.requests;
+  stats.refused_requests := (call.status = 'refused')::integer * call.requests;
   stats.total_prompt_tokens := call.prompt_tokens;
   stats.total_completion_tokens := call.completion_tokens;
   stats.total_tokens := call.prompt_tokens + call.completion_tokens;
@@ -121,11 +121,12 @@ begin
   stats.total_cost := call.cost;
   stats.credits := call.credits;
   stats.free_credits := call.free_credits;
-  figures := jsonb_build_object('requests', 1, 'tokens', stats.total_tokens, 'cost', trim_scale(call.cost),
+  figures := jsonb_build_object('requests', call.requests, 'tokens', stats.total_tokens, 'cost', trim_scale(call.cost),
     'credits', trim_scale(call.credits), 'free_credits', trim_scale(call.free_credits));
   stats.scene_stats := jsonb_build_object(call.scene, figures);
   stats.model_stats := jsonb_build_object(
-    case when call.status = 'refused' and call.error_code = 'not_found' then 'unknown' else call.model end, figures);
+    case when call.status = 'refused' and call.error_code in ('not_found', 'rate_limited', 'maintenance', 'account_disabled')
+      then 'unknown' else call.model end, figures);
   stats.key_stats := case when call.api_key_id is null then '{}' else jsonb_build_object(call.api_key_id, figures) end;
   return stats;
 end;
@@ -222,7 +223,7 @@ begin
   perform private.add_statistics(array(
     select private.statistics_of((c.workspace_id, c.user_id, c.created_at, c.status, c.scene, c.model, c.api_key_id,
       c.error_code, c.prompt_tokens, c.completion_tokens, c.duration, c.estimated_cost, c.credits_charged,
-      c.free_credits
+      c.free_credits, c.requests
     )::private.ai_call_figures)
     from new_calls c));
   return null;
@@ -284,7 +285,7 @@ begin
     perform private.add_statistics(array(
       select private.statistics_of((l.workspace_id, l.user_id, l.created_at, l.status, l.scene, l.model, l.api_key_id,
         l.error_code, l.prompt_tokens, l.completion_tokens, l.duration, l.estimated_cost, l.credits_charged,
-        l.free_credits
+        l.free_credits, l.requests
       )::private.ai_call_figures)
       from public.ai_usage_logs l
       where l.created_at >= day::timestamp at time zone 'UTC' and l.created_at < (day + 1)::timestamp at time zone 'UTC'));

@@ -12,11 +12,15 @@ create table private.ai_request_counts (
   workspace_id uuid not null references public.workspaces on delete cascade,
   minute_started_at timestamptz not null,
   minute_requests integer not null,
+  day_started_at timestamptz not null default now(),
+  day_requests integer not null default 0,
+  day_content bigint not null default 0,
   month_started_at timestamptz not null,
   month_messages integer not null,
   primary key (workspace_id, month_started_at)
 ) with (fillfactor = 50); -- every call rewrites its row
-comment on table private.ai_request_counts is 'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute of that month.';
+comment on table private.ai_request_counts is 'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of that month.';
+comment on column private.ai_request_counts.day_content is 'Bytes of requests and answers that were kept of that day''s calls.';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
 language plpgsql stable set search_path = ''
@@ -164,17 +168,30 @@ create function private.refuse_request_rate(caller private.ai_caller, at timesta
 language plpgsql set search_path = ''
 as $$
 declare
+  per_minute integer := (caller.plan).requests_per_minute;
+  per_day integer := (caller.plan).requests_per_day;
   minute timestamptz;
+  day timestamptz;
   begun integer;
+  begun_today integer;
 begin
-  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
-  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('month', at), 0)
-  on conflict (workspace_id, month_started_at) do update set (minute_started_at, minute_requests) =
-    (select w.started_at, w.used + 1 from private.window_at('minute', c.minute_started_at, c.minute_requests, at) w)
-  returning c.minute_started_at, c.minute_requests into minute, begun;
-  if begun > (caller.plan).requests_per_minute then
+  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests,
+    month_started_at, month_messages)
+  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1, private.period_start('month', at), 0)
+  on conflict (workspace_id, month_started_at) do update
+  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content) = (
+    -- What the minute refuses takes nothing from the day.
+    select m.started_at, m.used + 1, d.started_at, d.used + (m.used < per_minute)::integer,
+      case when d.started_at = c.day_started_at then c.day_content else 0 end
+    from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
+      private.window_at('day', c.day_started_at, c.day_requests, at) d)
+  returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day, begun_today;
+  if begun > per_minute then
+    return private.refuse_rate(format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute),
+      minute + interval '1 minute', at);
+  elsif per_day <> -1 and begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
     return private.refuse_rate(
-      format('The plan %s allows %s calls a minute.', (caller.plan).plan, (caller.plan).requests_per_minute), minute, at);
+      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), day + interval '24 hours', at);
   end if;
   if (caller.api_key).id is null then
     return null;
@@ -187,7 +204,8 @@ begin
   returning k.minute_started_at, k.minute_requests into minute, begun;
   if begun > (caller.api_key).requests_per_minute then
     return private.refuse_rate(
-      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), minute, at);
+      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute),
+      minute + interval '1 minute', at);
   end if;
   return null;
 end;
@@ -195,12 +213,12 @@ $$;
 comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
   'Counts a call that begins, and why it may not in this minute, if so. Calls that are refused count too.';
 
-create function private.refuse_rate(message text, minute timestamptz, at timestamptz) returns private.ai_refusal
+create function private.refuse_rate(message text, until timestamptz, at timestamptz) returns private.ai_refusal
 language sql immutable set search_path = ''
 as $$
-  select 'rate_limited', message, null::text, ceil(extract(epoch from minute + interval '1 minute' - at))::integer
+  select 'rate_limited', message, null::text, ceil(extract(epoch from until - at))::integer
 $$;
-comment on function private.refuse_rate(text, timestamptz, timestamptz) is 'A refusal until the minute after this one begins.';
+comment on function private.refuse_rate(text, timestamptz, timestamptz) is 'A refusal for what is left of a minute or a day.';
 
 create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
@@ -214,6 +232,23 @@ begin
 end;
 $$;
 comment on function private.has_paid_credits(uuid, timestamptz) is 'Whether a workspace has credits left that were paid for.';
+
+create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  if content = 0 or (private.plan_of(wallet_id)).requests_per_day = -1 then
+    return true;
+  end if;
+  update private.ai_request_counts c set day_content = c.day_content + content
+  where c.workspace_id = wallet_id
+    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n where n.workspace_id = wallet_id)
+    and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
+  return found;
+end;
+$$;
+comment on function private.has_room_for_content(uuid, bigint) is
+  'Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds the calls of a day. Called under the wallet''s lock.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -376,6 +411,8 @@ comment on function private.spendable(uuid, uuid, uuid, timestamptz) is
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,
     'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, 400 s on paid plans).'),
+  ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
+    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds their number.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
     'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
   ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,

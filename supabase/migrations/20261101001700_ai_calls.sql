@@ -78,7 +78,13 @@ language plpgsql set search_path = ''
 as $$
 declare
   logged public.ai_usage_logs;
+  asked jsonb := private.log_data(call -> 'request_data');
+  answered jsonb := private.log_data(call -> 'response_data');
 begin
+  if not private.has_room_for_content(wallet_id, coalesce(octet_length(asked::text), 0) + coalesce(octet_length(answered::text), 0)) then
+    asked := null;
+    answered := null;
+  end if;
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
@@ -88,7 +94,7 @@ begin
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    private.log_data(c.request_data), private.log_data(c.response_data)
+    asked, answered
   from jsonb_populate_record(null::public.ai_usage_logs, call) c
   returning * into logged;
   if call ?| array['pricing', 'attempts'] then
@@ -103,18 +109,56 @@ $$;
 comment on function private.log_ai_call is
   'Writes a call''s log row, from facts by column name, and gives it back; what of them is the operator''s (pricing, cost_usd, served_model, attempts) apart.';
 
+create function private.count_refusal(call public.ai_usage_logs) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  minute timestamptz := date_trunc('minute', call.created_at);
+  logged public.ai_usage_logs;
+begin
+  -- These come before any limit on how many there are.
+  if call.error_code not in ('rate_limited', 'maintenance', 'account_disabled') then
+    return false;
+  end if;
+  update public.ai_usage_logs l set requests = l.requests + 1
+  where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused' and l.error_code = call.error_code
+    and l.created_at >= minute and l.created_at < minute + interval '1 minute'
+  returning l.* into logged;
+  if logged.id is null then
+    return false;
+  end if;
+  perform private.add_statistics(array[private.statistics_of((logged.workspace_id, logged.user_id, logged.created_at, logged.status,
+    logged.scene, logged.model, logged.api_key_id, logged.error_code, 0, 0, 0, 0, 0, 0, 1)::private.ai_call_figures)]);
+  return true;
+end;
+$$;
+comment on function private.count_refusal(public.ai_usage_logs) is
+  'Counts a call that was refused for its rate or account in the row of the minute''s first; false where that is to be logged.';
+
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
 language plpgsql set search_path = ''
 as $$
+declare
+  refused public.ai_usage_logs;
 begin
-  perform private.log_ai_call(call || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
-    'error_message', refusal.message, 'duration', 0), caller.workspace_id, (caller.account).id, null, at);
+  refused.workspace_id := caller.workspace_id;
+  refused.user_id := (caller.account).id;
+  refused.created_at := at;
+  refused.error_code := refusal.code;
+  if not private.count_refusal(refused) then
+    -- Nobody pays for these rows: of each text the beginning.
+    call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string' and c.key not in ('model', 'request_id')
+      then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(call) c);
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'pricing', 'attempts'] || jsonb_build_object('status', 'refused',
+      'error_code', refusal.code, 'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id,
+      (caller.account).id, null, at);
+  end if;
   return jsonb_build_object('admitted', false, 'status', private.error_status(refusal.code), 'code', refusal.code,
     'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
 end;
 $$;
-comment on function private.refuse_ai_call is 'Logs a refused call and says why it was.';
+comment on function private.refuse_ai_call is 'Logs or counts a refused call and says why it was.';
 
 create function private.require_account(account_id uuid) returns public.users
 language plpgsql set search_path = ''
@@ -189,7 +233,8 @@ begin
   end if;
   update private.ai_requests r
   set is_running = false,
-    answer = case when w.ai_log_content = 'full' and length(close_ai_request.answer::text) <= 262144 then close_ai_request.answer end
+    answer = case when w.ai_log_content = 'full' and octet_length(close_ai_request.answer::text) <= 262144
+      and private.has_room_for_content(wallet_id, octet_length(close_ai_request.answer::text)) then close_ai_request.answer end
   from public.workspaces w
   where r.workspace_id = wallet_id and r.idempotency_key = key and w.id = wallet_id;
 end;

@@ -50,6 +50,50 @@ end;
 $$;
 comment on function private.is_unaudited_column(text) is 'Columns that the audit log never shows, of whatever table.';
 
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('changes_per_day', '1000', 'integer', 10, 1000000, false,
+    'Changes of settings (of keys, alerts, limits, roles and the like) that a person may make in 24 hours: the log keeps each.');
+
+create function private.require_room_for_change(person uuid) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed integer := private.config_numeric('changes_per_day', 1000)::integer;
+  first_of_them timestamptz := ( -- of the newest, if there are as many
+    select a.occurred_at from public.audit_logs a where a.actor_id = person order by a.id desc offset allowed - 1 limit 1);
+begin
+  if first_of_them is null or first_of_them <= clock_timestamp() - interval '24 hours' then
+    return;
+  elsif private.is_platform_admin() then
+    return;
+  end if;
+  perform private.raise_limit('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
+    ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
+end;
+$$;
+comment on function private.require_room_for_change(uuid) is
+  'Refuses a change to who has made as many in 24 hours as a person may: what is logged stays for ever.';
+
+create function private.cut_values(named jsonb) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  cut jsonb := (
+    select jsonb_object_agg(n.key, case when octet_length(n.value::text) <= 1000 then n.value
+      else to_jsonb(left(n.value #>> '{}', 200) || '… (cut)') end)
+    from jsonb_each(named) n
+  );
+begin
+  if coalesce(octet_length(cut::text), 0) <= 2000 then
+    return coalesce(cut, named);
+  end if;
+  -- So many, or so long, that names have to do.
+  return jsonb_build_object('cut', left((select string_agg(k, ' ' order by k) from jsonb_object_keys(named) k), 500));
+end;
+$$;
+comment on function private.cut_values(jsonb) is
+  'What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, above 2,000 bytes in all the names.';
+
 create function private.audit_actor() returns public.audit_logs
 language plpgsql set search_path = ''
 as $$
@@ -94,6 +138,10 @@ as $$
 declare
   actor public.audit_logs := private.audit_actor();
 begin
+  -- What ends something for good is never refused, and happens once to what was made.
+  if audit.action in ('insert', 'update') and audit.new_values -> 'revoked_at' is null then
+    perform private.require_room_for_change(actor.actor_id);
+  end if;
   -- A customer is told that the platform did it, and not from where.
   if of_workspace is not null and actor.actor_id is not null and private.role_in(of_workspace, actor.actor_id) is null
     and private.is_platform_admin() then
@@ -104,7 +152,8 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     old_values, new_values, details, ip_address, user_agent, request_id)
   values (actor.actor_id, actor.actor_role, actor.actor_email, audit.action, audit.resource_type, audit.resource_id,
-    of_workspace, audit.old_values, audit.new_values, audit.details, actor.ip_address, actor.user_agent, actor.request_id);
+    of_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values), private.cut_values(audit.details),
+    actor.ip_address, actor.user_agent, actor.request_id);
 end;
 $$;
 comment on function private.audit is 'Writes an audit row. Without a workspace it is for platform admins alone.';
@@ -117,11 +166,12 @@ as $$
 declare
   actor public.audit_logs := private.audit_actor();
 begin
+  perform private.require_room_for_change(person);
   select u.email into actor.actor_email from public.users u where u.id = person for key share skip locked; -- as in audit_actor
   -- Address and browser are those of the server that asks for them.
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id, details, request_id)
   values (person, actor.actor_role, actor.actor_email, audit_for.action, audit_for.resource_type, audit_for.resource_id,
-    of_workspace, audit_for.details, actor.request_id);
+    of_workspace, private.cut_values(audit_for.details), actor.request_id);
 end;
 $$;
 comment on function private.audit_for is 'Writes an audit row of what a server does for a person whom it has signed in.';

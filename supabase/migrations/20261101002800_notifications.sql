@@ -25,6 +25,12 @@ create function private.notify(
 language plpgsql set search_path = ''
 as $$
 begin
+  if (select count(*) from (
+    select from public.notifications n
+    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '24 hours'
+    limit 100) told) = 100 then
+    return; -- whoever has not looked by now is not helped by more, and they would have no end
+  end if;
   insert into public.notifications (workspace_id, user_id, kind, data, created_at)
   values (wanted_workspace, null, about, details, at);
   -- Who manages the workspace has it already.
@@ -33,7 +39,8 @@ begin
   where m.workspace_id = wanted_workspace and m.user_id = person and m.role = 'member';
 end;
 $$;
-comment on function private.notify is 'Tells the owners and admins of a workspace, and the member whom it concerns.';
+comment on function private.notify is
+  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, at most.';
 
 create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
 comment on type public.credit_alert_kind is
@@ -54,41 +61,10 @@ comment on table public.credit_alerts is
   'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
 comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
 
-create function private.lock_alert_wallets() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from public.credit_wallets w
-  where w.workspace_id in (select private.my_managed_workspace_ids())
-  order by w.workspace_id for no key update;
-  return null;
-end;
-$$;
-comment on function private.lock_alert_wallets() is
-  'Before somebody writes alerts, in however many workspaces: takes their wallets in the order in which a deletion does.';
 -- Not within a deletion, which has the wallets, nor for last_fired_at.
-create trigger credit_alerts_lock_wallets
+create trigger credit_alerts_lock_settings
   before insert or delete or update of kind, threshold, is_active on public.credit_alerts
-  for each statement when (pg_trigger_depth() = 0) execute function private.lock_alert_wallets();
-
-create function private.lock_alerts() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if auth.uid() is not null and new.workspace_id not in (select private.my_managed_workspace_ids()) then
-    return new; -- the policy refuses it: strangers lock nothing, and are told nothing
-  end if;
-  -- The wallet before anything else that the row locks, as everywhere.
-  perform from public.credit_wallets w where w.workspace_id = new.workspace_id for no key update;
-  if (select count(*) from public.credit_alerts a where a.workspace_id = new.workspace_id) >= 20 then
-    perform private.raise_error('limit_reached', 'A workspace may have 20 alerts.');
-  end if;
-  return new;
-end;
-$$;
-comment on function private.lock_alerts() is 'Keeps a workspace''s alerts to a number that a debit can look at.';
-create trigger credit_alerts_lock before insert on public.credit_alerts
-  for each row execute function private.lock_alerts();
+  for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 
 create function private.refresh_has_alerts(wallet_id uuid) returns void
 language plpgsql set search_path = ''
@@ -107,14 +83,32 @@ comment on function private.refresh_has_alerts(uuid) is 'Notes in a wallet wheth
 create function private.note_alerts() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  touched uuid[];
 begin
-  perform private.refresh_has_alerts(coalesce(new.workspace_id, old.workspace_id));
+  if tg_op = 'UPDATE' then -- last_fired_at is written by who may hold other locks than wallets
+    touched := array(select distinct n.workspace_id from new_alerts n join old_alerts o on o.id = n.id
+      where n.is_active <> o.is_active order by 1);
+  else
+    touched := array(select distinct n.workspace_id from new_alerts n order by 1);
+  end if;
+  for i in 1 .. cardinality(touched) loop -- wallets in id order
+    perform private.refresh_has_alerts(touched[i]);
+    if tg_op = 'INSERT' and 20 < (select count(*) from public.credit_alerts a where a.workspace_id = touched[i]) then
+      perform private.raise_error('limit_reached', 'A workspace may have 20 alerts.');
+    end if;
+  end loop;
   return null;
 end;
 $$;
-comment on function private.note_alerts() is 'Notes in the wallet whether it has alerts.';
-create trigger credit_alerts_note after insert or delete or update of is_active on public.credit_alerts
-  for each row execute function private.note_alerts();
+comment on function private.note_alerts() is
+  'Notes in wallets whether they have alerts, and keeps their number to what a debit can look at.';
+create trigger credit_alerts_note_new after insert on public.credit_alerts
+  referencing new table as new_alerts for each statement execute function private.note_alerts();
+create trigger credit_alerts_note_changed after update on public.credit_alerts
+  referencing old table as old_alerts new table as new_alerts for each statement execute function private.note_alerts();
+create trigger credit_alerts_note_gone after delete on public.credit_alerts
+  referencing old table as new_alerts for each statement execute function private.note_alerts();
 
 create function private.fire_alert(alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null)
 returns void
@@ -153,11 +147,14 @@ $$;
 comment on function private.share_of is 'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
 create function private.fire_limit_alerts(
-  wallet_id uuid, share_before numeric, share_now numeric, subject jsonb, person uuid, at timestamptz
+  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid,
+  at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
+  share_before numeric := private.share_of(used_before, most_before);
+  share_now numeric := private.share_of(used_now, most_now);
   alert public.credit_alerts;
 begin
   for alert in
@@ -166,11 +163,20 @@ begin
       and share_before < a.threshold and share_now >= a.threshold
     order by a.threshold
   loop
-    perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4)), at, person);
+    -- A limit that is lowered and raised in turns says the same again as long as no more is used.
+    if used_now > used_before or not exists (
+      select from public.notifications n
+      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours' and n.kind = 'limit_share'
+        and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
+    ) then
+      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used', trim_scale(used_now)),
+        at, person);
+    end if;
   end loop;
 end;
 $$;
-comment on function private.fire_limit_alerts is 'Fires the alerts that a step of one limit''s share crossed.';
+comment on function private.fire_limit_alerts is
+  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, once a day unless more is used.';
 
 create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -191,13 +197,12 @@ declare
   subject jsonb := jsonb_build_object('user_id', member_now.user_id);
 begin
   -- Each by itself: one that is used up hides nothing of the other.
-  perform private.fire_limit_alerts(member_now.workspace_id,
-    private.share_of(member_before.credits_used, member_before.credit_limit),
-    private.share_of(member_now.credits_used, member_now.credit_limit),
+  perform private.fire_limit_alerts(member_now.workspace_id, member_before.credits_used, member_before.credit_limit,
+    member_now.credits_used, member_now.credit_limit,
     subject || '{"limit": "credit_limit"}', member_now.user_id, at);
   perform private.fire_limit_alerts(member_now.workspace_id,
-    private.share_of(private.period_used(member_before, at), member_before.period_credit_limit),
-    private.share_of(private.period_used(member_now, at), member_now.period_credit_limit),
+    private.period_used(member_before, at), member_before.period_credit_limit,
+    private.period_used(member_now, at), member_now.period_credit_limit,
     subject || '{"limit": "period_credit_limit"}', member_now.user_id, at);
 end;
 $$;
@@ -257,11 +262,10 @@ as $$
 declare
   subject jsonb := jsonb_build_object('api_key_id', key_now.id);
 begin
-  perform private.fire_limit_alerts(key_now.workspace_id, private.share_of(key_before.credits_used, key_before.budget),
-    private.share_of(key_now.credits_used, key_now.budget), subject || '{"limit": "budget"}', key_now.user_id, at);
+  perform private.fire_limit_alerts(key_now.workspace_id, key_before.credits_used, key_before.budget,
+    key_now.credits_used, key_now.budget, subject || '{"limit": "budget"}', key_now.user_id, at);
   perform private.fire_limit_alerts(key_now.workspace_id,
-    private.share_of(key_before.period_credits_used, key_before.period_budget),
-    private.share_of(key_now.period_credits_used, key_now.period_budget),
+    key_before.period_credits_used, key_before.period_budget, key_now.period_credits_used, key_now.period_budget,
     subject || '{"limit": "period_budget"}', key_now.user_id, at);
 end;
 $$;

@@ -1073,6 +1073,7 @@ declare
   removals jsonb;
 begin
   perform private.require_time(at);
+  perform private.share_settings(); -- the jobs that it ends may be of several keys
   while ended < most and private.end_next_overdue_video_job(at) loop
     ended := ended + 1;
   end loop;

@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(20);
 select tests.create_user('free'), tests.create_user('pro');
 select tests.put_on_plan('pro', 'pro');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene, minimum_plan) values
@@ -10,8 +10,8 @@ create function pg_temp.call(person text, at timestamptz, model text default 'ch
 language sql as $$
   select concat_ws(' ', coalesce(a ->> 'code', 'admitted'), a ->> 'retry_after') from public.admit_ai_call(tests.id(person), model, 1, at => at) a
 $$;
-select results_eq($$ select plan, requests_per_minute, messages_per_month from public.plans order by rank $$,
-  $$ values ('free', 10, 10), ('basic', 60, 100), ('creator', 120, 1000), ('pro', 300, -1), ('enterprise', 600, -1) $$,
+select results_eq($$ select plan, requests_per_minute, requests_per_day, messages_per_month from public.plans order by rank $$,
+  $$ values ('free', 10, 500, 10), ('basic', 60, -1, 100), ('creator', 120, -1, 1000), ('pro', 300, -1, -1), ('enterprise', 600, -1, -1) $$,
   'each plan has its limits');
 
 select is((select count(*) from generate_series(1, 10) where pg_temp.call('free', '2026-05-05 10:00:01+00', 'embed') = 'admitted'), 10::bigint,
@@ -31,6 +31,16 @@ select is(pg_temp.call('free', '2026-06-01 00:00+00'), 'admitted', 'and a month 
 select is((select count(*) from generate_series(1, 300) where pg_temp.call('pro', '2026-05-05 10:00+00') = 'admitted'), 300::bigint,
   'a plan without a limit of messages has one of calls');
 select is(pg_temp.call('pro', '2026-05-05 10:00:59+00'), 'rate_limited 1', 'which holds');
+
+update public.plans set requests_per_day = 15 where plan = 'free';
+select is((select count(*) from generate_series(1, 30) n where pg_temp.call('free', '2026-06-20 10:00:30+00', 'embed') = 'admitted'), 10::bigint,
+  'the minute holds');
+select is((select count(*) from generate_series(1, 6) n where pg_temp.call('free', '2026-06-20 10:05+00', 'embed') = 'admitted'), 5::bigint,
+  'so does the day, from which what the minute refused takes nothing');
+select is(pg_temp.call('free', '2026-06-20 23:00+00', 'embed'), 'rate_limited 3600', 'until it is over');
+select is(pg_temp.call('free', '2026-06-21 00:00+00', 'embed'), 'admitted', 'the next is another');
+select public.credit_user_credits_transaction(tests.id('free'), 1, 'purchase', kind => 'purchase');
+select is(pg_temp.call('free', '2026-06-20 23:30+00', 'embed'), 'admitted', 'and who has paid credits has no such limit');
 
 select is(pg_temp.call('free', '2026-07-01 10:00+00', 'better'), 'model_not_allowed', 'a model may be for better plans');
 select is(pg_temp.call('pro', '2026-07-01 10:00+00', 'better'), 'admitted', 'which call it');

@@ -60,7 +60,8 @@ select is(format('%s %s', pg_temp.works(tests.recall('rotated'), now()), pg_temp
 
 select tests.be_postgres();
 delete from public.api_keys;
-insert into public.api_keys (workspace_id, user_id, name, prefix) select tests.id('owner'), tests.id('owner'), n::text, 'sk-' from generate_series(1, 100) n;
+insert into public.api_keys (workspace_id, user_id, name, prefix, created_at)
+select tests.id('owner'), tests.id('owner'), n::text, 'sk-', now() - interval '2 days' from generate_series(1, 100) n;
 select tests.sign_in('owner');
 select throws_ok($$ select public.create_api_key('one more') $$, 'PT429', 'limit_reached', 'a workspace has at most a hundred keys');
 select public.revoke_api_key((select id from public.api_keys where name = '1'));
