@@ -359,7 +359,7 @@ comment on function private.follow_charge is
   'What a top-up''s newest charge came to: one that fails later (a direct debit) is a decline like any other.';
 
 create function private.follow_payment() returns trigger
-language plpgsql set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   task private.payment_tasks;

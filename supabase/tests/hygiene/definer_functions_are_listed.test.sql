@@ -28,6 +28,7 @@ $$, array[
   'keep_product_terms', -- a trigger on products, whose terms nobody may write
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
+  'follow_payment', -- a trigger on payments, which a deletion reaches
   'lock_settings', 'keep_api_key', 'note_alerts', -- triggers on keys and alerts, for wallets that their owners do not write
   'watch_member_limits', 'watch_key_budgets', 'watch_overdraft', -- triggers that tell people, for whom nobody writes
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
