@@ -17,6 +17,7 @@ import {
 } from './call.ts';
 import type { Fields } from './fields.ts';
 import { type Count, countInput, type ModelInput, mostInputTokens } from './input.ts';
+import { named, underName } from './names.ts';
 import { type RequestShape, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
 import { usageOf } from './usage.ts';
@@ -120,8 +121,9 @@ async function readWhole<T extends { model: string }>(
   const reading = answer && endpoint.read(answer, request);
   if (!reading) throw upstreamError('not the answer that was asked for', textIn(bytes.subarray(0, 4_000)), true);
   const converted = endpoint.convert?.(answer, () => parseObject(textIn(bytes)), request);
-  const sent = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
-  return () => settle(endpoint, request, call, candidate, answer, reading, sent);
+  const own = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
+  const sent = underName(own, answer, request.model);
+  return () => settle(endpoint, request, call, candidate, named(answer, request.model), reading, sent);
 }
 
 async function settle<T extends { model: string }>(

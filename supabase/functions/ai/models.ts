@@ -2,6 +2,7 @@
 import type { Caller } from '../_shared/auth.ts';
 import { database, run } from '../_shared/database.ts';
 import { ApiError } from '../_shared/errors.ts';
+import { OWNER } from './names.ts';
 
 /** Answers `GET /v1/models`. Throws 401 `invalid_api_key`. */
 export async function listModels(caller: Caller) {
@@ -21,7 +22,7 @@ async function modelsOf(caller: Caller) {
     id: model,
     object: 'model',
     created: Math.floor(Date.parse(created_at ?? '') / 1000),
-    owned_by: 'basemeter',
+    owned_by: OWNER,
     display_name,
     scene,
     price: withoutNulls(price),

@@ -1,6 +1,9 @@
 /** Names in answers: a model answers under the name that the caller asked for, not under its provider's. */
 import { Buffer } from 'node:buffer';
+import type { Loose } from './answer.ts';
 
+/** Who gives answers, where a gateway names the provider that it asked. */
+export const OWNER = 'basemeter';
 /** The longest value that is looked at, bytes. A model's name has 200 characters at most. */
 const LONGEST_VALUE = 1_000;
 
@@ -31,6 +34,20 @@ export function renamed(
   if (parts.length === 0) return bytes;
   parts.push(source.subarray(end));
   return new Uint8Array(Buffer.concat(parts));
+}
+
+/** The bytes of an answer, or of an event of one, that names `model` where it named the provider's own. */
+export function underName(bytes: Uint8Array<ArrayBuffer>, answer: Loose, model: string): Uint8Array<ArrayBuffer> {
+  return renamed(renamed(bytes, 'model', answer.model, model), 'provider', answer.provider, OWNER);
+}
+
+/** What `underName` does, of an answer that was read. */
+export function named(answer: Loose, model: string): Loose {
+  return {
+    ...answer,
+    ...(answer.model === undefined ? {} : { model }),
+    ...(answer.provider === undefined ? {} : { provider: OWNER }),
+  };
 }
 
 function textOf(json: Buffer): string | undefined {

@@ -77,7 +77,7 @@ class Stream {
     private readonly request: ChatRequest,
     private readonly answer: Answer,
   ) {
-    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1);
+    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1, request.model);
   }
 
   /** Reads on until something was written, the stream has ended, or the client has waited long enough. */

@@ -14,6 +14,7 @@ import {
   type WrittenCall,
 } from './answer.ts';
 import { joined, LARGEST_PARSED, LengthError } from './body.ts';
+import { named, underName } from './names.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
@@ -30,8 +31,8 @@ class EventCutter {
   #isAfterCR = false;
 
   /** The events that these bytes complete. Throws LengthError for one that is longer than any honest one. */
-  cut(bytes: Uint8Array): Uint8Array[] {
-    const events: Uint8Array[] = [];
+  cut(bytes: Uint8Array): Uint8Array<ArrayBuffer>[] {
+    const events: Uint8Array<ArrayBuffer>[] = [];
     let start = 0;
     for (let at = 0; at < bytes.length; at += 1) {
       const byte = bytes[at];
@@ -54,7 +55,7 @@ class EventCutter {
   }
 
   /** What is left when no more comes. */
-  rest(): Uint8Array {
+  rest(): Uint8Array<ArrayBuffer> {
     return this.#take(new Uint8Array());
   }
 
@@ -64,7 +65,7 @@ class EventCutter {
     if (this.#length > LARGEST_PARSED) throw new LengthError('An event of its stream was too long.');
   }
 
-  #take(last: Uint8Array): Uint8Array {
+  #take(last: Uint8Array): Uint8Array<ArrayBuffer> {
     this.#keep(last);
     const parts = this.#parts;
     this.#parts = [];
@@ -93,11 +94,12 @@ export class StreamReader {
 
   /**
    * With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. `choices`
-   * is how many were asked for.
+   * is how many were asked for, `model` the name under which the answer goes out.
    */
   constructor(
     private readonly hidesUsage: boolean,
     private readonly choices = 1,
+    private readonly model?: string,
   ) {}
 
   /** Takes bytes as they came and returns those to pass on now: whole events, unchanged. Nothing after the end counts. */
@@ -151,7 +153,8 @@ export class StreamReader {
 
   /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
   cutOffEvents(usage: Usage): Uint8Array {
-    const { id, created, model } = this.#frame;
+    const { id, created } = this.#frame;
+    const model = this.model ?? this.#frame.model;
     const frame = { id, object: 'chat.completion.chunk', created, model };
     const unfinished = [...this.#choices].filter(([, choice]) => choice.finishReason === null);
     const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: 'length' }));
@@ -166,7 +169,7 @@ export class StreamReader {
     return [...this.#choices.values()].map((choice) => choice.text).join('');
   }
 
-  #pass(events: Uint8Array[]): Uint8Array {
+  #pass(events: Uint8Array<ArrayBuffer>[]): Uint8Array {
     const passed: Uint8Array[] = [];
     for (const event of events) {
       if (this.isDone || this.error !== undefined) break;
@@ -177,7 +180,7 @@ export class StreamReader {
   }
 
   /** What the client is to see of an event. */
-  #show(event: Uint8Array): Uint8Array | undefined {
+  #show(event: Uint8Array<ArrayBuffer>): Uint8Array | undefined {
     const text = this.#decoder.decode(event);
     let isShown = false;
     let isComment = false;
@@ -192,8 +195,18 @@ export class StreamReader {
     });
     // One line end more than it has: a CR at the very end might be half of one to the parser.
     parser.feed(`${text}\n`);
-    if (isShown) return event;
+    if (isShown) return this.#underName(event);
     return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
+  }
+
+  /** The event of the last chunk, under the name that was asked for. */
+  #underName(event: Uint8Array<ArrayBuffer>): Uint8Array {
+    const { model = this.#frame.model } = this;
+    if (typeof model !== 'string') return event;
+    const bytes = underName(event, this.#frame, model);
+    // A name that runs over several lines of an event is not found in its bytes.
+    if (bytes !== event || this.#frame.model === undefined || this.#frame.model === model) return bytes;
+    return this.#encoder.encode(`data: ${JSON.stringify(named(this.#frame, model))}\n\n`);
   }
 
   #stray(text: string): void {

@@ -12,7 +12,7 @@ declare
   secret text;
 begin
   perform tests.sign_in('ann');
-  secret := public.create_api_key('key', tests.id('team')) ->> 'key';
+  secret := to_jsonb(public.create_api_key('key', tests.id('team'))) ->> 'key';
   perform tests.be_postgres();
   return secret;
 end $$;

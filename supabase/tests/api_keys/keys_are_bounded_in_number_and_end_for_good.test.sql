@@ -4,7 +4,7 @@ select tests.create_user('owner');
 
 -- A revoked key.
 select tests.sign_in('owner');
-select tests.remember('key', public.create_api_key('server') ->> 'id');
+select tests.remember('key', to_jsonb(public.create_api_key('server')) ->> 'id');
 select public.revoke_api_key(tests.recall('key')::uuid);
 select throws_ok($$ update public.api_keys set name = 'again' $$, 'PT409', 'invalid_state', 'a revoked key changes no more');
 select throws_ok($$ update public.api_keys set budget = 1 $$, 'PT409', 'invalid_state', 'no limit of it either');
@@ -18,7 +18,7 @@ select is((select k.credits_used::numeric from public.api_keys k), 2::numeric, '
 -- Keys made in a day.
 update public.system_config set config_value = '3' where config_key = 'api_keys_per_day';
 select tests.sign_in('owner');
-select public.revoke_api_key((public.create_api_key(n::text) ->> 'id')::uuid) from generate_series(1, 2) n;
+select public.revoke_api_key((to_jsonb(public.create_api_key(n::text)) ->> 'id')::uuid) from generate_series(1, 2) n;
 select throws_ok($$ select public.create_api_key('fourth') $$, 'PT429', 'limit_reached', 'keys that were made count for a day, revoked or not');
 select tests.be_postgres();
 update public.api_keys set created_at = created_at - interval '1 day' where name = 'server';

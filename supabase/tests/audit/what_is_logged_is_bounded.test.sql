@@ -10,7 +10,7 @@ grant execute on function pg_temp.last_change() to authenticated;
 -- The size of a row.
 select set_config('request.headers', jsonb_build_object('user-agent', repeat('u', 5000), 'x-request-id', repeat('r', 5000))::text, true);
 select tests.sign_in('owner');
-select tests.remember('key', public.create_api_key('server', allowed_models => array(select repeat('m', 190) from generate_series(1, 100))) ->> 'id');
+select tests.remember('key', to_jsonb(public.create_api_key('server', allowed_models => array(select repeat('m', 190) from generate_series(1, 100)))) ->> 'id');
 select is((pg_temp.last_change()).new_values ->> 'name', 'server', 'short values are logged whole');
 select matches((pg_temp.last_change()).new_values ->> 'allowed_models', '^.{2}m{190}.{8}… .cut.$', 'of long ones the beginning');
 update public.api_keys set name = repeat('ü', 200), allowed_models = array(select repeat('😀', 100) from generate_series(1, 100));
@@ -28,7 +28,7 @@ select ok(octet_length((pg_temp.last_change()).details::text) < 1000, 'what func
 update public.system_config set config_value = '10' where config_key = 'changes_per_day';
 select tests.sign_in('owner');
 update public.api_keys set name = n::text from generate_series(1, 1) n;
-select tests.remember('second', public.create_api_key('second') ->> 'id');
+select tests.remember('second', to_jsonb(public.create_api_key('second')) ->> 'id');
 update public.workspaces set name = 'Mine ' || n from generate_series(1, 1) n where id = tests.id('owner');
 insert into public.credit_alerts (workspace_id, kind, threshold) select tests.id('owner'), 'low_balance', n from generate_series(1, 5) n;
 select throws_like($$ update public.credit_alerts set is_active = false $$, '%limit_reached%', 'the eleventh change of a day is refused');

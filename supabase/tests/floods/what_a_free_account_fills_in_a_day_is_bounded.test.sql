@@ -4,7 +4,7 @@ begin;
 select plan(6);
 select tests.create_user('owner');
 select tests.sign_in('owner');
-select tests.remember('key', public.create_api_key('key') ->> 'id');
+select tests.remember('key', to_jsonb(public.create_api_key('key')) ->> 'id');
 select tests.be_postgres();
 create function pg_temp.noise(characters integer) returns text language sql as $$
   select left(string_agg(md5(random()::text || n), ''), characters) from generate_series(1, characters / 32 + 1) n

@@ -42,7 +42,7 @@ select is(public.admit_ai_call(tests.id('cal'), 'dear', 1, workspace_id => tests
   'This call may cost up to 1000 credits and 94 are available.', 'which an admin is told in numbers');
 
 select tests.sign_in('cal');
-select tests.remember('key', public.create_api_key('key', tests.id('team'), budget => 40, period_budget => 30, budget_period => 'day') ->> 'key');
+select tests.remember('key', to_jsonb(public.create_api_key('key', tests.id('team'), budget => 40, period_budget => 30, budget_period => 'day')) ->> 'key');
 select tests.be_postgres();
 select is(pg_temp.told(null, tests.recall('key')), '29 of 93.000000', 'a key hears what its budget leaves');
 select tests.remember('hold', public.admit_ai_call(null, 'one', 1, api_key_hash => encode(sha256(tests.recall('key')::bytea), 'hex')) ->> 'hold_id');
