@@ -74,7 +74,7 @@ describe('a plain call', () => {
   test('passes fields that the model lists through to the provider and back untouched', async () => {
     const user = await newCaller();
     const answer = await openai(user).chat.completions.create({
-      model: await newModel({ extra_fields: ['a_field_of_next_year'] }),
+      model: await newModel({ extra_fields: ['a_field_of_next_year'] }, { output_usd_per_million: 1 }),
       messages: [{ role: 'user', content: 'weather?' }],
       tools: [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object' } } }],
       tool_choice: 'required',

@@ -32,8 +32,8 @@ describe('a provider that fails before its answer', () => {
 
 describe('a provider that fails within a stream', () => {
   const failures: [string, object, string][] = [
-    ['by cutting it off', { cut_after: 2, chunks: 5, text: 'a b c d e' }, 'error'],
-    ['by telling of an error', { error_after: 2, chunks: 5, text: 'a b c d e' }, 'Simulated error in the stream'],
+    ['by cutting it off', { cut_after: 2, chunks: 5, text: 'a b c d e' }, 'the connection broke'],
+    ['by telling of an error', { error_after: 2, chunks: 5, text: 'a b c d e' }, 'an error in the stream'],
     ['by ending it half-way', { end_after: 2, chunks: 5, text: 'a b c d e' }, 'the stream was cut off'],
   ];
   test.each(failures)(
