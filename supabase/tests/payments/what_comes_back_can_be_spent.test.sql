@@ -3,7 +3,7 @@ begin;
 select plan(22);
 select tests.create_guest(n) from unnest(array['periods', 'pack', 'expired', 'capped', 'by_hand', 'partly', 'paid_up', 'late', 'undone', 'rolled']) n;
 select tests.sell('prod_none', 100, 'basic'), tests.sell('prod_some', 100, 'pro');
-select tests.sell('prod_big', 1000, 'max');
+select tests.sell('prod_big', 1000, 'creator');
 select tests.sell('prod_month', 100, expires_after_days => 30), tests.sell('prod_pack', 100);
 update public.plans set credit_rollover = 'capped', credit_rollover_cap = 30 where plan = 'pro';
 -- An event about a customer of its own.
