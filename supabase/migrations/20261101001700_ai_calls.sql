@@ -947,13 +947,13 @@ begin
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  perform private.require_user(record_ai_usage.user_id);
-  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
     return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id), earlier.credits_charged)::public.recorded_usage;
   end if;
+  perform private.require_user(record_ai_usage.user_id);
+  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
   if pricing is null then
