@@ -769,6 +769,7 @@ begin
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
   if is_first then
+    at := greatest(at, call.started_at); -- a late admission was moved into the period that runs
     pricing := private.pricing_of_call(call, served_model);
     usage := private.bounded_usage(reported, call.worst_case,
       greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);

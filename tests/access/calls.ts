@@ -131,8 +131,8 @@ export const CALLS: Record<string, Record<string, Call>> = {
     'of the team': { sql: (world) => `select public.disable_auto_top_up(${team(world)})` },
   },
 
-  admin_find_users: { '': { sql: () => `select public.admin_find_users('somebody')` } },
-  admin_find_workspaces: { '': { sql: () => `select public.admin_find_workspaces('something')` } },
+  admin_find_users: { '': { sql: () => `select count(*) from public.admin_find_users('somebody')` } },
+  admin_find_workspaces: { '': { sql: () => `select count(*) from public.admin_find_workspaces('something')` } },
   admin_adjust_credits: {
     'of the team': { sql: (world) => `select public.admin_adjust_credits(${team(world)}, 1, 'a reason', 'a key')` },
   },

@@ -97,6 +97,29 @@ describe('a field', () => {
     }
   });
 
+  test.each([
+    ['/chat/completions', `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"\\u0000":1}`, '\ufffd'],
+    [
+      '/chat/completions',
+      `{"model":"gpt-4o-mini","messages":[{"role":"user","content":[{"type":"\\ud800"}]}]}`,
+      'messages.0.content.0.type',
+    ],
+    ['/embeddings', `{"model":"text-embedding-3-small","input":"hi","\\ud800":1}`, '\ufffd'],
+    ['/images/generations', `{"model":"flux-schnell","prompt":"hi","\\u0000":1}`, '\ufffd'],
+  ])('or a kind that no database can hold is a 400 of %s too', async (path, text, param) => {
+    const { status, body } = await post(path, text);
+    expect([status, body.error.code, body.error.param]).toEqual([400, 'invalid_request', param]);
+  });
+
+  test('that is null reaches no provider, nor does a tier that is the usual one', async () => {
+    const key = randomUUID();
+    const nulls = { audio: null, web_search_options: null, service_tier: 'auto' };
+    const request = { model, messages: simulate({ key }), modalities: ['text'], ...nulls };
+    expect((await post('/chat/completions', request)).status).toBe(200);
+    const sent = (await seenBySimulator(key)).requests[0]?.body;
+    expect(sent).toEqual({ model: 'simulator-chat', messages: request.messages, modalities: ['text'] });
+  });
+
   test('of a name that the model lists is passed on', async () => {
     const listing = await newModel({ credits_per_request: 0, extra_fields: ['top_a', 'thought'] });
     const key = randomUUID();

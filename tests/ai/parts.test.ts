@@ -1,7 +1,8 @@
 /** The parts of function `ai` that do no I/O. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';
+import { toStorable } from '../../supabase/functions/_shared/text.ts';
 import { outline, readUsage } from '../../supabase/functions/ai/answer.ts';
 import { chatInput, mostInputTokens } from '../../supabase/functions/ai/input.ts';
 import { toLogData } from '../../supabase/functions/ai/log-data.ts';
@@ -171,6 +172,22 @@ describe('the most input tokens of a request', () => {
       cache_control: 'messages.0.content.0.cache_control',
       file_id: 'messages.0.content.1.file.file_id',
     });
+    const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{}', cache_control: {} } };
+    const around = {
+      messages: [{ role: 'assistant', content: null, tool_calls: [{ ...call, call_cache: {} }] }],
+      tools: [
+        { type: 'function', function: { name: 'f', parameters: {}, strict: true, tool_cache: {} } },
+        { type: 'custom', custom: { name: 'c', format: { type: 'text' }, custom_cache: {} } },
+      ],
+      functions: [{ name: 'f', function_cache: {} }],
+    };
+    expect(read('', around).fields).toEqual({
+      call_cache: 'messages.0.tool_calls.0.call_cache',
+      cache_control: 'messages.0.tool_calls.0.function.cache_control',
+      tool_cache: 'tools.0.function.tool_cache',
+      custom_cache: 'tools.1.custom.custom_cache',
+      function_cache: 'functions.0.function_cache',
+    });
     const hosted = { tools: [{ type: 'function' }, { type: 'web_search' }] };
     expect(() => read('', hosted)).toThrow(expect.objectContaining({ status: 400, param: 'tools.1.type' }));
   });
@@ -202,7 +219,190 @@ describe('the names in a request', () => {
   });
 });
 
+describe('what a client writes though it asks for nothing by it', () => {
+  test('is left out where it is null', () => {
+    const body =
+      JSON.parse(`{"model":"m","audio":null,"web_search_options":null,"top_p":null,"stream_options":{"x":null},
+      "messages":[{"role":"assistant","content":[{"type":"text","text":"a","cache_control":null}],"audio":null,"refusal":null,
+      "function_call":null,"tool_calls":null}],"tools":[{"type":"function","function":{"name":"f","cache_control":null}}]}`);
+    const { request, fields } = parseRequest(body, chatRequest);
+    chatInput(request, fields);
+    expect([...fields]).toEqual([]);
+    expect(request).toEqual({
+      model: 'm',
+      top_p: null,
+      stream_options: {},
+      messages: [
+        {
+          role: 'assistant',
+          content: [{ type: 'text', text: 'a' }],
+          refusal: null,
+          function_call: null,
+          tool_calls: null,
+        },
+      ],
+      tools: [{ type: 'function', function: { name: 'f' } }],
+    });
+  });
+
+  test.each([
+    [{ service_tier: 'auto' }, {}, []],
+    [{ service_tier: 'default' }, {}, []],
+    [{ service_tier: 'flex' }, { service_tier: 'flex' }, ['service_tier']],
+    [{ modalities: ['text'] }, { modalities: ['text'] }, []],
+    [{ modalities: ['text', 'audio'] }, { modalities: ['text', 'audio'] }, ['modalities']],
+    [{ prompt_cache_retention: '24h' }, { prompt_cache_retention: '24h' }, ['prompt_cache_retention']],
+    [{ thinking: {} }, { thinking: {} }, ['thinking']],
+    [{ enable_thinking: true }, { enable_thinking: true }, ['enable_thinking']],
+    [{ thinking_budget: 1 }, { thinking_budget: 1 }, ['thinking_budget']],
+  ])('is passed on and asked about as its value says: %j', (sent, passed, asked) => {
+    const { request, fields } = parseRequest({ model: 'm', messages: [{}], ...structuredClone(sent) }, chatRequest);
+    expect(request).toEqual({ model: 'm', messages: [{}], ...passed });
+    expect([...fields.keys()]).toEqual(asked);
+  });
+});
+
+describe('a setting', () => {
+  const parse = (body: object) => parseRequest({ model: 'm', messages: [{}], ...body }, chatRequest).request;
+
+  test.each([
+    ['temperature', 'hot', 'temperature'],
+    ['user', { a: 1 }, 'user'],
+    ['stop', [1], 'stop'],
+    ['stop', { a: 'x' }, 'stop'],
+    ['seed', 'x', 'seed'],
+    ['logit_bias', { 5: 'x' }, 'logit_bias'],
+    ['store', 'x', 'store'],
+    ['metadata', { a: 1 }, 'metadata'],
+    ['metadata', Object.fromEntries(Array.from({ length: 17 }, (_, index) => [index, ''])), 'metadata'],
+    ['tool_choice', 7, 'tool_choice'],
+    ['tool_choice', { type: 'function', function: { name: 'f' }, cache_control: {} }, 'tool_choice.cache_control'],
+    ['tool_choice', { type: 'function', function: { name: 'f', prompt: 'x' } }, 'tool_choice.function.prompt'],
+    ['function_call', { name: 'f', prompt: 'x' }, 'function_call.prompt'],
+    ['reasoning', { effort: 'low', prompt: 'x' }, 'reasoning.prompt'],
+    ['reasoning', { max_tokens: 9 }, 'reasoning.max_tokens'],
+    ['reasoning', { '\ud800': 9 }, 'reasoning.\ufffd'],
+    ['stream_options', { include_obfuscation: 'x' }, 'stream_options.include_obfuscation'],
+  ])('(%s) of another shape is refused: %j', (name, value, param) => {
+    expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ status: 400, param }));
+  });
+
+  test('does not fill an error with its names', () => {
+    const names = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`name${index}`, 1]));
+    for (const body of [{ reasoning: names }, { tool_choice: names }, { reasoning: { ['x'.repeat(1_000)]: 1 } }]) {
+      expect(() => parse(body)).toThrow(
+        expect.objectContaining({ status: 400, message: expect.stringMatching(/^.{1,450}$/) }),
+      );
+    }
+  });
+
+  test('as OpenAI has it is passed on, and its words count for the hold', () => {
+    const settings = {
+      ...{ temperature: 1, top_p: 0.5, stop: ['a'], seed: 7, logit_bias: { 5: -1 }, user: 'u', metadata: { a: 'b' } },
+      ...{ reasoning: { effort: 'low', max_tokens: 9 }, max_completion_tokens: 9, store: false, logprobs: true },
+      tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [{ type: 'custom' }] } },
+    };
+    expect(parse(settings)).toMatchObject(settings);
+    expect(parse({ tool_choice: 'auto', stop: 'x' })).toMatchObject({ tool_choice: 'auto', stop: 'x' });
+    const long = 'x'.repeat(1_000);
+    const tokens = (others: object) =>
+      mostInputTokens(chatInput({ messages: [{ role: 'user', content: '' }], ...others }, new Map()));
+    for (const setting of [
+      { user: long },
+      { stop: [long] },
+      { metadata: { a: long } },
+      { reasoning: { effort: long } },
+    ])
+      expect(tokens(setting)).toBeGreaterThan(tokens({}) + 999);
+  });
+});
+
+describe('what no database can hold', () => {
+  const odd = ['\u0000', 'a\u0000', '\ud800', 'x\udc00y'];
+
+  test.each(odd)('is no name and no kind of content: %j', (name) => {
+    const messages = (message: object) => ({ model: 'm', messages: [{ role: 'user', content: 'x', ...message }] });
+    const place = toStorable(name);
+    for (const [body, param] of [
+      [{ ...messages({}), [name]: 1 }, place],
+      [messages({ [name]: 1 }), `messages.0.${place}`],
+      [{ ...messages({}), stream_options: { [name]: 1 } }, `stream_options.${place}`],
+      [{ ...messages({}), tools: [{ type: 'function', [name]: 1 }] }, `tools.0.${place}`],
+      [messages({ content: [{ type: name }] }), 'messages.0.content.0.type'],
+      [messages({ content: [{ type: 'other', [name]: 1 }] }), `messages.0.content.0.${place}`],
+      [
+        messages({ content: [{ type: 'image_url', image_url: { url: 'https://x.test', [name]: 1 } }] }),
+        `messages.0.content.0.image_url.${place}`,
+      ],
+    ] as const) {
+      const read = () => {
+        const { request, fields } = parseRequest(body, chatRequest);
+        chatInput(request, fields);
+      };
+      expect(read).toThrow(expect.objectContaining({ status: 400, param }));
+    }
+    const embedding = { model: 'm', input: 'x', [name]: 1 };
+    expect(() => parseRequest(embedding, embeddingsRequest)).toThrow(expect.objectContaining({ param: place }));
+    const image = { model: 'm', prompt: 'x', [name]: 1 };
+    expect(() => parseRequest(image, imagesRequest)).toThrow(expect.objectContaining({ param: place }));
+  });
+
+  test('is in nothing that admission is asked about, whatever a body holds', () => {
+    const name = fc.oneof(
+      fc.constantFrom('a', ...odd, 'type', 'function'),
+      fc.string({ unit: 'binary', maxLength: 3 }),
+    );
+    const others = fc.dictionary(name, fc.oneof(fc.constant(1), fc.constant(null), fc.dictionary(name, name)));
+    const around = (known: object) => others.map((more) => ({ ...more, ...known }));
+    const part = fc.oneof(
+      name.chain((type) => around({ type })),
+      fc.constantFrom('image_url', 'file').chain((type) => around({ type, [type]: { url: 'https:', file_data: '' } })),
+    );
+    const message = fc.array(part, { maxLength: 3 }).chain((content) => around({ role: 'user', content }));
+    const body = fc
+      .tuple(fc.array(message, { minLength: 1, maxLength: 3 }), others)
+      .chain(([messages, options]) => around({ model: 'm', messages, stream_options: options }));
+    fc.assert(
+      fc.property(body, (sent) => {
+        let asked: string;
+        try {
+          const { request, fields } = parseRequest(sent, chatRequest);
+          const { parts } = chatInput(request, fields);
+          asked = [...fields, ...[...parts].map(([kind, { param }]) => [kind, param])].flat().join();
+        } catch (error) {
+          expect(error).toMatchObject({ status: 400 });
+          return;
+        }
+        expect(asked).toBe(toStorable(asked));
+      }),
+    );
+  });
+});
+
 describe('a body', () => {
+  test.each([
+    ['lists in lists', '['.repeat(10_000_000), 'nested deeper than 100 levels'],
+    ['objects in objects', '{"":'.repeat(101), 'nested deeper than 100 levels'],
+    ['empty lists', `[${'[],'.repeat(6_900_000)}[]]`, 'more than 500000 values'],
+    ['numbers', `[${'1,'.repeat(600_000)}`, 'more than 500000 values'],
+    ['texts', '"",'.repeat(100_001), 'more than 100000 texts and names'],
+  ])('of too many %s is refused before it is parsed', (_name, text, message) => {
+    const parse = vi.spyOn(JSON, 'parse');
+    try {
+      expect(() => parseJson(text)).toThrow(message);
+      expect(parse).not.toHaveBeenCalled();
+    } finally {
+      parse.mockRestore();
+    }
+  });
+
+  test('may have in its texts what it may not be', () => {
+    const body = { text: `${'['.repeat(200)}\\"${'{,'.repeat(600_000)}\\` };
+    expect(parseJson(JSON.stringify(body))).toEqual(body);
+    const deep = '['.repeat(100) + ']'.repeat(100);
+    expect(JSON.stringify(parseJson(deep))).toBe(deep);
+  });
+
   test('of more values than anything honest has is refused', () => {
     expect(() => parseJson(JSON.stringify({ input: Array(500_001).fill(1) }))).toThrow('more than 500000 values');
     expect(() => parseJson(JSON.stringify({ input: Array(499_000).fill(1) }))).not.toThrow();

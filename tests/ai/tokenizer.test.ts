@@ -83,6 +83,21 @@ describe('a long text', () => {
     expect(Math.abs(tokens / expected - 1)).toBeLessThan(0.1);
   });
 
+  test('is not put together for it, and counts the same in any pieces', async () => {
+    const long = TEXTS.map(([, text]) => text.repeat(Math.ceil(20_000 / text.length))).join('');
+    const whole = await countTokens([long]);
+    for (const size of [7, 900, 30_000]) {
+      const pieces = Array.from({ length: Math.ceil(long.length / size) }, (_, index) =>
+        long.slice(index * size, (index + 1) * size),
+      );
+      pieces.join = () => {
+        throw new Error('all of it was put together');
+      };
+      expect(await countTokens(['', ...pieces.slice(0, 1)])).toMatchObject({ isCounted: true });
+      expect(await countTokens(pieces)).toEqual(whole);
+    }
+  });
+
   test('of several languages counts each by its share', async () => {
     const parts = TEXTS.map(([, text]) => text.repeat(Math.ceil(20_000 / text.length)));
     const expected = parts.reduce((sum, part) => sum + exactly(part), 0);

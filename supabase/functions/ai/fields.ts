@@ -1,5 +1,6 @@
 /** Which names a request may have. What is not known is not passed on unless the model's row lists it. */
 import { invalidRequest } from '../_shared/errors.ts';
+import { toStorable } from '../_shared/text.ts';
 
 /** Names that no endpoint knows, each with the place of its first use: admission asks the model's row. */
 export type Fields = Map<string, string>;
@@ -11,8 +12,9 @@ const LONGEST_NAME = 200;
 /** The names of one kind of object. */
 export interface Names {
   /**
-   * Adds an object's unknown names to `fields`. Throws 400 `invalid_request` for a name that differs from a known one in
-   * its case alone: some gateways take it for that one.
+   * Adds an object's unknown names to `fields`; of those, what is null is taken out of the object, for clients write so
+   * what they do not ask for. Throws 400 `invalid_request` for a name that no database can hold, and for one that differs
+   * from a known one in its case alone: some gateways take it for that one.
    */
   check(object: object, at: string, fields: Fields): void;
 }
@@ -22,13 +24,17 @@ export function names(...known: string[]): Names {
   const set = new Set(known);
   const byFolded = new Map(known.map((name) => [folded(name), name]));
   return {
-    check(object, at, fields) {
+    check(object: Record<string, unknown>, at: string, fields: Fields) {
       for (const name of Object.keys(object)) {
         if (set.has(name)) continue;
-        const place = `${at && `${at}.`}${name.slice(0, LONGEST_NAME)}`;
+        const place = `${at && `${at}.`}${toStorable(name.slice(0, LONGEST_NAME))}`;
         const meant = byFolded.get(folded(name));
         if (meant) throw invalidRequest(`${place} is not valid: write it ${JSON.stringify(meant)}.`, place);
-        if (name.length > LONGEST_NAME || fields.size >= MOST_UNKNOWN) {
+        if (object[name] === null) {
+          delete object[name];
+          continue;
+        }
+        if (name.length > LONGEST_NAME || name !== toStorable(name) || fields.size >= MOST_UNKNOWN) {
           throw invalidRequest(`The field ${JSON.stringify(place)} is not supported.`, place);
         }
         if (!fields.has(name)) fields.set(name, place);
@@ -47,12 +53,31 @@ export const CHAT_SETTINGS = new Set([
   ...['model', 'stream', 'stream_options', 'max_tokens', 'max_completion_tokens', 'n', 'tool_choice'],
   ...['parallel_tool_calls', 'function_call', 'temperature', 'top_p', 'top_k', 'min_p', 'frequency_penalty'],
   ...['presence_penalty', 'repetition_penalty', 'stop', 'seed', 'logprobs', 'top_logprobs', 'logit_bias', 'verbosity'],
-  ...['reasoning_effort', 'reasoning', 'include_reasoning', 'thinking', 'enable_thinking', 'thinking_budget'],
-  ...['user', 'metadata', 'store', 'safety_identifier', 'prompt_cache_key'],
+  ...[
+    'reasoning_effort',
+    'reasoning',
+    'include_reasoning',
+    'user',
+    'metadata',
+    'store',
+    'safety_identifier',
+    'prompt_cache_key',
+  ],
 ]);
 
-/** Of a chat completion. */
-export const CHAT_FIELDS = names('messages', 'tools', 'functions', 'response_format', ...CHAT_SETTINGS);
+const CHAT_NAMES = ['messages', 'tools', 'functions', 'response_format', ...CHAT_SETTINGS];
+const CHAT = names(...CHAT_NAMES);
+const CHAT_OF_TEXT = names('modalities', ...CHAT_NAMES);
+
+/** Of a chat completion. Some names change the price by other values than the usual one alone. */
+export const CHAT_FIELDS: Names = {
+  check(object: { modalities?: unknown; service_tier?: unknown }, at: string, fields: Fields) {
+    const { modalities, service_tier } = object;
+    if (service_tier === 'auto' || service_tier === 'default') delete object.service_tier;
+    const isText = Array.isArray(modalities) && modalities.length === 1 && modalities[0] === 'text';
+    (isText ? CHAT_OF_TEXT : CHAT).check(object, at, fields);
+  },
+};
 
 /** Of a chat's `stream_options`. */
 export const STREAM_OPTIONS_FIELDS = names('include_usage', 'include_obfuscation');

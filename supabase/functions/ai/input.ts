@@ -1,6 +1,7 @@
 /** What the model reads of a request: its words, and parts of other kinds, which cost what the model's row says. */
 import { invalidRequest } from '../_shared/errors.ts';
-import { CHAT_SETTINGS, type Fields, names } from './fields.ts';
+import { toStorable } from '../_shared/text.ts';
+import { CHAT_SETTINGS, type Fields, type Names, names } from './fields.ts';
 import { countTokens, utf8Length } from './tokenizer.ts';
 
 /** Content parts that are no text, by kind: how many, and where the first one names its kind. */
@@ -39,6 +40,14 @@ const MESSAGE = names(
   ...['reasoning', 'reasoning_content', 'reasoning_details', 'annotations', 'prefix', 'partial'],
 );
 const TOOL = names('type', 'function', 'custom');
+const FUNCTION = names('name', 'description', 'parameters', 'strict');
+const CUSTOM = names('name', 'description', 'format');
+// Gemini's API has the signatures of its thoughts in extra_content.
+const TOOL_CALL = names('id', 'type', 'index', 'function', 'custom', 'extra_content');
+const CALLED_FUNCTION = names('name', 'arguments');
+const CALLED_CUSTOM = names('name', 'input');
+/** Settings whose values are checked and too short to be worth counting. */
+const NOT_COUNTED = new Set(['model', 'stream_options']);
 const TEXT_KINDS = new Map([partKind('text'), partKind('refusal')]);
 /** Of the other kinds we know: what stands in one, and which of it is a file, whose length says nothing of its tokens. */
 const FILE_KINDS = new Map([
@@ -66,11 +75,19 @@ export function chatInput(request: { messages: unknown[] } & Record<string, unkn
   input.messages = messages.length;
   for (const [index, message] of messages.entries()) readMessage(message, `messages.${index}`, input, fields);
   if (tools != null) readTools(tools, fields);
+  if (functions != null) checkEach(functions, FUNCTION, 'functions', fields);
   input.hasTools = Array.isArray(tools) || Array.isArray(functions);
   for (const value of [tools, functions]) if (value != null) weigh(value, input);
   // Also what the model's row lets through: nobody knows what the model sees of it.
-  for (const [name, value] of Object.entries(others))
-    if (value != null && !CHAT_SETTINGS.has(name)) weigh(value, input);
+  const settings = emptyInput();
+  for (const [name, value] of Object.entries(others)) {
+    if (value == null) continue;
+    if (!CHAT_SETTINGS.has(name)) weigh(value, input);
+    else if (!NOT_COUNTED.has(name) && (typeof value === 'string' || typeof value === 'object')) weigh(value, settings);
+  }
+  // Held for, but nothing of it is charged where tokens are counted: the model may see it, and mostly does not.
+  input.bytes += settings.bytes;
+  input.values += settings.values;
   return input;
 }
 
@@ -100,6 +117,14 @@ function readMessage(message: unknown, at: string, input: ModelInput, fields: Fi
   if (!isObject(message)) throw invalidRequest(`${at} must be an object.`, at);
   if (typeof message.role !== 'string') throw invalidRequest(`${at}.role must be a text.`, `${at}.role`);
   MESSAGE.check(message, at, fields);
+  const { tool_calls, function_call } = message;
+  if (isObject(function_call)) CALLED_FUNCTION.check(function_call, `${at}.function_call`, fields);
+  if (tool_calls != null) {
+    for (const [call, place] of checkEach(tool_calls, TOOL_CALL, `${at}.tool_calls`, fields)) {
+      if (isObject(call.function)) CALLED_FUNCTION.check(call.function, `${place}.function`, fields);
+      if (isObject(call.custom)) CALLED_CUSTOM.check(call.custom, `${place}.custom`, fields);
+    }
+  }
   for (const [key, value] of Object.entries(message)) {
     add(key, input);
     if (key === 'content' && Array.isArray(value)) readParts(value, `${at}.content`, input, fields);
@@ -122,7 +147,7 @@ function readParts(parts: unknown[], at: string, input: ModelInput, fields: Fiel
 function readPart(part: unknown, at: string, input: ModelInput, fields: Fields): void {
   if (!isObject(part)) throw invalidRequest(`${at} must be an object with a type.`, at);
   const { type } = part;
-  if (typeof type !== 'string' || type.length > LONGEST_KIND) {
+  if (typeof type !== 'string' || type.length > LONGEST_KIND || type !== toStorable(type)) {
     throw invalidRequest(`${at}.type must name a kind of content.`, `${at}.type`);
   }
   const text = TEXT_KINDS.get(type);
@@ -160,15 +185,24 @@ function withoutFile(part: Record<string, unknown>, type: string, at: string, fi
 
 /** Tools that the caller runs. Those that the provider runs have prices of their own. */
 function readTools(tools: unknown, fields: Fields): void {
-  if (!Array.isArray(tools)) throw invalidRequest('tools must be a list.', 'tools');
-  for (const [index, tool] of tools.entries()) {
-    const at = `tools.${index}`;
-    if (!isObject(tool)) throw invalidRequest(`${at} must be an object.`, at);
-    TOOL.check(tool, at, fields);
+  for (const [tool, at] of checkEach(tools, TOOL, 'tools', fields)) {
     if (tool.type !== 'function' && tool.type !== 'custom') {
       throw invalidRequest(`${at}.type must be function or custom.`, `${at}.type`);
     }
+    if (isObject(tool.function)) FUNCTION.check(tool.function, `${at}.function`, fields);
+    if (isObject(tool.custom)) CUSTOM.check(tool.custom, `${at}.custom`, fields);
   }
+}
+
+/** Checks the names of each object of a list; returns them with their places. */
+function checkEach(list: unknown, known: Names, at: string, fields: Fields): [Record<string, unknown>, string][] {
+  if (!Array.isArray(list)) throw invalidRequest(`${at} must be a list.`, at);
+  return list.map((item, index) => {
+    const place = `${at}.${index}`;
+    if (!isObject(item)) throw invalidRequest(`${place} must be an object.`, place);
+    known.check(item, place, fields);
+    return [item, place];
+  });
 }
 
 /** Puts down every word of a value, its names too. */

@@ -29,7 +29,7 @@ export async function countTokens(texts: string[]): Promise<Count> {
   const bits = await table;
   const length = texts.reduce((sum, text) => sum + text.length, 0);
   if (length > MOST_COUNTED) {
-    const sample = sampleOf(texts.join(''));
+    const sample = sampleOf(texts, length);
     const { tokens } = await countTokens(sample);
     const share = sample.reduce((sum, text) => sum + text.length, 0) / length;
     return { tokens: Math.ceil(tokens / share), isCounted: false };
@@ -50,14 +50,28 @@ export async function countTokens(texts: string[]): Promise<Count> {
   return { tokens, isCounted: true };
 }
 
-/** Stretches from all over a long text. */
-function sampleOf(text: string): string[] {
+/** Stretches from all over a long list of texts; they are not put together first, for that is work for each character. */
+function sampleOf(texts: string[], length: number): string[] {
   const stretches = MOST_COUNTED / STRETCH;
-  const step = (text.length - STRETCH) / (stretches - 1);
-  return Array.from({ length: stretches }, (_, index) => {
-    const from = Math.floor(index * step);
-    return text.slice(from, from + STRETCH);
-  });
+  const step = (length - STRETCH) / (stretches - 1);
+  const sample: string[] = [];
+  let start = 0;
+  let from = 0;
+  let stretch = '';
+  for (const text of texts) {
+    // A text may be part of one stretch, or hold several.
+    while (sample.length < stretches) {
+      const at = Math.max(from - start, 0);
+      if (at >= text.length) break;
+      stretch += text.slice(at, at + STRETCH - stretch.length);
+      if (stretch.length < STRETCH) break;
+      sample.push(stretch);
+      stretch = '';
+      from = Math.floor(sample.length * step);
+    }
+    start += text.length;
+  }
+  return sample;
 }
 
 function tokensIn(text: string, bits: Uint8Array): number {
