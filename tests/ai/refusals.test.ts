@@ -109,8 +109,10 @@ describe('callers without a signed-in user', () => {
   test.each([env.PUBLISHABLE_KEY, env.SECRET_KEY])(
     'a key of the project is told that it calls nothing here',
     async (key) => {
-      const { error } = await (await post('{}', key)).json();
-      expect(error).toMatchObject({ code: 'not_authenticated', message: expect.stringContaining('call nothing here') });
+      const answer = await (await post('{}', key)).json();
+      expect(answer).toMatchObject({
+        error: { code: 'not_authenticated', message: expect.stringContaining('call nothing here') },
+      });
     },
   );
 
@@ -249,8 +251,9 @@ describe('bad input is a 400 that names what is off', () => {
       headers: { authorization: `Bearer ${user.accessToken}` },
     });
     expect(response.status).toBe(404);
-    const { error } = await response.json();
-    expect(error.message).toMatch(/ Use POST \/v1\/chat\/completions\.$/);
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringMatching(/ Use POST \/v1\/chat\/completions\.$/) },
+    });
   });
 
   test('a slash at the end is the same path', async () => {
