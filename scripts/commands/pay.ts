@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { deliver } from '../payments/deliver.ts';
 import { idTail, type Platform } from '../payments/story.ts';
-import { eventTypes, isAboutSubscription, type Telling, tellEvent } from '../payments/told-story.ts';
+import { eventTypes, isAboutSubscription, paymentMadeBy, type Telling, tellEvent } from '../payments/told-story.ts';
 import { withClient } from '../stack/database.ts';
 import { messageOf, StackError } from '../stack/errors.ts';
 import { DEV_DATA_DIR } from '../stack/paths.ts';
@@ -57,7 +57,8 @@ export async function run(args: string[]): Promise<number> {
   const before = await booksOf(env.DB_URL, payer);
   const { status, body } = await deliver(wanted.platform, event, { functionsUrl: env.FUNCTIONS_URL, secrets });
   console.log(`${wanted.event_id} ${wanted.type}: ${status} ${body}`);
-  for (const line of changes(before, await booksOf(env.DB_URL, payer))) console.log(`  ${line}`);
+  const after = await booksOf(env.DB_URL, payer);
+  for (const line of changes(before, after, telling)) console.log(`  ${line}`);
   return status === 200 ? 0 : 1;
 }
 
@@ -80,9 +81,14 @@ async function booksOf(databaseUrl: string, workspace: string): Promise<Books> {
   });
 }
 
-/** What is another now, in words; that nothing is, where nothing is. */
-export function changes(before: Books, after: Books): string[] {
+/** What is another now, in words; that nothing is, and why, where nothing is. */
+export function changes(before: Books, after: Books, telling?: Telling): string[] {
   const changed = [...after].filter(([name, words]) => before.get(name) !== words);
+  const payment = telling && paymentMadeBy(telling);
+  if (changed.length === 0 && before.has(`payment ${payment}`)) {
+    const another = telling?.product.billing_period ? 'a later --at' : '--payment <word>';
+    return [`Nothing changed: ${payment} was received before; ${another} makes another.`];
+  }
   if (changed.length === 0) return ['Nothing changed.'];
   return changed.map(([name, words]) =>
     before.has(name) ? `${name}: ${before.get(name)} -> ${words}` : `${name}: ${words}`,
@@ -96,6 +102,7 @@ function readArguments(args: string[]): Wanted {
   const { values, positionals } = parse(args);
   const [platform = '', type = ''] = positionals;
   if (!isPlatform(platform)) throw new StackError(`The platform is creem or stripe, not "${platform}".`);
+  if (!type) throw new StackError('Name an event after the platform; `npm run pay` lists them.');
   if (!eventTypes(platform).includes(type)) {
     throw new StackError(`${platform} has no event "${type}"; \`npm run pay\` lists them.`);
   }

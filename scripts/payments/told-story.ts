@@ -60,10 +60,16 @@ export function tellEvent(telling: Telling): object {
     : stripeEvent(type as StripeEventType, { id, occurred_at }, story);
 }
 
+/** Which payment the event makes; undefined for an event that makes none. */
+export function paymentMadeBy(telling: Telling): string | undefined {
+  return /^(checkout|invoice|subscription\.paid$)/.test(telling.type) ? tellStory(telling).payment?.id : undefined;
+}
+
 function tellStory(telling: Telling): Story {
   const { platform, user, product, at } = telling;
   const workspace_id = telling.workspace_id ?? user.id;
-  const seed = `${platform} ${workspace_id}`;
+  // Two people who pay for a team are two customers of the platform.
+  const seed = [platform, workspace_id, ...(workspace_id === user.id ? [] : [user.id])].join(' ');
   const metadata = { workspace_id, user_id: user.id, product_id: product.id, units: '1' };
   const subscription = product.billing_period === null ? undefined : tellSubscription(telling, seed);
   const payment = tellPayment(telling, seed, subscription?.period);

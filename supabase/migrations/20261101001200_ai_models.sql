@@ -67,7 +67,7 @@ create table public.ai_models (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint a_part_without_a_bound_needs_a_context_window
-    check (context_window is not null or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)')),
+    check (context_window is not null or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)', silent => true)),
   -- Until there are prices for what they ask for, no row may let them through.
   constraint extra_fields_change_no_price check (not extra_fields && array['service_tier', 'web_search_options', 'plugins',
     'models', 'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',

@@ -134,6 +134,7 @@ as $$
 declare
   owner_id uuid := (select auth.uid());
   account public.users := private.require_account(owner_id);
+  complaint text;
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
@@ -146,6 +147,22 @@ begin
   end if;
   if not account.is_active then
     perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  -- The table's constraints say the same, but in words that are nobody's to read.
+  complaint := case
+    when wanted.name is null or wanted.name !~ '\S' then 'name must not be empty.'
+    when wanted.requests_per_minute < 1 then 'requests_per_minute must be at least 1.'
+    when array_ndims(wanted.allowed_models) > 1 or cardinality(wanted.allowed_models) > 100
+      or length(array_to_string(wanted.allowed_models, '')) > 20000
+      or exists (select from unnest(wanted.allowed_models) m where m is null)
+      then 'allowed_models must be at most 100 names of 20,000 characters together, none of them null.'
+    when array_ndims(wanted.allowed_scenes) > 1 or cardinality(wanted.allowed_scenes) > 20
+      or exists (select from unnest(wanted.allowed_scenes) s where s is null)
+      then 'allowed_scenes must be at most 20 scenes, none of them null.'
+    when (period_budget is null) <> (wanted.budget_period is null) then 'period_budget and budget_period come together.'
+  end;
+  if complaint is not null then
+    perform private.raise_error('invalid_request', complaint);
   end if;
   if budget is not null then
     perform private.require_amount(budget, 'budget', zero_allowed => true);

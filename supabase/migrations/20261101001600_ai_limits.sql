@@ -154,7 +154,8 @@ begin
       case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
   elsif not array[scene, wanted.scene] <@ scenes then
     -- The model's own scene too: a caller names the other as it likes.
-    return row('forbidden', format('This API key is not for scene %s.', scene), 'x-ai-scene', null)::private.ai_refusal;
+    return row('forbidden', format('This API key is not for scene %s.', case when scene = any (scenes) then wanted.scene else scene end),
+      case when scene = any (scenes) then 'model' else 'x-ai-scene' end, null)::private.ai_refusal;
   elsif not private.feature_is_on(caller.features, 'scene:' || scene) then
     return row('feature_not_in_plan', format('The plan %s does not include scene %s.', (caller.plan).plan, scene),
       'x-ai-scene', null)::private.ai_refusal;

@@ -106,6 +106,16 @@ describe('callers without a signed-in user', () => {
     expect(await response.json()).toMatchObject({ error: { code: 'not_authenticated', type: 'authentication_error' } });
   });
 
+  test.each([env.PUBLISHABLE_KEY, env.SECRET_KEY])(
+    'a key of the project is told that it calls nothing here',
+    async (key) => {
+      const answer = await (await post('{}', key)).json();
+      expect(answer).toMatchObject({
+        error: { code: 'not_authenticated', message: expect.stringContaining('call nothing here') },
+      });
+    },
+  );
+
   test('a token of ours whose role is no signed-in user: 401', async () => {
     const other = await newCaller();
     await sql(`update auth.users set role = 'anon' where id = $1`, [other.id]);
@@ -223,6 +233,7 @@ describe('bad input is a 400 that names what is off', () => {
     ['/images/edits', 'POST /v1/images/generations'],
     ['/videos', 'function video'],
     ['/../chat/completions', 'begin with /v1'],
+    ['/nothing', 'There are POST /v1/chat/completions, /v1/embeddings and /v1/images/generations, and GET /v1/models.'],
   ])('a path that is not served (%s) names what to use instead', async (path, instead) => {
     const response = await fetch(`${AI_URL}${path}`, {
       method: 'POST',
@@ -232,6 +243,16 @@ describe('bad input is a 400 that names what is off', () => {
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({
       error: { code: 'not_found', message: expect.stringContaining(instead) },
+    });
+  });
+
+  test('a path that is there for another method says which', async () => {
+    const response = await fetch(`${AI_URL}/chat/completions`, {
+      headers: { authorization: `Bearer ${user.accessToken}` },
+    });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringMatching(/ Use POST \/v1\/chat\/completions\.$/) },
     });
   });
 

@@ -1,12 +1,12 @@
 /** The builders of events, their signatures, and the stories that `npm run pay` tells. */
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
-import { changes } from '../../scripts/commands/pay.ts';
+import { changes, run as pay } from '../../scripts/commands/pay.ts';
 import { CREEM_EVENT_TYPES, creemEvent } from '../../scripts/payments/creem-events.ts';
 import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { periodOf, type Story } from '../../scripts/payments/story.ts';
 import { STRIPE_EVENT_TYPES, stripeEvent } from '../../scripts/payments/stripe-events.ts';
-import { eventTypes, type Telling, tellEvent } from '../../scripts/payments/told-story.ts';
+import { eventTypes, paymentMadeBy, type Telling, tellEvent } from '../../scripts/payments/told-story.ts';
 
 const at = '2026-01-01T00:00:00.000Z';
 const story: Story = {
@@ -84,17 +84,17 @@ describe('signatures', () => {
 });
 
 describe('npm run pay', () => {
-  const told = (platform: 'creem' | 'stripe', type: string, more: Partial<Telling> = {}) =>
-    tellEvent({
-      platform,
-      type,
-      user: { id: '00000000-0000-4000-8000-000000000002', email: 'ana@example.test', created_at: at },
-      product: story.product,
-      trialDays: 0,
-      event_id: 'evt_1',
-      at: '2026-01-05T00:00:00.000Z',
-      ...more,
-    });
+  const tellingOf = (platform: 'creem' | 'stripe', type: string, more: Partial<Telling> = {}): Telling => ({
+    platform,
+    type,
+    user: { id: '00000000-0000-4000-8000-000000000002', email: 'ana@example.test', created_at: at },
+    product: story.product,
+    trialDays: 0,
+    event_id: 'evt_1',
+    at: '2026-01-05T00:00:00.000Z',
+    ...more,
+  });
+  const told = (...telling: Parameters<typeof tellingOf>) => tellEvent(tellingOf(...telling));
 
   test('can tell of every type', () => {
     for (const platform of ['creem', 'stripe'] as const) {
@@ -118,6 +118,31 @@ describe('npm run pay', () => {
     const after = new Map([...before, ['credits', '103'], ['entry 7', 'credit 100 subscription']]);
     expect(changes(before, after)).toEqual(['credits: 3 -> 103', 'entry 7: credit 100 subscription']);
     expect(changes(before, before)).toEqual(['Nothing changed.']);
+  });
+
+  test('says why nothing changed, and how to pay once more', () => {
+    const pack = { ...story.product, billing_period: null };
+    const telling = tellingOf('creem', 'checkout.completed', { product: pack });
+    const known = new Map([[`payment ${paymentMadeBy(telling)}`, 'succeeded']]);
+    expect(changes(known, known, telling)).toEqual([
+      expect.stringMatching(/^Nothing changed: tran_\w+ was received before; --payment <word> makes another\.$/),
+    ]);
+    const another = { ...telling, payment: 'second' };
+    expect(changes(known, known, another)).toEqual(['Nothing changed.']);
+    expect(paymentMadeBy(tellingOf('creem', 'refund.created'))).toBeUndefined();
+  });
+
+  test('tells apart who pays for a team', () => {
+    const workspace_id = '00000000-0000-4000-8000-000000000003';
+    const bob = { id: '00000000-0000-4000-8000-000000000004', email: 'bob@example.test', created_at: at };
+    const paidBy = (more: Partial<Telling>) =>
+      paymentMadeBy(tellingOf('creem', 'subscription.paid', { workspace_id, ...more }));
+    expect(paidBy({})).toBe(paidBy({}));
+    expect(paidBy({ user: bob })).not.toBe(paidBy({}));
+  });
+
+  test('asks for an event where none is named', async () => {
+    await expect(pay(['creem', '--user', 'x'])).rejects.toThrow('Name an event');
   });
 
   test('refunds and renews what it told of before', () => {

@@ -14,6 +14,8 @@ const NONE = null as unknown as string;
 
 /** How our API keys begin. A JWT never does. */
 const API_KEY_PREFIX = 'sk-';
+/** The project's own keys, which are for supabase-js. */
+const PROJECT_KEY = /^sb_(publishable|secret)_/;
 
 /** A key that was valid is not looked up again for so long, ms: what it may do, each rpc looks at for itself. */
 const KEY_IS_KNOWN_FOR = 60_000;
@@ -37,6 +39,11 @@ export async function requireCaller(request: Request): Promise<Caller> {
     const api_key_hash = await sha256(token);
     await requireKey(api_key_hash);
     return { user_id: NONE, api_key_hash };
+  }
+  if (PROJECT_KEY.test(token)) {
+    throw notAuthenticated(
+      "The project's own keys (sb_publishable_…, sb_secret_…) call nothing here. Send a user's access token or an API key (sk-…).",
+    );
   }
   const { data, error } = await verifyCredentials({ token, apikey: null }, { auth: 'user' });
   if (error && error.status >= 500) throw error;

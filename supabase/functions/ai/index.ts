@@ -21,10 +21,12 @@ const EXPOSED = [
 /** What to use for paths of OpenAI's API and others' that are not served. */
 const INSTEAD: [RegExp, string][] = [
   [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
-  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions for now.'],
+  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions.'],
+  [/\/embeddings\b/, ' Use POST /v1/embeddings.'],
   [/\/images\b/, ' Use POST /v1/images/generations.'],
   [/\/videos\b/, ' Use POST /jobs of function video.'],
 ];
+const SERVED = ' There are POST /v1/chat/completions, /v1/embeddings and /v1/images/generations, and GET /v1/models.';
 const app = new Hono<Env>({ strict: false }).basePath('/ai');
 
 // No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
@@ -53,7 +55,7 @@ app.get('/v1/models/:model{.+}', async (c) => {
 });
 
 app.notFound((c: Context<Env>) => {
-  const instead = INSTEAD.find(([path]) => path.test(c.req.path))?.[1] ?? '';
+  const instead = INSTEAD.find(([path]) => path.test(c.req.path))?.[1] ?? SERVED;
   const message = `There is no ${c.req.method} ${c.req.path}.${instead}`;
   return errorResponse(new ApiError(404, 'not_found', message), c.get('requestId'));
 });

@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, context_window, content_parts, extra_fields)
 values
@@ -54,6 +54,8 @@ select throws_ok($$ update public.ai_models set content_parts = '{"image_url": "
 select throws_ok($$ update public.ai_models set content_parts = '{"image_url": -1}' $$, '23514', null, 'not below 0');
 select throws_ok($$ update public.ai_models set content_parts = '{"text": 1}' $$, '23514', null, 'text is counted by its bytes');
 select throws_ok($$ update public.ai_models set content_parts = '{"image_url": [5]}' $$, '23514', null, 'a list is no bound');
+select throws_ok($$ update public.ai_models set content_parts = '["file"]' $$, '23514',
+  'new row for relation "ai_models" violates check constraint "content_parts_are_token_bounds"', 'nor is a list a set of bounds');
 select throws_ok($$ update public.ai_models set content_parts = '{"file": null}' where model = 'plain' $$, '23514', null,
   'without a bound there is a context window');
 select throws_ok($$ update public.ai_models set extra_fields = '{service_tier}' $$, '23514', null,

@@ -1,5 +1,5 @@
 begin;
-select plan(19);
+select plan(20);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
@@ -61,6 +61,8 @@ select is(pg_temp.call(tests.recall('narrow'), 'embed', details => '{"scene": "t
 select tests.remember('scene', pg_temp.new_key('{"allowed_scenes": ["embedding"]}'));
 select is(pg_temp.call(tests.recall('scene'), 'chat', details => '{"scene": "embedding"}') ->> 'code', 'forbidden',
   'whatever a caller says a call is for');
+select is(pg_temp.call(tests.recall('scene'), 'chat', details => '{"scene": "embedding"}') ->> 'message',
+  'This API key is not for scene text_chat.', 'and the scene that it is not for is named');
 select tests.remember('old', pg_temp.new_key('{"expires_at": "2026-01-01"}'));
 select throws_ok($$ select pg_temp.call(tests.recall('old')) $$, 'PT401', 'invalid_api_key', 'an expired one calls nothing');
 

@@ -1,16 +1,16 @@
 begin;
-select plan(27);
+select plan(30);
 select tests.create_user('owner'), tests.create_user('stranger');
 
 select tests.sign_in('owner');
-select throws_ok($$ select public.create_api_key('k', allowed_models => array['a', null]) $$, '23514', null,
+select throws_ok($$ select public.create_api_key('k', allowed_models => array['a', null]) $$, 'PT400', 'invalid_request',
   'a model without a name would be any model');
-select throws_ok($$ select public.create_api_key('k', allowed_scenes => array['text_chat', null]::public.ai_usage_scene[]) $$, '23514',
-  null, 'as would a scene');
-select throws_ok($$ select public.create_api_key('k', allowed_models => array[repeat('a', 20001)]) $$, '23514', null,
+select throws_ok($$ select public.create_api_key('k', allowed_scenes => array['text_chat', null]::public.ai_usage_scene[]) $$, 'PT400',
+  'invalid_request', 'as would a scene');
+select throws_ok($$ select public.create_api_key('k', allowed_models => array[repeat('a', 20001)]) $$, 'PT400', 'invalid_request',
   'names are not endless');
-select throws_ok($$ select public.create_api_key('k', allowed_scenes => array_fill('other'::public.ai_usage_scene, array[21])) $$, '23514',
-  null, 'nor are lists');
+select throws_ok($$ select public.create_api_key('k', allowed_scenes => array_fill('other'::public.ai_usage_scene, array[21])) $$, 'PT400',
+  'invalid_request', 'nor are lists');
 select tests.remember('made', to_jsonb(public.create_api_key('server', budget => 5, allowed_models => array['a'])));
 select matches(tests.recall('made')::jsonb ->> 'key', '^sk-[A-Za-z0-9_-]{48}$', 'its secret is shown when it is made');
 select is(tests.recall('made')::jsonb ->> 'prefix', left(tests.recall('made')::jsonb ->> 'key', 11), 'and its beginning stays');
@@ -35,8 +35,11 @@ select tests.be_anonymous();
 select throws_ok($$ select public.create_api_key('x') $$, '42501', null, 'who is not signed in makes none');
 
 select tests.sign_in('owner');
-select throws_ok($$ select public.create_api_key(' ') $$, '23514', null, 'a key has a name');
-select throws_ok($$ select public.create_api_key('x', period_budget => 1) $$, '23514', null, 'a period budget has a period');
+select throws_ok($$ select public.create_api_key(' ') $$, 'PT400', 'invalid_request', 'a key has a name');
+select throws_ok($$ select public.create_api_key(null) $$, 'PT400', 'invalid_request', 'also where none is given');
+select throws_ok($$ select public.create_api_key('x', requests_per_minute => -1) $$, 'PT400', 'invalid_request', 'a rate is above 0');
+select throws_ok($$ select public.create_api_key('x', allowed_models => '{{a,b},{c,d}}') $$, 'PT400', 'invalid_request', 'a list is flat');
+select throws_ok($$ select public.create_api_key('x', period_budget => 1) $$, 'PT400', 'invalid_request', 'a period budget has a period');
 select lives_ok($$ update public.api_keys set budget = 7, name = 'renamed' $$, 'the owner changes its limits');
 select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', null, 'but not what it has used');
 select tests.remember('rotated', to_jsonb(public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour')));
