@@ -535,7 +535,7 @@ as $$
     from burned b
     join public.credit_grants g on g.id = b.grant_id
     left join given_back r on r.grant_id = b.grant_id
-    where g.expires_at > at or g.expires_at is null
+    where (g.expires_at > at or g.expires_at is null) and g.expired_amount = 0 -- at may be before it expired
   ), filled as (
     select l.grant_id, l.ordinality, l.room,
       sum(l.room) over (order by l.ordinality desc rows unbounded preceding) - l.room as before

@@ -39,10 +39,12 @@ $$;
 comment on function private.lock_hold(uuid, timestamptz) is 'Locks a hold''s wallet and reads the hold under that lock.';
 
 create function private.require_interval(expires_in interval) returns void
-language plpgsql immutable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
-  if expires_in is null or expires_in <= '0 s' or expires_in > '30 days' then
+  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
+  if expires_in is null or expires_in <= '0 s' or expires_in > '30 days' or private.later(now(), expires_in) <= now()
+    or private.later(now(), expires_in) > private.later(now(), '30 days') then
     perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 30 days.');
   end if;
 end;

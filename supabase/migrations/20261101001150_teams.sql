@@ -488,10 +488,12 @@ $$;
 comment on function private.issue_invitation is 'Gives an invitation a new token, sends it, and shows it this once.';
 
 create function private.require_lifetime(expires_in interval) returns void
-language plpgsql immutable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
-  if expires_in > '0 s' and expires_in <= '90 days' then
+  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
+  if expires_in > '0 s' and expires_in <= '90 days' and private.later(now(), expires_in) > now()
+    and private.later(now(), expires_in) <= private.later(now(), '90 days') then
     return;
   end if;
   perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 90 days.');

@@ -203,7 +203,9 @@ begin
   if key.revoked_at is not null then
     perform private.raise_error('invalid_state', format('API key %s is revoked.', key.id), 'Create a new key.');
   end if;
-  if grace_period is null or grace_period < '0 s' or grace_period > '30 days' then
+  -- Instants are compared: an interval's months count 30 days each beside another interval, whatever they are.
+  if grace_period is null or grace_period > '30 days' or grace_period < '0 s'
+    or private.later(now(), grace_period) not between now() and private.later(now(), '30 days') then
     perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
   end if;
   delete from private.api_key_hashes h where h.api_key_id = key.id and h.expires_at <= clock_timestamp();

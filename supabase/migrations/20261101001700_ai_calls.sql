@@ -356,7 +356,7 @@ declare
   affordable bigint;
 begin
   usage.completion_tokens := limit_ * choices;
-  if (private.charge_of(pricing, usage)).credits <= credits then
+  if credits is null or (private.charge_of(pricing, usage)).credits <= credits then
     return limit_;
   end if;
   affordable := private.output_tokens_for(pricing, usage, credits) / choices;
@@ -367,7 +367,7 @@ begin
 end;
 $$;
 comment on function private.affordable_output is
-  'The output limit (a choice) that these credits pay for: the one asked for, a lower one that is still useful, or null.';
+  'The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
   caller private.ai_caller, wallet public.credit_wallets, budget numeric, member_left numeric, needed numeric, at timestamptz
@@ -404,7 +404,8 @@ create type private.ai_terms as (
 comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
 create function private.add_candidate(
-  terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric
+  terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
+  most_credits numeric
 ) returns private.ai_terms
 language plpgsql stable set search_path = ''
 as $$
@@ -423,6 +424,10 @@ begin
   output := private.affordable_output(pricing, usage, request.choices, wanted_output,
     request.can_lower_output and is_first, credits_left);
   usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
+  if (private.charge_of(pricing, usage)).credits > most_credits then
+    output := null;
+    usage.completion_tokens := wanted_output * request.choices;
+  end if;
   if output is null and is_first then
     terms.refusal.code := 'insufficient_credits';
     terms.credits := (private.charge_of(pricing, usage)).credits;
@@ -441,7 +446,7 @@ begin
 end;
 $$;
 comment on function private.add_candidate is
-  'Terms with one more model that may answer, as far as the credits go. The first that they do not pay for is a refusal.';
+  'Terms with one more model that may answer: its output is lowered to what credits_left pay for, and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
 
 create function private.terms_of_ai_call(
   caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, pricing jsonb,
@@ -452,13 +457,16 @@ as $$
 declare
   budget numeric := private.budget_left(caller.api_key, at);
   member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
-  credits_left numeric := least(private.available(wallet), budget, member_left);
+  available numeric := private.available(wallet);
+  -- An output lowered to what the wallet pays for would tell its balance.
+  credits_left numeric := least(budget, member_left,
+    case when private.sees_wallet(caller.workspace_id, (caller.account).id) then available end);
   terms private.ai_terms;
   fallback public.ai_models;
 begin
   terms.candidates := '[]';
   terms.pricings := '{}';
-  terms := private.add_candidate(terms, wanted, pricing, request, credits_left);
+  terms := private.add_candidate(terms, wanted, pricing, request, credits_left, available);
   if (terms.refusal).code is not null then
     terms.refusal := private.refuse_credits(caller, wallet, budget, member_left, terms.credits, at);
     return terms;
@@ -472,7 +480,7 @@ begin
     if pricing is not null and private.may_use_model(caller, fallback)
       and (private.refuse_input(fallback, request)).code is null
     then
-      terms := private.add_candidate(terms, fallback, pricing, request, credits_left);
+      terms := private.add_candidate(terms, fallback, pricing, request, credits_left, available);
     end if;
   end loop;
   return terms;
@@ -629,6 +637,7 @@ declare
   wallet public.credit_wallets;
   key public.api_keys;
   more numeric;
+  available numeric;
   covered bigint;
   usage private.ai_usage;
 begin
@@ -649,9 +658,13 @@ begin
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   wallet := private.free_due_holds(wallet, more, at);
   select * into key from public.api_keys k where k.id = call.api_key_id;
-  -- The whole step, or all that is left of wallet and key.
-  more := least(more, greatest(least(private.available(wallet), private.budget_left(key, at),
-    private.member_share_left(hold.workspace_id, hold.user_id, at)), 0));
+  available := greatest(private.available(wallet), 0);
+  -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or nothing.
+  more := greatest(least(more, private.budget_left(key, at),
+    private.member_share_left(hold.workspace_id, hold.user_id, at)), 0);
+  if more > available then
+    more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
+  end if;
   covered := private.output_tokens_for(pricing, usage, hold.amount + more);
   if covered <= call.completion_tokens or covered is null then
     return jsonb_build_object('extended', false);
@@ -947,13 +960,13 @@ begin
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  perform private.require_user(record_ai_usage.user_id);
-  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
     return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id), earlier.credits_charged)::public.recorded_usage;
   end if;
+  perform private.require_user(record_ai_usage.user_id);
+  perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
   if pricing is null then

@@ -59,13 +59,13 @@ begin
     select i.item
     from jsonb_array_elements(facts -> 'items') with ordinality i (item, place),
       private.product_of(of_platform, i.item ->> 'product_id', i.item ->> 'price_id') product
-    order by product.plan is null, product.id is null, i.place
+    order by product.plan is null, product.id is null, product.credits desc nulls last, i.place
     limit 1
   ), '{}');
 end;
 $$;
 comment on function private.with_product is
-  'Facts of something with several items or lines, as the one tells that is a plan of ours, else any product of ours, else the first.';
+  'Facts of something with several items or lines, as the one tells that is a plan of ours (of two, the one with the most credits), else any product of ours, else the first.';
 
 create function private.known_of(
   of_platform public.payment_platform, of_subject private.payment_subject, of_id text, of_period timestamptz default '-infinity'

@@ -21,7 +21,7 @@ create table private.paid_credits (
 comment on table private.paid_credits is
   'That something paid was given its credits. No foreign keys: it outlives workspace and lot, so that nothing is granted twice.';
 comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
-comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what had expired and so was gone already: it does not come back either.';
+comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what was gone already (expired, or clawed back by hand before a change of plan): it does not come back either.';
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
 comment on column private.paid_credits.lives_until is
   'Until when its lot lives because credits came late: they had waited, or came back after its time. Null: as paid for.';
@@ -125,7 +125,9 @@ begin
       cross join lateral (select private.with_product(of_platform, f.facts) as told) w
       where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
         -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.
-        and of_platform = 'stripe' and w.told ? 'product_id' and f.occurred_at > period.starts_at
+        and of_platform = 'stripe' and f.occurred_at > period.starts_at
+        -- What is no plan of ours tells nothing of one.
+        and (private.product_of(of_platform, w.told ->> 'product_id', w.told ->> 'price_id')).plan is not null
         -- What is told in its last minutes is about the next one.
         and f.occurred_at < period.cut_at - interval '5 minutes'
       union all
@@ -135,6 +137,7 @@ begin
       where p.platform = of_platform and p.subscription_id = of_subscription
         and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
         and p.changed_at >= period.starts_at and p.changed_at < period.cut_at
+        and exists (select from public.payment_products o where o.id = p.payment_product_id and o.plan is not null)
     ) c (at, is_paid, credits)
     order by c.at, c.is_paid;
 end;
@@ -191,7 +194,7 @@ begin
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
       -- What was paid for another item of the subscription is no part of it.
-      and (p.payment_product_id is not null
+      and (exists (select from public.payment_products o where o.id = p.payment_product_id and o.plan is not null)
         or not private.known_of(of_platform, 'payment', p.payment_id) ?| array['product_id', 'price_id'])
       -- A platform's clocks agree to less than an hour.
       and coalesce(p.period_start, p.changed_at, p.paid_at) >= period.starts_at - interval '1 hour'
@@ -245,7 +248,7 @@ as $$
 declare
   wallet public.credit_wallets;
   lot public.credit_grants;
-  -- What had expired before it could be taken back was never taken, and is as gone as before.
+  -- What was gone before it could be taken back was never taken, and is as gone as before.
   lost numeric := least(terms.credits - paid.credited, paid.absorbed);
   change numeric := terms.credits - paid.credited - lost;
   returned numeric;
@@ -265,6 +268,14 @@ begin
   returned := least(change, private.taken_of(paid, lot));
   if paid.waiting is not null or returned > 0 and terms.expires_at <= at then
     paid.lives_until := at + (terms.expires_at - terms.starts_at); -- as long as it would have
+  end if;
+  if returned > 0 then
+    -- The time that it had left when a refund or dispute took it is not lost meanwhile.
+    paid.lives_until := greatest(paid.lives_until, at + (lot.expires_at - (
+      select t.created_at from public.credit_transactions t
+      where t.workspace_id = wallet_id and t.grant_id = lot.id and t.transaction_type = 'clawback'
+        and t.reason in ('refund', 'dispute') and t.created_at <= lot.expires_at
+      order by t.id desc limit 1)));
   end if;
   update public.credit_grants g
   set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
@@ -295,12 +306,18 @@ as $$
 declare
   lot public.credit_grants;
   absorbed_now numeric;
+  by_hand numeric;
   taken numeric := paid.credited - terms.credits;
 begin
   select * into lot from public.credit_grants g where g.id = paid.grant_id;
   -- What is gone already counts first, clawed back by hand or expired: only what was used beyond the new worth is taken.
-  taken := taken - least(taken, greatest(lot.clawed_back_amount - private.taken_of(paid, lot), 0));
-  absorbed_now := least(taken, greatest(lot.expired_amount - paid.absorbed, 0));
+  by_hand := greatest(lot.clawed_back_amount - private.taken_of(paid, lot) - greatest(paid.absorbed - lot.expired_amount, 0), 0);
+  if terms.clawback_reason <> 'plan_change' then
+    taken := taken - least(taken, by_hand); -- it was for this, and comes back if this fails
+    by_hand := 0;
+  end if;
+  -- Changing plans back and forth undoes no clawback.
+  absorbed_now := least(taken, by_hand + greatest(lot.expired_amount - paid.absorbed, 0));
   taken := taken - absorbed_now;
   if taken > 0 then
     perform private.post_to_lot(wallet_id, lot.id, -taken, 'clawback', terms.clawback_reason, terms.details, at);

@@ -20,7 +20,12 @@ declare
 begin
   perform private.require_platform_admin();
   perform private.require_time(at);
-  select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id for update;
+  select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id;
+  if found then
+    -- As events do it: the customer before any row of theirs, which is read as it is then.
+    perform private.lock_customer(unmatched.platform, unmatched.customer_id);
+    select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id;
+  end if;
   if not found then
     perform private.raise_error('not_found', format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
   end if;
@@ -40,13 +45,18 @@ $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
+create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
+language sql set search_path = ''
+as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
+comment on function private.lock_customer is 'Keeps events of a customer waiting.';
+
 create function private.claim_customer(
   of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0));
+  perform private.lock_customer(of_platform, of_customer);
   perform private.lock_wallet(owner_id, at);
   perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
 end;
@@ -63,6 +73,13 @@ begin
   if private.existing_workspace(account_id) is null then
     return;
   end if;
+  -- All customers before the wallet that they share.
+  perform private.lock_customer(e.platform, e.customer_id)
+  from (
+    select u.platform, u.customer_id from public.unmatched_payment_emails u
+    where lower(u.email) = lower(trim(address)) and u.resolved_at is null
+    order by u.platform, u.customer_id
+  ) e;
   for unmatched in
     select * from public.unmatched_payment_emails e
     where lower(e.email) = lower(trim(address)) and e.resolved_at is null
@@ -102,14 +119,17 @@ as $$
 declare
   unmatched public.unmatched_payment_emails;
 begin
-  select e.* into unmatched from public.unmatched_payment_emails e
-  where e.resolved_at is null and private.confirmed_account(e.email) is not null
-  limit 1 for update of e skip locked;
-  if not found then
-    return false;
-  end if;
-  perform private.claim_payments_of_address(unmatched.email, at);
-  return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id and e.resolved_at is not null);
+  for unmatched in
+    select * from public.unmatched_payment_emails e
+    where e.resolved_at is null and private.existing_workspace(private.confirmed_account(e.email)) is not null
+  loop
+    -- One whose events are being applied is left for the next time.
+    if pg_try_advisory_xact_lock(hashtextextended(unmatched.platform || ':customer ' || unmatched.customer_id, 0)) then
+      perform private.claim_customer(unmatched.platform, unmatched.customer_id, private.confirmed_account(unmatched.email), 'email', at);
+      return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id and e.resolved_at is not null);
+    end if;
+  end loop;
+  return false;
 end;
 $$;
 comment on function private.match_next_payment(timestamptz) is

@@ -202,6 +202,11 @@ test('a deletion by the admin API empties them as well', async () => {
 test('a team keeps its books when a member is deleted, without the person', async () => {
   const member = await newAccount(50);
   const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
+  const owner = await newAccount(0);
+  await sql(
+    `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'owner')`,
+    [team?.id, member, owner],
+  );
   await sql(
     `select public.credit_user_credits_transaction($1, 50, 'manual', workspace_id => $2),
             public.debit_user_credits_transaction($1, 5, 'generation', workspace_id => $2),

@@ -1,6 +1,6 @@
 /** A model answers under the name that was asked for, in every shape in which an answer comes. */
 import { expect, test } from 'vitest';
-import { renamed } from '../../supabase/functions/ai/names.ts';
+import { named, renamed, underName } from '../../supabase/functions/ai/names.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 import { serviceClient } from '../support/stack.ts';
 import { AI_URL, newCaller, newModel, newProvider, openai, simulate } from './helpers.ts';
@@ -71,6 +71,11 @@ test.each([
     'data: {"model":"up","provider":"Hidden","choices":[]}\n\n',
     'data: {"model":"asked","provider":"basemeter","choices":[]}\n\n',
   ],
+  [': x\nid: 1\nretry: 5\nevent: a\ndata: {"choices":[]}\n\n', 'event: a\ndata: {"choices":[]}\n\n'],
+  [
+    'data: {"choices":[{"usage":{"prompt_tokens":1,"cost":2}}],"usage":{"prompt_tokens":1,"is_byok":true,"cost_details":{"a":1}}}\n\n',
+    'data: {"choices":[{"usage":{"prompt_tokens":1}}],"usage":{"prompt_tokens":1}}\n\n',
+  ],
   [
     'data: {"choices":[{"delta":{"content":"\\"model\\":\\"up\\""}}]}\n\n',
     'data: {"choices":[{"delta":{"content":"\\"model\\":\\"up\\""}}]}\n\n',
@@ -78,4 +83,16 @@ test.each([
 ])('the chunk %s', (sent, wanted) => {
   const reader = new StreamReader(true, 1, 'asked');
   expect(new TextDecoder().decode(reader.read(new TextEncoder().encode(sent)))).toBe(wanted);
+});
+
+test('of usage a whole answer tells tokens alone, and nothing else of it is touched', () => {
+  const usage =
+    '{ "prompt_tokens": 1, "cost": 0.5, "cost_in_usd_ticks": 5, "completion_tokens_details": {"reasoning_tokens":2,"cost":3} }';
+  const words = '"content":"\\"usage\\": {\\"cost\\": 1}"';
+  const text = `{"model":"up", ${words}, "n": 1.0,"usage": ${usage}}`;
+  const answer = JSON.parse(text);
+  const sent = new TextDecoder().decode(underName(new TextEncoder().encode(text), answer, 'asked'));
+  const told = '{"prompt_tokens":1,"completion_tokens_details":{"reasoning_tokens":2}}';
+  expect(sent).toBe(`{"model":"asked", ${words}, "n": 1.0,"usage": ${told}}`);
+  expect(named(answer, 'asked')).toEqual(JSON.parse(sent));
 });

@@ -442,8 +442,9 @@ const wholes: Record<string, Shape> = {
   },
   'a total alone': {
     whole: whole({ role: 'assistant', content: 'Hello' }, {}, { usage: { total_tokens: 2 } }),
-    ...answered,
-    pools: [2, 0, 0],
+    ...counted,
+    text: 'Hello',
+    pools: [2, 0, 1],
   },
   'usage in choices[0]': {
     whole: whole({ role: 'assistant', content: 'Hello' }, { usage: USAGE }, { usage: null }),
@@ -484,8 +485,70 @@ const wholes: Record<string, Shape> = {
   'null, whole': { whole: null, ...refused },
 };
 
+/** What is no success, no end, and no count, though it looks like one. */
+const lookalikes: Record<string, Shape> = {
+  ...Object.fromEntries(
+    ['Error', 'ERROR', 'abort', 'failed', 'server_error', 'insufficient_system_resource'].map((reason) => [
+      `the finish reason ${reason}`,
+      { sends: [...HELLO, finished(reason), used(), DONE], ...failed } satisfies Shape,
+    ]),
+  ),
+  'an object that is an error, after words': {
+    sends: [...HELLO, event({ object: 'error', message: PROVIDERS_OWN, code: 500 }), DONE],
+    ...failed,
+  },
+  'a finish reason that nobody knows, and then a reset': {
+    sends: [...HELLO, finished('in_progress'), used(), 'reset'],
+    ...failed,
+  },
+  'a finish reason that nobody knows, and then the end': {
+    sends: [...HELLO, finished('in_progress'), used()],
+    ...answered,
+  },
+  'a known end in capitals, and then a reset': {
+    sends: [...HELLO, finished('MAX_TOKENS'), used(), 'reset'],
+    ...answered,
+  },
+  'a total that leaves nothing for the output': {
+    sends: [opening, said(THE_20), finished(), used({ prompt_tokens: 10, total_tokens: 10 }), DONE],
+    ...counted,
+    pools: [10, 0, 20],
+  },
+  'nothing but a total that is too small': {
+    sends: [opening, said(THE_20), finished(), used({ total_tokens: 5 }), DONE],
+    ...counted,
+    pools: [5, 0, 20],
+  },
+  'zeros after a report': {
+    sends: [
+      ...HELLO,
+      finished('stop', { usage: USAGE }),
+      used({ prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }),
+      DONE,
+    ],
+    ...answered,
+  },
+  'a zero as the only report': {
+    sends: [...HELLO, finished(), used({ prompt_tokens: 10, completion_tokens: 0, total_tokens: 10 }), DONE],
+    ...answered,
+    pools: [10, 0, 0],
+  },
+  'calls of tools that are no list': {
+    sends: [
+      chunk({
+        role: 'assistant',
+        tool_calls: { index: 0, id: 'c', function: { name: ' the', arguments: ' the'.repeat(19) } },
+      }),
+      finished('tool_calls'),
+      DONE,
+    ],
+    ...counted,
+    text: '',
+  },
+};
+
 /** Shapes that a client sees for itself; how usage is said is nothing to it. */
 export const shownToClients: Record<string, Shape> = { ...lines, ...ends, ...places, ...errors, ...wholes };
 
 /** All shapes by their names. */
-export const shapes: Record<string, Shape> = { ...shownToClients, ...usages };
+export const shapes: Record<string, Shape> = { ...shownToClients, ...usages, ...lookalikes };

@@ -6,12 +6,12 @@ import type { Platform } from '../../scripts/payments/story.ts';
 import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
-import { driftOf, newAccounts } from '../support/wallets.ts';
+import { newAccounts } from '../support/wallets.ts';
 import { type Life, life, type Payer, type Product, ROLLOVERS, type SentEvent, tell } from './life_stories.ts';
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
 
-const RUNS = Number(process.env.LIFE_STORIES ?? 500);
+const RUNS = Number(process.env.LIFE_STORIES ?? 200);
 
 /** After every life. */
 const LATER = '2026-06-01T00:00:00.000Z';
@@ -127,7 +127,6 @@ async function live(
 ) {
   await receive(service, lived.platform, events, at);
   await endWhatIsDue(payer, LATER);
-  expect(await driftOf([payer.user_id])).toEqual([]);
   return endOf(payer);
 }
 

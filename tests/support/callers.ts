@@ -26,7 +26,14 @@ export async function openCallers(wanted: number, role = 'service_role'): Promis
   );
   const count = Math.max(2, Math.min(wanted, server?.free ?? 0));
   open += count;
-  return Promise.all(Array.from({ length: count }, () => sqlAs(role)));
+  return Promise.all(Array.from({ length: count }, () => openCaller(role)));
+}
+
+/** Many new sessions at once on a busy machine take longer than the 8 s that a role may take, and no race is about those. */
+async function openCaller(role: string): Promise<pg.Client> {
+  const client = await sqlAs(role);
+  await client.query(`set statement_timeout = '60s'; set lock_timeout = '60s'`);
+  return client;
 }
 
 async function enterRoom(): Promise<pg.Client> {

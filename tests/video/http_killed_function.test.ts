@@ -29,6 +29,8 @@ beforeAll(async () => {
   await pool.query(
     `update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`,
   );
+  // The sweep of half an hour later is made now.
+  await pool.query(`update public.system_config set config_value = '60' where config_key = 'max_clock_skew_minutes'`);
   await pool.query(`update public.system_config set config_value = '"creem"' where config_key = 'prompt_moderation'`);
   await pool.query(`select public.credit_user_credits_transaction($1, 5000, 'manual')`, [maker.id]);
 });

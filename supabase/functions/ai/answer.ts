@@ -73,11 +73,12 @@ function readCounts(usage: unknown): Reported | undefined {
   if (prompt === undefined && total !== undefined && output !== undefined) prompt = Math.max(total - output, 0);
   if (prompt === undefined && output === undefined) return total === undefined ? undefined : { cached, total };
   if (prompt !== undefined && cached > prompt) prompt += cached; // xAI
-  const onlyInTotal = total === undefined || prompt === undefined ? undefined : total - prompt;
+  const onlyInTotal = total === undefined || prompt === undefined ? 0 : total - prompt;
   return {
     prompt: prompt && Math.min(prompt, MOST_TOKENS),
     cached: Math.min(cached, prompt ?? cached),
-    completion: output === undefined && onlyInTotal === undefined ? undefined : Math.max(output ?? 0, onlyInTotal ?? 0),
+    // A total of no more than the input says nothing of the output.
+    completion: output === undefined && onlyInTotal <= 0 ? undefined : Math.max(output ?? 0, onlyInTotal),
   };
 }
 
@@ -113,7 +114,8 @@ export interface Written {
 export function readMessage(value: unknown): Written {
   const message = objectIn(value) ?? {};
   const audio = objectIn(message.audio);
-  const calls = objectsIn(message.tool_calls).map(readCall);
+  const single = objectIn(message.tool_calls);
+  const calls = (single ? [single] : objectsIn(message.tool_calls)).map(readCall);
   return {
     content: textIn(message.content),
     // The same text under each name, at providers that have several.
@@ -131,7 +133,7 @@ export function textOf({ content, reasoning, refusal, transcript, calls }: Writt
 }
 
 function readCall(call: Loose): WrittenCall {
-  const called = objectIn(call.function) ?? objectIn(call.custom) ?? {};
+  const called = objectIn(call.function) ?? objectIn(call.custom) ?? call;
   const input = called.arguments ?? called.input ?? '';
   return {
     index: typeof call.index === 'number' ? call.index : undefined,
@@ -153,14 +155,18 @@ function isMedia(part: Loose): boolean {
   return typeof part.type === 'string' && /image|audio|video|file/.test(part.type);
 }
 
-/** Finish reasons that are errors: the common word, and GLM's. */
-const FAILED = new Set<unknown>(['error', 'network_error']);
+/** Finish reasons that are errors: the common words, GLM's and DeepSeek's. */
+const FAILED = new Set([
+  ...['error', 'network_error', 'server_error', 'internal_error', 'failed', 'failure', 'abort', 'aborted'],
+  'insufficient_system_resource',
+]);
 
 /** The error in an answer or chunk that came as a success; undefined where there is none. */
 export function errorIn(answer: Loose): unknown {
   const choices = objectsIn(answer.choices);
-  const errors = [answer.error, ...choices.map((choice) => choice.error)];
-  const failed = choices.find((choice) => FAILED.has(choice.finish_reason))
+  const itself = wordOf(answer.object) === 'error' ? answer : undefined;
+  const errors = [answer.error, ...choices.map((choice) => choice.error), itself];
+  const failed = choices.some((choice) => FAILED.has(wordOf(choice.finish_reason)))
     ? 'its finish reason is an error'
     : undefined;
   return errors.find((error) => error && JSON.stringify(error) !== '{}') ?? failed;
@@ -172,7 +178,23 @@ const NOT_FINISHED = new Set(['', 'null', 'none', 'undefined']);
 /** Why a choice has ended; null while it has not. */
 export function finishReasonOf(choice: Loose): string | null {
   const reason = choice.finish_reason;
-  return typeof reason === 'string' && !NOT_FINISHED.has(reason.trim().toLowerCase()) ? reason : null;
+  return typeof reason === 'string' && !NOT_FINISHED.has(wordOf(reason)) ? reason : null;
+}
+
+/** Finish reasons that are known to be an answer's end: the protocol's, and what providers say instead. */
+const KNOWN_ENDS = new Set([
+  ...['stop', 'length', 'tool_calls', 'tool_call', 'tool_use', 'function_call', 'content_filter', 'end_turn', 'end'],
+  ...['max_tokens', 'max_output_tokens', 'model_length', 'model_context_window_exceeded', 'stop_sequence', 'eos'],
+  ...['eos_token', 'complete', 'completed', 'finished', 'refusal', 'safety', 'recitation', 'sensitive'],
+]);
+
+/** Whether nothing has to come after this finish reason. After a word that nobody knows, something may. */
+export function isKnownEnd(reason: string | null): boolean {
+  return KNOWN_ENDS.has(wordOf(reason));
+}
+
+function wordOf(value: unknown): string {
+  return typeof value === 'string' ? value.trim().toLowerCase() : '';
 }
 
 /** A whole completion as the stream that it would have been. */

@@ -3,6 +3,7 @@ import { createParser } from 'eventsource-parser';
 import {
   errorIn,
   finishReasonOf,
+  isKnownEnd,
   type Loose,
   objectsIn,
   parseObject,
@@ -14,7 +15,7 @@ import {
   type WrittenCall,
 } from './answer.ts';
 import { joined, LARGEST_PARSED, LengthError } from './body.ts';
-import { named, underName } from './names.ts';
+import { isToldWhole, named, underName } from './names.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
@@ -127,8 +128,9 @@ export class StreamReader {
 
   /** Nothing more has to come, though the provider says nothing of its end: each choice asked for has finished. */
   get isWhole(): boolean {
-    const hasAll = this.#choices.size >= this.choices;
-    return this.isDone || (hasAll && this.isComplete && [...this.#choices.values()].every((one) => !one.hasWrittenOn));
+    const choices = [...this.#choices.values()];
+    const hasAll = choices.length > 0 && choices.length >= this.choices;
+    return this.isDone || (hasAll && choices.every((one) => isKnownEnd(one.finishReason) && !one.hasWrittenOn));
   }
 
   /** Nothing was written after the provider last said what was used: it may be the end's. */
@@ -195,17 +197,25 @@ export class StreamReader {
     });
     // One line end more than it has: a CR at the very end might be half of one to the parser.
     parser.feed(`${text}\n`);
-    if (isShown) return this.#underName(event);
+    if (isShown) return this.#underName(this.#onlyData(event, text));
     return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
+  }
+
+  /** An event without its comments, ids and waits, which are between the provider and us. */
+  #onlyData(event: Uint8Array<ArrayBuffer>, text: string): Uint8Array<ArrayBuffer> {
+    const lines = text.split(/\r\n|\r|\n/).filter((line) => line !== '');
+    const kept = lines.filter((line) => /^(data|event)(:|$)/.test(line));
+    return kept.length === lines.length ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`);
   }
 
   /** The event of the last chunk, under the name that was asked for. */
   #underName(event: Uint8Array<ArrayBuffer>): Uint8Array {
-    const { model = this.#frame.model } = this;
-    if (typeof model !== 'string') return event;
-    const bytes = underName(event, this.#frame, model);
-    // A name that runs over several lines of an event is not found in its bytes.
-    if (bytes !== event || this.#frame.model === undefined || this.#frame.model === model) return bytes;
+    const { model } = this;
+    if (isToldWhole(this.#frame)) {
+      const bytes = underName(event, this.#frame, model);
+      // A name that runs over several lines of an event is not found in its bytes.
+      if (bytes !== event || JSON.stringify(named(this.#frame, model)) === JSON.stringify(this.#frame)) return bytes;
+    }
     return this.#encoder.encode(`data: ${JSON.stringify(named(this.#frame, model))}\n\n`);
   }
 
@@ -234,8 +244,9 @@ export class StreamReader {
     const choices = objectsIn(chunk.choices);
     for (const choice of choices) this.#addChoice(choice);
     if (reported) {
-      this.reported = { ...this.reported, ...definedOf(reported) };
-      this.#bytesWhenReported = this.#bytesOfText;
+      const isLess = reported.completion === 0 && (this.reported?.completion ?? 0) > 0;
+      this.reported = later(this.reported, reported);
+      if (!isLess) this.#bytesWhenReported = this.#bytesOfText;
     }
     return !(this.hidesUsage && reported && choices.length === 0);
   }
@@ -248,9 +259,14 @@ export class StreamReader {
   }
 }
 
-/** The counts that are there. */
-function definedOf(reported: Reported): Reported {
-  return Object.fromEntries(Object.entries(reported).filter(([, count]) => count !== undefined)) as unknown as Reported;
+/** What is reported after an earlier report: its counts that are there. A zero takes nothing back. */
+function later(earlier: Reported | undefined, report: Reported): Reported {
+  return {
+    prompt: report.prompt || (earlier?.prompt ?? report.prompt),
+    cached: report.prompt ? report.cached : Math.max(earlier?.cached ?? 0, report.cached),
+    completion: report.completion || (earlier?.completion ?? report.completion),
+    total: report.total || (earlier?.total ?? report.total),
+  };
 }
 
 class StreamedChoice {

@@ -36,8 +36,9 @@ export async function usageOf(
     if (reported?.total === undefined) counts.push(counted);
     else completion = reported.total - prompt;
   }
+  const isSplit = reported?.total !== undefined && reported.completion === undefined;
   // A token is a byte at least.
-  if (completion === undefined || (!isLastWord && completion < utf8Length(output))) {
+  if (completion === undefined || isSplit || (!isLastWord && completion < utf8Length(output))) {
     const counted = await countTokens([output]);
     if (output !== '' && counted.tokens > (completion ?? 0)) counts.push(counted);
     completion = Math.max(completion ?? 0, counted.tokens);

@@ -1,5 +1,5 @@
 begin;
-select plan(29);
+select plan(30);
 select tests.create_user('owner'), tests.create_user('stranger');
 
 select tests.sign_in('owner');
@@ -45,6 +45,8 @@ select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', nul
 select tests.remember('rotated', to_jsonb(public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour')));
 select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '-1 hour') $$, 'PT400',
   'invalid_request', 'a grace period is no less than nothing');
+select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '12000 mons -360000 days') $$, 'PT400',
+  'invalid_request', 'and no more than 30 days, in whatever words');
 
 select tests.be_postgres();
 create function pg_temp.works(answer text, at timestamptz) returns boolean language plpgsql as $$

@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(15);
 select tests.create_user('owner');
 select tests.be_service();
 
@@ -27,6 +27,8 @@ select throws_ok($$ select public.hold_credits(tests.id('owner'), 0, 'generation
   'invalid_request', 'it lives a while');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 0, 'generation', expires_in => '30 days 1 s') $$,
   'PT400', 'invalid_request', 'of 30 days at most');
+select throws_ok($$ select public.hold_credits(tests.id('owner'), 0, 'generation', expires_in => '12000 mons -360000 days') $$,
+  'PT400', 'invalid_request', 'in whatever words');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 0, 'generation', expires_in => null) $$, 'PT400',
   'invalid_request', 'which is stated');
 

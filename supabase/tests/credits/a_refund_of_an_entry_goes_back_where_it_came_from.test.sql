@@ -1,6 +1,6 @@
 begin;
-select plan(14);
-select tests.create_guest('owner');
+select plan(15);
+select tests.create_guest('owner'), tests.create_guest('late');
 select tests.be_service();
 select public.credit_user_credits_transaction(tests.id('owner'), 4, 'promotion',
   expires_at => now() + interval '1 day');
@@ -44,6 +44,13 @@ select throws_ok(format($$ select public.refund_user_credits(tests.id('owner'), 
   (select min(id) from public.credit_transactions where workspace_id = tests.id('owner'))), 'PT400', 'invalid_request',
     'nor is a credit');
 select is(tests.wallet('owner'), 'balance 6, total 8, spent 0, expired 2, held 0', 'spent is what was not refunded');
+
+select public.credit_user_credits_transaction(tests.id('late'), 4, 'promotion', expires_at => now() + interval '1 day');
+select public.debit_user_credits_transaction(tests.id('late'), 3, 'generation');
+select tests.remember('late_debit', tests.last_entry('late'));
+select public.expire_credits(tests.id('late'), now() + interval '2 days');
+select public.refund_user_credits(tests.id('late'), 3, 'refund', transaction_id => tests.recall('late_debit')::bigint);
+select is(tests.lots('late'), '0 of 4 promotion, 3 of 3 refund', 'one that is dated back gives nothing to a lot that expired since');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

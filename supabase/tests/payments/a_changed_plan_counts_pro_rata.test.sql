@@ -1,5 +1,5 @@
 begin;
-select plan(21);
+select plan(25);
 select tests.create_guest('up');
 select tests.create_guest('down');
 select tests.create_guest('at_once');
@@ -8,8 +8,9 @@ select tests.create_guest('seats');
 select tests.create_guest('yearly');
 select tests.create_guest('early');
 select tests.create_guest('hasty');
+select tests.create_guest('item'), tests.create_guest('unknown'), tests.create_guest('two');
 select tests.sell('prod_basic', 100, 'basic');
-select tests.sell('prod_pro', 300, 'pro');
+select tests.sell('prod_pro', 300, 'pro'), tests.sell('prod_item', 10);
 select tests.sell('prod_year', 1440, 'basic');
 update public.payment_products set billing_period = 'year' where product_id = 'prod_year';
 select tests.be_service();
@@ -86,6 +87,22 @@ select tests.deliver('evt_h2', jsonb_build_object('payment', '{"id": "tran_h2", 
   "changed_at": "2026-01-01T00:00:07Z"}'::jsonb), '2026-01-01 00:00:09', '2026-01-01 00:00:09');
 select is(tests.wallet('hasty'), 'balance 300, total 300, spent 0, expired 0, held 0',
   'an upgrade within the first seconds brings the whole difference');
+
+select tests.deliver('evt_i1', tests.paid_period('prod_basic', '2026-01-01', 'item', 'sub_i'));
+select tests.deliver('evt_i2', jsonb_build_object('payment', '{"id": "tran_i2", "status": "succeeded", "kind": "subscription",
+  "amount": 1000, "currency": "USD", "product_id": "prod_item", "subscription_id": "sub_i", "paid_at": "2026-01-03T00:00:00Z",
+  "changed_at": "2026-01-03T00:00:00Z"}'::jsonb), '2026-01-03', '2026-01-03');
+select is(tests.wallet('item'), 'balance 100, total 100, spent 0, expired 0, held 0', 'what is bought beside the plan changes nothing of it');
+select tests.deliver('evt_i3', tests.reversed('tran_i2', 1000, id => 'ref_i'), '2026-01-04', '2026-01-04');
+select is(tests.wallet('item'), 'balance 100, total 100, spent 0, expired 0, held 0', 'nor does giving its money back');
+select public.receive_payment_event('stripe', 'evt_n1', 'test', '2026-01-01', '{}', '{"rank": 0}'
+  || tests.paid_period('prod_basic', '2026-01-01', 'unknown', 'sub_n'), at => '2026-01-01');
+select public.receive_payment_event('stripe', 'evt_n2', 'test', '2026-01-16', '{}', '{"rank": 0}'
+  || tests.told_status('active', 'prod_unknown', 'sub_n'), at => '2026-01-16');
+select is(tests.wallet('unknown'), 'balance 100, total 100, spent 0, expired 0, held 0', 'a product that is not ours is no lesser plan');
+select tests.deliver('evt_t1', jsonb_set(tests.paid_period('prod_basic', '2026-01-01', 'two', 'sub_t'), '{period,items}',
+  '[{"product_id": "prod_basic"}, {"product_id": "prod_pro"}]'));
+select is(tests.wallet('two'), 'balance 300, total 300, spent 0, expired 0, held 0', 'of two plans at once the one with more credits counts');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

@@ -1,8 +1,9 @@
 -- A dispute that is won and a refund that fails give credits back, also after the time of what they were paid for.
 begin;
-select plan(16);
-select tests.create_guest(n) from unnest(array['periods', 'pack', 'expired', 'capped', 'by_hand', 'partly', 'paid_up']) n;
+select plan(22);
+select tests.create_guest(n) from unnest(array['periods', 'pack', 'expired', 'capped', 'by_hand', 'partly', 'paid_up', 'late', 'undone', 'rolled']) n;
 select tests.sell('prod_none', 100, 'basic'), tests.sell('prod_some', 100, 'pro');
+select tests.sell('prod_big', 1000, 'creator');
 select tests.sell('prod_month', 100, expires_after_days => 30), tests.sell('prod_pack', 100);
 update public.plans set credit_rollover = 'capped', credit_rollover_cap = 30 where plan = 'pro';
 -- An event about a customer of its own.
@@ -73,6 +74,39 @@ select pg_temp.tell('u2', '{"payment": {"id": "tran_u2", "status": "succeeded", 
 select is(tests.wallet('paid_up'), 'balance 50, total 150, spent 100, expired 0, held 0', 'a spent lot that is filled again');
 select public.expire_credits(tests.id('paid_up'), '2026-02-03');
 select is(tests.wallet('paid_up'), 'balance 0, total 150, spent 100, expired 50, held 0', 'ends with its period');
+
+select pg_temp.tell('l1', tests.paid_pack('prod_month', 'tran_l', 'late'), '2026-01-01', 'cust_l');
+select pg_temp.dispute('tran_l', 'open', '2026-01-03'), pg_temp.dispute('tran_l', 'won', '2026-01-30 23:59');
+select public.expire_credits(tests.id('late'), '2026-02-27');
+select is(tests.wallet('late'), 'balance 100, total 100, spent 0, expired 0, held 0', 'won in its last minute, it has the time that it had left');
+select public.expire_credits(tests.id('late'), '2026-02-28');
+select is(tests.wallet('late'), 'balance 0, total 100, spent 0, expired 100, held 0', 'and no more');
+
+select pg_temp.tell('r1', tests.paid_period('prod_some', '2026-01-01', 'rolled', 'sub_r'), '2026-01-01');
+select pg_temp.dispute('tran_r_20260101', 'open', '2026-01-20');
+select pg_temp.tell('r2', tests.paid_period('prod_some', '2026-01-31', 'rolled', 'sub_r'), '2026-01-31');
+select pg_temp.dispute('tran_r_20260101', 'won', '2026-02-06');
+select is(tests.wallet('rolled'), 'balance 200, total 200, spent 0, expired 0, held 0', 'a period whose dispute is won after the next one was paid');
+
+-- Stripe gives money back for a lesser plan.
+select tests.be_postgres();
+insert into public.payment_products (platform, product_id, price_id, name, plan, billing_period, credits, amount, currency)
+select 'stripe', p.product_id, p.product_id, p.name, p.plan, p.billing_period, p.credits, p.amount, p.currency
+from public.payment_products p where p.plan is not null;
+select tests.be_service();
+create function pg_temp.stripe(id text, facts jsonb, at timestamptz) returns jsonb language sql as $$
+  select public.receive_payment_event('stripe', id, 'test', at, '{}', '{"rank": 0}' || facts, at => at) $$;
+select pg_temp.stripe('n1', tests.paid_period('prod_big', '2026-01-01', 'undone', 'sub_n'), '2026-01-01');
+select public.clawback_credits(g.id, 1000, 'abuse', at => '2026-01-02') from public.credit_grants g where g.workspace_id = tests.id('undone');
+select pg_temp.stripe('n2', tests.told_status('active', 'prod_none', 'sub_n'), '2026-01-16');
+select is(tests.wallet('undone'), 'balance 0, total 0, spent 0, expired 0, held 0', 'what was clawed back by hand a lesser plan takes no second time');
+select pg_temp.stripe('n3', '{"payment": {"id": "tran_n2", "status": "succeeded", "kind": "subscription", "amount": 1000,
+  "product_id": "prod_big", "subscription_id": "sub_n", "changed_at": "2026-01-16T00:00:00Z"}}', '2026-01-16');
+select is(tests.wallet('undone'), 'balance 0, total 0, spent 0, expired 0, held 0', 'and going back to the plan does not undo it');
+select pg_temp.stripe('n4', tests.told_status('active', 'prod_none', 'sub_n'), '2026-01-20');
+select pg_temp.stripe('n5', tests.reversed('tran_n_20260101', 1000, id => 'ref_n'), '2026-01-21');
+select pg_temp.stripe('n6', tests.reversed('tran_n2', 1000, id => 'ref_n2'), '2026-01-22');
+select is(tests.wallet('undone'), 'balance 0, total 0, spent 0, expired 0, held 0', 'nor does its refund take more');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

@@ -1,5 +1,5 @@
 begin;
-select plan(22);
+select plan(23);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('cal'), tests.create_user('dan'), tests.create_user('eve');
 update auth.users set email_confirmed_at = now() where id <> tests.id('ben');
 select tests.sign_in('ann');
@@ -16,6 +16,8 @@ select throws_ok(format('select public.invite_member(%L, %L)', tests.id('ann'), 
   'nor into a personal workspace');
 select throws_ok(format('select public.invite_member(%L, %L, expires_in => %L)', tests.recall('team'), 'x@example.test', '91 days'),
   'PT400', 'invalid_request', 'nor for longer than 90 days');
+select throws_ok(format('select public.invite_member(%L, %L, expires_in => %L)', tests.recall('team'), 'x@example.test',
+  '12000 mons -360000 days'), 'PT400', 'invalid_request', 'in whatever words');
 
 select tests.sign_in('cal');
 select throws_ok(format('select public.accept_invitation(%L)', tests.recall('token')), 'PT404', 'not_found',

@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(18);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'purchase', workspace_id => tests.id('team'));
@@ -19,7 +19,8 @@ select throws_ok(format('select public.debit_user_credits_transaction(%L, 1, ''x
 create temporary table begun as select
   (public.hold_credits(tests.id('ben'), 10, 'x', workspace_id => tests.id('team'))).hold_id as settled,
   (public.hold_credits(tests.id('ben'), 10, 'x', workspace_id => tests.id('team'))).hold_id as released,
-  (public.debit_user_credits_transaction(tests.id('ben'), 5, 'x', workspace_id => tests.id('team'), idempotency_key => 'once')).transaction_id as debit;
+  (public.debit_user_credits_transaction(tests.id('ben'), 5, 'x', workspace_id => tests.id('team'), idempotency_key => 'once')).transaction_id as debit,
+  (public.record_ai_usage(tests.id('ben'), 'one', 'r2', workspace_id => tests.id('team'))).recorded as recorded;
 delete from public.workspace_members where workspace_id = tests.id('team') and user_id = tests.id('ben');
 select is((public.extend_credit_hold(settled, expires_in => '1 hour')).hold_id, settled, 'a hold lasts longer') from begun;
 select throws_ok(format('select public.extend_credit_hold(%L, 1)', settled), 'PT403', 'forbidden', 'but grows no more') from begun;
@@ -27,6 +28,8 @@ select is((public.settle_credit_hold(settled, 12)).amount, 12::numeric, 'it is s
 select is((public.release_credit_hold(released)).credits_held, 0::numeric, 'or released') from begun;
 select is((public.debit_user_credits_transaction(tests.id('ben'), 5, 'x', workspace_id => tests.id('team'), idempotency_key => 'once')).transaction_id, debit,
   'a retry gets its answer') from begun;
+select is((public.record_ai_usage(tests.id('ben'), 'one', 'r2', workspace_id => tests.id('team'))).recorded, false,
+  'also one that records a call');
 select is((public.refund_user_credits(tests.id('ben'), 5, 'x', workspace_id => tests.id('team'), transaction_id => debit)).amount, 5::numeric,
   'and a debit is refunded') from begun;
 select throws_ok(format('select public.hold_credits(%L, 1, ''x'', workspace_id => %L)', tests.id('ben'), tests.id('team')), 'PT403', 'forbidden',
