@@ -176,7 +176,11 @@ begin
     select p.proname from pg_catalog.pg_proc p
     where p.pronamespace = 'private'::regnamespace and starts_with(p.proname, 'prove_') order by p.proname
   loop
-    return query execute format('select * from private.%I($1)', proof) using verify_credits.workspace_id;
+    for wallet_id, rule, expected, actual, subject in
+      execute format('select * from private.%I($1)', proof) using verify_credits.workspace_id
+    loop
+      return next;
+    end loop;
   end loop;
 end;
 $$;

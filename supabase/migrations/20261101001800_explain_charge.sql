@@ -98,7 +98,7 @@ begin
   select * into refund from public.credit_transactions t
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
   answer := jsonb_populate_record(null::public.charge_explanation, to_jsonb(call));
-  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.completion_tokens);
+  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.completion_tokens)::public.charge_tokens;
   answer.video := case when costs.pricing ? 'duration' then
     row(costs.pricing -> 'duration', costs.pricing ->> 'resolution')::public.charge_video end;
   answer.price := case when costs.pricing is not null then private.model_price_of(costs.pricing) end;
@@ -120,8 +120,8 @@ begin
     answer.margin_usd := trim_scale(coalesce(costs.charged_usd - costs.cost_usd, 0));
     answer.served_model := costs.served_model;
     answer.provider_price := costs.pricing -> 'price';
-    answer.credits_per_usd := costs.pricing ->> 'credits_per_usd';
-    answer.markup := costs.pricing ->> 'markup';
+    answer.credits_per_usd := (costs.pricing ->> 'credits_per_usd')::numeric;
+    answer.markup := (costs.pricing ->> 'markup')::numeric;
     answer.attempts := costs.attempts;
     answer.sentence := answer.sentence || format(' The provider''s cost was %s.', private.amount_of(answer.cost_usd, 'US dollar'));
   end if;
