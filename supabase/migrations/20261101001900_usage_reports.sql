@@ -3,7 +3,6 @@
 create type public.usage_dimension as enum ('day', 'model', 'scene', 'user', 'key', 'workspace');
 comment on type public.usage_dimension is 'What usage is grouped by.';
 
--- The figures of usage_report, whose parameters have names that plpgsql reserves.
 create function private.usage_report(
   by public.usage_dimension, first_day date, last_day date, of_workspace uuid, all_workspaces boolean,
   then_by public.usage_dimension
@@ -60,6 +59,7 @@ begin
   order by n.name, n.then_name;
 end;
 $$;
+comment on function private.usage_report is 'The figures of usage_report, whose parameters have names that plpgsql reserves.';
 grant execute on function private.usage_report to authenticated, service_role;
 
 create function public.usage_report(
