@@ -158,7 +158,7 @@ create table public.payments (
   platform public.payment_platform not null,
   payment_id text not null,
   kind public.payment_kind,
-  status public.payment_status not null,
+  status public.payment_status not null default 'pending',
   amount bigint,
   refunded_amount bigint not null default 0,
   currency public.currency_code,
@@ -175,9 +175,9 @@ create table public.payments (
   reversed_share numeric not null default 0,
   bound_at timestamptz,
   bound_by public.payment_evidence,
-  state_occurred_at timestamptz not null,
-  state_rank integer not null,
-  state_event_id text not null,
+  state_occurred_at timestamptz not null default '-infinity',
+  state_rank integer not null default 0,
+  state_event_id text not null default '',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint a_payment_is_there_once unique (platform, payment_id)
@@ -231,16 +231,28 @@ create table public.payment_events (
   error_message text,
   customer_id text,
   facts jsonb,
+  subscription_id text generated always as (
+    coalesce(facts #>> '{subscription,id}', facts #>> '{payment,subscription_id}')) stored,
+  payment_id text generated always as (facts #>> '{payment,id}') stored,
+  reversal_id text generated always as (facts #>> '{reversal,id}') stored,
   raw_body text,
   received_at timestamptz not null default clock_timestamp(),
   applied_at timestamptz,
   constraint an_event_is_kept_once unique (platform, event_id)
 );
 comment on table public.payment_events is 'The inbox: every event a platform delivered with a valid signature.';
-comment on column public.payment_events.facts is 'What the event tells, in one form for all platforms; null where nothing follows from it.';
+comment on column public.payment_events.facts is
+  'What the event reports, in one form for all platforms; null where nothing follows from it. What is known of a payment is folded from the facts of all its events.';
+comment on column public.payment_events.reversal_id is 'The refund or dispute that it reports.';
+comment on column public.payment_events.applied_at is 'When its facts began to count.';
 comment on column public.payment_events.raw_body is 'The body as it was delivered; null once the account of who paid is gone.';
 create index payment_events_state_idx on public.payment_events (state, received_at) where state in ('received', 'failed');
 create index payment_events_customer_id_idx on public.payment_events (platform, customer_id);
+create index payment_events_subscription_id_idx on public.payment_events (platform, subscription_id)
+  where subscription_id is not null;
+create index payment_events_payment_id_idx on public.payment_events (platform, payment_id) where payment_id is not null;
+create index payment_events_reversal_id_idx on public.payment_events (platform, reversal_id) where reversal_id is not null;
+create index payment_events_reversals_occurred_at_idx on public.payment_events (occurred_at) where reversal_id is not null;
 
 create table public.user_email_aliases (
   id uuid primary key default gen_random_uuid(),
@@ -294,7 +306,7 @@ create table public.admin_notifications (
   constraint a_thing_is_told_once unique (kind, subject)
 );
 comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), usage_bounded (a provider reported more than a call could use; once for each model and day).';
+  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), usage_bounded (a provider reported more than a call could use; once for each model and day).';
 
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();

@@ -1,56 +1,17 @@
 -- From facts to tables: subscriptions, payments, plans and credits of a workspace, brought to what is known now.
--- All of it runs under the wallet's lock; doing it again changes nothing.
+-- Credits and plans change under the wallet's lock; doing any of it again changes nothing.
 
-create function private.past_due_since(of_platform public.payment_platform, of_subscription text) returns timestamptz
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select min(f.occurred_at) from private.payment_facts f
-    where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-      and f.facts ->> 'status' in ('past_due', 'unpaid') and f.occurred_at > coalesce((
-        select max(g.occurred_at) from private.payment_facts g
-        where g.platform = of_platform and g.subject = 'subscription' and g.subject_id = of_subscription
-          and g.facts ->> 'status' not in ('past_due', 'unpaid')
-      ), '-infinity')
-  );
-end;
-$$;
-comment on function private.past_due_since is 'Since when a subscription''s charges have failed.';
-
-create function private.access_until(subscription public.user_subscriptions) returns timestamptz
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select case
-      when subscription.plan_type is null then null
-      when subscription.plan_status = 'scheduled_cancel'
-        or subscription.plan_status in ('trialing', 'active') and subscription.cancel_at_period_end
-        then coalesce(subscription.current_period_end, 'infinity')
-      when subscription.plan_status in ('trialing', 'active') then coalesce(subscription.current_period_end
-        + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
-      when subscription.plan_status in ('past_due', 'unpaid') then subscription.past_due_since
-        + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
-    end
-  );
-end;
-$$;
-comment on function private.access_until is 'Until when a subscription gives its plan if nothing more is heard of it; null: it does not.';
-
-create function private.product_in_force(of_platform public.payment_platform, of_subscription text, known jsonb)
-returns public.payment_products
+create function private.product_in_force(
+  product public.payment_products, of_subscription text, period_start timestamptz
+) returns public.payment_products
 language plpgsql stable set search_path = ''
 as $$
 declare
-  product public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
   paid public.payment_products;
 begin
-  if of_platform = 'creem' then
-    select p.* into paid
-    from private.periods_of(of_platform, of_subscription) period,
-      private.product_of(of_platform, period.product_id, period.price_id) p
-    where period.is_paid and period.starts_at = (known ->> 'period_start')::timestamptz;
+  if product.platform = 'creem' then
+    select (p.product).* into paid from private.periods_of('creem', of_subscription) p
+    where p.is_paid and p.starts_at = period_start;
     if (select p.rank from public.plans p where p.plan = paid.plan)
       > (select p.rank from public.plans p where p.plan = product.plan) then
       return paid;
@@ -60,50 +21,54 @@ begin
 end;
 $$;
 comment on function private.product_in_force is
-  'The product whose plan holds: the newest told, but on Creem a lesser one only from the next period on, for which alone it is paid.';
+  'The product whose plan holds: the newest reported, but on Creem a lesser one only from the next period on, for which alone it is paid.';
 
 create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  known jsonb := private.known_of(of_platform, 'subscription', of_subscription);
-  state private.payment_state := private.newest_state_of(of_platform, 'subscription', of_subscription);
-  product public.payment_products := private.product_in_force(of_platform, of_subscription, known);
-  subscription public.user_subscriptions;
 begin
-  subscription := jsonb_populate_record(null::public.user_subscriptions, jsonb_build_object(
-    'platform', of_platform, 'subscription_id', of_subscription, 'customer_id', known -> 'customer_id',
-    'payment_product_id', product.id, 'plan_type', product.plan,
-    'plan_status', coalesce(known ->> 'status', 'inactive'), 'units', coalesce(known -> 'units', '1'),
-    'started_at', known -> 'started_at', 'ended_at', known -> 'ended_at', 'trial_end', known -> 'trial_end',
-    'current_period_start', known -> 'period_start', 'current_period_end', known -> 'period_end',
-    'canceled_at', known -> 'canceled_at',
-    'cancel_at_period_end', coalesce(known -> 'cancel_at_period_end', 'false')));
-  if subscription.plan_status in ('past_due', 'unpaid') then
-    subscription.past_due_since := private.past_due_since(of_platform, of_subscription);
-  end if;
-  subscription.access_until := private.access_until(subscription);
-  subscription.next_plan_type := nullif((private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id')).plan,
-    subscription.plan_type);
-  if subscription.plan_status not in ('scheduled_cancel', 'canceled', 'expired') then
-    subscription.canceled_at := null; -- it was taken back
-  end if;
   insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
-    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
-    cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
-  values (of_platform, of_subscription, subscription.customer_id, subscription.payment_product_id, subscription.plan_type,
-    subscription.next_plan_type, subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
-    subscription.current_period_start, subscription.current_period_end, subscription.canceled_at,
-    subscription.cancel_at_period_end, subscription.past_due_since, subscription.access_until,
-    state.occurred_at, state.rank, state.event_id)
-  on conflict (platform, subscription_id) do update set
-    customer_id = excluded.customer_id, payment_product_id = excluded.payment_product_id, plan_type = excluded.plan_type,
-    next_plan_type = excluded.next_plan_type, plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
-    ended_at = excluded.ended_at, trial_end = excluded.trial_end, current_period_start = excluded.current_period_start,
-    current_period_end = excluded.current_period_end, canceled_at = excluded.canceled_at,
-    cancel_at_period_end = excluded.cancel_at_period_end, past_due_since = excluded.past_due_since,
-    access_until = excluded.access_until, state_occurred_at = excluded.state_occurred_at,
-    state_rank = excluded.state_rank, state_event_id = excluded.state_event_id;
+    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end,
+    canceled_at, cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
+  select of_platform, of_subscription, k.customer_id, product.id, product.plan, nullif(reported.plan, product.plan), c.status,
+    coalesce(k.units, 1), k.started_at, k.ended_at, k.trial_end, k.period_start, k.period_end,
+    -- In any other state a cancellation was taken back.
+    case when c.status in ('scheduled_cancel', 'canceled', 'expired') then k.canceled_at end,
+    coalesce(k.cancel_at_period_end, false), past_due.since,
+    case
+      when product.plan is null then null
+      when c.status = 'scheduled_cancel' or c.status in ('trialing', 'active') and k.cancel_at_period_end
+        then coalesce(k.period_end, 'infinity')
+      when c.status in ('trialing', 'active') then coalesce(k.period_end
+        + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
+      when c.status in ('past_due', 'unpaid') then past_due.since
+        + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
+    end,
+    k.state_occurred_at, k.state_rank, k.state_event_id
+  from jsonb_to_record(private.known_of(of_platform, 'subscription', of_subscription)) k (customer_id text, product_id text,
+    price_id text, status public.subscription_status, units integer, started_at timestamptz, ended_at timestamptz,
+    trial_end timestamptz, period_start timestamptz, period_end timestamptz, canceled_at timestamptz,
+    cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer, state_event_id text)
+  cross join lateral (select coalesce(k.status, 'inactive') as status) c
+  cross join lateral private.product_of(of_platform, k.product_id, k.price_id) reported
+  cross join lateral private.product_in_force(reported, of_subscription, k.period_start) product
+  cross join lateral (
+    -- Since the first failed charge after its newest other state.
+    select min(f.occurred_at) filter (where f.is_due) as since from (
+      select f.occurred_at, f.facts ->> 'status' in ('past_due', 'unpaid') as is_due,
+        max(f.occurred_at) filter (where f.facts ->> 'status' not in ('past_due', 'unpaid')) over () as settled_at
+      from private.payment_facts f
+      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+    ) f
+    where c.status in ('past_due', 'unpaid') and f.occurred_at > coalesce(f.settled_at, '-infinity')
+  ) past_due
+  on conflict (platform, subscription_id) do update set (customer_id, payment_product_id, plan_type, next_plan_type, plan_status,
+    units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at, cancel_at_period_end,
+    past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
+    = (excluded.customer_id, excluded.payment_product_id, excluded.plan_type, excluded.next_plan_type, excluded.plan_status,
+    excluded.units, excluded.started_at, excluded.ended_at, excluded.trial_end, excluded.current_period_start,
+    excluded.current_period_end, excluded.canceled_at, excluded.cancel_at_period_end, excluded.past_due_since,
+    excluded.access_until, excluded.state_occurred_at, excluded.state_rank, excluded.state_event_id);
 end;
 $$;
 comment on function private.project_subscription is 'Writes a subscription''s row from all that is known of it.';
@@ -111,85 +76,60 @@ comment on function private.project_subscription is 'Writes a subscription''s ro
 create function private.project_payment(of_platform public.payment_platform, of_payment text) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  known jsonb := private.known_of(of_platform, 'payment', of_payment);
-  state private.payment_state := private.newest_state_of(of_platform, 'payment', of_payment);
-  reversals private.reversals_known := private.reversals_of(of_platform, of_payment);
-  product public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
-  paid bigint := coalesce((known ->> 'amount')::bigint, reversals.total::bigint);
-  units integer := coalesce((known ->> 'units')::integer, 1);
-  paid_at timestamptz := (known ->> 'paid_at')::timestamptz;
-  -- Where the platform has not told what was paid, it is measured by the price on show.
-  whole numeric := coalesce(paid, (private.terms_of(product, paid_at)).amount * units);
-  share numeric := case when reversals.amount = 0 then 0 when whole > 0 then least(reversals.amount / whole, 1) else 1 end;
-  is_paid boolean := private.was_ever_paid(of_platform, of_payment);
-  status public.payment_status;
 begin
-  status := (case
-    when reversals.is_disputed then 'disputed'
-    when share = 1 then 'refunded'
-    when share > 0 then 'partially_refunded'
-    when is_paid then 'succeeded'
-    else coalesce(known ->> 'status', 'pending') end)::public.payment_status;
-  insert into public.payments as p (platform, payment_id, kind, status, amount, refunded_amount, currency, customer_id,
-    subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
-    changed_at, reversed_share, state_occurred_at, state_rank, state_event_id)
-  values (of_platform, of_payment, (known ->> 'kind')::public.payment_kind, status, paid,
-    coalesce(round(share * whole), nullif(reversals.amount, 'infinity'), 0), known ->> 'currency', known ->> 'customer_id',
-    known ->> 'subscription_id', known ->> 'invoice_id', known ->> 'checkout_id', product.id,
-    units, (known ->> 'period_start')::timestamptz, (known ->> 'period_end')::timestamptz, paid_at,
-    (known ->> 'changed_at')::timestamptz, share, state.occurred_at, state.rank, state.event_id)
-  on conflict (platform, payment_id) do update set
-    kind = excluded.kind, status = excluded.status, amount = excluded.amount, refunded_amount = excluded.refunded_amount,
-    currency = excluded.currency, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
-    invoice_id = excluded.invoice_id, checkout_id = excluded.checkout_id, payment_product_id = excluded.payment_product_id,
-    units = excluded.units, period_start = excluded.period_start, period_end = excluded.period_end,
-    paid_at = excluded.paid_at, changed_at = excluded.changed_at, reversed_share = excluded.reversed_share, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
-    state_event_id = excluded.state_event_id;
+  insert into public.payments (platform, payment_id) values (of_platform, of_payment) on conflict do nothing;
+  update public.payments p set
+    kind = k.kind,
+    status = case when r.is_disputed then 'disputed' when w.share = 1 then 'refunded' when w.share > 0 then 'partially_refunded'
+      when k.was_paid then 'succeeded' else coalesce(k.status, 'pending') end,
+    amount = coalesce(k.amount, r.total),
+    refunded_amount = coalesce(round(w.share * paid.whole), nullif(r.amount, 'infinity'), 0),
+    reversed_share = w.share,
+    currency = k.currency,
+    customer_id = k.customer_id,
+    subscription_id = k.subscription_id,
+    invoice_id = k.invoice_id,
+    checkout_id = k.checkout_id,
+    payment_product_id = product.id,
+    units = coalesce(k.units, 1),
+    period_start = k.period_start,
+    period_end = k.period_end,
+    paid_at = k.paid_at,
+    changed_at = k.changed_at,
+    state_occurred_at = k.state_occurred_at,
+    state_rank = k.state_rank,
+    state_event_id = k.state_event_id
+  from jsonb_to_record(private.known_of(of_platform, 'payment', of_payment)) k (kind public.payment_kind,
+    status public.payment_status, was_paid boolean, amount bigint, currency text, customer_id text, subscription_id text,
+    invoice_id text, checkout_id text, product_id text, price_id text, units integer, period_start timestamptz,
+    period_end timestamptz, paid_at timestamptz, changed_at timestamptz, state_occurred_at timestamptz, state_rank integer,
+    state_event_id text)
+  cross join lateral private.reversals_of(of_platform, of_payment) r
+  cross join lateral private.product_of(of_platform, k.product_id, k.price_id) product
+  -- Where the platform has not reported what was paid, it is measured by the price on show.
+  cross join lateral (select coalesce(k.amount, r.total,
+    (private.terms_of(product, k.paid_at)).amount * coalesce(k.units, 1)) as whole) paid
+  cross join lateral (select case when r.amount = 0 then 0 when paid.whole > 0 then least(r.amount / paid.whole, 1) else 1 end
+    as share) w
+  where p.platform = of_platform and p.payment_id = of_payment;
 end;
 $$;
 comment on function private.project_payment is 'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
-
-create function private.was_ever_paid(of_platform public.payment_platform, of_payment text) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    -- A payment that succeeded does not fail later, whatever its tries before it say when they are heard of.
-    select exists (
-      select from private.payment_facts f
-      where f.platform = of_platform and f.subject = 'payment' and f.subject_id = of_payment
-        and f.facts ->> 'status' = 'succeeded'
-    )
-  );
-end;
-$$;
-comment on function private.was_ever_paid is 'Whether any event told that a payment succeeded.';
-
-create function private.choose_live_subscription(of_workspace uuid, at timestamptz) returns public.user_subscriptions
-language plpgsql stable set search_path = ''
-as $$
-declare
-  subscription public.user_subscriptions;
-begin
-  select s.* into subscription
-  from public.user_subscriptions s
-  join public.plans p on p.plan = s.plan_type
-  where s.workspace_id = of_workspace and s.access_until > choose_live_subscription.at
-  order by p.rank desc, s.started_at desc nulls last, s.platform, s.subscription_id
-  limit 1;
-  return subscription;
-end;
-$$;
-comment on function private.choose_live_subscription is 'Of the subscriptions that give a plan, the one with the highest; the newest of two such.';
 
 create function private.refresh_plan(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  live public.user_subscriptions := private.choose_live_subscription(of_workspace, at);
+  live public.user_subscriptions;
   last_status public.subscription_status;
 begin
+  -- The one with the highest plan; the newest of two such.
+  select s.* into live
+  from public.user_subscriptions s
+  join public.plans p on p.plan = s.plan_type
+  where s.workspace_id = of_workspace and s.access_until > refresh_plan.at
+  order by p.rank desc, s.started_at desc nulls last, s.platform, s.subscription_id
+  limit 1;
   update public.user_subscriptions s set is_live = false
   where s.workspace_id = of_workspace and s.is_live and s.id is distinct from live.id;
   update public.user_subscriptions s set is_live = true where s.id = live.id and not s.is_live;
@@ -212,7 +152,7 @@ begin
     is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
 end;
 $$;
-comment on function private.refresh_plan is 'Settles which subscription gives a workspace its plan, and the person''s snapshot of it.';
+comment on function private.refresh_plan is 'Decides which subscription gives a workspace its plan, and the person''s snapshot of it.';
 
 create function private.is_disputed(of_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -243,26 +183,28 @@ begin
   -- found gone, nor what a rollover's cap ended.
   for expired in
     select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
-      g.expired_amount - coalesce(c.absorbed + c.cap_expired, 0)) as amount
+      g.expired_amount - coalesce(c.written_off + c.cap_expired, 0)) as amount
     from public.credit_transactions t
     cross join lateral unnest(t.lots) l
     join public.credit_grants g on g.id = l.grant_id
     left join private.paid_credits c on c.grant_id = g.id
     where t.workspace_id = of_workspace and t.created_at >= since and t.reason = 'expiry' and g.expires_at > since
-    group by g.id, c.absorbed, c.cap_expired
+    group by g.id, c.written_off, c.cap_expired
   loop
     continue when expired.amount <= 0;
     update public.credit_grants g set expires_at = expired.until, expired_amount = g.expired_amount - expired.amount
     where g.id = expired.id;
     update private.paid_credits c set lives_until = expired.until where c.grant_id = expired.id;
-    perform private.post_to_lot(of_workspace, expired.id, expired.amount, 'credit', 'dispute', '{}', at);
+    perform private.post_to_grant(of_workspace, expired.id, expired.amount, 'credit', 'dispute', '{}', at);
   end loop;
 end;
 $$;
 comment on function private.refresh_freeze is
   'Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.';
 
-create function private.tell_of_ended_trials(of_platform public.payment_platform, of_subscription text) returns void
+create function private.record_ended_trials(
+  of_platform public.payment_platform, of_subscription text, periods private.subscription_period[]
+) returns void
 language plpgsql set search_path = ''
 as $$
 begin
@@ -270,34 +212,46 @@ begin
     plan, status, period_start, period_end)
   select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id, trial.ends_at,
     s.plan_type, s.plan_status, trial.starts_at, trial.ends_at
-  from public.user_subscriptions s, private.periods_of(of_platform, of_subscription) trial
+  from public.user_subscriptions s, unnest(periods) trial
   where s.platform = of_platform and s.subscription_id = of_subscription and trial.is_trial
     and (s.plan_status in ('canceled', 'expired') or exists (
-      select from private.periods_of(of_platform, of_subscription) p where p.is_paid and p.starts_at >= trial.starts_at
+      select from unnest(periods) p where p.is_paid and p.starts_at >= trial.starts_at
     ))
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.tell_of_ended_trials is 'Notes in the history that a trial ended, once: platforms send no event for it.';
+comment on function private.record_ended_trials is 'Records in the history that a trial ended, once: platforms send no event for it.';
 
 create function private.settle_subscription(
-  of_platform public.payment_platform, of_subscription text, wallet_id uuid, at timestamptz
+  of_platform public.payment_platform, of_subscription text, touched timestamptz[], wallet_id uuid, at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  period private.subscription_period;
+  periods private.subscription_period[] := array(select p from private.periods_of(of_platform, of_subscription) p);
 begin
-  for period in select * from private.periods_of(of_platform, of_subscription) loop
-    perform private.settle_period(of_platform, of_subscription, period, wallet_id, at);
-  end loop;
-  perform private.roll_over(of_platform, of_subscription, at);
+  perform private.settle_paid_credits(due, wallet_id, at)
+  from private.due_of_periods(of_platform, of_subscription, array(
+    select p from unnest(periods) p
+    -- What happens at a time changes the periods around it; one that was never settled was nobody's, or no plan of ours.
+    where exists (select from unnest(touched) t (at)
+        where t.at between p.starts_at - interval '1 hour' and p.ends_at + interval '1 hour')
+      or not exists (select from private.paid_credits c where c.platform = of_platform and c.source_id = of_subscription
+        and c.period_start = p.starts_at and c.source in ('period', 'trial'))
+    order by p.starts_at
+  )) due;
+  perform private.roll_over(of_platform, of_subscription, periods, at);
+  perform private.record_ended_trials(of_platform, of_subscription, periods);
 end;
 $$;
-comment on function private.settle_subscription is 'Brings the credits of all periods of a subscription to what they are worth now.';
+comment on function private.settle_subscription is
+  'Brings the credits of a subscription''s periods to what they are worth now: of those around the times that were touched.';
 
-create type private.payment_subjects as (platform public.payment_platform, subscriptions text[], payments text[]);
-comment on type private.payment_subjects is 'Subscriptions and payments that are to be brought up to date.';
+create type private.payment_subjects as (
+  platform public.payment_platform, subscriptions text[], payments text[], touched timestamptz[]
+);
+comment on type private.payment_subjects is
+  'Subscriptions and payments that are to be brought up to date; touched: the times whose periods may have changed.';
 
 create function private.project_subjects(
   subjects private.payment_subjects, owner_id uuid, person_id uuid, evidence public.payment_evidence, at timestamptz
@@ -334,7 +288,7 @@ end;
 $$;
 comment on function private.project_subjects is 'Writes the rows of subscriptions and payments, and whose they are where that is known.';
 
-create function private.cancel_for_the_gone(subjects private.payment_subjects) returns void
+create function private.cancel_without_account(subjects private.payment_subjects) returns void
 language plpgsql set search_path = ''
 as $$
 begin
@@ -345,13 +299,20 @@ begin
   on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null where t.done_at is not null;
 end;
 $$;
-comment on function private.cancel_for_the_gone is 'A subscription that goes on although its account is gone is to be cancelled.';
+comment on function private.cancel_without_account is 'A subscription that goes on although its account is gone is to be cancelled.';
 
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   subject record;
+  touched timestamptz[] := subjects.touched || array(
+    -- Also those that an earlier event gave a payment.
+    select t.at::timestamptz
+    from private.payment_facts f
+    cross join lateral (values (f.facts ->> 'period_start'), (f.facts ->> 'changed_at'), (f.facts ->> 'paid_at')) t (at)
+    where f.platform = subjects.platform and f.subject = 'payment' and f.subject_id = any (subjects.payments)
+  );
 begin
   for subject in
     select s.workspace_id, s.subscription_id, null as payment_id from public.user_subscriptions s
@@ -363,32 +324,23 @@ begin
   loop
     perform private.lock_wallet(subject.workspace_id, at);
     if subject.subscription_id is not null then
-      perform private.settle_subscription(subjects.platform, subject.subscription_id, subject.workspace_id, at);
-      perform private.tell_of_ended_trials(subjects.platform, subject.subscription_id);
+      perform private.settle_subscription(subjects.platform, subject.subscription_id, touched, subject.workspace_id, at);
     else
-      perform private.settle_purchase(subjects.platform, subject.payment_id, subject.workspace_id, at);
+      perform private.settle_paid_credits(due, subject.workspace_id, at)
+      from private.due_of_purchase(subjects.platform, subject.payment_id) due;
     end if;
-    perform private.expire_what_came_late(subject.workspace_id, at);
+    if exists (
+      select from public.credit_grants g
+      where g.workspace_id = subject.workspace_id and not g.is_spent and g.expires_at <= settle_subjects.at
+    ) then
+      perform private.expire_wallet(subject.workspace_id, at); -- what came after its time
+    end if;
     perform private.refresh_plan(subject.workspace_id, at);
     perform private.refresh_freeze(subject.workspace_id, at);
   end loop;
 end;
 $$;
 comment on function private.settle_subjects is 'Brings credits, plan and freeze of the workspaces behind them up to date.';
-
-create function private.expire_what_came_late(of_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if exists (
-    select from public.credit_grants g
-    where g.workspace_id = of_workspace and not g.is_spent and g.expires_at <= expire_what_came_late.at
-  ) then
-    perform private.expire_wallet(of_workspace, at);
-  end if;
-end;
-$$;
-comment on function private.expire_what_came_late is 'Ends credits that came after their time.';
 
 create function private.end_next_access(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -410,53 +362,23 @@ end;
 $$;
 comment on function private.end_next_access is 'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
 
-create function private.give_next_waiting_credits(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
-declare
-  next private.paid_credits;
-begin
-  select c.* into next
-  from private.paid_credits c
-  join public.credit_wallets w on w.workspace_id = c.workspace_id
-  where c.waiting is not null
-    and w.credits_balance + c.waiting <= greatest(private.config_numeric('max_credits_balance', 50000), c.waiting)
-  limit 1 for no key update of w skip locked;
-  if not found then
-    return false;
-  end if;
-  perform private.settle_subjects(row(next.platform,
-    case when next.source <> 'payment' then array[next.source_id] else array[]::text[] end,
-    case when next.source = 'payment' then array[next.source_id] else array[]::text[] end)::private.payment_subjects, at);
-  return true;
-end;
-$$;
-comment on function private.give_next_waiting_credits is
-  'Grants one lot that waited for room under max_credits_balance; false when there is none.';
-
 create function private.prove_payments(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
 as $$
 begin
   return query with worth as (
-    select p.workspace_id, p.platform, 'payment'::private.paid_source as source, p.payment_id as source_id,
-      '-infinity'::timestamptz as period_start, t.credits, t.in_full
-    from public.payments p, private.terms_of_purchase(p.platform, p.payment_id) t
+    select p.workspace_id, t.platform, t.source, t.source_id, t.period_start, t.credits
+    from public.payments p, private.due_of_purchase(p.platform, p.payment_id) t
     where p.kind = 'purchase' and (p.workspace_id = only_one or only_one is null and p.workspace_id is not null)
     union all
-    select s.workspace_id, s.platform, w.source, s.subscription_id, period.starts_at, w.credits, w.in_full
+    select s.workspace_id, t.platform, t.source, t.source_id, t.period_start,
+      case when t.source = 'trial' and private.had_trial(t, s.workspace_id) then 0 else t.credits end
     from public.user_subscriptions s
-    cross join lateral private.periods_of(s.platform, s.subscription_id) period
-    cross join lateral (
-      select 'period'::private.paid_source as source, t.credits, t.in_full
-      from private.terms_of_period(s.platform, s.subscription_id, period) t
-      union all
-      select 'trial', t.credits, t.in_full
-      from private.terms_of_trial(s.platform, s.subscription_id, period, s.workspace_id) t where period.is_trial
-    ) w
-    where period.ends_at > period.starts_at and (s.workspace_id = only_one or only_one is null and s.workspace_id is not null)
+    cross join lateral private.due_of_periods(s.platform, s.subscription_id, array(
+      select p from private.periods_of(s.platform, s.subscription_id) p)) t
+    where s.workspace_id = only_one or only_one is null and s.workspace_id is not null
   ), given as (
-    select c.*, coalesce(g.amount, 0) - c.absorbed - c.credited as taken,
+    select c.*, coalesce(g.amount, 0) - c.written_off - c.credited as taken,
       coalesce(g.clawed_back_amount, 0) as clawed_back, coalesce(g.expired_amount, 0) as expired
     from private.paid_credits c
     join public.workspaces w on w.id = c.workspace_id
@@ -470,11 +392,11 @@ begin
     on (c.platform, c.source, c.source_id, c.period_start) = (w.platform, w.source, w.source_id, w.period_start)
   cross join lateral (values
     -- Whether a trial is the first depends on which came first.
-    ('what was paid for gave what it is worth', case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0 else coalesce(w.credits, 0) end,
-      coalesce(c.credited, 0) + case when c.waiting is not null then c.waiting
-        + least(w.credits - c.credited - greatest(c.by_hand - (w.in_full - w.credits), 0), c.absorbed) else 0 end),
+    ('what was paid for gave what it is worth',
+      case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0 else coalesce(w.credits, 0) end,
+      coalesce(c.credited, 0)),
     ('what was taken back of something paid is what its grant says, or less',
-      greatest(least(c.taken, c.clawed_back), c.by_hand, 0), coalesce(c.taken, 0)),
+      greatest(least(c.taken, c.clawed_back), c.manually_clawed_back, 0), coalesce(c.taken, 0)),
     ('what a rollover cap ended has expired', coalesce(least(c.cap_expired, c.expired), 0), coalesce(c.cap_expired, 0))
   ) r (rule, expected, actual)
   where r.expected is distinct from r.actual

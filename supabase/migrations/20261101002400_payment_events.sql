@@ -44,49 +44,37 @@ comment on function private.existing_workspace(uuid) is 'The workspace with this
 create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
 comment on type private.payment_owner is 'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
 
-create function private.bound_owner(subjects private.payment_subjects) returns private.payment_owner
-language plpgsql stable set search_path = ''
-as $$
-declare
-  answer private.payment_owner;
-begin
-  select * into answer from (
-    select b.workspace_id, b.workspace_id is null, b.bound_by
-    from (
-      select s.workspace_id, s.bound_at, s.bound_by from public.user_subscriptions s
-      where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
-      union all
-      select p.workspace_id, p.bound_at, p.bound_by from public.payments p
-      where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
-    ) b
-    where b.bound_at is not null
-    order by b.workspace_id
-    limit 1
-  ) known;
-  return answer;
-end;
-$$;
-comment on function private.bound_owner is 'Whose these subscriptions and payments were found to be.';
-
 create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
 returns private.payment_owner
 language plpgsql set search_path = ''
 as $$
 declare
-  owner private.payment_owner := private.bound_owner(subjects);
-  told jsonb := event.facts -> 'owner';
+  owner private.payment_owner;
+  reported jsonb := event.facts -> 'owner';
   by_address uuid;
 begin
-  if owner.is_gone is not null then
+  -- Whose its subscriptions and payments were found to be stays so.
+  select b.workspace_id, b.workspace_id is null, b.bound_by into owner
+  from (
+    select s.workspace_id, s.bound_at, s.bound_by from public.user_subscriptions s
+    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+    union all
+    select p.workspace_id, p.bound_at, p.bound_by from public.payments p
+    where p.platform = subjects.platform and p.payment_id = any (subjects.payments)
+  ) b
+  where b.bound_at is not null
+  order by b.workspace_id
+  limit 1;
+  if found then
     return owner;
   end if;
   owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
-    private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
+    private.existing_workspace((reported ->> 'workspace_id')::uuid), private.existing_workspace((reported ->> 'user_id')::uuid));
   owner.evidence := (case
-    when told ->> 'by' = 'reference' then 'reference'
-    when told ->> 'proof' = private.checkout_proof((told ->> 'workspace_id')::uuid, (told ->> 'user_id')::uuid) then 'checkout'
+    when reported ->> 'by' = 'reference' then 'reference'
+    when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid, (reported ->> 'user_id')::uuid) then 'checkout'
     else 'metadata' end)::public.payment_evidence;
   if owner.workspace_id is not null then
     return owner;
@@ -108,7 +96,7 @@ begin
   return owner;
 end;
 $$;
-comment on function private.owner_of_event is 'Whose event it is: metadata, else customer, else a confirmed address, else nobody''s yet.';
+comment on function private.owner_of_event is 'Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody''s yet.';
 
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
 language plpgsql stable set search_path = ''
@@ -118,21 +106,28 @@ declare
 begin
   subjects.platform := event.platform;
   subjects.payments := array(
-    select event.facts #>> '{payment,id}' where event.facts #> '{payment,id}' is not null
+    select event.payment_id where event.payment_id is not null
     union
-    select private.payments_of_reversal(event.platform, event.facts #>> '{reversal,id}')
+    select r.payment_id from private.payment_reversals r
+    where r.platform = event.platform and r.reversal_id = event.reversal_id
     union
     select p.payment_id from public.payments p
     where p.platform = event.platform
       and p.payment_id in (select jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')))
   );
   subjects.subscriptions := array(
-    select private.subscription_of(event.facts) where private.subscription_of(event.facts) is not null
+    select event.subscription_id where event.subscription_id is not null
     union
     select k.known ->> 'subscription_id'
     from unnest(subjects.payments) p (id), private.known_of(event.platform, 'payment', p.id) k (known)
     where k.known ? 'subscription_id'
   );
+  subjects.touched := array(
+    select (p.facts ->> 'start')::timestamptz
+    from jsonb_array_elements(jsonb_build_array(event.facts -> 'period') || coalesce(event.facts -> 'more_periods', '[]'))
+      p (facts)
+    where p.facts <> 'null'
+  ) || event.occurred_at;
   return subjects;
 end;
 $$;
@@ -149,8 +144,8 @@ begin
     select distinct hashtextextended(event.platform || ':' || k.name, 0)
     from (
       select 'customer ' || event.customer_id as name
-      union all select 'subscription ' || private.subscription_of(event.facts)
-      union all select 'payment ' || (event.facts #>> '{payment,id}')
+      union all select 'subscription ' || event.subscription_id
+      union all select 'payment ' || event.payment_id
       union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
       union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
     ) k
@@ -163,7 +158,7 @@ end;
 $$;
 comment on function private.lock_subjects is 'Keeps other events of the same customer, subscription or payment waiting.';
 
-create function private.note_customer(event public.payment_events, owner private.payment_owner) returns void
+create function private.write_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -172,10 +167,7 @@ begin
   if event.customer_id is null then
     return;
   elsif owner.is_gone then
-    -- The account is gone, and name and address do not come back.
-    delete from private.payment_facts f
-    where f.platform = event.platform and f.subject = 'customer' and f.subject_id = event.customer_id;
-    known := '{}';
+    known := '{}'; -- the account is gone, and name and address do not come back
   end if;
   insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
   values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null then owner.evidence end,
@@ -189,36 +181,35 @@ begin
   where u.platform = event.platform and u.customer_id = event.customer_id and u.resolved_at is null;
 end;
 $$;
-comment on function private.note_customer is 'Writes a customer''s row, and whose they are once that is known.';
+comment on function private.write_customer is 'Writes a customer''s row, and whose they are once that is known.';
 
-create function private.note_history(event public.payment_events) returns void
+create function private.write_history(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
-    (private.product_of(event.platform, f.told ->> 'product_id', f.told ->> 'price_id')).plan,
+    (private.product_of(event.platform, f.facts ->> 'product_id', f.facts ->> 'price_id')).plan,
     coalesce((event.facts #>> '{subscription,status}')::public.subscription_status, s.plan_status),
     coalesce(event.facts #>> '{payment,invoice_id}', event.facts #>> '{payment,id}'),
     coalesce((event.facts #>> '{reversal,amount}')::bigint, (event.facts #>> '{payment,amount}')::bigint),
     coalesce(event.facts #>> '{reversal,currency}', event.facts #>> '{payment,currency}'),
-    coalesce(f.told ->> 'start', f.told ->> 'period_start')::timestamptz,
-    coalesce(f.told ->> 'end', f.told ->> 'period_end')::timestamptz,
+    coalesce(f.facts ->> 'start', f.facts ->> 'period_start')::timestamptz,
+    coalesce(f.facts ->> 'end', f.facts ->> 'period_end')::timestamptz,
     jsonb_build_object('event', event.event_type)
   from jsonb_array_elements_text(coalesce(event.facts -> 'history', '[]')) h (name)
   cross join lateral (
     select private.with_product(event.platform, coalesce(event.facts -> 'subscription', '{}'))
-      || private.with_product(event.platform, coalesce(event.facts -> 'period', '{}')) as told
+      || private.with_product(event.platform, coalesce(event.facts -> 'period', '{}')) as facts
   ) f
-  join public.user_subscriptions s on s.platform = event.platform
-    and s.subscription_id = private.subscription_of(event.facts)
+  join public.user_subscriptions s on s.platform = event.platform and s.subscription_id = event.subscription_id
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.note_history is 'Writes what an event tells into the history of its subscription, once.';
+comment on function private.write_history is 'Writes what an event reports into the history of its subscription, once.';
 
-create function private.tell_admins_of_event(
+create function private.notify_admins_of_event(
   event public.payment_events, subjects private.payment_subjects, owner private.payment_owner
 ) returns void
 language plpgsql set search_path = ''
@@ -246,83 +237,15 @@ begin
   where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.plan_type is null
     and private.known_of(s.platform, 'subscription', s.subscription_id) ? 'product_id'
   union all
-  select 'dispute_opened', format('%s %s', event.platform, event.facts #>> '{reversal,id}'),
+  select 'dispute_opened', format('%s %s', event.platform, event.reversal_id),
     jsonb_build_object('workspace_id', owner.workspace_id, 'platform', event.platform,
-      'dispute_id', event.facts #>> '{reversal,id}', 'payment_ids', subjects.payments,
+      'dispute_id', event.reversal_id, 'payment_ids', subjects.payments,
       'amount', event.facts #> '{reversal,amount}', 'currency', event.facts #> '{reversal,currency}')
   where event.facts #>> '{reversal,kind}' = 'dispute' and event.facts #>> '{reversal,status}' = 'open'
   on conflict (kind, subject) do nothing;
 end;
 $$;
-comment on function private.tell_admins_of_event is 'Tells admins of what an event leaves for people to settle.';
-
-create function private.lock_owner(owner private.payment_owner) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
-  if not found and owner.workspace_id is not null then
-    raise serialization_failure using message = 'the workspace was deleted meanwhile'; -- another try finds it gone
-  end if;
-end;
-$$;
-comment on function private.lock_owner is 'Locks the wallet behind an event before its rows.';
-
-create function private.apply_payment_event(event public.payment_events, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  subjects private.payment_subjects;
-  owner private.payment_owner;
-begin
-  perform private.lock_subjects(event);
-  perform private.keep_facts(event);
-  subjects := private.subjects_of_event(event);
-  owner := private.owner_of_event(event, subjects);
-  perform private.lock_owner(owner);
-  perform private.note_customer(event, owner);
-  perform private.project_subjects(subjects, owner.workspace_id, private.person_of_event(event, owner.workspace_id),
-    owner.evidence, at);
-  perform private.note_history(event);
-  perform private.settle_subjects(subjects, at);
-  perform private.cancel_for_the_gone(subjects);
-  perform private.note_payer(event, subjects, owner.is_gone);
-  perform private.tell_admins_of_event(event, subjects, owner);
-  if owner.evidence = 'email' then
-    perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, owner.evidence, at);
-  end if;
-end;
-$$;
-comment on function private.apply_payment_event is 'Brings what an event tells into the books. Doing it again changes nothing.';
-
-create function private.note_payer(event public.payment_events, subjects private.payment_subjects, is_gone boolean)
-returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  update public.payment_events e set
-    customer_id = coalesce(e.customer_id, (
-      select p.customer_id from public.payments p
-      where p.platform = e.platform and p.payment_id = any (subjects.payments) and p.customer_id is not null limit 1)),
-    raw_body = case when is_gone is not true then e.raw_body end,
-    facts = case when is_gone then e.facts - 'customer' - 'owner' else e.facts end
-  where e.id = event.id and (e.customer_id is null or is_gone);
-end;
-$$;
-comment on function private.note_payer is 'Notes whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.';
-
-create function private.person_of_event(event public.payment_events, owner_id uuid) returns uuid
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(
-      (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
-      (select u.id from public.users u where u.id = owner_id))
-  );
-end;
-$$;
-comment on function private.person_of_event is 'Who bought: as metadata tells, else whose own workspace it is.';
+comment on function private.notify_admins_of_event is 'Notifies admins of what an event leaves for people to decide.';
 
 create function private.bind_customer(
   of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
@@ -349,28 +272,63 @@ end;
 $$;
 comment on function private.bind_customer is 'Gives a workspace everything that a customer paid and that is nobody''s yet.';
 
-create function private.settle_event(event public.payment_events, problem text, at timestamptz)
+create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
 language plpgsql set search_path = ''
 as $$
+declare
+  subjects private.payment_subjects;
+  owner private.payment_owner;
 begin
+  event.state := case when problem is not null then 'failed' when event.facts is null then 'ignored' else 'applied' end;
+  event.error_code := case when problem is not null then 'invalid_payload' end;
+  event.error_message := left(problem, 1000);
   event.attempts := event.attempts + 1;
-  event.error_code := null;
-  event.error_message := null;
-  if problem is not null then
-    event.state := 'failed';
-    event.error_code := 'invalid_payload';
-    event.error_message := left(problem, 1000);
-  elsif event.facts is null then
-    event.state := 'ignored';
-  else
+  if event.state = 'applied' then
     begin
-      perform private.apply_payment_event(event, at);
-      event.state := 'applied';
-      event.applied_at := at;
+      perform private.lock_subjects(event);
+      -- From here on its facts count.
+      update public.payment_events e set state = 'applied', applied_at = coalesce(e.applied_at, apply_payment_event.at),
+        attempts = event.attempts, error_code = null, error_message = null
+      where e.id = event.id;
+      insert into private.payment_references (platform, reference, subject, subject_id)
+      select event.platform, r.reference, s.subject, s.subject_id
+      from (values ('payment'::private.payment_subject, event.payment_id, event.facts #> '{payment,references}', event.payment_id),
+        ('reversal', event.reversal_id, event.facts #> '{reversal,references}', event.facts #>> '{reversal,reference}')
+      ) s (subject, subject_id, others, reference)
+      cross join lateral (select s.reference union select jsonb_array_elements_text(coalesce(s.others, '[]'))) r (reference)
+      where s.subject_id is not null and r.reference is not null
+      on conflict do nothing;
+      subjects := private.subjects_of_event(event);
+      owner := private.owner_of_event(event, subjects);
+      perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
+      if not found and owner.workspace_id is not null then
+        raise serialization_failure using message = 'the workspace was deleted meanwhile'; -- another try finds it gone
+      end if;
+      perform private.write_customer(event, owner);
+      -- Who bought is who the metadata names, else whose own workspace it is.
+      perform private.project_subjects(subjects, owner.workspace_id, coalesce(
+        (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
+        (select u.id from public.users u where u.id = owner.workspace_id)), owner.evidence, at);
+      perform private.write_history(event);
+      perform private.settle_subjects(subjects, at);
+      perform private.cancel_without_account(subjects);
+      -- Whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.
+      update public.payment_events e set
+        customer_id = coalesce(e.customer_id, (
+          select p.customer_id from public.payments p
+          where p.platform = e.platform and p.payment_id = any (subjects.payments) and p.customer_id is not null limit 1)),
+        raw_body = case when owner.is_gone is not true then e.raw_body end,
+        facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
+      where e.id = event.id and (e.customer_id is null or owner.is_gone);
+      perform private.notify_admins_of_event(event, subjects, owner);
+      if owner.evidence = 'email' then
+        perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, owner.evidence, at);
+      end if;
+      return event;
     exception
       when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention then
-        raise; -- another try can mend it: nothing is kept, and the provider is told to come again
+        raise; -- another try can mend it: nothing is kept, and the provider is asked to deliver it again
       when others then
         event.state := 'failed';
         event.error_code := sqlstate;
@@ -382,14 +340,13 @@ begin
       jsonb_build_object('id', event.id, 'error', event.error_message));
   end if;
   update public.payment_events e
-  set state = event.state, attempts = event.attempts, error_code = event.error_code, error_message = event.error_message,
-    applied_at = event.applied_at
+  set state = event.state, attempts = event.attempts, error_code = event.error_code, error_message = event.error_message
   where e.id = event.id;
   return event;
 end;
 $$;
-comment on function private.settle_event is
-  'Applies an event in a subtransaction and notes how that went. What no other try can mend is kept with its error.';
+comment on function private.apply_payment_event is
+  'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with its error.';
 
 create function private.why_foreign(mode text, account text) returns text
 language plpgsql stable set search_path = ''
@@ -450,14 +407,14 @@ begin
   end if;
   if event.attempts > 0 then
     -- Read anew: what could not be read before may be now.
-    event.facts := receive_payment_event.facts;
-    event.customer_id := private.customer_of(event.facts);
-    update public.payment_events e set facts = event.facts, customer_id = event.customer_id where e.id = event.id;
+    update public.payment_events e
+    set facts = receive_payment_event.facts, customer_id = private.customer_of(receive_payment_event.facts)
+    where e.id = event.id returning * into event;
   end if;
-  event := private.settle_event(event, problem, at);
+  event := private.apply_payment_event(event, problem, at);
   return jsonb_build_object('id', event.id, 'state', event.state, 'duplicate', false);
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;

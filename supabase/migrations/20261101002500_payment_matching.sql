@@ -142,29 +142,32 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   event public.payment_events;
+  dispute jsonb := private.known_of(of_platform, 'reversal', dispute_id);
 begin
   perform private.require_platform_admin();
   perform private.require_time(at);
   if outcome in ('won', 'lost') is not true then
     perform private.raise_error('invalid_request', 'outcome must be won or lost.');
   end if;
-  if private.known_of(of_platform, 'reversal', dispute_id) ->> 'kind' is distinct from 'dispute' then
+  if dispute ->> 'kind' is distinct from 'dispute' then
     perform private.raise_error('not_found', format('There is no dispute %s.', to_json(dispute_id)));
   end if;
-  event.platform := of_platform;
-  event.event_id := format('resolved:%s:%s', dispute_id, gen_random_uuid()); -- each word counts, also one said before
-  event.event_type := 'dispute.resolved';
-  -- After whatever the platform told, so that its word does not stand above the admin's.
-  event.occurred_at := greatest(at,
-    (private.newest_state_of(of_platform, 'reversal', dispute_id)).occurred_at + interval '1 microsecond');
-  event.facts := jsonb_build_object('rank', 100, 'reversal', jsonb_build_object('id', dispute_id, 'status',
-    case outcome when 'won' then 'won' else 'settled' end));
-  perform private.apply_payment_event(event, at);
+  insert into public.payment_events (platform, event_id, event_type, occurred_at, facts)
+  -- Each decision counts, also one made before; and after whatever the platform reported, which does not stand above it.
+  values (of_platform, format('resolved:%s:%s', dispute_id, gen_random_uuid()), 'dispute.resolved',
+    greatest(at, (dispute ->> 'state_occurred_at')::timestamptz + interval '1 microsecond'),
+    jsonb_build_object('rank', 100, 'reversal', jsonb_build_object('id', dispute_id, 'status',
+      case outcome when 'won' then 'won' else 'settled' end)))
+  returning * into event;
+  event := private.apply_payment_event(event, null, at);
+  if event.state = 'failed' then
+    perform private.raise_error('invalid_state', format('It could not be applied: %s', event.error_message));
+  end if;
   perform private.audit('resolve_dispute', 'payments', dispute_id,
     details => jsonb_build_object('platform', of_platform, 'outcome', outcome));
 end;
 $$;
-comment on function private.resolve_dispute is 'An admin''s word on a dispute.';
+comment on function private.resolve_dispute is 'An admin''s decision on a dispute.';
 grant execute on function private.resolve_dispute to authenticated, service_role;
 
 create function private.replay_payment_event(wanted_event bigint, at timestamptz) returns jsonb
@@ -179,7 +182,7 @@ begin
   if not found then
     perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
   end if;
-  event := private.settle_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
+  event := private.apply_payment_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
   perform private.audit('replay_payment_event', 'payment_events', wanted_event::text,
     details => jsonb_build_object('state', event.state));
   return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
@@ -188,27 +191,28 @@ $$;
 comment on function private.replay_payment_event is 'Applies a stored event again.';
 grant execute on function private.replay_payment_event to authenticated, service_role;
 
-create function private.tell_of_next_lone_reversal(at timestamptz) returns boolean
+create function private.report_next_lone_reversal(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
   insert into public.admin_notifications (kind, subject)
-  select 'reversal_without_payment', format('%s %s', f.platform, f.subject_id)
-  from private.payment_facts f
-  where f.subject = 'reversal' and f.occurred_at between at - interval '720 hours' and at - interval '1 hour'
-    and not exists (select private.payments_of_reversal(f.platform, f.subject_id))
+  select 'reversal_without_payment', format('%s %s', e.platform, e.reversal_id)
+  from public.payment_events e
+  where e.reversal_id is not null and e.applied_at is not null
+    and e.occurred_at between at - interval '720 hours' and at - interval '1 hour'
+    and not exists (
+      select from private.payment_reversals r where r.platform = e.platform and r.reversal_id = e.reversal_id)
     and not exists (
       select from public.admin_notifications n
-      where n.kind = 'reversal_without_payment' and n.subject = format('%s %s', f.platform, f.subject_id)
+      where n.kind = 'reversal_without_payment' and n.subject = format('%s %s', e.platform, e.reversal_id)
     )
   limit 1
   on conflict (kind, subject) do nothing;
   return found;
 end;
 $$;
-comment on function private.tell_of_next_lone_reversal(timestamptz) is
-  'Tells admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
-create index payment_facts_reversals_occurred_at_idx on private.payment_facts (occurred_at) where subject = 'reversal';
+comment on function private.report_next_lone_reversal(timestamptz) is
+  'Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 
@@ -259,9 +263,7 @@ begin
   delete from private.payment_tasks t where t.workspace_id = old.id and t.done_at is null and t.attempts = 0;
   update private.payment_tasks t set is_void = true where t.workspace_id = old.id and t.done_at is null;
   update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
-  -- The books keep the payment; name and address go with the account.
-  delete from private.payment_facts f using public.payment_customers c
-  where c.workspace_id = old.id and f.platform = c.platform and f.subject = 'customer' and f.subject_id = c.customer_id;
+  -- The payment is kept; name and address go with the account.
   update public.payment_events e set raw_body = null, facts = e.facts - 'customer' - 'owner'
   from public.payment_customers c
   where c.workspace_id = old.id and e.platform = c.platform and e.customer_id = c.customer_id;

@@ -123,9 +123,7 @@ begin
     and not exists (
       select from public.user_subscriptions s
       where s.user_id = person_id and (s.trial_end is not null or s.plan_status = 'trialing' or exists (
-        select from private.payment_facts f
-        where f.platform = s.platform and f.subject = 'period' and f.subject_id = s.subscription_id
-          and (f.facts ->> 'is_trial')::boolean
+        select from private.periods_of(s.platform, s.subscription_id) p where p.is_trial
       ))
     );
 end;

@@ -67,7 +67,7 @@ begin
   return exists (
       select from public.payment_products p
       where p.id = rule.payment_product_id and p.is_active
-        -- What would only wait for room is not bought.
+        -- What would not fit under the cap is not bought.
         and wallet.credits_balance + p.credits <= private.config_numeric('max_credits_balance', 50000)
     )
     and private.why_top_up_ends(rule) is null;

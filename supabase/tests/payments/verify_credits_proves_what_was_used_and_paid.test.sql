@@ -39,7 +39,7 @@ insert into drifts values
   ('update public.api_keys set credits_used = 3', 'what a key used is what its calls and videos took of key'),
   ('update public.api_keys set period_credits_used = 5', 'what a key used in the period is no more than was taken in it of key'),
   ('update private.paid_credits set credited = 49 where source = ''payment''', 'PAID payment tran_pack, TAKEN payment tran_pack'),
-  ('update private.paid_credits set absorbed = 1 where source = ''period''', 'TAKEN period sub_1'),
+  ('update private.paid_credits set written_off = 1 where source = ''period''', 'TAKEN period sub_1'),
   ('update private.paid_credits set cap_expired = 1 where source = ''period''', 'what a rollover cap ended has expired of creem period sub_1'),
   ('delete from private.paid_credits where source = ''payment''', 'PAID payment tran_pack'),
   ('update public.payments set reversed_share = 0.5 where payment_id = ''tran_pack''', 'PAID payment tran_pack'),
