@@ -320,12 +320,14 @@ comment on function private.is_message(public.ai_models) is
   'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
 
 create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
-  select private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
+begin
+  perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
     jsonb_build_object('model', of_model, 'resolution', resolution,
       'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: rows of video_models and '
-        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'))
+        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+end;
 $$;
 comment on function private.notify_unpriced is
   'Tells platform admins that a model was asked for which has no price, once for each model and day.';

@@ -68,7 +68,7 @@ exception when others then
   return sqlerrm;
 end;
 $$;
-create function pg_temp.part(position integer) returns text language sql as $$ select split_part(tests.recall('link'), '/', position) $$;
+create function pg_temp.part(nth integer) returns text language sql as $$ select split_part(tests.recall('link'), '/', nth) $$;
 select is(pg_temp.link('job'), null, 'a file with a copy has no such link');
 select tests.remember('link', pg_temp.link('second'));
 select is(pg_temp.part(1), tests.recall('second'), 'a link names its job');
