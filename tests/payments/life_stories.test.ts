@@ -1,8 +1,9 @@
 /** Any order and any repetition of a life's events ends as the right order does. */
+
+import type { Platform } from '@basemeter/simulators';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
-import type { Platform } from '../../scripts/payments/story.ts';
 import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';

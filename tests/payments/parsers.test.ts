@@ -1,10 +1,10 @@
 /** How the platforms' events are read, and how they are signed: no I/O but fixtures. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { creemSignature, stripeSignature } from '@basemeter/simulators';
 import { createCreem } from 'creem_io';
 import fc from 'fast-check';
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
-import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { readBody } from '../../supabase/functions/_shared/body.ts';
 import { ApiError } from '../../supabase/functions/_shared/errors.ts';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';

@@ -1,6 +1,7 @@
 /** What a client is told of an answer: not who gave it, under which name and id, and at what cost. */
+
+import { joined } from '../_shared/body.ts';
 import { type Loose, membersOf, objectIn } from './answer.ts';
-import { joined } from './body.ts';
 
 /** Who gives answers, where a list of models names an owner. */
 export const OWNER = 'basemeter';
