@@ -127,8 +127,11 @@ begin
   if logged.id is null then
     return false;
   end if;
-  perform private.add_statistics(array[private.statistics_of((logged.workspace_id, logged.user_id, logged.created_at, logged.status,
-    logged.scene, logged.model, logged.api_key_id, logged.error_code, 0, 0, 0, 0, 0, 0, 1)::private.ai_call_figures)]);
+  update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
+  where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
+    and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
+    and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
+    and u.api_key_id is not distinct from logged.api_key_id;
   return true;
 end;
 $$;

@@ -60,6 +60,7 @@ $$, array[
     '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
+  'authenticated select private.usage_by_day', 'service_role select private.usage_by_day',
 
   'anon select features', 'authenticated select features', 'service_role select features',
   'service_role insert features', 'service_role update features',
