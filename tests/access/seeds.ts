@@ -161,7 +161,10 @@ export const SEEDS: Record<string, Seed> = {
     find: (name) => `feature_code = '${name}'`,
   },
   workspace_features: oneEach('workspace_features', 'feature_code, reason', `'message', 'a reason'`),
-  usage_records: personal('usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+  usage_records: {
+    ...personal('private.usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+    key: 'id',
+  },
   feature_usage: oneEach('feature_usage', 'feature_code, period_start, used', `'message', '2020-01-01', 1`),
 
   audit_logs: owned('audit_logs', 'actor_role, action, resource_type', () => `'authenticated', 'update', 'workspaces'`),

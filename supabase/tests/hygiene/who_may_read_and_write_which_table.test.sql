@@ -69,6 +69,7 @@ $$, array[
   'authenticated select workspace_features', 'service_role select workspace_features',
   'service_role insert workspace_features', 'service_role update workspace_features', 'service_role delete workspace_features',
   'authenticated select usage_records', 'service_role select usage_records',
+  'authenticated select private.usage_records', 'service_role select private.usage_records',
   'authenticated select feature_usage', 'service_role select feature_usage',
   'authenticated select notifications', 'service_role select notifications',
   'authenticated update notifications (read_at)', 'service_role update notifications (read_at)',
