@@ -6,10 +6,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
-import { prepareDatabase, withClient } from '../scripts/stack/database.ts';
-import { PROJECT_DIR } from '../scripts/stack/paths.ts';
-import { withPostgres } from '../scripts/stack/postgres.ts';
+import { PROJECT_DIR } from '../scripts/paths.ts';
 
 const ROUNDS = 8;
 const INSERTS = 250; // a round
