@@ -1,18 +1,22 @@
--- What is known of subscriptions, payments, refunds and disputes. Events arrive twice, late and in any order, and none of
--- that may matter: what is known is folded from all events that were applied. For each field the newest event that has a
+-- What is known of subscriptions, payments, refunds and disputes. Events arrive twice, late and in any order, and none
+-- of
+-- that may matter: what is known is folded from all events that were applied. For each field the newest event that has
+-- a
 -- value counts, by the platform's time, then the rank of the state (times tie within a second), then the event's id.
 
 create type private.payment_subject as enum ('customer', 'subscription', 'payment', 'reversal');
 comment on type private.payment_subject is 'What events are about. A reversal is a refund or a dispute.';
 
 create view private.payment_facts as
-select e.platform, 'customer'::private.payment_subject as subject, e.customer_id as subject_id, e.event_id, e.occurred_at,
+select e.platform, 'customer'::private.payment_subject as subject, e.customer_id as subject_id, e.event_id,
+  e.occurred_at,
   coalesce((e.facts ->> 'rank')::integer, 0) as rank, e.facts -> 'customer' as facts
 from public.payment_events e
 where e.applied_at is not null and e.facts ? 'customer'
 union all
 -- A subscription that an event names by its payment alone exists all the same.
-select e.platform, 'subscription', e.subscription_id, e.event_id, e.occurred_at, coalesce((e.facts ->> 'rank')::integer, 0),
+select e.platform, 'subscription', e.subscription_id, e.event_id, e.occurred_at,
+  coalesce((e.facts ->> 'rank')::integer, 0),
   coalesce(e.facts -> 'subscription', '{}') || jsonb_build_object('customer_id', e.customer_id)
 from public.payment_events e
 where e.applied_at is not null and e.subscription_id is not null
@@ -37,7 +41,8 @@ create table private.payment_references (
   primary key (platform, reference, subject, subject_id)
 );
 comment on table private.payment_references is
-  'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, which is what a refund names.';
+  'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, which is what a '
+  'refund names.';
 create index payment_references_subject_id_idx on private.payment_references (platform, subject, subject_id);
 
 create view private.payment_reversals as
@@ -45,7 +50,8 @@ select distinct p.platform, p.subject_id as payment_id, r.subject_id as reversal
 from private.payment_references p
 join private.payment_references r on r.platform = p.platform and r.reference = p.reference and r.subject = 'reversal'
 where p.subject = 'payment';
-comment on view private.payment_reversals is 'Which payments a refund or dispute takes back: none as long as they are unknown.';
+comment on view private.payment_reversals is
+  'Which payments a refund or dispute takes back: none as long as they are unknown.';
 
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
 returns public.payment_products
@@ -62,7 +68,8 @@ begin
   return product;
 end;
 $$;
-comment on function private.product_of is 'What a platform''s product and price are here; null where they are not ours.';
+comment on function private.product_of is
+  'What a platform''s product and price are here; null where they are not ours.';
 
 create function private.with_product(of_platform public.payment_platform, facts jsonb) returns jsonb
 language plpgsql stable set search_path = ''
@@ -81,7 +88,8 @@ begin
 end;
 $$;
 comment on function private.with_product is
-  'Facts of something with several items or lines, as those of the one that is a plan of ours (of two, the one with the most credits), else any product of ours, else the first.';
+  'Facts of something with several items or lines, as those of the one that is a plan of ours (of two, the one with '
+  'the most credits), else any product of ours, else the first.';
 
 create function private.known_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
 returns jsonb
@@ -104,7 +112,8 @@ begin
 end;
 $$;
 comment on function private.known_of is
-  'All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their order.';
+  'All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their '
+  'order.';
 
 create function private.customer_of(facts jsonb) returns text
 language plpgsql immutable set search_path = ''
@@ -125,7 +134,8 @@ create function private.checkout_proof(for_workspace uuid, for_user uuid) return
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value, 'sha256'), 'hex')
+  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value,
+    'sha256'), 'hex')
     from private.secrets s where s.name = 'checkout_key');
 end;
 $$;
@@ -159,7 +169,8 @@ begin
     ), newest as (
       select max(t.occurred_at) as at from reported t where t.amount is not null
     )
-    -- What a platform sums up grows with each refund (two events of one second have no other order) and is less after one
+    -- What a platform sums up grows with each refund (two events of one second have no other order) and is less after
+    -- one
     -- failed: so its highest sum since the failure before its newest, less what failed after that.
     select greatest(max(t.amount) - coalesce((select sum(f.amount) from failed f where f.at >= n.at), 0), 0)
     from newest n
@@ -190,4 +201,5 @@ begin
 end;
 $$;
 comment on function private.reversals_of is
-  'All refunds and disputes of a payment together: what was taken back, of how much (null: unknown), and whether a dispute is open or lost.';
+  'All refunds and disputes of a payment together: what was taken back, of how much (null: unknown), and whether a '
+  'dispute is open or lost.';

@@ -1,8 +1,10 @@
 -- Credits for what was paid. What a payment or a period is worth is computed from all that is known of it, and only the
--- difference to what its grant was given is posted: so it is granted once, however many events report it, however often.
+-- difference to what its grant was given is posted: so it is granted once, however many events report it, however
+-- often.
 
 create type private.paid_source as enum ('payment', 'period', 'trial');
-comment on type private.paid_source is 'What grants credits: a payment for a pack, a period of a subscription, or its trial.';
+comment on type private.paid_source is
+  'What grants credits: a payment for a pack, a period of a subscription, or its trial.';
 
 create table private.paid_credits (
   platform public.payment_platform not null,
@@ -20,14 +22,17 @@ create table private.paid_credits (
   primary key (platform, source, source_id, period_start)
 );
 comment on table private.paid_credits is
-  'That something paid was given its credits. No foreign keys: it outlives workspace and grant, so that nothing is granted twice.';
+  'That something paid was given its credits. No foreign keys: it outlives workspace and grant, so that nothing is '
+  'granted twice.';
 comment on column private.paid_credits.credited is 'What its grant was given so far, net of what was taken back.';
 comment on column private.paid_credits.in_full is
   'What it was worth before refunds and disputes: where this differs from what it is now, its plan has changed.';
 comment on column private.paid_credits.written_off is
-  'Of what was to be taken back, what was gone already (expired, or clawed back manually before a change of plan): it does not come back either.';
+  'Of what was to be taken back, what was gone already (expired, or clawed back manually before a change of plan): it '
+  'does not come back either.';
 comment on column private.paid_credits.manually_clawed_back is
-  'Of what refunds and disputes were to take back, what had been clawed back manually: comes back if they fail, and only then.';
+  'Of what refunds and disputes were to take back, what had been clawed back manually: comes back if they fail, and '
+  'only then.';
 comment on column private.paid_credits.cap_expired is 'What of its grant a rollover cap ended.';
 comment on column private.paid_credits.lives_until is
   'Until when its grant lives because credits came back late. Null: as paid for.';
@@ -51,13 +56,15 @@ declare
 begin
   select * into terms from private.payment_product_terms t
   where t.payment_product_id = product.id
-  order by t.effective_from <= terms_of.at desc, case when t.effective_from <= terms_of.at then t.effective_from end desc,
+  order by t.effective_from <= terms_of.at desc, case when t.effective_from <= terms_of.at
+    then t.effective_from end desc,
     t.effective_from
   limit 1;
   return terms;
 end;
 $$;
-comment on function private.terms_of is 'What a product granted and cost at a time; before it existed, what it began with.';
+comment on function private.terms_of is
+  'What a product granted and cost at a time; before it existed, what it began with.';
 
 create function private.credits_a_month(product public.payment_products, units numeric, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -75,7 +82,8 @@ create type private.subscription_period as (
   product public.payment_products, units integer, reversed_share numeric
 );
 comment on type private.subscription_period is
-  'A period; cut_at is its end, or when a next one began before it (a change of plan); reversed_share: which part of what was paid for it was given back.';
+  'A period; cut_at is its end, or when a next one began before it (a change of plan); reversed_share: which part of '
+  'what was paid for it was given back.';
 
 create function private.periods_of(of_platform public.payment_platform, of_subscription text)
 returns setof private.subscription_period
@@ -105,7 +113,8 @@ begin
       group by r.starts_at
     ), cut as (
       select k.*, least(k.ends_at, case when k.is_paid then
-        min(k.starts_at) filter (where k.is_paid) over (order by k.starts_at rows between 1 following and unbounded following)
+        min(k.starts_at) filter (where k.is_paid) over (order by k.starts_at rows between 1 following
+          and unbounded following)
       end) as cut_at
       from known k
     )
@@ -113,7 +122,8 @@ begin
     from cut c
     join public.payment_products o on o.id = c.product_id
     cross join lateral (
-      select coalesce(sum(p.reversed_share * w.worth) / nullif(sum(w.worth), 0), max(p.reversed_share), 0) as reversed_share
+      select coalesce(sum(p.reversed_share * w.worth) / nullif(sum(w.worth), 0), max(p.reversed_share),
+        0) as reversed_share
       from public.payments p
       left join public.payment_products sold on sold.id = p.payment_product_id
       -- What was paid, or the price on show where the platform has not reported it.
@@ -131,7 +141,8 @@ begin
     order by c.starts_at;
 end;
 $$;
-comment on function private.periods_of is 'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
+comment on function private.periods_of is
+  'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
 
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -144,7 +155,8 @@ begin
       select period.starts_at as at, true as is_paid,
         private.credits_a_month(period.product, period.units, period.starts_at) as credits, 0 as place
       union all
-      select f.occurred_at, false, private.credits_a_month(product, coalesce((w.facts ->> 'units')::integer, 1), period.starts_at), 1
+      select f.occurred_at, false, private.credits_a_month(product, coalesce((w.facts ->> 'units')::integer, 1),
+        period.starts_at), 1
       from private.payment_facts f
       cross join lateral (select private.with_product(of_platform, f.facts) as facts) w
       cross join lateral private.product_of(of_platform, w.facts ->> 'product_id', w.facts ->> 'price_id') product
@@ -176,7 +188,8 @@ begin
       -- Less counts as soon as it is reported; more only once it is paid for.
       select c.span, min(c.credits) over (partition by c.payments order by c.number) as credits from counted c
     )
-    select round(coalesce(private.months_of((period.product).billing_period), 1) * sum(i.credits * extract(epoch from i.span))
+    select round(coalesce(private.months_of((period.product).billing_period), 1) * sum(i.credits * extract(epoch
+      from i.span))
       / extract(epoch from period.ends_at - period.starts_at), 6)
     from in_force i
   );
@@ -188,13 +201,15 @@ comment on function private.credits_of_period is
 -- What is due ---------------------------------------------------------------------------------------------------------
 
 create type private.due_credits as (
-  platform public.payment_platform, source private.paid_source, source_id text, period_start timestamptz, credits numeric,
+  platform public.payment_platform, source private.paid_source, source_id text, period_start timestamptz,
+    credits numeric,
   in_full numeric, starts_at timestamptz, expires_at timestamptz, clawback_reason text, details jsonb
 );
 comment on type private.due_credits is
   'What something paid is worth now (in_full: before refunds and disputes), and how the ledger describes it.';
 
-create function private.due_of_purchase(of_platform public.payment_platform, of_payment text) returns setof private.due_credits
+create function private.due_of_purchase(of_platform public.payment_platform, of_payment text)
+  returns setof private.due_credits
 language plpgsql stable set search_path = ''
 as $$
 begin
@@ -203,7 +218,8 @@ begin
       case when p.kind is distinct from 'purchase' or o.id is null or p.status in ('pending', 'failed') or exists (
         -- The invoice of a checkout reports the same money once more.
         select from private.payment_references r
-        where r.platform = p.platform and r.reference = p.payment_id and r.subject = 'payment' and r.subject_id <> p.payment_id
+        where r.platform = p.platform and r.reference = p.payment_id and r.subject = 'payment'
+          and r.subject_id <> p.payment_id
       ) then 0 else round(t.in_full * (1 - p.reversed_share), 6) end,
       round(t.in_full, 6), p.paid_at, p.paid_at + make_interval(hours => 24 * o.expires_after_days),
       case when p.status = 'disputed' then 'dispute' else 'refund' end,
@@ -254,7 +270,8 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   person_id uuid := (
-    select s.user_id from public.user_subscriptions s where s.platform = due.platform and s.subscription_id = due.source_id);
+    select s.user_id from public.user_subscriptions s where s.platform = due.platform
+      and s.subscription_id = due.source_id);
 begin
   return exists (
     select from private.paid_credits c
@@ -265,7 +282,8 @@ begin
 end;
 $$;
 comment on function private.had_trial is
-  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to make.';
+  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to '
+  'make.';
 
 create function private.post_to_grant(
   wallet_id uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
@@ -281,13 +299,15 @@ declare
 begin
   if change > 0 then
     change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
-    -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds its room.
+    -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds its
+    -- room.
     lots := array(
       select l from unnest(private.lots_to_return((
         select max(t.id) from public.credit_transactions t
         where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
       ), least(change_of_lots, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
-    lots := lots || private.lot_change(grant_id, change_of_lots - (select coalesce(sum(l.amount), 0) from unnest(lots) l));
+    lots := lots || private.lot_change(grant_id, change_of_lots - (select coalesce(sum(l.amount), 0)
+      from unnest(lots) l));
   elsif entry_type = 'expire' then
     lots := private.lot_change(grant_id, change);
   end if;
@@ -296,7 +316,8 @@ begin
 end;
 $$;
 comment on function private.post_to_grant is
-  'Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them back: from it, then from others, then as debt.';
+  'Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them '
+  'back: from it, then from others, then as debt.';
 
 create function private.give_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
@@ -315,7 +336,8 @@ declare
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
   paid.grant_id := coalesce(paid.grant_id, private.add_lot(wallet, 0, (case due.source when 'payment' then 'purchase'
-    when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0, due.expires_at));
+    when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
+      due.expires_at));
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
   returned := least(change,
     own_grant.amount - paid.written_off - paid.credited - paid.manually_clawed_back + undone); -- of what was taken back
@@ -336,14 +358,16 @@ begin
   where g.id = own_grant.id;
   if change > 0 then
     perform private.post_to_grant(wallet.workspace_id, own_grant.id, change, 'credit',
-      case due.source when 'payment' then 'purchase' when 'period' then 'subscription' else 'trial' end, due.details, at, returned);
+      case due.source when 'payment' then 'purchase' when 'period' then 'subscription' else 'trial' end, due.details,
+        at, returned);
   end if;
   paid.written_off := paid.written_off - still_gone;
   paid.manually_clawed_back := paid.manually_clawed_back - undone;
   return paid;
 end;
 $$;
-comment on function private.give_paid_credits is 'Grants what is missing. What was taken back comes again to a grant that lives.';
+comment on function private.give_paid_credits is
+  'Grants what is missing. What was taken back comes again to a grant that lives.';
 
 create function private.take_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
@@ -357,7 +381,8 @@ declare
   taken numeric := paid.credited - due.credits;
 begin
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
-  -- What is gone already counts first, clawed back manually or expired: only what was used beyond the new worth is taken.
+  -- What is gone already counts first, clawed back manually or expired: only what was used beyond the new worth is
+  -- taken.
   -- Clawed back manually is what the grant says beyond what was taken for this.
   manual := greatest(own_grant.clawed_back_amount - (own_grant.amount - paid.written_off - paid.credited)
     - greatest(paid.written_off - own_grant.expired_amount, 0), 0);
@@ -372,8 +397,10 @@ begin
   paid.written_off := paid.written_off + gone;
   taken := taken - gone;
   if taken > 0 then
-    perform private.post_entry(paid.workspace_id, (select u.id from public.users u where u.id = paid.workspace_id), 'clawback',
-      -taken, due.clawback_reason, at, null, first_lot => own_grant.id, entry_metadata => due.details, new_grant => own_grant.id);
+    perform private.post_entry(paid.workspace_id, (select u.id from public.users u where u.id = paid.workspace_id),
+      'clawback',
+      -taken, due.clawback_reason, at, null, first_lot => own_grant.id, entry_metadata => due.details,
+        new_grant => own_grant.id);
     update public.credit_grants g
     set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)
     where g.id = own_grant.id;
@@ -381,7 +408,8 @@ begin
   return paid;
 end;
 $$;
-comment on function private.take_paid_credits is 'Takes back what something is no longer worth: from its grant, then from others, then as debt.';
+comment on function private.take_paid_credits is
+  'Takes back what something is no longer worth: from its grant, then from others, then as debt.';
 
 create function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -394,7 +422,8 @@ begin
     due.in_full := 0;
   end if;
   select * into paid from private.paid_credits c
-  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id, due.period_start);
+  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
+    due.period_start);
   if not found and due.credits > 0 then
     insert into private.paid_credits (platform, source, source_id, period_start, workspace_id, in_full)
     values (due.platform, due.source, due.source_id, due.period_start, wallet_id, due.in_full)
@@ -404,7 +433,8 @@ begin
     return;
   end if;
   if paid.in_full <> due.in_full then
-    -- A change of plan undoes no clawback, also where it makes a refund a smaller one: what counted for that is gone for good.
+    -- A change of plan undoes no clawback, also where it makes a refund a smaller one: what counted for that is gone
+    -- for good.
     due.clawback_reason := 'plan_change';
     paid.written_off := paid.written_off + greatest(paid.manually_clawed_back - (due.in_full - due.credits), 0);
     paid.manually_clawed_back := least(paid.manually_clawed_back, due.in_full - due.credits);
@@ -418,7 +448,8 @@ begin
   update private.paid_credits c
   set (grant_id, credited, in_full, written_off, manually_clawed_back, lives_until)
     = (paid.grant_id, due.credits, paid.in_full, paid.written_off, paid.manually_clawed_back, paid.lives_until)
-  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id, due.period_start);
+  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
+    due.period_start);
 end;
 $$;
 comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
@@ -440,7 +471,8 @@ begin
   expired := case when live_until > at
     then greatest(own_grant.expired_amount - paid.written_off - paid.cap_expired, 0) else 0 end;
   kept := least(own_grant.remaining + expired, room);
-  if kept = own_grant.remaining + expired and expired = 0 and own_grant.expires_at = greatest(live_until, paid.lives_until) then
+  if kept = own_grant.remaining + expired and expired = 0 and own_grant.expires_at = greatest(live_until,
+    paid.lives_until) then
     return kept;
   end if;
   update public.credit_grants g
@@ -448,22 +480,26 @@ begin
     expired_amount = g.expired_amount - greatest(kept - own_grant.remaining, 0)
   where g.id = own_grant.id;
   if kept > own_grant.remaining then
-    perform private.post_to_grant(paid.workspace_id, own_grant.id, kept - own_grant.remaining, 'credit', 'rollover', '{}', at);
+    perform private.post_to_grant(paid.workspace_id, own_grant.id, kept - own_grant.remaining, 'credit', 'rollover',
+      '{}', at);
   elsif kept < own_grant.remaining then
     -- Never what open holds need.
     select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
     kept := greatest(kept, own_grant.remaining - greatest(wallet.credits_balance - wallet.credits_held, 0));
     if kept < own_grant.remaining then
-      perform private.post_to_grant(paid.workspace_id, own_grant.id, kept - own_grant.remaining, 'expire', 'rollover_cap', '{}', at);
+      perform private.post_to_grant(paid.workspace_id, own_grant.id, kept - own_grant.remaining, 'expire',
+        'rollover_cap', '{}', at);
     end if;
   end if;
   update private.paid_credits c set cap_expired = c.cap_expired + own_grant.remaining + expired - kept
-  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id,
+    paid.period_start);
   return kept;
 end;
 $$;
 comment on function private.roll_over_grant is
-  'Rolls over a period''s unused credits as far as there is room under the cap; the rest expires now. Answers with what was rolled over.';
+  'Rolls over a period''s unused credits as far as there is room under the cap; the rest expires now. Answers with '
+  'what was rolled over.';
 
 create function private.roll_over(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[], at timestamptz
@@ -483,7 +519,8 @@ begin
       select from unnest(periods) n where n.starts_at > p.starts_at and n.reversed_share = 1) as next_was_reversed
     from unnest(periods) p
     join public.plans l on l.plan = (p.product).plan
-    left join private.paid_credits c on c.platform = of_platform and c.source = 'period' and c.source_id = of_subscription
+    left join private.paid_credits c on c.platform = of_platform and c.source = 'period'
+      and c.source_id = of_subscription
       and c.period_start = p.starts_at
     where p.is_paid and p.reversed_share < 1
     order by p.starts_at desc
@@ -505,4 +542,5 @@ begin
   end loop;
 end;
 $$;
-comment on function private.roll_over is 'Where the plan of a period lets unused credits roll over: does so, if the next one was paid.';
+comment on function private.roll_over is
+  'Where the plan of a period lets unused credits roll over: does so, if the next one was paid.';

@@ -21,7 +21,8 @@ begin
 end;
 $$;
 comment on function private.product_in_force is
-  'The product whose plan holds: the newest reported, but on Creem a lesser one only from the next period on, for which alone it is paid.';
+  'The product whose plan holds: the newest reported, but on Creem a lesser one only from the next period on, for '
+  'which alone it is paid.';
 
 create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
@@ -30,7 +31,8 @@ begin
   insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
     next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end,
     canceled_at, cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
-  select of_platform, of_subscription, k.customer_id, product.id, product.plan, nullif(reported.plan, product.plan), c.status,
+  select of_platform, of_subscription, k.customer_id, product.id, product.plan, nullif(reported.plan, product.plan),
+    c.status,
     coalesce(k.units, 1), k.started_at, k.ended_at, k.trial_end, k.period_start, k.period_end,
     -- In any other state a cancellation was taken back.
     case when c.status in ('scheduled_cancel', 'canceled', 'expired') then k.canceled_at end,
@@ -45,7 +47,8 @@ begin
         + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
     end,
     k.state_occurred_at, k.state_rank, k.state_event_id
-  from jsonb_to_record(private.known_of(of_platform, 'subscription', of_subscription)) k (customer_id text, product_id text,
+  from jsonb_to_record(private.known_of(of_platform, 'subscription', of_subscription)) k (customer_id text,
+    product_id text,
     price_id text, status public.subscription_status, units integer, started_at timestamptz, ended_at timestamptz,
     trial_end timestamptz, period_start timestamptz, period_end timestamptz, canceled_at timestamptz,
     cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer, state_event_id text)
@@ -62,10 +65,12 @@ begin
     ) f
     where c.status in ('past_due', 'unpaid') and f.occurred_at > coalesce(f.settled_at, '-infinity')
   ) past_due
-  on conflict (platform, subscription_id) do update set (customer_id, payment_product_id, plan_type, next_plan_type, plan_status,
+  on conflict (platform, subscription_id) do update set (customer_id, payment_product_id, plan_type, next_plan_type,
+    plan_status,
     units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at, cancel_at_period_end,
     past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
-    = (excluded.customer_id, excluded.payment_product_id, excluded.plan_type, excluded.next_plan_type, excluded.plan_status,
+    = (excluded.customer_id, excluded.payment_product_id, excluded.plan_type, excluded.next_plan_type,
+      excluded.plan_status,
     excluded.units, excluded.started_at, excluded.ended_at, excluded.trial_end, excluded.current_period_start,
     excluded.current_period_end, excluded.canceled_at, excluded.cancel_at_period_end, excluded.past_due_since,
     excluded.access_until, excluded.state_occurred_at, excluded.state_rank, excluded.state_event_id);
@@ -80,7 +85,8 @@ begin
   insert into public.payments (platform, payment_id) values (of_platform, of_payment) on conflict do nothing;
   update public.payments p set
     kind = k.kind,
-    status = case when r.is_disputed then 'disputed' when w.share = 1 then 'refunded' when w.share > 0 then 'partially_refunded'
+    status = case when r.is_disputed then 'disputed' when w.share = 1 then 'refunded' when w.share > 0
+      then 'partially_refunded'
       when k.was_paid then 'succeeded' else coalesce(k.status, 'pending') end,
     amount = coalesce(k.amount, r.total),
     refunded_amount = coalesce(round(w.share * paid.whole), nullif(r.amount, 'infinity'), 0),
@@ -100,21 +106,25 @@ begin
     state_rank = k.state_rank,
     state_event_id = k.state_event_id
   from jsonb_to_record(private.known_of(of_platform, 'payment', of_payment)) k (kind public.payment_kind,
-    status public.payment_status, was_paid boolean, amount bigint, currency text, customer_id text, subscription_id text,
+    status public.payment_status, was_paid boolean, amount bigint, currency text, customer_id text,
+      subscription_id text,
     invoice_id text, checkout_id text, product_id text, price_id text, units integer, period_start timestamptz,
-    period_end timestamptz, paid_at timestamptz, changed_at timestamptz, state_occurred_at timestamptz, state_rank integer,
+    period_end timestamptz, paid_at timestamptz, changed_at timestamptz, state_occurred_at timestamptz,
+      state_rank integer,
     state_event_id text)
   cross join lateral private.reversals_of(of_platform, of_payment) r
   cross join lateral private.product_of(of_platform, k.product_id, k.price_id) product
   -- Where the platform has not reported what was paid, it is measured by the price on show.
   cross join lateral (select coalesce(k.amount, r.total,
     (private.terms_of(product, k.paid_at)).amount * coalesce(k.units, 1)) as whole) paid
-  cross join lateral (select case when r.amount = 0 then 0 when paid.whole > 0 then least(r.amount / paid.whole, 1) else 1 end
+  cross join lateral (select case when r.amount = 0 then 0 when paid.whole > 0 then least(r.amount / paid.whole,
+    1) else 1 end
     as share) w
   where p.platform = of_platform and p.payment_id = of_payment;
 end;
 $$;
-comment on function private.project_payment is 'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
+comment on function private.project_payment is
+  'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
 
 create function private.refresh_plan(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -152,7 +162,8 @@ begin
     is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
 end;
 $$;
-comment on function private.refresh_plan is 'Decides which subscription gives a workspace its plan, and the person''s snapshot of it.';
+comment on function private.refresh_plan is
+  'Decides which subscription gives a workspace its plan, and the person''s snapshot of it.';
 
 create function private.is_disputed(of_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -161,11 +172,13 @@ begin
   return exists (
     -- Not for what anyone could pay in another's name: by a typed address or a link.
     select from public.payments p
-    where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
+    where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata',
+      'customer', 'admin')
   );
 end;
 $$;
-comment on function private.is_disputed(uuid) is 'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
+comment on function private.is_disputed(uuid) is
+  'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
 
 create function private.refresh_freeze(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -179,7 +192,8 @@ begin
     return;
   end if;
   update public.credit_wallets w set frozen_at = case when is_disputed then at end where w.workspace_id = of_workspace;
-  -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own payment
+  -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own
+  -- payment
   -- found gone, nor what a rollover's cap ended.
   for expired in
     select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
@@ -210,7 +224,8 @@ as $$
 begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
     plan, status, period_start, period_end)
-  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id, trial.ends_at,
+  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id,
+    trial.ends_at,
     s.plan_type, s.plan_status, trial.starts_at, trial.ends_at
   from public.user_subscriptions s, unnest(periods) trial
   where s.platform = of_platform and s.subscription_id = of_subscription and trial.is_trial
@@ -220,7 +235,8 @@ begin
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.record_ended_trials is 'Records in the history that a trial ended, once: platforms send no event for it.';
+comment on function private.record_ended_trials is
+  'Records in the history that a trial ended, once: platforms send no event for it.';
 
 create function private.settle_subscription(
   of_platform public.payment_platform, of_subscription text, touched timestamptz[], wallet_id uuid, at timestamptz
@@ -233,7 +249,8 @@ begin
   perform private.settle_paid_credits(due, wallet_id, at)
   from private.due_of_periods(of_platform, of_subscription, array(
     select p from unnest(periods) p
-    -- What happens at a time changes the periods around it; one that was never settled was nobody's, or no plan of ours.
+    -- What happens at a time changes the periods around it; one that was never settled was nobody's, or no plan of
+    -- ours.
     where exists (select from unnest(touched) t (at)
         where t.at between p.starts_at - interval '1 hour' and p.ends_at + interval '1 hour')
       or not exists (select from private.paid_credits c where c.platform = of_platform and c.source_id = of_subscription
@@ -245,7 +262,8 @@ begin
 end;
 $$;
 comment on function private.settle_subscription is
-  'Brings the credits of a subscription''s periods to what they are worth now: of those around the times that were touched.';
+  'Brings the credits of a subscription''s periods to what they are worth now: of those around the times that were '
+  'touched.';
 
 create type private.payment_subjects as (
   platform public.payment_platform, subscriptions text[], payments text[], touched timestamptz[]
@@ -286,7 +304,8 @@ begin
     );
 end;
 $$;
-comment on function private.project_subjects is 'Writes the rows of subscriptions and payments, and whose they are where that is known.';
+comment on function private.project_subjects is
+  'Writes the rows of subscriptions and payments, and whose they are where that is known.';
 
 create function private.cancel_without_account(subjects private.payment_subjects) returns void
 language plpgsql set search_path = ''
@@ -296,10 +315,12 @@ begin
   select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
   where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
     and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
-  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null where t.done_at is not null;
+  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null
+    where t.done_at is not null;
 end;
 $$;
-comment on function private.cancel_without_account is 'A subscription that goes on although its account is gone is to be cancelled.';
+comment on function private.cancel_without_account is
+  'A subscription that goes on although its account is gone is to be cancelled.';
 
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -316,7 +337,8 @@ declare
 begin
   for subject in
     select s.workspace_id, s.subscription_id, null as payment_id from public.user_subscriptions s
-    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.workspace_id is not null
+    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+      and s.workspace_id is not null
     union all
     select p.workspace_id, null, p.payment_id from public.payments p
     where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.workspace_id is not null
@@ -324,7 +346,8 @@ begin
   loop
     perform private.lock_wallet(subject.workspace_id, at);
     if subject.subscription_id is not null then
-      perform private.settle_subscription(subjects.platform, subject.subscription_id, touched, subject.workspace_id, at);
+      perform private.settle_subscription(subjects.platform, subject.subscription_id, touched, subject.workspace_id,
+        at);
     else
       perform private.settle_paid_credits(due, subject.workspace_id, at)
       from private.due_of_purchase(subjects.platform, subject.payment_id) due;
@@ -340,7 +363,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.settle_subjects is 'Brings credits, plan and freeze of the workspaces behind them up to date.';
+comment on function private.settle_subjects is
+  'Brings credits, plan and freeze of the workspaces behind them up to date.';
 
 create function private.end_next_access(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -360,7 +384,8 @@ begin
   return true;
 end;
 $$;
-comment on function private.end_next_access is 'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
+comment on function private.end_next_access is
+  'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
 
 create function private.prove_payments(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
@@ -386,7 +411,8 @@ begin
     where only_one is null or c.workspace_id = only_one
   )
   select coalesce(w.workspace_id, c.workspace_id), r.rule, r.expected, r.actual,
-    format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source), coalesce(w.source_id, c.source_id))
+    format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source), coalesce(w.source_id,
+      c.source_id))
   from worth w
   full join given c
     on (c.platform, c.source, c.source_id, c.period_start) = (w.platform, w.source, w.source_id, w.period_start)
@@ -401,10 +427,12 @@ begin
   ) r (rule, expected, actual)
   where r.expected is distinct from r.actual
   union all
-  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer, (w.frozen_at is not null)::integer, w.workspace_id::text
+  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer,
+    (w.frozen_at is not null)::integer, w.workspace_id::text
   from public.credit_wallets w
   cross join lateral (select private.is_disputed(w.workspace_id) as is_disputed) d
   where (only_one is null or w.workspace_id = only_one) and (w.frozen_at is not null) <> d.is_disputed;
 end;
 $$;
-comment on function private.prove_payments(uuid) is 'What was paid, against the credits that it gave, and disputes against frozen wallets.';
+comment on function private.prove_payments(uuid) is
+  'What was paid, against the credits that it gave, and disputes against frozen wallets.';

@@ -27,7 +27,8 @@ begin
 end;
 $$;
 comment on function private.confirmed_account(text) is
-  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is off.';
+  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is '
+  'off.';
 
 create function private.existing_workspace(wanted uuid) returns uuid
 language plpgsql set search_path = ''
@@ -42,7 +43,8 @@ $$;
 comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
 create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
-comment on type private.payment_owner is 'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
+comment on type private.payment_owner is
+  'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
 
 create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
 returns private.payment_owner
@@ -71,10 +73,12 @@ begin
   owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
-    private.existing_workspace((reported ->> 'workspace_id')::uuid), private.existing_workspace((reported ->> 'user_id')::uuid));
+    private.existing_workspace((reported ->> 'workspace_id')::uuid),
+      private.existing_workspace((reported ->> 'user_id')::uuid));
   owner.evidence := (case
     when reported ->> 'by' = 'reference' then 'reference'
-    when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid, (reported ->> 'user_id')::uuid) then 'checkout'
+    when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid,
+      (reported ->> 'user_id')::uuid) then 'checkout'
     else 'metadata' end)::public.payment_evidence;
   if owner.workspace_id is not null then
     return owner;
@@ -96,7 +100,9 @@ begin
   return owner;
 end;
 $$;
-comment on function private.owner_of_event is 'Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody''s yet.';
+comment on function private.owner_of_event is
+  'Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody''s '
+  'yet.';
 
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
 language plpgsql stable set search_path = ''
@@ -124,14 +130,16 @@ begin
   );
   subjects.touched := array(
     select (p.facts ->> 'start')::timestamptz
-    from jsonb_array_elements(jsonb_build_array(event.facts -> 'period') || coalesce(event.facts -> 'more_periods', '[]'))
+    from jsonb_array_elements(jsonb_build_array(event.facts -> 'period') || coalesce(event.facts -> 'more_periods',
+      '[]'))
       p (facts)
     where p.facts <> 'null'
   ) || event.occurred_at;
   return subjects;
 end;
 $$;
-comment on function private.subjects_of_event is 'Subscriptions and payments that an event is about, by what is known now.';
+comment on function private.subjects_of_event is
+  'Subscriptions and payments that an event is about, by what is known now.';
 
 create function private.lock_subjects(event public.payment_events) returns void
 language plpgsql set search_path = ''
@@ -146,8 +154,10 @@ begin
       select 'customer ' || event.customer_id as name
       union all select 'subscription ' || event.subscription_id
       union all select 'payment ' || event.payment_id
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
+      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}',
+        '[]')) n
+      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}',
+        '[]')) n
     ) k
     where k.name is not null
     order by 1
@@ -156,7 +166,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.lock_subjects is 'Keeps other events of the same customer, subscription or payment waiting.';
+comment on function private.lock_subjects is
+  'Keeps other events of the same customer, subscription or payment waiting.';
 
 create function private.write_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
@@ -170,11 +181,13 @@ begin
     known := '{}'; -- the account is gone, and name and address do not come back
   end if;
   insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
-  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null then owner.evidence end,
+  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null
+    then owner.evidence end,
     trim(known ->> 'email'), known ->> 'name')
   on conflict (platform, customer_id) do update set
     -- Our own checkout stands above what bound it before, for the same workspace.
-    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id and excluded.bound_by = 'checkout'
+    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id
+      and excluded.bound_by = 'checkout'
       then coalesce(excluded.bound_by, c.bound_by) else c.bound_by end,
     workspace_id = coalesce(c.workspace_id, excluded.workspace_id), email = excluded.email, name = excluded.name;
   update public.unmatched_payment_emails u set email = trim(known ->> 'email')
@@ -187,7 +200,8 @@ create function private.write_history(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
+  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
+    plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
     (private.product_of(event.platform, f.facts ->> 'product_id', f.facts ->> 'price_id')).plan,
@@ -261,7 +275,8 @@ begin
   subjects.payments := array(select p.payment_id from public.payments p
     where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
   if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
-    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at);
+    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id),
+      evidence, at);
     perform private.settle_subjects(subjects, at);
   end if;
   update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
@@ -270,7 +285,8 @@ begin
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;
-comment on function private.bind_customer is 'Gives a workspace everything that a customer paid and that is nobody''s yet.';
+comment on function private.bind_customer is
+  'Gives a workspace everything that a customer paid and that is nobody''s yet.';
 
 create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
@@ -293,10 +309,12 @@ begin
       where e.id = event.id;
       insert into private.payment_references (platform, reference, subject, subject_id)
       select event.platform, r.reference, s.subject, s.subject_id
-      from (values ('payment'::private.payment_subject, event.payment_id, event.facts #> '{payment,references}', event.payment_id),
+      from (values ('payment'::private.payment_subject, event.payment_id, event.facts #> '{payment,references}',
+        event.payment_id),
         ('reversal', event.reversal_id, event.facts #> '{reversal,references}', event.facts #>> '{reversal,reference}')
       ) s (subject, subject_id, others, reference)
-      cross join lateral (select s.reference union select jsonb_array_elements_text(coalesce(s.others, '[]'))) r (reference)
+      cross join lateral (select s.reference union select jsonb_array_elements_text(coalesce(s.others,
+        '[]'))) r (reference)
       where s.subject_id is not null and r.reference is not null
       on conflict do nothing;
       subjects := private.subjects_of_event(event);
@@ -317,7 +335,8 @@ begin
       update public.payment_events e set
         customer_id = coalesce(e.customer_id, (
           select p.customer_id from public.payments p
-          where p.platform = e.platform and p.payment_id = any (subjects.payments) and p.customer_id is not null limit 1)),
+          where p.platform = e.platform and p.payment_id = any (subjects.payments)
+            and p.customer_id is not null limit 1)),
         raw_body = case when owner.is_gone is not true then e.raw_body end,
         facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
       where e.id = event.id and (e.customer_id is null or owner.is_gone);
@@ -346,7 +365,8 @@ begin
 end;
 $$;
 comment on function private.apply_payment_event is
-  'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with its error.';
+  'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with '
+  'its error.';
 
 create function private.why_foreign(mode text, account text) returns text
 language plpgsql stable set search_path = ''
@@ -416,5 +436,8 @@ begin
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the '
+  'platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; '
+  'problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings '
+  'payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;

@@ -9,7 +9,16 @@ import { readStripeEvent } from '../../supabase/functions/_shared/payments/strip
 import { runs } from '../support/runs.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { newAccounts } from '../support/wallets.ts';
-import { type Life, life, type Payer, type Product, ROLLOVERS, type SentEvent, tell } from './life_stories.ts';
+import {
+  clawedBackLife,
+  type Life,
+  life,
+  type Payer,
+  type Product,
+  ROLLOVERS,
+  type SentEvent,
+  tell,
+} from './life_stories.ts';
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
 
@@ -151,6 +160,49 @@ async function liveLives(count: number): Promise<void> {
   });
   await fc.assert(once, { numRuns: count, endOnFailure: true }).finally(() => service.end());
 }
+
+/** Claws back by hand a part of what is left to take of the newest paid grant. */
+async function clawBack({ user_id }: Payer, part: number, at: string): Promise<number> {
+  const [taken] = await sql(
+    `select (public.clawback_credits(g.id, round((g.amount - g.clawed_back_amount - g.expired_amount) * $2, 6), 'abuse', at => $3)).amount
+     from (select * from public.credit_grants where workspace_id = $1 and kind <> 'free'
+       and amount > clawed_back_amount + expired_amount order by created_at desc, id limit 1) g`,
+    [user_id, part, at],
+  );
+  return Number(taken?.amount ?? 0);
+}
+
+/** What a life leaves at its last event, and what of it was clawed back by hand, if anything was. */
+async function endWithClawbacks(
+  service: pg.Client,
+  platform: Platform,
+  payer: Payer,
+  events: SentEvent[],
+  isClawed: boolean,
+) {
+  let taken = 0;
+  for (const event of events) {
+    if (!event.part) await receive(service, platform, [event], ({ occurred_at }) => occurred_at);
+    else if (isClawed) taken += await clawBack(payer, event.part, event.occurred_at);
+  }
+  await endWhatIsDue(payer, events.at(-1)?.occurred_at ?? LATER);
+  return { taken, balance: Number((await endOf(payer))?.balance) };
+}
+
+test('what is clawed back by hand is neither given back by a change of plan nor taken twice', {
+  timeout: 120_000,
+}, async () => {
+  const service = await sqlAs('service_role');
+  const once = fc.asyncProperty(clawedBackLife, async (lived) => {
+    const [first, second] = await newPayers(2, lived);
+    if (!first || !second) throw new Error('nobody lives');
+    const whole = await endWithClawbacks(service, lived.platform, first, tell(lived, first), false);
+    const clawed = await endWithClawbacks(service, lived.platform, second, tell(lived, second), true);
+    expect(clawed.balance).toBeLessThanOrEqual(whole.balance);
+    expect(clawed.balance).toBeGreaterThanOrEqual(whole.balance - clawed.taken);
+  });
+  await fc.assert(once, { numRuns: Math.ceil(RUNS / 5), endOnFailure: true }).finally(() => service.end());
+});
 
 test(`${RUNS} lives end the same, in any order and with any repetition of their events`, {
   timeout: 60_000 + RUNS * 1500,

@@ -27,7 +27,8 @@ export type Step =
   | { what: 'refund_pack'; day: number; part: number }
   | { what: 'dispute'; day: number; outcome: 'open' | 'won' | 'lost' }
   | { what: 'refund_fails'; day: number }
-  | { what: 'end_dispute'; day: number; outcome: 'won' | 'lost' | 'charge_refunded' };
+  | { what: 'end_dispute'; day: number; outcome: 'won' | 'lost' | 'charge_refunded' }
+  | { what: 'claw_back'; day: number; part: number };
 
 /** A life: how it begins and what happens then. */
 export interface Life {
@@ -82,19 +83,31 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** Lives of up to nine steps. */
-export const life: fc.Arbitrary<Life> = fc.record({
-  platform: fc.constantFrom<Platform>('creem', 'stripe'),
-  rollover: fc.constantFrom<Rollover>(...ROLLOVERS),
-  has_trial: fc.boolean(),
-  has_metadata: fc.boolean(),
-  has_meter: fc.boolean(),
-  steps: fc.array(step, { maxLength: 9 }),
-});
+const lifeOf = (step: fc.Arbitrary<Step>): fc.Arbitrary<Life> =>
+  fc.record({
+    platform: fc.constantFrom<Platform>('creem', 'stripe'),
+    rollover: fc.constantFrom<Rollover>(...ROLLOVERS),
+    has_trial: fc.boolean(),
+    has_metadata: fc.boolean(),
+    has_meter: fc.boolean(),
+    steps: fc.array(step, { maxLength: 9 }),
+  });
 
-/** An event as its platform sends it, and when. */
+/** Lives of up to nine steps. */
+export const life = lifeOf(step);
+
+/** Lives in which an admin also claws back by hand. */
+export const clawedBackLife = lifeOf(
+  fc.oneof(
+    { arbitrary: step, weight: 3 },
+    { arbitrary: fc.record({ what: fc.constant('claw_back' as const), day, part }), weight: 1 },
+  ),
+);
+
+/** An event as its platform sends it, and when; or, without one, what part of the newest grant an admin claws back. */
 export interface SentEvent {
-  payload: object;
+  payload?: object;
+  part?: number;
   occurred_at: string;
 }
 
@@ -172,6 +185,7 @@ class Teller {
     else if (next.what === 'dispute') this.#dispute(next.day, next.outcome);
     else if (next.what === 'refund_fails') this.#failRefund(next.day);
     else if (next.what === 'end_dispute') this.#endDispute(next.day, next.outcome);
+    else if (next.what === 'claw_back') this.#clawBack(next.day, next.part);
     else if (!this.#isOver) this.#liveOn(next);
   }
 
@@ -312,6 +326,12 @@ class Teller {
     const { id, amount, of: payment } = open;
     this.#send(undefined, 'charge.dispute.closed', {}, { payment, dispute: { id, amount, status } });
     if (status !== 'lost') payment.refunded = 0;
+  }
+
+  #clawBack(day: number, part: number): void {
+    this.#later(day);
+    this.events.push({ part, occurred_at: this.#now });
+    this.#now = new Date(Date.parse(this.#now) + 1000).toISOString();
   }
 
   #hasMeter(): boolean {
