@@ -3,6 +3,8 @@
  * the function's name, JWTs are checked first where config.toml says so, `EdgeRuntime.waitUntil` keeps work alive.
  * Run by functions.ts, for development alone.
  */
+import dgram from 'node:dgram';
+import net from 'node:net';
 import { createLocalJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'npm:jose@6.2.17';
 
 type Handler = (request: Request, info?: Deno.ServeHandlerInfo) => Response | Promise<Response>;
@@ -39,6 +41,8 @@ const listen = Deno.serve;
 let served: Handler | undefined;
 Deno.serve = takeHandler as typeof Deno.serve;
 Deno.listen = Deno.listenTls = refuseToListen as never;
+// Under node:http and the others too.
+net.Server.prototype.listen = dgram.Socket.prototype.bind = refuseToListen as never;
 
 const handlers = new Map<string, { handler: Handler | undefined; verifyJwt: boolean }>();
 for (const spec of specs) handlers.set(spec.name, { handler: await load(spec), verifyJwt: spec.verifyJwt });

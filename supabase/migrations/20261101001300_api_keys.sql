@@ -134,7 +134,6 @@ as $$
 declare
   owner_id uuid := (select auth.uid());
   account public.users := private.require_account(owner_id);
-  complaint text;
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
@@ -147,22 +146,6 @@ begin
   end if;
   if not account.is_active then
     perform private.raise_error('account_disabled', 'This account is disabled.');
-  end if;
-  -- The table's constraints say the same, but in words that are nobody's to read.
-  complaint := case
-    when wanted.name is null or wanted.name !~ '\S' then 'name must not be empty.'
-    when wanted.requests_per_minute < 1 then 'requests_per_minute must be at least 1.'
-    when array_ndims(wanted.allowed_models) > 1 or cardinality(wanted.allowed_models) > 100
-      or length(array_to_string(wanted.allowed_models, '')) > 20000
-      or exists (select from unnest(wanted.allowed_models) m where m is null)
-      then 'allowed_models must be at most 100 names of 20,000 characters together, none of them null.'
-    when array_ndims(wanted.allowed_scenes) > 1 or cardinality(wanted.allowed_scenes) > 20
-      or exists (select from unnest(wanted.allowed_scenes) s where s is null)
-      then 'allowed_scenes must be at most 20 scenes, none of them null.'
-    when (period_budget is null) <> (wanted.budget_period is null) then 'period_budget and budget_period come together.'
-  end;
-  if complaint is not null then
-    perform private.raise_error('invalid_request', complaint);
   end if;
   if budget is not null then
     perform private.require_amount(budget, 'budget', zero_allowed => true);
@@ -274,19 +257,36 @@ create trigger api_keys_revoke_of_person before update of user_id on public.api_
 create function private.keep_api_key() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  -- The table's constraints say the same, but in words that are nobody's to read.
+  complaint text := case
+    when new.name is null or new.name !~ '\S' then 'name must not be empty.'
+    when new.requests_per_minute < 1 then 'requests_per_minute must be at least 1.'
+    when array_ndims(new.allowed_models) > 1 or cardinality(new.allowed_models) > 100
+      or length(array_to_string(new.allowed_models, '')) > 20000
+      or exists (select from unnest(new.allowed_models) m where m is null)
+      then 'allowed_models must be at most 100 names of 20,000 characters together, none of them null.'
+    when array_ndims(new.allowed_scenes) > 1 or cardinality(new.allowed_scenes) > 20
+      or exists (select from unnest(new.allowed_scenes) s where s is null)
+      then 'allowed_scenes must be at most 20 scenes, none of them null.'
+    when (new.period_budget is null) <> (new.budget_period is null) then 'period_budget and budget_period come together.'
+  end;
 begin
   if old.revoked_at is not null then
     perform private.raise_error('invalid_state', format('API key %s is revoked.', old.id), 'Create a new key.');
+  elsif complaint is not null then
+    perform private.raise_error('invalid_request', complaint);
   elsif old.expires_at <= clock_timestamp() and (new.expires_at is null or new.expires_at > clock_timestamp()) then
     perform private.require_room_for_key(new.workspace_id);
   end if;
   return new;
 end;
 $$;
-comment on function private.keep_api_key() is 'A revoked key changes no more, and an expired one becomes active again only while there is room for it.';
+comment on function private.keep_api_key() is
+  'Refuses what a key''s columns may not hold. A revoked key changes no more, and an expired one becomes active again only while there is room for it.';
 create trigger api_keys_keep
-  before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at
-  on public.api_keys
+  before insert or update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget,
+    budget_period, expires_at on public.api_keys
   for each row execute function private.keep_api_key();
 create trigger api_keys_lock_settings
   before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at

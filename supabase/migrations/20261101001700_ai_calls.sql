@@ -307,8 +307,9 @@ begin
   select f.key as name, f.value as param into unknown
   from jsonb_each_text(request.fields) f where f.key <> all (wanted.extra_fields) order by param limit 1;
   if found then
-    return row('invalid_request', format('The field %s is not supported for the model %s.', to_json(unknown.name),
-      to_json(wanted.model)), unknown.param, null)::private.ai_refusal;
+    return row('invalid_request', format(
+      'The field %s is not supported for the model %s. Whoever runs this project can add it to the model''s extra_fields.',
+      to_json(unknown.name), to_json(wanted.model)), unknown.param, null)::private.ai_refusal;
   end if;
   return null;
 end;

@@ -1,6 +1,6 @@
 /** Answers beyond the table of shapes: bounds, stops, images that are none, and many embeddings. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Body, LengthError } from '../../supabase/functions/ai/body.ts';
+import { AnswerBody, LengthError } from '../../supabase/functions/ai/body.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 import { sql, type TestUser } from '../support/stack.ts';
 import { AI_URL, logsOf, newCaller, newModel, newProvider, untilLogged, walletOf } from './helpers.ts';
@@ -44,7 +44,7 @@ describe('a bound on', () => {
         else controller.enqueue(large);
       },
     });
-    const body = new Body(new Response(stream), 60_000, Date.now() + 60_000);
+    const body = new AnswerBody(new Response(stream), 60_000, Date.now() + 60_000);
     for (let read = 0; read < 8; read += 1) await body.next();
     await expect(body.next()).rejects.toThrow(LengthError);
   });
@@ -109,6 +109,7 @@ test('an image that is null is none, and not more are paid for than were asked f
   const image = { b64_json: 'A'.repeat(10_000) };
   const answers: [string, unknown[], images: number][] = [
     ['two and nulls', [image, null, { b64_json: null, url: null }, { url: 'https://files.test/1.png' }], 2],
+    ['under another name', [{ b64: image.b64_json }], 1],
     ['nothing', [null, {}], 0],
     ['too many', Array(9).fill(image), 2],
   ];
@@ -118,7 +119,7 @@ test('an image that is null is none, and not more are paid for than were asked f
     expect(((await answer.json()) as { data: unknown[] }).data, prompt).toEqual(data);
     expect((await logsOf(user)).at(-1), prompt).toMatchObject({ status: 'success', images });
   }
-  expect((await walletOf(user))?.spent).toBeCloseTo(0.4, 6);
+  expect((await walletOf(user))?.spent).toBeCloseTo(0.5, 6);
 });
 
 test('2,048 embeddings pass on byte by byte, and are counted and logged without their numbers', async () => {

@@ -296,6 +296,23 @@ const places: Record<string, Shape> = {
     ...silent,
   },
   'reasoning under two names is one': { sends: writes({ reasoning: THE_20, reasoning_content: THE_20 }), ...silent },
+  'reasoning_text (Copilot)': { sends: writes({ reasoning_text: THE_20 }), ...silent },
+  'thinking (Ollama)': { sends: writes({ thinking: THE_20 }), ...silent },
+  'reasoning_details (OpenRouter)': {
+    sends: writes({
+      reasoning_details: [
+        { type: 'reasoning.summary', summary: ' the'.repeat(10) },
+        { type: 'reasoning.text', text: ' the'.repeat(10), signature: null },
+        { type: 'reasoning.encrypted', data: 'EgwKCkhlbGxv' },
+      ],
+    }),
+    ...silent,
+  },
+  'text in the choice, as completions had it': {
+    sends: [chunk(undefined, { text: THE_20 }), chunk({}, { text: '', finish_reason: 'stop' }), DONE],
+    ...silent,
+    unreadBy: ['ai', 'langchain', 'openai'],
+  },
   refusal: { sends: writes({ refusal: THE_20 }), ...silent },
   function_call: { sends: writes({ function_call: { name: '', arguments: THE_20 } }), ...silent },
   tool_calls: {
@@ -434,6 +451,11 @@ const wholes: Record<string, Shape> = {
   'content null and thoughts': {
     whole: whole({ role: 'assistant', content: null, reasoning: null, reasoning_content: THE_20 }, {}, { usage: null }),
     ...silent,
+  },
+  'text in the choice, whole': {
+    whole: { ...whole(undefined, { text: THE_20 }), usage: null },
+    ...silent,
+    unreadBy: ['openai', 'ai', 'langchain'],
   },
   'content as a list': {
     whole: whole({ role: 'assistant', content: [{ type: 'text', text: THE_20 }] }, {}, { usage: undefined }),

@@ -44,10 +44,13 @@ const SERVING: Record<string, string> = {
   'serve-object': `const server = Deno.serve({ onListen: ({ port }) => console.log(port), handler: () => new Response('object') });
     if (typeof server.shutdown !== 'function' || !server.addr.port) throw new Error('no server');`,
   'serve-both': `Deno.serve(() => new Response('served')); export default { fetch: () => new Response('exported') };`,
-  'opens-ports': `import { createServer } from 'node:http';
+  'opens-ports': `import { createSocket } from 'node:dgram';
+    import { createServer } from 'node:http';
     const tried = [];
     for (const open of [() => Deno.listen({ port: 0 }), () => Deno.listenTls({ port: 0, cert: '', key: '' }),
-      () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, resolve))]) {
+      () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, resolve)),
+      () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, '127.0.0.1', resolve)),
+      () => new Promise((resolve) => createSocket('udp4').bind(0, '127.0.0.1', resolve))]) {
       try { await open(); tried.push('open'); } catch (error) { tried.push(error.name); }
     }
     Deno.serve(() => Response.json(tried));`,

@@ -39,7 +39,7 @@ export async function readBytes(request: Request, most: number): Promise<Uint8Ar
     if (length > MOST_READ) break;
   }
   if (length > limit) throw invalidRequest(`The body is larger than ${most} MiB.`);
-  return joined(pieces, length);
+  return joined(pieces);
 }
 
 async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
@@ -51,8 +51,9 @@ async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
   }
 }
 
-function joined(pieces: Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
+/** Pieces of bytes as one. */
+export function joined(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {
     bytes.set(piece, at);

@@ -1,12 +1,12 @@
 /** What is read of an answer or a chunk of one: usage, text and errors, wherever a provider puts them. */
 
-import { joined } from './body.ts';
+import { joined } from '../_shared/body.ts';
 
 /** An object or chunk as a provider sent it: nothing in it is certain to be of the type that the protocol promises. */
 export type Loose = Record<string, unknown>;
 
-/** Counts above this are cut to it: no call has more, and the log's integer columns hold it. */
-const MOST_TOKENS = 1_000_000_000;
+/** Counts above this are cut to it: no call has more, and the log and the rpc's parameters hold it. */
+export const MOST_TOKENS = 1_000_000_000;
 
 /** What a provider says was used; a count it does not give is undefined, which is not 0. */
 export interface Reported {
@@ -110,16 +110,23 @@ export interface Written {
   hasMedia: boolean;
 }
 
+/** Reads a choice of an answer or chunk: its message or delta, or its `text`, as completions had it before chats. */
+export function readChoice({ delta, message, text }: Loose): Written {
+  const written = readMessage(delta ?? message);
+  return { ...written, content: written.content || textIn(text) };
+}
+
 /** Reads a message or a delta, in each place a model writes in. */
 export function readMessage(value: unknown): Written {
   const message = objectIn(value) ?? {};
+  // The same text under each name, at providers that have several.
+  const thoughts = ['reasoning', 'reasoning_content', 'reasoning_details', 'reasoning_text', 'thinking'];
   const audio = objectIn(message.audio);
   const single = objectIn(message.tool_calls);
   const calls = (single ? [single] : objectsIn(message.tool_calls)).map(readCall);
   return {
     content: textIn(message.content),
-    // The same text under each name, at providers that have several.
-    reasoning: textIn(message.reasoning) || textIn(message.reasoning_content) || textIn(message.reasoning_details),
+    reasoning: thoughts.map((name) => textIn(message[name])).find((text) => text !== '') ?? '',
     refusal: textIn(message.refusal),
     transcript: textIn(audio?.transcript),
     calls: objectIn(message.function_call) ? [...calls, readCall({ function: message.function_call })] : calls,

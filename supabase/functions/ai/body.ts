@@ -1,4 +1,5 @@
 /** The bytes of an answer: within what time they come, and how many are read. */
+import { joined } from '../_shared/body.ts';
 
 /** The longest body of an answer, bytes: 2,048 embeddings are half of it. Longer ones end there. */
 const LARGEST_ANSWER = 128 * 1024 * 1024;
@@ -7,7 +8,7 @@ export const LARGEST_PARSED = 32 * 1024 * 1024;
 type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>['read']>>;
 
 /** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
-export class Body {
+export class AnswerBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   #pending: Promise<Read> | undefined;
   #received = 0;
@@ -74,19 +75,8 @@ export class Body {
   }
 }
 
-/** Pieces of bytes as one. */
-export function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 /** Bytes as text. Throws LengthError where they are too many to be read at once. */
-export function textIn(bytes: Uint8Array): string {
+export function decodeText(bytes: Uint8Array): string {
   if (bytes.length > LARGEST_PARSED) throw new LengthError('Its answer was too long.');
   return new TextDecoder().decode(bytes);
 }

@@ -1,5 +1,5 @@
 /** `POST /v1/chat/completions`. */
-import { objectsIn, readMessage, textOf } from './answer.ts';
+import { objectsIn, readChoice, textOf } from './answer.ts';
 import { limitOutput } from './call.ts';
 import type { Endpoint } from './endpoint.ts';
 import { chatInput } from './input.ts';
@@ -24,7 +24,7 @@ export const chat: Endpoint<ChatRequest> = {
   },
   read({ choices }) {
     if (!Array.isArray(choices)) return undefined;
-    const written = objectsIn(choices).map(({ message, delta }) => readMessage(message ?? delta));
+    const written = objectsIn(choices).map(readChoice);
     const output = written.map(textOf).join('');
     return { output, isEmpty: output === '' && !written.some(({ hasMedia }) => hasMedia) };
   },

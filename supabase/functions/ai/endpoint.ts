@@ -4,7 +4,7 @@ import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { moderate } from '../_shared/moderation.ts';
 import { errorIn, type Loose, outline, parseObject, readUsage } from './answer.ts';
-import { textIn } from './body.ts';
+import { decodeText } from './body.ts';
 import {
   admit,
   type Call,
@@ -115,12 +115,12 @@ async function readWhole<T extends { model: string }>(
   { candidate, body }: Answer,
 ): Promise<Respond> {
   const bytes = await body.bytes();
-  const answer = parseObject(textIn(endpoint.isBulky ? outline(bytes) : bytes));
+  const answer = parseObject(decodeText(endpoint.isBulky ? outline(bytes) : bytes));
   const error = answer && errorIn(answer);
   if (error !== undefined) throw refusalIn(error);
   const reading = answer && endpoint.read(answer, request);
-  if (!reading) throw upstreamError('not the answer that was asked for', textIn(bytes.subarray(0, 4_000)), true);
-  const converted = endpoint.convert?.(answer, () => parseObject(textIn(bytes)), request);
+  if (!reading) throw upstreamError('not the answer that was asked for', decodeText(bytes.subarray(0, 4_000)), true);
+  const converted = endpoint.convert?.(answer, () => parseObject(decodeText(bytes)), request);
   const own = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
   const sent = underName(own, answer, request.model);
   return () => settle(endpoint, request, call, candidate, named(answer, request.model), reading, sent);
@@ -145,7 +145,7 @@ async function settle<T extends { model: string }>(
     isEmpty: reading.isEmpty && usage.completion === 0,
     candidate,
     answer,
-    kept: call.isRepeatable && sent.length <= LARGEST_KEPT ? { body: textIn(sent), contentType } : undefined,
+    kept: call.isRepeatable && sent.length <= LARGEST_KEPT ? { body: decodeText(sent), contentType } : undefined,
   });
   return new Response(sent, { headers: { 'content-type': contentType, ...chargeHeaders(call, settlement) } });
 }

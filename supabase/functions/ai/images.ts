@@ -15,7 +15,7 @@ export const images: Endpoint<ImagesRequest> = {
   isBulky: true,
   read({ data }) {
     if (!Array.isArray(data)) return undefined;
-    const made = objectsIn(data).filter(({ url, b64_json }) => url || b64_json);
+    const made = objectsIn(data).filter(({ url, b64_json, b64 }) => url || b64_json || b64);
     return { output: '', images: made.length, isEmpty: made.length === 0 };
   },
 };

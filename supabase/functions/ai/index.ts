@@ -1,23 +1,18 @@
 /** Function `ai`: an OpenAI-compatible API that charges credits. The official clients use it by their base URL. */
-import { type Context, Hono } from 'hono';
-import { cors } from 'hono/cors';
+import { type AppEnv, createApp } from '../_shared/app.ts';
 import { type Caller, requireCaller } from '../_shared/auth.ts';
 import { readBytes } from '../_shared/body.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
-import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { chat } from './chat.ts';
 import { embeddings } from './embeddings.ts';
 import { answerCall, type Endpoint } from './endpoint.ts';
 import { images } from './images.ts';
 import { getModel, listModels } from './models.ts';
 
-type Env = { Variables: { requestId: string; caller: Caller } };
+type AiEnv = AppEnv & { Variables: { caller: Caller } };
 
 /** Headers of ours that a browser may read. */
-const EXPOSED = [
-  ...['x-request-id', 'x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held'],
-  ...['x-output-limit', 'x-should-retry', 'retry-after'],
-];
+const EXPOSED = ['x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held', 'x-output-limit'];
 /** What to use for paths of OpenAI's API and others' that are not served. */
 const INSTEAD: [RegExp, string][] = [
   [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
@@ -27,15 +22,8 @@ const INSTEAD: [RegExp, string][] = [
   [/\/videos\b/, ' Use POST /jobs of function video.'],
 ];
 const SERVED = ' There are POST /v1/chat/completions, /v1/embeddings and /v1/images/generations, and GET /v1/models.';
-const app = new Hono<Env>({ strict: false }).basePath('/ai');
+const app = createApp<AiEnv>('ai', EXPOSED, (path) => INSTEAD.find(([kind]) => kind.test(path))?.[1] ?? SERVED);
 
-// No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
-app.use(cors({ origin: '*', exposeHeaders: EXPOSED }));
-app.use(async (c, next) => {
-  c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
-  await next();
-  c.res.headers.set('x-request-id', c.get('requestId'));
-});
 app.use('/v1/*', async (c, next) => {
   const caller = await requireCaller(c.req.raw).catch(async (error) => {
     // Not kept, let alone parsed; but a client that is still sending would not hear the answer.
@@ -53,12 +41,5 @@ app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
 app.get('/v1/models/:model{.+}', async (c) => {
   return c.json(await getModel(c.get('caller'), c.req.param('model').replace(/\/$/, '')));
 });
-
-app.notFound((c: Context<Env>) => {
-  const instead = INSTEAD.find(([path]) => path.test(c.req.path))?.[1] ?? SERVED;
-  const message = `There is no ${c.req.method} ${c.req.path}.${instead}`;
-  return errorResponse(new ApiError(404, 'not_found', message), c.get('requestId'));
-});
-app.onError((error, c: Context<Env>) => errorResponse(error, c.get('requestId')));
 
 export default { fetch: (request: Request) => app.fetch(request) };

@@ -1,6 +1,7 @@
 /** What the model reads of a request: its words, and parts of other kinds, which cost what the model's row says. */
 import { invalidRequest } from '../_shared/errors.ts';
 import { toStorable } from '../_shared/text.ts';
+import { MOST_TOKENS } from './answer.ts';
 import { CHAT_SETTINGS, type Fields, type Names, names } from './fields.ts';
 import { countTokens, utf8Length } from './tokenizer.ts';
 
@@ -21,8 +22,6 @@ export interface ModelInput {
   partCount: number;
 }
 
-/** Counts of tokens above this fit neither the log nor the rpc's parameter. */
-const MOST_TOKENS = 1_000_000_000;
 /** A message's role and separators, in tokens. */
 const TOKENS_OF_A_MESSAGE = 8;
 /** A number as a model reads it, with what stands around it, in tokens. */

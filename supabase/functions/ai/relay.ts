@@ -1,7 +1,8 @@
 /** A chat stream: passed on as it arrives, its hold extended as it goes, settled before its last event. */
+import { joined } from '../_shared/body.ts';
 import { errorBody } from '../_shared/errors.ts';
 import { asStream, errorIn, parseObject } from './answer.ts';
-import { DeadlineError, joined, LengthError, textIn } from './body.ts';
+import { DeadlineError, decodeText, LengthError } from './body.ts';
 import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeaders } from './call.ts';
 import type { Respond } from './endpoint.ts';
 import { type Count, chatInput, countInput } from './input.ts';
@@ -181,7 +182,7 @@ class Stream {
 
   /** Reads an answer that is no stream, though one was asked for. */
   async #readWhole(first: Uint8Array): Promise<Uint8Array> {
-    const text = textIn(joined([first, await this.answer.body.bytes()]));
+    const text = decodeText(joined([first, await this.answer.body.bytes()]));
     const completion = parseObject(text);
     const error = completion && errorIn(completion);
     if (error !== undefined) throw refusalIn(error);

@@ -1,5 +1,6 @@
 /** A chat stream on its way to the client: passed on as it arrives, and read along for usage and the log. */
 import { createParser } from 'eventsource-parser';
+import { joined } from '../_shared/body.ts';
 import {
   errorIn,
   finishReasonOf,
@@ -8,13 +9,14 @@ import {
   objectsIn,
   parseObject,
   type Reported,
+  readChoice,
   readMessage,
   readUsage,
   textOf,
   type Written,
   type WrittenCall,
 } from './answer.ts';
-import { joined, LARGEST_PARSED, LengthError } from './body.ts';
+import { LARGEST_PARSED, LengthError } from './body.ts';
 import { isToldWhole, named, underName } from './names.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
@@ -255,7 +257,7 @@ export class StreamReader {
     const index = typeof choice.index === 'number' ? choice.index : 0;
     const known = this.#choices.get(index) ?? new StreamedChoice();
     this.#choices.set(index, known);
-    this.#bytesOfText += known.add(readMessage(choice.delta ?? choice.message), finishReasonOf(choice));
+    this.#bytesOfText += known.add(readChoice(choice), finishReasonOf(choice));
   }
 }
 

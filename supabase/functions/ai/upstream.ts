@@ -2,7 +2,7 @@
 import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
 import { objectIn, parseObject } from './answer.ts';
-import { Body, TimeoutError, textIn } from './body.ts';
+import { AnswerBody, decodeText, TimeoutError } from './body.ts';
 import { CHAT_SETTINGS } from './fields.ts';
 
 /** A model that may answer, as admission names it. */
@@ -44,7 +44,7 @@ export interface Said {
 /** An answer that has begun. */
 export interface Answer {
   candidate: Candidate;
-  body: Body;
+  body: AnswerBody;
 }
 
 /** Statuses by which a provider blames the request: the same elsewhere, and not tried again. */
@@ -120,7 +120,7 @@ async function ask(
   body: string,
   deadline: number,
   attempt: Attempt,
-): Promise<Body> {
+): Promise<AnswerBody> {
   const controller = new AbortController();
   const wait = Math.min(candidate.timeout_ms, deadline - Date.now());
   const timer = setTimeout(() => controller.abort(new TimeoutError()), wait);
@@ -134,8 +134,8 @@ async function ask(
       signal: controller.signal,
     });
     attempt.status = response.status;
-    const answer = new Body(response, candidate.timeout_ms, deadline);
-    if (!response.ok) throw refusedAnswer(response, await answer.bytes().then(textIn, () => ''));
+    const answer = new AnswerBody(response, candidate.timeout_ms, deadline);
+    if (!response.ok) throw refusedAnswer(response, await answer.bytes().then(decodeText, () => ''));
     await answer.waitForFirst();
     return answer;
   } finally {

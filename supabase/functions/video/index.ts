@@ -1,29 +1,15 @@
 /** Function `video`: jobs that make videos, paid when they are made and refunded when they fail. */
-import { type Context, Hono } from 'hono';
-import { cors } from 'hono/cors';
+import { type AppEnv, createApp } from '../_shared/app.ts';
 import { type Caller, requireCaller, requireServiceRole } from '../_shared/auth.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
-import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { cancelJob, createJob, getJob } from './jobs.ts';
 import { JOB_ID_HEADER } from './submit.ts';
 import { doDueWork } from './work.ts';
 
-type Env = { Variables: { requestId: string; caller: Caller } };
+type VideoEnv = AppEnv & { Variables: { caller: Caller } };
 
-/** Headers of ours that a browser may read. */
-const EXPOSED = [
-  ...['x-request-id', 'x-credits-charged', 'x-credits-available', JOB_ID_HEADER],
-  ...['x-should-retry', 'retry-after'],
-];
-const app = new Hono<Env>().basePath('/video');
+const app = createApp<VideoEnv>('video', ['x-credits-charged', 'x-credits-available', JOB_ID_HEADER]);
 
-// No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
-app.use(cors({ origin: '*', exposeHeaders: EXPOSED }));
-app.use(async (c, next) => {
-  c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
-  await next();
-  c.res.headers.set('x-request-id', c.get('requestId'));
-});
 app.use('/jobs/*', async (c, next) => {
   c.set('caller', { ...(await requireCaller(c.req.raw)), workspace_id: readWorkspace(c.req.raw.headers) });
   await next();
@@ -36,10 +22,5 @@ app.post('/sync', async (c) => {
   await requireServiceRole(c.req.raw);
   return c.json(await doDueWork());
 });
-
-app.notFound((c: Context<Env>) =>
-  errorResponse(new ApiError(404, 'not_found', `There is no ${c.req.method} ${c.req.path}.`), c.get('requestId')),
-);
-app.onError((error, c: Context<Env>) => errorResponse(error, c.get('requestId')));
 
 export default { fetch: (request: Request) => app.fetch(request) };

@@ -1,5 +1,5 @@
 begin;
-select plan(30);
+select plan(35);
 select tests.create_user('owner'), tests.create_user('stranger');
 
 select tests.sign_in('owner');
@@ -41,6 +41,9 @@ select throws_ok($$ select public.create_api_key('x', requests_per_minute => -1)
 select throws_ok($$ select public.create_api_key('x', allowed_models => '{{a,b},{c,d}}') $$, 'PT400', 'invalid_request', 'a list is flat');
 select throws_ok($$ select public.create_api_key('x', period_budget => 1) $$, 'PT400', 'invalid_request', 'a period budget has a period');
 select lives_ok($$ update public.api_keys set budget = 7, name = 'renamed' $$, 'the owner changes its limits');
+select throws_ok(format('update public.api_keys set %s', change), 'PT400', 'invalid_request', 'but to nothing that a new key may not have: ' || change)
+from unnest(array[$$name = ' '$$, 'requests_per_minute = 0', $$allowed_models = '{a,null}'$$, $$allowed_scenes = '{text_chat,null}'$$,
+  $$budget_period = 'day'$$]) change;
 select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', null, 'but not what it has used');
 select tests.remember('rotated', to_jsonb(public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour')));
 select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '-1 hour') $$, 'PT400',
