@@ -7,10 +7,10 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from '@basemeter/local-supabase';
 import pg from 'pg';
-import { type Stack, startStack } from '../scripts/stack/index.ts';
-import { findFreePort } from '../scripts/stack/net.ts';
-import { PROJECT_DIR } from '../scripts/stack/paths.ts';
+import { PROJECT_DIR } from '../scripts/paths.ts';
+import { type Stack, startStack } from '../scripts/stack.ts';
 
 const PORTKEY = '@portkey-ai/gateway@1.15.2';
 const ROUNDS = 5;
@@ -49,7 +49,7 @@ export async function run(args: string[]): Promise<number> {
 }
 
 function direct(stack: Stack): Way {
-  return { name: 'direct', url: `${stack.urls.simulator}/v1`, headers: [{ authorization: 'Bearer any' }] };
+  return { name: 'direct', url: `${stack.urls.programs.simulator}/v1`, headers: [{ authorization: 'Bearer any' }] };
 }
 
 async function metered(stack: Stack): Promise<Way> {
@@ -99,7 +99,7 @@ async function startPortkey(): Promise<{ process: ChildProcess; wayTo: (stack: S
     {
       authorization: 'Bearer any',
       'x-portkey-provider': 'openai',
-      'x-portkey-custom-host': `${stack.urls.simulator}/v1`,
+      'x-portkey-custom-host': `${stack.urls.programs.simulator}/v1`,
     },
   ];
   return { process: child, wayTo: (stack) => ({ name: 'portkey', url: `${url}/v1`, headers: headers(stack) }) };

@@ -6,10 +6,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { prepareDatabase, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
-import { prepareDatabase } from '../scripts/stack/database.ts';
-import { PROJECT_DIR } from '../scripts/stack/paths.ts';
-import { withPostgres } from '../scripts/stack/postgres.ts';
+import { PROJECT_DIR } from '../scripts/paths.ts';
 
 const ROUNDS = 5;
 const CLIENTS = 4;

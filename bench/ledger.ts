@@ -7,11 +7,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { prepareDatabase, StackError, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
-import { prepareDatabase } from '../scripts/stack/database.ts';
-import { StackError } from '../scripts/stack/errors.ts';
-import { PROJECT_DIR } from '../scripts/stack/paths.ts';
-import { withPostgres } from '../scripts/stack/postgres.ts';
+import { PROJECT_DIR } from '../scripts/paths.ts';
 
 const SCRIPTS = ['debit', 'yardstick', 'bare'] as const;
 const PROTOCOLS = ['simple', 'prepared'] as const;

@@ -7,10 +7,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supabase';
 import type pg from 'pg';
-import { prepareDatabase, withClient } from '../scripts/stack/database.ts';
-import { PROJECT_DIR } from '../scripts/stack/paths.ts';
-import { withPostgres } from '../scripts/stack/postgres.ts';
+import { PROJECT_DIR } from '../scripts/paths.ts';
 import { accountId, DAYS, loadAccounts, loadLog, withoutTriggers } from './logs/load.ts';
 
 const WORKSPACES = 1000;

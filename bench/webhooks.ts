@@ -6,11 +6,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { creemEvent, deliver, periodOf, type Story } from '@basemeter/simulators';
 import pg from 'pg';
-import { creemEvent } from '../scripts/payments/creem-events.ts';
-import { deliver } from '../scripts/payments/deliver.ts';
-import { periodOf, type Story } from '../scripts/payments/story.ts';
-import { type Stack, startStack } from '../scripts/stack/index.ts';
+import { type Stack, startStack } from '../scripts/stack.ts';
 
 const ROUNDS = 5;
 const CALLERS = [1, 20];

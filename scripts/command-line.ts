@@ -1,5 +1,5 @@
 /** What every command has in common: how it ends, and how an error is shown. */
-import { StackError } from './stack/errors.ts';
+import { StackError } from '@basemeter/local-supabase';
 
 /** A command: gets the words after its name, gives its exit code (0 when it gives none). */
 export type Command = (args: string[]) => Promise<number | undefined>;

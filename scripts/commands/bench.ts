@@ -2,11 +2,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { Service, StackError } from '@basemeter/local-supabase';
 import type { Command } from '../command-line.ts';
-import { StackError } from '../stack/errors.ts';
-import { PROJECT_DIR } from '../stack/paths.ts';
-import { Service } from '../stack/processes.ts';
-import { aborted, abortOnSignal } from '../stack/signals.ts';
+import { PROJECT_DIR } from '../paths.ts';
+import { aborted, abortOnSignal } from '../signals.ts';
 
 /** Hands the words after the name to the benchmark's exported `run`, a command like these here. */
 export async function run([name, ...args]: string[]): Promise<number | undefined> {

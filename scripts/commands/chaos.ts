@@ -2,8 +2,8 @@
  * `npm run chaos [-- <seconds> [<seed>]]`: mixed load on a stack of its own while its parts are killed at random, then the
  * books compared with what clients were told. Two minutes unless told otherwise.
  */
-import { StackError } from '../stack/errors.ts';
-import { abortOnSignal } from '../stack/signals.ts';
+import { StackError } from '@basemeter/local-supabase';
+import { abortOnSignal } from '../signals.ts';
 import { runChaos } from '../testing/chaos.ts';
 
 const LONGEST = 24 * 3600;

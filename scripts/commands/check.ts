@@ -1,11 +1,18 @@
 /** `npm run check`: everything that can be known without running the tests. CI runs exactly this. */
 import { join } from 'node:path';
-import { findDeno } from '../stack/binaries.ts';
-import { runSupabase, urlForRole, withClient } from '../stack/database.ts';
-import { denoEnv, dependencyFlags, fetchDenoDependencies, HOST_FILE } from '../stack/deno.ts';
-import { PROJECT_DIR } from '../stack/paths.ts';
-import { runTool } from '../stack/processes.ts';
-import { findFunctions } from '../stack/project-config.ts';
+import {
+  denoEnv,
+  dependencyFlags,
+  fetchDenoDependencies,
+  findDeno,
+  findFunctions,
+  HOST_FILE,
+  runSupabase,
+  runTool,
+  urlForRole,
+  withClient,
+} from '@basemeter/local-supabase';
+import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 import { bundleSize } from '../testing/bundle-size.ts';
 import { generateTypes, readTypes } from '../testing/generated-types.ts';
 import { withMigratedDatabase } from '../testing/migrated-database.ts';
@@ -62,10 +69,10 @@ async function checkTypes(adminUrl: string): Promise<Finding> {
 }
 
 async function checkFunctions(): Promise<Finding> {
-  await fetchDenoDependencies((line) => console.log(line));
+  await fetchDenoDependencies({ projectDir: PROJECT_DIR, denoDir: DENO_DIR }, (line) => console.log(line));
   const entrypoints = findFunctions(PROJECT_DIR).map(({ entrypoint }) => entrypoint);
   const args = ['check', '--quiet', ...dependencyFlags(PROJECT_DIR), HOST_FILE, ...entrypoints];
-  return words(await runTool(findDeno(), args, { env: denoEnv(), cwd: PROJECT_DIR }));
+  return words(await runTool(findDeno(), args, { env: denoEnv(DENO_DIR), cwd: PROJECT_DIR }));
 }
 
 async function checkBundles(): Promise<Finding> {
@@ -92,7 +99,7 @@ async function runNodeProgram(path: string, args: string[]): Promise<Finding> {
 }
 
 async function runCli(args: string[]): Promise<Finding> {
-  return words(await runSupabase(args));
+  return words(await runSupabase(args, PROJECT_DIR));
 }
 
 function words({ code, output }: { code: number; output: string }): Finding {

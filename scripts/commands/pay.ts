@@ -1,15 +1,22 @@
 /** `npm run pay`: delivers a payment event to the running local stack, signed as the platform signs it. */
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { deliver } from '../payments/deliver.ts';
-import { idTail, type Platform } from '../payments/story.ts';
-import { eventTypes, isAboutSubscription, paymentMadeBy, type Telling, tellEvent } from '../payments/told-story.ts';
-import { withClient } from '../stack/database.ts';
-import { messageOf, StackError } from '../stack/errors.ts';
-import { DEV_DATA_DIR } from '../stack/paths.ts';
-import { CATALOGUE_COLUMNS, type CatalogueProduct, parseProducts } from '../stack/payment-simulator/catalogue.ts';
-import { storyProduct } from '../stack/payment-simulator/shop.ts';
-import { readRunningState } from '../stack/state.ts';
+import { messageOf, readRunningState, StackError, withClient } from '@basemeter/local-supabase';
+import {
+  CATALOGUE_COLUMNS,
+  type CatalogueProduct,
+  deliver,
+  eventTypes,
+  idTail,
+  isAboutSubscription,
+  type Platform,
+  parseProducts,
+  paymentMadeBy,
+  storyProduct,
+  type Telling,
+  tellEvent,
+} from '@basemeter/simulators';
+import { DEV_DATA_DIR } from '../paths.ts';
 import { runningEnv } from './status.ts';
 
 const USAGE = `npm run pay -- <creem|stripe> <event type> --user <email or id> [options]

@@ -3,15 +3,18 @@
  * else runs on.
  */
 import { join } from 'node:path';
-import { loadConfig } from '../stack/config.ts';
-import { resetDatabase } from '../stack/database.ts';
-import { StackError } from '../stack/errors.ts';
-import { loadKeys } from '../stack/keys.ts';
-import { DEV_DATA_DIR, PROJECT_DIR } from '../stack/paths.ts';
-import { withPostgres } from '../stack/postgres.ts';
-import { recoverFromCrash } from '../stack/recovery.ts';
-import { clearFiles, resetRunning } from '../stack/reset.ts';
-import { readRunningState } from '../stack/state.ts';
+import {
+  clearFiles,
+  loadKeys,
+  readRunningState,
+  recoverFromCrash,
+  resetDatabase,
+  resetRunning,
+  StackError,
+  withPostgres,
+} from '@basemeter/local-supabase';
+import { loadConfig } from '../config.ts';
+import { DEV_DATA_DIR, PROJECT_DIR } from '../paths.ts';
 
 /** Resets the running stack's database; of a stopped stack, the database it will start with. */
 export async function run(): Promise<undefined> {

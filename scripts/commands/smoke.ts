@@ -1,6 +1,6 @@
 /** `npm run smoke`: whether a deployed project answers, charges and refuses, with an account that is deleted afterwards. */
 import { randomUUID } from 'node:crypto';
-import { StackError } from '../stack/errors.ts';
+import { StackError } from '@basemeter/local-supabase';
 
 type Answer = { status: number; headers: Headers; body: Record<string, unknown> };
 

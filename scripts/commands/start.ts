@@ -1,9 +1,9 @@
 /** `npm start`: the development stack, in the foreground until Ctrl-C, or in the background with `--detach`. */
-import { loadConfig } from '../stack/config.ts';
-import { isDetached, startDetached, tellParent } from '../stack/detach.ts';
-import { type Stack, startStack } from '../stack/index.ts';
-import { DEV_DATA_DIR } from '../stack/paths.ts';
-import { aborted, abortOnSignal } from '../stack/signals.ts';
+import { loadConfig } from '../config.ts';
+import { isDetached, startDetached, tellParent } from '../detach.ts';
+import { DEV_DATA_DIR } from '../paths.ts';
+import { aborted, abortOnSignal } from '../signals.ts';
+import { type Stack, startStack } from '../stack.ts';
 import { printStatus } from './status.ts';
 
 /** Starts the stack. Exit code 1 when it could not be started. */
@@ -34,9 +34,9 @@ function printWelcome({ env, urls }: Stack): void {
   console.log(
     '\nBasemeter is up. This is a development stack: sign-in and storage are stand-ins for Supabase Auth and Storage.',
   );
-  if (urls.simulator)
+  if (urls.programs.simulator)
     console.log('AI calls are answered by a simulator; set AI_BASE_URL and AI_API_KEY for a real provider.');
-  if (urls.paymentSimulator)
+  if (urls.programs['payment-simulator'])
     console.log('Payments are simulated; set CREEM_API_KEY or STRIPE_SECRET_KEY for a real platform.');
   console.log('');
   printStatus(env);

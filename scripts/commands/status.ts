@@ -1,11 +1,8 @@
 /** `npm run status`: the addresses and keys of the running stack, as `supabase status -o env` prints them. */
 import { join } from 'node:path';
-import { type StatusEnv, statusEnv } from '../stack/environment.ts';
-import { StackError } from '../stack/errors.ts';
-import { loadKeys } from '../stack/keys.ts';
-import { LOCALHOST } from '../stack/net.ts';
-import { DEV_DATA_DIR } from '../stack/paths.ts';
-import { readRunningState, type StackState } from '../stack/state.ts';
+import { loadKeys, readRunningState, StackError, type StackState } from '@basemeter/local-supabase';
+import { DEV_DATA_DIR } from '../paths.ts';
+import { envOf, type StatusEnv } from '../stack.ts';
 
 /** Prints them. Fails with a sentence when the stack does not run. */
 export async function run(): Promise<undefined> {
@@ -16,9 +13,8 @@ export async function run(): Promise<undefined> {
 }
 
 /** The variables of the development stack that runs. */
-export function runningEnv({ apiPort, adminUrl, webhookSecrets }: StackState): StatusEnv {
-  const keys = loadKeys(join(DEV_DATA_DIR, 'keys.json'));
-  return statusEnv(`http://${LOCALHOST}:${apiPort}`, adminUrl, keys, webhookSecrets);
+export function runningEnv(state: StackState): StatusEnv {
+  return envOf(state, loadKeys(join(DEV_DATA_DIR, 'keys.json')));
 }
 
 /** Prints variables in the form NAME="value", which a shell and dotenv read alike. */

@@ -1,8 +1,6 @@
 /** `npm stop`: ends the development stack that runs, or what a crashed one left behind. */
-import { DEV_DATA_DIR } from '../stack/paths.ts';
-import { endProcess } from '../stack/processes.ts';
-import { recoverFromCrash } from '../stack/recovery.ts';
-import { readRunningState, readState } from '../stack/state.ts';
+import { endProcess, readRunningState, readState, recoverFromCrash } from '@basemeter/local-supabase';
+import { DEV_DATA_DIR } from '../paths.ts';
 
 /** Longer than all parts together may take to stop, ms. */
 const PATIENCE = 60_000;

@@ -1,14 +1,15 @@
-/** `npm test [-- <word> …]`: pgTAP files and vitest files on one throwaway stack. */
+/** `npm test [-- <word> …]`: pgTAP files and vitest files on one throwaway stack; `-- packages`: the packages' own tests. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { StackError } from '@basemeter/local-supabase';
 import { z } from 'zod';
 import { readStackFacts } from '../../tests/support/stack-facts.ts';
-import { loadConfig } from '../stack/config.ts';
-import { StackError } from '../stack/errors.ts';
-import { PROJECT_DIR, resolveModule } from '../stack/paths.ts';
-import { abortOnSignal } from '../stack/signals.ts';
+import { loadConfig } from '../config.ts';
+import { PROJECT_DIR, resolveModule } from '../paths.ts';
+import { abortOnSignal } from '../signals.ts';
+import type { Stack } from '../stack.ts';
 import { proveBooks } from '../testing/books.ts';
 import { installPgtap, runPgtap } from '../testing/pgtap.ts';
 import { startTestStack } from '../testing/test-stack.ts';
@@ -23,11 +24,19 @@ const vitestReport = z.object({
   testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
 });
 
-/** Runs the tests whose path contains one of the words, all of them without any. Exit code 1 when one failed or none ran. */
+/**
+ * Runs the tests whose path contains one of the words, all of Basemeter's without any; a word that begins with `packages`
+ * chooses the packages' tests instead. Exit code 1 when one failed or none ran.
+ */
 export async function run(args: string[]): Promise<number> {
   const words = args.filter((arg) => !arg.startsWith('-'));
-  const config = loadConfig();
   const interrupted = abortOnSignal();
+  if (words.some((word) => /^packages(\/|$)/.test(word))) {
+    const inPackages = words.map((word) => word.replace(/^packages\/?/, '')).filter(Boolean);
+    const vitest = await runVitest(inPackages, interrupted, { folder: 'packages' });
+    return conclude({ pgtap: NOTHING, vitest, books: NOTHING }, interrupted.aborted);
+  }
+  const config = loadConfig();
   if (!config.databaseUrl) installPgtap();
   const stack = await startTestStack({
     databaseUrl: config.databaseUrl,
@@ -38,7 +47,7 @@ export async function run(args: string[]): Promise<number> {
   try {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
     const pgtap = await runPgtap(stack.urls.databaseAdmin, words, (line) => console.log(line));
-    const vitest = interrupted.aborted ? NOTHING : await runVitest(stack, words, interrupted);
+    const vitest = interrupted.aborted ? NOTHING : await runVitest(words, interrupted, { stack });
     // Whatever the tests did, they leave books that are right.
     const books = interrupted.aborted
       ? NOTHING
@@ -65,17 +74,17 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrup
 
 /** Runs vitest in a process of its own and reads its report. A file that does not load counts as one failure. */
 async function runVitest(
-  stack: Parameters<typeof readStackFacts>[0],
   words: string[],
   signal: AbortSignal,
+  { folder = '.', stack }: { folder?: string; stack?: Stack },
 ): Promise<Totals> {
-  const folder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
-  const reportFile = join(folder, 'vitest.json');
+  const reportFolder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
+  const reportFile = join(reportFolder, 'vitest.json');
   const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
   const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
   const child = spawn(process.execPath, [program, 'run', ...flags, ...words], {
-    cwd: PROJECT_DIR,
-    env: { ...process.env, BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) },
+    cwd: join(PROJECT_DIR, folder),
+    env: { ...process.env, ...(stack && { BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) }) },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   signal.addEventListener('abort', () => child.kill('SIGTERM'));
@@ -83,7 +92,7 @@ async function runVitest(
   try {
     return readReport(reportFile, code);
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(reportFolder, { recursive: true });
   }
 }
 

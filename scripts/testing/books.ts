@@ -1,5 +1,5 @@
 /** What has to hold of a database after everything was done to it: its books are right, its statistics tell its log. */
-import { withClient } from '../stack/database.ts';
+import { withClient } from '@basemeter/local-supabase';
 
 /** One statement a rule; a rule is broken by every row that its statement gives. */
 const RULES: Record<string, string> = {

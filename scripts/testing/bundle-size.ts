@@ -5,11 +5,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
+import { denoEnv, dependencyFlags, findDeno, runTool } from '@basemeter/local-supabase';
 import { z } from 'zod';
-import { findDeno } from '../stack/binaries.ts';
-import { denoEnv, dependencyFlags } from '../stack/deno.ts';
-import { PROJECT_DIR } from '../stack/paths.ts';
-import { runTool } from '../stack/processes.ts';
+import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 
 /** What `deno info --json` tells of what a module loads. */
 const loaded = z.object({
@@ -20,7 +18,7 @@ const loaded = z.object({
 /** The compressed size of a function's upload, bytes. Its packages have to be in Deno's cache. */
 export async function bundleSize(entrypoint: string): Promise<number> {
   const args = ['info', '--json', ...dependencyFlags(PROJECT_DIR), entrypoint];
-  const { code, output } = await runTool(findDeno(), args, { env: denoEnv(), cwd: PROJECT_DIR });
+  const { code, output } = await runTool(findDeno(), args, { env: denoEnv(DENO_DIR), cwd: PROJECT_DIR });
   if (code !== 0) throw new Error(`deno info failed: ${output}`);
   const { modules, npmPackages } = loaded.parse(JSON.parse(output));
   const packages = new Set<string>();

@@ -1,9 +1,8 @@
 /** The mixed load of a chaos run: calls, streams, debits and purchases, and the journal of what was acknowledged. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { creemEvent } from '../payments/creem-events.ts';
-import { deliver } from '../payments/deliver.ts';
-import type { Stack } from '../stack/index.ts';
+import { creemEvent, deliver } from '@basemeter/simulators';
+import type { Stack } from '../stack.ts';
 
 /** What is done in a run. `keyed` is a call under an Idempotency-Key, made again until it has an answer. */
 export const KINDS = ['call', 'stream', 'keyed', 'debit', 'purchase'] as const;

@@ -2,10 +2,9 @@
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { loadConfig } from '../stack/config.ts';
-import { prepareDatabase } from '../stack/database.ts';
-import { PROJECT_DIR } from '../stack/paths.ts';
-import { withPostgres } from '../stack/postgres.ts';
+import { prepareDatabase, withPostgres } from '@basemeter/local-supabase';
+import { loadConfig } from '../config.ts';
+import { PROJECT_DIR } from '../paths.ts';
 import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
 
 /** Basemeter's migrations are numbered so; others are those of the project that uses it. */

@@ -2,11 +2,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { findPostgres, messageOf, StackError, urlForRole, withClient } from '@basemeter/local-supabase';
 import pg from 'pg';
-import { findPostgres } from '../stack/binaries.ts';
-import { urlForRole, withClient } from '../stack/database.ts';
-import { messageOf, StackError } from '../stack/errors.ts';
-import { PROJECT_DIR, resolveModule } from '../stack/paths.ts';
+import { PROJECT_DIR, resolveModule } from '../paths.ts';
 import { readTap, type TapReport } from './tap.ts';
 
 const SETUP_FILE = '000_setup.test.sql';

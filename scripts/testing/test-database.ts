@@ -1,6 +1,5 @@
 /** The database of a test run: the embedded one of a throwaway stack, or the empty one that DATABASE_URL names. */
-import { checkSuperuser, recreateDatabase, withClient } from '../stack/database.ts';
-import { StackError } from '../stack/errors.ts';
+import { checkSuperuser, recreateDatabase, StackError, withClient } from '@basemeter/local-supabase';
 
 const MARK = 'scratch database of a Basemeter test run';
 

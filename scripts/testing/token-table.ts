@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { decode } from 'gpt-tokenizer/encoding/o200k_base';
 import { bitsOf, LONGEST_TOKEN, TABLE_BITS } from '../../supabase/functions/ai/tokenizer.ts';
-import { PROJECT_DIR } from '../stack/paths.ts';
+import { PROJECT_DIR } from '../paths.ts';
 
 /** Where the table is. */
 export const TABLE_FILE = join(PROJECT_DIR, 'supabase/functions/ai/token-table.ts');

@@ -12,7 +12,9 @@ create table private.paid_credits (
   workspace_id uuid not null,
   grant_id uuid,
   credited numeric(20, 6) not null default 0,
+  in_full numeric(20, 6),
   absorbed numeric(20, 6) not null default 0,
+  by_hand numeric(20, 6) not null default 0,
   cap_expired numeric(20, 6) not null default 0,
   waiting numeric(20, 6),
   lives_until timestamptz,
@@ -21,6 +23,10 @@ create table private.paid_credits (
 comment on table private.paid_credits is
   'That something paid was given its credits. No foreign keys: it outlives workspace and lot, so that nothing is granted twice.';
 comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
+comment on column private.paid_credits.in_full is
+  'What it was worth before refunds and disputes: where this differs from what it is now, its plan has changed.';
+comment on column private.paid_credits.by_hand is
+  'Of what refunds and disputes were to take back, what had been clawed back by hand: comes back if they fail, and only then.';
 comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what was gone already (expired, or clawed back by hand before a change of plan): it does not come back either.';
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
 comment on column private.paid_credits.lives_until is
@@ -236,10 +242,11 @@ comment on function private.post_to_lot is
   'Posts an entry that gives credits to a lot (what is returned: to the lots it was taken from) or takes them back: from it, then from others, then as debt.';
 
 create type private.paid_terms as (
-  credits numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
+  credits numeric, in_full numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
   clawback_reason text, details jsonb
 );
-comment on type private.paid_terms is 'What something paid is worth now, and how that is told in the ledger.';
+comment on type private.paid_terms is
+  'What something paid is worth now (in_full: before refunds and disputes), and how that is told in the ledger.';
 
 create function private.give_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
 returns void
@@ -248,8 +255,10 @@ as $$
 declare
   wallet public.credit_wallets;
   lot public.credit_grants;
+  -- What counted for a refund that is less now.
+  undone numeric := greatest(paid.by_hand - (terms.in_full - terms.credits), 0);
   -- What was gone before it could be taken back was never taken, and is as gone as before.
-  lost numeric := least(terms.credits - paid.credited, paid.absorbed);
+  lost numeric := least(terms.credits - paid.credited - undone, paid.absorbed);
   change numeric := terms.credits - paid.credited - lost;
   returned numeric;
 begin
@@ -265,7 +274,7 @@ begin
   paid.grant_id := coalesce(paid.grant_id,
     private.add_lot(wallet, 0, terms.kind, terms.kind <> 'promotion', 0, terms.expires_at));
   select * into lot from public.credit_grants g where g.id = paid.grant_id;
-  returned := least(change, private.taken_of(paid, lot));
+  returned := least(change, private.taken_of(paid, lot) - paid.by_hand + undone);
   if paid.waiting is not null or returned > 0 and terms.expires_at <= at then
     paid.lives_until := at + (terms.expires_at - terms.starts_at); -- as long as it would have
   end if;
@@ -285,8 +294,8 @@ begin
     perform private.post_to_lot(wallet_id, lot.id, change, 'credit', terms.reason, terms.details, at, returned);
   end if;
   update private.paid_credits c
-  set credited = terms.credits, absorbed = c.absorbed - lost, grant_id = paid.grant_id, waiting = null,
-    lives_until = paid.lives_until
+  set credited = terms.credits, absorbed = c.absorbed - lost, by_hand = c.by_hand - undone, grant_id = paid.grant_id,
+    waiting = null, lives_until = paid.lives_until
   where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
 end;
 $$;
@@ -307,13 +316,15 @@ declare
   lot public.credit_grants;
   absorbed_now numeric;
   by_hand numeric;
+  refunded_by_hand numeric := 0;
   taken numeric := paid.credited - terms.credits;
 begin
   select * into lot from public.credit_grants g where g.id = paid.grant_id;
   -- What is gone already counts first, clawed back by hand or expired: only what was used beyond the new worth is taken.
   by_hand := greatest(lot.clawed_back_amount - private.taken_of(paid, lot) - greatest(paid.absorbed - lot.expired_amount, 0), 0);
   if terms.clawback_reason <> 'plan_change' then
-    taken := taken - least(taken, by_hand); -- it was for this, and comes back if this fails
+    refunded_by_hand := least(taken, by_hand); -- it was for this, and comes back if this fails
+    taken := taken - refunded_by_hand;
     by_hand := 0;
   end if;
   -- Changing plans back and forth undoes no clawback.
@@ -325,7 +336,8 @@ begin
     set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)
     where g.id = lot.id;
   end if;
-  update private.paid_credits c set credited = terms.credits, absorbed = c.absorbed + absorbed_now, waiting = null
+  update private.paid_credits c
+  set credited = terms.credits, absorbed = c.absorbed + absorbed_now, by_hand = c.by_hand + refunded_by_hand, waiting = null
   where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
 end;
 $$;
@@ -341,9 +353,18 @@ declare
   paid private.paid_credits;
 begin
   if terms.credits > 0 then
-    insert into private.paid_credits (platform, source, source_id, period_start, workspace_id)
-    values (of_platform, of_source, of_id, of_period, wallet_id)
+    insert into private.paid_credits (platform, source, source_id, period_start, workspace_id, in_full)
+    values (of_platform, of_source, of_id, of_period, wallet_id, terms.in_full)
     on conflict do nothing;
+  end if;
+  -- A change of plan undoes no clawback, also where it makes a refund a smaller one: what counted for that is gone for good.
+  update private.paid_credits c
+  set in_full = terms.in_full, by_hand = least(c.by_hand, terms.in_full - terms.credits),
+    absorbed = c.absorbed + greatest(c.by_hand - (terms.in_full - terms.credits), 0)
+  where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period
+    and c.in_full <> terms.in_full;
+  if found then
+    terms.clawback_reason := 'plan_change';
   end if;
   select * into paid from private.paid_credits c
   where c.platform = of_platform and c.source = of_source and c.source_id = of_id and c.period_start = of_period;
@@ -365,11 +386,13 @@ as $$
 declare
   payment public.payments;
   product public.payment_products;
+  in_full numeric;
   worth numeric;
 begin
   select * into payment from public.payments p where p.platform = of_platform and p.payment_id = of_payment;
   select * into product from public.payment_products p where p.id = payment.payment_product_id and p.plan is null;
-  worth := (private.terms_of(product, payment.paid_at)).credits * payment.units * (1 - payment.reversed_share);
+  in_full := (private.terms_of(product, payment.paid_at)).credits * payment.units;
+  worth := in_full * (1 - payment.reversed_share);
   if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') or exists (
     -- The invoice of a checkout tells of the same money once more.
     select from private.payment_references r
@@ -377,7 +400,7 @@ begin
   ) then
     worth := 0;
   end if;
-  return row(round(worth, 6), 'purchase', 'purchase', payment.paid_at,
+  return row(round(worth, 6), round(in_full, 6), 'purchase', 'purchase', payment.paid_at,
     payment.paid_at + make_interval(hours => 24 * product.expires_after_days),
     case when payment.status = 'disputed' then 'dispute' else 'refund' end,
     jsonb_build_object('platform', of_platform, 'payment_id', of_payment))::private.paid_terms;
@@ -425,17 +448,14 @@ declare
 begin
   terms.kind := 'subscription';
   terms.reason := 'subscription';
-  terms.credits := case when period.is_paid
-    then round(private.credits_of_period(of_platform, of_subscription, period) * (1 - share), 6) else 0 end;
+  terms.in_full := case when period.is_paid then private.credits_of_period(of_platform, of_subscription, period) else 0 end;
+  terms.credits := round(terms.in_full * (1 - share), 6);
   terms.starts_at := period.starts_at;
   terms.expires_at := period.ends_at + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
-  terms.clawback_reason := case
-    when share = 0 then 'plan_change'
-    when exists (
-      select from public.payments p
-      where p.platform = of_platform and p.subscription_id = of_subscription and p.status = 'disputed'
-    ) then 'dispute'
-    else 'refund' end;
+  terms.clawback_reason := case when exists (
+    select from public.payments p
+    where p.platform = of_platform and p.subscription_id = of_subscription and p.status = 'disputed'
+  ) then 'dispute' else 'refund' end;
   terms.details := jsonb_build_object('platform', of_platform, 'subscription_id', of_subscription,
     'period_start', period.starts_at, 'period_end', period.ends_at);
   return terms;
@@ -456,6 +476,7 @@ begin
   terms.reason := 'trial';
   terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
     then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
+  terms.in_full := terms.credits;
   return terms;
 end;
 $$;

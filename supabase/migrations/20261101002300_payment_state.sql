@@ -232,13 +232,35 @@ language plpgsql set search_path = ''
 as $$
 declare
   is_disputed boolean := private.is_disputed(of_workspace);
+  since timestamptz := (select w.frozen_at from public.credit_wallets w where w.workspace_id = of_workspace);
+  expired record;
 begin
-  update public.credit_wallets w
-  set frozen_at = case when is_disputed then refresh_freeze.at end
-  where w.workspace_id = of_workspace and (w.frozen_at is not null) <> is_disputed;
+  if is_disputed = (since is not null) then
+    return;
+  end if;
+  update public.credit_wallets w set frozen_at = case when is_disputed then at end where w.workspace_id = of_workspace;
+  -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own payment
+  -- found gone, nor what a rollover's cap ended.
+  for expired in
+    select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
+      g.expired_amount - coalesce(c.absorbed + c.cap_expired, 0)) as amount
+    from public.credit_transactions t
+    cross join lateral unnest(t.lots) l
+    join public.credit_grants g on g.id = l.grant_id
+    left join private.paid_credits c on c.grant_id = g.id
+    where t.workspace_id = of_workspace and t.created_at >= since and t.reason = 'expiry' and g.expires_at > since
+    group by g.id, c.absorbed, c.cap_expired
+  loop
+    continue when expired.amount <= 0;
+    update public.credit_grants g set expires_at = expired.until, expired_amount = g.expired_amount - expired.amount
+    where g.id = expired.id;
+    update private.paid_credits c set lives_until = expired.until where c.grant_id = expired.id;
+    perform private.post_to_lot(of_workspace, expired.id, expired.amount, 'credit', 'dispute', '{}', at);
+  end loop;
 end;
 $$;
-comment on function private.refresh_freeze is 'Freezes a workspace while a payment of it is disputed.';
+comment on function private.refresh_freeze is
+  'Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.';
 
 create function private.tell_of_ended_trials(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
@@ -418,17 +440,19 @@ as $$
 begin
   return query with worth as (
     select p.workspace_id, p.platform, 'payment'::private.paid_source as source, p.payment_id as source_id,
-      '-infinity'::timestamptz as period_start, (private.terms_of_purchase(p.platform, p.payment_id)).credits
-    from public.payments p
+      '-infinity'::timestamptz as period_start, t.credits, t.in_full
+    from public.payments p, private.terms_of_purchase(p.platform, p.payment_id) t
     where p.kind = 'purchase' and (p.workspace_id = only_one or only_one is null and p.workspace_id is not null)
     union all
-    select s.workspace_id, s.platform, w.source, s.subscription_id, period.starts_at, w.credits
+    select s.workspace_id, s.platform, w.source, s.subscription_id, period.starts_at, w.credits, w.in_full
     from public.user_subscriptions s
     cross join lateral private.periods_of(s.platform, s.subscription_id) period
     cross join lateral (
-      select 'period'::private.paid_source as source, (private.terms_of_period(s.platform, s.subscription_id, period)).credits
+      select 'period'::private.paid_source as source, t.credits, t.in_full
+      from private.terms_of_period(s.platform, s.subscription_id, period) t
       union all
-      select 'trial', (private.terms_of_trial(s.platform, s.subscription_id, period, s.workspace_id)).credits where period.is_trial
+      select 'trial', t.credits, t.in_full
+      from private.terms_of_trial(s.platform, s.subscription_id, period, s.workspace_id) t where period.is_trial
     ) w
     where period.ends_at > period.starts_at and (s.workspace_id = only_one or only_one is null and s.workspace_id is not null)
   ), given as (
@@ -447,9 +471,10 @@ begin
   cross join lateral (values
     -- Whether a trial is the first depends on which came first.
     ('what was paid for gave what it is worth', case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0 else coalesce(w.credits, 0) end,
-      coalesce(c.credited, 0) + case when c.waiting is not null then c.waiting + least(w.credits - c.credited, c.absorbed) else 0 end),
+      coalesce(c.credited, 0) + case when c.waiting is not null then c.waiting
+        + least(w.credits - c.credited - greatest(c.by_hand - (w.in_full - w.credits), 0), c.absorbed) else 0 end),
     ('what was taken back of something paid is what its grant says, or less',
-      greatest(least(c.taken, c.clawed_back), 0), coalesce(c.taken, 0)),
+      greatest(least(c.taken, c.clawed_back), c.by_hand, 0), coalesce(c.taken, 0)),
     ('what a rollover cap ended has expired', coalesce(least(c.cap_expired, c.expired), 0), coalesce(c.cap_expired, 0))
   ) r (rule, expected, actual)
   where r.expected is distinct from r.actual

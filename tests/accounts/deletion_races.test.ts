@@ -13,16 +13,19 @@ import {
   tally,
   untilBlocked,
 } from '../support/callers.ts';
+import { runs } from '../support/runs.ts';
 import { adminPool, sql } from '../support/stack.ts';
 import { driftOf, newAccounts, walletOf } from '../support/wallets.ts';
 
+/** Each is used by three callers. */
+const ACCOUNTS = runs(15);
 let callers: pg.Client[] = [];
 let deleters: pg.Client[] = [];
 let deadlocks = 0;
 
 beforeAll(async () => {
-  callers = await openCallers(150);
-  deleters = await openCallers(50, 'supabase_auth_admin');
+  callers = await openCallers(3 * ACCOUNTS);
+  deleters = await openCallers(ACCOUNTS, 'supabase_auth_admin');
   deadlocks = await countDeadlocks([]);
 });
 afterAll(async () => {
@@ -82,15 +85,15 @@ async function holdsOf(accounts: string[]): Promise<string[]> {
 const debit = (account: string): string =>
   `select * from public.debit_user_credits_transaction('${account}', 1, 'generation')`;
 
-test('50 accounts deleted while debited: each debit counts or gets not_found', async () => {
-  const accounts = await newAccounts(50, 50);
+test('accounts deleted while debited: each debit counts or gets not_found', async () => {
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const outcomes = await deleteDuring(accounts, thrice(accounts, debit));
   await expectOnly(outcomes, accounts, ['PT404 not_found']);
 });
 
-test('50 accounts deleted while debits expire their lots on the way', async () => {
+test('accounts deleted while debits expire their lots on the way', async () => {
   // Two entries in one transaction: Postgres checks foreign keys again of a row that it changes a second time.
-  const accounts = await newAccounts(50, 50);
+  const accounts = await newAccounts(ACCOUNTS, 50);
   await sql(
     `select public.credit_user_credits_transaction(id, 5, 'promotion',
               expires_at => now() - interval '1 hour', at => now() - interval '2 hours')
@@ -136,16 +139,16 @@ async function incompleteAccounts(count: number): Promise<string[]> {
   return ids;
 }
 
-test('50 accounts deleted while the first debit completes them', async () => {
-  const accounts = await incompleteAccounts(50);
+test('accounts deleted while the first debit completes them', async () => {
+  const accounts = await incompleteAccounts(ACCOUNTS);
   const outcomes = await deleteDuring(accounts, thrice(accounts, debit));
   await expectOnly(outcomes, accounts, ['PT404 not_found']);
 });
 
-test('150 first calls complete 50 accounts once each', async () => {
-  const accounts = await incompleteAccounts(50);
+test('three first calls for each account complete it once', async () => {
+  const accounts = await incompleteAccounts(ACCOUNTS);
   const uses = thrice(accounts, debit).map((statement, number): Call => ({ by: inTurn(callers, number), statement }));
-  expect(tally(await callAtOnce(uses))).toEqual({ ok: 150 });
+  expect(tally(await callAtOnce(uses))).toEqual({ ok: 3 * ACCOUNTS });
   expect(
     await sql(
       `select distinct credits_total::float8 as total, credits_balance::float8 as balance
@@ -157,7 +160,7 @@ test('150 first calls complete 50 accounts once each', async () => {
 });
 
 test('a deletion that is rolled back leaves every debit counted', async () => {
-  const accounts = await newAccounts(50, 50);
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const uses = thrice(accounts, debit).map((statement, number): Call => ({ by: inTurn(callers, number), statement }));
   const attempts = accounts.map(
     (id, number): Call => ({
@@ -166,7 +169,7 @@ test('a deletion that is rolled back leaves every debit counted', async () => {
     }),
   );
   const outcomes = await callAtOnce([...uses, ...attempts]);
-  expect(tally(outcomes)).toEqual({ ok: 150, '22012 division by zero': 50 });
+  expect(tally(outcomes)).toEqual({ ok: 3 * ACCOUNTS, '22012 division by zero': ACCOUNTS });
   expect(
     await sql(
       'select distinct credits_balance::float8 as balance from public.credit_wallets where workspace_id = any ($1::uuid[])',
@@ -176,8 +179,8 @@ test('a deletion that is rolled back leaves every debit counted', async () => {
   expect(await driftOf(accounts)).toEqual([]);
 });
 
-test('50 accounts deleted while credits are held, settled, released and extended', async () => {
-  const accounts = await newAccounts(50, 50);
+test('accounts deleted while credits are held, settled, released and extended', async () => {
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const holds = await holdsOf(accounts);
   const uses = [
     ...accounts.map((account) => `select * from public.hold_credits('${account}', 1, 'generation')`),
@@ -192,8 +195,8 @@ test('50 accounts deleted while credits are held, settled, released and extended
   await expectOnly(await deleteDuring(accounts, uses), accounts, ['PT404 not_found', 'PT409 invalid_state']);
 });
 
-test('50 accounts deleted while refunded, credited and clawed back', async () => {
-  const accounts = await newAccounts(50, 50);
+test('accounts deleted while refunded, credited and clawed back', async () => {
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const lots = await sql<{ id: string }>(
     `select (public.credit_user_credits_transaction(id, 10, 'purchase')).grant_id as id from unnest($1::uuid[]) id`,
     [accounts],
@@ -238,8 +241,8 @@ async function teamHoldsOf(accounts: string[]): Promise<{ user_id: string; team:
   );
 }
 
-test('50 members deleted while their teams are debited and settle their holds: the books of the teams stay right', async () => {
-  const accounts = await newAccounts(50, 50);
+test('members deleted while their teams are debited and settle their holds: the books of the teams stay right', async () => {
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const teams = await teamHoldsOf(accounts);
   const uses = [
     ...teams.map(({ hold_id }) => `select * from public.settle_credit_hold('${hold_id}', 5)`),
@@ -253,10 +256,12 @@ test('50 members deleted while their teams are debited and settle their holds: t
     ),
   ];
   const { used, deleted } = await deleteDuring(accounts, uses);
-  expect(tally(deleted)).toEqual({ ok: 50 });
-  expect(tally(used.slice(0, 50))).toEqual({ ok: 50 });
+  expect(tally(deleted)).toEqual({ ok: ACCOUNTS });
+  expect(tally(used.slice(0, ACCOUNTS))).toEqual({ ok: ACCOUNTS });
   expect(
-    Object.keys(tally(used.slice(50))).filter((name) => !['ok', 'PT403 forbidden', 'PT404 not_found'].includes(name)),
+    Object.keys(tally(used.slice(ACCOUNTS))).filter(
+      (name) => !['ok', 'PT403 forbidden', 'PT404 not_found'].includes(name),
+    ),
   ).toEqual([]);
   expect(await driftOf(teams.map(({ team }) => team))).toEqual([]);
 });
@@ -274,9 +279,9 @@ async function newModel(): Promise<string> {
   return model;
 }
 
-test('50 accounts deleted while AI calls are admitted, refused and finished', async () => {
+test('accounts deleted while AI calls are admitted, refused and finished', async () => {
   const model = await newModel();
-  const accounts = await newAccounts(50, 50);
+  const accounts = await newAccounts(ACCOUNTS, 50);
   const admitted = await sql<{ hold_id: string }>(
     `select public.admit_ai_call(id, $2, 100) ->> 'hold_id' as hold_id from unnest($1::uuid[]) id`,
     [accounts, model],

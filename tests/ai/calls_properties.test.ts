@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 import { adminPool } from '../support/stack.ts';
 
-const RUNS = Number(process.env.CALL_LIVES ?? 200);
+const RUNS = runs(60);
 /** 0.01 credits a token of output; a fixed price; no message. */
 const MODELS = ['priced', 'fixed', 'embedding'];
 

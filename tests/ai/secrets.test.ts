@@ -72,8 +72,14 @@ async function ask(content: string, logContent: string) {
   });
   const text = await answer.text();
   const { data: logs } = await user.client.from('ai_usage_logs').select();
+  const [costs] = await sql('select attempts from private.ai_call_costs where log_id = $1', [logs?.[0]?.id]);
   const { data: explained } = await user.client.rpc('explain_charge', { request_id: logs?.[0]?.request_id ?? '' });
-  return { status: answer.status, shown: JSON.stringify([text, [...answer.headers], logs, explained]), log: logs?.[0] };
+  return {
+    status: answer.status,
+    shown: JSON.stringify([text, [...answer.headers], logs, explained]),
+    log: logs?.[0],
+    attempts: costs?.attempts,
+  };
 }
 
 /** Whether a text has a part of the key in it, as it is or masked. */
@@ -84,7 +90,7 @@ function leaks(text: string): boolean {
 
 describe.each(['none', 'metadata', 'full'])('where the workspace keeps %s', (logContent) => {
   test.each(Object.keys(ANSWERS))('a provider that %s shows neither its key nor its words', async (answer) => {
-    const { status, shown, log } = await ask(answer, logContent);
+    const { status, shown, log, attempts } = await ask(answer, logContent);
     expect(status).toBe(answer.includes('stream') ? 200 : /blames|an error/.test(answer) ? 400 : 502);
     expect(log).toMatchObject({ status: 'failed', credits_charged: 0 });
     expect(log?.error_message).toMatch(
@@ -92,6 +98,14 @@ describe.each(['none', 'metadata', 'full'])('where the workspace keeps %s', (log
     );
     expect(leaks(shown)).toBe(false);
     expect(shown).not.toContain(WORDS);
+
+    // The operator's record of it has the provider's words, without secrets, and of an answer only where that is kept.
+    const isKept = logContent === 'full' || (logContent === 'metadata' && answer !== 'answers something else');
+    expect(attempts).toMatchObject([
+      { error: log?.error_message, ...(isKept && { said: expect.stringContaining(WORDS) }) },
+    ]);
+    expect('said' in attempts[0]).toBe(isKept);
+    expect(leaks(JSON.stringify(attempts))).toBe(false);
   });
 });
 

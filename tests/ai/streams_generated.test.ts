@@ -1,16 +1,16 @@
 /**
  * Streams of random shapes: how lines end, where bytes are cut, where text and usage stand, how it ends, who leaves.
- * The generator knows what was delivered, and so what each has to cost. `STREAMS=2000 npm test -- streams_generated` is a
- * longer run; `SEED` repeats one.
+ * The generator knows what was delivered, and so what each has to cost. `SEED` repeats a run.
  */
 import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 import { sql, type TestUser } from '../support/stack.ts';
 import { AI_URL, newCaller, newModel, newProvider, walletOf } from './helpers.ts';
 import { RawProvider, type Step } from './raw-provider.ts';
 
-const STREAMS = Number(process.env.STREAMS ?? 100);
+const STREAMS = runs(100);
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 10;
 /** A token to the tokenizer. */

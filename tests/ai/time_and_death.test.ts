@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Stack, startStack } from '../../scripts/stack/index.ts';
+import { type Stack, startStack } from '../../scripts/stack.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-death-'));
 let stack: Stack;

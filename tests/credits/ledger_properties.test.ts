@@ -2,13 +2,14 @@
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 import { sqlAs } from '../support/stack.ts';
 import { decimal, play, preparePlayer, type Reply, type Step } from './ledger_driver.ts';
 import { LedgerModel, Refusal, type Request } from './ledger_model.ts';
 import { requestOf, type Sequence, sequence } from './ledger_sequences.ts';
 
 const CONNECTIONS = 3;
-const SEQUENCES = 400; // on each connection
+const SEQUENCES = runs(75); // on each connection
 /** What the model expects of a step; undefined from where it cannot tell. */
 type Expected = Omit<Reply, 'answer'> & { answer: Record<string, string> | null };
 
@@ -118,7 +119,9 @@ afterAll(async () => {
   await Promise.all(connections.map((connection) => connection.end()));
 });
 
-test(`${CONNECTIONS * SEQUENCES} random sequences leave the books as the rules say`, { timeout: 180_000 }, async () => {
+test(`${CONNECTIONS * SEQUENCES} random sequences leave the books as the rules say`, {
+  timeout: 60_000 + SEQUENCES * 1000,
+}, async () => {
   const property = (connection: pg.Client) =>
     fc.asyncProperty(sequence, async (generated) => {
       const { steps, expected } = plan(generated);

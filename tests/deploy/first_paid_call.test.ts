@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { run as smoke } from '../../scripts/commands/smoke.ts';
-import { PROJECT_DIR } from '../../scripts/stack/paths.ts';
+import { PROJECT_DIR } from '../../scripts/paths.ts';
 import { env, sql, sqlAs } from '../support/stack.ts';
 
 test('production.sql puts models, prices and products on offer, and can be run again', async () => {

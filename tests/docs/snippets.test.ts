@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { PROJECT_DIR } from '../../scripts/stack/paths.ts';
+import { PROJECT_DIR } from '../../scripts/paths.ts';
 
 /** What a reader has to fill in. */
 const YOURS = 'declare const unmatched_id: string, event_id: number;';

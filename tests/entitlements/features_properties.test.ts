@@ -1,6 +1,7 @@
 /** Any sequence of uses, releases and retries is answered as a small model of it says. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 import { sql } from '../support/stack.ts';
 import { newAccount } from '../support/wallets.ts';
 
@@ -76,26 +77,30 @@ async function release(model: Model, { of, quantity, key }: Extract<Step, { kind
   expect(row?.a).toMatchObject({ released, used: model.used, remaining: LIMIT - model.used });
 }
 
-test('uses, releases and retries are what a model of them says', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
-      const account = await newAccount(3);
-      await sql(
-        `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'message', $2, 'a test')`,
-        [account, LIMIT],
-      );
-      const model: Model = { used: 0, uses: [], keys: new Map() };
-      for (const next of steps) {
-        if (next.kind === 'use') await use(account, model, next);
-        else await release(model, next);
-      }
-      const [sums] = await sql(
-        `select (select coalesce(sum(used), 0)::float8 from public.feature_usage where workspace_id = $1) as used,
+test(
+  'uses, releases and retries are what a model of them says',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
+        const account = await newAccount(3);
+        await sql(
+          `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'message', $2, 'a test')`,
+          [account, LIMIT],
+        );
+        const model: Model = { used: 0, uses: [], keys: new Map() };
+        for (const next of steps) {
+          if (next.kind === 'use') await use(account, model, next);
+          else await release(model, next);
+        }
+        const [sums] = await sql(
+          `select (select coalesce(sum(used), 0)::float8 from public.feature_usage where workspace_id = $1) as used,
                 (select coalesce(sum(quantity), 0)::float8 from public.usage_records where workspace_id = $1) as recorded`,
-        [account],
-      );
-      expect(sums).toEqual({ used: model.used, recorded: model.used });
-    }),
-    { numRuns: 60 },
-  );
-}, 120_000);
+          [account],
+        );
+        expect(sums).toEqual({ used: model.used, recorded: model.used });
+      }),
+      { numRuns: runs(20) },
+    );
+  },
+  60_000 + runs(60_000),
+);

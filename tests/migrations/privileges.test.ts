@@ -3,11 +3,10 @@
  * project's default ones: an older project opens everything new in public to the API roles, a newer one nothing.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { applyBaseSchema, prepareDatabase, recreateDatabase, urlForRole, withClient } from '@basemeter/local-supabase';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { prepareDatabase, recreateDatabase, urlForRole, withClient } from '../../scripts/stack/database.ts';
-import { PROJECT_DIR } from '../../scripts/stack/paths.ts';
+import { PROJECT_DIR } from '../../scripts/paths.ts';
 import { adminPool, urls } from '../support/stack.ts';
 
 /** A project as it is before and after the migrations: what PUBLIC and the API roles may do with what. */
@@ -39,9 +38,8 @@ async function migratedProject(defaultPrivileges: string[]): Promise<Project> {
   url.pathname = `/privileges_${randomUUID().slice(0, 8)}`;
   databases.push(url.pathname.slice(1));
   await recreateDatabase(url.href);
-  const baseSchema = readFileSync(new URL('../../scripts/stack/base-schema.sql', import.meta.url), 'utf8');
+  await applyBaseSchema(url.href);
   await withClient(url.href, async (client) => {
-    await client.query(baseSchema);
     for (const statement of defaultPrivileges) await client.query(statement);
   });
   const asPostgres = urlForRole(url.href, 'postgres');

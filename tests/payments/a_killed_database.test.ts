@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Delivery, deliver } from '@basemeter/simulators';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Delivery, deliver } from '../../scripts/payments/deliver.ts';
-import type { Stack } from '../../scripts/stack/index.ts';
+import type { Stack } from '../../scripts/stack.ts';
 import { startTestStack } from '../../scripts/testing/test-stack.ts';
 import { purchaseBy, toldByCreem } from './shop.ts';
 

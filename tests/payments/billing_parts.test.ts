@@ -1,8 +1,8 @@
 /** The parts of function `billing` that can be had without the platform: its Creem client, settings and requests. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { parseForm } from '@basemeter/simulators';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { parseForm } from '../../scripts/stack/payment-simulator/form.ts';
 import { readCreemAccess } from '../../supabase/functions/_shared/platform-keys.ts';
 import { createCreem } from '../../supabase/functions/billing/creem.ts';
 import {

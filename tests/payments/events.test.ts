@@ -1,12 +1,22 @@
 /** The builders of events, their signatures, and the stories that `npm run pay` tells. */
+
+import {
+  CREEM_EVENT_TYPES,
+  creemEvent,
+  creemSignature,
+  eventTypes,
+  paymentMadeBy,
+  periodOf,
+  STRIPE_EVENT_TYPES,
+  type Story,
+  stripeEvent,
+  stripeSignature,
+  type Telling,
+  tellEvent,
+} from '@basemeter/simulators';
 import Stripe from 'stripe';
 import { describe, expect, test } from 'vitest';
 import { changes, run as pay } from '../../scripts/commands/pay.ts';
-import { CREEM_EVENT_TYPES, creemEvent } from '../../scripts/payments/creem-events.ts';
-import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
-import { periodOf, type Story } from '../../scripts/payments/story.ts';
-import { STRIPE_EVENT_TYPES, stripeEvent } from '../../scripts/payments/stripe-events.ts';
-import { eventTypes, paymentMadeBy, type Telling, tellEvent } from '../../scripts/payments/told-story.ts';
 
 const at = '2026-01-01T00:00:00.000Z';
 const story: Story = {

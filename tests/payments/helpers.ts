@@ -1,11 +1,14 @@
 /** A payment simulator on a port of its own, with a small catalogue and what it told the webhooks. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import {
+  type CatalogueProduct,
+  createPaymentSimulator,
+  type Platform,
+  SIMULATED_CREEM_KEY,
+  SIMULATED_STRIPE_KEY,
+} from '@basemeter/simulators';
 import { getRequestListener } from '@hono/node-server';
-import type { Platform } from '../../scripts/payments/story.ts';
-import type { CatalogueProduct } from '../../scripts/stack/payment-simulator/catalogue.ts';
-import { SIMULATED_CREEM_KEY, SIMULATED_STRIPE_KEY } from '../../scripts/stack/payment-simulator/keys.ts';
-import { createPaymentSimulator } from '../../scripts/stack/payment-simulator.ts';
 import { createCreem } from '../../supabase/functions/billing/creem.ts';
 import type { CheckoutOrder, Gateway } from '../../supabase/functions/billing/gateway.ts';
 import { createStripe } from '../../supabase/functions/billing/stripe.ts';

@@ -1,17 +1,19 @@
 /** Any order and any repetition of a life's events ends as the right order does. */
+
+import type { Platform } from '@basemeter/simulators';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
-import type { Platform } from '../../scripts/payments/story.ts';
 import { readCreemEvent } from '../../supabase/functions/_shared/payments/creem.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
+import { runs } from '../support/runs.ts';
 import { adminPool, sql, sqlAs } from '../support/stack.ts';
 import { newAccounts } from '../support/wallets.ts';
 import { type Life, life, type Payer, type Product, ROLLOVERS, type SentEvent, tell } from './life_stories.ts';
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
 
-const RUNS = Number(process.env.LIFE_STORIES ?? 200);
+const RUNS = runs(60);
 
 /** After every life. */
 const LATER = '2026-06-01T00:00:00.000Z';
@@ -151,7 +153,7 @@ async function liveLives(count: number): Promise<void> {
 }
 
 test(`${RUNS} lives end the same, in any order and with any repetition of their events`, {
-  timeout: 280_000,
+  timeout: 60_000 + RUNS * 1500,
 }, async () => {
   await Promise.all([liveLives(Math.ceil(RUNS / 2)), liveLives(Math.floor(RUNS / 2))]);
 });

@@ -1,16 +1,19 @@
 /** Life stories of a payer, from steps that fast-check draws: the events a platform would send of them, in their order. */
-import fc from 'fast-check';
-import { type CreemEventType, creemEvent } from '../../scripts/payments/creem-events.ts';
+
 import {
   addDays,
+  type CreemEventType,
+  creemEvent,
   type InvoiceLine,
   type Period,
   type Platform,
   periodOf,
   type Story,
   type StorySubscription,
-} from '../../scripts/payments/story.ts';
-import { type StripeEventType, stripeEvent } from '../../scripts/payments/stripe-events.ts';
+  type StripeEventType,
+  stripeEvent,
+} from '@basemeter/simulators';
+import fc from 'fast-check';
 
 /** What may become of unused credits; each has plans of its own. */
 export const ROLLOVERS = ['none', 'all', 'capped'] as const;

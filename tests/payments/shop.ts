@@ -1,9 +1,16 @@
 /** What tests over HTTP share: the products that are sold, events of a story, and their delivery. */
 import { randomUUID } from 'node:crypto';
-import { type CreemEventType, creemEvent } from '../../scripts/payments/creem-events.ts';
-import { type Delivery, deliver } from '../../scripts/payments/deliver.ts';
-import { type Platform, periodOf, type Story } from '../../scripts/payments/story.ts';
-import { type StripeEventType, stripeEvent } from '../../scripts/payments/stripe-events.ts';
+import {
+  type CreemEventType,
+  creemEvent,
+  type Delivery,
+  deliver,
+  type Platform,
+  periodOf,
+  type Story,
+  type StripeEventType,
+  stripeEvent,
+} from '@basemeter/simulators';
 import { env, sql, type TestUser } from '../support/stack.ts';
 
 const secrets = { creem: env.CREEM_WEBHOOK_SECRET, stripe: env.STRIPE_WEBHOOK_SECRET };

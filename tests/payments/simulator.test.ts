@@ -1,7 +1,8 @@
 /** Billing's two gateways, and the official library, against the payment simulator. */
+
+import { SIMULATED_STRIPE_KEY } from '@basemeter/simulators';
 import Stripe from 'stripe';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { SIMULATED_STRIPE_KEY } from '../../scripts/stack/payment-simulator/keys.ts';
 import { orderOf, type RunningSimulator, startSimulator } from './helpers.ts';
 
 const START = '2026-01-01T00:00:00.000Z';

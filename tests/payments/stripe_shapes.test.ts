@@ -1,8 +1,15 @@
 /** Shapes of Stripe's events, from what is delivered to the credits that come of it. */
 import { randomUUID } from 'node:crypto';
+import {
+  addDays,
+  type InvoiceLine,
+  periodOf,
+  type Story,
+  type StripeEvent,
+  type StripeEventType,
+  stripeEvent,
+} from '@basemeter/simulators';
 import { beforeAll, expect, test } from 'vitest';
-import { addDays, type InvoiceLine, periodOf, type Story } from '../../scripts/payments/story.ts';
-import { type StripeEvent, type StripeEventType, stripeEvent } from '../../scripts/payments/stripe-events.ts';
 import { readStripeEvent } from '../../supabase/functions/_shared/payments/stripe.ts';
 import { sql } from '../support/stack.ts';
 import { driftOf, newAccount, walletOf } from '../support/wallets.ts';

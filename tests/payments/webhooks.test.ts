@@ -1,8 +1,8 @@
 /** What the webhooks let in: bodies that their platform has signed, now, and nothing else. */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { creemSignature, stripeSignature } from '@basemeter/simulators';
 import { describe, expect, test } from 'vitest';
-import { creemSignature, stripeSignature } from '../../scripts/payments/deliver.ts';
 import { env, sql } from '../support/stack.ts';
 
 const MIB = 1024 * 1024;

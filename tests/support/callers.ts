@@ -1,6 +1,7 @@
 /** Many callers at once: connections of their own, let go at the same moment, and what each was told. */
 import { randomInt } from 'node:crypto';
 import pg from 'pg';
+import { runs } from './runs.ts';
 import { adminPool, sql, sqlAs } from './stack.ts';
 
 /** One call: a statement, sent on a connection that others may share (it then waits for its turn). */
@@ -14,9 +15,12 @@ const ROOM = 7_311_442;
 let room: Promise<pg.Client> | undefined;
 let open = 0;
 
+/** A backend costs as much as a dozen calls, so `npm test` makes do with fewer of them. */
+const MOST = runs(40);
+
 /**
- * Opens `wanted` connections as `role`, once no other test file has callers; fewer where the server has no room for as many
- * (50 stay free for the other parts). The file ends them all with `hangUp`.
+ * Opens `wanted` connections as `role`, once no other test file has callers; no more than MOST, and fewer where the server
+ * has no room for as many (50 stay free for the other parts). The file ends them all with `hangUp`.
  */
 export async function openCallers(wanted: number, role = 'service_role'): Promise<pg.Client[]> {
   room ??= enterRoom();
@@ -24,7 +28,7 @@ export async function openCallers(wanted: number, role = 'service_role'): Promis
   const [server] = await sql<{ free: number }>(
     `select current_setting('max_connections')::integer - count(*)::integer - 50 as free from pg_stat_activity`,
   );
-  const count = Math.max(2, Math.min(wanted, server?.free ?? 0));
+  const count = Math.max(2, Math.min(wanted, MOST, server?.free ?? 0));
   open += count;
   return Promise.all(Array.from({ length: count }, () => openCaller(role)));
 }

@@ -1,7 +1,7 @@
 /** Which objects of schema public Basemeter's migrations make: a project's own are in no list of ours. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT_DIR } from '../../scripts/stack/paths.ts';
+import { PROJECT_DIR } from '../../scripts/paths.ts';
 
 const folder = join(PROJECT_DIR, 'supabase/migrations');
 const OURS = new Set(

@@ -1,6 +1,5 @@
 /** What a test file knows about the running stack; plain data, so that it passes between processes. */
-import type { StatusEnv } from '../../scripts/stack/environment.ts';
-import type { Stack } from '../../scripts/stack/index.ts';
+import type { Stack, StatusEnv } from '../../scripts/stack.ts';
 
 /** The stack's variables and addresses. */
 export type StackFacts = {
@@ -18,5 +17,7 @@ export type StackFacts = {
 
 /** Takes the plain data out of a running stack. */
 export function readStackFacts(stack: Stack): StackFacts {
-  return { env: stack.env, urls: { ...stack.urls } };
+  const { programs, ...urls } = stack.urls;
+  const simulators = { simulator: programs.simulator, paymentSimulator: programs['payment-simulator'] };
+  return { env: stack.env, urls: { ...urls, ...simulators } };
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import pg from 'pg';
-import { afterAll, inject } from 'vitest';
+import { inject } from 'vitest';
 import WebSocket from 'ws';
 import type { Database } from '../../supabase/functions/_shared/database.types.ts';
 
@@ -14,14 +14,10 @@ export const env = facts.env;
 /** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `paymentSimulator`, `database`, `databaseAdmin`. */
 export const urls = facts.urls;
 
-/** A pool as superuser (`supabase_admin`). Opens no more than 20 connections. */
-export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20 });
+/** A pool as superuser (`supabase_admin`), shared by the files of a worker. Opens no more than 20 connections. */
+export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20, allowExitOnIdle: true });
 
-const pool = new pg.Pool({ connectionString: urls.database, max: 10 });
-
-afterAll(async () => {
-  await Promise.all([pool.end(), adminPool.end()]);
-});
+const pool = new pg.Pool({ connectionString: urls.database, max: 10, allowExitOnIdle: true });
 
 /** Runs one statement as role `postgres` and gives its rows. */
 export async function sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
@@ -31,19 +27,47 @@ export async function sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
   return (await pool.query<Row>(text, params)).rows;
 }
 
+// A backend costs as much as a dozen calls, most of it to read the catalog and to plan: the next file takes what one left.
+const idle = new Map<string, Client[]>();
+const MOST_IDLE = 40;
+/** Unreferenced, it does not keep its process alive; the types lack these two. */
+type Client = pg.Client & { ref(): void; unref(): void };
+
 /**
- * Opens a connection that acts as `role` for its whole life, with `claims` as its JWT's claims when given. The caller ends
- * it. `supabase_auth_admin` and other roles that may log in do log in; the API roles are taken on by the authenticator.
+ * A connection that acts as `role` until it is ended, with `claims` as its JWT's claims when given. The caller ends it.
+ * `supabase_auth_admin` and other roles that may log in do log in; the API roles are taken on by the authenticator.
  */
 export async function sqlAs(role: string, claims?: object): Promise<pg.Client> {
   const byAuthenticator = ['anon', 'authenticated', 'service_role'].includes(role);
-  const url = new URL(urls.database);
-  url.username = byAuthenticator ? 'authenticator' : role;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
+  const user = byAuthenticator ? 'authenticator' : role;
+  const client = idle.get(user)?.pop() ?? (await connect(user));
+  client.ref();
   if (byAuthenticator) await client.query(`set role ${pg.escapeIdentifier(role)}`);
   if (claims)
     await client.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify({ role, ...claims })]);
+  return client;
+}
+
+/** A new connection; ending it undoes what was set and keeps it for the next to need one. */
+async function connect(user: string): Promise<Client> {
+  const url = new URL(urls.database);
+  url.username = user;
+  const client = new pg.Client({ connectionString: url.href }) as Client;
+  await client.connect();
+  const hangUp = client.end.bind(client);
+  client.end = (async () => {
+    try {
+      await client.query(
+        'rollback; reset session authorization; reset role; reset all; select pg_advisory_unlock_all()',
+      );
+      const waiting = idle.get(user) ?? [];
+      if (waiting.length >= MOST_IDLE) return await hangUp();
+      client.unref();
+      idle.set(user, [...waiting, client]);
+    } catch {
+      await hangUp();
+    }
+  }) as typeof client.end;
   return client;
 }
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Stack, startStack } from '../../scripts/stack/index.ts';
+import { type Stack, startStack } from '../../scripts/stack.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-video-death-'));
 let stack: Stack;
@@ -150,7 +150,7 @@ test('a file is on its way to Storage before its host has sent the end of it', a
 
 /** The simulator's task of a job, whether or not anyone was told of it. */
 async function taskOf(prompt: string) {
-  const response = await fetch(`${stack.urls.simulator}/__simulator/videos`);
+  const response = await fetch(`${stack.urls.programs.simulator}/__simulator/videos`);
   const { videos } = (await response.json()) as { videos: { id: string; prompt: string }[] };
   return videos.find((task) => task.prompt.startsWith(prompt.slice(0, 36)));
 }
@@ -164,7 +164,7 @@ test('killed when the provider has the task and nobody has noted it: its webhook
   await kill();
   await status;
   expect(await job()).toMatchObject({ status: 'pending', job_id: null });
-  await fetch(`${stack.urls.simulator}/__simulator/videos/${task?.id}`, {
+  await fetch(`${stack.urls.programs.simulator}/__simulator/videos/${task?.id}`, {
     method: 'PATCH',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ status: 'completed', webhooks: 1 }),

@@ -1,17 +1,17 @@
 /**
  * Any order of what may happen to video jobs (the answer to a submission, webhooks, polls, cancels, time limits, sweeps, all
  * of it late and twice) leaves each in one final state, paid for exactly when it is completed.
- * VIDEO_RUNS says how many orders are tried.
  */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 import { adminPool, sqlAs } from '../support/stack.ts';
 import { offerVideos } from '../support/videos.ts';
 import { newAccount } from '../support/wallets.ts';
 
-const RUNS = Number(process.env.VIDEO_RUNS ?? 600);
+const RUNS = runs(150);
 const COST = 20;
 const model = `video-properties-${randomUUID()}`;
 let account: string;
@@ -163,7 +163,7 @@ const step = fc.record<Step>({
 });
 
 test(`any of ${RUNS} orders ends in one final state, paid for exactly when it is completed`, {
-  timeout: 300_000,
+  timeout: 60_000 + RUNS * 500,
 }, async () => {
   const seen = new Map<string, number>();
   await fc.assert(

@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(10);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
@@ -15,6 +15,9 @@ select results_eq($$ select request_id, status::text, usage_source::text, comple
   from public.ai_usage_logs order by 1 $$,
   $$ values ('silent', 'failed', 'none', 0, 0::numeric, 'call_lost', 'visit'), ('told', 'canceled', 'estimated', 20, 0.2::numeric, 'call_lost', null) $$,
   'each has its log row: charged what it had told of');
+select results_eq($$ select request_id, error_message from public.ai_usage_logs order by 1 $$, $$ values
+  ('silent', 'The function that ran this call ended before it did, and had reported no usage.'),
+  ('told', 'The function that ran this call ended before it did; it had reported 20 output tokens.') $$, 'which says how far it was known');
 select is(tests.wallet('owner'), 'balance 2.8, total 3, spent 0.2, expired 0, held 0', 'and its hold is closed');
 select is((public.finish_ai_call(tests.recall('told')::uuid, 'success', 7, 0, 50)) ->> 'finished', 'false', 'an ending that comes later');
 select is((public.finish_ai_call(tests.recall('silent')::uuid, 'success', 7, 0, 50)) ->> 'credits_charged', '0', 'of either');

@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(11);
 select tests.create_user('owner'), tests.create_user('member');
 select tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
@@ -70,6 +70,8 @@ select is(pg_temp.told(), 7, 'other kinds are still told');
 update public.notifications set created_at = created_at - interval '1 day' where true;
 select public.debit_user_credits_transaction(tests.id('owner'), 600, 'manual', workspace_id => tests.id('team'));
 select is(pg_temp.told('low_balance'), 101, 'and so is this one a day later');
+select pg_temp.toggle(1);
+select is(pg_temp.told(), 8, 'as is a limit that is as used as it was');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- A dispute that is won and a refund that fails give credits back, also after the time of what they were paid for.
 begin;
-select plan(22);
-select tests.create_guest(n) from unnest(array['periods', 'pack', 'expired', 'capped', 'by_hand', 'partly', 'paid_up', 'late', 'undone', 'rolled']) n;
+select plan(26);
+select tests.create_guest(n) from unnest(array['periods', 'pack', 'expired', 'capped', 'by_hand', 'partly', 'paid_up', 'late', 'undone', 'rolled', 'carried', 'returned']) n;
 select tests.sell('prod_none', 100, 'basic'), tests.sell('prod_some', 100, 'pro');
 select tests.sell('prod_big', 1000, 'creator');
 select tests.sell('prod_month', 100, expires_after_days => 30), tests.sell('prod_pack', 100);
@@ -87,6 +87,26 @@ select pg_temp.dispute('tran_r_20260101', 'open', '2026-01-20');
 select pg_temp.tell('r2', tests.paid_period('prod_some', '2026-01-31', 'rolled', 'sub_r'), '2026-01-31');
 select pg_temp.dispute('tran_r_20260101', 'won', '2026-02-06');
 select is(tests.wallet('rolled'), 'balance 200, total 200, spent 0, expired 0, held 0', 'a period whose dispute is won after the next one was paid');
+
+select pg_temp.tell('o1', tests.paid_period('prod_some', '2026-01-01', 'carried', 'sub_o'), '2026-01-01');
+select pg_temp.dispute('tran_o_20260101', 'open', '2026-01-03');
+select pg_temp.tell('o2', tests.paid_period('prod_some', '2026-01-31', 'carried', 'sub_o'), '2026-01-31');
+select pg_temp.dispute('tran_o_20260101', 'won', '2026-02-20');
+select public.expire_credits(tests.id('carried'), '2026-03-10');
+select is(tests.wallet('carried'), 'balance 100, total 200, spent 0, expired 100, held 0',
+  'what rolls over keeps the time that a dispute took from it, beyond the end of the period that it rolls into');
+select public.expire_credits(tests.id('carried'), '2026-03-25');
+select is(tests.wallet('carried'), 'balance 0, total 200, spent 0, expired 200, held 0', 'and no more than that');
+
+select pg_temp.tell('q1', tests.paid_period('prod_some', '2026-01-01', 'returned', 'sub_q'), '2026-01-01');
+select pg_temp.dispute('tran_q_20260101', 'open', '2026-01-03');
+select pg_temp.tell('q2', tests.paid_period('prod_some', '2026-01-31', 'returned', 'sub_q'), '2026-01-31');
+select pg_temp.dispute('tran_q_20260101', 'won', '2026-02-20');
+select pg_temp.tell('q3', tests.reversed('tran_q_20260131', 1000, id => 'ref_q'), '2026-02-21');
+select public.expire_credits(tests.id('returned'), '2026-03-10');
+select is(tests.wallet('returned'), 'balance 100, total 100, spent 0, expired 0, held 0', 'also where that period is refunded then');
+select public.expire_credits(tests.id('returned'), '2026-03-25');
+select is(tests.wallet('returned'), 'balance 0, total 100, spent 0, expired 100, held 0', 'and again no more');
 
 -- Stripe gives money back for a lesser plan.
 select tests.be_postgres();

@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(11);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_team('team');
 select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 3, 'purchase', workspace_id => tests.id('team'));
@@ -39,6 +39,10 @@ select is(public.extend_ai_call(tests.recall('hold')::uuid, 0, 200), '{"extended
 select is((select h.amount::numeric from public.credit_holds h where h.id = tests.recall('hold')::uuid), 2::numeric, 'and stays as it is');
 update public.system_config set config_value = '50' where config_key = 'output_tokens_per_extension';
 select is(public.extend_ai_call(tests.recall('hold')::uuid, 0, 200) ->> 'output_tokens_covered', '250', 'but by a step that there is');
+select public.finish_ai_call(tests.recall('hold')::uuid, 'failed');
+select pg_temp.limit_to(2.2);
+select tests.remember('hold', pg_temp.ask('ben', 200) ->> 'hold_id');
+select is(public.extend_ai_call(tests.recall('hold')::uuid, 0, 200) ->> 'output_tokens_covered', '220', 'and within a limit of their own');
 select public.finish_ai_call(tests.recall('hold')::uuid, 'failed');
 select tests.remember('hold', pg_temp.ask('ann', 200) ->> 'hold_id');
 update public.system_config set config_value = '1000' where config_key = 'output_tokens_per_extension';
