@@ -2,10 +2,9 @@
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { prepareDatabase, withPostgres } from '@basemeter/local-supabase';
+import { claimTestDatabase, prepareDatabase, releaseTestDatabase, withPostgres } from '@basemeter/local-supabase';
 import { loadConfig } from '../config.ts';
 import { PROJECT_DIR } from '../paths.ts';
-import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
 
 /** Basemeter's migrations are numbered so; others are those of the project that uses it. */
 const OURS = /^20261101\d+_/;

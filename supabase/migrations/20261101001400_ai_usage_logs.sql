@@ -93,7 +93,7 @@ comment on column private.ai_call_costs.cost_usd is 'The provider''s charge in U
 comment on column private.ai_call_costs.charged_usd is 'The credits that were charged, in US dollars at the rate of that time.';
 comment on column private.ai_call_costs.pricing is 'What the charge was computed from: prices, fixed price, rate, markup.';
 comment on column private.ai_call_costs.attempts is
-  'What was tried to get an answer, in order: [{ model, provider, status or error, duration }].';
+  'What was tried to get an answer, in order, for the service role alone: [{ model, provider, status or error, said, duration }].';
 create index ai_call_costs_workspace_id_idx on private.ai_call_costs (workspace_id);
 
 -- In private: a partition in public would be a way past its parent's policies.
@@ -161,11 +161,14 @@ begin
   new.response_data := null;
   new.ip_address := null;
   new.user_agent := null;
+  update private.ai_call_costs c
+  set attempts = (select jsonb_agg(a.attempt - 'said') from jsonb_array_elements(c.attempts) a (attempt))
+  where c.log_id = new.id and jsonb_path_exists(c.attempts, '$[*].said');
   return new;
 end;
 $$;
 comment on function private.forget_log_person() is
-  'When a person is deleted, a team keeps the figures of the call and loses what was said and from where.';
+  'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, and from where.';
 create trigger ai_usage_logs_forget_person before update of user_id on public.ai_usage_logs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_log_person();

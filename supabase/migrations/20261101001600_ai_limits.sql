@@ -147,8 +147,7 @@ begin
         when 'image_generation' then 'POST /v1/images/generations' when 'video_generation' then 'function video'
         else 'POST /v1/chat/completions' end), 'model', null)::private.ai_refusal;
   elsif pricing is null then
-    return row('not_found', format('The model %s is not on offer: it has no price.',
-      to_json(wanted_name)), 'model', null)::private.ai_refusal;
+    return row('not_found', format('The model %s is not available.', to_json(wanted_name)), 'model', null)::private.ai_refusal;
   elsif not private.may_use_model(caller, wanted) then
     return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
       case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
@@ -320,6 +319,19 @@ $$;
 comment on function private.is_message(public.ai_models) is
   'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
 
+create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
+    jsonb_build_object('model', of_model, 'resolution', resolution,
+      'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: rows of video_models and '
+        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+end;
+$$;
+comment on function private.notify_unpriced is
+  'Tells platform admins that a model was asked for which has no price, once for each model and day.';
+
 create function private.refuse_request(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
   endpoint public.ai_usage_scene, at timestamptz
@@ -334,6 +346,9 @@ begin
   end if;
   if refusal.code is null then
     refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene, endpoint);
+    if refusal.code = 'not_found' and wanted.model is not null then
+      perform private.notify_unpriced(wanted.model, null, at);
+    end if;
   end if;
   if refusal.code is null and private.is_message(wanted) then
     refusal := private.refuse_message(caller, at);

@@ -19,7 +19,7 @@ comment on type public.charge_entry is 'A ledger entry of a call.';
 comment on type public.charge_lot is 'What a call took from a grant of credits.';
 comment on type public.charge_video is 'What was asked for.';
 comment on type public.charge_explanation is
-  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else.';
+  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, which have providers'' words, for the service role alone.';
 
 create function private.amount_of(amount numeric, unit text) returns text
 language plpgsql immutable set search_path = ''
@@ -122,7 +122,7 @@ begin
     answer.provider_price := costs.pricing -> 'price';
     answer.credits_per_usd := (costs.pricing ->> 'credits_per_usd')::numeric;
     answer.markup := (costs.pricing ->> 'markup')::numeric;
-    answer.attempts := costs.attempts;
+    answer.attempts := case when current_setting('role') not in ('anon', 'authenticated') then costs.attempts end;
     answer.sentence := answer.sentence || format(' The provider''s cost was %s.', private.amount_of(answer.cost_usd, 'US dollar'));
   end if;
   return answer;
@@ -136,5 +136,5 @@ create function public.explain_charge(request_id text) returns public.charge_exp
 language sql stable set search_path = ''
 as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. For everyone who may see its log row; balance and lots for owners and admins of its workspace; the provider''s cost, margin and attempts for platform admins and the service role.';
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. For everyone who may see its log row; balance and lots for owners and admins of its workspace; the provider''s cost and margin for platform admins and the service role; attempts for the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

@@ -294,7 +294,7 @@ create table public.admin_notifications (
   constraint a_thing_is_told_once unique (kind, subject)
 );
 comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), usage_bounded (a provider reported more than a call could use; once for each model and day).';
+  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), usage_bounded (a provider reported more than a call could use; once for each model and day), model_unpriced (an active model without a price was asked for; once for each model and day).';
 
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();

@@ -1,6 +1,7 @@
 -- What people are told: notifications, and the alerts that send them when credits cross a line.
--- An alert looks at the step that moved the credits, under the wallet's lock: it fires where the step begins on the good
--- side and ends beyond. So it fires once a crossing without a state that could be wrong, and is armed again by going back.
+-- An alert looks at the step that moved the credits, under the wallet's lock: it fires where the step begins on the
+-- good side and ends beyond. So it fires once a crossing without a state that could be wrong, and is armed again by
+-- going back.
 
 create table public.notifications (
   id bigint generated always as identity primary key,
@@ -12,7 +13,8 @@ create table public.notifications (
   created_at timestamptz not null default clock_timestamp()
 );
 comment on table public.notifications is
-  'What a person, or the owners and admins of a workspace, are told: low_balance, limit_share, overdraft, debt, top_up_ended.';
+  'What a person, or the owners and admins of a workspace, are told: low_balance, limit_share, overdraft, debt, '
+  'top_up_ended.';
 comment on column public.notifications.user_id is
   'Whose it is; null: all owners'' and admins'' of the workspace. It goes with its person, or it would become theirs.';
 comment on column public.notifications.data is 'What it is about, by kind; no texts to show.';
@@ -27,7 +29,8 @@ as $$
 begin
   if (select count(*) from (
     select from public.notifications n
-    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '24 hours'
+    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about
+      and n.created_at > at - interval '24 hours'
     limit 100) told) = 100 then
     return; -- whoever has not looked by now is not helped by more, and they would have no end
   end if;
@@ -40,11 +43,13 @@ begin
 end;
 $$;
 comment on function private.notify is
-  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, at most.';
+  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, '
+  'at most.';
 
 create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
 comment on type public.credit_alert_kind is
-  'low_balance: below so many credits; limit_share: so much of a member''s limit or a key''s budget used, 0.8 for 80 %; overdraft: more than so much of the overdraft drawn; debt: more than so much owed beyond it.';
+  'low_balance: below so many credits; limit_share: so much of a member''s limit or a key''s budget used, '
+  '0.8 for 80 %; overdraft: more than so much of the overdraft drawn; debt: more than so much owed beyond it.';
 
 create table public.credit_alerts (
   id uuid primary key default gen_random_uuid(),
@@ -58,7 +63,8 @@ create table public.credit_alerts (
   constraint a_share_is_above_0_and_at_most_1 check (kind <> 'limit_share' or threshold > 0 and threshold <= 1)
 );
 comment on table public.credit_alerts is
-  'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
+  'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; '
+  'a new workspace has none.';
 comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
 
 -- Not within a deletion, which has the wallets, nor for last_fired_at.
@@ -144,10 +150,12 @@ begin
   return case when most is null then 0 when most = 0 then (used > 0)::integer else used / most end;
 end;
 $$;
-comment on function private.share_of is 'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
+comment on function private.share_of is
+  'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
 create function private.fire_limit_alerts(
-  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid,
+  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
+    person uuid,
   at timestamptz
 ) returns void
 language plpgsql set search_path = ''
@@ -166,17 +174,20 @@ begin
     -- A limit that is lowered and raised in turns says the same again as long as no more is used.
     if used_now > used_before or not exists (
       select from public.notifications n
-      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours' and n.kind = 'limit_share'
+      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours'
+        and n.kind = 'limit_share'
         and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
     ) then
-      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used', trim_scale(used_now)),
+      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used',
+        trim_scale(used_now)),
         at, person);
     end if;
   end loop;
 end;
 $$;
 comment on function private.fire_limit_alerts is
-  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, once a day unless more is used.';
+  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, '
+  'once a day unless more is used.';
 
 create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -215,7 +226,8 @@ declare
   member public.workspace_member_credits;
   member_before public.workspace_member_credits;
 begin
-  select * into member from public.workspace_member_credits m where m.workspace_id = wallet_id and m.user_id = account_id;
+  select * into member from public.workspace_member_credits m where m.workspace_id = wallet_id
+    and m.user_id = account_id;
   if not found then
     return; -- one who has left, whose work under way is charged
   end if;
@@ -235,7 +247,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.watch_member_limits() is 'Looks at a member''s limits when they are set: a lower one may be used up already.';
+comment on function private.watch_member_limits() is
+  'Looks at a member''s limits when they are set: a lower one may be used up already.';
 create trigger workspace_member_credits_watch_limits
   after update of credit_limit, period_credit_limit, limit_period on public.workspace_member_credits
   for each row execute function private.watch_member_limits();
@@ -318,7 +331,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.watch_key_budgets() is 'Looks at a key''s budgets when they are set: a lower one may be used up already.';
+comment on function private.watch_key_budgets() is
+  'Looks at a key''s budgets when they are set: a lower one may be used up already.';
 create trigger api_keys_watch_budgets after update of budget, period_budget, budget_period on public.api_keys
   for each row execute function private.watch_key_budgets();
 
@@ -329,19 +343,23 @@ declare
   alert public.credit_alerts;
 begin
   for alert in
-    select * from public.credit_alerts a where a.workspace_id = new.workspace_id and a.is_active order by a.kind, a.threshold
+    select * from public.credit_alerts a where a.workspace_id = new.workspace_id and a.is_active
+      order by a.kind, a.threshold
   loop
     if private.is_beyond(alert, new.credits_balance, new.overdraft_limit)
       and not private.is_beyond(alert, old.credits_balance, old.overdraft_limit) then
-      perform private.fire_alert(alert, jsonb_build_object('balance', trim_scale(new.credits_balance)), clock_timestamp());
+      perform private.fire_alert(alert, jsonb_build_object('balance', trim_scale(new.credits_balance)),
+        clock_timestamp());
     end if;
   end loop;
   return null;
 end;
 $$;
-comment on function private.watch_overdraft() is 'Looks at a wallet''s alerts when its overdraft is set: debt may begin, or end, by that.';
+comment on function private.watch_overdraft() is
+  'Looks at a wallet''s alerts when its overdraft is set: debt may begin, or end, by that.';
 create trigger credit_wallets_watch_overdraft after update of overdraft_limit on public.credit_wallets
-  for each row when (old.overdraft_limit <> new.overdraft_limit and new.has_alerts) execute function private.watch_overdraft();
+  for each row when (old.overdraft_limit <> new.overdraft_limit and new.has_alerts)
+    execute function private.watch_overdraft();
 
 create function private.watch_credits(
   wallet_id uuid, account_id uuid, entry_type public.credit_transaction_type, change numeric, at timestamptz
@@ -392,14 +410,16 @@ create policy "owners and admins can read their workspace's alerts" on public.cr
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can add alerts" on public.credit_alerts
   for insert to authenticated
-  with check (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids()))
+    and (select private.is_account_active()));
 create policy "owners and admins can change their workspace's alerts" on public.credit_alerts
   for update to authenticated
   using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can remove their workspace's alerts" on public.credit_alerts
   for delete to authenticated
-  using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
+  using (workspace_id = any (array(select private.my_managed_workspace_ids()))
+    and (select private.is_account_active()));
 grant select, delete on public.credit_alerts to authenticated, service_role;
 grant insert (workspace_id, kind, threshold, is_active), update (threshold, is_active) on public.credit_alerts
   to authenticated, service_role;

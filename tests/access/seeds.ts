@@ -124,8 +124,8 @@ export const SEEDS: Record<string, Seed> = {
   },
   video_jobs: personal(
     'video_jobs',
-    'provider, model, prompt, cost_credits, expires_at',
-    () => `'default', 'a model', 'a prompt', 1, now()`,
+    'model, prompt, cost_credits, expires_at',
+    () => `'a model', 'a prompt', 1, now()`,
   ),
   ai_model_fallbacks: {
     needs: 'ai_models',

@@ -795,23 +795,17 @@ isOneToOne: false
                   ]
                 },"video_jobs": {
                   Row: {
-                    "attempts": number,"cancel_requested_at": string | null,"cost_credits": number,"created_at": string,"error_code": string | null,"error_message": string | null,"expires_at": string,"finished_at": string | null,"has_image": boolean,"id": string,"image_url": string | null,"is_shared": boolean,"job_id": string | null,"model": string,"parameters": NonNullable<Json>,"progress": number,"prompt": string,"provider": string,"request_id": string | null,"result_url": string | null,"status": Database["public"]['Enums']["video_job_status"],"storage_path": string | null,"submitted_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "attempts": number,"cancel_requested_at": string | null,"cost_credits": number,"created_at": string,"error_code": string | null,"error_message": string | null,"expires_at": string,"finished_at": string | null,"has_image": boolean,"id": string,"image_url": string | null,"is_shared": boolean,"model": string,"parameters": NonNullable<Json>,"progress": number,"prompt": string,"request_id": string | null,"status": Database["public"]['Enums']["video_job_status"],"storage_path": string | null,"submitted_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits": number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at": string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model": string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt": string,"provider": string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits": number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at": string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"model": string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt": string,"request_id"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at"?: string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model"?: string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt"?: string,"provider"?: string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at"?: string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"model"?: string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt"?: string,"request_id"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
-      foreignKeyName: "video_jobs_provider_fkey"
-      columns: ["provider"]
-isOneToOne: false
-      referencedRelation: "ai_providers"
-      referencedColumns: ["provider"]
-    },{
       foreignKeyName: "video_jobs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1184,7 +1178,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "fail_video_job":
-{ Args: { "at"?: string,"error_code": string,"error_message"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
+{ Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
                            },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
@@ -1387,6 +1381,9 @@ isOneToOne: false
 { Args: { "workspace_id"?: string }; Returns: {
               "actual": number,"expected": number,"rule": string,"subject": string,"wallet_id": string
             }[]
+                           },
+"video_job_of_file":
+{ Args: { "at"?: string,"token": string,"until": number,"video_job_id": string }; Returns: Json
                            },
 "video_job_of_webhook":
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json

@@ -53,7 +53,7 @@ $$, array[
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'begin_subscription_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task',
   'create_video_job', 'start_video_job', 'update_video_job', 'fail_video_job', 'cancel_video_job', 'get_video_job',
-  'video_job_of_webhook', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'
+  'video_job_of_webhook', 'video_job_of_file', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'
 ], 'the definers in public are these');
 
 select is_empty($$

@@ -50,7 +50,7 @@ $$, array[
   'public.consume_feature', 'public.release_feature', 'public.check_feature', 'private.check_feature_for',
   'public.receive_payment_event', 'public.begin_checkout', 'public.begin_plan_change', 'public.begin_subscription_change', 'public.get_billing_account',
   'public.create_video_job', 'public.start_video_job', 'public.update_video_job', 'public.fail_video_job',
-  'public.cancel_video_job', 'public.get_video_job', 'public.video_job_of_webhook', 'public.sync_video_jobs',
+  'public.cancel_video_job', 'public.get_video_job', 'public.video_job_of_webhook', 'public.video_job_of_file', 'public.sync_video_jobs',
   'public.note_video_task_missing', 'public.note_video_file', 'public.finish_video_file_removal',
   'public.claim_payment_task', 'public.finish_payment_task', 'public.list_payment_products',
   'public.resolve_unmatched_payment', 'private.resolve_unmatched_payment', 'public.resolve_dispute',
