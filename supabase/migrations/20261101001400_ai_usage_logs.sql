@@ -31,6 +31,8 @@ create table public.ai_usage_logs (
     check (cached_tokens between 0 and prompt_tokens),
   completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
   images integer not null default 0 constraint images_not_negative check (images >= 0),
+  usage_record_id bigint,
+  usage_period_start timestamptz,
   total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
   requests integer not null default 1 constraint requests_positive check (requests > 0),
   duration integer constraint duration_not_negative check (duration >= 0),
@@ -59,6 +61,9 @@ comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reas
 comment on column public.ai_usage_logs.requests is
   'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
 comment on column public.ai_usage_logs.images is 'Images that were made.';
+comment on column public.ai_usage_logs.usage_record_id is
+  'The id of its api_call in usage_records; that of its tokens is the next. Null: it counts to no feature.';
+comment on column public.ai_usage_logs.usage_period_start is 'The period of its features that it counts to.';
 comment on column public.ai_usage_logs.model is 'The model the caller named.';
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
 comment on column public.ai_usage_logs.estimated_cost is
@@ -73,6 +78,8 @@ comment on column public.ai_usage_logs.request_id is 'The id that the answer car
 create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
 create index ai_usage_logs_request_id_idx on public.ai_usage_logs (request_id);
+create index ai_usage_logs_usage_record_id_idx on public.ai_usage_logs (usage_record_id)
+  where usage_record_id is not null;
 
 create table private.ai_call_costs (
   log_id uuid primary key,

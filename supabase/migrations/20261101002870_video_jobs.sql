@@ -388,7 +388,6 @@ as $$
 declare
   facts jsonb := work.details || private.video_log_content(job)
     || jsonb_build_object('pricing', work.terms, 'attempts', private.video_attempts(job, work, said));
-  logged public.ai_usage_logs;
 begin
   if ending = 'success' then
     facts := facts || (
@@ -396,14 +395,11 @@ begin
         'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model)
       from private.video_charge_of(work.terms) c);
   end if;
-  logged := private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
+  perform private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
     'model', job.model, 'request_id', job.request_id, 'api_key_id', work.api_key_id,
     'error_code', job.error_code, 'error_message', job.error_message,
     'duration', least(greatest(extract(epoch from at - job.created_at) * 1000, 0), 2147483647)::integer),
-    job.workspace_id, job.user_id, null, at);
-  if ending = 'success' then
-    perform private.count_features_of_call(logged);
-  end if;
+    job.workspace_id, job.user_id, null, at, ending = 'success');
 end;
 $$;
 comment on function private.log_video_job is 'Writes the log row of a job that ended, and counts it where it was charged.';
