@@ -97,7 +97,7 @@ begin
       from public.payment_events e
       cross join lateral jsonb_array_elements(jsonb_build_array(e.facts -> 'period')
         || coalesce(e.facts -> 'more_periods', '[]')) with ordinality p (facts, place)
-      cross join lateral (select private.with_product(of_platform, p.facts) as facts) w
+      cross join lateral private.with_product(of_platform, p.facts) w (facts)
       cross join lateral private.product_of(of_platform, w.facts ->> 'product_id', w.facts ->> 'price_id') product
       where e.platform = of_platform and e.subscription_id = of_subscription and e.applied_at is not null
         -- Invoices have lines of other things too, for times of their own.
@@ -158,7 +158,7 @@ begin
       select f.occurred_at, false, private.credits_a_month(product, coalesce((w.facts ->> 'units')::integer, 1),
         period.starts_at), 1
       from private.payment_facts f
-      cross join lateral (select private.with_product(of_platform, f.facts) as facts) w
+      cross join lateral private.with_product(of_platform, f.facts) w (facts)
       cross join lateral private.product_of(of_platform, w.facts ->> 'product_id', w.facts ->> 'price_id') product
       where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
         -- Creem gives no money back for a lesser plan, which counts from the next period; Stripe does.

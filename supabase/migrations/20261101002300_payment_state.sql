@@ -315,8 +315,8 @@ begin
   select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
   where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
     and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
-  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null
-    where t.done_at is not null;
+  on conflict (platform, task, subscription_id) do update set due_at = now(), state = 'requested'
+    where t.state = 'done';
 end;
 $$;
 comment on function private.cancel_without_account is

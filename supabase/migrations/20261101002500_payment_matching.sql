@@ -223,6 +223,12 @@ comment on function private.report_next_lone_reversal(timestamptz) is
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 
+create type private.payment_task_state as enum ('requested', 'tried', 'voiding', 'done', 'voided');
+comment on type private.payment_task_state is
+  'requested: the platform was asked for nothing yet; tried: it was asked, and what it did is not known; voiding: a '
+  'charge '
+  'that was tried and is to be voided. Those are open. done and voided: it has ended.';
+
 create table private.payment_tasks (
   id bigint generated always as identity primary key,
   platform public.payment_platform not null,
@@ -234,10 +240,9 @@ create table private.payment_tasks (
   attempts integer not null default 0,
   first_tried_at timestamptz,
   due_at timestamptz not null default now(),
-  done_at timestamptz,
+  state private.payment_task_state not null default 'requested',
   error text,
   charge jsonb,
-  is_void boolean not null default false,
   payment_id text,
   constraint a_task_is_there_once unique (platform, task, subscription_id),
   constraint a_task_says_what_it_is_about check ((task = 'cancel_subscription') = (subscription_id is not null)
@@ -250,12 +255,12 @@ comment on column private.payment_tasks.first_tried_at is
   'When it was first tried: a day later Stripe may have forgotten that, and a charge is not asked for again.';
 comment on column private.payment_tasks.charge is
   'What the platform was told of a charge at its first try, and is told at every other.';
-comment on column private.payment_tasks.is_void is 'A charge that was tried and is to be made by no means any more.';
+comment on column private.payment_tasks.state is 'Its moves are listed in the chapter of automatic top-ups.';
 comment on column private.payment_tasks.payment_id is 'What it was charged by.';
 create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
-create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where done_at is null;
+create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where state < 'done';
 create unique index payment_tasks_open_charge_idx on private.payment_tasks (workspace_id)
-  where task = 'charge_pack' and done_at is null;
+  where task = 'charge_pack' and state < 'done';
 create index payment_tasks_payment_product_id_idx on private.payment_tasks (payment_product_id);
 
 create function private.leave_payments_without_workspace() returns trigger
@@ -268,8 +273,8 @@ begin
   from public.user_subscriptions s
   where s.workspace_id = old.id and s.plan_status not in ('canceled', 'expired')
   on conflict (platform, task, subscription_id) do nothing;
-  delete from private.payment_tasks t where t.workspace_id = old.id and t.done_at is null and t.attempts = 0;
-  update private.payment_tasks t set is_void = true where t.workspace_id = old.id and t.done_at is null;
+  delete from private.payment_tasks t where t.workspace_id = old.id and t.state = 'requested';
+  update private.payment_tasks t set state = 'voiding' where t.workspace_id = old.id and t.state = 'tried';
   update public.user_subscriptions s set is_live = false where s.workspace_id = old.id and s.is_live;
   -- The payment is kept; name and address go with the account.
   update public.payment_events e set raw_body = null, facts = e.facts - 'customer' - 'owner'
@@ -293,7 +298,7 @@ declare
   task private.payment_tasks;
 begin
   select * into task from private.payment_tasks t
-  where t.task = 'cancel_subscription' and t.done_at is null and t.due_at <= next_cancellation.at
+  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= next_cancellation.at
   order by t.due_at limit 1 for update skip locked;
   return task;
 end;
@@ -315,11 +320,12 @@ begin
   end if;
   -- Due again later, ever less often, unless it is told to be done.
   update private.payment_tasks t
-  set attempts = t.attempts + 1, first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
+  set state = greatest(t.state, 'tried'), attempts = t.attempts + 1,
+    first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
     due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
   where t.id = task.id returning * into task;
   return jsonb_build_object('id', task.id, 'platform', task.platform,
-    'task', case when task.is_void then 'void_charge' else task.task end)
+    'task', case when task.state = 'voiding' then 'void_charge' else task.task end)
     || jsonb_strip_nulls(jsonb_build_object('invoice_id', task.payment_id))
     || coalesce(task.charge, jsonb_build_object('subscription_id', task.subscription_id));
 end;
@@ -356,24 +362,27 @@ begin
   end if;
   perform from public.credit_wallets w where w.workspace_id = payer for no key update; -- before the task, as everywhere
   update private.payment_tasks t
-  set done_at = case
-      when finish_payment_task.error is null or outcome is not null then finish_payment_task.at
-      -- Whether it was charged is not known, and it is not asked for for ever.
-      when t.task = 'charge_pack' and (t.attempts >= case when t.is_void then 10 else 5 end
-        or private.is_forgotten(t, finish_payment_task.at)) then finish_payment_task.at end,
+  set state = case
+      when finish_payment_task.error is not null and outcome is null
+        -- Whether it was charged is not known, and it is not asked for for ever.
+        and (t.task <> 'charge_pack' or t.attempts < case t.state when 'voiding' then 10 else 5 end
+          and private.is_forgotten(t, finish_payment_task.at) is not true) then t.state
+      when t.state = 'voiding' and (finish_payment_task.error is not null or finish_payment_task.payment_id is null)
+        then 'voided'
+      else 'done' end,
     error = left(finish_payment_task.error, 1000), payment_id = coalesce(finish_payment_task.payment_id, t.payment_id)
-  where t.id = task_id and t.done_at is null
+  where t.id = task_id and t.state < 'done'
   returning * into task;
-  if task.task = 'charge_pack' and task.done_at is not null then
-    perform private.note_top_up(task, outcome, finish_payment_task.payment_id, at);
-  elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.done_at is null then
+  if task.task = 'charge_pack' and task.state >= 'done' then
+    perform private.end_charge(task, outcome, finish_payment_task.payment_id, at);
+  elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.state < 'done' then
     perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
       jsonb_build_object('error', task.error));
   end if;
 end;
 $$;
 comment on function public.finish_payment_task is
-  'Tells that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
+  'Reports that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
   'or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever '
   'will be).';
 grant execute on function public.finish_payment_task to service_role;

@@ -1,5 +1,17 @@
--- Automatic top-up: a workspace whose balance falls below a line has a pack charged. Here it is only asked for;
+-- Automatic top-up: a workspace whose balance falls below a threshold has a pack charged. Here it is only requested;
 -- function billing asks the platform, and the credits come by the platform's events, as those of any other payment.
+-- A charge is a row of private.payment_tasks. Its state, and who moves it:
+--   -         → requested  request_top_up: the balance is low, the month has room, no other charge is open or unpaid
+--   requested → (removed)  withdraw_top_up, and the end of the workspace: nothing was asked of the platform
+--   requested → done       next_charge: nobody agrees to it any more
+--   requested → tried      claim_payment_task; it stays tried, due ever less often, while no answer is known
+--   tried     → voiding    next_charge: nobody agrees to it any more; and the end of the workspace
+--   tried     → done       finish_payment_task: charged, declined, impossible, or given up (it stays counted)
+--   voiding   → voided     finish_payment_task: nothing will be charged, or given up (it stays counted)
+--   voiding   → done       finish_payment_task: it was charged before it could be voided
+--   done      → voiding    follow_charge: its payment failed later and is still open at the platform
+-- A cancellation of a subscription moves requested → tried → done, and again to requested where the subscription goes
+-- on.
 
 create table public.auto_top_ups (
   workspace_id uuid primary key references public.workspaces on delete cascade,
@@ -92,7 +104,7 @@ begin
   end if;
   return not exists (
       select from private.payment_tasks t
-      where t.workspace_id = rule.workspace_id and t.task = 'charge_pack' and t.done_at is null
+      where t.workspace_id = rule.workspace_id and t.task = 'charge_pack' and t.state < 'done'
     )
     and (rule.pending_payment_id is null or rule.pending_since <= at - interval '72 hours' or exists (
       select from public.payments p join public.payment_products o on o.platform = p.platform
@@ -141,7 +153,7 @@ declare
 begin
   -- One that has been tried may have been charged: what becomes of it is seen when it comes again.
   delete from private.payment_tasks t
-  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.done_at is null and t.attempts = 0
+  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.state = 'requested'
   returning * into task;
   if found then
     perform private.uncount_top_up(task);
@@ -205,39 +217,6 @@ comment on function private.end_next_top_up(timestamptz) is
   'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; '
   'false when there is none.';
 
-create function private.charge_of_task(task private.payment_tasks, payer uuid) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select jsonb_build_object('workspace_id', task.workspace_id, 'product_id', p.product_id, 'price_id', p.price_id,
-      'user_id', payer, 'proof', private.checkout_proof(task.workspace_id, payer),
-      'customer_id', private.customer_to_charge(task.workspace_id, task.platform))
-    from public.payment_products p where p.id = task.payment_product_id
-  );
-end;
-$$;
-comment on function private.charge_of_task is 'What the platform has to be told to charge a pack.';
-
-create function private.charge_stands(task private.payment_tasks, rule public.auto_top_ups,
-  wallet public.credit_wallets)
-returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return rule.payment_product_id = task.payment_product_id and private.top_up_is_wanted(rule, wallet)
-    -- A try is repeated as it was or not at all.
-    and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id
-      and task.charge ->> 'price_id' is not distinct from rule.price_id and exists (
-      select from public.payment_customers c
-      where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id'
-        and private.is_paid_by_members(c)
-    ));
-end;
-$$;
-comment on function private.charge_stands is
-  'Whether a charge that was asked for is still to be made: between asking and charging much may happen.';
-
 create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
 returns private.payment_tasks
 language plpgsql set search_path = ''
@@ -246,18 +225,29 @@ declare
   rule public.auto_top_ups;
 begin
   select * into rule from public.auto_top_ups t where t.workspace_id = task.workspace_id;
-  if not task.is_void and private.charge_stands(task, rule, wallet) is true then
-    update private.payment_tasks t
-      set charge = coalesce(t.charge, private.charge_of_task(review_charge.task, rule.user_id))
+  -- Between requesting and charging much may happen. A try is repeated as it was or not at all.
+  if task.state <> 'voiding' and rule.payment_product_id = task.payment_product_id
+    and private.top_up_is_wanted(rule, wallet)
+    and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id
+      and task.charge ->> 'price_id' is not distinct from rule.price_id and exists (
+        select from public.payment_customers c
+        where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id'
+          and private.is_paid_by_members(c)
+      ))
+  then
+    update private.payment_tasks t set charge = coalesce(t.charge, (
+      select jsonb_build_object('workspace_id', t.workspace_id, 'product_id', p.product_id, 'price_id', p.price_id,
+        'user_id', rule.user_id, 'proof', private.checkout_proof(t.workspace_id, rule.user_id),
+        'customer_id', private.customer_to_charge(t.workspace_id, t.platform))
+      from public.payment_products p where p.id = t.payment_product_id))
     where t.id = task.id returning * into task;
-  elsif task.attempts = 0 then
-    update private.payment_tasks t set done_at = review_charge.at, error = 'It is not to be charged any more.'
-      where t.id = task.id;
+  elsif task.state = 'requested' then
+    update private.payment_tasks t set state = 'done', error = 'It is not to be charged any more.' where t.id = task.id;
     perform private.uncount_top_up(task);
     task := null;
   else
     -- Whether it was charged is not known: the platform is asked, and told to charge it no more.
-    update private.payment_tasks t set is_void = true where t.id = task.id returning * into task;
+    update private.payment_tasks t set state = 'voiding' where t.id = task.id returning * into task;
   end if;
   if rule.is_active and private.why_top_up_ends(rule) is not null then
     perform private.end_top_up(rule.workspace_id, private.why_top_up_ends(rule), at);
@@ -278,14 +268,14 @@ begin
   loop
     select t.* into task
     from private.payment_tasks t join public.credit_wallets w on w.workspace_id = t.workspace_id
-    where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
+    where t.task = 'charge_pack' and t.state < 'done' and t.due_at <= next_charge.at
       and t.attempts < 10
     order by t.due_at limit 1 for no key update of w skip locked;
     exit when not found;
     -- As they are under the lock.
     select * into wallet from public.credit_wallets w where w.workspace_id = task.workspace_id;
     select * into task from private.payment_tasks t
-    where t.id = task.id and t.done_at is null and t.due_at <= next_charge.at;
+    where t.id = task.id and t.state < 'done' and t.due_at <= next_charge.at;
     continue when not found;
     if private.is_forgotten(task, at) then
       perform private.end_lost_charge(task.id, at);
@@ -298,7 +288,7 @@ begin
   if task.id is null then
     -- One that was tried for a workspace that is gone: it is voided.
     select t.* into task from private.payment_tasks t
-    where t.task = 'charge_pack' and t.done_at is null and t.due_at <= next_charge.at
+    where t.task = 'charge_pack' and t.state < 'done' and t.due_at <= next_charge.at
       and t.attempts < 10 and private.is_forgotten(t, next_charge.at) is not true
       and not exists (select from public.credit_wallets w where w.workspace_id = t.workspace_id)
     order by t.due_at limit 1 for update skip locked;
@@ -327,31 +317,29 @@ comment on function private.decline_top_up is
   'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
   'it is off and its workspace told.';
 
-create function private.note_top_up(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
+create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
 returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  status public.payment_status := (
-    select p.status from public.payments p where p.platform = task.platform and p.payment_id = charged_as);
 begin
-  if outcome is not null or task.is_void and task.error is null and charged_as is null then
+  if outcome is not null or task.state = 'voided' and task.error is null then
     perform private.uncount_top_up(task);
   end if;
-  if task.error is not null then
-    if not task.is_void then
-      perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
-    end if;
+  if task.state = 'voided' then
+    return;
+  elsif task.error is not null then
+    perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
     return;
   end if;
-  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = note_top_up.at
-  where t.workspace_id = task.workspace_id and (charged_as is not null or not task.is_void);
+  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = end_charge.at
+  where t.workspace_id = task.workspace_id;
   -- Its events may have come before the answer.
-  perform private.follow_charge(task, status, at);
+  perform private.follow_charge(task, p.status, at)
+  from public.payments p where p.platform = task.platform and p.payment_id = charged_as;
 end;
 $$;
-comment on function private.note_top_up is
-  'What became of a charge that was asked for; charged_as: the payment that tells whether it was paid.';
+comment on function private.end_charge is
+  'What became of a charge that has ended; charged_as: the payment that tells whether it was paid.';
 
 create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
 returns void
@@ -367,10 +355,10 @@ begin
   if status = 'failed' then
     perform private.decline_top_up(task.workspace_id, 'The charge failed.', false, at);
     -- What was not paid is still open at the platform, and counts to its month until it is voided.
-    update private.payment_tasks t set is_void = true, done_at = null, attempts = 1, due_at = follow_charge.at
+    update private.payment_tasks t set state = 'voiding', attempts = 1, due_at = follow_charge.at
     where t.id = task.id and not exists (
       select from private.payment_tasks o
-      where o.workspace_id = t.workspace_id and o.task = 'charge_pack' and o.done_at is null
+      where o.workspace_id = t.workspace_id and o.task = 'charge_pack' and o.state < 'done'
     );
   elsif status = 'succeeded' then
     update public.auto_top_ups t set failures = 0, last_error = null where t.workspace_id = task.workspace_id;
@@ -430,7 +418,7 @@ declare
   lost bigint;
 begin
   select t.id into lost from private.payment_tasks t
-  where t.task = 'charge_pack' and t.done_at is null and t.due_at <= end_next_lost_charge.at
+  where t.task = 'charge_pack' and t.state < 'done' and t.due_at <= end_next_lost_charge.at
     and (t.attempts >= 10 or private.is_forgotten(t, end_next_lost_charge.at))
   limit 1;
   if not found then

@@ -98,7 +98,7 @@ describe.each(['creem', 'stripe'] as const)('on %s', (platform) => {
     const response = await fetch(`${BILLING}/tasks`, { method: 'POST', headers: { apikey: env.SECRET_KEY } });
     expect(response.status).toBe(200);
     const [ended] = await sql(
-      `select s.plan_status, s.workspace_id, t.done_at is not null as is_done
+      `select s.plan_status, s.workspace_id, t.state = 'done' as is_done
          from public.user_subscriptions s join private.payment_tasks t using (platform, subscription_id)
         where subscription_id = $1`,
       [bought?.subscription_id],

@@ -15,7 +15,7 @@ select public.credit_user_credits_transaction(tests.id('owner'), 100, 'manual', 
 create function pg_temp.use(amount numeric, at timestamptz default now()) returns void language sql as $$
   select public.debit_user_credits_transaction(tests.id('owner'), amount, 'manual', workspace_id => tests.id('team'), at => use.at) $$;
 create function pg_temp.open_tasks() returns integer language sql as $$
-  select count(*)::integer from private.payment_tasks where workspace_id = tests.id('team') and done_at is null $$;
+  select count(*)::integer from private.payment_tasks where workspace_id = tests.id('team') and state < 'done' $$;
 create function pg_temp.rule() returns text language sql as $$
   select concat_ws(' ', case when is_active then 'on' else 'off' end, 'failures ' || failures, 'requested ' || requested_this_month) from public.auto_top_ups $$;
 create function pg_temp.set(product text default 'pack', threshold numeric default 20, cap integer default 2) returns void language sql as $$

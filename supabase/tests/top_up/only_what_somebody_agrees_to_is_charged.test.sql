@@ -16,7 +16,7 @@ select public.credit_user_credits_transaction(tests.id('owner'), 10, 'manual', w
 create function pg_temp.claim(at timestamptz default now() + interval '30 s') returns text language sql as $$ select public.claim_payment_task(claim.at) ->> 'task' $$;
 create function pg_temp.state() returns text language sql as $$
   select concat_ws(', ', case when r.is_active then 'on' else 'off' end, 'asked ' || r.requested_this_month, 'open ' ||
-    (select count(*) from private.payment_tasks t where t.workspace_id = r.workspace_id and t.done_at is null), r.last_error) from public.auto_top_ups r $$;
+    (select count(*) from private.payment_tasks t where t.workspace_id = r.workspace_id and t.state < 'done'), r.last_error) from public.auto_top_ups r $$;
 -- Everything is undone but the rule, which admin sets again: a pack is asked for at once.
 create function pg_temp.ask(person text default 'admin', product text default 'pack') returns void language plpgsql as $$
 begin
@@ -42,7 +42,7 @@ select is(pg_temp.customer(), 'cus_1', 'two may have bought');
 insert into public.payments (platform, payment_id, customer_id, workspace_id, user_id, bound_by, status, state_occurred_at, state_rank, state_event_id)
 values ('stripe', 'pi_1', 'cus_1', tests.id('team'), tests.id('platform'), 'checkout', 'succeeded', now(), 0, 'e');
 select is(pg_temp.customer(), null, 'while all of them are there: the card may be anyone''s of them');
-insert into private.payment_tasks (platform, task, workspace_id, payment_product_id, done_at, payment_id) values ('stripe', 'charge_pack', tests.id('team'), tests.id('pack'), now(), 'pi_1');
+insert into private.payment_tasks (platform, task, workspace_id, payment_product_id, state, payment_id) values ('stripe', 'charge_pack', tests.id('team'), tests.id('pack'), 'done', 'pi_1');
 select is(pg_temp.customer(), 'cus_1', 'whoever set a top-up gave no card for it');
 select is(public.begin_checkout(tests.id('owner'), tests.id('pack'), 1, tests.id('team')) ->> 'customer_id', 'cus_1', 'a checkout is for that customer as well');
 select pg_temp.ask();
@@ -149,7 +149,7 @@ select pg_temp.ask(), pg_temp.fail();
 update public.payment_customers set workspace_id = null where customer_id = 'cus_2';
 select is(pg_temp.claim(now() + interval '2 min'), 'void_charge', 'nor to a card of somebody who has left by then');
 select pg_temp.ask(), pg_temp.fail();
-update private.payment_tasks set is_void = true, attempts = 8, due_at = now();
+update private.payment_tasks set state = 'voiding', attempts = 8, due_at = now();
 select pg_temp.fail();
 select is(pg_temp.state(), 'on, asked 1, open 1', 'voiding is tried again');
 select pg_temp.fail(now() + interval '1 day');
@@ -169,7 +169,7 @@ delete from public.workspaces where id = tests.id('team');
 delete from private.payment_tasks where task = 'cancel_subscription';
 select is(pg_temp.claim(now() + interval '2 minutes'), 'void_charge', 'that of a workspace that is gone is voided');
 select public.finish_payment_task((select max(id) from private.payment_tasks));
-select is((select count(*)::integer from private.payment_tasks where task = 'charge_pack' and done_at is null), 0, 'once');
+select is((select count(*)::integer from private.payment_tasks where task = 'charge_pack' and state < 'done'), 0, 'once');
 
 select * from finish();
 rollback;
