@@ -1,4 +1,4 @@
--- What is sold, who buys it, what was paid. Providers tell of it by webhook (later chapters); clients read.
+-- What is sold, who buys it, what was paid. Platforms report it by webhook (later chapters); clients read.
 -- A payment outlives the workspace it was for: bookkeeping keeps the row without the person.
 
 create type public.payment_platform as enum ('creem', 'stripe');
@@ -13,7 +13,7 @@ create type public.payment_status as enum (
 comment on type public.payment_status is 'State of a payment; disputed outranks refunded.';
 create type public.payment_event_state as enum ('received', 'applied', 'failed', 'ignored');
 comment on type public.payment_event_state is
-  'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or '
+  'applied: what it reports counts; failed: it could not be applied and is tried again when it is delivered or '
   'replayed; ignored: nothing here follows from it.';
 
 create type public.payment_evidence as enum ('checkout', 'metadata', 'customer', 'email', 'reference', 'admin');
@@ -64,8 +64,8 @@ comment on table public.payment_products is
 comment on column public.payment_products.product_id is 'The product''s id at the platform.';
 comment on column public.payment_products.price_id is 'The price''s id at Stripe; Creem has none.';
 comment on column public.payment_products.credits is
-  'Credits that a unit brings: each period for a plan, once for a pack.';
-comment on column public.payment_products.trial_credits is 'Credits that a trial brings, a unit.';
+  'Credits that a unit grants: each period for a plan, once for a pack.';
+comment on column public.payment_products.trial_credits is 'Credits that a trial grants.';
 comment on column public.payment_products.trial_days is
   'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
 comment on column public.payment_products.expires_after_days is
@@ -81,7 +81,7 @@ create table private.payment_product_terms (
   primary key (payment_product_id, effective_from)
 );
 comment on table private.payment_product_terms is
-  'What a product brought and cost at which time: a changed product changes nothing that was paid before.';
+  'What a product granted and cost at which time: a changed product changes nothing that was paid before.';
 
 create function private.keep_product_terms() returns trigger
 language plpgsql security definer set search_path = ''
@@ -92,7 +92,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_product_terms() is 'Keeps what a product brings from now on.';
+comment on function private.keep_product_terms() is 'Keeps what a product grants from now on.';
 create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount
   on public.payment_products
   for each row execute function private.keep_product_terms();
@@ -147,17 +147,17 @@ create table public.user_subscriptions (
   constraint a_subscription_is_there_once unique (platform, subscription_id)
 );
 comment on table public.user_subscriptions is
-  'Subscriptions as their platform last told of them. One at most is live in a workspace.';
+  'Subscriptions as their platform last reported them. One at most is live in a workspace.';
 comment on column public.user_subscriptions.plan_type is
   'The plan of its product; null where the product is not one of ours.';
 comment on column public.user_subscriptions.next_plan_type is
   'The lesser plan that holds from the next period on; null where none is to come.';
 comment on column public.user_subscriptions.access_until is
-  'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
+  'Until when the plan holds if nothing more is reported; infinity: until something is; null: it does not hold.';
 comment on column public.user_subscriptions.is_live is 'It is what gives its workspace the plan.';
 comment on column public.user_subscriptions.bound_at is 'When its workspace was found. It never moves to another one.';
 comment on column public.user_subscriptions.state_occurred_at is
-  'The platform''s time of the newest event that told of it; with state_rank and state_event_id the order of events.';
+  'The platform''s time of the newest event that reported it; with state_rank and state_event_id the order of events.';
 create unique index user_subscriptions_live_workspace_id_idx on public.user_subscriptions (workspace_id) where is_live;
 create index user_subscriptions_workspace_id_idx on public.user_subscriptions (workspace_id);
 create index user_subscriptions_user_id_idx on public.user_subscriptions (user_id);
@@ -198,11 +198,11 @@ create table public.payments (
   updated_at timestamptz not null default now(),
   constraint a_payment_is_there_once unique (platform, payment_id)
 );
-comment on table public.payments is 'Payments as their platform last told of them.';
+comment on table public.payments is 'Payments as their platform last reported them.';
 comment on column public.payments.payment_id is
   'Creem: the transaction. Stripe: the invoice where there is one, else the payment intent.';
 comment on column public.payments.amount is
-  'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
+  'Paid, in minor units of the currency, tax included; null where the platform has not reported it.';
 comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
 comment on column public.payments.changed_at is 'Of what was paid for a change within a period: when that began.';
 comment on column public.payments.reversed_share is
@@ -391,7 +391,7 @@ alter table public.unmatched_payment_emails enable row level security;
 create policy "platform admins can read unmatched payers" on public.unmatched_payment_emails
   for select to authenticated using ((select private.is_platform_admin()));
 alter table public.admin_notifications enable row level security;
-create policy "platform admins can read what they are told" on public.admin_notifications
+create policy "platform admins can read their notifications" on public.admin_notifications
   for select to authenticated using ((select private.is_platform_admin()));
 create policy "platform admins can mark it as read" on public.admin_notifications
   for update to authenticated
@@ -430,7 +430,7 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('past_due_grace_days', '7', 'integer', 0, 90, false,
     'Days that a plan holds after a charge has failed.'),
   ('payment_mode', '""', 'text', null, null, false,
-    'live or test: events of the other mode are kept and ignored, and admins told. Empty: both count. '
+    'live or test: events of the other mode are kept and ignored, and admins notified. Empty: both count. '
     'Set it to live where real money is taken.'),
   ('stripe_account', '""', 'text', null, null, false,
     'The connected account (acct_…) whose events count. Empty: an event that names an account is another''s, '

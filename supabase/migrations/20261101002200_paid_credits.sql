@@ -467,7 +467,7 @@ declare
   kept numeric;
 begin
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
-  -- What ran out before the next payment was heard of comes back.
+  -- What expired before the next payment was reported comes back.
   expired := case when live_until > at
     then greatest(own_grant.expired_amount - paid.written_off - paid.cap_expired, 0) else 0 end;
   kept := least(own_grant.remaining + expired, room);

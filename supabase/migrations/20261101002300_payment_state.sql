@@ -1,4 +1,4 @@
--- From facts to tables: subscriptions, payments, plans and credits of a workspace, brought to what is known now.
+-- From facts to tables: subscriptions, payments, plans and credits of a workspace as they are known to be now.
 -- Credits and plans change under the wallet's lock; doing any of it again changes nothing.
 
 create function private.product_in_force(
@@ -385,7 +385,7 @@ begin
 end;
 $$;
 comment on function private.end_next_access is
-  'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
+  'Ends one plan whose time is over and of which nothing more was reported; false when there is none.';
 
 create function private.prove_payments(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan

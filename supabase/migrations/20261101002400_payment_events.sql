@@ -426,7 +426,7 @@ begin
     return jsonb_build_object('id', event.id, 'state', 'ignored', 'duplicate', false);
   end if;
   if event.attempts > 0 then
-    -- Read anew: what could not be read before may be now.
+    -- Read again: what could not be read before may be now.
     update public.payment_events e
     set facts = receive_payment_event.facts, customer_id = private.customer_of(receive_payment_event.facts)
     where e.id = event.id returning * into event;
@@ -438,6 +438,6 @@ $$;
 comment on function public.receive_payment_event is
   'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the '
   'platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; '
-  'problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings '
+  'problem: why it could not be read; mode (live or test) and account: as the platform reports them, see settings '
   'payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;

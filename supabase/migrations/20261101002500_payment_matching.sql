@@ -252,9 +252,9 @@ comment on table private.payment_tasks is 'What has to be done at a platform, by
 comment on column private.payment_tasks.workspace_id is
   'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
 comment on column private.payment_tasks.first_tried_at is
-  'When it was first tried: a day later Stripe may have forgotten that, and a charge is not asked for again.';
+  'When it was first tried: a day later Stripe may have forgotten that, and a charge is not requested again.';
 comment on column private.payment_tasks.charge is
-  'What the platform was told of a charge at its first try, and is told at every other.';
+  'What the platform is asked to charge: the same at every try.';
 comment on column private.payment_tasks.state is 'Its moves are listed in the chapter of automatic top-ups.';
 comment on column private.payment_tasks.payment_id is 'What it was charged by.';
 create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
@@ -318,7 +318,7 @@ begin
   if task.id is null then
     return null;
   end if;
-  -- Due again later, ever less often, unless it is told to be done.
+  -- Due again later, ever less often, unless it is reported done.
   update private.payment_tasks t
   set state = greatest(t.state, 'tried'), attempts = t.attempts + 1,
     first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
@@ -364,7 +364,7 @@ begin
   update private.payment_tasks t
   set state = case
       when finish_payment_task.error is not null and outcome is null
-        -- Whether it was charged is not known, and it is not asked for for ever.
+        -- Whether it was charged is not known, and it is not tried for ever.
         and (t.task <> 'charge_pack' or t.attempts < case t.state when 'voiding' then 10 else 5 end
           and private.is_forgotten(t, finish_payment_task.at) is not true) then t.state
       when t.state = 'voiding' and (finish_payment_task.error is not null or finish_payment_task.payment_id is null)
@@ -403,7 +403,7 @@ language sql set search_path = ''
 as $$ select private.resolve_dispute(platform, dispute_id, outcome, at) $$;
 comment on function public.resolve_dispute is
   'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. '
-  'For platform admins, where the platform itself does not tell (Creem).';
+  'For platform admins, where the platform itself does not report it (Creem).';
 grant execute on function public.resolve_dispute to authenticated, service_role;
 
 create type public.replayed_event as (id bigint, state public.payment_event_state, error text);

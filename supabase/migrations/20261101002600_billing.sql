@@ -180,7 +180,7 @@ begin
 end;
 $$;
 comment on function public.begin_checkout is
-  'Whether a product may be bought for a workspace, and what its platform has to be told. Refuses what would pass '
+  'Whether a product may be bought for a workspace, and what its platform has to be asked. Refuses what would pass '
   'max_credits_balance, and a second subscription.';
 grant execute on function public.begin_checkout to service_role;
 
@@ -238,7 +238,7 @@ begin
 end;
 $$;
 comment on function public.begin_plan_change is
-  'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
+  'Whether a workspace''s subscription may change to a product, and what its platform has to be asked.';
 grant execute on function public.begin_plan_change to service_role;
 
 create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null)
@@ -305,5 +305,5 @@ as $$
         'expires_after_days', o.expires_after_days) order by o.platform, o.amount), '[]')
       from public.payment_products o where o.plan is null and o.is_active)))
 $$;
-comment on function public.list_payment_products is 'Plans and packs on sale, with what they bring and cost.';
+comment on function public.list_payment_products is 'Plans and packs on sale, with what they grant and cost.';
 grant execute on function public.list_payment_products to anon, authenticated, service_role;

@@ -42,9 +42,9 @@ comment on column public.auto_top_ups.monthly_cap is 'Packs that may be charged 
 comment on column public.auto_top_ups.failures is 'Charges in a row that came to nothing.';
 comment on column public.auto_top_ups.next_try_at is 'Not before this; null: at once.';
 comment on column public.auto_top_ups.requested_this_month is
-  'Packs asked for in the month that began at month_started_at, less those that were certainly not charged.';
+  'Packs requested in the month that began at month_started_at, less those that were certainly not charged.';
 comment on column public.auto_top_ups.pending_payment_id is
-  'The newest charge. Until its payment is known (three days at most) no other is asked for.';
+  'The newest charge. Until its payment is known (three days at most) no other is requested.';
 create index auto_top_ups_user_id_idx on public.auto_top_ups (user_id);
 create index auto_top_ups_payment_product_id_idx on public.auto_top_ups (payment_product_id);
 create index auto_top_ups_active_idx on public.auto_top_ups (workspace_id) where is_active;
@@ -112,7 +112,7 @@ begin
     ));
 end;
 $$;
-comment on function private.top_up_is_due is 'Whether a workspace''s top-up is to be asked for now.';
+comment on function private.top_up_is_due is 'Whether a workspace''s top-up is to be requested now.';
 
 create function private.request_top_up(wallet public.credit_wallets, at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -160,7 +160,7 @@ begin
   end if;
 end;
 $$;
-comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was asked for and not begun.';
+comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was requested and not begun.';
 
 create function private.end_top_up(wallet_id uuid, reason text, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -178,7 +178,7 @@ begin
   end if;
 end;
 $$;
-comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and tells its workspace.';
+comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and notifies its workspace.';
 
 create function private.end_top_up_of(wallet_id uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -246,7 +246,7 @@ begin
     perform private.uncount_top_up(task);
     task := null;
   else
-    -- Whether it was charged is not known: the platform is asked, and told to charge it no more.
+    -- Whether it was charged is not known: the platform is asked to void it.
     update private.payment_tasks t set state = 'voiding' where t.id = task.id returning * into task;
   end if;
   if rule.is_active and private.why_top_up_ends(rule) is not null then
@@ -315,7 +315,7 @@ end;
 $$;
 comment on function private.decline_top_up is
   'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
-  'it is off and its workspace told.';
+  'it ends and its workspace is notified.';
 
 create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
 returns void
@@ -406,7 +406,7 @@ comment on function private.request_next_top_up(timestamptz) is
 create function private.end_lost_charge(lost bigint, at timestamptz) returns void
 language sql set search_path = ''
 as $$
-  select public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at)
+  select public.finish_payment_task(lost, 'The function that was to charge it never reported what came of it.', at => at)
 $$;
 comment on function private.end_lost_charge is
   'Ends a charge of which nobody knows whether it was made: it stays counted.';
@@ -429,7 +429,7 @@ begin
 end;
 $$;
 comment on function private.end_next_lost_charge(timestamptz) is
-  'Ends one charge of which nothing was heard however often it was tried; false when there is none.';
+  'Ends one charge of which nothing was reported however often it was tried; false when there is none.';
 
 create function private.lock_billing(wanted_workspace uuid) returns public.credit_wallets
 language plpgsql set search_path = ''
@@ -513,7 +513,7 @@ create policy "owners and admins can read their workspace's automatic top-up" on
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.auto_top_ups to authenticated, service_role;
 
--- What somebody agreed to, and that it ended; not the charges, which payments tell of. user_id says who agreed.
+-- What somebody agreed to, and that it ended; not the charges, which payments report. user_id says who agreed.
 create trigger auto_top_ups_audit_start_and_end after insert or delete on public.auto_top_ups
   for each row execute function private.audit_change('workspace_id', 'workspace_id',
     'user_id payment_product_id amount currency threshold monthly_cap is_active');
