@@ -406,7 +406,8 @@ comment on function private.request_next_top_up(timestamptz) is
 create function private.end_lost_charge(lost bigint, at timestamptz) returns void
 language sql set search_path = ''
 as $$
-  select public.finish_payment_task(lost, 'The function that was to charge it never reported what came of it.', at => at)
+  select public.finish_payment_task(lost,
+    'The function that was to charge it never reported what came of it.', at => at)
 $$;
 comment on function private.end_lost_charge is
   'Ends a charge of which nobody knows whether it was made: it stays counted.';

@@ -160,7 +160,7 @@ update public.payment_customers set workspace_id = tests.id('team') where custom
 select pg_temp.ask(), pg_temp.fail();
 select is(pg_temp.claim(now() + interval '22 hours'), 'charge_pack', 'within a day it is tried again');
 select is(pg_temp.claim(now() + interval '24 hours'), null, 'but not later, however few its tries were');
-select is(pg_temp.state(), 'on, asked 1, open 0, The function that was to charge it never told what came of it.',
+select is(pg_temp.state(), 'on, asked 1, open 0, The function that was to charge it never reported what came of it.',
   'it may have been charged, and counts');
 select pg_temp.ask(), pg_temp.fail();
 select is(private.end_next_lost_charge(now() + interval '24 hours'), true, 'the scheduled work ends it too');
