@@ -10,8 +10,7 @@
 --   voiding   → voided     finish_payment_task: nothing will be charged, or given up (it stays counted)
 --   voiding   → done       finish_payment_task: it was charged before it could be voided
 --   done      → voiding    follow_charge: its payment failed later and is still open at the platform
--- A cancellation of a subscription moves requested → tried → done, and again to requested where the subscription goes
--- on.
+-- A cancellation of a subscription moves requested → tried → done, and to requested again if the subscription goes on.
 
 create table public.auto_top_ups (
   workspace_id uuid primary key references public.workspaces on delete cascade,
