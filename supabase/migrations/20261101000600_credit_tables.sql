@@ -166,17 +166,6 @@ create index credit_transactions_user_id_idx on public.credit_transactions (user
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
   where refunded_transaction_id is not null;
 
-create table private.credit_requests (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  idempotency_key text not null,
-  request jsonb not null,
-  answer jsonb not null,
-  primary key (workspace_id, idempotency_key)
-);
-comment on table private.credit_requests is
-  'Answers given under an idempotency key. A key belongs to its wallet for ever: '
-  'nothing removes it but the workspace''s end.';
-
 create function private.create_wallet() returns trigger
 language plpgsql security definer set search_path = ''
 as $$

@@ -128,37 +128,6 @@ end;
 $$;
 comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
-create function private.replay_request(wallet_id uuid, key text, request jsonb) returns public.credit_result
-language plpgsql stable set search_path = ''
-as $$
-declare
-  earlier private.credit_requests;
-begin
-  select * into earlier from private.credit_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  if earlier.request <> request then
-    perform private.raise_error('idempotency_conflict',
-      format('The idempotency key %s was used on this wallet for another request.', to_json(key)),
-      'Use a new key for a new request, and the same parameters for a retry.');
-  end if;
-  return jsonb_populate_record(null::public.credit_result, earlier.answer);
-end;
-$$;
-comment on function private.replay_request(uuid, text, jsonb) is
-  'The answer given before under this key, or null; the same key with another request is an error.';
-
-create function private.remember_request(wallet_id uuid, key text, request jsonb, answer public.credit_result)
-returns void
-language sql set search_path = ''
-as $$
-  insert into private.credit_requests (workspace_id, idempotency_key, request, answer)
-  values (wallet_id, key, request, to_jsonb(answer))
-$$;
-comment on function private.remember_request(uuid, text, jsonb, public.credit_result) is
-  'Keeps an answer for its idempotency key.';
-
 create function private.lots_to_burn(
   wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
 ) returns public.credit_lot_change[]
@@ -431,6 +400,7 @@ declare
   cap numeric := private.config_numeric('max_credits_balance', 50000);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
   lot_id uuid;
 begin
@@ -439,14 +409,12 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(credit_user_credits_transaction.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
-      'expires_at', extract(epoch from expires_at), 'priority', priority);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
+    'expires_at', extract(epoch from expires_at), 'priority', priority);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if not isfinite(expires_at) or expires_at <= at then
     perform private.raise_error('invalid_request',
@@ -462,9 +430,7 @@ begin
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
     private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -488,6 +454,7 @@ declare
   wallet_id uuid := coalesce(debit_user_credits_transaction.workspace_id, debit_user_credits_transaction.user_id);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -505,13 +472,11 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
   perform private.require_user(debit_user_credits_transaction.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if wallet_id <> debit_user_credits_transaction.user_id then
     perform private.require_member_credits(wallet_id, debit_user_credits_transaction.user_id, amount, at);
@@ -522,9 +487,7 @@ begin
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
       key => idempotency_key);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -644,6 +607,7 @@ declare
   wallet_id uuid := coalesce(refund_user_credits.workspace_id, refund_user_credits.user_id);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -651,22 +615,18 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(refund_user_credits.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', refund_user_credits.user_id, 'description', description,
-      'transaction_id', refund_user_credits.transaction_id);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', refund_user_credits.user_id, 'description', description,
+    'transaction_id', refund_user_credits.transaction_id);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
   answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
     idempotency_key,
     refund_user_credits.transaction_id, at);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -708,6 +668,7 @@ declare
   wallet_id uuid;
   lot public.credit_grants;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
   taken numeric;
 begin
@@ -719,13 +680,11 @@ begin
     perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
   end if;
   perform private.lock_wallet(wallet_id, at);
-  if idempotency_key is not null then
-    request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'grant_id', clawback_credits.grant_id, 'description', description);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'grant_id', clawback_credits.grant_id, 'description', description);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   select * into lot from public.credit_grants g where g.id = clawback_credits.grant_id;
   -- What expired is gone already and is not taken a second time.
@@ -737,9 +696,7 @@ begin
   answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
   update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

@@ -71,6 +71,7 @@ declare
   wallet public.credit_wallets;
   hold public.credit_holds;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -80,14 +81,12 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
   perform private.require_user(hold_credits.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
-      'expires_in', expires_in);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
+    'expires_in', expires_in);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if wallet_id <> hold_credits.user_id then
     perform private.require_member_credits(wallet_id, hold_credits.user_id, amount, at);
@@ -101,9 +100,7 @@ begin
     hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -161,26 +158,24 @@ declare
   hold public.credit_holds;
   freed numeric;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_amount(amount, zero_allowed => not keep_open);
   hold := private.lock_hold(settle_credit_hold.hold_id, at);
   perform private.require_texts(hold.reason, metadata, idempotency_key);
-  if idempotency_key is not null then
-    request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
-      'keep_open', keep_open, 'description', description);
-    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
-  elsif keep_open then
+  request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
+    'keep_open', keep_open, 'description', description);
+  earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  if keep_open and idempotency_key is null then
     perform private.raise_error('invalid_request', 'idempotency_key is required with keep_open: parts look alike.');
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
     answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
-    if idempotency_key is not null then
-      perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-    end if;
+    perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
     return answer;
   end if;
   if hold.state in ('settled', 'released') then
@@ -198,9 +193,7 @@ begin
   end if;
   answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
   answer := private.expire_kept_lots(hold.workspace_id, answer, at);
-  if idempotency_key is not null then
-    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -244,6 +237,7 @@ declare
   hold public.credit_holds;
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_amount(amount, zero_allowed => true);
@@ -253,12 +247,10 @@ begin
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
   at := private.time_under_lock(at);
   perform private.require_texts(hold.reason, '{}', idempotency_key);
-  if idempotency_key is not null then
-    request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
-    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
+  earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if hold.state <> 'open' or hold.expires_at <= at then
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
@@ -275,9 +267,7 @@ begin
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
-  if idempotency_key is not null then
-    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

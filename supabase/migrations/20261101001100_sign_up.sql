@@ -111,10 +111,10 @@ declare
 begin
   -- A changed address is claimed too, or each change would be worth another start.
   if private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
-    'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0 and not exists (
-    select from private.credit_requests r where r.workspace_id = account.id and r.idempotency_key = 'basemeter:signup'
-  ) then
-    perform private.remember_request(account.id, 'basemeter:signup', '{}',
+    'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0
+    and private.earlier_answer(account.id, 'credits', 'basemeter:signup', '{}') is null
+  then
+    perform private.keep_answer(account.id, 'credits', 'basemeter:signup', '{}',
       public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;
 end;

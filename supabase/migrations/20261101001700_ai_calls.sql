@@ -27,24 +27,6 @@ comment on column private.ai_calls.pricings is
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
 create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
 
-create table private.ai_requests (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  idempotency_key text not null,
-  user_id uuid not null references public.users on delete cascade,
-  api_key_id uuid,
-  request_hash text not null,
-  request_id text not null,
-  is_running boolean not null default true,
-  answer jsonb,
-  created_at timestamptz not null,
-  primary key (workspace_id, idempotency_key)
-);
-comment on table private.ai_requests is 'AI calls made under an Idempotency-Key, for a day; with the answer where the workspace keeps all content.';
-comment on column private.ai_requests.api_key_id is
-  'With which key it was made, if with one. The answer belongs to who asked: this person, with this key or signed in.';
-create index ai_requests_user_id_idx on private.ai_requests (user_id);
-create index ai_requests_created_at_idx on private.ai_requests (created_at);
-
 create function private.log_data(value jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -196,81 +178,6 @@ end;
 $$;
 comment on function private.require_account(uuid) is
   'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
-
--- Idempotency ---------------------------------------------------------------------------------------------------------
-
-create function private.idempotency_conflict(message text, retry_after integer default null) returns jsonb
-language sql stable set search_path = ''
-as $$
-  select jsonb_build_object('status', private.error_status('idempotency_conflict'), 'code', 'idempotency_conflict',
-    'message', message, 'param', 'idempotency-key', 'retry_after', retry_after)
-$$;
-comment on function private.idempotency_conflict(text, integer) is 'The refusal of a request whose Idempotency-Key was used.';
-
-create function private.earlier_ai_request(caller private.ai_caller, key text, hash text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-declare
-  earlier private.ai_requests;
-  message text;
-begin
-  select * into earlier from private.ai_requests r
-  where r.workspace_id = caller.workspace_id and r.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  if (earlier.user_id, earlier.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
-    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
-      || '{"admitted": false}';
-  end if;
-  if earlier.request_hash = hash and earlier.answer is not null then
-    return jsonb_build_object('admitted', false, 'answer', earlier.answer, 'request_id', earlier.request_id);
-  end if;
-  message := case
-    when earlier.request_hash <> hash then 'This Idempotency-Key was used for another request, %s.'
-    when earlier.is_running then 'The first request with this Idempotency-Key, %s, is still running.'
-    else 'The request with this Idempotency-Key, %s, has been answered, and its answer was not kept.'
-  end;
-  return private.idempotency_conflict(format(message, earlier.request_id),
-    case when earlier.request_hash = hash and earlier.is_running then 1 end) || '{"admitted": false}';
-end;
-$$;
-comment on function private.earlier_ai_request(private.ai_caller, text, text) is
-  'What a request under an Idempotency-Key gets that was made before: the kept answer, or 409; null for a new one.';
-
-create function private.close_ai_request(wallet_id uuid, key text, is_charged boolean, answer jsonb) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if not is_charged then
-    -- It came to nothing: the same request may be tried anew.
-    delete from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
-    return;
-  end if;
-  update private.ai_requests r
-  set is_running = false,
-    answer = case when w.ai_log_content = 'full' and octet_length(close_ai_request.answer::text) <= 262144
-      and private.has_room_for_content(wallet_id, octet_length(close_ai_request.answer::text)) then close_ai_request.answer end
-  from public.workspaces w
-  where r.workspace_id = wallet_id and r.idempotency_key = key and w.id = wallet_id;
-end;
-$$;
-comment on function private.close_ai_request(uuid, text, boolean, jsonb) is
-  'Ends a request under an Idempotency-Key, with its answer where the workspace keeps all content.';
-
-create function private.forget_old_ai_requests(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
-begin
-  delete from private.ai_requests r where (r.workspace_id, r.idempotency_key) in (
-    select o.workspace_id, o.idempotency_key from private.ai_requests o
-    where o.created_at < forget_old_ai_requests.at - interval '24 hours' and not o.is_running
-    limit 1000 for update skip locked
-  );
-  return found;
-end;
-$$;
-comment on function private.forget_old_ai_requests(timestamptz) is 'Forgets Idempotency-Keys of AI calls a day after; false when none is due.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
@@ -532,12 +439,9 @@ begin
     expires_at, worst_case, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
     at + make_interval(secs => timeout_seconds + 30), terms.worst_case, terms.pricings, call);
-  if request.idempotency_key is not null then
-    insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
-      created_at)
-    values (caller.workspace_id, request.idempotency_key, (caller.account).id, (caller.api_key).id, coalesce(request.request_hash, ''),
-      coalesce(call ->> 'request_id', ''), at);
-  end if;
+  perform private.keep_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
+    to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
+    call ->> 'request_id', is_running => true, expires_at => at + interval '24 hours');
   return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
     'output_limit', terms.output_limit, 'candidates', terms.candidates, 'timeout_seconds', timeout_seconds,
     'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
@@ -596,9 +500,10 @@ begin
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
   wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
     admit_ai_call.request_id, at);
-  earlier := private.earlier_ai_request(caller, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
+  earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
+    to_jsonb(coalesce(request_hash, '')), (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
   if earlier is not null then
-    return earlier;
+    return earlier || '{"admitted": false}';
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
@@ -856,8 +761,20 @@ begin
   if call.message_month is not null and not is_charged then
     perform private.count_message(hold.workspace_id, call.message_month, -1);
   end if;
-  if call.idempotency_key is not null then
-    perform private.close_ai_request(hold.workspace_id, call.idempotency_key, is_charged, answer);
+  if call.idempotency_key is not null and is_charged then
+    -- The answer is kept where the workspace keeps all content.
+    update private.idempotent_requests r
+    set is_running = false, answer = case
+      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
+        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
+      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
+    from public.workspaces w
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
+      and w.id = hold.workspace_id;
+  elsif call.idempotency_key is not null then
+    -- It came to nothing: the same request may be tried again.
+    delete from private.idempotent_requests r
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
   end if;
 end;
 $$;

@@ -54,14 +54,11 @@ create unique index video_jobs_storage_path_idx on public.video_jobs (storage_pa
 
 create table private.video_job_work (
   video_job_id uuid primary key references public.video_jobs on delete cascade,
-  workspace_id uuid not null references public.workspaces on delete cascade,
   provider text not null references public.ai_providers,
   job_id text,
   result_url text,
   api_key_id uuid,
   debit_id bigint,
-  idempotency_key text,
-  request_hash text,
   next_sync_at timestamptz not null,
   fetches_in_vain integer not null default 0,
   canceling_at timestamptz,
@@ -73,8 +70,7 @@ create table private.video_job_work (
   terms jsonb not null,
   details jsonb not null,
   provider_answer jsonb,
-  constraint a_task_of_a_provider_is_one_job unique (provider, job_id),
-  constraint an_idempotency_key_is_one_video_job unique (workspace_id, idempotency_key)
+  constraint a_task_of_a_provider_is_one_job unique (provider, job_id)
 );
 comment on table private.video_job_work is 'What the work on a video job needs and its readers are not to see.';
 comment on column private.video_job_work.job_id is 'The provider''s id of the task; null until it is known, and never changed.';
@@ -774,31 +770,6 @@ end;
 $$;
 comment on function private.refuse_video_start is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
 
-create function private.earlier_video_job(caller private.ai_caller, key text, hash text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-declare
-  work private.video_job_work;
-  earlier public.video_jobs;
-begin
-  select * into work from private.video_job_work w where w.workspace_id = caller.workspace_id and w.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  select * into earlier from public.video_jobs j where j.id = work.video_job_id;
-  if (earlier.user_id, work.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
-    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
-      || '{"created": false}';
-  elsif work.request_hash = hash then
-    return jsonb_build_object('created', false, 'job', private.video_job_json(earlier));
-  end if;
-  return private.idempotency_conflict(
-    format('This Idempotency-Key was used for another request, %s.', earlier.request_id)) || '{"created": false}';
-end;
-$$;
-comment on function private.earlier_video_job is
-  'What a request under an Idempotency-Key gets that was made before: its job, or 409; null for a new one.';
-
 create function private.begin_video_job(
   job public.video_jobs, work private.video_job_work, at timestamptz
 ) returns public.video_jobs
@@ -828,10 +799,8 @@ begin
       perform private.watch_key(watched, job.cost_credits, at);
     end if;
   end if;
-  insert into private.video_job_work (video_job_id, workspace_id, provider, api_key_id, debit_id, idempotency_key,
-    request_hash, next_sync_at, terms, details)
-  values (job.id, job.workspace_id, work.provider, work.api_key_id, work.debit_id, work.idempotency_key,
-    coalesce(work.request_hash, ''), at, work.terms, work.details);
+  insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
+  values (job.id, work.provider, work.api_key_id, work.debit_id, at, work.terms, work.details);
   return job;
 end;
 $$;
@@ -909,13 +878,23 @@ declare
   job public.video_jobs;
   work private.video_job_work;
   ordered private.video_order;
+  request jsonb := to_jsonb(coalesce(create_video_job.request_hash, ''));
   earlier jsonb;
 begin
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
-  earlier := private.earlier_video_job(caller, create_video_job.idempotency_key, coalesce(create_video_job.request_hash, ''));
-  if earlier is not null then
-    return earlier;
+  -- A key goes with its job.
+  delete from private.idempotent_requests r
+  where r.workspace_id = caller.workspace_id and r.scope = 'video_jobs'
+    and r.idempotency_key = create_video_job.idempotency_key
+    and not exists (select from public.video_jobs j where j.id = (r.answer ->> 'video_job_id')::uuid);
+  earlier := private.earlier_answer(caller.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
+    (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
+  if earlier ? 'video_job_id' then
+    select * into job from public.video_jobs j where j.id = (earlier ->> 'video_job_id')::uuid;
+    return jsonb_build_object('created', false, 'job', private.video_job_json(job));
+  elsif earlier is not null then
+    return earlier || '{"created": false}';
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
@@ -930,8 +909,6 @@ begin
   job.parameters := create_video_job.parameters;
   job.request_id := create_video_job.request_id;
   work.api_key_id := (caller.api_key).id;
-  work.idempotency_key := create_video_job.idempotency_key;
-  work.request_hash := create_video_job.request_hash;
   work.details := details;
   ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order, create_video_job.image_url, at);
   if (ordered.refusal).code is not null then
@@ -939,6 +916,8 @@ begin
       'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal, at) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(ordered.job, ordered.work, at);
+  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
+    jsonb_build_object('video_job_id', job.id), job.user_id, (caller.api_key).id, job.request_id);
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
     'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()))
     || jsonb_strip_nulls(jsonb_build_object('credits_available',
