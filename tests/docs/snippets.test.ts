@@ -1,10 +1,11 @@
 /** The JavaScript of README.md and docs/, in the order in which it is read, against the types of the database. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { PROJECT_DIR } from '../../scripts/paths.ts';
+import { readSnippets } from './pages.ts';
 
 /** What a reader has to fill in. */
 const YOURS = 'declare const unmatched_id: string, event_id: number;';
@@ -58,16 +59,7 @@ async function check(snippets: string): Promise<string[]> {
   }
 }
 
-/** The pages with snippets: each goes on with what those before it made. */
-const PAGES = [
-  'README.md',
-  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'admin'].map((page) => `docs/${page}.md`),
-];
-const snippets = PAGES.flatMap((page) => [
-  ...readFileSync(join(PROJECT_DIR, page), 'utf8').matchAll(/^```js\n([\s\S]*?)^```/gm),
-])
-  .map(([, code]) => code)
-  .join('\n');
+const snippets = readSnippets();
 
 /** What is wrong on purpose: it shows that such a thing would be found. */
 const WRONG = ['made.no_such_field', `supabase.rpc('no_such_function')`, `supabase.from('no_such_table')`];
