@@ -248,7 +248,6 @@ declare
   total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
   spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
   expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
-  is_watched boolean;
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
@@ -269,9 +268,8 @@ begin
     w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
     and w.frozen_at is null
   ))
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held, w.has_alerts
-  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held,
-    is_watched;
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
+  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
   if not found then
     return null;
   end if;
@@ -296,9 +294,6 @@ begin
   values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
     signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
-  if is_watched then
-    perform private.watch_credits(wallet_id, account_id, entry_type, signed_amount, at);
-  end if;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
   answer.grant_id := new_grant;
