@@ -31,6 +31,15 @@ export type Stack = LocalSupabase & { env: StatusEnv };
  */
 export type StackOptions = Omit<LocalSupabaseOptions, 'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes'>;
 
+/** What is done from time to time; a hosted project has pg_cron for it. */
+export const SCHEDULE = {
+  databaseFunction: 'private.run_due_work',
+  calls: [
+    { name: 'payment tasks', path: 'billing/tasks', interval: 60_000 },
+    { name: 'syncing of videos', path: 'video/sync', interval: 10_000 },
+  ],
+};
+
 /** Starts it. Throws a StackError (one sentence) when it can't be started; then nothing is left running. */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { env = {} } = options;
@@ -41,14 +50,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     denoDir: DENO_DIR,
     env: { ...env, ...secrets },
     programs: simulators(env, secrets),
-    // A hosted project has pg_cron for these.
-    schedule: {
-      databaseFunction: 'private.run_due_work',
-      calls: [
-        { name: 'payment tasks', path: 'billing/tasks', interval: 60_000 },
-        { name: 'syncing of videos', path: 'video/sync', interval: 10_000 },
-      ],
-    },
+    schedule: SCHEDULE,
     notes: secrets,
   });
   return Object.assign(stack, { env: { ...stack.env, ...secrets } });

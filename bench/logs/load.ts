@@ -69,16 +69,20 @@ export async function loadLog(
 export async function loadStatistics(client: pg.Client, from: number, to: number): Promise<void> {
   await withoutTriggers(client, async () => {
     await client.query(
-      `insert into public.ai_usage_statistics (workspace_id, user_id, day, total_requests, success_requests, failed_requests, canceled_requests,
-         refused_requests, total_prompt_tokens, total_completion_tokens, total_tokens, total_duration, total_cost, credits, scene_stats, model_stats, key_stats)
-       select pg_temp.account(n), pg_temp.account(n), '2026-01-01'::date + d, 10, 10, 0, 0, 0, 1000, 500, 1500, 9000, 0.01, 1, s.stats, m.stats, '{}'
-       from generate_series($1::bigint, $2) n cross join generate_series(0, ${DAYS - 1}) d,
-         (select jsonb_object_agg(name, f) as stats from (values ('text_chat'), ('embedding')) v (name), jsonb_build_object('requests', 5, 'tokens', 750, 'cost', 0.005, 'credits', 0.5) f) s,
-         (select jsonb_object_agg('model-' || k, f) as stats from generate_series(0, 2) k, jsonb_build_object('requests', 3, 'tokens', 500, 'cost', 0.003, 'credits', 0.3) f) m`,
+      `insert into private.usage_by_day (workspace_id, user_id, day, scene, model, first_call_at, last_call_at, requests,
+         success_requests, failed_requests, canceled_requests, refused_requests, prompt_tokens, completion_tokens, duration,
+         cost, credits, free_credits)
+       select pg_temp.account(n), pg_temp.account(n), day, (array['text_chat', 'embedding'])[1 + c % 2]::public.ai_usage_scene,
+         'model-' || c % 3, day, day, count(*), count(*), 0, 0, 0, 100 * count(*), 50 * count(*), 900 * count(*),
+         0.001 * count(*), 0.1 * count(*), 0
+       from generate_series($1::bigint, $2) n
+       cross join generate_series('2026-01-01'::date, '2026-01-01'::date + ${DAYS - 1}, interval '1 day') day
+       cross join generate_series(1, 10) c
+       group by n, day, c % 2, c % 3`,
       [from, to],
     );
   });
-  await client.query('vacuum analyze public.ai_usage_statistics');
+  await client.query('vacuum analyze private.usage_by_day');
   await client.query('checkpoint');
 }
 

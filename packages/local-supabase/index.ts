@@ -23,3 +23,4 @@ export { recoverFromCrash } from './src/recovery.ts';
 export { clearFiles, resetRunning } from './src/reset.ts';
 export { type LocalSupabase, type LocalSupabaseOptions, startLocalSupabase } from './src/stack.ts';
 export { readRunningState, readState, type StackState } from './src/state.ts';
+export { claimTestDatabase, releaseTestDatabase } from './src/test-database.ts';

@@ -13,11 +13,11 @@ const RULES: Record<string, string> = {
 };
 
 const REBUILD = `
-  create temporary view statistics_now as select to_jsonb(s) - 'id' as row from public.ai_usage_statistics s
+  create temporary view statistics_now as select to_jsonb(s) as row from public.ai_usage_statistics s
     union all select to_jsonb(c) from private.ai_cost_statistics c;
   create temporary table statistics_before as table statistics_now;
-  select private.rebuild_statistics(min(d.day), max(d.day)) from (
-    select day from public.ai_usage_statistics union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
+  select public.rebuild_usage_statistics(min(d.day), max(d.day)) from (
+    select day from private.usage_by_day union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
   ) d having count(*) > 0`;
 
 /** Checks every rule of the database at `adminUrl` and tells of each. */

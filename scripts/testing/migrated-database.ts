@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prepareDatabase, withPostgres } from '@basemeter/local-supabase';
+import { claimTestDatabase, prepareDatabase, releaseTestDatabase, withPostgres } from '@basemeter/local-supabase';
 import { loadConfig } from '../config.ts';
 import { PROJECT_DIR } from '../paths.ts';
-import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
 
 /** Makes it (on the server of DATABASE_URL if that is set), hands `work` the superuser's URL, and removes it. */
 export async function withMigratedDatabase<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {

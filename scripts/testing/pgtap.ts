@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { findPostgres, messageOf, StackError, urlForRole, withClient } from '@basemeter/local-supabase';
+import { parseTar } from 'nanotar';
 import pg from 'pg';
 import { PROJECT_DIR, resolveModule } from '../paths.ts';
 import { readTap, type TapReport } from './tap.ts';
@@ -36,14 +37,13 @@ export function installPgtap(): void {
   const { extensionDir } = findPostgres();
   if (existsSync(join(extensionDir, 'pgtap.control'))) return;
   const archive = join(dirname(resolveModule('@electric-sql/pglite-pgtap')), 'pgtap.tar.gz');
-  const files = readTar(gunzipSync(readFileSync(archive))).filter(({ name }) =>
-    /extension\/pgtap(--|\.control)/.test(name),
-  );
+  const isWanted = ({ name }: { name: string }) => /extension\/pgtap(--|\.control)/.test(name);
+  const files = parseTar(gunzipSync(readFileSync(archive)), { filter: isWanted });
   if (files.length === 0) throw new StackError(`${archive} holds no pgTAP; install the packages anew with \`npm ci\`.`);
   mkdirSync(extensionDir, { recursive: true });
   // The control file last: it is what says that the extension is there.
   const inOrder = files.sort((a, b) => Number(a.name.endsWith('.control')) - Number(b.name.endsWith('.control')));
-  for (const { name, content } of inOrder) writeFileSync(join(extensionDir, basename(name)), content);
+  for (const { name, data = '' } of inOrder) writeFileSync(join(extensionDir, basename(name)), data);
 }
 
 /** Paths below the project's root, with forward slashes; the setup file first whatever the words. */
@@ -96,19 +96,4 @@ function describe(file: string, report: TapReport, milliseconds: number): string
   const skipped = report.skipped > 0 ? `, ${report.skipped} skipped` : '';
   const head = `${bad.length > 0 ? '✗' : '✓'} ${file} (${report.passed} passed${skipped}, ${milliseconds} ms)`;
   return [head, ...bad.map((line) => `    ${line}`)].join('\n');
-}
-
-/** The plain files of a tar archive: headers of 512 bytes, name at 0, size in octal at 124, type at 156. */
-function readTar(archive: Buffer): { name: string; content: Buffer }[] {
-  const files: { name: string; content: Buffer }[] = [];
-  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
-    const field = (from: number, length: number): string =>
-      archive.toString('latin1', at + from, at + from + length).replace(/\0.*$/s, '');
-    const size = Number.parseInt(field(124, 12), 8) || 0;
-    const type = field(156, 1);
-    if (type === '0' || type === '')
-      files.push({ name: field(0, 100), content: archive.subarray(at + 512, at + 512 + size) });
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
-  return files;
 }

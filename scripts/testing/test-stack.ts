@@ -2,9 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '@basemeter/local-supabase';
+import { claimTestDatabase, releaseTestDatabase, withClient } from '@basemeter/local-supabase';
 import { type Stack, type StackOptions, startStack } from '../stack.ts';
-import { claimTestDatabase, releaseTestDatabase } from './test-database.ts';
 
 /** A provider's key of the tests', with characters that look otherwise in URLs and JSON. */
 export const AI_LEAKY_KEY = 'sk-leaky/K3y+0"9876543210fedcbaXYZW';

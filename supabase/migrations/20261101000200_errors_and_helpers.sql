@@ -58,7 +58,8 @@ begin
     )::text;
 end;
 $$;
-comment on function private.raise_limit(text, text, integer, text) is 'Raises a 429 with a Retry-After header (seconds).';
+comment on function private.raise_limit(text, text, integer, text) is
+  'Raises a 429 with a Retry-After header (seconds).';
 
 create function private.set_updated_at() returns trigger
 language plpgsql set search_path = ''
@@ -80,7 +81,8 @@ begin
   return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
 end;
 $$;
-comment on function private.period_start(public.calendar_period, timestamptz) is 'When the period began that an instant falls into.';
+comment on function private.period_start(public.calendar_period, timestamptz) is
+  'When the period began that an instant falls into.';
 
 create function private.later(at timestamptz, span interval) returns timestamptz
 language plpgsql immutable set search_path = ''
@@ -90,7 +92,8 @@ begin
 end;
 $$;
 comment on function private.later(timestamptz, interval) is
-  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, which a client may choose.';
+  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, '
+  'which a client may choose.';
 
 create function private.window_at(
   period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
@@ -111,7 +114,8 @@ begin
 end;
 $$;
 comment on function private.window_at is
-  'The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when: the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.';
+  'The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when: '
+  'the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.';
 
 create table private.secrets (
   name text primary key,

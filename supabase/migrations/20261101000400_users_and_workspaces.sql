@@ -41,12 +41,14 @@ create table public.workspaces (
   updated_at timestamptz not null default now()
 );
 comment on table public.workspaces is 'What owns credits, calls and content: a person''s own workspace, or a team.';
-comment on column public.workspaces.slug is 'Its name in URLs, if it has one: lower case letters, digits and single hyphens.';
+comment on column public.workspaces.slug is
+  'Its name in URLs, if it has one: lower case letters, digits and single hyphens.';
 comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
 
 create table public.users (
-  -- By way of the personal workspace: Postgres checks a foreign key anew when a row is updated twice in a transaction, as
-  -- an expiry and a debit do, and a lock on auth.users while holding a wallet would deadlock with the account's deletion.
+  -- By way of the personal workspace: Postgres checks a foreign key anew when a row is updated twice in a transaction,
+  -- as an expiry and a debit do, and a lock on auth.users while holding a wallet would deadlock with the account's
+  -- deletion.
   id uuid primary key references public.workspaces (personal_user_id) on delete cascade,
   email text,
   full_name public.short_name,
@@ -65,13 +67,16 @@ create table public.users (
   updated_at timestamptz not null default now()
 ) with (fillfactor = 80); -- room on the page: every debit rewrites the snapshot, and no index covers it
 comment on table public.users is 'One row for each account in auth.users, made at sign-up.';
-comment on column public.users.email is 'Copy of the sign-in address; follows it. Null for anonymous and phone accounts.';
+comment on column public.users.email is
+  'Copy of the sign-in address; follows it. Null for anonymous and phone accounts.';
 comment on column public.users.phone is
   'Follows the phone of sign-in whenever that changes; people without one may write their own.';
 comment on column public.users.is_active is
-  'False: the account is disabled and its calls are refused, as those of accounts that Auth banned or soft-deleted are.';
+  'False: the account is disabled and its calls are refused, as those of accounts that Auth banned or soft-deleted '
+  'are.';
 comment on column public.users.credits_balance is 'The personal workspace''s balance; kept by the ledger, read-only.';
-comment on column public.users.credits_total is 'The personal workspace''s credits ever granted, less clawbacks; read-only.';
+comment on column public.users.credits_total is
+  'The personal workspace''s credits ever granted, less clawbacks; read-only.';
 comment on column public.users.credits_spent is 'The personal workspace''s credits used, less refunds; read-only.';
 comment on column public.users.subscription_plan is 'The personal workspace''s plan; read-only.';
 comment on column public.users.subscription_status is 'State of the personal workspace''s subscription; read-only.';
@@ -84,7 +89,8 @@ create table public.workspace_members (
   created_at timestamptz not null default clock_timestamp(),
   primary key (workspace_id, user_id)
 );
-comment on table public.workspace_members is 'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
+comment on table public.workspace_members is
+  'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
 create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
 
 -- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
@@ -117,7 +123,8 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return account.is_active and not exists (
-    select from auth.users a where a.id = account.id and (a.deleted_at is not null or a.banned_until > clock_timestamp())
+    select from auth.users a where a.id = account.id
+      and (a.deleted_at is not null or a.banned_until > clock_timestamp())
   );
 end;
 $$;
@@ -150,7 +157,8 @@ as $$
   select not exists (select from public.users u where u.id = (select auth.uid()) and not private.is_admitted(u))
 $$;
 comment on function private.is_account_active() is
-  'Whether the caller''s account is admitted: one that is disabled, banned or soft-deleted may read, and change nothing.';
+  'Whether the caller''s account is admitted: one that is disabled, banned or soft-deleted may read, '
+  'and change nothing.';
 grant execute on function private.is_account_active() to authenticated;
 
 -- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.

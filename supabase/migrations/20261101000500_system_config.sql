@@ -44,8 +44,8 @@ comment on column public.system_config.minimum is 'Smallest number allowed, if a
 comment on column public.system_config.maximum is 'Largest number allowed, if any.';
 comment on column public.system_config.is_public is 'Whether clients may read it.';
 
--- These and other helpers of the hot paths are plpgsql where one statement of SQL would do: Postgres keeps the plan of a
--- plpgsql function, and plans an SQL function that it cannot inline anew in every transaction (up to 150 µs each).
+-- These and other helpers of the hot paths are plpgsql where one statement of SQL would do: Postgres keeps the plan of
+-- a plpgsql function, and plans an SQL function that it cannot inline anew in every transaction (up to 150 µs each).
 create function private.config(key text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -96,7 +96,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('usage_log_partitions_ahead', '3', 'integer', 1, 24, false,
     'Months of log partitions that are kept ready.'),
   ('max_video_bytes', '52428800', 'integer', 1, 5368709120, false,
-    'Largest video file that is copied to Storage; larger ones stay at the provider. The bucket has a limit of its own.'),
+    'Largest video file that is copied to Storage; larger ones stay at the provider. '
+    'The bucket has a limit of its own.'),
   ('video_submission_seconds', '600', 'integer', 420, 3600, false,
     'Seconds after which nobody is at work any more to submit a video job: longer than a function lives.'),
   ('video_poll_seconds', '20', 'integer', 1, 3600, false,

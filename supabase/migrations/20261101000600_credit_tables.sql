@@ -6,7 +6,8 @@ comment on type public.credit_grant_kind is 'Where a lot of credits came from.';
 create type public.credit_transaction_type as enum ('credit', 'debit', 'refund', 'expire', 'clawback');
 comment on type public.credit_transaction_type is 'What a ledger entry did.';
 create type public.credit_hold_state as enum ('open', 'settled', 'released', 'expired');
-comment on type public.credit_hold_state is 'open: set aside; settled: used; released: given back; expired: given back by time.';
+comment on type public.credit_hold_state is
+  'open: set aside; settled: used; released: given back; expired: given back by time.';
 
 create type public.credit_lot_change as (grant_id uuid, amount numeric);
 comment on type public.credit_lot_change is 'What an entry added to a lot (above zero) or took from it.';
@@ -15,8 +16,8 @@ create domain public.unsigned_credit_amount as numeric(20, 6)
   constraint credit_amount_is_not_negative check (value >= 0 and value <> 'NaN');
 comment on domain public.unsigned_credit_amount is 'Credits that cannot be below zero, to six decimals.';
 
--- These tables have one check constraint each at most: Postgres prepares every one anew for every statement, and a debit
--- has to be little dearer than the two rows it writes (bench/RESULTS.md).
+-- These tables have one check constraint each at most: Postgres prepares every one anew for every statement, and a
+-- debit has to be little dearer than the two rows it writes (bench/RESULTS.md).
 create table public.credit_wallets (
   workspace_id uuid primary key references public.workspaces on delete cascade,
   credits_balance public.credit_amount not null default 0,
@@ -33,7 +34,8 @@ create table public.credit_wallets (
     check (credits_balance = credits_total - credits_spent - credits_expired)
 ) with (fillfactor = 70); -- rewritten by every operation: room on the page keeps the index out of it
 comment on table public.credit_wallets is 'A workspace''s credits: one row each, the lock of everything done to them.';
-comment on column public.credit_wallets.credits_balance is 'What is there; negative is debt, which the next credits pay first.';
+comment on column public.credit_wallets.credits_balance is
+  'What is there; negative is debt, which the next credits pay first.';
 comment on column public.credit_wallets.credits_total is 'Ever granted, less clawbacks.';
 comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
@@ -42,7 +44,8 @@ comment on column public.credit_wallets.overdraft_limit is 'How far below zero a
 comment on column public.credit_wallets.next_expiry_at is 'No lot expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is
   'Whether alerts or an automatic top-up watch it: the others'' operations look for none.';
-comment on column public.credit_wallets.frozen_at is 'Since when nothing more may be spent: a payment is disputed. Null: not frozen.';
+comment on column public.credit_wallets.frozen_at is
+  'Since when nothing more may be spent: a payment is disputed. Null: not frozen.';
 create index credit_wallets_next_expiry_at_idx on public.credit_wallets (next_expiry_at)
   where next_expiry_at is not null;
 
@@ -65,7 +68,8 @@ create table public.credit_grants (
 comment on table public.credit_grants is 'Lots: credits granted at once, with one origin, priority and expiry.';
 comment on column public.credit_grants.remaining is 'What is left of it.';
 comment on column public.credit_grants.expired_amount is 'What of it was lost to expiry.';
-comment on column public.credit_grants.clawed_back_amount is 'What of it was taken back (refunded or disputed payment).';
+comment on column public.credit_grants.clawed_back_amount is
+  'What of it was taken back (refunded or disputed payment).';
 comment on column public.credit_grants.is_paid is 'Bought or subscribed, as opposed to given.';
 comment on column public.credit_grants.is_spent is
   'Nothing left. The index names this and not remaining, so that a debit changes no indexed column.';
@@ -85,7 +89,8 @@ begin
 end;
 $$;
 comment on function private.note_next_expiry() is
-  'Keeps a wallet''s next expiry no later than that of any grant that has credits, whatever filled, shortened or extended it.';
+  'Keeps a wallet''s next expiry no later than that of any grant that has credits, whatever filled, '
+  'shortened or extended it.';
 -- Grants are made empty and filled by their entry, so an update is what gives them credits.
 create trigger credit_grants_note_next_expiry after update of is_spent, expires_at on public.credit_grants
   for each row when (not new.is_spent and new.expires_at is not null
@@ -111,10 +116,12 @@ create table public.credit_holds (
   constraint closed_unless_open_and_final_once_settled
     check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
-comment on table public.credit_holds is 'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
+comment on table public.credit_holds is
+  'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
 comment on column public.credit_holds.settled_amount is 'Used under it so far.';
-comment on column public.credit_holds.final_amount is 'What the settlement that closed it used; retries are told by it.';
+comment on column public.credit_holds.final_amount is
+  'What the settlement that closed it used; retries are told by it.';
 create index credit_holds_workspace_id_created_at_idx on public.credit_holds (workspace_id, created_at);
 create index credit_holds_user_id_idx on public.credit_holds (user_id);
 create index credit_holds_open_workspace_id_idx on public.credit_holds (workspace_id, expires_at) where state = 'open';
@@ -146,11 +153,14 @@ comment on table public.credit_transactions is
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
-comment on column public.credit_transactions.lots is 'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
-comment on column public.credit_transactions.refunded_transaction_id is 'The debit that a refund gives back; none if free-standing.';
+comment on column public.credit_transactions.lots is
+  'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
+comment on column public.credit_transactions.refunded_transaction_id is
+  'The debit that a refund gives back; none if free-standing.';
 comment on column public.credit_transactions.grant_id is
   'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
-comment on column public.credit_transactions.hold_id is 'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
+comment on column public.credit_transactions.hold_id is
+  'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
 create index credit_transactions_user_id_idx on public.credit_transactions (user_id);
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
@@ -164,7 +174,8 @@ create table private.credit_requests (
   primary key (workspace_id, idempotency_key)
 );
 comment on table private.credit_requests is
-  'Answers given under an idempotency key. A key belongs to its wallet for ever: nothing removes it but the workspace''s end.';
+  'Answers given under an idempotency key. A key belongs to its wallet for ever: '
+  'nothing removes it but the workspace''s end.';
 
 create function private.create_wallet() returns trigger
 language plpgsql security definer set search_path = ''
@@ -178,8 +189,8 @@ comment on function private.create_wallet() is 'Gives every new workspace its wa
 create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
 
--- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot: while
--- one runs, nobody else holds several of such rows, or a wallet and waits for one.
+-- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot:
+-- while one runs, nobody else holds several of such rows, or a wallet and waits for one.
 create function private.share_settings() returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock_shared(hashtextextended('settings', 0)) $$;
@@ -202,7 +213,8 @@ begin
 end;
 $$;
 comment on function private.lock_settings() is
-  'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id order, or keeps everybody else waiting.';
+  'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id '
+  'order, or keeps everybody else waiting.';
 
 -- Append-only, also for the service role and for whoever connects as the owner.
 create function private.keep_ledger_entries() returns trigger
@@ -228,7 +240,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_ledger_entries() is 'Refuses every change of the ledger but the end of its workspace or person.';
+comment on function private.keep_ledger_entries() is
+  'Refuses every change of the ledger but the end of its workspace or person.';
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
   for each row execute function private.keep_ledger_entries();
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
@@ -270,7 +283,8 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return query
-  select t.id, t.created_at, t.workspace_id, t.transaction_type, t.amount::numeric, t.reason, t.feature_code, t.description,
+  select t.id, t.created_at, t.workspace_id, t.transaction_type, t.amount::numeric, t.reason, t.feature_code,
+    t.description,
     t.hold_id, t.refunded_transaction_id, t.metadata
   from public.credit_transactions t
   where t.user_id = (select auth.uid()) and t.workspace_id = any (array(select private.my_workspace_ids()))
@@ -287,5 +301,6 @@ create function public.my_credit_transactions(
 language sql stable set search_path = ''
 as $$ select * from private.my_entries(workspace_id, before_id, max_rows) $$;
 comment on function public.my_credit_transactions is
-  'The caller''s own entries, newest first, in a workspace or all of theirs; before_id goes on from the last one. For members, to whom credit_transactions is closed.';
+  'The caller''s own entries, newest first, in a workspace or all of theirs; before_id goes on from the last one. '
+  'For members, to whom credit_transactions is closed.';
 grant execute on function public.my_credit_transactions to authenticated;

@@ -51,11 +51,13 @@ begin
     return;
   end if;
   perform private.raise_error('invalid_request', format(
-    'at must be a time at most %s days back and %s minutes ahead, not %s.', days_back, minutes_ahead, coalesce(at::text, 'null')));
+    'at must be a time at most %s days back and %s minutes ahead, not %s.', days_back, minutes_ahead,
+      coalesce(at::text, 'null')));
 end;
 $$;
 comment on function private.require_time(timestamptz) is
-  'Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank what is to come.';
+  'Refuses a time that no operation can have: null, infinite, long past or in the future, '
+  'which would end or outrank what is to come.';
 
 create function private.time_under_lock(at timestamptz) returns timestamptz
 language plpgsql stable set search_path = ''
@@ -80,7 +82,8 @@ begin
   end if;
   -- Keys of our own begin with basemeter: on the same wallets.
   if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
-    perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
+    perform private.raise_error('invalid_request',
+      'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
   end if;
 end;
 $$;
@@ -178,7 +181,8 @@ as $$
   )
 $$;
 comment on function private.lots_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Which lots an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before paid, oldest.';
+  'Which lots an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before paid, '
+  'oldest.';
 
 create function private.change_lots(lots public.credit_lot_change[], is_expiry boolean) returns void
 language sql set search_path = ''
@@ -190,7 +194,8 @@ as $$
   from unnest(lots) l
   where g.id = l.grant_id
 $$;
-comment on function private.change_lots(public.credit_lot_change[], boolean) is 'Puts credits into lots and takes them out.';
+comment on function private.change_lots(public.credit_lot_change[], boolean) is
+  'Puts credits into lots and takes them out.';
 
 create function private.burn(
   wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
@@ -255,7 +260,8 @@ begin
     select from public.credit_wallets w where w.workspace_id = wallet_id
       and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
   ) then
-    perform private.raise_error('invalid_request', format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+    perform private.raise_error('invalid_request',
+      format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
   end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
@@ -279,7 +285,8 @@ begin
     perform private.change_lots(entry_lots, entry_type = 'expire');
   end if;
   update public.users u
-  set credits_balance = answer.credits_balance, credits_total = answer.credits_total, credits_spent = answer.credits_spent
+  set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
+    credits_spent = answer.credits_spent
   where u.id = wallet_id;
   if not found and account_id = wallet_id then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
@@ -288,11 +295,14 @@ begin
     perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft, amount,
+    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft,
+      amount,
     balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0 and answer.credits_balance < 0,
-    signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata, key)
+  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0
+    and answer.credits_balance < 0,
+    signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata,
+      key)
   returning id into answer.transaction_id;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
@@ -302,7 +312,8 @@ begin
 end;
 $$;
 comment on function private.post_entry is
-  'The one place that moves credits: wallet, lots, the user''s snapshot and the entry that tells of it, together. Without lots given it burns them. Null where an admission was asked for and not granted.';
+  'The one place that moves credits: wallet, lots, the user''s snapshot and the entry that tells of it, together. '
+  'Without lots given it burns them. Null where an admission was asked for and not granted.';
 
 create function private.add_lot(
   wallet public.credit_wallets,
@@ -330,7 +341,8 @@ language sql immutable set search_path = ''
 as $$
   select case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end
 $$;
-comment on function private.lot_change(uuid, numeric) is 'The lots of an entry that changes one, or none where nothing changes.';
+comment on function private.lot_change(uuid, numeric) is
+  'The lots of an entry that changes one, or none where nothing changes.';
 
 create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
 returns public.credit_wallets
@@ -389,7 +401,8 @@ as $$
     when 'promotion' then 'promotion' else 'free'
   end::public.credit_grant_kind
 $$;
-comment on function private.kind_of_reason(text) is 'The kind of lot that a credit with this reason makes, unless told.';
+comment on function private.kind_of_reason(text) is
+  'The kind of lot that a credit with this reason makes, unless told.';
 
 create function public.credit_user_credits_transaction(
   user_id uuid,
@@ -431,7 +444,8 @@ begin
     end if;
   end if;
   if not isfinite(expires_at) or expires_at <= at then
-    perform private.raise_error('invalid_request', 'expires_at must be a time in the future; without it credits never expire.');
+    perform private.raise_error('invalid_request',
+      'expires_at must be a time in the future; without it credits never expire.');
   end if;
   if not paid and reason <> 'signup' and wallet.credits_balance + amount > cap then
     perform private.raise_error('credits_cap_exceeded',
@@ -477,7 +491,8 @@ begin
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
     answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
-      only_if_admitted => true, entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
+      only_if_admitted => true, entry_metadata => metadata, entry_description => description,
+        entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
@@ -500,7 +515,8 @@ begin
     perform private.require_available(wallet, amount, at);
   end if;
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
-    entry_metadata => metadata, entry_description => description, entry_feature => feature_code, key => idempotency_key);
+    entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
+      key => idempotency_key);
   if idempotency_key is not null then
     perform private.remember_request(wallet_id, idempotency_key, request, answer);
   end if;
@@ -543,7 +559,8 @@ as $$
   )
 $$;
 comment on function private.lots_to_return(bigint, numeric, timestamptz) is
-  'To which living lots an amount goes back: to those that an entry burned, what it took from them less what came back before.';
+  'To which living lots an amount goes back: to those that an entry burned, '
+  'what it took from them less what came back before.';
 
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
 language plpgsql stable set search_path = ''
@@ -575,7 +592,8 @@ comment on function private.require_refundable(public.credit_wallets, numeric, b
   'Refuses a refund of more than its entry took, or than was spent at all.';
 
 create function private.post_refund(
-  wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text,
+  wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
+    key text,
   entry_id bigint, at timestamptz
 ) returns public.credit_result
 language plpgsql set search_path = ''
@@ -638,7 +656,8 @@ begin
     end if;
   end if;
   perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
-  answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description, idempotency_key,
+  answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
+    idempotency_key,
     refund_user_credits.transaction_id, at);
   if idempotency_key is not null then
     perform private.remember_request(wallet_id, idempotency_key, request, answer);
@@ -647,7 +666,8 @@ begin
 end;
 $$;
 comment on function public.refund_user_credits is
-  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, then as a new lot.';
+  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, '
+  'then as a new lot.';
 
 create function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
 language plpgsql set search_path = ''

@@ -36,7 +36,8 @@ begin
   return hold;
 end;
 $$;
-comment on function private.lock_hold(uuid, timestamptz) is 'Locks a hold''s wallet and reads the hold under that lock.';
+comment on function private.lock_hold(uuid, timestamptz) is
+  'Locks a hold''s wallet and reads the hold under that lock.';
 
 create function private.require_interval(expires_in interval) returns void
 language plpgsql stable set search_path = ''
@@ -136,12 +137,14 @@ begin
     return private.change_held(hold.workspace_id, -freed, hold.id, 0);
   end if;
   -- What was used is recorded even past what was held or is there: the rest is debt.
-  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at, entry_metadata => metadata,
+  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
+    entry_metadata => metadata,
     entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
     for_hold => hold.id, held_change => -freed);
 end;
 $$;
-comment on function private.settle_part is 'Posts what was used under a hold and frees what of it is no longer set aside.';
+comment on function private.settle_part is
+  'Posts what was used under a hold and frees what of it is no longer set aside.';
 
 create function public.settle_credit_hold(
   hold_id uuid,
@@ -202,7 +205,8 @@ begin
 end;
 $$;
 comment on function public.settle_credit_hold is
-  'Charges what was used under a hold, even past it, and closes it; with keep_open (and a key) charges a part and leaves the rest set aside.';
+  'Charges what was used under a hold, even past it, and closes it; with keep_open (and a key) charges a part and '
+  'leaves the rest set aside.';
 
 create function public.release_credit_hold(hold_id uuid, at timestamptz default clock_timestamp())
 returns public.credit_result
@@ -224,7 +228,8 @@ begin
   return private.expire_kept_lots(hold.workspace_id, answer, at);
 end;
 $$;
-comment on function public.release_credit_hold is 'Gives back what a hold still sets aside. Doing it again changes nothing.';
+comment on function public.release_credit_hold is
+  'Gives back what a hold still sets aside. Doing it again changes nothing.';
 
 create function public.extend_credit_hold(
   hold_id uuid,

@@ -12,7 +12,8 @@ declare
 begin
   -- While holds are open, expired lots keep what living ones could not pay of them.
   select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at), 0)
-    - greatest(w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at is not true), 0), 0)
+    - greatest(w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at is not true), 0),
+      0)
   into expirable
   from public.credit_wallets w
   left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
@@ -33,7 +34,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.expire_lots(uuid, timestamptz) is 'Takes what is left of lots past their expiry, as one ledger entry.';
+comment on function private.expire_lots(uuid, timestamptz) is
+  'Takes what is left of lots past their expiry, as one ledger entry.';
 
 create function private.expire_wallet(wallet_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -148,5 +150,6 @@ begin
 end;
 $$;
 comment on function public.expire_credits is
-  'Expires what is due in a workspace, or in one that has something due: then call it until it answers 0, one wallet a transaction.';
+  'Expires what is due in a workspace, or in one that has something due: then call it until it answers 0, '
+  'one wallet a transaction.';
 grant execute on function public.expire_credits to service_role;

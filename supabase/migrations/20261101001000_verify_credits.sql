@@ -2,11 +2,14 @@
 -- it returns what drifts in one workspace, or in all of them.
 
 create type private.drift as (wallet_id uuid, rule text, expected numeric, actual numeric, subject text);
-comment on type private.drift is 'A row that breaks a rule: in which workspace, which rule, what should be and what is, and of what (an id).';
+comment on type private.drift is
+  'A row that breaks a rule: in which workspace, which rule, what should be and what is, and of what (an id).';
 
 -- They plan each call anew (force_custom_plan): the plan for all wallets would read every table whole to prove one.
+-- Their joins are hashed (enable_nestloop): on tables that have grown since they were analyzed, loops would take
+-- minutes.
 create function private.prove_wallets(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
 as $$
 begin
   return query with entries as (
@@ -43,7 +46,8 @@ begin
     ('a workspace has a wallet', 1::numeric, (w.workspace_id is not null)::integer::numeric),
     ('a personal workspace has a user', (s.personal_user_id is not null)::integer, (u.id is not null)::integer),
     ('balance is the sum of entries', coalesce(e.balance, 0), w.credits_balance),
-    ('balance is total less spent less expired', w.credits_total - w.credits_spent - w.credits_expired, w.credits_balance),
+    ('balance is total less spent less expired', w.credits_total - w.credits_spent - w.credits_expired,
+      w.credits_balance),
     ('total is what entries granted', coalesce(e.total, 0), w.credits_total),
     ('spent is what entries used', coalesce(e.spent, 0), w.credits_spent),
     ('expired is what entries expired', coalesce(e.expired, 0), w.credits_expired),
@@ -62,12 +66,13 @@ $$;
 comment on function private.prove_wallets(uuid) is 'Wallets against their entries, lots, holds and the snapshot.';
 
 create function private.prove_grants(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
 as $$
 begin
   return query with changes as (
     select l.grant_id, sum(l.amount) as remaining,
-      sum(l.amount) filter (where t.transaction_type = 'expire' or t.transaction_type = 'refund' and t.grant_id = l.grant_id) as worth
+      sum(l.amount) filter (where t.transaction_type = 'expire' or t.transaction_type = 'refund'
+        and t.grant_id = l.grant_id) as worth
     from public.credit_transactions t, unnest(t.lots) l
     where only_one is null or t.workspace_id = only_one
     group by l.grant_id
@@ -90,14 +95,16 @@ begin
   where (only_one is null or g.workspace_id = only_one) and r.expected <> r.actual;
 end;
 $$;
-comment on function private.prove_grants(uuid) is 'Grants against the entries that made, burned, expired and took them back.';
+comment on function private.prove_grants(uuid) is
+  'Grants against the entries that made, burned, expired and took them back.';
 
 create function private.prove_entries(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
 as $$
 begin
   return query with entries as (
-    select t.*, lag(t.balance_after::numeric, 1, 0::numeric) over (partition by t.workspace_id order by t.id) as balance_before
+    select t.*, lag(t.balance_after::numeric, 1, 0::numeric) over (partition by t.workspace_id order by t.id)
+      as balance_before
     from public.credit_transactions t
     where only_one is null or t.workspace_id = only_one
   ), refunds as (
@@ -107,7 +114,8 @@ begin
     group by t.workspace_id, t.refunded_transaction_id
   ), changes as (
     select t.id, sum(l.amount) as changed,
-      count(*) filter (where sign(l.amount) <> case when t.transaction_type in ('credit', 'refund') then 1 else -1 end) as off_sign,
+      count(*) filter (where sign(l.amount) <> case when t.transaction_type in ('credit', 'refund') then 1 else -1 end)
+        as off_sign,
       count(*) filter (where g.id is null) as lost
     from public.credit_transactions t
     cross join lateral unnest(t.lots) l
@@ -119,29 +127,36 @@ begin
   from entries e
   left join changes c on c.id = e.id
   left join public.credit_grants g on g.id = e.grant_id and g.workspace_id = e.workspace_id
+    and (only_one is null or g.workspace_id = only_one)
   left join public.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
+    and (only_one is null or h.workspace_id = only_one)
   cross join lateral (values
     ('an entry leaves the balance before it and its amount', e.balance_before + e.amount, e.balance_after::numeric),
     ('the lots of an entry and its change of debt are its amount',
       greatest(e.balance_after, 0) - greatest(e.balance_after - e.amount, 0), coalesce(c.changed, 0)),
     ('an entry and its lots have the sign of its type', 0, coalesce(c.off_sign, 0)
       + (sign(e.amount) <> case when e.transaction_type in ('credit', 'refund') then 1 else -1 end)::integer),
-    ('an entry is an overdraft that takes and leaves debt', (e.amount < 0 and e.balance_after < 0)::integer, e.is_overdraft::integer),
+    ('an entry is an overdraft that takes and leaves debt', (e.amount < 0 and e.balance_after < 0)::integer,
+      e.is_overdraft::integer),
     ('the grants of an entry exist', 0, coalesce(c.lost, 0) + (e.grant_id is not null and g.id is null)::integer),
     ('the hold of an entry exists', (e.hold_id is not null)::integer, (h.id is not null)::integer)
   ) r (rule, expected, actual)
   where r.expected <> r.actual
   union all
-  select f.workspace_id, 'what was refunded is a debit, and no more than it took', coalesce(least(f.refunded, -d.amount), 0), f.refunded, f.id::text
+  select f.workspace_id, 'what was refunded is a debit, and no more than it took',
+    coalesce(least(f.refunded, -d.amount), 0), f.refunded, f.id::text
   from refunds f
-  left join public.credit_transactions d on d.id = f.id and d.workspace_id = f.workspace_id and d.transaction_type = 'debit'
+  left join public.credit_transactions d on d.id = f.id and d.workspace_id = f.workspace_id
+    and d.transaction_type = 'debit'
+    and (only_one is null or d.workspace_id = only_one)
   where f.refunded <= -d.amount is not true;
 end;
 $$;
-comment on function private.prove_entries(uuid) is 'Entries against each other, and against the grants and holds that they name.';
+comment on function private.prove_entries(uuid) is
+  'Entries against each other, and against the grants and holds that they name.';
 
 create function private.prove_holds(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
 as $$
 begin
   return query with used as (
@@ -185,5 +200,6 @@ begin
 end;
 $$;
 comment on function public.verify_credits is
-  'Rows that drift, by workspace and rule, and of which grant, entry, hold, member, key or payment (subject): none, always.';
+  'Rows that drift, by workspace and rule, and of which grant, entry, hold, member, key or payment (subject): none, '
+  'always.';
 grant execute on function public.verify_credits to service_role;

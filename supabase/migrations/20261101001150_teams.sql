@@ -4,7 +4,8 @@
 alter table public.plans add column seats integer not null default 1
   constraint seats_positive_or_unlimited check (seats > 0 or seats = -1);
 comment on column public.plans.seats is 'Members that a team may have; -1: as many as it likes.';
-update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5 when 'creator' then 10 when 'pro' then 25 else -1 end;
+update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5 when 'creator' then 10 when 'pro'
+  then 25 else -1 end;
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('free_teams_per_user', '3', 'integer', 0, 1000, true,
@@ -12,7 +13,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('invitations_per_day', '100', 'integer', 0, 100000, false,
     'Invitations that a person may send in 24 hours, into whatever teams.'),
   ('mail_hook_url', '""', 'text', null, null, false,
-    'Where mails are handed over as JSON by POST (needs pg_net): { kind, to, data }. None: they are written to the database''s log.');
+    'Where mails are handed over as JSON by POST (needs pg_net): { kind, to, data }. None: '
+    'they are written to the database''s log.');
 
 create table public.workspace_invitations (
   id uuid primary key default gen_random_uuid(),
@@ -27,7 +29,8 @@ create table public.workspace_invitations (
   created_at timestamptz not null default clock_timestamp(),
   constraint accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
-comment on table public.workspace_invitations is 'Invitations into a team. Only the account that has confirmed the address can accept one.';
+comment on table public.workspace_invitations is
+  'Invitations into a team. Only the account that has confirmed the address can accept one.';
 comment on column public.workspace_invitations.user_id is 'Who invited.';
 create unique index workspace_invitations_open_email_idx on public.workspace_invitations (workspace_id, lower(email))
   where accepted_at is null and revoked_at is null;
@@ -38,7 +41,8 @@ create table private.invitation_hashes (
   token_hash bytea primary key,
   invitation_id uuid not null references public.workspace_invitations on delete cascade
 );
-comment on table private.invitation_hashes is 'SHA-256 of the tokens of invitations; the tokens themselves are kept nowhere.';
+comment on table private.invitation_hashes is
+  'SHA-256 of the tokens of invitations; the tokens themselves are kept nowhere.';
 create index invitation_hashes_invitation_id_idx on private.invitation_hashes (invitation_id);
 
 -- They outlive the teams: else whoever deletes a team and makes another would start anew.
@@ -48,7 +52,8 @@ create table private.invitation_mails (
   address_hash bytea not null,
   sent_at timestamptz not null default clock_timestamp()
 );
-comment on table private.invitation_mails is 'Invitations that a person has sent in the last day, to count them; addresses as SHA-256.';
+comment on table private.invitation_mails is
+  'Invitations that a person has sent in the last day, to count them; addresses as SHA-256.';
 create index invitation_mails_user_id_sent_at_idx on private.invitation_mails (user_id, sent_at);
 
 create table private.deleted_free_teams (
@@ -58,7 +63,8 @@ create table private.deleted_free_teams (
   primary key (user_id, workspace_id)
 );
 comment on table private.deleted_free_teams is
-  'Teams on the free plan that were deleted in the month they were made in, by owner: what the plan allows a month does not begin anew with another team.';
+  'Teams on the free plan that were deleted in the month they were made in, by owner: what the plan allows a month '
+  'does not begin anew with another team.';
 comment on column private.deleted_free_teams.workspace_id is 'No foreign key: it is gone.';
 
 create function private.send_mail(kind text, recipient text, data jsonb) returns void
@@ -71,14 +77,16 @@ begin
   if coalesce(url, '') = '' then
     raise log 'mail %: % to %', kind, data - 'token', recipient;
   elsif exists (select from pg_catalog.pg_extension e where e.extname = 'pg_net') then
-    execute format('select %I.http_post(url => $1, body => $2)', 'net') using url, payload; -- not there where the lint runs
+    -- not there where the lint runs
+    execute format('select %I.http_post(url => $1, body => $2)', 'net') using url, payload;
   else
     raise warning 'mail_hook_url is set and pg_net is not installed: % to % was not sent', kind, recipient;
   end if;
 end;
 $$;
 comment on function private.send_mail(text, text, jsonb) is
-  'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, workspace_name, role, token, expires_at }.';
+  'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, '
+  'workspace_name, role, token, expires_at }.';
 
 create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
 language plpgsql stable set search_path = ''
@@ -106,7 +114,8 @@ begin
   return account.id;
 end;
 $$;
-comment on function private.my_account() is 'The signed-in caller; an error for anyone else, and for a disabled account.';
+comment on function private.my_account() is
+  'The signed-in caller; an error for anyone else, and for a disabled account.';
 
 create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
 returns public.workspace_role
@@ -116,7 +125,8 @@ declare
   role public.workspace_role := private.role_in(wanted_workspace, account_id);
 begin
   if role is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
   elsif role > least_role then
     perform private.raise_error('forbidden', format('This is for a workspace''s %s.',
       case least_role when 'owner' then 'owners' else 'owners and admins' end));
@@ -126,7 +136,8 @@ end;
 $$;
 comment on function private.require_role is 'What somebody is in a workspace; an error for who is less than this role.';
 
-create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
+create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
+returns public.workspace_role
 language plpgsql set search_path = ''
 as $$
 declare
@@ -175,7 +186,8 @@ declare
   role public.workspace_role := private.role_in(wanted_workspace, account_id);
 begin
   if role is null then
-    perform private.raise_error('not_found', format('%s is no member of this workspace.', coalesce(account_id::text, 'null')));
+    perform private.raise_error('not_found',
+      format('%s is no member of this workspace.', coalesce(account_id::text, 'null')));
   end if;
   return role;
 end;
@@ -240,7 +252,8 @@ begin
   elsif exists (select from public.workspaces w where w.slug = wanted_slug) then
     perform private.raise_error('invalid_state', format('The slug %s is taken.', wanted_slug));
   end if;
-  perform from public.credit_wallets w where w.workspace_id = account_id for no key update; -- counts one after the other
+  -- counts one after the other
+  perform from public.credit_wallets w where w.workspace_id = account_id for no key update;
   perform private.require_room_for_team(account_id);
   insert into public.workspaces (name, slug) values (wanted_name, wanted_slug) returning * into made;
   insert into public.workspace_members (workspace_id, user_id, role) values (made.id, account_id, 'owner');
@@ -277,14 +290,16 @@ begin
   delete from private.api_key_hashes h using public.api_keys k
   where k.id = h.api_key_id and k.workspace_id = wanted_workspace and h.made_by = account_id;
   delete from private.invitation_hashes h using public.workspace_invitations i
-  where i.id = h.invitation_id and i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null;
+  where i.id = h.invitation_id and i.workspace_id = wanted_workspace and i.user_id = account_id
+    and i.accepted_at is null;
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
   perform private.end_top_up_of(wanted_workspace, account_id); -- they agreed to it for a team of theirs
 end;
 $$;
 comment on function private.end_management(uuid, uuid) is
-  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, invitations and an automatic top-up of theirs.';
+  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, '
+  'invitations and an automatic top-up of theirs.';
 
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -298,7 +313,8 @@ begin
   delete from public.workspace_members m where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;
 $$;
-comment on function private.end_membership(uuid, uuid) is 'Takes someone out of a team; the keys they made there are revoked.';
+comment on function private.end_membership(uuid, uuid) is
+  'Takes someone out of a team; the keys they made there are revoked.';
 
 create function private.leave_my_workspace(wanted_workspace uuid) returns void
 language plpgsql security definer set search_path = ''
@@ -309,7 +325,8 @@ declare
 begin
   -- A statement of its own: one that began before the lock would look at owners as they were then.
   if role = 'owner' and not private.owners_besides(wanted_workspace, account_id) then
-    perform private.raise_error('invalid_state', 'The last owner cannot leave.', 'Transfer the ownership, or delete the workspace.');
+    perform private.raise_error('invalid_state', 'The last owner cannot leave.',
+      'Transfer the ownership, or delete the workspace.');
   end if;
   perform private.end_membership(wanted_workspace, account_id);
 end;
@@ -333,15 +350,18 @@ begin
   perform private.end_membership(wanted_workspace, member_id);
 end;
 $$;
-comment on function private.remove_member_of_mine(uuid, uuid) is 'Takes a member out of a team that the caller manages.';
+comment on function private.remove_member_of_mine(uuid, uuid) is
+  'Takes a member out of a team that the caller manages.';
 grant execute on function private.remove_member_of_mine(uuid, uuid) to authenticated;
 
 create function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  -- The person's wallet is not for others to lock: whoever may not make an owner is refused by lock_team, which looks again.
-  if private.role_in(wanted_workspace, auth.uid()) = 'owner' and private.role_in(wanted_workspace, member_id) is not null then
+  -- The person's wallet is not for others to lock: whoever may not make an owner is refused by lock_team, which looks
+  -- again.
+  if private.role_in(wanted_workspace, auth.uid()) = 'owner'
+    and private.role_in(wanted_workspace, member_id) is not null then
     perform private.share_settings();
     perform from public.credit_wallets w where w.workspace_id in (wanted_workspace, member_id)
     order by w.workspace_id for no key update; -- as a deletion of the account takes them
@@ -358,12 +378,15 @@ begin
   if private.is_free_team(wanted_workspace) then
     perform private.require_room_for_team(member_id);
   end if;
-  update public.workspace_members m set role = 'owner' where m.workspace_id = wanted_workspace and m.user_id = member_id;
+  update public.workspace_members m set role = 'owner' where m.workspace_id = wanted_workspace
+    and m.user_id = member_id;
 end;
 $$;
-comment on function private.make_owner(uuid, uuid) is 'Makes a member an owner, if they may own a free team more or it is none.';
+comment on function private.make_owner(uuid, uuid) is
+  'Makes a member an owner, if they may own a free team more or it is none.';
 
-create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role) returns void
+create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -385,14 +408,16 @@ begin
   if new_role = 'owner' and old_role <> 'owner' then
     perform private.make_owner(wanted_workspace, member_id);
   else
-    update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace and m.user_id = member_id;
+    update public.workspace_members m set role = new_role where m.workspace_id = wanted_workspace
+      and m.user_id = member_id;
   end if;
   if new_role = 'member' then
     perform private.end_management(wanted_workspace, member_id);
   end if;
 end;
 $$;
-comment on function private.set_role_in_mine(uuid, uuid, public.workspace_role) is 'Gives a member of a team that the caller manages another role.';
+comment on function private.set_role_in_mine(uuid, uuid, public.workspace_role) is
+  'Gives a member of a team that the caller manages another role.';
 grant execute on function private.set_role_in_mine(uuid, uuid, public.workspace_role) to authenticated;
 
 create function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void
@@ -408,11 +433,13 @@ begin
     if old_role <> 'owner' then
       perform private.make_owner(wanted_workspace, member_id);
     end if;
-    update public.workspace_members m set role = 'admin' where m.workspace_id = wanted_workspace and m.user_id = auth.uid();
+    update public.workspace_members m set role = 'admin' where m.workspace_id = wanted_workspace
+      and m.user_id = auth.uid();
   end if;
 end;
 $$;
-comment on function private.transfer_my_ownership(uuid, uuid) is 'Makes a member owner in the caller''s place, who stays as an admin.';
+comment on function private.transfer_my_ownership(uuid, uuid) is
+  'Makes a member owner in the caller''s place, who stays as an admin.';
 grant execute on function private.transfer_my_ownership(uuid, uuid) to authenticated;
 
 create function private.pass_teams_on(account_id uuid) returns void
@@ -441,7 +468,8 @@ begin
 end;
 $$;
 comment on function private.pass_teams_on(uuid) is
-  'Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is active if there is one; a team with nobody else goes too.';
+  'Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is active '
+  'if there is one; a team with nobody else goes too.';
 
 -- Invitations ---------------------------------------------------------------------------------------------------------
 
@@ -453,12 +481,14 @@ declare
   hash bytea := sha256(convert_to(lower(address), 'UTF8'));
 begin
   perform pg_advisory_xact_lock(hashtextextended('invitations of ' || account_id, 0)); -- counts one after the other
-  delete from private.invitation_mails m where m.user_id = account_id and m.sent_at <= clock_timestamp() - interval '24 hours';
+  delete from private.invitation_mails m where m.user_id = account_id
+    and m.sent_at <= clock_timestamp() - interval '24 hours';
   if exists (
     select from private.invitation_mails m
     where m.user_id = account_id and m.address_hash = hash and m.sent_at > clock_timestamp() - interval '1 minute'
   ) then
-    perform private.raise_error('limit_reached', 'An address is sent an invitation again after a minute at the soonest.');
+    perform private.raise_error('limit_reached',
+      'An address is sent an invitation again after a minute at the soonest.');
   elsif allowed <= (select count(*) from private.invitation_mails m where m.user_id = account_id) then
     perform private.raise_error('limit_reached', format('A person sends at most %s invitations a day.', allowed));
   end if;
@@ -466,7 +496,8 @@ begin
 end;
 $$;
 comment on function private.count_invitation(uuid, text) is
-  'Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, to an address in a minute.';
+  'Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, '
+  'to an address in a minute.';
 
 create function private.issue_invitation(invitation public.workspace_invitations) returns jsonb
 language plpgsql set search_path = ''
@@ -479,7 +510,8 @@ begin
   insert into private.invitation_hashes (token_hash, invitation_id)
   values (extensions.digest(token, 'sha256'), invitation.id);
   perform private.send_mail('workspace_invitation', invitation.email, jsonb_build_object('invitation_id', invitation.id,
-    'workspace_id', invitation.workspace_id, 'role', invitation.role, 'token', token, 'expires_at', invitation.expires_at,
+    'workspace_id', invitation.workspace_id, 'role', invitation.role, 'token', token, 'expires_at',
+      invitation.expires_at,
     'workspace_name', (select w.name from public.workspaces w where w.id = invitation.workspace_id)));
   return jsonb_build_object('id', invitation.id, 'token', token, 'email', invitation.email, 'role', invitation.role,
     'expires_at', invitation.expires_at);
@@ -510,11 +542,13 @@ begin
     where i.workspace_id = wanted_workspace and lower(i.email) = lower(trim(address))
       and i.sent_at > clock_timestamp() - interval '1 minute'
   ) then
-    perform private.raise_error('limit_reached', 'An address is sent an invitation again after a minute at the soonest.');
+    perform private.raise_error('limit_reached',
+      'An address is sent an invitation again after a minute at the soonest.');
   end if;
 end;
 $$;
-comment on function private.require_a_minute(uuid, text) is 'Refuses a mail to whom a team, whoever of it, has just sent one.';
+comment on function private.require_a_minute(uuid, text) is
+  'Refuses a mail to whom a team, whoever of it, has just sent one.';
 
 create function private.invite_into_mine(
   wanted_workspace uuid, address text, wanted_role public.workspace_role, expires_in interval
@@ -558,7 +592,8 @@ declare
 begin
   select * into invitation from public.workspace_invitations i where i.id = wanted_invitation;
   if private.role_in(invitation.workspace_id, auth.uid()) is null then
-    perform private.raise_error('not_found', format('There is no invitation %s.', coalesce(wanted_invitation::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no invitation %s.', coalesce(wanted_invitation::text, 'null')));
   end if;
   perform private.lock_team(invitation.workspace_id, 'admin');
   select * into invitation from public.workspace_invitations i where i.id = wanted_invitation for update;
@@ -578,12 +613,14 @@ declare
 begin
   perform private.require_lifetime(expires_in);
   perform private.require_a_minute(invitation.workspace_id, invitation.email);
-  update public.workspace_invitations i set expires_at = private.later(clock_timestamp(), expires_in), sent_at = clock_timestamp()
+  update public.workspace_invitations i set expires_at = private.later(clock_timestamp(), expires_in),
+    sent_at = clock_timestamp()
   where i.id = invitation.id returning * into invitation;
   return private.issue_invitation(invitation);
 end;
 $$;
-comment on function private.resend_invitation_of_mine(uuid, interval) is 'Sends an invitation again with a new token; the old one ends.';
+comment on function private.resend_invitation_of_mine(uuid, interval) is
+  'Sends an invitation again with a new token; the old one ends.';
 grant execute on function private.resend_invitation_of_mine(uuid, interval) to authenticated;
 
 create function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void
@@ -634,12 +671,14 @@ begin
   elsif invitation.accepted_at is not null and private.role_in(invitation.workspace_id, account_id) is null then
     perform private.raise_error('invalid_state', 'This invitation has been used.');
   end if;
-  update public.workspace_invitations i set accepted_at = coalesce(i.accepted_at, clock_timestamp()) where i.id = invitation.id;
+  update public.workspace_invitations i set accepted_at = coalesce(i.accepted_at, clock_timestamp())
+    where i.id = invitation.id;
   return jsonb_build_object('workspace_id', invitation.workspace_id,
     'role', private.role_in(invitation.workspace_id, account_id));
 end;
 $$;
-comment on function private.accept_my_invitation(text) is 'Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.';
+comment on function private.accept_my_invitation(text) is
+  'Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.';
 grant execute on function private.accept_my_invitation(text) to authenticated;
 
 -- Limits of members ---------------------------------------------------------------------------------------------------
@@ -661,10 +700,14 @@ create table public.workspace_member_credits (
 );
 comment on table public.workspace_member_credits is
   'What each member of a team may use of its credits, and has used. One row for each membership of a team.';
-comment on column public.workspace_member_credits.credit_limit is 'Credits of the team that the member may use in all; null: no limit.';
-comment on column public.workspace_member_credits.period_credit_limit is 'Credits of the team that the member may use in each limit_period; null: no limit.';
-comment on column public.workspace_member_credits.credits_used is 'Credits of the team that the member has used, less refunds.';
-comment on column public.workspace_member_credits.period_credits_used is 'The same, in the period that began at period_started_at.';
+comment on column public.workspace_member_credits.credit_limit is
+  'Credits of the team that the member may use in all; null: no limit.';
+comment on column public.workspace_member_credits.period_credit_limit is
+  'Credits of the team that the member may use in each limit_period; null: no limit.';
+comment on column public.workspace_member_credits.credits_used is
+  'Credits of the team that the member has used, less refunds.';
+comment on column public.workspace_member_credits.period_credits_used is
+  'The same, in the period that began at period_started_at.';
 
 create function private.make_member_credits() returns trigger
 language plpgsql set search_path = ''
@@ -679,7 +722,8 @@ create trigger workspace_members_make_credits after insert on public.workspace_m
   for each row when (new.workspace_id <> new.user_id) execute function private.make_member_credits();
 
 alter table public.workspace_member_credits enable row level security;
-create policy "members can read their own use and limits, owners and admins all of their team" on public.workspace_member_credits
+create policy "members can read their own use and limits, owners and admins all of their team"
+  on public.workspace_member_credits
   for select to authenticated
   using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.workspace_member_credits to authenticated, service_role;
@@ -692,7 +736,8 @@ as $$
 begin
   return (select greatest(coalesce(-sum(t.amount), 0), 0) from public.credit_transactions t
     left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since and t.created_at < until
+    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
+      and t.created_at < until
       and t.transaction_type in ('debit', 'refund') and r.created_at < since is not true);
 end;
 $$;
@@ -720,11 +765,13 @@ begin
   -- What is set aside for them counts as used.
   return least(member.credit_limit - member.credits_used, member.period_credit_limit - period.used) - (
     select coalesce(sum(h.amount), 0) from public.credit_holds h
-    where h.workspace_id = wanted_workspace and h.user_id = account_id and h.state = 'open' and h.expires_at > member_credits_left.at
+    where h.workspace_id = wanted_workspace and h.user_id = account_id and h.state = 'open'
+      and h.expires_at > member_credits_left.at
   );
 end;
 $$;
-comment on function private.member_credits_left is 'What a member may still use of a team''s credits now; null: no limit.';
+comment on function private.member_credits_left is
+  'What a member may still use of a team''s credits now; null: no limit.';
 
 create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql stable set search_path = ''
@@ -738,7 +785,8 @@ $$;
 comment on function private.require_spender(uuid, uuid) is
   'Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet''s lock.';
 
-create function private.require_member_credits(wanted_workspace uuid, account_id uuid, amount numeric, at timestamptz) returns void
+create function private.require_member_credits(wanted_workspace uuid, account_id uuid, amount numeric, at timestamptz)
+returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -763,9 +811,11 @@ as $$
 declare
   refunded_at timestamptz := (select t.created_at from public.credit_transactions t where t.id = refunded_id);
 begin
-  -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at all.
+  -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at
+  -- all.
   update public.workspace_member_credits m set
-    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else count_member_credits.used end, 0),
+    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else count_member_credits.used
+      end, 0),
     period_credits_used = greatest(p.used + case when least(refunded_at, at) < p.started_at or refunded_at < p.joined_at
       then 0 else count_member_credits.used end, 0),
     period_started_at = p.started_at
@@ -785,8 +835,8 @@ create function private.prove_members(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
 as $$
 begin
-  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an earlier
-  -- one, or were back-dated and count: there is a range then, and else one figure.
+  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an
+  -- earlier one, or were back-dated and count: there is a range then, and else one figure.
   return query with entries as (
     select m.workspace_id, m.user_id, t.id, case when r.created_at < w.created_at then 0 else -t.amount end as used,
       t.transaction_type = 'debit' and t.created_at < w.created_at as is_earlier,
@@ -798,7 +848,8 @@ begin
     left join public.credit_transactions r on r.id = t.refunded_transaction_id
     where only_one is null or m.workspace_id = only_one
   ), sums as (
-    select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used, sum(e.used) over running as most_used,
+    select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used, sum(e.used) over running
+      as most_used,
       sum(e.used) filter (where e.in_period) over running as most_in_period
     from entries e
     window running as (partition by e.workspace_id, e.user_id order by e.id rows unbounded preceding)
@@ -808,11 +859,13 @@ begin
       (array_agg(s.most_used order by s.id desc))[1] - least(min(s.most_used), 0) as most_used,
       -- A limit that is set anew counts the sum.
       greatest(sum(s.used) filter (where s.in_period and not s.is_earlier), 0) as least_in_period,
-      (array_agg(coalesce(s.most_in_period, 0) order by s.id desc))[1] - least(min(s.most_in_period), 0) as most_in_period
+      (array_agg(coalesce(s.most_in_period, 0) order by s.id desc))[1] - least(min(s.most_in_period), 0)
+        as most_in_period
     from sums s
     group by s.workspace_id, s.user_id
   )
-  select m.workspace_id, r.rule, least(greatest(r.actual, coalesce(r.at_least, 0)), coalesce(r.at_most, 0)), r.actual, m.user_id::text
+  select m.workspace_id, r.rule, least(greatest(r.actual, coalesce(r.at_least, 0)), coalesce(r.at_most, 0)), r.actual,
+    m.user_id::text
   from public.workspace_member_credits m
   left join ranges u on u.workspace_id = m.workspace_id and u.user_id = m.user_id
   cross join lateral (values
@@ -857,21 +910,25 @@ begin
   where m.workspace_id = wanted_workspace and m.user_id = member_id;
 end;
 $$;
-comment on function private.set_limit_in_mine is 'Limits what a member of a team that the caller manages may use of its credits.';
+comment on function private.set_limit_in_mine is
+  'Limits what a member of a team that the caller manages may use of its credits.';
 grant execute on function private.set_limit_in_mine to authenticated;
 
 create function private.people_of(wanted_workspace uuid)
-returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text,
+  joined_at timestamptz)
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   my_role public.workspace_role := private.role_in(wanted_workspace, auth.uid());
 begin
   if my_role is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
   end if;
   return query
-    select m.user_id, m.role, u.full_name::text, u.avatar_url::text, case when my_role <> 'member' then u.email end, m.created_at
+    select m.user_id, m.role, u.full_name::text, u.avatar_url::text, case when my_role <> 'member' then u.email
+      end, m.created_at
     from public.workspace_members m join public.users u on u.id = m.user_id
     where m.workspace_id = wanted_workspace
     order by m.role, m.created_at, m.user_id;
@@ -897,29 +954,37 @@ comment on type public.accepted_invitation is 'Where somebody has become what.';
 create function public.create_workspace(name text, slug text default null) returns public.created_workspace
 language sql set search_path = ''
 as $$ select jsonb_populate_record(null::public.created_workspace, private.create_my_workspace(name, slug)) $$;
-comment on function public.create_workspace is 'Makes a team, with the caller as its owner: { id, name, slug }. Rename it by an update of workspaces.';
+comment on function public.create_workspace is
+  'Makes a team, with the caller as its owner: { id, name, slug }. Rename it by an update of workspaces.';
 create function public.delete_workspace(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.delete_my_workspace(workspace_id) $$;
-comment on function public.delete_workspace is 'Deletes a team and everything in it; its subscriptions are cancelled. For owners.';
+comment on function public.delete_workspace is
+  'Deletes a team and everything in it; its subscriptions are cancelled. For owners.';
 create function public.leave_workspace(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.leave_my_workspace(workspace_id) $$;
 comment on function public.leave_workspace is 'Takes the caller out of a team. The last owner cannot leave.';
 create function public.list_members(workspace_id uuid)
-returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text, joined_at timestamptz)
+returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text,
+  joined_at timestamptz)
 language sql stable set search_path = ''
 as $$ select * from private.people_of(workspace_id) $$;
 comment on function public.list_members is
-  'Who is in a workspace, owners first: [{ user_id, role, full_name, avatar_url, email, joined_at }]. For its members; email for owners and admins, null for others.';
+  'Who is in a workspace, owners first: [{ user_id, role, full_name, avatar_url, email, joined_at }]. For its members; '
+  'email for owners and admins, null for others.';
 create function public.remove_member(workspace_id uuid, user_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
-comment on function public.remove_member is 'Takes a member out of a team and revokes the keys they made there. For owners and admins; owners are for owners to remove.';
+comment on function public.remove_member is
+  'Takes a member out of a team and revokes the keys they made there. For owners and admins; '
+  'owners are for owners to remove.';
 create function public.set_member_role(workspace_id uuid, user_id uuid, role public.workspace_role) returns void
 language sql set search_path = ''
 as $$ select private.set_role_in_mine(workspace_id, user_id, role) $$;
-comment on function public.set_member_role is 'Gives a member another role. For owners and admins; owners are for owners to make and unmake, and the last one stays.';
+comment on function public.set_member_role is
+  'Gives a member another role. For owners and admins; owners are for owners to make and unmake, '
+  'and the last one stays.';
 create function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.transfer_my_ownership(workspace_id, user_id) $$;
@@ -931,7 +996,8 @@ create function public.set_member_limit(
 language sql set search_path = ''
 as $$ select private.set_limit_in_mine(workspace_id, user_id, credit_limit, period_credit_limit, limit_period) $$;
 comment on function public.set_member_limit is
-  'Limits what a member may use of the team''s credits: in all, and per day, week or month (UTC). What is left out is no limit. For owners and admins.';
+  'Limits what a member may use of the team''s credits: in all, and per day, week or month (UTC). '
+  'What is left out is no limit. For owners and admins.';
 create function public.invite_member(
   workspace_id uuid, email text, role public.workspace_role default 'member', expires_in interval default '7 days'
 ) returns public.issued_invitation
@@ -941,12 +1007,15 @@ as $$
     private.invite_into_mine(workspace_id, email, role, expires_in))
 $$;
 comment on function public.invite_member is
-  'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; an open invitation of the address ends. An address is sent one a minute, and a person sends invitations_per_day. For owners and admins.';
+  'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; '
+  'an open invitation of the address ends. An address is sent one a minute, and a person sends invitations_per_day. '
+  'For owners and admins.';
 create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days')
 returns public.issued_invitation
 language sql set search_path = ''
 as $$
-  select jsonb_populate_record(null::public.issued_invitation, private.resend_invitation_of_mine(invitation_id, expires_in))
+  select jsonb_populate_record(null::public.issued_invitation,
+    private.resend_invitation_of_mine(invitation_id, expires_in))
 $$;
 comment on function public.resend_invitation is 'Sends an open invitation again: { id, token, … }. The old token ends.';
 create function public.revoke_invitation(invitation_id uuid) returns void
@@ -957,8 +1026,10 @@ create function public.accept_invitation(token text) returns public.accepted_inv
 language sql set search_path = ''
 as $$ select jsonb_populate_record(null::public.accepted_invitation, private.accept_my_invitation(token)) $$;
 comment on function public.accept_invitation is
-  'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, while the plan has seats.';
+  'Makes the caller a member: { workspace_id, role }. Only for the account that has confirmed the invited address, '
+  'while the plan has seats.';
 
-grant execute on function public.create_workspace, public.delete_workspace, public.leave_workspace, public.remove_member,
+grant execute on function public.create_workspace, public.delete_workspace, public.leave_workspace,
+  public.remove_member,
   public.list_members, public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
   public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;

@@ -6,12 +6,14 @@ create type public.ai_usage_scene as enum (
 comment on type public.ai_usage_scene is 'What an AI call was for.';
 create type public.ai_disconnect_policy as enum ('drain', 'cancel');
 comment on type public.ai_disconnect_policy is
-  'When a client leaves a stream: drain reads the provider''s answer to its end and charges that; cancel stops it and charges what had come.';
+  'When a client leaves a stream: drain reads the provider''s answer to its end and charges that; '
+  'cancel stops it and charges what had come.';
 create type public.ai_output_limit_field as enum ('max_tokens', 'max_completion_tokens');
 comment on type public.ai_output_limit_field is 'The request field by which a model takes its output limit.';
 
 create type public.video_api as enum ('302ai', 'openai');
-comment on type public.video_api is 'The protocol of a provider''s video API: 302.AI''s unified one, or OpenAI''s /v1/videos.';
+comment on type public.video_api is
+  'The protocol of a provider''s video API: 302.AI''s unified one, or OpenAI''s /v1/videos.';
 
 create table public.ai_providers (
   provider text primary key constraint provider_is_snake_case check (provider ~ '^[a-z][a-z0-9_]{0,62}$'),
@@ -33,14 +35,19 @@ create table public.ai_providers (
 );
 comment on table public.ai_providers is 'Where calls go: OpenAI-compatible APIs. For the service role alone.';
 comment on column public.ai_providers.base_url is 'Base URL; null: the functions'' AI_BASE_URL.';
-comment on column public.ai_providers.api_key_env is 'The functions'' variable that holds the key. The key itself is never in the database.';
-comment on column public.ai_providers.timeout_ms is 'The longest silence: before the answer, and between two pieces of a stream.';
-comment on column public.ai_providers.max_retries is 'Tries after the first one, before the first byte, on 429, 5xx and broken connections.';
+comment on column public.ai_providers.api_key_env is
+  'The functions'' variable that holds the key. The key itself is never in the database.';
+comment on column public.ai_providers.timeout_ms is
+  'The longest silence: before the answer, and between two pieces of a stream.';
+comment on column public.ai_providers.max_retries is
+  'Tries after the first one, before the first byte, on 429, 5xx and broken connections.';
 comment on column public.ai_providers.video_api is 'How it is asked for videos; null: it makes none.';
 comment on column public.ai_providers.video_base_url is
   'Base URL of its video API; null: for 302ai the origin of its base URL, for openai its base URL.';
 comment on column public.ai_providers.result_hosts is
-  'Hosts that finished files are fetched from: exact names or *.example.com, with a :port where it is not the scheme''s. Private addresses only where an entry is that address or localhost. AI_BASE_URL stands for the host of that variable.';
+  'Hosts that finished files are fetched from: exact names or *.example.com, with a :port where it is not the '
+  'scheme''s. Private addresses only where an entry is that address or localhost. '
+  'AI_BASE_URL stands for the host of that variable.';
 insert into public.ai_providers (provider, video_api, result_hosts) values
   ('default', '302ai', '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}');
 
@@ -60,16 +67,19 @@ create table public.ai_models (
       || !(@.value == null || @.value.type() == "number" && @.value >= 0 && @.value <= 1000000000))', silent => true)),
   extra_fields text[] not null default '{}' constraint extra_fields_are_at_most_100_names check (
     cardinality(extra_fields) <= 100 and array_position(extra_fields, null) is null
-    and length(array_to_string(extra_fields, ',')) <= 5000 and array_to_string(extra_fields, ',') ~ '^[A-Za-z0-9_.,-]*$'),
+    and length(array_to_string(extra_fields, ',')) <= 5000
+      and array_to_string(extra_fields, ',') ~ '^[A-Za-z0-9_.,-]*$'),
   credits_per_request public.credit_amount constraint credits_per_request_not_negative check (credits_per_request >= 0),
   markup numeric constraint markup_not_negative check (markup >= 0 and markup < 'infinity'),
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint a_part_without_a_bound_needs_a_context_window
-    check (context_window is not null or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)', silent => true)),
+    check (context_window is not null
+      or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)', silent => true)),
   -- Until there are prices for what they ask for, no row may let them through.
-  constraint extra_fields_change_no_price check (not extra_fields && array['service_tier', 'web_search_options', 'plugins',
+  constraint extra_fields_change_no_price
+    check (not extra_fields && array['service_tier', 'web_search_options', 'plugins',
     'models', 'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',
     'cache_control', 'prompt_cache_options', 'prompt_cache_breakpoint', 'partial_images', 'best_of'])
 );
@@ -84,10 +94,13 @@ comment on column public.ai_models.output_limit_field is
 comment on column public.ai_models.context_window is
   'The most input tokens of one chat: no call is held for more. Null: not known.';
 comment on column public.ai_models.content_parts is
-  'The kinds of content that its chats take besides text, each with the most tokens that one part can cost; null: a part can be as much as the context window. E.g. {"image_url": 1445, "file": null}.';
+  'The kinds of content that its chats take besides text, each with the most tokens that one part can cost; null: '
+  'a part can be as much as the context window. E.g. {"image_url": 1445, "file": null}.';
 comment on column public.ai_models.extra_fields is
-  'Names of request fields that it takes besides those every endpoint knows, at any level of a request. Only names that change no price.';
-comment on column public.ai_models.credits_per_request is 'A fixed price in credits; without it a call is charged by its cost.';
+  'Names of request fields that it takes besides those every endpoint knows, at any level of a request. '
+  'Only names that change no price.';
+comment on column public.ai_models.credits_per_request is
+  'A fixed price in credits; without it a call is charged by its cost.';
 comment on column public.ai_models.markup is 'Factor on its cost; system_config.default_markup where null.';
 create index ai_models_provider_idx on public.ai_models (provider);
 create index ai_models_minimum_plan_idx on public.ai_models (minimum_plan);
@@ -101,7 +114,8 @@ create table public.ai_model_fallbacks (
   constraint a_model_is_a_fallback_once unique (model, fallback_model)
 );
 comment on table public.ai_model_fallbacks is
-  'Models that answer for another, in order of position, when its provider fails before anything was sent to the client. The call costs the price of the one that answers.';
+  'Models that answer for another, in order of position, when its provider fails before anything was sent to the '
+  'client. The call costs the price of the one that answers.';
 create index ai_model_fallbacks_fallback_model_idx on public.ai_model_fallbacks (fallback_model);
 
 create table public.ai_model_prices (
@@ -123,11 +137,15 @@ create table public.ai_model_prices (
     and usd_per_image >= 0 and usd_per_image < 'infinity'
   )
 );
-comment on table public.ai_model_prices is 'What a provider charges, from a time on. A call costs what was in force when it began.';
+comment on table public.ai_model_prices is
+  'What a provider charges, from a time on. A call costs what was in force when it began.';
 comment on column public.ai_model_prices.effective_from is 'In force from here until the next row of the model.';
-comment on column public.ai_model_prices.input_usd_per_million is 'US dollars for a million input tokens that were not cached.';
-comment on column public.ai_model_prices.cached_input_usd_per_million is 'US dollars for a million cached input tokens; as uncached where null.';
-comment on column public.ai_model_prices.output_usd_per_million is 'US dollars for a million output tokens, reasoning included.';
+comment on column public.ai_model_prices.input_usd_per_million is
+  'US dollars for a million input tokens that were not cached.';
+comment on column public.ai_model_prices.cached_input_usd_per_million is
+  'US dollars for a million cached input tokens; as uncached where null.';
+comment on column public.ai_model_prices.output_usd_per_million is
+  'US dollars for a million output tokens, reasoning included.';
 comment on column public.ai_model_prices.usd_per_request is 'US dollars for each request, besides tokens.';
 comment on column public.ai_model_prices.usd_per_image is 'US dollars for each image that was made, besides tokens.';
 
@@ -137,10 +155,12 @@ create type public.model_price as (
   credits_per_job numeric, credits_per_second numeric
 );
 comment on type public.model_price is
-  'What a model costs, in credits. A null is no part of it; credits_per_job and credits_per_second are a video''s, of its resolution.';
+  'What a model costs, in credits. A null is no part of it; credits_per_job and credits_per_second are a video''s, '
+  'of its resolution.';
 
 create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint);
-comment on type private.ai_usage is 'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
+comment on type private.ai_usage is
+  'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
 create function private.price_in_force(wanted_model text, at timestamptz) returns public.ai_model_prices
 language plpgsql stable set search_path = ''
@@ -154,7 +174,8 @@ begin
   return price;
 end;
 $$;
-comment on function private.price_in_force(text, timestamptz) is 'The price row of a model at a time; null where it has none yet.';
+comment on function private.price_in_force(text, timestamptz) is
+  'The price row of a model at a time; null where it has none yet.';
 
 create function private.pricing_of(wanted public.ai_models, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
@@ -183,7 +204,8 @@ begin
   return trim_scale(round(usd * (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric, 6));
 end;
 $$;
-comment on function private.credits_for(jsonb, numeric) is 'What a provider''s price or charge in US dollars becomes, in credits.';
+comment on function private.credits_for(jsonb, numeric) is
+  'What a provider''s price or charge in US dollars becomes, in credits.';
 
 create function private.model_price_of(pricing jsonb) returns public.model_price
 language plpgsql immutable set search_path = ''
@@ -199,10 +221,12 @@ begin
     price.credits_per_request := trim_scale((pricing ->> 'credits_per_request')::numeric);
     if price.credits_per_request is null then
       price.credits_per_request := private.credits_for(pricing, (usd ->> 'usd_per_request')::numeric);
-      price.credits_per_million_input_tokens := private.credits_for(pricing, (usd ->> 'input_usd_per_million')::numeric);
+      price.credits_per_million_input_tokens := private.credits_for(pricing,
+        (usd ->> 'input_usd_per_million')::numeric);
       price.credits_per_million_cached_input_tokens := private.credits_for(pricing,
         coalesce(usd ->> 'cached_input_usd_per_million', usd ->> 'input_usd_per_million')::numeric);
-      price.credits_per_million_output_tokens := private.credits_for(pricing, (usd ->> 'output_usd_per_million')::numeric);
+      price.credits_per_million_output_tokens := private.credits_for(pricing,
+        (usd ->> 'output_usd_per_million')::numeric);
       price.credits_per_image := private.credits_for(pricing, (usd ->> 'usd_per_image')::numeric);
       price.credits_per_job := private.credits_for(pricing, (usd ->> 'usd_per_job')::numeric);
       price.credits_per_second := private.credits_for(pricing, (usd ->> 'usd_per_second')::numeric);
@@ -233,7 +257,8 @@ begin
 end;
 $$;
 comment on function private.charge_of(jsonb, private.ai_usage) is
-  'What a call costs (US dollars), is charged (credits, to six decimals: the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
+  'What a call costs (US dollars), is charged (credits, to six decimals: the model''s fixed price, '
+  'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
 create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
 language plpgsql immutable set search_path = ''
@@ -267,7 +292,8 @@ begin
 end;
 $$;
 comment on function private.output_tokens_for(jsonb, private.ai_usage, numeric) is
-  'The most output tokens that an amount of credits pays for besides the rest of a call; null where it does not pay for the rest.';
+  'The most output tokens that an amount of credits pays for besides the rest of a call; '
+  'null where it does not pay for the rest.';
 
 create trigger ai_providers_set_updated_at before update on public.ai_providers
   for each row execute function private.set_updated_at();

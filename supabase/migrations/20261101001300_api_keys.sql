@@ -27,16 +27,20 @@ create table public.api_keys (
   updated_at timestamptz not null default now(),
   constraint a_period_budget_names_its_period check ((period_budget is null) = (budget_period is null))
 );
-comment on table public.api_keys is 'Keys for the function ai. A key''s secret is shown once, when it is made; only its hash is kept.';
+comment on table public.api_keys is
+  'Keys for the function ai. A key''s secret is shown once, when it is made; only its hash is kept.';
 comment on column public.api_keys.user_id is 'Who made it; its calls are theirs. With the person the key ends.';
 comment on column public.api_keys.prefix is 'How the secret begins, to recognise it by.';
 comment on column public.api_keys.allowed_models is 'Models it may call; null: all.';
 comment on column public.api_keys.allowed_scenes is 'Scenes it may call for; null: all.';
-comment on column public.api_keys.requests_per_minute is 'Calls it may begin in a minute, besides the plan''s limit; null: no limit of its own.';
+comment on column public.api_keys.requests_per_minute is
+  'Calls it may begin in a minute, besides the plan''s limit; null: no limit of its own.';
 comment on column public.api_keys.budget is 'Credits it may use in all; null: no limit.';
 comment on column public.api_keys.period_budget is 'Credits it may use in each budget_period; null: no limit.';
-comment on column public.api_keys.credits_used is 'Credits it has used; calls under way count with what is held for them.';
-comment on column public.api_keys.period_credits_used is 'The same, of calls begun in the period that began at period_started_at.';
+comment on column public.api_keys.credits_used is
+  'Credits it has used; calls under way count with what is held for them.';
+comment on column public.api_keys.period_credits_used is
+  'The same, of calls begun in the period that began at period_started_at.';
 create index api_keys_workspace_id_created_at_idx on public.api_keys (workspace_id, created_at);
 create index api_keys_user_id_idx on public.api_keys (user_id);
 
@@ -47,8 +51,10 @@ create table private.api_key_hashes (
   expires_at timestamptz
 );
 comment on table private.api_key_hashes is
-  'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. One that was rotated out has an end.';
-comment on column private.api_key_hashes.made_by is 'Who was shown the secret: it ends with their part in the workspace.';
+  'SHA-256 of each secret that a key answers to: 288 random bits need no slower hash. '
+  'One that was rotated out has an end.';
+comment on column private.api_key_hashes.made_by is
+  'Who was shown the secret: it ends with their part in the workspace.';
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
 create function private.add_api_key_secret(for_key uuid) returns text
@@ -72,8 +78,8 @@ declare
   key public.api_keys;
 begin
   perform private.my_account();
-  -- Whoever is taken out of the team is so before this or after it, and then their secrets end. The rights are looked at in
-  -- a statement of its own, which sees what the lock waited for.
+  -- Whoever is taken out of the team is so before this or after it, and then their secrets end. The rights are looked
+  -- at in a statement of its own, which sees what the lock waited for.
   perform from public.credit_wallets w
   where w.workspace_id = (select k.workspace_id from public.api_keys k where k.id = wanted_key)
     and w.workspace_id = any (array(select private.my_managed_workspace_ids())) -- nobody locks what is not theirs
@@ -89,7 +95,8 @@ begin
   return key;
 end;
 $$;
-comment on function private.my_api_key(uuid) is 'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
+comment on function private.my_api_key(uuid) is
+  'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('api_keys_per_day', '100', 'integer', 0, 100000, false, 'API keys that may be made in a workspace in 24 hours.');
@@ -100,7 +107,8 @@ as $$
 begin
   if 100 <= (
     select count(*) from public.api_keys k
-    where k.workspace_id = wanted_workspace and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())
+    where k.workspace_id = wanted_workspace and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > clock_timestamp())
   ) then
     perform private.raise_error('limit_reached', 'A workspace has at most 100 active API keys.', 'Revoke one of them.');
   end if;
@@ -158,19 +166,22 @@ begin
   insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
     budget, period_budget, budget_period, expires_at)
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
-    wanted.requests_per_minute, create_my_api_key.budget, create_my_api_key.period_budget, wanted.budget_period, wanted.expires_at)
+    wanted.requests_per_minute, create_my_api_key.budget, create_my_api_key.period_budget, wanted.budget_period,
+      wanted.expires_at)
   returning id into wanted.id;
   secret := private.add_api_key_secret(wanted.id);
   return private.api_key_answer(wanted.id, secret);
 end;
 $$;
-comment on function private.create_my_api_key(public.api_keys, numeric, numeric) is 'Makes a key for a workspace of the caller.';
+comment on function private.create_my_api_key(public.api_keys, numeric, numeric) is
+  'Makes a key for a workspace of the caller.';
 grant execute on function private.create_my_api_key(public.api_keys, numeric, numeric) to authenticated;
 
 create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 language sql stable set search_path = ''
 as $$
-  select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id', k.workspace_id,
+  select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id',
+    k.workspace_id,
     'expires_at', k.expires_at, 'created_at', k.created_at)
   from public.api_keys k where k.id = wanted_key
 $$;
@@ -239,7 +250,8 @@ begin
   return key;
 end;
 $$;
-comment on function private.api_key_of(text, timestamptz) is 'The living key behind a secret, by the secret''s SHA-256 in hex; an error where there is none.';
+comment on function private.api_key_of(text, timestamptz) is
+  'The living key behind a secret, by the secret''s SHA-256 in hex; an error where there is none.';
 
 create function private.revoke_keys_of_person() returns trigger
 language plpgsql security definer set search_path = ''
@@ -249,7 +261,8 @@ begin
   return new;
 end;
 $$;
-comment on function private.revoke_keys_of_person() is 'When a person is deleted, a team keeps the key''s history and not the key.';
+comment on function private.revoke_keys_of_person() is
+  'When a person is deleted, a team keeps the key''s history and not the key.';
 create trigger api_keys_revoke_of_person before update of user_id on public.api_keys
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.revoke_keys_of_person();
@@ -269,7 +282,8 @@ declare
     when array_ndims(new.allowed_scenes) > 1 or cardinality(new.allowed_scenes) > 20
       or exists (select from unnest(new.allowed_scenes) s where s is null)
       then 'allowed_scenes must be at most 20 scenes, none of them null.'
-    when (new.period_budget is null) <> (new.budget_period is null) then 'period_budget and budget_period come together.'
+    when (new.period_budget is null) <> (new.budget_period is null)
+      then 'period_budget and budget_period come together.'
   end;
 begin
   if old.revoked_at is not null then
@@ -283,18 +297,21 @@ begin
 end;
 $$;
 comment on function private.keep_api_key() is
-  'Refuses what a key''s columns may not hold. A revoked key changes no more, and an expired one becomes active again only while there is room for it.';
+  'Refuses what a key''s columns may not hold. A revoked key changes no more, and an expired one becomes active again '
+  'only while there is room for it.';
 create trigger api_keys_keep
   before insert or update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget,
     budget_period, expires_at on public.api_keys
   for each row execute function private.keep_api_key();
 create trigger api_keys_lock_settings
-  before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at
+  before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
+    expires_at
   on public.api_keys
   for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 -- Not for its use: each call writes that.
 create trigger api_keys_set_updated_at
-  before update of name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
+  before update of name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget,
+    budget_period,
     expires_at, revoked_at
   on public.api_keys
   for each row execute function private.set_updated_at();
@@ -342,18 +359,22 @@ begin
   wanted.requests_per_minute := requests_per_minute;
   wanted.budget_period := budget_period;
   wanted.expires_at := expires_at;
-  return jsonb_populate_record(null::public.created_api_key, private.create_my_api_key(wanted, budget, period_budget)); -- a row would round what it cannot hold, or fail
+  -- a row would round what it cannot hold, or fail
+  return jsonb_populate_record(null::public.created_api_key, private.create_my_api_key(wanted, budget, period_budget));
 end;
 $$;
 comment on function public.create_api_key is
-  'Makes an API key for a workspace of the caller (default: the personal one): { id, key, prefix, … }. The key is shown this once.';
+  'Makes an API key for a workspace of the caller (default: the personal one): { id, key, prefix, … }. '
+  'The key is shown this once.';
 
 create function public.rotate_api_key(api_key_id uuid, grace_period interval default '24 hours')
 returns public.rotated_api_key
 language sql set search_path = ''
-as $$ select jsonb_populate_record(null::public.rotated_api_key, private.rotate_my_api_key(api_key_id, grace_period)) $$;
+as $$ select jsonb_populate_record(null::public.rotated_api_key,
+  private.rotate_my_api_key(api_key_id, grace_period)) $$;
 comment on function public.rotate_api_key is
-  'Gives a key a new secret: { id, key, prefix, …, old_key_expires_at }. The old one works on for the grace period (at most 30 days).';
+  'Gives a key a new secret: { id, key, prefix, …, old_key_expires_at }. '
+  'The old one works on for the grace period (at most 30 days).';
 
 create function public.revoke_api_key(api_key_id uuid) returns public.revoked_api_key
 language sql set search_path = ''
@@ -368,11 +389,13 @@ begin
 end;
 $$;
 comment on function public.require_api_key is
-  'Raises invalid_api_key unless a secret (its SHA-256 in hex) is that of a living API key: for a server, before it reads a request.';
+  'Raises invalid_api_key unless a secret (its SHA-256 in hex) is that of a living API key: for a server, '
+  'before it reads a request.';
 grant execute on function public.require_api_key to service_role;
 
 grant select on public.api_keys to authenticated, service_role;
-grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at)
+grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
+  expires_at)
   on public.api_keys to authenticated, service_role;
 grant execute on function public.create_api_key to authenticated;
 grant execute on function public.rotate_api_key to authenticated;

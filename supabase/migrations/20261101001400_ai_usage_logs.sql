@@ -31,6 +31,8 @@ create table public.ai_usage_logs (
     check (cached_tokens between 0 and prompt_tokens),
   completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
   images integer not null default 0 constraint images_not_negative check (images >= 0),
+  usage_record_id bigint,
+  usage_period_start timestamptz,
   total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
   requests integer not null default 1 constraint requests_positive check (requests > 0),
   duration integer constraint duration_not_negative check (duration >= 0),
@@ -59,6 +61,9 @@ comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reas
 comment on column public.ai_usage_logs.requests is
   'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
 comment on column public.ai_usage_logs.images is 'Images that were made.';
+comment on column public.ai_usage_logs.usage_record_id is
+  'The id of its api_call in usage_records; that of its tokens is the next. Null: it counts to no feature.';
+comment on column public.ai_usage_logs.usage_period_start is 'The period of its features that it counts to.';
 comment on column public.ai_usage_logs.model is 'The model the caller named.';
 comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
 comment on column public.ai_usage_logs.estimated_cost is
@@ -73,6 +78,8 @@ comment on column public.ai_usage_logs.request_id is 'The id that the answer car
 create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
 create index ai_usage_logs_request_id_idx on public.ai_usage_logs (request_id);
+create index ai_usage_logs_usage_record_id_idx on public.ai_usage_logs (usage_record_id)
+  where usage_record_id is not null;
 
 create table private.ai_call_costs (
   log_id uuid primary key,
@@ -93,7 +100,7 @@ comment on column private.ai_call_costs.cost_usd is 'The provider''s charge in U
 comment on column private.ai_call_costs.charged_usd is 'The credits that were charged, in US dollars at the rate of that time.';
 comment on column private.ai_call_costs.pricing is 'What the charge was computed from: prices, fixed price, rate, markup.';
 comment on column private.ai_call_costs.attempts is
-  'What was tried to get an answer, in order: [{ model, provider, status or error, duration }].';
+  'What was tried to get an answer, in order, for the service role alone: [{ model, provider, status or error, said, duration }].';
 create index ai_call_costs_workspace_id_idx on private.ai_call_costs (workspace_id);
 
 -- In private: a partition in public would be a way past its parent's policies.
@@ -161,11 +168,14 @@ begin
   new.response_data := null;
   new.ip_address := null;
   new.user_agent := null;
+  update private.ai_call_costs c
+  set attempts = (select jsonb_agg(a.attempt - 'said') from jsonb_array_elements(c.attempts) a (attempt))
+  where c.log_id = new.id and jsonb_path_exists(c.attempts, '$[*].said');
   return new;
 end;
 $$;
 comment on function private.forget_log_person() is
-  'When a person is deleted, a team keeps the figures of the call and loses what was said and from where.';
+  'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, and from where.';
 create trigger ai_usage_logs_forget_person before update of user_id on public.ai_usage_logs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_log_person();

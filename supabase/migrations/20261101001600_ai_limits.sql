@@ -3,10 +3,13 @@
 create type private.ai_caller as (
   account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb
 );
-comment on type private.ai_caller is 'Who calls, for which workspace, with which key (null members: none), on which plan, with which features (private.features_of).';
+comment on type private.ai_caller is
+  'Who calls, for which workspace, with which key (null members: none), on which plan, '
+  'with which features (private.features_of).';
 
 create type private.ai_refusal as (code text, message text, param text, retry_after integer);
-comment on type private.ai_refusal is 'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
+comment on type private.ai_refusal is
+  'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
 
 create table private.ai_request_counts (
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -19,8 +22,11 @@ create table private.ai_request_counts (
   month_messages integer not null,
   primary key (workspace_id, month_started_at)
 ) with (fillfactor = 50); -- every call rewrites its row
-comment on table private.ai_request_counts is 'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of that month.';
-comment on column private.ai_request_counts.day_content is 'Bytes of requests and answers that were kept of that day''s calls.';
+comment on table private.ai_request_counts is
+  'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of '
+  'that month.';
+comment on column private.ai_request_counts.day_content is
+  'Bytes of requests and answers that were kept of that day''s calls.';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
 language plpgsql stable set search_path = ''
@@ -30,7 +36,8 @@ declare
 begin
   select p.* into plan from public.plans p
   where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace),
-    (select s.plan_type from public.user_subscriptions s where s.workspace_id = wanted_workspace and s.is_live), 'free');
+    (select s.plan_type from public.user_subscriptions s where s.workspace_id = wanted_workspace and s.is_live),
+      'free');
   return plan;
 end;
 $$;
@@ -45,7 +52,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_membership(private.ai_caller) is 'Refuses who calls for a workspace that is not theirs.';
+comment on function private.require_membership(private.ai_caller) is
+  'Refuses who calls for a workspace that is not theirs.';
 
 create function private.member_share_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -87,7 +95,8 @@ begin
 end;
 $$;
 comment on function private.ai_caller_of(uuid, text, timestamptz, uuid) is
-  'The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the key''s); an error where there is none.';
+  'The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, '
+  'the key''s); an error where there is none.';
 
 create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
 language plpgsql stable set search_path = ''
@@ -100,7 +109,8 @@ begin
 end;
 $$;
 comment on function private.may_use_model(private.ai_caller, public.ai_models) is
-  'Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, and the feature of its scene.';
+  'Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, '
+  'and the feature of its scene.';
 
 create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -113,7 +123,8 @@ begin
   elsif exists (
     select from public.credit_wallets w where w.workspace_id = caller.workspace_id and w.frozen_at is not null
   ) then
-    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null, null)::private.ai_refusal;
+    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null,
+      null)::private.ai_refusal;
   end if;
   return null;
 end;
@@ -127,7 +138,8 @@ begin
   return case when scene in ('embedding', 'image_generation', 'video_generation') then scene else 'text_chat' end;
 end;
 $$;
-comment on function private.endpoint_of(public.ai_usage_scene) is 'Where models of a scene are called: named by the scene it is for.';
+comment on function private.endpoint_of(public.ai_usage_scene) is
+  'Where models of a scene are called: named by the scene it is for.';
 
 create function private.refuse_model(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
@@ -139,7 +151,8 @@ declare
   scenes public.ai_usage_scene[] := (caller.api_key).allowed_scenes;
 begin
   if wanted.model is null then
-    return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model', null)::private.ai_refusal;
+    return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model',
+      null)::private.ai_refusal;
   elsif endpoint <> private.endpoint_of(wanted.scene) then
     -- Its price says what it does there, and nothing of what it may do elsewhere.
     return row('invalid_request', format('The model %s is for %s: call it by %s.', to_json(wanted_name), wanted.scene,
@@ -147,14 +160,16 @@ begin
         when 'image_generation' then 'POST /v1/images/generations' when 'video_generation' then 'function video'
         else 'POST /v1/chat/completions' end), 'model', null)::private.ai_refusal;
   elsif pricing is null then
-    return row('not_found', format('The model %s is not on offer: it has no price.',
-      to_json(wanted_name)), 'model', null)::private.ai_refusal;
+    return row('not_found', format('The model %s is not available.', to_json(wanted_name)), 'model',
+      null)::private.ai_refusal;
   elsif not private.may_use_model(caller, wanted) then
     return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
-      case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model', null)::private.ai_refusal;
+      case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model',
+        null)::private.ai_refusal;
   elsif not array[scene, wanted.scene] <@ scenes then
     -- The model's own scene too: a caller names the other as it likes.
-    return row('forbidden', format('This API key is not for scene %s.', case when scene = any (scenes) then wanted.scene else scene end),
+    return row('forbidden', format('This API key is not for scene %s.', case when scene = any (scenes) then wanted.scene
+      else scene end),
       case when scene = any (scenes) then 'model' else 'x-ai-scene' end, null)::private.ai_refusal;
   elsif not private.feature_is_on(caller.features, 'scene:' || scene) then
     return row('feature_not_in_plan', format('The plan %s does not include scene %s.', (caller.plan).plan, scene),
@@ -176,9 +191,11 @@ declare
   begun integer;
   begun_today integer;
 begin
-  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests,
+  insert into private.ai_request_counts
+    as c (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests,
     month_started_at, month_messages)
-  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1, private.period_start('month', at), 0)
+  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
+    private.period_start('month', at), 0)
   on conflict (workspace_id, month_started_at) do update
   set (minute_started_at, minute_requests, day_started_at, day_requests, day_content) = (
     -- What the minute refuses takes nothing from the day.
@@ -186,13 +203,15 @@ begin
       case when d.started_at = c.day_started_at then c.day_content else 0 end
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
       private.window_at('day', c.day_started_at, c.day_requests, at) d)
-  returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day, begun_today;
+  returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day,
+    begun_today;
   if begun > per_minute then
     return private.refuse_rate(format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute),
       minute + interval '1 minute', at);
   elsif per_day <> -1 and begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
     return private.refuse_rate(
-      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), day + interval '24 hours', at);
+      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day),
+        day + interval '24 hours', at);
   end if;
   if (caller.api_key).id is null then
     return null;
@@ -219,7 +238,8 @@ language sql immutable set search_path = ''
 as $$
   select 'rate_limited', message, null::text, ceil(extract(epoch from until - at))::integer
 $$;
-comment on function private.refuse_rate(text, timestamptz, timestamptz) is 'A refusal for what is left of a minute or a day.';
+comment on function private.refuse_rate(text, timestamptz, timestamptz) is
+  'A refusal for what is left of a minute or a day.';
 
 create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
@@ -232,7 +252,8 @@ begin
   );
 end;
 $$;
-comment on function private.has_paid_credits(uuid, timestamptz) is 'Whether a workspace has credits left that were paid for.';
+comment on function private.has_paid_credits(uuid, timestamptz) is
+  'Whether a workspace has credits left that were paid for.';
 
 create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
 language plpgsql set search_path = ''
@@ -243,13 +264,15 @@ begin
   end if;
   update private.ai_request_counts c set day_content = c.day_content + content
   where c.workspace_id = wallet_id
-    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n where n.workspace_id = wallet_id)
+    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+      where n.workspace_id = wallet_id)
     and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
   return found;
 end;
 $$;
 comment on function private.has_room_for_content(uuid, bigint) is
-  'Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds the calls of a day. Called under the wallet''s lock.';
+  'Counts bytes of requests and answers that are to be kept, unless they are too many for today: '
+  'where a plan bounds the calls of a day. Called under the wallet''s lock.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -287,7 +310,8 @@ begin
   foreach code in array array['api_call', 'token'] loop
     most := (caller.features -> code ->> 'limit')::numeric;
     if not private.feature_is_on(caller.features, code) then
-      return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code), null,
+      return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code),
+        null,
         null)::private.ai_refusal;
     elsif most is not null then
       period := private.feature_period(caller.workspace_id, at);
@@ -299,7 +323,8 @@ begin
         ) + private.video_jobs_running(caller.workspace_id);
       end if;
       if used >= most then
-        return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most), code,
+        return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most),
+          code,
           period.period_end), null, ceil(extract(epoch from period.period_end - at)))::private.ai_refusal;
       end if;
     end if;
@@ -308,7 +333,8 @@ begin
 end;
 $$;
 comment on function private.refuse_counted_features(private.ai_caller, timestamptz) is
-  'Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; what tokens they will use is not known, so the last of them may pass that limit.';
+  'Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; '
+  'what tokens they will use is not known, so the last of them may pass that limit.';
 
 create function private.is_message(wanted public.ai_models) returns boolean
 language plpgsql immutable set search_path = ''
@@ -319,6 +345,20 @@ end;
 $$;
 comment on function private.is_message(public.ai_models) is
   'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
+
+create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
+    jsonb_build_object('model', of_model, 'resolution', resolution,
+      'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: '
+      'rows of video_models and '
+        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+end;
+$$;
+comment on function private.notify_unpriced is
+  'Tells platform admins that a model was asked for which has no price, once for each model and day.';
 
 create function private.refuse_request(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
@@ -334,6 +374,9 @@ begin
   end if;
   if refusal.code is null then
     refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene, endpoint);
+    if refusal.code = 'not_found' and wanted.model is not null then
+      perform private.notify_unpriced(wanted.model, null, at);
+    end if;
   end if;
   if refusal.code is null and private.is_message(wanted) then
     refusal := private.refuse_message(caller, at);
@@ -344,7 +387,8 @@ begin
   return refusal;
 end;
 $$;
-comment on function private.refuse_request is 'Why a call may not be made, whatever it costs, if so: account, rate, model, messages, features.';
+comment on function private.refuse_request is
+  'Why a call may not be made, whatever it costs, if so: account, rate, model, messages, features.';
 
 create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
 language plpgsql set search_path = ''
@@ -365,7 +409,8 @@ begin
     - (private.window_at(key.budget_period::text, key.period_started_at, key.period_credits_used, at)).used);
 end;
 $$;
-comment on function private.budget_left(public.api_keys, timestamptz) is 'What a key may still use now; null: no limit.';
+comment on function private.budget_left(public.api_keys, timestamptz) is
+  'What a key may still use now; null: no limit.';
 
 create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz) returns void
 language sql set search_path = ''
@@ -402,16 +447,19 @@ begin
     select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
   select * into key from public.api_keys k where k.id = key_id;
-  available := least(available, private.budget_left(key, at), private.member_share_left(wanted_workspace, account_id, at));
+  available := least(available, private.budget_left(key, at),
+    private.member_share_left(wanted_workspace, account_id, at));
   return case when available is not null then trim_scale(greatest(available, 0)) end;
 end;
 $$;
 comment on function private.spendable(uuid, uuid, uuid, timestamptz) is
-  'What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget. Null: not to be told.';
+  'What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget. '
+  'Null: not to be told.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,
-    'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, 400 s on paid plans).'),
+    'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
+    '400 s on paid plans).'),
   ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
     'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds their number.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,

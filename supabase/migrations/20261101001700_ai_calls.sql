@@ -72,12 +72,16 @@ $$;
 comment on function private.free_credits_of(bigint) is
   'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
 
-create function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz)
-returns public.ai_usage_logs
+create function private.log_ai_call(
+  call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
+  c public.ai_usage_logs := jsonb_populate_record(null::public.ai_usage_logs, call);
   logged public.ai_usage_logs;
+  record_id bigint;
+  period_start timestamptz;
   asked jsonb := private.log_data(call -> 'request_data');
   answered jsonb := private.log_data(call -> 'response_data');
 begin
@@ -85,17 +89,24 @@ begin
     asked := null;
     answered := null;
   end if;
+  -- A canceled call counts where it used something.
+  if is_use and (c.status <> 'canceled'
+    or greatest(c.prompt_tokens, c.completion_tokens, c.images, c.credits_charged) > 0)
+  then
+    record_id := nextval('private.usage_records_id_seq');
+    period_start := (private.feature_period(wallet_id, at)).period_start;
+  end if;
   insert into public.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
-    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data
+    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data,
+    response_data, usage_record_id, usage_period_start
   )
-  select wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
+  values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    asked, answered
-  from jsonb_populate_record(null::public.ai_usage_logs, call) c
+    asked, answered, record_id, period_start)
   returning * into logged;
   if call ?| array['pricing', 'attempts'] then
     insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd, pricing, attempts)
@@ -103,11 +114,13 @@ begin
       coalesce(trim_scale(logged.credits_charged / (call #>> '{pricing,credits_per_usd}')::numeric), 0),
       nullif(call -> 'pricing', 'null'), nullif(call -> 'attempts', 'null'));
   end if;
-  return logged;
+  if record_id is not null then
+    perform private.count_features_of_call(logged);
+  end if;
 end;
 $$;
 comment on function private.log_ai_call is
-  'Writes a call''s log row, from facts by column name, and gives it back; what of them is the operator''s (pricing, cost_usd, served_model, attempts) apart.';
+  'Writes a call''s log row, from facts by column name, and apart from it what is the operator''s (pricing, cost_usd, served_model, attempts). is_use: it counts to its features.';
 
 create function private.count_refusal(call public.ai_usage_logs) returns boolean
 language plpgsql set search_path = ''
@@ -127,8 +140,11 @@ begin
   if logged.id is null then
     return false;
   end if;
-  perform private.add_statistics(array[private.statistics_of((logged.workspace_id, logged.user_id, logged.created_at, logged.status,
-    logged.scene, logged.model, logged.api_key_id, logged.error_code, 0, 0, 0, 0, 0, 0, 1)::private.ai_call_figures)]);
+  update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
+  where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
+    and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
+    and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
+    and u.api_key_id is not distinct from logged.api_key_id;
   return true;
 end;
 $$;
@@ -767,7 +783,6 @@ declare
   usage private.ai_usage;
   call private.ai_calls;
   facts jsonb;
-  logged public.ai_usage_logs;
   pricing jsonb;
   cost numeric;
   charged numeric;
@@ -805,7 +820,7 @@ begin
     if hold.user_id is null then -- deleted while it ran
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
     end if;
-    logged := private.log_ai_call(facts || jsonb_build_object('status', ending,
+    perform private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported then 'bounded'
@@ -814,10 +829,7 @@ begin
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
       'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
-      hold.workspace_id, hold.user_id, hold.id, at);
-    if is_charged then
-      perform private.count_features_of_call(logged);
-    end if;
+      hold.workspace_id, hold.user_id, hold.id, at, is_charged);
   end if;
   select * into hold from public.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
@@ -946,7 +958,6 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier public.ai_usage_logs;
-  logged public.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
   worth numeric;
@@ -982,15 +993,12 @@ begin
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model))).transaction_id;
   end if;
-  logged := private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
+  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
     'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', credits, 'free_credits', private.free_credits_of(entry_id)),
-    wallet_id, record_ai_usage.user_id, null, at);
-  if logged.status <> 'failed' then
-    perform private.count_features_of_call(logged);
-  end if;
+    wallet_id, record_ai_usage.user_id, null, at, record_ai_usage.status <> 'failed');
   return row(true, cost, credits)::public.recorded_usage;
 end;
 $$;

@@ -8,9 +8,11 @@ create type public.charge_video as (seconds numeric, resolution text);
 create type public.charge_explanation as (
   request_id text, model text, scene public.ai_usage_scene, status public.ai_usage_status, error_code text,
   usage_source public.ai_usage_source, tokens public.charge_tokens, images integer, video public.charge_video,
-  price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold public.charge_hold,
+  price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric,
+    hold public.charge_hold,
   settlement public.charge_entry, refund public.charge_entry, lots public.charge_lot[], sentence text,
-  cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric,
+  cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric,
+    markup numeric,
   attempts jsonb
 );
 comment on type public.charge_tokens is 'Tokens of a call, each in one pool.';
@@ -19,7 +21,8 @@ comment on type public.charge_entry is 'A ledger entry of a call.';
 comment on type public.charge_lot is 'What a call took from a grant of credits.';
 comment on type public.charge_video is 'What was asked for.';
 comment on type public.charge_explanation is
-  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else.';
+  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
+  'which have providers'' words, for the service role alone.';
 
 create function private.amount_of(amount numeric, unit text) returns text
 language plpgsql immutable set search_path = ''
@@ -42,20 +45,29 @@ declare
       || case when call.cached_tokens > 0 then format(' (%s of them cached)', call.cached_tokens) else '' end end,
     case when call.completion_tokens > 0 then private.amount_of(call.completion_tokens, 'output token') end,
     case when call.images > 0 then private.amount_of(call.images, 'image') end,
-    case when pricing ? 'duration' then private.amount_of((pricing ->> 'duration')::numeric, 'second') || ' of video' end], null);
-  what text := case cardinality(used) when 0 then 'The call of ' || call.model when 1 then used[1] || ' of ' || call.model
-    else array_to_string(used[:cardinality(used) - 1], ', ') || ' and ' || used[cardinality(used)] || ' of ' || call.model end;
+    case when pricing ? 'duration' then private.amount_of((pricing ->> 'duration')::numeric, 'second') || ' of video'
+      end], null);
+  what text := case cardinality(used) when 0 then 'The call of ' || call.model when 1
+    then used[1] || ' of ' || call.model
+    else array_to_string(used[:cardinality(used) - 1],
+      ', ') || ' and ' || used[cardinality(used)] || ' of ' || call.model end;
   charged text := private.amount_of(call.credits_charged, 'credit');
 begin
   return concat_ws(' ',
     case
-      when call.status = 'refused' then format('The call of %s was refused (%s) and cost nothing.', call.model, call.error_code)
-      when call.status = 'failed' then format('The call of %s failed (%s) and was not charged.', call.model, call.error_code)
+      when call.status = 'refused'
+        then format('The call of %s was refused (%s) and cost nothing.', call.model, call.error_code)
+      when call.status = 'failed'
+        then format('The call of %s failed (%s) and was not charged.', call.model, call.error_code)
       when is_refunded then format('The call of %s was canceled and not charged.', call.model)
-      when call.credits_charged = 0 and call.estimated_cost > 0 and not is_debited then what || ' cost nothing: it was not charged.'
-      when price.credits_per_second <> 0 and call.scene = 'video_generation' then format('%s cost %s: %s a second%s.', what, charged,
-        price.credits_per_second, case when price.credits_per_job <> 0 then format(' and %s for the video', price.credits_per_job) else '' end)
-      when pricing ->> 'credits_per_request' is not null or price.credits_per_job <> 0 then format('%s cost %s, a fixed price.', what, charged)
+      when call.credits_charged = 0 and call.estimated_cost > 0 and not is_debited
+        then what || ' cost nothing: it was not charged.'
+      when price.credits_per_second <> 0 and call.scene = 'video_generation'
+        then format('%s cost %s: %s a second%s.', what, charged,
+        price.credits_per_second, case when price.credits_per_job <> 0
+          then format(' and %s for the video', price.credits_per_job) else '' end)
+      when pricing ->> 'credits_per_request' is not null or price.credits_per_job <> 0
+        then format('%s cost %s, a fixed price.', what, charged)
       else format('%s cost %s.', what, charged)
     end,
     case when hold.id is not null then format('%s had been held.', private.amount_of(hold.amount, 'credit')) end);
@@ -77,7 +89,8 @@ declare
   sees_wallet boolean;
 begin
   select * into call from public.ai_usage_logs l
-  where l.request_id = wanted_request and (is_operator or l.workspace_id = any (array(select private.my_workspace_ids()))
+  where l.request_id = wanted_request
+    and (is_operator or l.workspace_id = any (array(select private.my_workspace_ids()))
     and (l.user_id = (select auth.uid()) or l.workspace_id = any (array(select private.my_managed_workspace_ids()))))
   order by l.created_at desc limit 1;
   if not found then
@@ -98,21 +111,24 @@ begin
   select * into refund from public.credit_transactions t
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
   answer := jsonb_populate_record(null::public.charge_explanation, to_jsonb(call));
-  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.completion_tokens)::public.charge_tokens;
+  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens,
+    call.completion_tokens)::public.charge_tokens;
   answer.video := case when costs.pricing ? 'duration' then
     row(costs.pricing -> 'duration', costs.pricing ->> 'resolution')::public.charge_video end;
   answer.price := case when costs.pricing is not null then private.model_price_of(costs.pricing) end;
   answer.credits_charged := trim_scale(call.credits_charged);
   answer.free_credits := trim_scale(call.free_credits);
   answer.paid_credits := trim_scale(call.paid_credits);
-  answer.hold := case when hold.id is not null then row(hold.id, trim_scale(hold.amount), hold.state)::public.charge_hold end;
+  answer.hold := case when hold.id is not null
+    then row(hold.id, trim_scale(hold.amount), hold.state)::public.charge_hold end;
   answer.settlement := case when entry.id is not null then row(entry.id, trim_scale(-entry.amount),
     case when sees_wallet then trim_scale(entry.balance_after) end, entry.created_at)::public.charge_entry end;
   answer.refund := case when refund.id is not null then row(refund.id, trim_scale(refund.amount),
     case when sees_wallet then trim_scale(refund.balance_after) end, refund.created_at)::public.charge_entry end;
   answer.lots := case when sees_wallet then array(
     select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_lot
-    from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g on g.id = c.grant_id
+    from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g
+      on g.id = c.grant_id
     order by c.position) end;
   answer.sentence := private.charge_sentence(call, costs.pricing, hold, entry.id is not null, refund.id is not null);
   if is_operator then
@@ -122,8 +138,9 @@ begin
     answer.provider_price := costs.pricing -> 'price';
     answer.credits_per_usd := (costs.pricing ->> 'credits_per_usd')::numeric;
     answer.markup := (costs.pricing ->> 'markup')::numeric;
-    answer.attempts := costs.attempts;
-    answer.sentence := answer.sentence || format(' The provider''s cost was %s.', private.amount_of(answer.cost_usd, 'US dollar'));
+    answer.attempts := case when current_setting('role') not in ('anon', 'authenticated') then costs.attempts end;
+    answer.sentence := answer.sentence || format(' The provider''s cost was %s.',
+      private.amount_of(answer.cost_usd, 'US dollar'));
   end if;
   return answer;
 end;
@@ -136,5 +153,7 @@ create function public.explain_charge(request_id text) returns public.charge_exp
 language sql stable set search_path = ''
 as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. For everyone who may see its log row; balance and lots for owners and admins of its workspace; the provider''s cost, margin and attempts for platform admins and the service role.';
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. '
+  'For everyone who may see its log row; balance and lots for owners and admins of its workspace; '
+  'the provider''s cost and margin for platform admins and the service role; attempts for the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

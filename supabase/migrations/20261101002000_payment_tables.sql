@@ -13,17 +13,20 @@ create type public.payment_status as enum (
 comment on type public.payment_status is 'State of a payment; disputed outranks refunded.';
 create type public.payment_event_state as enum ('received', 'applied', 'failed', 'ignored');
 comment on type public.payment_event_state is
-  'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or replayed; ignored: nothing here follows from it.';
+  'applied: what it tells is in the books; failed: it could not be applied and is tried again when it is delivered or '
+  'replayed; ignored: nothing here follows from it.';
 
 create type public.payment_evidence as enum ('checkout', 'metadata', 'customer', 'email', 'reference', 'admin');
 comment on type public.payment_evidence is
-  'By what a payment''s workspace was found: a checkout of function billing, metadata like its own, the platform''s customer, a confirmed address, a reference in a payment link (which anyone may write), an admin.';
+  'By what a payment''s workspace was found: a checkout of function billing, metadata like its own, '
+  'the platform''s customer, a confirmed address, a reference in a payment link (which anyone may write), an admin.';
 
 create domain public.currency_code as text constraint currency_is_three_capitals check (value ~ '^[A-Z]{3}$');
 comment on domain public.currency_code is 'ISO 4217 code.';
 
 create type public.credit_rollover as enum ('none', 'all', 'capped');
-comment on type public.credit_rollover is 'What becomes of a period''s unused credits when the next one is paid: lost, kept, or kept up to a cap.';
+comment on type public.credit_rollover is
+  'What becomes of a period''s unused credits when the next one is paid: lost, kept, or kept up to a cap.';
 
 alter table public.plans
   add column credit_rollover public.credit_rollover not null default 'none',
@@ -31,7 +34,8 @@ alter table public.plans
   add constraint a_cap_is_there_where_rollover_is_capped
     check ((credit_rollover = 'capped') = (credit_rollover_cap is not null));
 comment on column public.plans.credit_rollover is 'What becomes of unused credits of its subscriptions.';
-comment on column public.plans.credit_rollover_cap is 'Credits of earlier periods that live on at most; null unless capped.';
+comment on column public.plans.credit_rollover_cap is
+  'Credits of earlier periods that live on at most; null unless capped.';
 
 create table public.payment_products (
   id uuid primary key default gen_random_uuid(),
@@ -55,14 +59,19 @@ create table public.payment_products (
   constraint stripe_sells_by_price check (platform <> 'stripe' or price_id is not null),
   constraint only_packs_expire_by_days check (plan is null or expires_after_days is null)
 );
-comment on table public.payment_products is 'What can be bought on which platform: a plan for a period, or (without plan) a pack of credits.';
+comment on table public.payment_products is
+  'What can be bought on which platform: a plan for a period, or (without plan) a pack of credits.';
 comment on column public.payment_products.product_id is 'The product''s id at the platform.';
 comment on column public.payment_products.price_id is 'The price''s id at Stripe; Creem has none.';
-comment on column public.payment_products.credits is 'Credits that a unit brings: each period for a plan, once for a pack.';
+comment on column public.payment_products.credits is
+  'Credits that a unit brings: each period for a plan, once for a pack.';
 comment on column public.payment_products.trial_credits is 'Credits that a trial brings, a unit.';
-comment on column public.payment_products.trial_days is 'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
-comment on column public.payment_products.expires_after_days is 'Days that a pack''s credits live; null: they do not expire.';
-comment on column public.payment_products.amount is 'Price of a unit to show, in minor units of the currency, before tax. What is charged is the platform''s to say.';
+comment on column public.payment_products.trial_days is
+  'Days of trial that a checkout offers, where the platform takes that from us (Stripe).';
+comment on column public.payment_products.expires_after_days is
+  'Days that a pack''s credits live; null: they do not expire.';
+comment on column public.payment_products.amount is
+  'Price of a unit to show, in minor units of the currency, before tax. What is charged is the platform''s to say.';
 create table private.payment_product_terms (
   payment_product_id uuid not null references public.payment_products on delete cascade,
   effective_from timestamptz not null,
@@ -84,7 +93,8 @@ begin
 end;
 $$;
 comment on function private.keep_product_terms() is 'Keeps what a product brings from now on.';
-create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount on public.payment_products
+create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount
+  on public.payment_products
   for each row execute function private.keep_product_terms();
 
 create index payment_products_plan_idx on public.payment_products (plan);
@@ -101,7 +111,8 @@ create table public.payment_customers (
   primary key (platform, customer_id)
 );
 comment on table public.payment_customers is 'Who pays, as the platform knows them, and for which workspace.';
-comment on column public.payment_customers.workspace_id is 'Null until it is known, and again when the workspace is gone.';
+comment on column public.payment_customers.workspace_id is
+  'Null until it is known, and again when the workspace is gone.';
 create index payment_customers_workspace_id_idx on public.payment_customers (workspace_id);
 
 create table public.user_subscriptions (
@@ -135,13 +146,18 @@ create table public.user_subscriptions (
   updated_at timestamptz not null default now(),
   constraint a_subscription_is_there_once unique (platform, subscription_id)
 );
-comment on table public.user_subscriptions is 'Subscriptions as their platform last told of them. One at most is live in a workspace.';
-comment on column public.user_subscriptions.plan_type is 'The plan of its product; null where the product is not one of ours.';
-comment on column public.user_subscriptions.next_plan_type is 'The lesser plan that holds from the next period on; null where none is to come.';
-comment on column public.user_subscriptions.access_until is 'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
+comment on table public.user_subscriptions is
+  'Subscriptions as their platform last told of them. One at most is live in a workspace.';
+comment on column public.user_subscriptions.plan_type is
+  'The plan of its product; null where the product is not one of ours.';
+comment on column public.user_subscriptions.next_plan_type is
+  'The lesser plan that holds from the next period on; null where none is to come.';
+comment on column public.user_subscriptions.access_until is
+  'Until when the plan holds if nothing more is heard; infinity: until told otherwise; null: it does not hold.';
 comment on column public.user_subscriptions.is_live is 'It is what gives its workspace the plan.';
 comment on column public.user_subscriptions.bound_at is 'When its workspace was found. It never moves to another one.';
-comment on column public.user_subscriptions.state_occurred_at is 'The platform''s time of the newest event that told of it; with state_rank and state_event_id the order of events.';
+comment on column public.user_subscriptions.state_occurred_at is
+  'The platform''s time of the newest event that told of it; with state_rank and state_event_id the order of events.';
 create unique index user_subscriptions_live_workspace_id_idx on public.user_subscriptions (workspace_id) where is_live;
 create index user_subscriptions_workspace_id_idx on public.user_subscriptions (workspace_id);
 create index user_subscriptions_user_id_idx on public.user_subscriptions (user_id);
@@ -183,11 +199,14 @@ create table public.payments (
   constraint a_payment_is_there_once unique (platform, payment_id)
 );
 comment on table public.payments is 'Payments as their platform last told of them.';
-comment on column public.payments.payment_id is 'Creem: the transaction. Stripe: the invoice where there is one, else the payment intent.';
-comment on column public.payments.amount is 'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
+comment on column public.payments.payment_id is
+  'Creem: the transaction. Stripe: the invoice where there is one, else the payment intent.';
+comment on column public.payments.amount is
+  'Paid, in minor units of the currency, tax included; null where the platform has not told it.';
 comment on column public.payments.refunded_amount is 'Of it given back, by refunds and disputes that are not won.';
 comment on column public.payments.changed_at is 'Of what was paid for a change within a period: when that began.';
-comment on column public.payments.reversed_share is 'Which part of it was given back, from 0 to 1: what its credits are reduced by.';
+comment on column public.payments.reversed_share is
+  'Which part of it was given back, from 0 to 1: what its credits are reduced by.';
 comment on column public.payments.bound_at is 'When its workspace was found. It never moves to another one.';
 create index payments_workspace_id_created_at_idx on public.payments (workspace_id, created_at);
 create index payments_user_id_idx on public.payments (user_id);
@@ -215,8 +234,10 @@ create table public.subscription_history (
   constraint an_event_is_in_the_history_once unique (platform, event_id, event_type)
 );
 comment on table public.subscription_history is
-  'What happened to subscriptions, each thing once: subscription_created, subscription_updated, subscription_cancelled, payment_succeeded, payment_failed, trial_started, trial_ended and others.';
-create index subscription_history_workspace_id_occurred_at_idx on public.subscription_history (workspace_id, occurred_at);
+  'What happened to subscriptions, each thing once: subscription_created, subscription_updated, '
+  'subscription_cancelled, payment_succeeded, payment_failed, trial_started, trial_ended and others.';
+create index subscription_history_workspace_id_occurred_at_idx
+  on public.subscription_history (workspace_id, occurred_at);
 create index subscription_history_subscription_id_idx on public.subscription_history (platform, subscription_id);
 
 create table public.payment_events (
@@ -237,9 +258,12 @@ create table public.payment_events (
   constraint an_event_is_kept_once unique (platform, event_id)
 );
 comment on table public.payment_events is 'The inbox: every event a platform delivered with a valid signature.';
-comment on column public.payment_events.facts is 'What the event tells, in one form for all platforms; null where nothing follows from it.';
-comment on column public.payment_events.raw_body is 'The body as it was delivered; null once the account of who paid is gone.';
-create index payment_events_state_idx on public.payment_events (state, received_at) where state in ('received', 'failed');
+comment on column public.payment_events.facts is
+  'What the event tells, in one form for all platforms; null where nothing follows from it.';
+comment on column public.payment_events.raw_body is
+  'The body as it was delivered; null once the account of who paid is gone.';
+create index payment_events_state_idx on public.payment_events (state, received_at)
+  where state in ('received', 'failed');
 create index payment_events_customer_id_idx on public.payment_events (platform, customer_id);
 
 create table public.user_email_aliases (
@@ -250,8 +274,10 @@ create table public.user_email_aliases (
   created_at timestamptz not null default now(),
   constraint an_alias_is_there_once_each unique (user_id, email)
 );
-comment on table public.user_email_aliases is 'Further addresses a person pays with. Only a confirmed one ever claims a payment.';
-comment on column public.user_email_aliases.confirmed_at is 'Set by the product''s server once the person has proven that the address is theirs.';
+comment on table public.user_email_aliases is
+  'Further addresses a person pays with. Only a confirmed one ever claims a payment.';
+comment on column public.user_email_aliases.confirmed_at is
+  'Set by the product''s server once the person has proven that the address is theirs.';
 create function private.limit_email_aliases() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -262,7 +288,8 @@ begin
   return new;
 end;
 $$;
-comment on function private.limit_email_aliases() is 'Keeps a person''s further addresses to a number that a person has.';
+comment on function private.limit_email_aliases() is
+  'Keeps a person''s further addresses to a number that a person has.';
 create trigger user_email_aliases_limit before insert on public.user_email_aliases
   for each row execute function private.limit_email_aliases();
 create unique index user_email_aliases_confirmed_email_idx on public.user_email_aliases (lower(email))
@@ -280,8 +307,10 @@ create table public.unmatched_payment_emails (
   constraint a_customer_is_unmatched_once unique (platform, customer_id)
 );
 comment on table public.unmatched_payment_emails is
-  'Customers who paid and whose workspace is not known: an admin resolves them, or the person by confirming the address.';
-create index unmatched_payment_emails_email_idx on public.unmatched_payment_emails (lower(email)) where resolved_at is null;
+  'Customers who paid and whose workspace is not known: an admin resolves them, '
+  'or the person by confirming the address.';
+create index unmatched_payment_emails_email_idx on public.unmatched_payment_emails (lower(email))
+  where resolved_at is null;
 create index unmatched_payment_emails_workspace_id_idx on public.unmatched_payment_emails (workspace_id);
 
 create table public.admin_notifications (
@@ -294,7 +323,11 @@ create table public.admin_notifications (
   constraint a_thing_is_told_once unique (kind, subject)
 );
 comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), usage_bounded (a provider reported more than a call could use; once for each model and day).';
+  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, '
+  'product_unknown, credits_waiting, dispute_opened, reversal_without_payment, second_subscription, '
+  'cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), '
+  'usage_bounded (a provider reported more than a call could use; once for each model and day), '
+  'model_unpriced (an active model without a price was asked for; once for each model and day).';
 
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();
@@ -365,23 +398,29 @@ create view public.current_subscriptions with (security_invoker = true) as
 select w.id as workspace_id,
   coalesce(s.plan_type, 'free') as plan,
   coalesce(s.plan_status, 'inactive') as status,
-  s.next_plan_type as next_plan, s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end, s.trial_end,
+  s.next_plan_type as next_plan, s.platform, s.subscription_id, s.units, s.current_period_start, s.current_period_end,
+    s.trial_end,
   coalesce(s.cancel_at_period_end, false) as cancel_at_period_end
 from public.workspaces w
 left join public.user_subscriptions s on s.workspace_id = w.id and s.is_live;
-comment on view public.current_subscriptions is 'The plan each workspace is on; free and inactive without a subscription.';
+comment on view public.current_subscriptions is
+  'The plan each workspace is on; free and inactive without a subscription.';
 grant select on public.current_subscriptions to authenticated, service_role;
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('match_payments_by_email', 'false', 'boolean', null, null, false,
-    'Whether a payment that names no account of ours goes to the one that has confirmed its e-mail address. Leave it off where addresses are confirmed automatically: there it proves nothing.'),
+    'Whether a payment that names no account of ours goes to the one that has confirmed its e-mail address. '
+    'Leave it off where addresses are confirmed automatically: there it proves nothing.'),
   ('subscription_grace_days', '3', 'integer', 0, 90, false,
     'Days that a plan and its credits outlive a period, in which the next payment may arrive.'),
   ('past_due_grace_days', '7', 'integer', 0, 90, false,
     'Days that a plan holds after a charge has failed.'),
   ('payment_mode', '""', 'text', null, null, false,
-    'live or test: events of the other mode are kept and ignored, and admins told. Empty: both count. Set it to live where real money is taken.'),
+    'live or test: events of the other mode are kept and ignored, and admins told. Empty: both count. '
+    'Set it to live where real money is taken.'),
   ('stripe_account', '""', 'text', null, null, false,
-    'The connected account (acct_…) whose events count. Empty: an event that names an account is another''s, and is kept and ignored.'),
+    'The connected account (acct_…) whose events count. Empty: an event that names an account is another''s, '
+    'and is kept and ignored.'),
   ('checkout_return_urls', '""', 'text', null, null, false,
-    'Origins that checkouts and portals may return to, separated by commas: https://app.example.com. None: checkouts are refused.');
+    'Origins that checkouts and portals may return to, separated by commas: https://app.example.com. None: '
+    'checkouts are refused.');

@@ -1,6 +1,6 @@
 -- What events tell, kept as facts: events come twice, late and in any order, and none of that may matter.
--- The state of a thing is the fold of all that is known of it: for each field the word of the newest event that has one,
--- by the platform's time, then the rank of the state (times tie within a second), then the event's id.
+-- The state of a thing is the fold of all that is known of it: for each field the word of the newest event that has
+-- one, by the platform's time, then the rank of the state (times tie within a second), then the event's id.
 
 create type private.payment_subject as enum ('customer', 'subscription', 'period', 'payment', 'reversal');
 comment on type private.payment_subject is
@@ -17,8 +17,10 @@ create table private.payment_facts (
   facts jsonb not null,
   primary key (platform, subject, subject_id, period_start, event_id)
 );
-comment on table private.payment_facts is 'What each event told of each thing. Rows are never changed; those of customers go with their account.';
-comment on column private.payment_facts.period_start is 'Which period of the subscription; -infinity for all that is no period.';
+comment on table private.payment_facts is
+  'What each event told of each thing. Rows are never changed; those of customers go with their account.';
+comment on column private.payment_facts.period_start is
+  'Which period of the subscription; -infinity for all that is no period.';
 
 create table private.payment_references (
   platform public.payment_platform not null,
@@ -28,7 +30,8 @@ create table private.payment_references (
   primary key (platform, reference, subject, subject_id)
 );
 comment on table private.payment_references is
-  'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, which is what a refund names.';
+  'Ids under which payments are known and reversals name them: an invoice is paid by a payment intent, '
+  'which is what a refund names.';
 create index payment_references_subject_id_idx on private.payment_references (platform, subject, subject_id);
 
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
@@ -46,7 +49,8 @@ begin
   return product;
 end;
 $$;
-comment on function private.product_of is 'What a platform''s product and price are here; null where they are not ours.';
+comment on function private.product_of is
+  'What a platform''s product and price are here; null where they are not ours.';
 
 create function private.with_product(of_platform public.payment_platform, facts jsonb) returns jsonb
 language plpgsql stable set search_path = ''
@@ -65,10 +69,12 @@ begin
 end;
 $$;
 comment on function private.with_product is
-  'Facts of something with several items or lines, as the one tells that is a plan of ours (of two, the one with the most credits), else any product of ours, else the first.';
+  'Facts of something with several items or lines, as the one tells that is a plan of ours (of two, '
+  'the one with the most credits), else any product of ours, else the first.';
 
 create function private.known_of(
-  of_platform public.payment_platform, of_subject private.payment_subject, of_id text, of_period timestamptz default '-infinity'
+  of_platform public.payment_platform, of_subject private.payment_subject, of_id text,
+    of_period timestamptz default '-infinity'
 ) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -91,7 +97,8 @@ comment on function private.known_of is 'All that is known of a thing: for each 
 create type private.payment_state as (occurred_at timestamptz, rank integer, event_id text);
 comment on type private.payment_state is 'The order of events.';
 
-create function private.newest_state_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
+create function private.newest_state_of(of_platform public.payment_platform, of_subject private.payment_subject,
+  of_id text)
 returns private.payment_state
 language plpgsql stable set search_path = ''
 as $$
@@ -138,7 +145,8 @@ begin
   on conflict do nothing;
 end;
 $$;
-comment on function private.keep_references is 'Keeps the ids under which a payment is known, or which a reversal names.';
+comment on function private.keep_references is
+  'Keeps the ids under which a payment is known, or which a reversal names.';
 
 create function private.customer_of(facts jsonb) returns text
 language plpgsql immutable set search_path = ''
@@ -199,7 +207,8 @@ create function private.checkout_proof(for_workspace uuid, for_user uuid) return
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value, 'sha256'), 'hex')
+  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value, 'sha256'),
+    'hex')
     from private.secrets s where s.name = 'checkout_key');
 end;
 $$;
@@ -213,7 +222,8 @@ begin
   return customer_id ~ '^(email|payment):';
 end;
 $$;
-comment on function private.is_guest(text) is 'Whether a customer is none of the platform''s: an address that somebody typed proves nothing of the next payment.';
+comment on function private.is_guest(text) is
+  'Whether a customer is none of the platform''s: an address that somebody typed proves nothing of the next payment.';
 
 create function private.payments_of_reversal(of_platform public.payment_platform, reversal_id text) returns setof text
 language plpgsql stable set search_path = ''
@@ -226,7 +236,8 @@ begin
     where r.platform = of_platform and r.subject = 'reversal' and r.subject_id = reversal_id;
 end;
 $$;
-comment on function private.payments_of_reversal is 'Which payments a refund or dispute takes back: none as long as they are unknown.';
+comment on function private.payments_of_reversal is
+  'Which payments a refund or dispute takes back: none as long as they are unknown.';
 
 create type private.reversals_known as (amount numeric, total numeric, is_disputed boolean);
 comment on type private.reversals_known is
@@ -249,8 +260,8 @@ begin
     ), newest as (
       select max(t.occurred_at) as at from told t where t.amount is not null
     )
-    -- What a platform sums up grows with each refund (two words of one second have no other order) and is less after one
-    -- failed: so its highest word since the failure before its newest, less what failed after that.
+    -- What a platform sums up grows with each refund (two words of one second have no other order) and is less after
+    -- one failed: so its highest word since the failure before its newest, less what failed after that.
     select greatest(max(t.amount) - coalesce((select sum(f.amount) from failed f where f.at >= n.at), 0), 0)
     from newest n
     join told t on t.amount is not null
@@ -259,9 +270,11 @@ begin
   );
 end;
 $$;
-comment on function private.refunded_of is 'What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.';
+comment on function private.refunded_of is
+  'What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.';
 
-create function private.reversals_of(of_platform public.payment_platform, of_payment text) returns private.reversals_known
+create function private.reversals_of(of_platform public.payment_platform, of_payment text)
+returns private.reversals_known
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -269,21 +282,25 @@ declare
 begin
   select * into answer from (
     -- Without an amount it is all of it.
-    select coalesce(sum(coalesce(k.amount, 'infinity')) filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
+    select coalesce(sum(coalesce(k.amount, 'infinity'))
+      filter (where k.status in ('succeeded', 'open', 'lost', 'settled')), 0),
       max(k.total), coalesce(bool_or(k.status in ('open', 'lost')), false)
     from (
       select distinct r.subject_id
       from private.payment_references p
-      join private.payment_references r on r.platform = p.platform and r.reference = p.reference and r.subject = 'reversal'
+      join private.payment_references r on r.platform = p.platform and r.reference = p.reference
+        and r.subject = 'reversal'
       where p.platform = of_platform and p.subject = 'payment' and p.subject_id = of_payment
     ) reversal
     cross join lateral (
       select case when known ->> 'kind' = 'refund' then private.refunded_of(of_platform, reversal.subject_id)
-        else (known ->> 'amount')::numeric end as amount, (known ->> 'total')::numeric as total, known ->> 'status' as status
+        else (known ->> 'amount')::numeric end as amount, (known ->> 'total')::numeric as total, known ->> 'status'
+          as status
       from private.known_of(of_platform, 'reversal', reversal.subject_id) known
     ) k
   ) known;
   return answer;
 end;
 $$;
-comment on function private.reversals_of is 'All refunds and disputes of a payment together. A dispute that was won takes nothing back.';
+comment on function private.reversals_of is
+  'All refunds and disputes of a payment together. A dispute that was won takes nothing back.';

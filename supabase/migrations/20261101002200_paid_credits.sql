@@ -2,7 +2,8 @@
 -- difference to what its lot was given is posted: so it is granted once, whoever tells of it, however often.
 
 create type private.paid_source as enum ('payment', 'period', 'trial');
-comment on type private.paid_source is 'What brings credits: a payment for a pack, a period of a subscription, or its trial.';
+comment on type private.paid_source is
+  'What brings credits: a payment for a pack, a period of a subscription, or its trial.';
 
 create table private.paid_credits (
   platform public.payment_platform not null,
@@ -21,17 +22,23 @@ create table private.paid_credits (
   primary key (platform, source, source_id, period_start)
 );
 comment on table private.paid_credits is
-  'That something paid was given its credits. No foreign keys: it outlives workspace and lot, so that nothing is granted twice.';
+  'That something paid was given its credits. No foreign keys: it outlives workspace and lot, '
+  'so that nothing is granted twice.';
 comment on column private.paid_credits.credited is 'What its lot was given so far, net of what was taken back.';
 comment on column private.paid_credits.in_full is
   'What it was worth before refunds and disputes: where this differs from what it is now, its plan has changed.';
 comment on column private.paid_credits.by_hand is
-  'Of what refunds and disputes were to take back, what had been clawed back by hand: comes back if they fail, and only then.';
-comment on column private.paid_credits.absorbed is 'Of what was to be taken back, what was gone already (expired, or clawed back by hand before a change of plan): it does not come back either.';
+  'Of what refunds and disputes were to take back, what had been clawed back by hand: comes back if they fail, '
+  'and only then.';
+comment on column private.paid_credits.absorbed is
+  'Of what was to be taken back, what was gone already (expired, or clawed back by hand before a change of plan): '
+  'it does not come back either.';
 comment on column private.paid_credits.cap_expired is 'What of its lot a rollover cap ended.';
 comment on column private.paid_credits.lives_until is
-  'Until when its lot lives because credits came late: they had waited, or came back after its time. Null: as paid for.';
-comment on column private.paid_credits.waiting is 'What does not fit under max_credits_balance yet; null: nothing waits.';
+  'Until when its lot lives because credits came late: they had waited, or came back after its time. Null: '
+  'as paid for.';
+comment on column private.paid_credits.waiting is
+  'What does not fit under max_credits_balance yet; null: nothing waits.';
 create index paid_credits_waiting_workspace_id_idx on private.paid_credits (workspace_id) where waiting is not null;
 create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 create index paid_credits_trial_source_id_idx on private.paid_credits (source_id) where source = 'trial';
@@ -40,7 +47,8 @@ create type private.subscription_period as (
   starts_at timestamptz, ends_at timestamptz, cut_at timestamptz, is_paid boolean, is_trial boolean, product_id text,
   price_id text, units integer
 );
-comment on type private.subscription_period is 'A period; cut_at is its end, or when a next one began before it (a change of plan).';
+comment on type private.subscription_period is
+  'A period; cut_at is its end, or when a next one began before it (a change of plan).';
 
 create function private.periods_of(of_platform public.payment_platform, of_subscription text)
 returns setof private.subscription_period
@@ -57,13 +65,15 @@ begin
         and (private.product_of(of_platform, w.facts ->> 'product_id', w.facts ->> 'price_id')).plan is not null
     ), known as (
       select t.period_start, bool_or(t.facts ? 'is_paid') as is_paid, bool_or(t.facts ? 'is_trial') as is_trial,
-        (array_agg((t.facts ->> 'end')::timestamptz order by t.occurred_at desc, t.rank desc, t.event_id desc))[1] as ends_at,
+        (array_agg((t.facts ->> 'end')::timestamptz order by t.occurred_at desc, t.rank desc, t.event_id desc))[1]
+          as ends_at,
         -- What was bought is what the first word of it says: later ones may tell of a change.
         (array_agg(t.facts order by t.facts ? 'is_paid' desc, t.occurred_at, t.rank, t.event_id))[1] as bought
       from told t
       group by t.period_start
     ), paid as (
-      select k.period_start, lead(k.period_start) over (order by k.period_start) as next_start from known k where k.is_paid
+      select k.period_start, lead(k.period_start) over (order by k.period_start) as next_start from known k
+        where k.is_paid
     )
     select k.period_start, k.ends_at, least(k.ends_at, p.next_start), k.is_paid, k.is_trial, k.bought ->> 'product_id',
       k.bought ->> 'price_id', coalesce((k.bought ->> 'units')::integer, 1)
@@ -72,7 +82,8 @@ begin
     order by k.period_start;
 end;
 $$;
-comment on function private.periods_of is 'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
+comment on function private.periods_of is
+  'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
 
 create function private.months_of(period public.billing_period) returns integer
 language plpgsql immutable set search_path = ''
@@ -91,13 +102,15 @@ declare
 begin
   select * into terms from private.payment_product_terms t
   where t.payment_product_id = product.id
-  order by t.effective_from <= terms_of.at desc, case when t.effective_from <= terms_of.at then t.effective_from end desc,
+  order by t.effective_from <= terms_of.at desc, case when t.effective_from <= terms_of.at then t.effective_from
+    end desc,
     t.effective_from
   limit 1;
   return terms;
 end;
 $$;
-comment on function private.terms_of is 'What a product brought and cost at a time; before it was there, what it began with.';
+comment on function private.terms_of is
+  'What a product brought and cost at a time; before it was there, what it began with.';
 
 create function private.credits_of_plan(
   of_platform public.payment_platform, product_id text, price_id text, units numeric, at timestamptz
@@ -123,7 +136,8 @@ as $$
 begin
   return query
     -- One that is made at once, in a period's first minutes, is of the whole period.
-    select case when c.at < period.starts_at + interval '5 minutes' then period.starts_at else c.at end, c.is_paid, c.credits
+    select case when c.at < period.starts_at + interval '5 minutes' then period.starts_at else c.at
+      end, c.is_paid, c.credits
     from (
       select f.occurred_at, false, private.credits_of_plan(of_platform, w.told ->> 'product_id', w.told ->> 'price_id',
         coalesce((w.told ->> 'units')::integer, 1), period.starts_at)
@@ -149,7 +163,8 @@ begin
 end;
 $$;
 comment on function private.changes_within is
-  'What a subscription changed to within a period: as it is told, and as it was paid for, which stands above what is told at that moment.';
+  'What a subscription changed to within a period: as it is told, and as it was paid for, '
+  'which stands above what is told at that moment.';
 
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -158,7 +173,8 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   product public.payment_products := private.product_of(of_platform, period.product_id, period.price_id);
-  in_force numeric := private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units, period.starts_at);
+  in_force numeric := private.credits_of_plan(of_platform, period.product_id, period.price_id, period.units,
+    period.starts_at);
   since timestamptz := period.starts_at;
   change private.plan_change;
   credit_seconds numeric := 0;
@@ -186,7 +202,8 @@ begin
     from public.payment_products o where o.id = payment.payment_product_id), 0);
 end;
 $$;
-comment on function private.worth_of(public.payments) is 'What was paid, or the price on show where the platform has not told it.';
+comment on function private.worth_of(public.payments) is
+  'What was paid, or the price on show where the platform has not told it.';
 
 create function private.reversed_share(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -195,7 +212,8 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select coalesce(sum(p.reversed_share * private.worth_of(p)) / nullif(sum(private.worth_of(p)), 0), max(p.reversed_share), 0)
+    select coalesce(sum(p.reversed_share * private.worth_of(p)) / nullif(sum(private.worth_of(p)), 0),
+      max(p.reversed_share), 0)
     from public.payments p
     where p.platform = of_platform and p.subscription_id = of_subscription
       and p.status in ('succeeded', 'refunded', 'partially_refunded', 'disputed')
@@ -224,13 +242,15 @@ declare
 begin
   if change > 0 then
     change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
-    -- What was taken from other lots goes back to them while they live: a refund of what this one paid for finds its room.
+    -- What was taken from other lots goes back to them while they live: a refund of what this one paid for finds its
+    -- room.
     lots := array(
       select l from unnest(private.lots_to_return((
         select max(t.id) from public.credit_transactions t
         where t.workspace_id = wallet_id and t.grant_id = lot_id and t.transaction_type = 'clawback'
       ), least(change_of_lots, returned), at)) l where l.grant_id <> lot_id);
-    lots := lots || private.lot_change(lot_id, change_of_lots - (select coalesce(sum(l.amount), 0) from unnest(lots) l));
+    lots := lots || private.lot_change(lot_id, change_of_lots - (select coalesce(sum(l.amount), 0)
+      from unnest(lots) l));
   elsif entry_type = 'expire' then
     lots := private.lot_change(lot_id, change);
   end if;
@@ -239,16 +259,19 @@ begin
 end;
 $$;
 comment on function private.post_to_lot is
-  'Posts an entry that gives credits to a lot (what is returned: to the lots it was taken from) or takes them back: from it, then from others, then as debt.';
+  'Posts an entry that gives credits to a lot (what is returned: to the lots it was taken from) or takes them back: '
+  'from it, then from others, then as debt.';
 
 create type private.paid_terms as (
-  credits numeric, in_full numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz, expires_at timestamptz,
+  credits numeric, in_full numeric, kind public.credit_grant_kind, reason text, starts_at timestamptz,
+    expires_at timestamptz,
   clawback_reason text, details jsonb
 );
 comment on type private.paid_terms is
   'What something paid is worth now (in_full: before refunds and disputes), and how that is told in the ledger.';
 
-create function private.give_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
+create function private.give_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms,
+  at timestamptz)
 returns void
 language plpgsql set search_path = ''
 as $$
@@ -266,7 +289,8 @@ begin
   if change > 0 and wallet.credits_balance > 0
     and wallet.credits_balance + change > private.config_numeric('max_credits_balance', 50000) then
     update private.paid_credits c set waiting = change
-    where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+    where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id,
+      paid.period_start);
     perform private.notify_admins('credits_waiting', format('%s %s', paid.platform, paid.source_id), jsonb_build_object(
       'workspace_id', wallet_id, 'credits', change, 'balance', wallet.credits_balance));
     return;
@@ -296,11 +320,13 @@ begin
   update private.paid_credits c
   set credited = terms.credits, absorbed = c.absorbed - lost, by_hand = c.by_hand - undone, grant_id = paid.grant_id,
     waiting = null, lives_until = paid.lives_until
-  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id,
+    paid.period_start);
 end;
 $$;
 comment on function private.give_paid_credits is
-  'Grants what is missing, or leaves it waiting where the balance has no room for it. What was taken back comes again to a lot that lives.';
+  'Grants what is missing, or leaves it waiting where the balance has no room for it. '
+  'What was taken back comes again to a lot that lives.';
 
 create function private.taken_of(paid private.paid_credits, lot public.credit_grants) returns numeric
 language sql immutable set search_path = ''
@@ -308,7 +334,8 @@ as $$ select lot.amount - paid.absorbed - paid.credited $$;
 comment on function private.taken_of is
   'What was taken back for something paid, from whichever lots; what its own says beyond it was clawed back by hand.';
 
-create function private.take_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms, at timestamptz)
+create function private.take_paid_credits(paid private.paid_credits, wallet_id uuid, terms private.paid_terms,
+  at timestamptz)
 returns void
 language plpgsql set search_path = ''
 as $$
@@ -320,8 +347,10 @@ declare
   taken numeric := paid.credited - terms.credits;
 begin
   select * into lot from public.credit_grants g where g.id = paid.grant_id;
-  -- What is gone already counts first, clawed back by hand or expired: only what was used beyond the new worth is taken.
-  by_hand := greatest(lot.clawed_back_amount - private.taken_of(paid, lot) - greatest(paid.absorbed - lot.expired_amount, 0), 0);
+  -- What is gone already counts first, clawed back by hand or expired: only what was used beyond the new worth is
+  -- taken.
+  by_hand := greatest(lot.clawed_back_amount - private.taken_of(paid,
+    lot) - greatest(paid.absorbed - lot.expired_amount, 0), 0);
   if terms.clawback_reason <> 'plan_change' then
     refunded_by_hand := least(taken, by_hand); -- it was for this, and comes back if this fails
     taken := taken - refunded_by_hand;
@@ -337,8 +366,10 @@ begin
     where g.id = lot.id;
   end if;
   update private.paid_credits c
-  set credited = terms.credits, absorbed = c.absorbed + absorbed_now, by_hand = c.by_hand + refunded_by_hand, waiting = null
-  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+  set credited = terms.credits, absorbed = c.absorbed + absorbed_now, by_hand = c.by_hand + refunded_by_hand,
+    waiting = null
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id,
+    paid.period_start);
 end;
 $$;
 comment on function private.take_paid_credits is 'Takes back what something is no longer worth.';
@@ -357,7 +388,8 @@ begin
     values (of_platform, of_source, of_id, of_period, wallet_id, terms.in_full)
     on conflict do nothing;
   end if;
-  -- A change of plan undoes no clawback, also where it makes a refund a smaller one: what counted for that is gone for good.
+  -- A change of plan undoes no clawback, also where it makes a refund a smaller one: what counted for that is gone for
+  -- good.
   update private.paid_credits c
   set in_full = terms.in_full, by_hand = least(c.by_hand, terms.in_full - terms.credits),
     absorbed = c.absorbed + greatest(c.by_hand - (terms.in_full - terms.credits), 0)
@@ -380,7 +412,8 @@ end;
 $$;
 comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
 
-create function private.terms_of_purchase(of_platform public.payment_platform, of_payment text) returns private.paid_terms
+create function private.terms_of_purchase(of_platform public.payment_platform, of_payment text)
+returns private.paid_terms
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -393,7 +426,8 @@ begin
   select * into product from public.payment_products p where p.id = payment.payment_product_id and p.plan is null;
   in_full := (private.terms_of(product, payment.paid_at)).credits * payment.units;
   worth := in_full * (1 - payment.reversed_share);
-  if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed') or exists (
+  if payment.kind is distinct from 'purchase' or product.id is null or payment.status in ('pending', 'failed')
+    or exists (
     -- The invoice of a checkout tells of the same money once more.
     select from private.payment_references r
     where r.platform = of_platform and r.reference = of_payment and r.subject = 'payment' and r.subject_id <> of_payment
@@ -408,7 +442,8 @@ end;
 $$;
 comment on function private.terms_of_purchase is 'What the payment for a pack is worth now.';
 
-create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid, at timestamptz)
+create function private.settle_purchase(of_platform public.payment_platform, of_payment text, wallet_id uuid,
+  at timestamptz)
 returns void
 language sql set search_path = ''
 as $$
@@ -424,7 +459,8 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   person_id uuid := (
-    select s.user_id from public.user_subscriptions s where s.platform = of_platform and s.subscription_id = of_subscription);
+    select s.user_id from public.user_subscriptions s where s.platform = of_platform
+      and s.subscription_id = of_subscription);
 begin
   return exists (
     select from private.paid_credits c
@@ -435,7 +471,8 @@ begin
 end;
 $$;
 comment on function private.had_trial is
-  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to make.';
+  'Whether this workspace, or this person in another one, has had the credits of a trial before: '
+  'teams are free to make.';
 
 create function private.terms_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
@@ -448,10 +485,12 @@ declare
 begin
   terms.kind := 'subscription';
   terms.reason := 'subscription';
-  terms.in_full := case when period.is_paid then private.credits_of_period(of_platform, of_subscription, period) else 0 end;
+  terms.in_full := case when period.is_paid then private.credits_of_period(of_platform, of_subscription, period) else 0
+    end;
   terms.credits := round(terms.in_full * (1 - share), 6);
   terms.starts_at := period.starts_at;
-  terms.expires_at := period.ends_at + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
+  terms.expires_at := period.ends_at + make_interval(hours => 24 * private.config_numeric('subscription_grace_days',
+    3)::integer);
   terms.clawback_reason := case when exists (
     select from public.payments p
     where p.platform = of_platform and p.subscription_id = of_subscription and p.status = 'disputed'
@@ -474,13 +513,15 @@ declare
 begin
   terms.kind := 'promotion';
   terms.reason := 'trial';
-  terms.credits := case when period.is_paid or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
+  terms.credits := case when period.is_paid
+    or private.had_trial(of_platform, of_subscription, period.starts_at, wallet_id)
     then 0 else coalesce((private.terms_of(product, period.starts_at)).trial_credits, 0) end;
   terms.in_full := terms.credits;
   return terms;
 end;
 $$;
-comment on function private.terms_of_trial is 'What the trial in a period is worth now; one that is paid for after all is a period.';
+comment on function private.terms_of_trial is
+  'What the trial in a period is worth now; one that is paid for after all is a period.';
 
 create function private.settle_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period, wallet_id uuid,
@@ -520,7 +561,8 @@ begin
   lost := case when live_until > at then greatest(lot.expired_amount - paid.absorbed - paid.cap_expired, 0) else 0 end;
   kept := least(lot.remaining + lost, room);
   update public.credit_grants g
-  set expires_at = greatest(live_until, paid.lives_until), expired_amount = g.expired_amount - greatest(kept - lot.remaining, 0) where g.id = lot.id;
+  set expires_at = greatest(live_until, paid.lives_until),
+    expired_amount = g.expired_amount - greatest(kept - lot.remaining, 0) where g.id = lot.id;
   if kept > lot.remaining then
     perform private.post_to_lot(paid.workspace_id, lot.id, kept - lot.remaining, 'credit', 'rollover', '{}', at);
   elsif kept < lot.remaining then
@@ -531,12 +573,14 @@ begin
     end if;
   end if;
   update private.paid_credits c set cap_expired = c.cap_expired + lot.remaining + lost - kept
-  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id, paid.period_start);
+  where (c.platform, c.source, c.source_id, c.period_start) = (paid.platform, paid.source, paid.source_id,
+    paid.period_start);
   return kept;
 end;
 $$;
 comment on function private.carry_lot is
-  'Lets a period''s unused credits live on, as far as there is room under the cap; what there is no room for ends now. Answers with what lives on.';
+  'Lets a period''s unused credits live on, as far as there is room under the cap; what there is no room for ends now. '
+  'Answers with what lives on.';
 
 create function private.roll_over(of_platform public.payment_platform, of_subscription text, at timestamptz)
 returns void

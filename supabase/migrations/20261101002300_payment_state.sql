@@ -36,7 +36,8 @@ begin
   );
 end;
 $$;
-comment on function private.access_until is 'Until when a subscription gives its plan if nothing more is heard of it; null: it does not.';
+comment on function private.access_until is
+  'Until when a subscription gives its plan if nothing more is heard of it; null: it does not.';
 
 create function private.product_in_force(of_platform public.payment_platform, of_subscription text, known jsonb)
 returns public.payment_products
@@ -60,7 +61,8 @@ begin
 end;
 $$;
 comment on function private.product_in_force is
-  'The product whose plan holds: the newest told, but on Creem a lesser one only from the next period on, for which alone it is paid.';
+  'The product whose plan holds: the newest told, but on Creem a lesser one only from the next period on, '
+  'for which alone it is paid.';
 
 create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
@@ -83,22 +85,28 @@ begin
     subscription.past_due_since := private.past_due_since(of_platform, of_subscription);
   end if;
   subscription.access_until := private.access_until(subscription);
-  subscription.next_plan_type := nullif((private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id')).plan,
+  subscription.next_plan_type := nullif((private.product_of(of_platform, known ->> 'product_id',
+    known ->> 'price_id')).plan,
     subscription.plan_type);
   if subscription.plan_status not in ('scheduled_cancel', 'canceled', 'expired') then
     subscription.canceled_at := null; -- it was taken back
   end if;
   insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
-    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
+    next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end,
+      canceled_at,
     cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
-  values (of_platform, of_subscription, subscription.customer_id, subscription.payment_product_id, subscription.plan_type,
-    subscription.next_plan_type, subscription.plan_status, subscription.units, subscription.started_at, subscription.ended_at, subscription.trial_end,
+  values (of_platform, of_subscription, subscription.customer_id, subscription.payment_product_id,
+    subscription.plan_type,
+    subscription.next_plan_type, subscription.plan_status, subscription.units, subscription.started_at,
+      subscription.ended_at, subscription.trial_end,
     subscription.current_period_start, subscription.current_period_end, subscription.canceled_at,
     subscription.cancel_at_period_end, subscription.past_due_since, subscription.access_until,
     state.occurred_at, state.rank, state.event_id)
   on conflict (platform, subscription_id) do update set
-    customer_id = excluded.customer_id, payment_product_id = excluded.payment_product_id, plan_type = excluded.plan_type,
-    next_plan_type = excluded.next_plan_type, plan_status = excluded.plan_status, units = excluded.units, started_at = excluded.started_at,
+    customer_id = excluded.customer_id, payment_product_id = excluded.payment_product_id,
+      plan_type = excluded.plan_type,
+    next_plan_type = excluded.next_plan_type, plan_status = excluded.plan_status, units = excluded.units,
+      started_at = excluded.started_at,
     ended_at = excluded.ended_at, trial_end = excluded.trial_end, current_period_start = excluded.current_period_start,
     current_period_end = excluded.current_period_end, canceled_at = excluded.canceled_at,
     cancel_at_period_end = excluded.cancel_at_period_end, past_due_since = excluded.past_due_since,
@@ -121,7 +129,8 @@ declare
   paid_at timestamptz := (known ->> 'paid_at')::timestamptz;
   -- Where the platform has not told what was paid, it is measured by the price on show.
   whole numeric := coalesce(paid, (private.terms_of(product, paid_at)).amount * units);
-  share numeric := case when reversals.amount = 0 then 0 when whole > 0 then least(reversals.amount / whole, 1) else 1 end;
+  share numeric := case when reversals.amount = 0 then 0 when whole > 0 then least(reversals.amount / whole, 1) else 1
+    end;
   is_paid boolean := private.was_ever_paid(of_platform, of_payment);
   status public.payment_status;
 begin
@@ -135,20 +144,25 @@ begin
     subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
     changed_at, reversed_share, state_occurred_at, state_rank, state_event_id)
   values (of_platform, of_payment, (known ->> 'kind')::public.payment_kind, status, paid,
-    coalesce(round(share * whole), nullif(reversals.amount, 'infinity'), 0), known ->> 'currency', known ->> 'customer_id',
+    coalesce(round(share * whole), nullif(reversals.amount, 'infinity'), 0), known ->> 'currency',
+      known ->> 'customer_id',
     known ->> 'subscription_id', known ->> 'invoice_id', known ->> 'checkout_id', product.id,
     units, (known ->> 'period_start')::timestamptz, (known ->> 'period_end')::timestamptz, paid_at,
     (known ->> 'changed_at')::timestamptz, share, state.occurred_at, state.rank, state.event_id)
   on conflict (platform, payment_id) do update set
-    kind = excluded.kind, status = excluded.status, amount = excluded.amount, refunded_amount = excluded.refunded_amount,
+    kind = excluded.kind, status = excluded.status, amount = excluded.amount,
+      refunded_amount = excluded.refunded_amount,
     currency = excluded.currency, customer_id = excluded.customer_id, subscription_id = excluded.subscription_id,
-    invoice_id = excluded.invoice_id, checkout_id = excluded.checkout_id, payment_product_id = excluded.payment_product_id,
+    invoice_id = excluded.invoice_id, checkout_id = excluded.checkout_id,
+      payment_product_id = excluded.payment_product_id,
     units = excluded.units, period_start = excluded.period_start, period_end = excluded.period_end,
-    paid_at = excluded.paid_at, changed_at = excluded.changed_at, reversed_share = excluded.reversed_share, state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
+    paid_at = excluded.paid_at, changed_at = excluded.changed_at, reversed_share = excluded.reversed_share,
+      state_occurred_at = excluded.state_occurred_at, state_rank = excluded.state_rank,
     state_event_id = excluded.state_event_id;
 end;
 $$;
-comment on function private.project_payment is 'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
+comment on function private.project_payment is
+  'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
 
 create function private.was_ever_paid(of_platform public.payment_platform, of_payment text) returns boolean
 language plpgsql stable set search_path = ''
@@ -181,7 +195,8 @@ begin
   return subscription;
 end;
 $$;
-comment on function private.choose_live_subscription is 'Of the subscriptions that give a plan, the one with the highest; the newest of two such.';
+comment on function private.choose_live_subscription is
+  'Of the subscriptions that give a plan, the one with the highest; the newest of two such.';
 
 create function private.refresh_plan(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -212,7 +227,8 @@ begin
     is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
 end;
 $$;
-comment on function private.refresh_plan is 'Settles which subscription gives a workspace its plan, and the person''s snapshot of it.';
+comment on function private.refresh_plan is
+  'Settles which subscription gives a workspace its plan, and the person''s snapshot of it.';
 
 create function private.is_disputed(of_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -221,11 +237,13 @@ begin
   return exists (
     -- Not for what anyone could pay in another's name: by a typed address or a link.
     select from public.payments p
-    where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
+    where p.workspace_id = of_workspace and p.status = 'disputed'
+      and p.bound_by in ('checkout', 'metadata', 'customer', 'admin')
   );
 end;
 $$;
-comment on function private.is_disputed(uuid) is 'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
+comment on function private.is_disputed(uuid) is
+  'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
 
 create function private.refresh_freeze(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -239,8 +257,8 @@ begin
     return;
   end if;
   update public.credit_wallets w set frozen_at = case when is_disputed then at end where w.workspace_id = of_workspace;
-  -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own payment
-  -- found gone, nor what a rollover's cap ended.
+  -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own
+  -- payment found gone, nor what a rollover's cap ended.
   for expired in
     select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
       g.expired_amount - coalesce(c.absorbed + c.cap_expired, 0)) as amount
@@ -268,7 +286,8 @@ as $$
 begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
     plan, status, period_start, period_end)
-  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id, trial.ends_at,
+  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id,
+    trial.ends_at,
     s.plan_type, s.plan_status, trial.starts_at, trial.ends_at
   from public.user_subscriptions s, private.periods_of(of_platform, of_subscription) trial
   where s.platform = of_platform and s.subscription_id = of_subscription and trial.is_trial
@@ -278,7 +297,8 @@ begin
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.tell_of_ended_trials is 'Notes in the history that a trial ended, once: platforms send no event for it.';
+comment on function private.tell_of_ended_trials is
+  'Notes in the history that a trial ended, once: platforms send no event for it.';
 
 create function private.settle_subscription(
   of_platform public.payment_platform, of_subscription text, wallet_id uuid, at timestamptz
@@ -294,7 +314,8 @@ begin
   perform private.roll_over(of_platform, of_subscription, at);
 end;
 $$;
-comment on function private.settle_subscription is 'Brings the credits of all periods of a subscription to what they are worth now.';
+comment on function private.settle_subscription is
+  'Brings the credits of all periods of a subscription to what they are worth now.';
 
 create type private.payment_subjects as (platform public.payment_platform, subscriptions text[], payments text[]);
 comment on type private.payment_subjects is 'Subscriptions and payments that are to be brought up to date.';
@@ -332,7 +353,8 @@ begin
     );
 end;
 $$;
-comment on function private.project_subjects is 'Writes the rows of subscriptions and payments, and whose they are where that is known.';
+comment on function private.project_subjects is
+  'Writes the rows of subscriptions and payments, and whose they are where that is known.';
 
 create function private.cancel_for_the_gone(subjects private.payment_subjects) returns void
 language plpgsql set search_path = ''
@@ -342,10 +364,12 @@ begin
   select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
   where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
     and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
-  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null where t.done_at is not null;
+  on conflict (platform, task, subscription_id) do update set due_at = now(), done_at = null
+    where t.done_at is not null;
 end;
 $$;
-comment on function private.cancel_for_the_gone is 'A subscription that goes on although its account is gone is to be cancelled.';
+comment on function private.cancel_for_the_gone is
+  'A subscription that goes on although its account is gone is to be cancelled.';
 
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -355,7 +379,8 @@ declare
 begin
   for subject in
     select s.workspace_id, s.subscription_id, null as payment_id from public.user_subscriptions s
-    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.workspace_id is not null
+    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+      and s.workspace_id is not null
     union all
     select p.workspace_id, null, p.payment_id from public.payments p
     where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.workspace_id is not null
@@ -374,7 +399,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.settle_subjects is 'Brings credits, plan and freeze of the workspaces behind them up to date.';
+comment on function private.settle_subjects is
+  'Brings credits, plan and freeze of the workspaces behind them up to date.';
 
 create function private.expire_what_came_late(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -408,7 +434,8 @@ begin
   return true;
 end;
 $$;
-comment on function private.end_next_access is 'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
+comment on function private.end_next_access is
+  'Ends one plan whose time is over and of which nothing more was heard; false when there is none.';
 
 create function private.give_next_waiting_credits(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -427,7 +454,8 @@ begin
   end if;
   perform private.settle_subjects(row(next.platform,
     case when next.source <> 'payment' then array[next.source_id] else array[]::text[] end,
-    case when next.source = 'payment' then array[next.source_id] else array[]::text[] end)::private.payment_subjects, at);
+    case when next.source = 'payment' then array[next.source_id] else array[]::text[] end)::private.payment_subjects,
+      at);
   return true;
 end;
 $$;
@@ -454,7 +482,8 @@ begin
       select 'trial', t.credits, t.in_full
       from private.terms_of_trial(s.platform, s.subscription_id, period, s.workspace_id) t where period.is_trial
     ) w
-    where period.ends_at > period.starts_at and (s.workspace_id = only_one or only_one is null and s.workspace_id is not null)
+    where period.ends_at > period.starts_at
+      and (s.workspace_id = only_one or only_one is null and s.workspace_id is not null)
   ), given as (
     select c.*, coalesce(g.amount, 0) - c.absorbed - c.credited as taken,
       coalesce(g.clawed_back_amount, 0) as clawed_back, coalesce(g.expired_amount, 0) as expired
@@ -464,13 +493,15 @@ begin
     where only_one is null or c.workspace_id = only_one
   )
   select coalesce(w.workspace_id, c.workspace_id), r.rule, r.expected, r.actual,
-    format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source), coalesce(w.source_id, c.source_id))
+    format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source),
+      coalesce(w.source_id, c.source_id))
   from worth w
   full join given c
     on (c.platform, c.source, c.source_id, c.period_start) = (w.platform, w.source, w.source_id, w.period_start)
   cross join lateral (values
     -- Whether a trial is the first depends on which came first.
-    ('what was paid for gave what it is worth', case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0 else coalesce(w.credits, 0) end,
+    ('what was paid for gave what it is worth', case when w.source = 'trial' and coalesce(c.credited, 0) = 0 then 0
+      else coalesce(w.credits, 0) end,
       coalesce(c.credited, 0) + case when c.waiting is not null then c.waiting
         + least(w.credits - c.credited - greatest(c.by_hand - (w.in_full - w.credits), 0), c.absorbed) else 0 end),
     ('what was taken back of something paid is what its grant says, or less',
@@ -479,10 +510,12 @@ begin
   ) r (rule, expected, actual)
   where r.expected is distinct from r.actual
   union all
-  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer, (w.frozen_at is not null)::integer, w.workspace_id::text
+  select w.workspace_id, 'a wallet is frozen while a payment is disputed', d.is_disputed::integer,
+    (w.frozen_at is not null)::integer, w.workspace_id::text
   from public.credit_wallets w
   cross join lateral (select private.is_disputed(w.workspace_id) as is_disputed) d
   where (only_one is null or w.workspace_id = only_one) and (w.frozen_at is not null) <> d.is_disputed;
 end;
 $$;
-comment on function private.prove_payments(uuid) is 'What was paid, against the credits that it gave, and disputes against frozen wallets.';
+comment on function private.prove_payments(uuid) is
+  'What was paid, against the credits that it gave, and disputes against frozen wallets.';

@@ -27,7 +27,8 @@ begin
 end;
 $$;
 comment on function private.confirmed_account(text) is
-  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is off.';
+  'The one account that has confirmed an address, as its own or as a further one; '
+  'null where matching by address is off.';
 
 create function private.existing_workspace(wanted uuid) returns uuid
 language plpgsql set search_path = ''
@@ -42,7 +43,8 @@ $$;
 comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
 create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
-comment on type private.payment_owner is 'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
+comment on type private.payment_owner is
+  'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
 
 create function private.bound_owner(subjects private.payment_subjects) returns private.payment_owner
 language plpgsql stable set search_path = ''
@@ -83,10 +85,12 @@ begin
   owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
   owner.workspace_id := coalesce(
-    private.existing_workspace((told ->> 'workspace_id')::uuid), private.existing_workspace((told ->> 'user_id')::uuid));
+    private.existing_workspace((told ->> 'workspace_id')::uuid),
+      private.existing_workspace((told ->> 'user_id')::uuid));
   owner.evidence := (case
     when told ->> 'by' = 'reference' then 'reference'
-    when told ->> 'proof' = private.checkout_proof((told ->> 'workspace_id')::uuid, (told ->> 'user_id')::uuid) then 'checkout'
+    when told ->> 'proof' = private.checkout_proof((told ->> 'workspace_id')::uuid, (told ->> 'user_id')::uuid)
+      then 'checkout'
     else 'metadata' end)::public.payment_evidence;
   if owner.workspace_id is not null then
     return owner;
@@ -108,7 +112,8 @@ begin
   return owner;
 end;
 $$;
-comment on function private.owner_of_event is 'Whose event it is: metadata, else customer, else a confirmed address, else nobody''s yet.';
+comment on function private.owner_of_event is
+  'Whose event it is: metadata, else customer, else a confirmed address, else nobody''s yet.';
 
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
 language plpgsql stable set search_path = ''
@@ -136,7 +141,8 @@ begin
   return subjects;
 end;
 $$;
-comment on function private.subjects_of_event is 'Subscriptions and payments that an event is about, by what is known now.';
+comment on function private.subjects_of_event is
+  'Subscriptions and payments that an event is about, by what is known now.';
 
 create function private.lock_subjects(event public.payment_events) returns void
 language plpgsql set search_path = ''
@@ -151,8 +157,10 @@ begin
       select 'customer ' || event.customer_id as name
       union all select 'subscription ' || private.subscription_of(event.facts)
       union all select 'payment ' || (event.facts #>> '{payment,id}')
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
+      union all select 'payment ' || n
+        from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')) n
+      union all select 'payment ' || n
+        from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}', '[]')) n
     ) k
     where k.name is not null
     order by 1
@@ -161,7 +169,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.lock_subjects is 'Keeps other events of the same customer, subscription or payment waiting.';
+comment on function private.lock_subjects is
+  'Keeps other events of the same customer, subscription or payment waiting.';
 
 create function private.note_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
@@ -178,11 +187,13 @@ begin
     known := '{}';
   end if;
   insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
-  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null then owner.evidence end,
+  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null
+    then owner.evidence end,
     trim(known ->> 'email'), known ->> 'name')
   on conflict (platform, customer_id) do update set
     -- Our own checkout stands above what bound it before, for the same workspace.
-    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id and excluded.bound_by = 'checkout'
+    bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id
+      and excluded.bound_by = 'checkout'
       then coalesce(excluded.bound_by, c.bound_by) else c.bound_by end,
     workspace_id = coalesce(c.workspace_id, excluded.workspace_id), email = excluded.email, name = excluded.name;
   update public.unmatched_payment_emails u set email = trim(known ->> 'email')
@@ -195,7 +206,8 @@ create function private.note_history(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at, plan,
+  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
+    plan,
     status, invoice_id, amount, currency, period_start, period_end, metadata)
   select s.workspace_id, s.platform, s.subscription_id, h.name, event.event_id, event.occurred_at,
     (private.product_of(event.platform, f.told ->> 'product_id', f.told ->> 'price_id')).plan,
@@ -293,7 +305,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.apply_payment_event is 'Brings what an event tells into the books. Doing it again changes nothing.';
+comment on function private.apply_payment_event is
+  'Brings what an event tells into the books. Doing it again changes nothing.';
 
 create function private.note_payer(event public.payment_events, subjects private.payment_subjects, is_gone boolean)
 returns void
@@ -309,7 +322,9 @@ begin
   where e.id = event.id and (e.customer_id is null or is_gone);
 end;
 $$;
-comment on function private.note_payer is 'Notes whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.';
+comment on function private.note_payer is
+  'Notes whose event it was, also where it does not name the customer; '
+  'and nothing personal of an account that is gone.';
 
 create function private.person_of_event(event public.payment_events, owner_id uuid) returns uuid
 language plpgsql stable set search_path = ''
@@ -338,7 +353,8 @@ begin
   subjects.payments := array(select p.payment_id from public.payments p
     where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
   if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
-    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at);
+    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id),
+      evidence, at);
     perform private.settle_subjects(subjects, at);
   end if;
   update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
@@ -347,7 +363,8 @@ begin
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;
-comment on function private.bind_customer is 'Gives a workspace everything that a customer paid and that is nobody''s yet.';
+comment on function private.bind_customer is
+  'Gives a workspace everything that a customer paid and that is nobody''s yet.';
 
 create function private.settle_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
@@ -382,7 +399,8 @@ begin
       jsonb_build_object('id', event.id, 'error', event.error_message));
   end if;
   update public.payment_events e
-  set state = event.state, attempts = event.attempts, error_code = event.error_code, error_message = event.error_message,
+  set state = event.state, attempts = event.attempts, error_code = event.error_code,
+    error_message = event.error_message,
     applied_at = event.applied_at
   where e.id = event.id;
   return event;
@@ -459,5 +477,8 @@ begin
 end;
 $$;
 comment on function public.receive_payment_event is
-  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, see settings payment_mode and stripe_account.';
+  'Stores an event of a payment platform and applies it: once, however often it is delivered. occurred_at: '
+  'the platform''s time; now where it has none or lies in the future; facts: what it tells, null where nothing '
+  'follows; problem: why it could not be read; mode (live or test) and account: as the platform tells them, '
+  'see settings payment_mode and stripe_account.';
 grant execute on function public.receive_payment_event to service_role;

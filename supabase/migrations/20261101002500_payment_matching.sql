@@ -10,7 +10,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_platform_admin() is 'Refuses clients who do not run the platform; the service role may.';
+comment on function private.require_platform_admin() is
+  'Refuses clients who do not run the platform; the service role may.';
 
 create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
@@ -27,7 +28,8 @@ begin
     select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id;
   end if;
   if not found then
-    perform private.raise_error('not_found', format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
   end if;
   if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from to_workspace then
     return;
@@ -125,8 +127,10 @@ begin
   loop
     -- One whose events are being applied is left for the next time.
     if pg_try_advisory_xact_lock(hashtextextended(unmatched.platform || ':customer ' || unmatched.customer_id, 0)) then
-      perform private.claim_customer(unmatched.platform, unmatched.customer_id, private.confirmed_account(unmatched.email), 'email', at);
-      return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id and e.resolved_at is not null);
+      perform private.claim_customer(unmatched.platform, unmatched.customer_id,
+        private.confirmed_account(unmatched.email), 'email', at);
+      return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id
+        and e.resolved_at is not null);
     end if;
   end loop;
   return false;
@@ -177,7 +181,8 @@ begin
   perform private.require_time(at);
   select * into event from public.payment_events e where e.id = wanted_event for update;
   if not found then
-    perform private.raise_error('not_found', format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no payment event %s.', coalesce(wanted_event::text, 'null')));
   end if;
   event := private.settle_event(event, case when event.error_code = 'invalid_payload' then event.error_message end, at);
   perform private.audit('replay_payment_event', 'payment_events', wanted_event::text,
@@ -237,7 +242,8 @@ comment on column private.payment_tasks.workspace_id is
   'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
 comment on column private.payment_tasks.first_tried_at is
   'When it was first tried: a day later Stripe may have forgotten that, and a charge is not asked for again.';
-comment on column private.payment_tasks.charge is 'What the platform was told of a charge at its first try, and is told at every other.';
+comment on column private.payment_tasks.charge is
+  'What the platform was told of a charge at its first try, and is told at every other.';
 comment on column private.payment_tasks.is_void is 'A charge that was tried and is to be made by no means any more.';
 comment on column private.payment_tasks.payment_id is 'What it was charged by.';
 create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
@@ -315,14 +321,17 @@ begin
 end;
 $$;
 comment on function public.claim_payment_task is
-  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: by what it was charged, where that is known.';
+  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, '
+  'or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: '
+  'by what it was charged, where that is known.';
 grant execute on function public.claim_payment_task to service_role;
 
 create function private.is_forgotten(task private.payment_tasks, at timestamptz) returns boolean
 language sql immutable set search_path = ''
 as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id is null $$;
 comment on function private.is_forgotten is
-  'Whether the platform may no longer know that it was asked before (Stripe: a day), so that asking would charge again.';
+  'Whether the platform may no longer know that it was asked before (Stripe: a day), '
+  'so that asking would charge again.';
 
 create function public.finish_payment_task(
   task_id bigint,
@@ -360,7 +369,9 @@ begin
 end;
 $$;
 comment on function public.finish_payment_task is
-  'Tells that a task is done (payment_id: what it was charged by; a charge that was voided has none), or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever will be).';
+  'Tells that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
+  'or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever '
+  'will be).';
 grant execute on function public.finish_payment_task to service_role;
 
 create function public.resolve_unmatched_payment(
@@ -378,7 +389,8 @@ create function public.resolve_dispute(
 language sql set search_path = ''
 as $$ select private.resolve_dispute(platform, dispute_id, outcome, at) $$;
 comment on function public.resolve_dispute is
-  'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. For platform admins, where the platform itself does not tell (Creem).';
+  'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. '
+  'For platform admins, where the platform itself does not tell (Creem).';
 grant execute on function public.resolve_dispute to authenticated, service_role;
 
 create type public.replayed_event as (id bigint, state public.payment_event_state, error text);
@@ -389,5 +401,6 @@ returns public.replayed_event
 language sql set search_path = ''
 as $$ select jsonb_populate_record(null::public.replayed_event, private.replay_payment_event(event_id, at)) $$;
 comment on function public.replay_payment_event is
-  'Applies a stored event (payment_events.id) again, say after its product was added: { id, state, error }. For platform admins.';
+  'Applies a stored event (payment_events.id) again, say after its product was added: { id, state, error }. '
+  'For platform admins.';
 grant execute on function public.replay_payment_event to authenticated, service_role;

@@ -17,7 +17,8 @@ begin
   return workspace.id;
 end;
 $$;
-comment on function private.require_billing_rights is 'The workspace (default: the caller''s own) whose payments a caller may see to; an error otherwise.';
+comment on function private.require_billing_rights is
+  'The workspace (default: the caller''s own) whose payments a caller may see to; an error otherwise.';
 
 create function private.return_urls() returns jsonb
 language sql stable set search_path = ''
@@ -70,7 +71,8 @@ begin
     order by c.bound_by = 'checkout' desc, c.created_at desc;
 end;
 $$;
-comment on function private.own_customers(uuid) is 'Customers of a workspace at the platforms, newest first; but not those that a link named.';
+comment on function private.own_customers(uuid) is
+  'Customers of a workspace at the platforms, newest first; but not those that a link named.';
 
 create function private.is_paid_by_members(customer public.payment_customers) returns boolean
 language plpgsql stable set search_path = ''
@@ -86,7 +88,8 @@ begin
       select p.user_id, p.bound_by from public.payments p
       where p.platform = customer.platform and p.customer_id = customer.customer_id and p.subscription_id is null
         -- For what was charged automatically nobody gave a card.
-        and not exists (select from private.payment_tasks t where t.payment_id = p.payment_id and t.workspace_id = p.workspace_id)
+        and not exists (select from private.payment_tasks t where t.payment_id = p.payment_id
+          and t.workspace_id = p.workspace_id)
     ) b
     cross join lateral (
       select b.user_id, b.bound_by, exists (
@@ -112,7 +115,8 @@ begin
   );
 end;
 $$;
-comment on function private.customer_to_charge is 'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
+comment on function private.customer_to_charge is
+  'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
 
 create function private.may_try(of_workspace uuid, person_id uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -130,7 +134,8 @@ begin
     );
 end;
 $$;
-comment on function private.may_try is 'Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.';
+comment on function private.may_try is
+  'Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.';
 
 create function public.begin_checkout(
   user_id uuid,
@@ -177,7 +182,8 @@ begin
 end;
 $$;
 comment on function public.begin_checkout is
-  'Whether a product may be bought for a workspace, and what its platform has to be told. Refuses what would pass max_credits_balance, and a second subscription.';
+  'Whether a product may be bought for a workspace, and what its platform has to be told. Refuses what would pass '
+  'max_credits_balance, and a second subscription.';
 grant execute on function public.begin_checkout to service_role;
 
 create function public.get_billing_account(user_id uuid, workspace_id uuid default null) returns jsonb
@@ -197,10 +203,12 @@ begin
     'return_urls', private.return_urls());
 end;
 $$;
-comment on function public.get_billing_account is 'Customers and standing subscription of a workspace, for who may see to its payments.';
+comment on function public.get_billing_account is
+  'Customers and standing subscription of a workspace, for who may see to its payments.';
 grant execute on function public.get_billing_account to service_role;
 
-create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null) returns jsonb
+create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null)
+returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -216,26 +224,32 @@ begin
   elsif product.id = subscription.payment_product_id then
     perform private.raise_error('invalid_state', 'The subscription is for this product already.');
   end if;
-  perform private.audit_for(begin_plan_change.user_id, 'begin_plan_change', 'user_subscriptions', subscription.id::text, payer,
+  perform private.audit_for(begin_plan_change.user_id, 'begin_plan_change', 'user_subscriptions', subscription.id::text,
+    payer,
     jsonb_build_object('payment_product_id', product.id, 'plan', product.plan));
   return jsonb_build_object('platform', product.platform, 'subscription_id', subscription.subscription_id,
     'product_id', product.product_id, 'price_id', product.price_id, 'units', subscription.units,
     -- Also the same plan for longer: both are charged at once.
-    'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan), private.months_of(product.billing_period))
+    'is_upgrade', ((select p.rank from public.plans p where p.plan = product.plan),
+      private.months_of(product.billing_period))
       > ((select p.rank from public.plans p where p.plan = subscription.plan_type), (
-        select private.months_of(o.billing_period) from public.payment_products o where o.id = subscription.payment_product_id)))
+        select private.months_of(o.billing_period) from public.payment_products o
+          where o.id = subscription.payment_product_id)))
     || jsonb_strip_nulls(jsonb_build_object('from_price_id',
       (select o.price_id from public.payment_products o where o.id = subscription.payment_product_id)));
 end;
 $$;
-comment on function public.begin_plan_change is 'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
+comment on function public.begin_plan_change is
+  'Whether a workspace''s subscription may change to a product, and what its platform has to be told.';
 grant execute on function public.begin_plan_change to service_role;
 
-create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null) returns jsonb
+create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null)
+returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  payer uuid := private.require_billing_rights(begin_subscription_change.user_id, begin_subscription_change.workspace_id);
+  payer uuid := private.require_billing_rights(begin_subscription_change.user_id,
+    begin_subscription_change.workspace_id);
   subscription public.user_subscriptions := private.standing_subscription(payer);
 begin
   if change in ('cancel_at_period_end', 'cancel_now', 'resume') is not true then
@@ -249,14 +263,17 @@ begin
 end;
 $$;
 comment on function public.begin_subscription_change is
-  'Whether a workspace''s subscription may be cancelled (cancel_at_period_end, cancel_now) or resumed, and which it is.';
+  'Whether a workspace''s subscription may be cancelled (cancel_at_period_end, cancel_now) or resumed, '
+  'and which it is.';
 grant execute on function public.begin_subscription_change to service_role;
 
 create type public.product_on_sale as (
-  id uuid, name text, platform public.payment_platform, period public.billing_period, credits numeric, trial_credits numeric,
+  id uuid, name text, platform public.payment_platform, period public.billing_period, credits numeric,
+    trial_credits numeric,
   trial_days integer, amount bigint, currency text
 );
-comment on type public.product_on_sale is 'A plan for a period, as it is sold. amount is in minor units of the currency.';
+comment on type public.product_on_sale is
+  'A plan for a period, as it is sold. amount is in minor units of the currency.';
 create type public.plan_on_sale as (
   plan text, name text, description text, requests_per_minute integer, messages_per_month integer,
   products public.product_on_sale[]
@@ -278,7 +295,8 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
         'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
         'products', coalesce((
-          select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period', o.billing_period,
+          select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period',
+            o.billing_period,
             'credits', trim_scale(o.credits), 'trial_credits', trim_scale(o.trial_credits), 'trial_days', o.trial_days,
             'amount', o.amount, 'currency', o.currency) order by o.platform, o.amount)
           from public.payment_products o where o.plan = p.plan and o.is_active), '[]')) order by p.rank), '[]')

@@ -53,8 +53,9 @@ comment on column public.workspace_features.expires_at is 'When the plan holds a
 comment on column public.workspace_features.reason is 'Why it was given or taken away.';
 create index workspace_features_feature_code_idx on public.workspace_features (feature_code);
 
-create table public.usage_records (
-  id bigint generated always as identity primary key,
+create table private.usage_records (
+  -- An AI call takes two numbers, for its api_call and its tokens.
+  id bigint generated always as identity (increment by 2) primary key,
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   feature_code text not null,
@@ -73,7 +74,38 @@ create table public.usage_records (
   constraint only_a_release_is_negative check ((quantity < 0) = (released_id is not null)),
   constraint only_a_release_is_requested check (requested is null or released_id is not null)
 );
-comment on table public.usage_records is 'What was used and given back, one event each; append-only. feature_usage has the sums.';
+comment on table private.usage_records is
+  'What was used and given back, one event each; append-only. Uses of AI calls are in the log instead.';
+create index usage_records_workspace_id_created_at_idx on private.usage_records (workspace_id, created_at);
+create index usage_records_user_id_created_at_idx on private.usage_records (user_id, created_at);
+create unique index usage_records_idempotency_key_idx on private.usage_records (workspace_id, idempotency_key)
+  where idempotency_key is not null;
+create index usage_records_released_id_idx on private.usage_records (released_id) where released_id is not null;
+
+alter table private.usage_records enable row level security;
+-- The first condition is what the index serves.
+create policy "members can read their own use, owners and admins all of their workspace" on private.usage_records
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
+
+-- The types are spelled out: only arms of the very same types are searched by their indexes.
+create view public.usage_records with (security_invoker = true) as
+select r.id, r.workspace_id, r.user_id, r.feature_code, r.quantity, r.period_start, r.created_at, r.released_id, r.cost,
+  r.model, r.reference_type, r.reference_id, r.idempotency_key, r.requested, r.answer, r.metadata
+from private.usage_records r
+union all
+select l.usage_record_id, l.workspace_id, l.user_id, 'api_call'::text, 1::numeric, l.usage_period_start, l.created_at,
+  null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, null::jsonb,
+  '{}'::jsonb
+from public.ai_usage_logs l where l.usage_record_id is not null
+union all
+-- The cost is the call's, so that a sum over all records has it once.
+select l.usage_record_id + 1, l.workspace_id, l.user_id, 'token'::text, l.total_tokens::numeric, l.usage_period_start,
+  l.created_at, null::bigint, null::numeric, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric,
+  null::jsonb, '{}'::jsonb
+from public.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
+comment on view public.usage_records is
+  'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the tokens of each AI call. feature_usage has the sums.';
 comment on column public.usage_records.feature_code is 'No foreign key: features are never deleted.';
 comment on column public.usage_records.quantity is 'In the feature''s unit; negative: given back.';
 comment on column public.usage_records.period_start is 'The period it counts to; what is given back counts to the period it was used in.';
@@ -82,11 +114,7 @@ comment on column public.usage_records.cost is 'US dollars.';
 comment on column public.usage_records.reference_type is 'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
 comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
 comment on column public.usage_records.answer is 'What consume_feature or release_feature answered, for its idempotency key.';
-create index usage_records_workspace_id_created_at_idx on public.usage_records (workspace_id, created_at);
-create index usage_records_user_id_created_at_idx on public.usage_records (user_id, created_at);
-create unique index usage_records_idempotency_key_idx on public.usage_records (workspace_id, idempotency_key)
-  where idempotency_key is not null;
-create index usage_records_released_id_idx on public.usage_records (released_id) where released_id is not null;
+grant select on private.usage_records, public.usage_records to authenticated, service_role;
 
 create table public.feature_usage (
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -118,11 +146,11 @@ begin
 end;
 $$;
 comment on function private.keep_usage_records() is 'Refuses every change of usage records but the end of their workspace or person.';
-create trigger usage_records_refuse_update before update on public.usage_records
+create trigger usage_records_refuse_update before update on private.usage_records
   for each row execute function private.keep_usage_records();
-create trigger usage_records_refuse_delete after delete on public.usage_records
+create trigger usage_records_refuse_delete after delete on private.usage_records
   referencing old table as deleted_records for each statement execute function private.keep_usage_records();
-create trigger usage_records_refuse_truncate before truncate on public.usage_records
+create trigger usage_records_refuse_truncate before truncate on private.usage_records
   for each statement execute function private.keep_usage_records();
 
 create trigger features_set_updated_at before update on public.features
@@ -328,15 +356,15 @@ $$;
 comment on function private.count_feature(uuid, text, timestamptz, numeric, numeric) is
   'Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.';
 
-create function private.earlier_usage(request public.usage_records) returns jsonb
+create function private.earlier_usage(request private.usage_records) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-  earlier public.usage_records;
+  earlier private.usage_records;
 begin
   -- Held from here to the end: the same key at the same time waits, and then finds the answer.
   perform pg_advisory_xact_lock(hashtextextended(request.workspace_id || ' ' || request.idempotency_key, 2700));
-  select * into earlier from public.usage_records r
+  select * into earlier from private.usage_records r
   where r.workspace_id = request.workspace_id and r.idempotency_key = request.idempotency_key;
   if earlier.released_id is not null then
     earlier.quantity := null; -- that is what came of it
@@ -353,7 +381,7 @@ begin
   return earlier.answer;
 end;
 $$;
-comment on function private.earlier_usage(public.usage_records) is
+comment on function private.earlier_usage(private.usage_records) is
   'The answer given before under this key to a use or a release, or null; the same key with another request is an error.';
 
 create function public.consume_feature(
@@ -373,7 +401,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(consume_feature.workspace_id, consume_feature.user_id);
-  made public.usage_records;
+  made private.usage_records;
   terms private.feature_terms;
   used_now numeric;
 begin
@@ -412,9 +440,9 @@ begin
     return jsonb_populate_record(null::public.feature_use, jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
       || private.feature_answer(terms, private.feature_used(wallet_id, made.feature_code, terms.period_start)));
   end if;
-  made.id := nextval('public.usage_records_id_seq');
+  made.id := nextval('private.usage_records_id_seq');
   made.answer := jsonb_build_object('allowed', true, 'id', made.id) || private.feature_answer(terms, used_now);
-  insert into public.usage_records (id, workspace_id, user_id, feature_code, quantity, period_start, created_at, cost, model,
+  insert into private.usage_records (id, workspace_id, user_id, feature_code, quantity, period_start, created_at, cost, model,
     reference_type, reference_id, idempotency_key, answer, metadata)
   overriding system value
   values (made.id, made.workspace_id, made.user_id, made.feature_code, made.quantity, terms.period_start, at, made.cost,
@@ -427,19 +455,25 @@ comment on function public.consume_feature is
   'Checks and counts a use in one step: { allowed, id, used, limit, remaining, period_start, period_end }. Where it would pass the limit, or the feature is off, allowed is false with a code (limit_reached, feature_not_in_plan), and nothing is counted or kept: the same key may try again. The same key and request get the first answer again.';
 grant execute on function public.consume_feature to service_role;
 
-create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns public.usage_records
+create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 language plpgsql set search_path = ''
 as $$
 declare
-  found_use public.usage_records;
+  found_use private.usage_records;
 begin
   if record_id is not null and key is not null then
     perform private.raise_error('invalid_request', 'Name a use by its id or by its key, not by both.',
       'The key of the release itself is release_idempotency_key.');
   end if;
-  select * into found_use from public.usage_records r
+  select * into found_use from private.usage_records r
   where r.released_id is null and case when record_id is not null then r.id = record_id
     else r.workspace_id = wanted_workspace and r.idempotency_key = key end;
+  if not found and record_id is not null then
+    select r.* into found_use
+    from public.ai_usage_logs l
+    join public.usage_records r on r.workspace_id = l.workspace_id and r.created_at = l.created_at
+    where l.usage_record_id in (record_id, record_id - 1) and r.id = record_id;
+  end if;
   -- The order of a deletion, as when it was used.
   perform from public.workspaces w where w.id = found_use.workspace_id for key share;
   if not found then
@@ -453,7 +487,7 @@ $$;
 comment on function private.find_use(bigint, text, uuid) is
   'The use that a release names, by its id or its workspace and key; keeps its workspace and person from going meanwhile.';
 
-create function private.give_back(made public.usage_records) returns numeric
+create function private.give_back(made private.usage_records, used numeric) returns numeric
 language plpgsql set search_path = ''
 as $$
 declare
@@ -463,14 +497,14 @@ begin
   perform from public.feature_usage u
   where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start
   for no key update;
-  given := least(made.requested, (
-    select sum(r.quantity) from public.usage_records r where r.id = made.released_id or r.released_id = made.released_id));
+  given := least(made.requested, give_back.used + coalesce((
+    select sum(r.quantity) from private.usage_records r where r.released_id = made.released_id), 0));
   update public.feature_usage u set used = u.used - given
   where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start;
   return given;
 end;
 $$;
-comment on function private.give_back(public.usage_records) is
+comment on function private.give_back(private.usage_records, numeric) is
   'Takes what a release asks for out of the sum, as far as it is left of its use, and says how much that was.';
 
 create function public.release_feature(
@@ -484,7 +518,8 @@ create function public.release_feature(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  made public.usage_records;
+  made private.usage_records;
+  used numeric;
   terms private.feature_terms;
   given numeric;
 begin
@@ -497,6 +532,7 @@ begin
   made.released_id := made.id;
   made.requested := release_feature.quantity;
   made.idempotency_key := release_idempotency_key;
+  used := made.quantity;
   made.quantity := null;
   made.cost := null;
   made.metadata := '{}';
@@ -506,12 +542,12 @@ begin
       return jsonb_populate_record(null::public.feature_release, made.answer);
     end if;
   end if;
-  given := private.give_back(made);
+  given := private.give_back(made, used);
   terms := private.feature_terms_of(made.workspace_id, made.feature_code, at);
   made.answer := jsonb_build_object('released', trim_scale(given))
     || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
-    insert into public.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start, created_at,
+    insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start, created_at,
       released_id, model, reference_type, reference_id, idempotency_key, answer)
     values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
       made.released_id, made.model, made.reference_type, made.reference_id, made.idempotency_key,
@@ -575,29 +611,17 @@ grant execute on function public.check_feature to authenticated, service_role;
 create function private.count_features_of_call(call public.ai_usage_logs) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  in_period timestamptz;
 begin
-  if call.status = 'canceled' and call.total_tokens = 0 and call.images = 0 and call.credits_charged = 0 then
-    return; -- nothing was used
-  end if;
-  in_period := (private.feature_period(call.workspace_id, call.created_at)).period_start;
-  -- It was used: it counts even past a limit. Sums first and in one order, as every other call locks them.
+  -- It was used: it counts even past a limit. In one order, as every other call locks them.
   insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
-  select call.workspace_id, c.code, in_period, c.amount
+  select call.workspace_id, c.code, call.usage_period_start, c.amount
   from (values (1, 'api_call', 1), (2, 'token', call.total_tokens)) c (place, code, amount)
   where c.amount > 0 order by c.place
   on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
-  -- The cost is the call's, so that a sum over all records has it once.
-  insert into public.usage_records (workspace_id, user_id, feature_code, quantity, period_start, created_at, cost, model,
-    reference_type, reference_id)
-  select call.workspace_id, call.user_id, c.code, c.amount, in_period, call.created_at, c.cost, call.model, 'ai_usage_log', call.id
-  from (values ('api_call', 1, call.estimated_cost), ('token', call.total_tokens, null)) c (code, amount, cost)
-  where c.amount > 0;
 end;
 $$;
 comment on function private.count_features_of_call(public.ai_usage_logs) is
-  'Writes the api_call and token records of a call that was settled, from its log row. Called under the wallet''s lock.';
+  'Adds a call that was settled, by its log row, to the sums of api_call and token. Called under the wallet''s lock.';
 
 alter table public.features enable row level security;
 create policy "everyone can read the features on offer" on public.features
@@ -608,17 +632,12 @@ create policy "everyone can read what plans include" on public.plan_features
 alter table public.workspace_features enable row level security;
 create policy "owners and admins can read what was given to their workspace" on public.workspace_features
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
-alter table public.usage_records enable row level security;
--- The first condition is what the index serves.
-create policy "members can read their own use, owners and admins all of their workspace" on public.usage_records
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
-    and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 alter table public.feature_usage enable row level security;
 create policy "members can read what their workspace has used" on public.feature_usage
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
 
 grant select on public.features, public.plan_features to anon, authenticated;
-grant select on public.workspace_features, public.usage_records, public.feature_usage to authenticated, service_role;
+grant select on public.workspace_features, public.feature_usage to authenticated, service_role;
 grant select, insert, update on public.features to service_role;
 grant select, insert, update, delete on public.plan_features to service_role;
 grant insert, update, delete on public.workspace_features to service_role;

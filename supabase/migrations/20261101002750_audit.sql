@@ -1,6 +1,6 @@
--- Who changed what: members, keys, plans, prices, settings, limits, subscriptions. One trigger function writes it; functions
--- add what no row shows. Only what people and their servers decide is here: what happens all the time (debits, calls,
--- counters) has books of its own, and its statements fire nothing of this.
+-- Who changed what: members, keys, plans, prices, settings, limits, subscriptions. One trigger function writes it;
+-- functions add what no row shows. Only what people and their servers decide is here: what happens all the time
+-- (debits, calls, counters) has books of its own, and its statements fire nothing of this.
 
 create table public.audit_logs (
   id bigint generated always as identity primary key,
@@ -21,19 +21,26 @@ create table public.audit_logs (
   request_id text
 );
 comment on table public.audit_logs is
-  'Who changed what, append-only. What a row says goes with its workspace, who it names with the account; that it happened stays.';
-comment on column public.audit_logs.actor_id is 'The account that did it; null where nobody was signed in, as with the service role.';
-comment on column public.audit_logs.workspace_id is 'Whose owners and admins may read it; null: it is for platform admins.';
-comment on column public.audit_logs.resource_id is 'Which row, by its id; of a membership the member, of a plan''s feature both, as in "free message".';
+  'Who changed what, append-only. What a row says goes with its workspace, who it names with the account; '
+  'that it happened stays.';
+comment on column public.audit_logs.actor_id is
+  'The account that did it; null where nobody was signed in, as with the service role.';
+comment on column public.audit_logs.workspace_id is
+  'Whose owners and admins may read it; null: it is for platform admins.';
+comment on column public.audit_logs.resource_id is
+  'Which row, by its id; of a membership the member, of a plan''s feature both, as in "free message".';
 comment on column public.audit_logs.actor_role is 'Database role: authenticated, service_role, or who was connected.';
 comment on column public.audit_logs.actor_email is 'Their address at the time.';
 comment on column public.audit_logs.action is 'insert, update or delete of a row; else the function that did it.';
 comment on column public.audit_logs.resource_type is 'The table.';
-comment on column public.audit_logs.old_values is 'Of an update the changed columns, of a delete all; never secrets or addresses.';
-comment on column public.audit_logs.new_values is 'Of an update the changed columns, of an insert all; never secrets or addresses.';
+comment on column public.audit_logs.old_values is
+  'Of an update the changed columns, of a delete all; never secrets or addresses.';
+comment on column public.audit_logs.new_values is
+  'Of an update the changed columns, of an insert all; never secrets or addresses.';
 comment on column public.audit_logs.details is 'What a function tells besides, such as the reason.';
 comment on column public.audit_logs.ip_address is
-  'cf-connecting-ip, else the first of x-forwarded-for: as good as the gateway that writes them, for a client can send both.';
+  'cf-connecting-ip, else the first of x-forwarded-for: as good as the gateway that writes them, '
+  'for a client can send both.';
 comment on column public.audit_logs.request_id is 'The header x-request-id, to find the request in other logs by.';
 create index audit_logs_workspace_id_idx on public.audit_logs (workspace_id, id);
 create index audit_logs_actor_id_idx on public.audit_logs (actor_id, id);
@@ -52,7 +59,8 @@ comment on function private.is_unaudited_column(text) is 'Columns that the audit
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('changes_per_day', '1000', 'integer', 10, 1000000, false,
-    'Changes of settings (of keys, alerts, limits, roles and the like) that a person may make in 24 hours: the log keeps each.');
+    'Changes of settings (of keys, alerts, limits, roles and the like) that a person may make in 24 hours: '
+    'the log keeps each.');
 
 create function private.require_room_for_change(person uuid) returns void
 language plpgsql set search_path = ''
@@ -60,7 +68,8 @@ as $$
 declare
   allowed integer := private.config_numeric('changes_per_day', 1000)::integer;
   first_of_them timestamptz := ( -- of the newest, if there are as many
-    select a.occurred_at from public.audit_logs a where a.actor_id = person order by a.id desc offset allowed - 1 limit 1);
+    select a.occurred_at from public.audit_logs a where a.actor_id = person order by a.id desc offset allowed - 1
+      limit 1);
 begin
   if first_of_them is null or first_of_them <= clock_timestamp() - interval '24 hours' then
     return;
@@ -92,7 +101,8 @@ begin
 end;
 $$;
 comment on function private.cut_values(jsonb) is
-  'What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, above 2,000 bytes in all the names.';
+  'What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, '
+  'above 2,000 bytes in all the names.';
 
 create function private.audit_actor() returns public.audit_logs
 language plpgsql set search_path = ''
@@ -109,8 +119,8 @@ begin
   exception when others then
     entry.actor_id := null;
   end;
-  -- Locked, so that the account's deletion comes after this as a whole and finds the row; where it came first, nothing of
-  -- them is kept. Waiting for it could deadlock with what it waits for.
+  -- Locked, so that the account's deletion comes after this as a whole and finds the row; where it came first, nothing
+  -- of them is kept. Waiting for it could deadlock with what it waits for.
   select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
   if not found and entry.actor_id is not null then
     return entry;
@@ -120,14 +130,16 @@ begin
     entry.user_agent := left(headers ->> 'user-agent', 500);
     entry.request_id := left(headers ->> 'x-request-id', 200);
     address := trim(coalesce(headers ->> 'cf-connecting-ip', split_part(headers ->> 'x-forwarded-for', ',', 1)));
-    entry.ip_address := case when strpos(address, '/') = 0 then nullif(address, '')::inet end; -- of one, not of a network
+    -- of one, not of a network
+    entry.ip_address := case when strpos(address, '/') = 0 then nullif(address, '')::inet end;
   exception when others then
     headers := null;
   end;
   return entry;
 end;
 $$;
-comment on function private.audit_actor() is 'Who is at work, and over which request: the part of an audit row that says so.';
+comment on function private.audit_actor() is
+  'Who is at work, and over which request: the part of an audit row that says so.';
 
 create function private.audit(
   action text, resource_type text, resource_id text, of_workspace uuid default null, details jsonb default null,
@@ -152,7 +164,8 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     old_values, new_values, details, ip_address, user_agent, request_id)
   values (actor.actor_id, actor.actor_role, actor.actor_email, audit.action, audit.resource_type, audit.resource_id,
-    of_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values), private.cut_values(audit.details),
+    of_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values),
+      private.cut_values(audit.details),
     actor.ip_address, actor.user_agent, actor.request_id);
 end;
 $$;
@@ -167,14 +180,17 @@ declare
   actor public.audit_logs := private.audit_actor();
 begin
   perform private.require_room_for_change(person);
-  select u.email into actor.actor_email from public.users u where u.id = person for key share skip locked; -- as in audit_actor
+  -- as in audit_actor
+  select u.email into actor.actor_email from public.users u where u.id = person for key share skip locked;
   -- Address and browser are those of the server that asks for them.
-  insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id, details, request_id)
+  insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
+    details, request_id)
   values (person, actor.actor_role, actor.actor_email, audit_for.action, audit_for.resource_type, audit_for.resource_id,
     of_workspace, private.cut_values(audit_for.details), actor.request_id);
 end;
 $$;
-comment on function private.audit_for is 'Writes an audit row of what a server does for a person whom it has signed in.';
+comment on function private.audit_for is
+  'Writes an audit row of what a server does for a person whom it has signed in.';
 
 create function private.audit_change() returns trigger
 language plpgsql security definer set search_path = ''
@@ -197,7 +213,8 @@ begin
     and not exists (select from public.workspaces w where w.id = of_workspace) then
     return null; -- it goes with its workspace, whose deletion is told once
   end if;
-  select jsonb_object_agg(k.key, row_before -> k.key), jsonb_object_agg(k.key, row_after -> k.key) into old_values, new_values
+  select jsonb_object_agg(k.key, row_before -> k.key), jsonb_object_agg(k.key, row_after -> k.key)
+    into old_values, new_values
   from jsonb_object_keys(coalesce(row_after, row_before)) k (key)
   where not private.is_unaudited_column(k.key) and (shown is null or k.key = any (shown))
     and (tg_op <> 'UPDATE' or row_before -> k.key is distinct from row_after -> k.key);
@@ -211,7 +228,8 @@ begin
 end;
 $$;
 comment on function private.audit_change() is
-  'Audits the change of a row. Arguments: its id''s column (or several, with spaces), its workspace''s column (or empty), and which columns to show (default: all).';
+  'Audits the change of a row. Arguments: its id''s column (or several, with spaces), its workspace''s column (or '
+  'empty), and which columns to show (default: all).';
 
 -- The personal workspace of everyone who signs up is no news.
 create trigger workspaces_audit_start after insert on public.workspaces
@@ -253,7 +271,8 @@ create trigger api_keys_audit_changes
   on public.api_keys
   for each row when (old.prefix <> '') -- else it is being made
   execute function private.audit_change('id', 'workspace_id',
-    'user_id name prefix allowed_models allowed_scenes requests_per_minute budget period_budget budget_period expires_at revoked_at');
+    'user_id name prefix allowed_models allowed_scenes requests_per_minute budget period_budget budget_period '
+    'expires_at revoked_at');
 create trigger credit_wallets_audit_limits after update of overdraft_limit, frozen_at on public.credit_wallets
   for each row when ((old.overdraft_limit, old.frozen_at) is distinct from (new.overdraft_limit, new.frozen_at))
   execute function private.audit_change('workspace_id', 'workspace_id', 'overdraft_limit frozen_at');
@@ -261,7 +280,8 @@ create trigger credit_wallets_audit_limits after update of overdraft_limit, froz
 create trigger users_audit_rights after update of role, is_active on public.users
   for each row when ((old.role, old.is_active) is distinct from (new.role, new.is_active))
   execute function private.audit_change('id', 'id', 'role is_active');
-create trigger user_email_aliases_audit_changes after insert or update of confirmed_at or delete on public.user_email_aliases
+create trigger user_email_aliases_audit_changes after insert or update of confirmed_at or delete
+  on public.user_email_aliases
   for each row execute function private.audit_change('id', 'user_id');
 create trigger user_subscriptions_audit_start after insert on public.user_subscriptions
   for each row execute function private.audit_change('id', 'workspace_id',
@@ -293,7 +313,8 @@ create trigger plan_features_audit_changes after insert or update or delete on p
 create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
   for each row execute function private.audit_change('feature_code', 'workspace_id');
 
--- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words behind.
+-- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
+-- behind.
 create function private.keep_audit_logs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -301,7 +322,8 @@ declare
   about uuid;
 begin
   if tg_op = 'UPDATE' then
-    about := coalesce(old.workspace_id, case when old.resource_type in ('workspaces', 'users') then old.resource_id::uuid end);
+    about := coalesce(old.workspace_id, case when old.resource_type in ('workspaces', 'users')
+      then old.resource_id::uuid end);
     -- A deletion takes both, one after the other: what is gone is blanked whichever comes first.
     if about is not null and not exists (select from public.workspaces w where w.id = about) then
       old.old_values := null;
@@ -327,7 +349,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_audit_logs() is 'Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who is.';
+comment on function private.keep_audit_logs() is
+  'Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who is.';
 create trigger audit_logs_refuse_update before update on public.audit_logs
   for each row execute function private.keep_audit_logs();
 create trigger audit_logs_refuse_delete before delete or truncate on public.audit_logs
@@ -342,7 +365,8 @@ create table private.audit_removals (
   primary key (gone_id, found_by)
 );
 comment on table private.audit_removals is
-  'Workspaces and people that are gone, whose audit rows are to be blanked. Until they are, who reads the log is not shown them.';
+  'Workspaces and people that are gone, whose audit rows are to be blanked. Until they are, '
+  'who reads the log is not shown them.';
 comment on column private.audit_removals.found_by is 'The column that leads to the rows.';
 comment on column private.audit_removals.done_to is 'The last row that was.';
 create index audit_removals_gone_at_idx on private.audit_removals (gone_at);
@@ -380,7 +404,8 @@ begin
       order by a.id limit at_most));
 end;
 $$;
-comment on function private.rows_to_forget(private.audit_removals, integer) is 'The next audit rows of who or what is gone, in their order.';
+comment on function private.rows_to_forget(private.audit_removals, integer) is
+  'The next audit rows of who or what is gone, in their order.';
 
 create function private.forget_next_audit_logs(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -416,7 +441,8 @@ begin
   return query select r.gone_id from private.audit_removals r;
 end;
 $$;
-comment on function private.gone_from_audit_logs() is 'Who and what is gone and has rows in the audit log that still tell of it.';
+comment on function private.gone_from_audit_logs() is
+  'Who and what is gone and has rows in the audit log that still tell of it.';
 grant execute on function private.gone_from_audit_logs() to authenticated;
 
 create trigger workspaces_forget_audit_logs after delete on public.workspaces

@@ -1,5 +1,5 @@
--- What people who run the platform do by hand. Callable by platform admins and the service role; every call is audited with
--- who did it and why. The role itself is given by the service role alone.
+-- What people who run the platform do by hand. Callable by platform admins and the service role; every call is audited
+-- with who did it and why. The role itself is given by the service role alone.
 
 create function private.require_admin_reason(reason text) returns void
 language plpgsql set search_path = ''
@@ -11,7 +11,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_admin_reason(text) is 'Refuses who is no platform admin, and an admin who does not say why.';
+comment on function private.require_admin_reason(text) is
+  'Refuses who is no platform admin, and an admin who does not say why.';
 
 create function private.require_search(search_for text, max_rows integer) returns void
 language plpgsql set search_path = ''
@@ -25,7 +26,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_search(text, integer) is 'Refuses who is no platform admin, and a search for nothing.';
+comment on function private.require_search(text, integer) is
+  'Refuses who is no platform admin, and a search for nothing.';
 
 create function private.search_pattern(search_for text) returns text
 language plpgsql immutable set search_path = ''
@@ -90,7 +92,8 @@ begin
     join public.credit_wallets c on c.workspace_id = w.id
     where w.id::text = lower(trim(search_for)) or w.slug ilike pattern
       or w.personal_user_id is null and w.name ilike pattern -- the personal ones are all called the same
-    order by w.id::text = lower(trim(search_for)) desc, w.slug = lower(trim(search_for)) desc nulls last, w.created_at desc
+    order by w.id::text = lower(trim(search_for)) desc, w.slug = lower(trim(search_for)) desc nulls last,
+      w.created_at desc
     limit max_rows
   ) f;
   perform private.audit_search('admin_find_workspaces', 'workspaces', matches);
@@ -115,7 +118,8 @@ begin
   if coalesce(idempotency_key, '') = '' or length(key) > 255 then
     perform private.raise_error('invalid_request', 'idempotency_key must have 1 to 239 characters.');
   elsif of_kind in ('free', 'promotion') is not true then
-    perform private.raise_error('invalid_request', 'kind must be free or promotion: what is paid for comes by a payment.');
+    perform private.raise_error('invalid_request',
+      'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
   perform private.require_amount(abs(amount));
   wallet := private.lock_wallet(of_workspace, at);
@@ -139,7 +143,8 @@ begin
         trim_scale(-amount), trim_scale(greatest(wallet.credits_balance - wallet.credits_held, 0))), 'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
-    answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at, entry_description => reason, key => key);
+    answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at,
+      entry_description => reason, key => key);
   end if;
   perform private.remember_request(of_workspace, key, request, answer);
   perform private.audit('admin_adjust_credits', 'workspaces', of_workspace::text, details => jsonb_build_object(
@@ -166,7 +171,8 @@ begin
     perform private.raise_error('not_found', format('There is no user %s.', coalesce(account_id::text, 'null')));
   elsif not to_active and account_id = auth.uid() then
     perform private.raise_error('invalid_state', 'You cannot disable your own account.');
-  elsif not to_active and exists (select from public.users u where u.id = account_id and u.role = 'admin' and u.is_active)
+  elsif not to_active and exists (select from public.users u where u.id = account_id and u.role = 'admin'
+    and u.is_active)
     and not exists (select from public.users u where u.id <> account_id and u.role = 'admin' and u.is_active) then
     perform private.raise_error('invalid_state', 'This is the last platform admin.');
   end if;
@@ -202,13 +208,15 @@ begin
   perform private.require_admin_reason(reason);
   select * into setting from public.system_config c where c.config_key = wanted_key for no key update;
   if not found then
-    perform private.raise_error('not_found', format('There is no setting %s.', coalesce(to_json(wanted_key)::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no setting %s.', coalesce(to_json(wanted_key)::text, 'null')));
   elsif not private.is_config_value(setting.value_type, new_value, setting.minimum, setting.maximum) then
     perform private.raise_error('invalid_request', concat_ws(', ', format('config_value must be JSON of type %s',
       setting.value_type), 'at least ' || setting.minimum, 'at most ' || setting.maximum) || '.');
   end if;
   update public.system_config c set config_value = new_value, is_active = true where c.config_key = wanted_key;
-  perform private.audit('admin_set_config', 'system_config', wanted_key, details => jsonb_build_object('reason', reason));
+  perform private.audit('admin_set_config', 'system_config', wanted_key,
+    details => jsonb_build_object('reason', reason));
 end;
 $$;
 comment on function private.admin_set_config is 'Sets a setting, which is in force from then on.';
@@ -221,13 +229,16 @@ begin
   perform private.require_admin_reason(reason);
   wanted.effective_from := coalesce(wanted.effective_from, at);
   if not exists (select from public.ai_models m where m.model = wanted.model for key share) then
-    perform private.raise_error('not_found', format('There is no model %s.', coalesce(to_json(wanted.model)::text, 'null')));
+    perform private.raise_error('not_found',
+      format('There is no model %s.', coalesce(to_json(wanted.model)::text, 'null')));
   elsif wanted.effective_from < at or wanted.effective_from = 'infinity' then
-    perform private.raise_error('invalid_request', 'effective_from must not be in the past: calls were charged by then.');
+    perform private.raise_error('invalid_request',
+      'effective_from must not be in the past: calls were charged by then.');
   end if;
   insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
     output_usd_per_million, usd_per_request, usd_per_image)
-  values (wanted.model, wanted.effective_from, coalesce(wanted.input_usd_per_million, 0), wanted.cached_input_usd_per_million,
+  values (wanted.model, wanted.effective_from, coalesce(wanted.input_usd_per_million, 0),
+    wanted.cached_input_usd_per_million,
     coalesce(wanted.output_usd_per_million, 0), coalesce(wanted.usd_per_request, 0), coalesce(wanted.usd_per_image, 0))
   returning id into wanted.id;
   perform private.audit('admin_set_model_price', 'ai_model_prices', wanted.id::text,
@@ -264,26 +275,31 @@ create function public.admin_find_users(query text, max_rows integer default 20)
 language sql set search_path = ''
 as $$ select * from jsonb_populate_recordset(null::public.found_user, private.admin_find_users(query, max_rows)) $$;
 comment on function public.admin_find_users is
-  'Accounts by id, or part of an address or name: [{ id, email, full_name, plan, credits_balance, is_active, role, created_at }]. For platform admins.';
-create function public.admin_find_workspaces(query text, max_rows integer default 20) returns setof public.found_workspace
+  'Accounts by id, or part of an address or name: [{ id, email, full_name, plan, credits_balance, is_active, role, '
+  'created_at }]. For platform admins.';
+create function public.admin_find_workspaces(query text, max_rows integer default 20)
+returns setof public.found_workspace
 language sql set search_path = ''
 as $$
   select * from jsonb_populate_recordset(null::public.found_workspace, private.admin_find_workspaces(query, max_rows))
 $$;
 comment on function public.admin_find_workspaces is
-  'Workspaces by id, or part of a slug or a team''s name: [{ id, name, slug, is_personal, plan, members, credits_balance, overdraft_limit, frozen_at, created_at }]. For platform admins.';
+  'Workspaces by id, or part of a slug or a team''s name: [{ id, name, slug, is_personal, plan, members, '
+  'credits_balance, overdraft_limit, frozen_at, created_at }]. For platform admins.';
 create function public.admin_adjust_credits(
   workspace_id uuid, amount numeric, reason text, idempotency_key text, kind public.credit_grant_kind default 'free'
 ) returns public.credit_result
 language sql set search_path = ''
 as $$ select private.admin_adjust_credits(workspace_id, amount, reason, idempotency_key, kind, clock_timestamp()) $$;
 comment on function public.admin_adjust_credits is
-  'Gives a workspace credits (amount above 0, up to max_credits_balance) or takes some that it has (below 0; never into debt). For platform admins.';
+  'Gives a workspace credits (amount above 0, up to max_credits_balance) or takes some that it has (below 0; '
+  'never into debt). For platform admins.';
 create function public.admin_set_account_active(user_id uuid, is_active boolean, reason text) returns void
 language sql set search_path = ''
 as $$ select private.admin_set_account_active(user_id, is_active, reason) $$;
 comment on function public.admin_set_account_active is
-  'Disables an account or enables it again: a disabled one reads what is its own, and calls, pays and changes nothing. For platform admins.';
+  'Disables an account or enables it again: a disabled one reads what is its own, and calls, pays and changes nothing. '
+  'For platform admins.';
 create function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void
 language sql set search_path = ''
 as $$ select private.admin_set_overdraft(workspace_id, overdraft_limit, reason) $$;
@@ -309,11 +325,13 @@ begin
   wanted.usd_per_request := usd_per_request;
   wanted.usd_per_image := usd_per_image;
   wanted.effective_from := effective_from;
-  return jsonb_populate_record(null::public.made_model_price, private.admin_set_model_price(wanted, reason, clock_timestamp()));
+  return jsonb_populate_record(null::public.made_model_price,
+    private.admin_set_model_price(wanted, reason, clock_timestamp()));
 end;
 $$;
 comment on function public.admin_set_model_price is
-  'Gives a model a price from a time on (default: now), in US dollars: { id, model, effective_from }. For platform admins.';
+  'Gives a model a price from a time on (default: now), in US dollars: { id, model, effective_from }. '
+  'For platform admins.';
 grant execute on function public.admin_find_users, public.admin_find_workspaces, public.admin_adjust_credits,
   public.admin_set_account_active, public.admin_set_overdraft, public.admin_set_config, public.admin_set_model_price
   to authenticated, service_role;

@@ -10,7 +10,8 @@ create table public.notifications (
   created_at timestamptz not null default clock_timestamp()
 );
 comment on table public.notifications is
-  'What a person, or the owners and admins of a workspace, are told: low_balance, limit_share, overdraft, debt, top_up_ended.';
+  'What a person, or the owners and admins of a workspace, are told: low_balance, limit_share, overdraft, debt, '
+  'top_up_ended.';
 comment on column public.notifications.user_id is
   'Whose it is; null: all owners'' and admins'' of the workspace. It goes with its person, or it would become theirs.';
 comment on column public.notifications.data is 'What it is about, by kind; no texts to show.';
@@ -25,7 +26,8 @@ as $$
 begin
   if (select count(*) from (
     select from public.notifications n
-    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about and n.created_at > at - interval '24 hours'
+    where n.workspace_id = wanted_workspace and n.user_id is null and n.kind = about
+      and n.created_at > at - interval '24 hours'
     limit 100) told) = 100 then
     return; -- whoever has not looked by now is not helped by more, and they would have no end
   end if;
@@ -38,7 +40,8 @@ begin
 end;
 $$;
 comment on function private.notify is
-  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, at most.';
+  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, '
+  'at most.';
 
 alter table public.notifications enable row level security;
 create policy "people can read what they are told, owners and admins what their workspace is" on public.notifications

@@ -1,5 +1,5 @@
--- Automatic top-up: a workspace whose balance falls below a line has a pack charged. Here it is only asked for; function
--- billing asks the platform, and the credits come by the platform's events, as those of any other payment.
+-- Automatic top-up: a workspace whose balance falls below a line has a pack charged. Here it is only asked for;
+-- function billing asks the platform, and the credits come by the platform's events, as those of any other payment.
 
 create table public.auto_top_ups (
   workspace_id uuid primary key references public.workspaces on delete cascade,
@@ -21,15 +21,18 @@ create table public.auto_top_ups (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
-comment on table public.auto_top_ups is 'Which pack is charged when a workspace''s balance falls below which line. Off unless someone sets it.';
+comment on table public.auto_top_ups is
+  'Which pack is charged when a workspace''s balance falls below which line. Off unless someone sets it.';
 comment on column public.auto_top_ups.user_id is 'Who set it and so agreed to be charged.';
-comment on column public.auto_top_ups.amount is 'What the pack cost when it was agreed to, as currency and price_id: at another price it is not charged.';
+comment on column public.auto_top_ups.amount is
+  'What the pack cost when it was agreed to, as currency and price_id: at another price it is not charged.';
 comment on column public.auto_top_ups.monthly_cap is 'Packs that may be charged in a calendar month (UTC).';
 comment on column public.auto_top_ups.failures is 'Charges in a row that came to nothing.';
 comment on column public.auto_top_ups.next_try_at is 'Not before this; null: at once.';
 comment on column public.auto_top_ups.requested_this_month is
   'Packs asked for in the month that began at month_started_at, less those that were certainly not charged.';
-comment on column public.auto_top_ups.pending_payment_id is 'The newest charge. Until its payment is known (three days at most) no other is asked for.';
+comment on column public.auto_top_ups.pending_payment_id is
+  'The newest charge. Until its payment is known (three days at most) no other is asked for.';
 create index auto_top_ups_user_id_idx on public.auto_top_ups (user_id);
 create index auto_top_ups_payment_product_id_idx on public.auto_top_ups (payment_product_id);
 create index auto_top_ups_active_idx on public.auto_top_ups (workspace_id) where is_active;
@@ -42,7 +45,8 @@ as $$
 begin
   if not exists (
     select from public.users u
-    where u.id = rule.user_id and private.is_admitted(u) and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
+    where u.id = rule.user_id and private.is_admitted(u)
+      and private.role_in(rule.workspace_id, u.id) in ('owner', 'admin')
   ) then
     return 'Whoever set it sees to this workspace''s payments no more.';
   elsif not exists (
@@ -55,7 +59,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.why_top_up_ends(public.auto_top_ups) is 'Why nobody agrees to a top-up any more; null where somebody does.';
+comment on function private.why_top_up_ends(public.auto_top_ups) is
+  'Why nobody agrees to a top-up any more; null where somebody does.';
 
 create function private.top_up_is_wanted(rule public.auto_top_ups, wallet public.credit_wallets) returns boolean
 language plpgsql stable set search_path = ''
@@ -75,7 +80,8 @@ end;
 $$;
 comment on function private.top_up_is_wanted is 'Whether a workspace needs its top-up and somebody agrees to it.';
 
-create function private.top_up_is_due(rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz) returns boolean
+create function private.top_up_is_due(rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz)
+returns boolean
 language plpgsql stable set search_path = ''
 as $$
 begin
@@ -116,7 +122,8 @@ begin
   return true;
 end;
 $$;
-comment on function private.request_top_up is 'Asks for the top-up of a locked wallet where it is due, and counts it to the month.';
+comment on function private.request_top_up is
+  'Asks for the top-up of a locked wallet where it is due, and counts it to the month.';
 
 create function private.uncount_top_up(task private.payment_tasks) returns void
 language sql set search_path = ''
@@ -164,8 +171,10 @@ create function private.end_top_up_of(wallet_id uuid, account_id uuid) returns v
 language plpgsql set search_path = ''
 as $$
 begin
-  if exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.user_id = account_id and t.is_active) then
-    perform private.end_top_up(wallet_id, 'Whoever set it sees to this workspace''s payments no more.', clock_timestamp());
+  if exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.user_id = account_id
+    and t.is_active) then
+    perform private.end_top_up(wallet_id, 'Whoever set it sees to this workspace''s payments no more.',
+      clock_timestamp());
   end if;
 end;
 $$;
@@ -192,7 +201,8 @@ begin
 end;
 $$;
 comment on function private.end_next_top_up(timestamptz) is
-  'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; false when there is none.';
+  'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; '
+  'false when there is none.';
 
 create function private.charge_of_task(task private.payment_tasks, payer uuid) returns jsonb
 language plpgsql stable set search_path = ''
@@ -208,7 +218,8 @@ end;
 $$;
 comment on function private.charge_of_task is 'What the platform has to be told to charge a pack.';
 
-create function private.charge_stands(task private.payment_tasks, rule public.auto_top_ups, wallet public.credit_wallets)
+create function private.charge_stands(task private.payment_tasks, rule public.auto_top_ups,
+  wallet public.credit_wallets)
 returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -218,11 +229,13 @@ begin
     and (task.charge is null or (task.charge ->> 'user_id')::uuid = rule.user_id
       and task.charge ->> 'price_id' is not distinct from rule.price_id and exists (
       select from public.payment_customers c
-      where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id' and private.is_paid_by_members(c)
+      where c.platform = task.platform and c.customer_id = task.charge ->> 'customer_id'
+        and private.is_paid_by_members(c)
     ));
 end;
 $$;
-comment on function private.charge_stands is 'Whether a charge that was asked for is still to be made: between asking and charging much may happen.';
+comment on function private.charge_stands is
+  'Whether a charge that was asked for is still to be made: between asking and charging much may happen.';
 
 create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
 returns private.payment_tasks
@@ -233,10 +246,12 @@ declare
 begin
   select * into rule from public.auto_top_ups t where t.workspace_id = task.workspace_id;
   if not task.is_void and private.charge_stands(task, rule, wallet) is true then
-    update private.payment_tasks t set charge = coalesce(t.charge, private.charge_of_task(review_charge.task, rule.user_id))
+    update private.payment_tasks t
+      set charge = coalesce(t.charge, private.charge_of_task(review_charge.task, rule.user_id))
     where t.id = task.id returning * into task;
   elsif task.attempts = 0 then
-    update private.payment_tasks t set done_at = review_charge.at, error = 'It is not to be charged any more.' where t.id = task.id;
+    update private.payment_tasks t set done_at = review_charge.at, error = 'It is not to be charged any more.'
+      where t.id = task.id;
     perform private.uncount_top_up(task);
     task := null;
   else
@@ -249,7 +264,8 @@ begin
   return task;
 end;
 $$;
-comment on function private.review_charge is 'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
+comment on function private.review_charge is
+  'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
 
 create function private.next_charge(at timestamptz) returns private.payment_tasks
 language plpgsql set search_path = ''
@@ -289,7 +305,8 @@ begin
   return task;
 end;
 $$;
-comment on function private.next_charge(timestamptz) is 'The next charge that is due and still to be made or voided, its wallet locked.';
+comment on function private.next_charge(timestamptz) is
+  'The next charge that is due and still to be made or voided, its wallet locked.';
 
 create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -306,9 +323,11 @@ begin
 end;
 $$;
 comment on function private.decline_top_up is
-  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, it is off and its workspace told.';
+  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
+  'it is off and its workspace told.';
 
-create function private.note_top_up(task private.payment_tasks, outcome text, charged_as text, at timestamptz) returns void
+create function private.note_top_up(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
+returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -330,14 +349,17 @@ begin
   perform private.follow_charge(task, status, at);
 end;
 $$;
-comment on function private.note_top_up is 'What became of a charge that was asked for; charged_as: the payment that tells whether it was paid.';
+comment on function private.note_top_up is
+  'What became of a charge that was asked for; charged_as: the payment that tells whether it was paid.';
 
-create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz) returns void
+create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
+returns void
 language plpgsql set search_path = ''
 as $$
 begin
   if not exists (
-    select from public.auto_top_ups t where t.workspace_id = task.workspace_id and t.pending_payment_id = task.payment_id
+    select from public.auto_top_ups t where t.workspace_id = task.workspace_id
+      and t.pending_payment_id = task.payment_id
   ) then
     return;
   end if;
@@ -363,7 +385,8 @@ as $$
 declare
   task private.payment_tasks;
 begin
-  select * into task from private.payment_tasks t where t.payment_id = new.payment_id and t.platform = new.platform limit 1;
+  select * into task from private.payment_tasks t where t.payment_id = new.payment_id and t.platform = new.platform
+    limit 1;
   if found then
     perform private.follow_charge(task, new.status, clock_timestamp());
   end if;
@@ -396,7 +419,8 @@ language sql set search_path = ''
 as $$
   select public.finish_payment_task(lost, 'The function that was to charge it never told what came of it.', at => at)
 $$;
-comment on function private.end_lost_charge is 'Ends a charge of which nobody knows whether it was made: it stays counted.';
+comment on function private.end_lost_charge is
+  'Ends a charge of which nobody knows whether it was made: it stays counted.';
 
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -429,7 +453,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.lock_billing(uuid) is 'Locks the wallet of a workspace, also a personal one, that the caller manages.';
+comment on function private.lock_billing(uuid) is
+  'Locks the wallet of a workspace, also a personal one, that the caller manages.';
 
 create function private.set_top_up_of_mine(
   wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer
@@ -447,17 +472,20 @@ begin
     perform private.raise_error('invalid_request', 'payment_product_id must be a pack.');
   end if;
   perform private.withdraw_top_up(wanted_workspace);
-  insert into public.auto_top_ups as t (workspace_id, user_id, payment_product_id, amount, currency, price_id, threshold,
+  insert into public.auto_top_ups
+    as t (workspace_id, user_id, payment_product_id, amount, currency, price_id, threshold,
     monthly_cap, is_active)
   values (wanted_workspace, auth.uid(), product.id, product.amount, product.currency, product.price_id, new_threshold,
     new_cap, true)
   on conflict (workspace_id) do update set user_id = excluded.user_id, payment_product_id = excluded.payment_product_id,
-    amount = excluded.amount, currency = excluded.currency, price_id = excluded.price_id, threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
+    amount = excluded.amount, currency = excluded.currency, price_id = excluded.price_id,
+      threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
     next_try_at = null, last_error = null;
   perform private.request_top_up(wallet, clock_timestamp());
 end;
 $$;
-comment on function private.set_top_up_of_mine is 'Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.';
+comment on function private.set_top_up_of_mine is
+  'Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.';
 grant execute on function private.set_top_up_of_mine to authenticated;
 
 create function private.disable_top_up_of_mine(wanted_workspace uuid) returns void
@@ -469,7 +497,8 @@ begin
   update public.auto_top_ups t set is_active = false where t.workspace_id = wanted_workspace and t.is_active;
 end;
 $$;
-comment on function private.disable_top_up_of_mine(uuid) is 'Ends the automatic top-up of a workspace that the caller manages.';
+comment on function private.disable_top_up_of_mine(uuid) is
+  'Ends the automatic top-up of a workspace that the caller manages.';
 grant execute on function private.disable_top_up_of_mine(uuid) to authenticated;
 
 create function public.set_auto_top_up(
@@ -478,11 +507,14 @@ create function public.set_auto_top_up(
 language sql set search_path = ''
 as $$ select private.set_top_up_of_mine(workspace_id, payment_product_id, threshold, monthly_cap) $$;
 comment on function public.set_auto_top_up is
-  'Has a pack charged whenever the balance falls below threshold, monthly_cap times a calendar month (UTC) at most. For owners and admins; Stripe alone can charge without a checkout.';
+  'Has a pack charged whenever the balance falls below threshold, monthly_cap times a calendar month (UTC) at most. '
+  'For owners and admins; Stripe alone can charge without a checkout.';
 create function public.disable_auto_top_up(workspace_id uuid) returns void
 language sql set search_path = ''
 as $$ select private.disable_top_up_of_mine(workspace_id) $$;
-comment on function public.disable_auto_top_up is 'Ends the automatic top-up; a charge that is under way at the platform is not called back, one that failed there is not tried again.';
+comment on function public.disable_auto_top_up is
+  'Ends the automatic top-up; a charge that is under way at the platform is not called back, '
+  'one that failed there is not tried again.';
 grant execute on function public.set_auto_top_up, public.disable_auto_top_up to authenticated;
 
 alter table public.auto_top_ups enable row level security;
@@ -495,8 +527,11 @@ create trigger auto_top_ups_audit_start_and_end after insert or delete on public
   for each row execute function private.audit_change('workspace_id', 'workspace_id',
     'user_id payment_product_id amount currency threshold monthly_cap is_active');
 create trigger auto_top_ups_audit_changes
-  after update of user_id, payment_product_id, amount, currency, threshold, monthly_cap, is_active on public.auto_top_ups
-  for each row when ((old.user_id, old.payment_product_id, old.amount, old.currency, old.threshold, old.monthly_cap, old.is_active)
-    is distinct from (new.user_id, new.payment_product_id, new.amount, new.currency, new.threshold, new.monthly_cap, new.is_active))
+  after update of user_id, payment_product_id, amount, currency, threshold, monthly_cap, is_active
+    on public.auto_top_ups
+  for each row when ((old.user_id, old.payment_product_id, old.amount, old.currency, old.threshold, old.monthly_cap,
+    old.is_active)
+    is distinct from (new.user_id, new.payment_product_id, new.amount, new.currency, new.threshold, new.monthly_cap,
+      new.is_active))
   execute function private.audit_change('workspace_id', 'workspace_id',
     'user_id payment_product_id amount currency threshold monthly_cap is_active');

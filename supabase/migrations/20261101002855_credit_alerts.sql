@@ -4,7 +4,8 @@
 
 create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
 comment on type public.credit_alert_kind is
-  'low_balance: below so many credits; limit_share: so much of a member''s limit or a key''s budget used, 0.8 for 80 %; overdraft: more than so much of the overdraft drawn; debt: more than so much owed beyond it.';
+  'low_balance: below so many credits; limit_share: so much of a member''s limit or a key''s budget used, '
+  '0.8 for 80 %; overdraft: more than so much of the overdraft drawn; debt: more than so much owed beyond it.';
 
 create table public.credit_alerts (
   id uuid primary key default gen_random_uuid(),
@@ -18,7 +19,8 @@ create table public.credit_alerts (
   constraint a_share_is_above_0_and_at_most_1 check (kind <> 'limit_share' or threshold > 0 and threshold <= 1)
 );
 comment on table public.credit_alerts is
-  'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; a new workspace has none.';
+  'Lines that a workspace''s credits may cross. Each fires once a crossing, into notifications; '
+  'a new workspace has none.';
 comment on column public.credit_alerts.last_fired_at is 'For people to see; what fires does not depend on it.';
 
 -- Not within a deletion, which has the wallets, nor for last_fired_at.
@@ -116,10 +118,12 @@ begin
   return case when most is null then 0 when most = 0 then (used > 0)::integer else used / most end;
 end;
 $$;
-comment on function private.share_of is 'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
+comment on function private.share_of is
+  'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
 create function private.fire_limit_alerts(
-  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid,
+  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
+    person uuid,
   at timestamptz
 ) returns void
 language plpgsql set search_path = ''
@@ -138,17 +142,20 @@ begin
     -- A limit that is lowered and raised in turns says the same again as long as no more is used.
     if used_now > used_before or not exists (
       select from public.notifications n
-      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours' and n.kind = 'limit_share'
+      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours'
+        and n.kind = 'limit_share'
         and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
     ) then
-      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used', trim_scale(used_now)),
+      perform private.fire_alert(alert, subject || jsonb_build_object('share', round(share_now, 4), 'used',
+        trim_scale(used_now)),
         at, person);
     end if;
   end loop;
 end;
 $$;
 comment on function private.fire_limit_alerts is
-  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, once a day unless more is used.';
+  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, '
+  'once a day unless more is used.';
 
 create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -274,7 +281,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.watch_key_budgets() is 'Looks at a key''s budgets when they are set: a lower one may be used up already.';
+comment on function private.watch_key_budgets() is
+  'Looks at a key''s budgets when they are set: a lower one may be used up already.';
 create trigger api_keys_watch_budgets after update of budget, period_budget, budget_period on public.api_keys
   for each row execute function private.watch_key_budgets();
 
@@ -309,14 +317,16 @@ create policy "owners and admins can read their workspace's alerts" on public.cr
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can add alerts" on public.credit_alerts
   for insert to authenticated
-  with check (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
+  with check (workspace_id = any (array(select private.my_managed_workspace_ids()))
+    and (select private.is_account_active()));
 create policy "owners and admins can change their workspace's alerts" on public.credit_alerts
   for update to authenticated
   using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can remove their workspace's alerts" on public.credit_alerts
   for delete to authenticated
-  using (workspace_id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()));
+  using (workspace_id = any (array(select private.my_managed_workspace_ids()))
+    and (select private.is_account_active()));
 grant select, delete on public.credit_alerts to authenticated, service_role;
 grant insert (workspace_id, kind, threshold, is_active), update (threshold, is_active) on public.credit_alerts
   to authenticated, service_role;

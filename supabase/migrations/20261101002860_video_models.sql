@@ -21,13 +21,17 @@ create table public.video_models (
   updated_at timestamptz not null default now(),
   constraint who_needs_an_image_takes_one check (takes_image or not needs_image)
 );
-comment on table public.video_models is 'What may be asked of a model that makes videos. On offer as long as its model is.';
+comment on table public.video_models is
+  'What may be asked of a model that makes videos. On offer as long as its model is.';
 comment on column public.video_models.durations is 'Seconds that a video may have; the first is the default.';
-comment on column public.video_models.resolutions is 'Resolutions it may have; the first is the default. Empty: the model takes none.';
-comment on column public.video_models.aspect_ratios is 'Aspect ratios it may have; the first is the default. Empty: the model takes none.';
+comment on column public.video_models.resolutions is
+  'Resolutions it may have; the first is the default. Empty: the model takes none.';
+comment on column public.video_models.aspect_ratios is
+  'Aspect ratios it may have; the first is the default. Empty: the model takes none.';
 comment on column public.video_models.takes_image is 'Whether a picture to begin with may be given.';
 comment on column public.video_models.needs_image is 'Whether there must be one.';
-comment on column public.video_models.time_limit_seconds is 'A job that is not finished by then is given up and refunded.';
+comment on column public.video_models.time_limit_seconds is
+  'A job that is not finished by then is given up and refunded.';
 create trigger video_models_set_updated_at before update on public.video_models
   for each row execute function private.set_updated_at();
 
@@ -46,11 +50,16 @@ create table public.video_model_prices (
     usd_per_job >= 0 and usd_per_job < 'infinity' and usd_per_second >= 0 and usd_per_second < 'infinity')
 );
 comment on table public.video_model_prices is
-  'What a video costs, from a time on: its job and its seconds, in credits; without credits its cost in US dollars decides, as for other models. A job costs what was in force when it was made.';
-comment on column public.video_model_prices.resolution is 'The resolution it is for, which goes before the price for any; null: any.';
-comment on column public.video_model_prices.effective_from is 'In force from here until the next row of model and resolution.';
-comment on column public.video_model_prices.usd_per_job is 'US dollars that the provider charges for a video, whatever its length.';
-comment on column public.video_model_prices.usd_per_second is 'US dollars that the provider charges for each second, besides.';
+  'What a video costs, from a time on: its job and its seconds, in credits; without credits its cost in US dollars '
+  'decides, as for other models. A job costs what was in force when it was made.';
+comment on column public.video_model_prices.resolution is
+  'The resolution it is for, which goes before the price for any; null: any.';
+comment on column public.video_model_prices.effective_from is
+  'In force from here until the next row of model and resolution.';
+comment on column public.video_model_prices.usd_per_job is
+  'US dollars that the provider charges for a video, whatever its length.';
+comment on column public.video_model_prices.usd_per_second is
+  'US dollars that the provider charges for each second, besides.';
 
 create function private.video_price_in_force(wanted_model text, wanted_resolution text, at timestamptz)
 returns public.video_model_prices
@@ -103,7 +112,8 @@ begin
 end;
 $$;
 comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
-  'All that a job''s price is computed from, as it is when the job is made; null where there is no price for its resolution.';
+  'All that a job''s price is computed from, as it is when the job is made; '
+  'null where there is no price for its resolution.';
 
 create function private.video_charge_of(pricing jsonb, out cost_usd numeric, out credits numeric, out worth_usd numeric)
 language plpgsql immutable set search_path = ''
@@ -121,14 +131,15 @@ begin
 end;
 $$;
 comment on function private.video_charge_of(jsonb) is
-  'What a video costs (US dollars), is charged (credits: the price row''s, else the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
+  'What a video costs (US dollars), is charged (credits: the price row''s, else the model''s fixed price, '
+  'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');
 create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
   for each row execute function private.audit_change('id', '');
 
--- What clients see of models --------------------------------------------------------------------------------------------
+-- What clients see of models ------------------------------------------------------------------------------------------
 
 create function private.models_on_offer(at timestamptz) returns table (
   model text, display_name text, scene public.ai_usage_scene, minimum_plan text, max_output_tokens integer,
@@ -149,13 +160,15 @@ begin
     from public.ai_models m left join public.video_models v on v.model = m.model
     where m.is_active
   )
-  select (o.wanted).model, (o.wanted).display_name, (o.wanted).scene, (o.wanted).minimum_plan, (o.wanted).max_output_tokens,
+  select (o.wanted).model, (o.wanted).display_name, (o.wanted).scene, (o.wanted).minimum_plan,
+    (o.wanted).max_output_tokens,
     (o.wanted).created_at, private.model_price_of(case when o.is_video then o.video_pricing else o.pricing end),
     case when o.is_video then o.resolution_prices else '{}' end
   from offers o where o.is_video or o.pricing is not null;
 end;
 $$;
-comment on function private.models_on_offer(timestamptz) is 'The models that can be called, with their prices in credits: all that a client sees of them.';
+comment on function private.models_on_offer(timestamptz) is
+  'The models that can be called, with their prices in credits: all that a client sees of them.';
 grant execute on function private.models_on_offer(timestamptz) to anon, authenticated, service_role;
 
 create view public.models with (security_invoker = true) as
@@ -164,7 +177,8 @@ comment on view public.models is 'The models that can be called, with their pric
 comment on column public.models.scene is 'What it is for; a call''s scene unless the caller names one.';
 comment on column public.models.minimum_plan is 'The lowest plan, by rank, that may call it.';
 comment on column public.models.price is 'What it costs; of a video that of its first resolution.';
-comment on column public.models.resolution_prices is 'What a video costs in each resolution that its model has; empty for other models.';
+comment on column public.models.resolution_prices is
+  'What a video costs in each resolution that its model has; empty for other models.';
 grant select on public.models to anon, authenticated, service_role;
 
 create function public.list_ai_models(
@@ -174,7 +188,8 @@ create function public.list_ai_models(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at, list_ai_models.workspace_id);
+  caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at,
+    list_ai_models.workspace_id);
 begin
   return query
   select o.* from private.models_on_offer(at) o join public.ai_models m on m.model = o.model

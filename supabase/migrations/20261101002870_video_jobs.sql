@@ -10,8 +10,6 @@ create table public.video_jobs (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
-  provider text not null references public.ai_providers,
-  job_id text,
   status public.video_job_status not null default 'pending',
   model text not null,
   prompt text not null,
@@ -20,7 +18,6 @@ create table public.video_jobs (
   parameters jsonb not null default '{}',
   cost_credits public.unsigned_credit_amount not null,
   progress smallint not null default 0 constraint progress_is_a_percentage check (progress between 0 and 100),
-  result_url text,
   storage_path text,
   is_shared boolean not null default false,
   error_code text,
@@ -33,21 +30,19 @@ create table public.video_jobs (
   finished_at timestamptz,
   expires_at timestamptz not null,
   updated_at timestamptz not null default clock_timestamp(),
-  constraint a_task_of_a_provider_is_one_job unique (provider, job_id),
   constraint a_final_job_has_its_time check ((finished_at is not null) = (status in ('completed', 'failed', 'canceled')))
 );
 comment on table public.video_jobs is 'Videos that were asked for, and what became of them.';
 comment on column public.video_jobs.user_id is 'Who asked for it; null when the person is gone.';
-comment on column public.video_jobs.job_id is 'The provider''s id of the task; null until it is known.';
 comment on column public.video_jobs.prompt is 'What was asked for; empty when its person is gone and never shared it.';
 comment on column public.video_jobs.image_url is 'The picture it begins with, where one was given by address.';
 comment on column public.video_jobs.has_image is 'Whether it begins with a picture.';
 comment on column public.video_jobs.parameters is 'duration (seconds), resolution, aspect_ratio, negative_prompt; defaults filled in.';
 comment on column public.video_jobs.cost_credits is 'What was charged when it was made; given back unless it is completed.';
-comment on column public.video_jobs.result_url is 'Where the provider keeps the file, for as long as it does.';
 comment on column public.video_jobs.storage_path is 'Its copy in the bucket videos: <workspace>/<job>.mp4; null while there is none.';
 comment on column public.video_jobs.is_shared is 'Whether everyone in the workspace may see it; for its person to decide.';
 comment on column public.video_jobs.error_code is 'Why it failed: a code of this API, submission_lost, task_lost or timed_out.';
+comment on column public.video_jobs.error_message is 'The same in a sentence of this API.';
 comment on column public.video_jobs.attempts is 'How often the provider is known to have been given it: 0 where it never answered, or was not asked.';
 comment on column public.video_jobs.cancel_requested_at is 'When canceling was asked for before the provider had the job.';
 comment on column public.video_jobs.request_id is 'The id that the answer carried as x-request-id; its log row has it too.';
@@ -60,6 +55,9 @@ create unique index video_jobs_storage_path_idx on public.video_jobs (storage_pa
 create table private.video_job_work (
   video_job_id uuid primary key references public.video_jobs on delete cascade,
   workspace_id uuid not null references public.workspaces on delete cascade,
+  provider text not null references public.ai_providers,
+  job_id text,
+  result_url text,
   api_key_id uuid,
   debit_id bigint,
   idempotency_key text,
@@ -75,9 +73,12 @@ create table private.video_job_work (
   terms jsonb not null,
   details jsonb not null,
   provider_answer jsonb,
+  constraint a_task_of_a_provider_is_one_job unique (provider, job_id),
   constraint an_idempotency_key_is_one_video_job unique (workspace_id, idempotency_key)
 );
-comment on table private.video_job_work is 'What the work on a video job needs and its readers do not.';
+comment on table private.video_job_work is 'What the work on a video job needs and its readers are not to see.';
+comment on column private.video_job_work.job_id is 'The provider''s id of the task; null until it is known, and never changed.';
+comment on column private.video_job_work.result_url is 'Where the provider keeps the file, for as long as it does.';
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
 comment on column private.video_job_work.fetches_in_vain is 'How often in a row it was handed out to be asked about and nothing was heard.';
@@ -100,12 +101,31 @@ create index video_file_removals_next_try_at_idx on private.video_file_removals 
 
 insert into private.secrets (name, value) values ('video_webhook_key', extensions.gen_random_bytes(32));
 
+create function private.video_token(about text) returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select encode(extensions.hmac(convert_to(about, 'UTF8'), s.value, 'sha256'), 'hex')
+    from private.secrets s where s.name = 'video_webhook_key');
+end;
+$$;
+comment on function private.video_token(text) is 'A token that only this project can make.';
+
+create function private.is_video_token(about text, token text) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- Of both the hash, so that how long a comparison takes tells nothing.
+  return sha256(convert_to(coalesce(token, ''), 'UTF8')) = sha256(convert_to(private.video_token(about), 'UTF8'));
+end;
+$$;
+comment on function private.is_video_token(text, text) is 'Whether a token is the one that video_token makes.';
+
 create function private.video_webhook_token(job uuid) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select encode(extensions.hmac(convert_to(job::text, 'UTF8'), s.value, 'sha256'), 'hex')
-    from private.secrets s where s.name = 'video_webhook_key');
+  return private.video_token(job::text);
 end;
 $$;
 comment on function private.video_webhook_token(uuid) is
@@ -147,9 +167,8 @@ create function private.keep_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  if (new.workspace_id, new.model, new.provider, new.cost_credits, new.created_at)
-      is distinct from (old.workspace_id, old.model, old.provider, old.cost_credits, old.created_at)
-    or old.job_id is distinct from new.job_id and old.job_id is not null
+  if (new.workspace_id, new.model, new.cost_credits, new.created_at)
+      is distinct from (old.workspace_id, old.model, old.cost_credits, old.created_at)
     or old.user_id is distinct from new.user_id and new.user_id is not null
     or old.finished_at is distinct from new.finished_at and old.finished_at is not null
     or old.status <> new.status and (old.finished_at is not null or new.status = 'pending') then
@@ -168,6 +187,7 @@ as $$
 begin
   update private.video_job_work w set details = w.details - array['ip_address', 'user_agent'],
     provider_answer = case when new.is_shared then w.provider_answer end,
+    result_url = case when new.is_shared then w.result_url end,
     is_file_due = w.is_file_due and new.is_shared
   where w.video_job_id = new.id;
   if not new.is_shared then
@@ -176,10 +196,8 @@ begin
     end if;
     new.prompt := '';
     new.image_url := null;
-    new.result_url := null;
     new.storage_path := null;
     new.parameters := '{}';
-    new.error_message := null;
   end if;
   return new;
 end;
@@ -207,14 +225,33 @@ create trigger video_jobs_set_updated_at before update on public.video_jobs
 
 -- What the function is told -------------------------------------------------------------------------------------------
 
+create function private.video_file_link(job uuid) returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  link text := format('%s/%s', job, ceil(extract(epoch from clock_timestamp()))::bigint + 3600);
+begin
+  return link || '/' || private.video_token(link);
+end;
+$$;
+comment on function private.video_file_link(uuid) is
+  'Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, end (Unix time) and token.';
+
 create function private.video_job_json(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return to_jsonb(job) || jsonb_build_object('cost_credits', trim_scale(job.cost_credits));
+  return (
+    select to_jsonb(job) || jsonb_build_object('cost_credits', trim_scale(job.cost_credits), 'task', jsonb_build_object(
+      'provider', w.provider, 'job_id', w.job_id, 'result_url', w.result_url,
+      'file_link', case when job.storage_path is null and w.result_url is not null
+        then private.video_file_link(job.id) end))
+    from private.video_job_work w where w.video_job_id = job.id
+  );
 end;
 $$;
-comment on function private.video_job_json(public.video_jobs) is 'A job as the function video is told it.';
+comment on function private.video_job_json(public.video_jobs) is
+  'A job as the function video is told it: its row, and in task what is not for its readers.';
 
 create function private.video_submission(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
@@ -227,7 +264,7 @@ begin
       'webhook_token', private.video_webhook_token(job.id), 'storage_path', private.video_path_of(job),
       'max_video_bytes', private.config_numeric('max_video_bytes', 52428800))
     from public.ai_providers p, private.video_job_work w
-    where p.provider = job.provider and w.video_job_id = job.id
+    where p.provider = w.provider and w.video_job_id = job.id
   );
 end;
 $$;
@@ -294,7 +331,7 @@ end;
 $$;
 comment on function private.refund_video_job is 'Gives back what a job cost, to its lots and its key.';
 
-create function private.video_log_content(job public.video_jobs, work private.video_job_work) returns jsonb
+create function private.video_log_content(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -304,23 +341,53 @@ begin
   if content = 'none' or job.user_id is null then
     return '{}'::jsonb;
   elsif content = 'metadata' then
-    return jsonb_build_object('request_data', job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image),
-      'response_data', jsonb_build_object('job_id', job.job_id));
+    return jsonb_build_object('request_data',
+      job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image));
   end if;
-  return jsonb_build_object('request_data', job.parameters || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url,
-    'has_image', job.has_image), 'response_data', work.provider_answer);
+  return jsonb_build_object('request_data', job.parameters
+    || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url, 'has_image', job.has_image));
 end;
 $$;
-comment on function private.video_log_content is 'What the log keeps of a job, as its workspace wants it.';
+comment on function private.video_log_content is
+  'What the log keeps of a job, as its workspace wants it: nothing of what the provider answered, which is the operator''s.';
+
+create function private.video_attempts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('provider', work.provider, 'job_id', work.job_id,
+    'error', job.error_code, 'said', case when not private.is_forgotten(job) and exists (
+      select from public.workspaces w where w.id = job.workspace_id and w.ai_log_content <> 'none'
+    ) then left(said, 1000) end)));
+end;
+$$;
+comment on function private.video_attempts is
+  'Who was asked for a job and what they said of its failure, as for AI calls: for the service role alone.';
+
+create function private.video_error_message(code text) returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case code
+    when 'content_policy_violation' then 'The request is against the content policy.'
+    when 'invalid_request' then 'The video provider refused the request as invalid.'
+    when 'submission_lost' then 'The video provider never confirmed that it took this job.'
+    when 'task_lost' then 'The video provider does not know this job any more.'
+    when 'timed_out' then 'The video was not made in time.'
+    else 'The video provider failed to make the video.' end;
+end;
+$$;
+comment on function private.video_error_message(text) is
+  'What people are told of a failure. A provider''s own words may name it, its prices and its addresses.';
 
 create function private.log_video_job(
-  job public.video_jobs, work private.video_job_work, ending public.ai_usage_status, at timestamptz
+  job public.video_jobs, work private.video_job_work, ending public.ai_usage_status, said text, at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  facts jsonb := work.details || private.video_log_content(job, work) || jsonb_build_object('pricing', work.terms);
-  logged public.ai_usage_logs;
+  facts jsonb := work.details || private.video_log_content(job)
+    || jsonb_build_object('pricing', work.terms, 'attempts', private.video_attempts(job, work, said));
 begin
   if ending = 'success' then
     facts := facts || (
@@ -328,20 +395,17 @@ begin
         'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model)
       from private.video_charge_of(work.terms) c);
   end if;
-  logged := private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
+  perform private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
     'model', job.model, 'request_id', job.request_id, 'api_key_id', work.api_key_id,
     'error_code', job.error_code, 'error_message', job.error_message,
     'duration', least(greatest(extract(epoch from at - job.created_at) * 1000, 0), 2147483647)::integer),
-    job.workspace_id, job.user_id, null, at);
-  if ending = 'success' then
-    perform private.count_features_of_call(logged);
-  end if;
+    job.workspace_id, job.user_id, null, at, ending = 'success');
 end;
 $$;
 comment on function private.log_video_job is 'Writes the log row of a job that ended, and counts it where it was charged.';
 
 create function private.end_video_job(
-  job public.video_jobs, ending public.video_job_status, code text, message text, at timestamptz
+  job public.video_jobs, ending public.video_job_status, code text, said text, at timestamptz
 ) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -357,25 +421,25 @@ begin
   if ending <> 'completed' then
     refunded := private.refund_video_job(job, work, code, at);
   end if;
-  update public.video_jobs j set status = ending, finished_at = end_video_job.at, job_id = job.job_id,
-    submitted_at = job.submitted_at, attempts = job.attempts, result_url = job.result_url,
+  update public.video_jobs j set status = ending, finished_at = end_video_job.at,
+    submitted_at = job.submitted_at, attempts = job.attempts,
     progress = case when ending = 'completed' then 100 else job.progress end,
-    error_code = left(code, 100), error_message = case when not private.is_forgotten(job) then left(message, 1000) end
+    error_code = left(code, 100), error_message = case when ending = 'failed' then private.video_error_message(code) end
   where j.id = job.id
   returning * into job;
   perform private.log_video_job(job, work, case
     when ending = 'completed' then 'success'
     when ending = 'canceled' then 'canceled'
     when code = 'content_policy_violation' and job.attempts = 0 then 'refused' -- it never reached the provider
-    else 'failed' end::public.ai_usage_status, at);
+    else 'failed' end::public.ai_usage_status, said, at);
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
 $$;
 comment on function private.end_video_job is
-  'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job.';
+  'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: the provider''s words.';
 
 create function public.fail_video_job(
-  video_job_id uuid, error_code text, error_message text default null, was_submitted boolean default false,
+  video_job_id uuid, error_code text, said text default null, was_submitted boolean default false,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -388,11 +452,11 @@ begin
   end if;
   job.attempts := greatest(job.attempts, was_submitted::integer);
   return private.end_video_job(job, 'failed', coalesce(fail_video_job.error_code, 'upstream_error'),
-    fail_video_job.error_message, at) || '{"failed": true}';
+    fail_video_job.said, at) || '{"failed": true}';
 end;
 $$;
 comment on function public.fail_video_job is
-  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. was_submitted: it is the provider that refused it. A job that has ended stays as it is.';
+  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused it. A job that has ended stays as it is.';
 
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
@@ -404,7 +468,7 @@ declare
 begin
   if job.finished_at is null and is_confirmed then
     return private.end_video_job(job, 'canceled', null, null, at) || '{"canceled": true}';
-  elsif job.finished_at is null and job.job_id is not null then
+  elsif job.status = 'processing' then
     -- One at a time: what the second is told says nothing of what the first brings about.
     if not is_refused and private.is_being_canceled(job, at) then
       perform private.raise_error('invalid_state', 'The provider is being asked to cancel this job already.', 'Look at the job in a moment.');
@@ -428,11 +492,10 @@ create function private.bind_video_task(
 language plpgsql set search_path = ''
 as $$
 begin
-  update private.video_job_work w set misses = 0, fetches_in_vain = 0,
+  update private.video_job_work w set job_id = coalesce(w.job_id, task_id), misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
     provider_answer = case when private.is_forgotten(job) then null else coalesce(private.video_answer(job, answer), w.provider_answer) end
   where w.video_job_id = job.id;
-  job.job_id := coalesce(job.job_id, task_id);
   job.submitted_at := coalesce(job.submitted_at, at);
   job.attempts := greatest(job.attempts, 1);
   job.status := 'processing';
@@ -441,7 +504,7 @@ begin
   return job;
 end;
 $$;
-comment on function private.bind_video_task is 'A job with what is known of its task; the caller writes it.';
+comment on function private.bind_video_task is 'Notes what is known of a job''s task, and gives the job as it is then; the caller writes that.';
 
 create function public.start_video_job(
   video_job_id uuid, job_id text, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -450,20 +513,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   job public.video_jobs := private.lock_video_job(start_video_job.video_job_id, at);
+  known text := (select w.job_id from private.video_job_work w where w.video_job_id = job.id);
 begin
   if start_video_job.job_id is null or length(start_video_job.job_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'job_id must have 1 to 200 characters.');
   end if;
-  if job.finished_at is not null or job.job_id <> start_video_job.job_id then
+  if job.finished_at is not null or known <> start_video_job.job_id then
     return jsonb_build_object('job', private.video_job_json(job), 'started', false);
   end if;
   begin
     job := private.bind_video_task(job, start_video_job.job_id, 0, answer, at);
-    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
-      attempts = job.attempts
+    update public.video_jobs j set status = job.status, submitted_at = job.submitted_at, attempts = job.attempts
     where j.id = job.id returning * into job;
   exception when unique_violation then -- it is another job's
-    select * into job from public.video_jobs j where j.id = job.id;
     return jsonb_build_object('job', private.video_job_json(job), 'started', false);
   end;
   return jsonb_build_object('job', private.video_job_json(job), 'started', true);
@@ -481,21 +543,23 @@ begin
   if told = 'processing' then
     if task ->> 'unknown_status' is not null then
       perform private.notify_admins('video_status_unknown',
-        format('%s %s', job.provider, left(task ->> 'unknown_status', 40)), jsonb_build_object('video_job_id', job.id));
+        format('%s %s', (select w.provider from private.video_job_work w where w.video_job_id = job.id),
+          left(task ->> 'unknown_status', 40)), jsonb_build_object('video_job_id', job.id));
     end if;
-    update public.video_jobs j set job_id = job.job_id, status = job.status, submitted_at = job.submitted_at,
-      attempts = job.attempts, progress = job.progress
+    update public.video_jobs j set status = job.status, submitted_at = job.submitted_at, attempts = job.attempts,
+      progress = job.progress
     where j.id = job.id returning * into job;
     return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', 0);
   elsif told = 'completed' and task ->> 'result_url' ~ '^https?://' and length(task ->> 'result_url') <= 8192 then
-    job.result_url := case when not private.is_forgotten(job) then task ->> 'result_url' end;
+    update private.video_job_work w set result_url = task ->> 'result_url'
+    where w.video_job_id = job.id and not private.is_forgotten(job);
     return private.end_video_job(job, 'completed', null, null, at);
   elsif told = 'completed' then
-    return private.end_video_job(job, 'failed', 'upstream_error', 'The provider finished without a video.', at);
+    return private.end_video_job(job, 'failed', 'upstream_error', 'completed without a file', at);
   elsif told = 'canceled' then
     return private.end_video_job(job, 'canceled', null, null, at);
   end if;
-  return private.end_video_job(job, 'failed', coalesce(task ->> 'error_code', 'upstream_error'), task ->> 'error_message', at);
+  return private.end_video_job(job, 'failed', coalesce(task ->> 'error_code', 'upstream_error'), task ->> 'said', at);
 end;
 $$;
 comment on function private.apply_video_task is 'Writes what the provider says of a job that has not ended.';
@@ -520,18 +584,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   job public.video_jobs := private.lock_video_job(update_video_job.video_job_id, at);
+  known text := (select w.job_id from private.video_job_work w where w.video_job_id = job.id);
   task_id text := task ->> 'job_id';
   result jsonb;
 begin
   if task ->> 'status' in ('processing', 'completed', 'failed', 'canceled') is not true
-    or length(coalesce(task_id, job.job_id)) between 1 and 200 is not true
+    or length(coalesce(task_id, known)) between 1 and 200 is not true
     or jsonb_typeof(coalesce(task -> 'progress', 'null')) not in ('number', 'null') then
     perform private.raise_error('invalid_request',
-      'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, error_message }.');
+      'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, said }.');
   end if;
   if job.finished_at is null and task ->> 'status' = 'completed' and private.is_being_canceled(job, at) then
     result := null; -- the provider is asked again
-  elsif job.finished_at is null and (task_id <> job.job_id) is not true then
+  elsif job.finished_at is null and (task_id <> known) is not true then
     begin
       result := private.apply_video_task(
         private.bind_video_task(job, task_id, (task ->> 'progress')::numeric, answer, at), task, at);
@@ -565,7 +630,7 @@ begin
     where w.video_job_id = job.id and (w.misses = 0 or w.missed_at <= at - pause)
     returning w.misses into missed;
     if missed >= 3 then
-      return private.end_video_job(job, 'failed', 'task_lost', 'The provider does not know this job any more.', at)
+      return private.end_video_job(job, 'failed', 'task_lost', null, at)
         || '{"failed": true}';
     end if;
   end if;
@@ -744,9 +809,9 @@ declare
   watched private.ai_calls;
 begin
   perform private.require_user(job.user_id);
-  insert into public.video_jobs (id, workspace_id, user_id, provider, model, prompt, image_url, has_image, parameters,
+  insert into public.video_jobs (id, workspace_id, user_id, model, prompt, image_url, has_image, parameters,
     cost_credits, request_id, created_at, expires_at)
-  values (job.id, job.workspace_id, job.user_id, job.provider, job.model, job.prompt, job.image_url, job.has_image, job.parameters,
+  values (job.id, job.workspace_id, job.user_id, job.model, job.prompt, job.image_url, job.has_image, job.parameters,
     job.cost_credits, job.request_id, at, job.expires_at)
   returning * into job;
   if job.cost_credits > 0 then
@@ -763,10 +828,10 @@ begin
       perform private.watch_key(watched, job.cost_credits, at);
     end if;
   end if;
-  insert into private.video_job_work (video_job_id, workspace_id, api_key_id, debit_id, idempotency_key, request_hash,
-    next_sync_at, terms, details)
-  values (job.id, job.workspace_id, work.api_key_id, work.debit_id, work.idempotency_key, coalesce(work.request_hash, ''),
-    at, work.terms, work.details);
+  insert into private.video_job_work (video_job_id, workspace_id, provider, api_key_id, debit_id, idempotency_key,
+    request_hash, next_sync_at, terms, details)
+  values (job.id, job.workspace_id, work.provider, work.api_key_id, work.debit_id, work.idempotency_key,
+    coalesce(work.request_hash, ''), at, work.terms, work.details);
   return job;
 end;
 $$;
@@ -803,16 +868,17 @@ begin
     terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model', wanted.upstream_model);
     job.cost_credits := (private.video_charge_of(terms)).credits;
     if terms is null then
-      refusal := row('invalid_request', format('This model has no price for %s.', coalesce(job.parameters ->> 'resolution', 'it')),
-        'resolution', null)::private.ai_refusal;
+      refusal := row('invalid_request', format('This model is not available in %s.',
+        coalesce(job.parameters ->> 'resolution', 'any resolution')), 'resolution', null)::private.ai_refusal;
+      perform private.notify_unpriced(job.model, job.parameters ->> 'resolution', at);
     else
       wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
       refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
     end if;
   end if;
-  job.provider := wanted.provider;
   job.expires_at := at + make_interval(secs => asked.time_limit_seconds);
   asked_for.job := job;
+  asked_for.work.provider := wanted.provider;
   asked_for.work.terms := terms;
   asked_for.refusal := refusal;
   return asked_for;
@@ -892,7 +958,7 @@ begin
   set next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer)
   where w.video_job_id = (
     select n.video_job_id from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
-    where n.video_job_id = wanted_job and n.next_sync_at <= at and j.finished_at is null and j.job_id is not null
+    where n.video_job_id = wanted_job and n.next_sync_at <= at and j.status = 'processing'
     for no key update of n skip locked
   );
   return found;
@@ -937,10 +1003,8 @@ declare
   job public.video_jobs;
 begin
   perform private.require_time(at);
-  -- Of both the hash, so that how long a comparison takes tells nothing.
   select * into job from public.video_jobs j
-  where j.id = video_job_of_webhook.video_job_id and sha256(convert_to(coalesce(token, ''), 'UTF8'))
-    = sha256(convert_to(private.video_webhook_token(j.id), 'UTF8'));
+  where j.id = video_job_of_webhook.video_job_id and private.is_video_token(j.id::text, token);
   if not found then
     perform private.raise_error('not_found', 'There is no such video job.');
   end if;
@@ -953,13 +1017,34 @@ end;
 $$;
 comment on function public.video_job_of_webhook is 'The job that a webhook''s address names, as get_video_job tells it; not_found for a wrong token.';
 
+create function public.video_job_of_file(
+  video_job_id uuid, until bigint, token text, at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  job public.video_jobs;
+begin
+  perform private.require_time(at);
+  select * into job from public.video_jobs j
+  where j.id = video_job_of_file.video_job_id and until > extract(epoch from at)
+    and private.is_video_token(format('%s/%s', j.id, until), token);
+  if not found then
+    perform private.raise_error('not_found', 'There is no such file, or its link has expired.');
+  end if;
+  return jsonb_build_object('job', private.video_job_json(job), 'submission', private.video_submission(job));
+end;
+$$;
+comment on function public.video_job_of_file is
+  'The job whose file a link of task.file_link is for: { job, submission }; not_found for a wrong token, or once it has expired.';
+
 create function private.overdue_ending(job public.video_jobs, at timestamptz) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
   if job.finished_at is not null then
     return null;
-  elsif job.job_id is null
+  elsif job.status = 'pending'
     and job.created_at <= at - make_interval(secs => private.config_numeric('video_submission_seconds', 600)::integer) then
     return case when job.cancel_requested_at is not null then 'canceled' when job.expires_at <= at then 'submission_lost' end;
   elsif job.expires_at <= at - interval '1 hour' then
@@ -981,8 +1066,7 @@ begin
   if ending = 'canceled' then
     perform private.end_video_job(job, 'canceled', null, null, at);
   elsif ending is not null then
-    perform private.end_video_job(job, 'failed', ending, case ending
-      when 'timed_out' then 'The provider did not finish in time.' else 'The provider never told that it took this job.' end, at);
+    perform private.end_video_job(job, 'failed', ending, null, at);
   end if;
   return ending is not null;
 end;
@@ -1024,18 +1108,20 @@ as $$
 begin
   return query
   with owing as (
-    select j.provider, count(*) as answers from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+    select n.provider, count(*) as answers
+    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
     where n.next_sync_at > at and case kind
       when 'fetch' then j.status in ('pending', 'processing') and n.fetches_in_vain > 0
       else n.is_file_due and n.copy_attempts > 0 end
-    group by j.provider
+    group by n.provider
   ), ranked as (
     -- In turns: a provider with many jobs, or slow ones, does not keep the others waiting.
     select n.video_job_id,
-      row_number() over (partition by j.provider order by n.next_sync_at) + coalesce(o.answers, 0) as turn
-    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id left join owing o on o.provider = j.provider
+      row_number() over (partition by n.provider order by n.next_sync_at) + coalesce(o.answers, 0) as turn
+    from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+      left join owing o on o.provider = n.provider
     where n.next_sync_at <= at and case kind
-      when 'fetch' then j.status in ('pending', 'processing') and j.job_id is not null
+      when 'fetch' then j.status = 'processing'
       else j.status = 'completed' and n.is_file_due end
   ), due as (
     select n.video_job_id, j.expires_at
@@ -1096,7 +1182,7 @@ comment on function public.sync_video_jobs is
   'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
 
 grant execute on function public.create_video_job, public.start_video_job, public.update_video_job, public.fail_video_job,
-  public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.sync_video_jobs,
+  public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.video_job_of_file, public.sync_video_jobs,
   public.note_video_task_missing, public.note_video_file, public.finish_video_file_removal to service_role;
 
 alter table public.video_jobs enable row level security;

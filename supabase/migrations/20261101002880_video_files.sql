@@ -1,4 +1,5 @@
--- The files of finished videos: a private bucket, to be read by who may read the job. Function video alone writes there.
+-- The files of finished videos: a private bucket, to be read by who may read the job. Function video alone writes
+-- there.
 
 do $migration$
 begin

@@ -281,8 +281,8 @@ comment on function tests.make_video is 'A new video job''s id; null where it wa
 create or replace function tests.video(job uuid) returns text
 language sql stable set search_path = ''
 as $$
-  select concat_ws(' ', j.status, j.job_id, j.progress || '%', j.result_url, j.error_code)
-  from public.video_jobs j where j.id = video.job
+  select concat_ws(' ', j.status, w.job_id, j.progress || '%', w.result_url, j.error_code)
+  from public.video_jobs j join private.video_job_work w on w.video_job_id = j.id where j.id = video.job
 $$;
 comment on function tests.video(uuid) is 'A video job in words.';
 

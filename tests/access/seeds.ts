@@ -33,7 +33,7 @@ export type Seed = OwnedSeed | SharedSeed;
 const owned = (table: string, columns: string, values: (place: Place) => string): OwnedSeed => ({
   workspace: 'workspace_id',
   row: (place) =>
-    `insert into public.${table} (workspace_id, ${columns}) values ('${place.workspace}', ${values(place)})`,
+    `insert into ${table.includes('.') ? table : `public.${table}`} (workspace_id, ${columns}) values ('${place.workspace}', ${values(place)})`,
 });
 
 /** As `owned`, with a user_id. */
@@ -76,13 +76,15 @@ export const SEEDS: Record<string, Seed> = {
 
   api_keys: personal('api_keys', 'name, prefix', () => `'a key', 'sk-'`),
   ai_usage_logs: personal('ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
-  ai_usage_statistics: personal(
-    'ai_usage_statistics',
-    `day, total_requests, success_requests, failed_requests, canceled_requests, refused_requests, total_prompt_tokens,
-     total_completion_tokens, total_tokens, total_duration, total_cost, credits, free_credits, scene_stats, model_stats,
-     key_stats`,
-    () => `'2020-01-01', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}', '{}'`,
-  ),
+  ai_usage_statistics: {
+    ...personal(
+      'private.usage_by_day',
+      `day, scene, model, first_call_at, last_call_at, requests, success_requests, failed_requests, canceled_requests,
+       refused_requests, prompt_tokens, completion_tokens, duration, cost, credits, free_credits`,
+      () => `'2020-01-01', 'text_chat', 'a model', now(), now(), 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0`,
+    ),
+    key: 'id',
+  },
   ai_providers: {
     shared: (name) => `insert into public.ai_providers (provider) values ('${name}')`,
     find: (name) => `provider = '${name}'`,
@@ -124,8 +126,8 @@ export const SEEDS: Record<string, Seed> = {
   },
   video_jobs: personal(
     'video_jobs',
-    'provider, model, prompt, cost_credits, expires_at',
-    () => `'default', 'a model', 'a prompt', 1, now()`,
+    'model, prompt, cost_credits, expires_at',
+    () => `'a model', 'a prompt', 1, now()`,
   ),
   ai_model_fallbacks: {
     needs: 'ai_models',
@@ -159,7 +161,10 @@ export const SEEDS: Record<string, Seed> = {
     find: (name) => `feature_code = '${name}'`,
   },
   workspace_features: oneEach('workspace_features', 'feature_code, reason', `'message', 'a reason'`),
-  usage_records: personal('usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+  usage_records: {
+    ...personal('private.usage_records', 'feature_code, quantity, period_start', () => `'message', 1, now()`),
+    key: 'id',
+  },
   feature_usage: oneEach('feature_usage', 'feature_code, period_start, used', `'message', '2020-01-01', 1`),
 
   audit_logs: owned('audit_logs', 'actor_role, action, resource_type', () => `'authenticated', 'update', 'workspaces'`),

@@ -64,7 +64,8 @@ async function useEverything(account: string): Promise<void> {
             public.hold_credits($1, 3, 'generation'),
             public.finish_ai_call((public.admit_ai_call($1, $2, 10) ->> 'hold_id')::uuid, 'success', 10, 0, 20),
             public.admit_ai_call($1, 'no-such-model', 10), public.admit_ai_call($1, $2, 10),
-            public.admit_ai_call($1, $2, 10, idempotency_key => 'a')`,
+            public.admit_ai_call($1, $2, 10, idempotency_key => 'a'),
+            public.consume_feature('message', 1, $1)`,
     [account, model],
   );
   await sql(

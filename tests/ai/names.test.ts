@@ -1,38 +1,19 @@
 /** A model answers under the name that was asked for, in every shape in which an answer comes. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { named, renamed, underName } from '../../supabase/functions/ai/names.ts';
+import { told, toldBytes } from '../../supabase/functions/ai/names.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 import { serviceClient } from '../support/stack.ts';
 import { AI_URL, newCaller, newModel, newProvider, openai, simulate } from './helpers.ts';
 
-const told = (text: string, from: unknown = 'up/one') =>
-  new TextDecoder().decode(renamed(new TextEncoder().encode(text), 'model', from, 'näme "1"'));
-
-test.each([
-  ['{"id":"1","model":"up/one","choices":[]}', '{"id":"1","model":"näme \\"1\\"","choices":[]}'],
-  ['{ "choices": [],\n "model" : "up\\/one" }', '{ "choices": [],\n "model" : "näme \\"1\\"" }'],
-  [
-    'data: {"model":"up/one"}\n\ndata: {"model":"up/one"}',
-    'data: {"model":"näme \\"1\\""}\n\ndata: {"model":"näme \\"1\\""}',
-  ],
-])('the name in %s is the one that was asked for', (text, wanted) => {
-  expect(told(text)).toBe(wanted);
-});
-
-test.each([
-  '{"model":"another"}',
-  '{"model":null,"content":"\\"model\\":\\"up/one\\""}',
-  '{"kind":"model","name":"up/one"}',
-  '{"model":"up/one',
-  '{"model":"bad\\escape"}',
-])('%s stays as it is', (text) => {
-  expect(told(text)).toBe(text);
-});
-
-test('a name outside of Latin is found, and nothing is done where there is none', () => {
-  expect(told('{"a":"ü","model":"模型 ü"}', '模型 ü')).toBe('{"a":"ü","model":"näme \\"1\\""}');
-  expect(told('{"model":"up/one"}', null)).toBe('{"model":"up/one"}');
-});
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const NAMES = { model: 'asked', id: 'ours' };
+const sentOf = (text: string) => {
+  const answer = JSON.parse(text);
+  const sent = new TextDecoder().decode(toldBytes(bytesOf(text), answer, told(answer, NAMES)));
+  expect(JSON.parse(sent)).toEqual(told(answer, NAMES));
+  return sent;
+};
 
 test.each([false, true])('whoever answers, the client reads the name it asked for (stream: %s)', async (stream) => {
   const user = await newCaller();
@@ -67,9 +48,10 @@ test.each([
     'data: {"model":"asked","choices":[{"delta":{"content":"a"}}]}\n\n',
   ],
   ['data: {"model":\ndata: "up","choices":[]}\n\n', 'data: {"model":"asked","choices":[]}\n\n'],
+  ['data: {"model":"up","provider":"Hidden","choices":[]}\n\n', 'data: {"model":"asked","choices":[]}\n\n'],
   [
-    'data: {"model":"up","provider":"Hidden","choices":[]}\n\n',
-    'data: {"model":"asked","provider":"basemeter","choices":[]}\n\n',
+    'data: {"id":"gen-1","model":"up","cost":1,"x_groq":{"id":"r"},"system_fingerprint":"fp","choices":[{"native_finish_reason":"STOP","delta":{"provider_metadata":{},"content":"a"}}],"usage":null}\n\n',
+    'data: {"id":"ours","model":"asked","system_fingerprint":"fp","choices":[{"delta":{"content":"a"}}],"usage":null}\n\n',
   ],
   [': x\nid: 1\nretry: 5\nevent: a\ndata: {"choices":[]}\n\n', 'event: a\ndata: {"choices":[]}\n\n'],
   [
@@ -81,18 +63,46 @@ test.each([
     'data: {"choices":[{"delta":{"content":"\\"model\\":\\"up\\""}}]}\n\n',
   ],
 ])('the chunk %s', (sent, wanted) => {
-  const reader = new StreamReader(true, 1, 'asked');
+  const reader = new StreamReader(true, 1, NAMES);
   expect(new TextDecoder().decode(reader.read(new TextEncoder().encode(sent)))).toBe(wanted);
 });
 
-test('of usage a whole answer tells tokens alone, and nothing else of it is touched', () => {
+test('of a whole answer nothing else is touched, byte by byte', () => {
   const usage =
     '{ "prompt_tokens": 1, "cost": 0.5, "cost_in_usd_ticks": 5, "completion_tokens_details": {"reasoning_tokens":2,"cost":3} }';
-  const words = '"content":"\\"usage\\": {\\"cost\\": 1}"';
-  const text = `{"model":"up", ${words}, "n": 1.0,"usage": ${usage}}`;
-  const answer = JSON.parse(text);
-  const sent = new TextDecoder().decode(underName(new TextEncoder().encode(text), answer, 'asked'));
-  const told = '{"prompt_tokens":1,"completion_tokens_details":{"reasoning_tokens":2}}';
-  expect(sent).toBe(`{"model":"asked", ${words}, "n": 1.0,"usage": ${told}}`);
-  expect(named(answer, 'asked')).toEqual(JSON.parse(sent));
+  const words = '"content":"\\"usage\\": {\\"cost\\": 1}, \\\\"';
+  const rest = `${words}, "n": 1.0,\n "data" : [[-0.10, 2e0], {"a": [1, "]"]}, [1, [2]], {"usage": {"cost": 1}}]`;
+  expect(sentOf(`{"model":"up", "pro\\u0076ider":"x", ${rest},"usage": ${usage}}`)).toBe(
+    `{"model":"asked", ${rest},"usage":{"prompt_tokens":1,"completion_tokens_details":{"reasoning_tokens":2}}}`,
+  );
+  expect(sentOf('{ "cost": 1 }')).toBe('{}');
+  expect(sentOf('{"id":"c1","created" : 1}')).toBe('{"id":"ours","created" : 1}');
+  const plain = `{ ${rest} }`;
+  expect(sentOf(plain)).toBe(plain);
+});
+
+test('usage of any size is told as tokens alone, and usage that is none not at all', () => {
+  const large = { prompt_tokens: 1, upstream: Array.from({ length: 5_000 }, () => 'account') };
+  expect(JSON.stringify(large).length).toBeGreaterThan(10_000);
+  expect(sentOf(JSON.stringify({ usage: large }))).toBe('{"usage":{"prompt_tokens":1}}');
+  for (const usage of ['USD 0.5', [{ cost: 1 }], 5]) expect(sentOf(JSON.stringify({ usage }))).toBe('{"usage":null}');
+  expect(sentOf('{"usage":{"prompt_tokens_details":[{"cost":1}]}}')).toBe('{"usage":{}}');
+});
+
+test('answers of any shape are told as they are read', () => {
+  const names = fc.constantFrom('model', 'id', 'usage', 'cost', 'provider', 'choices', 'message', 'data', '"', 'a\\');
+  const any = fc.letrec((tie) => ({
+    any: fc.oneof(
+      { maxDepth: 4 },
+      fc.constantFrom<unknown>('a', ']', '}', ',"', '\\', '[1', null, true, 0.5, -1),
+      fc.array(fc.integer()),
+      fc.array(tie('any')),
+      fc.dictionary(names, tie('any')),
+    ),
+  })).any;
+  fc.assert(
+    fc.property(fc.dictionary(names, any), fc.constantFrom(undefined, 2), (answer, space) => {
+      sentOf(JSON.stringify(answer, null, space));
+    }),
+  );
 });

@@ -29,7 +29,12 @@ export interface Shape {
 }
 
 const USAGE = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
-const frame = { id: 'c1', object: 'chat.completion.chunk', created: 1_767_225_600, model: 'upstream' };
+const frame = {
+  id: `gen-${PROVIDERS_OWN}`,
+  object: 'chat.completion.chunk',
+  created: 1_767_225_600,
+  model: `upstream-${PROVIDERS_OWN}`,
+};
 const DONE = 'data: [DONE]\n\n';
 
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
@@ -507,6 +512,46 @@ const wholes: Record<string, Shape> = {
   'null, whole': { whole: null, ...refused },
 };
 
+/** What gateways add to the protocol, which is between them and the operator. */
+const OWN = Object.fromEntries(
+  [
+    ...['provider', 'provider_metadata', 'provider_specific_fields', 'native_finish_reason', 'cost', 'cost_details'],
+    ...['response_cost', 'estimated_cost', 'request_id', 'generation_id', '_hidden_params'],
+  ].map((name) => [name, { of: PROVIDERS_OWN }]),
+);
+const OWN_USAGE = {
+  ...USAGE,
+  cost: 0.5,
+  is_byok: true,
+  cost_details: { of: PROVIDERS_OWN },
+  prompt_tokens_details: OWN,
+};
+const LARGE_USAGE = { ...USAGE, upstream: Array.from({ length: 2_000 }, () => PROVIDERS_OWN) };
+const GROQ = { x_groq: { id: PROVIDERS_OWN, usage: USAGE } };
+const owned: Record<string, Shape> = {
+  'what gateways add, in a stream': {
+    sends: [
+      opening,
+      chunk({ content: 'Hel', ...OWN }, OWN, OWN),
+      said('lo', OWN),
+      finished('stop', OWN),
+      event({ ...frame, ...OWN, choices: [], usage: OWN_USAGE }),
+      DONE,
+    ],
+    ...answered,
+  },
+  'what gateways add, whole': {
+    whole: whole({ role: 'assistant', content: 'Hello', ...OWN }, OWN, { ...OWN, usage: OWN_USAGE }),
+    ...answered,
+  },
+  'a large usage, in a stream': { sends: [...HELLO, finished('stop', { usage: LARGE_USAGE }), DONE], ...answered },
+  'a large usage, whole': { whole: whole({ content: 'Hello' }, {}, { usage: LARGE_USAGE }), ...answered },
+  'usage in x_groq alone, whole': {
+    whole: whole({ content: 'Hello' }, {}, { ...GROQ, usage: undefined }),
+    ...answered,
+  },
+};
+
 /** What is no success, no end, and no count, though it looks like one. */
 const lookalikes: Record<string, Shape> = {
   ...Object.fromEntries(
@@ -570,7 +615,7 @@ const lookalikes: Record<string, Shape> = {
 };
 
 /** Shapes that a client sees for itself; how usage is said is nothing to it. */
-export const shownToClients: Record<string, Shape> = { ...lines, ...ends, ...places, ...errors, ...wholes };
+export const shownToClients: Record<string, Shape> = { ...lines, ...ends, ...places, ...errors, ...wholes, ...owned };
 
 /** All shapes by their names. */
 export const shapes: Record<string, Shape> = { ...shownToClients, ...usages, ...lookalikes };

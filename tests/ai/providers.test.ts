@@ -76,6 +76,9 @@ test.concurrent.each(all)('$name: the client, the log and the charge', async ({ 
   const text = await answer.text();
   expect(answer.status, text.slice(0, 300)).toBe(shape.http ?? 200);
   expect(text).not.toContain(PROVIDERS_OWN);
+  const id = `chatcmpl-${answer.headers.get('x-request-id')}`;
+  for (const [, told] of text.matchAll(/"id":"(chatcmpl-[^"]*)"/g)) expect(told).toBe(id);
+  if (shape.text === 'Hello') expect(text).toContain(id);
   if (shape.http) expect(JSON.parse(text).error.code).toBe(shape.error);
   else if (shape.sends) {
     const { text: expected, error } = shape;

@@ -48,7 +48,7 @@ test('a job under way is canceled at the provider and refunded, once', async () 
 test('a provider that cannot cancel: 409, and the job goes on', async () => {
   const { maker, job } = await newJob(await newVideoModel());
   expect(await call(maker, 'DELETE', `/${job.id}`)).toMatchObject({ status: 409, error: { code: 'invalid_state' } });
-  await moveTask(job.job_id, { status: 'completed', webhooks: 1 });
+  await moveTask(job, { status: 'completed', webhooks: 1 });
   expect(await until(maker, job.id, isStored)).toMatchObject({ status: 'completed', credits: 20 });
 });
 
@@ -67,7 +67,7 @@ test.each([
 
 test('a job that was done by then is not canceled, and keeps its file', async () => {
   const { maker, job, key } = await newJob(await openAi());
-  await moveTask(job.job_id, { status: 'completed' });
+  await moveTask(job, { status: 'completed' });
   expect(await call(maker, 'DELETE', `/${job.id}`)).toMatchObject({ status: 409, error: { code: 'invalid_state' } });
   expect(await until(maker, job.id, isStored)).toMatchObject({ status: 'completed', credits: 20 });
   expect(await tasksOf(key)).toHaveLength(1);
@@ -90,7 +90,7 @@ test('a job that is done while the provider cancels it does not count as done: i
 
 test.each(['completed', 'failed'])('a job that is %s: 409', async (status) => {
   const { maker, job } = await newJob(await newVideoModel());
-  await moveTask(job.job_id, { status, webhooks: 1 });
+  await moveTask(job, { status, webhooks: 1 });
   await until(maker, job.id, isOver);
   const before = await booksOf(maker);
   expect(await call(maker, 'DELETE', `/${job.id}`)).toMatchObject({ status: 409, error: { code: 'invalid_state' } });

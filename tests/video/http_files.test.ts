@@ -1,4 +1,5 @@
 /** Where finished files may come from, and how large and of which kind they may be. */
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { createClient } from '@supabase/supabase-js';
 import { expect, test, vi } from 'vitest';
@@ -8,6 +9,7 @@ import { env, newUser, serviceClient, sql, type TestUser } from '../support/stac
 import {
   booksOf,
   call,
+  type Failure,
   isStored,
   type Job,
   newMaker,
@@ -78,8 +80,61 @@ test.each(KEPT)('a file %s stays with the provider', async (_, directive, why) =
   expect(inner.asked).toEqual([]);
   const { job: kept } = await call(maker, 'GET', `/${job.id}`);
   expect(kept).toMatchObject({ status: 'completed', storage_path: null, credits: 20 });
-  expect(kept.result_url).toMatch(/^http/);
+  // Where it may not be fetched from, it can only be read there: the one case in which a provider's address is told.
+  const { result_url } = await workOf(job.id);
+  const told = await fetch(kept.result_url ?? '', { redirect: 'manual' });
+  expect([told.status, told.headers.get('location')]).toEqual([302, result_url]);
+  expect(kept.result_url).not.toBe(result_url);
 });
+
+const FILM = { body: 'film', headers: { 'content-type': 'video/mp4', 'x-provider': 'gate' } };
+
+test.each(['302ai', 'openai'] as const)(
+  'a file of %s without a copy is passed on, and nobody is told where it is',
+  async (api) => {
+    const id = randomUUID();
+    const address = api === 'openai' ? `${inner.url}/videos/${id}/content` : `${inner.url}/film.mp4`;
+    const video_base_url = inner.url;
+    const model = await newModelAt({ video_api: api, video_base_url, result_hosts: [new URL(inner.url).host] });
+    inner.answers({ body: { id, status: 'completed', video_url: address } }, { status: 503 }, FILM);
+    const maker = await newMaker();
+    const { status, job } = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
+    expect([status, job.status]).toEqual([201, 'completed']);
+    expect((await whyNot(job.id)).is_file_due).toBe(true);
+    const { job: later } = await call(maker, 'GET', `/${job.id}`);
+    const { data } = await maker.client.from('video_jobs').select().single();
+    for (const shown of [job, later, data]) {
+      for (const secret of [id, new URL(inner.url).host, 'provider'])
+        expect(JSON.stringify(shown)).not.toContain(secret);
+    }
+    const link = later.result_url ?? '';
+    const file = await fetch(link, { headers: { range: 'bytes=0-3' } });
+    expect([file.status, await file.text(), file.headers.get('content-type')]).toEqual([200, 'film', 'video/mp4']);
+    expect(file.headers.get('x-provider')).toBeNull();
+    const asked = inner.asked.at(-1);
+    expect([asked?.path, asked?.headers.range]).toEqual([new URL(address).pathname, 'bytes=0-3']);
+    expect(asked?.headers.authorization === undefined).toBe(api === '302ai');
+    for (const wrong of [
+      link.slice(0, -1),
+      `${link}0`,
+      link.replace(job.id, randomUUID()),
+      link.replace(/\/(\d+)\//, '/9$1/'),
+    ]) {
+      expect((await fetch(wrong)).status).toBe(404);
+    }
+    inner.answers({ status: 404 });
+    const gone = await fetch(link);
+    expect([gone.status, ((await gone.json()) as Failure).error.code]).toEqual([502, 'upstream_error']);
+    // Once there is a copy, the same link leads to it.
+    inner.answers(FILM);
+    await sql(`update private.video_job_work set next_sync_at = now() where video_job_id = $1`, [job.id]);
+    await fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: env.SECRET_KEY } });
+    await until(maker, job.id, isStored);
+    const asks = inner.asked.length;
+    expect(await (await fetch(link)).text()).toContain('film');
+    expect(inner.asked).toHaveLength(asks);
+  },
+);
 
 test('a name that leads to an inner address is not fetched from, listed or not', async () => {
   const { host } = new URL(inner.url.replace('127.0.0.1', hostname()));
@@ -109,7 +164,10 @@ test('a redirect to a listed host is followed', async () => {
 test('a file that is too large is not read to its end, and stays with the provider', async () => {
   const { maker, job } = await newFilm({ file: 'large', file_bytes: 60_000_000 });
   expect(await whyNot(job.id)).toEqual({ file_error: 'the file is larger than 52428800 bytes', is_file_due: false });
-  expect((await call(maker, 'GET', `/${job.id}`)).job.storage_path).toBeNull();
+  const { job: kept } = await call(maker, 'GET', `/${job.id}`);
+  expect(kept.storage_path).toBeNull();
+  const passed = await fetch(kept.result_url ?? '');
+  expect([passed.status, (await passed.arrayBuffer()).byteLength]).toEqual([200, 60_000_000]);
   const { data } = await serviceClient().storage.from('videos').list(maker.id);
   expect(data).toEqual([]);
 });

@@ -9,7 +9,6 @@ export interface Job {
   id: string;
   status: string;
   progress: number;
-  job_id: string | null;
   model: string;
   workspace_id: string;
   result_url: string | null;
@@ -131,8 +130,14 @@ export async function makeStale(id: string): Promise<void> {
 
 /** What nobody but the operator sees of a job. */
 export async function workOf(id: string) {
-  const [work] = await sql<{ file_error: string | null; is_file_due: boolean; copy_attempts: number; answer: unknown }>(
-    `select file_error, is_file_due, copy_attempts, provider_answer as answer from private.video_job_work
+  const [work] = await sql<{
+    job_id: string | null;
+    result_url: string | null;
+    file_error: string | null;
+    is_file_due: boolean;
+    copy_attempts: number;
+  }>(
+    `select job_id, result_url, file_error, is_file_due, copy_attempts from private.video_job_work
      where video_job_id = $1`,
     [id],
   );
@@ -166,9 +171,12 @@ export async function tasksOf(key: string): Promise<Task[]> {
   return ((await response.json()) as { videos: Task[] }).videos;
 }
 
-/** Moves a task by hand and has its webhooks delivered. */
-export async function moveTask(id: string | null, move: { status?: string; progress?: number; webhooks?: number }) {
-  const response = await fetch(`${urls.simulator}/__simulator/videos/${id}`, {
+/** The provider's id of a job's task, which clients do not see; null until it is known. */
+export const taskIdOf = async ({ id }: { id: string }) => (await workOf(id)).job_id;
+
+/** Moves a job's task by hand and has its webhooks delivered. */
+export async function moveTask(job: Job, move: { status?: string; progress?: number; webhooks?: number }) {
+  const response = await fetch(`${urls.simulator}/__simulator/videos/${await taskIdOf(job)}`, {
     method: 'PATCH',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(move),

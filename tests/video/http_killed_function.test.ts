@@ -56,7 +56,14 @@ async function make(directive: object, word = 'allow') {
     ({ status: number }) => number,
     () => 0,
   );
-  const job = async () => (await rows('select * from public.video_jobs where prompt = $1', [prompt]))[0];
+  const job = async () =>
+    (
+      await rows(
+        `select j.*, w.job_id from public.video_jobs j join private.video_job_work w on w.video_job_id = j.id
+         where j.prompt = $1`,
+        [prompt],
+      )
+    )[0];
   return { status, job };
 }
 

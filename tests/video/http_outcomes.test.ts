@@ -14,6 +14,7 @@ import {
   newModelAt,
   newVideoModel,
   simulating,
+  taskIdOf,
   tasksOf,
   until,
   webhookOf,
@@ -61,8 +62,9 @@ async function expectOutcome(maker: TestUser, { id }: Job, status: 'completed' |
   });
 }
 
-const ring = async ({ id, job_id }: Job) => {
-  const answer = await fetch(await webhookOf(id), { method: 'POST', body: JSON.stringify({ task_id: job_id }) });
+const ring = async (job: Job) => {
+  const body = JSON.stringify({ task_id: await taskIdOf(job) });
+  const answer = await fetch(await webhookOf(job.id), { method: 'POST', body });
   expect(answer.status).toBe(200);
 };
 const poll = async ({ id }: Job) => {
@@ -81,7 +83,7 @@ test.each(
   WAYS.flatMap(([way, tell]) => (['completed', 'failed'] as const).map((status) => [status, way, tell] as const)),
 )('%s, told %s', async (status, _, tell) => {
   const { maker, job } = await newJob();
-  await moveTask(job.job_id, { status });
+  await moveTask(job, { status });
   await tell(job);
   await expectOutcome(maker, job, status, status === 'failed' ? 'upstream_error' : null);
 });
@@ -91,7 +93,7 @@ test('completed, told late: after the time limit, when it was refunded', async (
   await sql(`update public.video_jobs set expires_at = now() - interval '1 second' where id = $1`, [job.id]);
   await makeStale(job.id);
   expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'failed', error_code: 'timed_out' });
-  await moveTask(job.job_id, { status: 'completed', webhooks: 1 });
+  await moveTask(job, { status: 'completed', webhooks: 1 });
   await ring(job);
   await expectOutcome(maker, job, 'failed', 'timed_out');
 });
@@ -129,7 +131,7 @@ test('a file is asked for once, however many bring the news', async () => {
   const model = await newModelAt({ result_hosts: [new URL(files.url).host] });
   // Each of them has read the job before the first writes it.
   const { maker, job } = await newJob({ file_url: `${files.url}/film.mp4`, fetch_delay_ms: 500 }, model);
-  await moveTask(job.job_id, { status: 'completed' });
+  await moveTask(job, { status: 'completed' });
   await Promise.all(Array.from({ length: 6 }, () => ring(job)));
   await until(maker, job.id, isStored);
   expect(files.asked).toMatchObject([{ path: '/film.mp4' }]);

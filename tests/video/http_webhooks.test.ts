@@ -14,9 +14,11 @@ import {
   newModelAt,
   newVideoModel,
   simulating,
+  taskIdOf,
   tasksOf,
   until,
   webhookOf,
+  workOf,
 } from './http_helpers.ts';
 import { useStub } from './provider_stub.ts';
 
@@ -43,7 +45,7 @@ async function newUnknownJob() {
   const model = await newModelAt({ video_base_url: stub.url, timeout_ms: 1000 });
   stub.answers('hang');
   const { status, job } = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
-  expect([status, job.status, job.job_id]).toEqual([202, 'pending', null]);
+  expect([status, job.status, await taskIdOf(job)]).toEqual([202, 'pending', null]);
   return { maker, job };
 }
 
@@ -67,7 +69,7 @@ test.each([
   ['more path', async (job: Job) => `${await webhookOf(job.id)}/x`],
 ])('%s: 404, and nothing is asked', async (_, addressOf) => {
   const { job, key } = await newJob();
-  const answer = await ring(await addressOf(job), { task_id: job.job_id, status: 'completed' });
+  const answer = await ring(await addressOf(job), { task_id: await taskIdOf(job), status: 'completed' });
   expect(answer.status).toBe(404);
   expect(await tasksOf(key)).toMatchObject([{ fetches: 0 }]);
 });
@@ -76,16 +78,16 @@ test('what is sent is believed as far as the provider says the same', async () =
   const { maker, job } = await newJob();
   const url = await webhookOf(job.id);
   const lies = [
-    { task_id: job.job_id, status: 'completed', video_url: 'http://169.254.169.254/latest' },
-    { task_id: job.job_id, status: 'failed' },
+    { task_id: await taskIdOf(job), status: 'completed', video_url: 'http://169.254.169.254/latest' },
+    { task_id: await taskIdOf(job), status: 'failed' },
     { task_id: 'other', status: 'completed' },
     {},
   ];
   for (const lie of lies) expect((await ring(url, lie)).status).toBe(200);
   expect((await ring(url, 'no JSON')).status).toBe(200);
-  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'processing', result_url: null });
-  await moveTask(job.job_id, { status: 'completed' });
-  await ring(url, { task_id: job.job_id, status: 'failed', error: 'a lie' });
+  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'processing' });
+  await moveTask(job, { status: 'completed' });
+  await ring(url, { task_id: await taskIdOf(job), status: 'failed', error: 'a lie' });
   expect(await until(maker, job.id, isStored)).toMatchObject({ status: 'completed', credits: 20 });
 });
 
@@ -104,10 +106,11 @@ test.each(['completed', 'failed'])(
   async (status) => {
     const { maker, job } = await newJob();
     const url = await webhookOf(job.id);
-    await moveTask(job.job_id, { status });
+    await moveTask(job, { status });
     await makeStale(job.id);
+    const task_id = await taskIdOf(job);
     const answers = await Promise.all([
-      ...Array.from({ length: 10 }, () => ring(url, { task_id: job.job_id })),
+      ...Array.from({ length: 10 }, () => ring(url, { task_id })),
       ...Array.from({ length: 5 }, () => call(maker, 'GET', `/${job.id}`)),
     ]);
     expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]));
@@ -122,17 +125,18 @@ test.each(['completed', 'failed'])(
 test('a task that the provider does not know for a moment is not lost, however many ring in it', async () => {
   const { maker, job } = await newJob({ lost: true });
   const url = await webhookOf(job.id);
-  await Promise.all(Array.from({ length: 5 }, () => ring(url, { task_id: job.job_id })));
+  const task_id = await taskIdOf(job);
+  await Promise.all(Array.from({ length: 5 }, () => ring(url, { task_id })));
   expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
 });
 
 test('news after the end changes nothing', async () => {
   const { maker, job } = await newJob();
-  await moveTask(job.job_id, { status: 'failed', webhooks: 1 });
+  await moveTask(job, { status: 'failed', webhooks: 1 });
   await until(maker, job.id, isOver);
-  await moveTask(job.job_id, { status: 'completed', webhooks: 2 });
-  expect((await ring(await webhookOf(job.id), { task_id: job.job_id })).status).toBe(200);
-  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'failed', result_url: null });
+  await moveTask(job, { status: 'completed', webhooks: 2 });
+  expect((await ring(await webhookOf(job.id), { task_id: await taskIdOf(job) })).status).toBe(200);
+  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'failed' });
   expect((await booksOf(maker)).wallet).toMatchObject({ balance: 103 });
 });
 
@@ -141,7 +145,8 @@ test('a submission that was not answered in time goes on when its webhook rings'
   stub.answers({ body: { task_id: job.id, status: 'processing', progress: 40 } });
   expect((await ring(await webhookOf(job.id), { task_id: job.id, status: 'completed' })).status).toBe(200);
   const { job: known } = await call(maker, 'GET', `/${job.id}`);
-  expect(known).toMatchObject({ status: 'processing', job_id: job.id, progress: 40 });
+  expect(known).toMatchObject({ status: 'processing', progress: 40 });
+  expect(await taskIdOf(job)).toBe(job.id);
 });
 
 test.each([
@@ -156,7 +161,8 @@ test.each([
   stub.answers({ status: 404 });
   expect((await ring(await webhookOf(job.id), body)).status).toBe(status);
   expect(stub.asked.length - asked).toBe(status === 400 ? 0 : 1);
-  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'pending', job_id: null });
+  expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'pending' });
+  expect(await taskIdOf(job)).toBeNull();
 });
 
 test('while the provider cannot be asked: again please, where nothing else has the task; else it is polled', async () => {
@@ -186,17 +192,24 @@ test('an answer with what the database cannot hold is noted without it', async (
   });
   await makeStale(job.id);
   const answer = await call(maker, 'GET', `/${job.id}`);
-  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_message: 'a\uFFFDb' } });
+  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_code: 'invalid_request' } });
+  const [cost] = await sql<{ said: string }>(
+    `select c.attempts -> 0 ->> 'said' as said from private.ai_call_costs c join public.ai_usage_logs l on l.id = c.log_id
+     where l.user_id = $1`,
+    [maker.id],
+  );
+  expect(cost?.said).toBe('a\uFFFDb');
 });
 
 test("a task of somebody else's job cannot be taken over", async () => {
   const theirs = await newJob();
   const { job } = await newJob({ cut_after: 0 });
-  expect(job.job_id).toBeNull();
-  await moveTask(theirs.job.job_id, { status: 'completed' });
-  expect((await ring(await webhookOf(job.id), { task_id: theirs.job.job_id })).status).toBe(200);
-  const [row] = await sql('select status, job_id, result_url from public.video_jobs where id = $1', [job.id]);
-  expect(row).toEqual({ status: 'pending', job_id: null, result_url: null });
+  expect(await taskIdOf(job)).toBeNull();
+  await moveTask(theirs.job, { status: 'completed' });
+  expect((await ring(await webhookOf(job.id), { task_id: await taskIdOf(theirs.job) })).status).toBe(200);
+  const [row] = await sql('select status from public.video_jobs where id = $1', [job.id]);
+  expect(row).toEqual({ status: 'pending' });
+  expect(await workOf(job.id)).toMatchObject({ job_id: null, result_url: null });
 });
 
 test('a stranger cannot read, cancel, end or change a job', async () => {
@@ -215,7 +228,7 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
     .eq('id', job.id);
   expect(own.error?.code).toBe('42501');
   const video_job_id = job.id;
-  const task = { job_id: job.job_id, status: 'completed', result_url: 'https://example.com/a.mp4' };
+  const task = { job_id: 'other', status: 'completed', result_url: 'https://example.com/a.mp4' };
   // Each with all that it takes, or PostgREST would only say that there is no such function.
   const rpcs: [string, object][] = [
     ['create_video_job', { user_id: maker.id, model: job.model, prompt: 'A boat' }],
@@ -227,6 +240,7 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
     ['note_video_task_missing', { video_job_id }],
     ['note_video_file', { video_job_id, is_kept: true }],
     ['video_job_of_webhook', { video_job_id, token: 'x' }],
+    ['video_job_of_file', { video_job_id, until: 1, token: 'x' }],
     ['sync_video_jobs', { max_jobs: 1 }],
     ['finish_video_file_removal', { path: 'x', next_try_at: new Date().toISOString() }],
   ];
@@ -254,7 +268,7 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
 
 test('the sweep asks for jobs that nobody told of and nobody reads', async () => {
   const { maker, job } = await newJob();
-  await moveTask(job.job_id, { status: 'completed' });
+  await moveTask(job, { status: 'completed' });
   await makeStale(job.id);
   await fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: env.SECRET_KEY } });
   const ended = async () => (await sql('select status from public.video_jobs where id = $1', [job.id]))[0]?.status;

@@ -217,7 +217,7 @@ test('a task is one job at most, whoever claims it at once', async () => {
   );
   expect(answers.flat().filter((answer) => answer.done)).toHaveLength(1);
   const [{ count } = { count: 0 }] = await sql<{ count: number }>(
-    'select count(*)::integer as count from public.video_jobs where job_id = $1',
+    'select count(*)::integer as count from private.video_job_work where job_id = $1',
     [task],
   );
   expect(count).toBe(1);

@@ -21,7 +21,7 @@ test('news that cannot be noted keeps no job from its end', async () => {
   vi.spyOn(console, 'error').mockImplementation(() => undefined);
   vi.stubGlobal('Deno', { env: { get: () => undefined } });
   const { syncLastTime } = await import(MODULE);
-  const job = { id: 'j1', job_id: 't1', status: 'processing' };
+  const job = { id: 'j1', task: { job_id: 't1' }, status: 'processing' };
   callRpc.mockImplementation(async (name: string) => {
     if (name === 'update_video_job') throw new Error('unsupported Unicode escape sequence');
     return { job: { ...job, status: 'failed' } };

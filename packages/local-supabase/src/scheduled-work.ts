@@ -5,7 +5,7 @@ import { messageOf } from './errors.ts';
 /** What a stack does from time to time. */
 export type Schedule = {
   /**
-   * A database function without arguments that does one piece of what is due and gives how many it did, e.g.
+   * A database function that needs no arguments, does one piece of what is due and gives how many it did, e.g.
    * `private.run_due_work`. Called until it gives 0; not while it does not exist, nor where pg_cron is there to call it.
    */
   databaseFunction?: string;
@@ -121,9 +121,9 @@ async function post(url: string, secretKey: string, stop: AbortSignal): Promise<
 /** The function exists, and pg_cron is not there to call it. */
 async function isOurs(pool: pg.Pool, databaseFunction: string): Promise<boolean> {
   const { rows } = await pool.query(
-    `select to_regprocedure($1) is not null
+    `select to_regproc($1) is not null
         and not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') as ours`,
-    [`${databaseFunction}()`],
+    [databaseFunction],
   );
   return rows[0]?.ours === true;
 }

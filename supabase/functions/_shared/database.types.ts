@@ -107,14 +107,14 @@ isOneToOne: false
                   ]
                 },"ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
+                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
+                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -131,32 +131,6 @@ isOneToOne: false
       referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "ai_usage_logs_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "workspaces"
-      referencedColumns: ["id"]
-    }
-                  ]
-                },"ai_usage_statistics": {
-                  Row: {
-                    "avg_duration": number | null,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"free_credits": number,"id": number,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"paid_credits": number,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id": string | null,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "avg_duration"?: never,"canceled_requests": number,"credits": number,"day": string,"failed_requests": number,"free_credits": number,"id"?: never,"key_stats": NonNullable<Json>,"model_stats": NonNullable<Json>,"paid_credits"?: never,"refused_requests": number,"scene_stats": NonNullable<Json>,"success_requests": number,"total_completion_tokens": number,"total_cost": number,"total_duration": number,"total_prompt_tokens": number,"total_requests": number,"total_tokens": number,"user_id"?: string | null,"workspace_id": string
-                  }
-                  Update: {
-                    "avg_duration"?: never,"canceled_requests"?: number,"credits"?: number,"day"?: string,"failed_requests"?: number,"free_credits"?: number,"id"?: never,"key_stats"?: NonNullable<Json>,"model_stats"?: NonNullable<Json>,"paid_credits"?: never,"refused_requests"?: number,"scene_stats"?: NonNullable<Json>,"success_requests"?: number,"total_completion_tokens"?: number,"total_cost"?: number,"total_duration"?: number,"total_prompt_tokens"?: number,"total_requests"?: number,"total_tokens"?: number,"user_id"?: string | null,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "ai_usage_statistics_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "current_subscriptions"
-      referencedColumns: ["workspace_id"]
-    },{
-      foreignKeyName: "ai_usage_statistics_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -665,38 +639,6 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"usage_records": {
-                  Row: {
-                    "answer": Json | null,"cost": number | null,"created_at": string,"feature_code": string,"id": number,"idempotency_key": string | null,"metadata": NonNullable<Json>,"model": string | null,"period_start": string,"quantity": number,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code": string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start": string,"quantity": number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id": string
-                  }
-                  Update: {
-                    "answer"?: Json | null,"cost"?: number | null,"created_at"?: string,"feature_code"?: string,"id"?: never,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"model"?: string | null,"period_start"?: string,"quantity"?: number,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "usage_records_user_id_fkey"
-      columns: ["user_id"]
-isOneToOne: false
-      referencedRelation: "users"
-      referencedColumns: ["id"]
-    },{
-      foreignKeyName: "usage_records_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "current_subscriptions"
-      referencedColumns: ["workspace_id"]
-    },{
-      foreignKeyName: "usage_records_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "workspaces"
-      referencedColumns: ["id"]
-    }
-                  ]
                 },"user_email_aliases": {
                   Row: {
                     "confirmed_at": string | null,"created_at": string,"email": string,"id": string,"user_id": string
@@ -795,23 +737,17 @@ isOneToOne: false
                   ]
                 },"video_jobs": {
                   Row: {
-                    "attempts": number,"cancel_requested_at": string | null,"cost_credits": number,"created_at": string,"error_code": string | null,"error_message": string | null,"expires_at": string,"finished_at": string | null,"has_image": boolean,"id": string,"image_url": string | null,"is_shared": boolean,"job_id": string | null,"model": string,"parameters": NonNullable<Json>,"progress": number,"prompt": string,"provider": string,"request_id": string | null,"result_url": string | null,"status": Database["public"]['Enums']["video_job_status"],"storage_path": string | null,"submitted_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "attempts": number,"cancel_requested_at": string | null,"cost_credits": number,"created_at": string,"error_code": string | null,"error_message": string | null,"expires_at": string,"finished_at": string | null,"has_image": boolean,"id": string,"image_url": string | null,"is_shared": boolean,"model": string,"parameters": NonNullable<Json>,"progress": number,"prompt": string,"request_id": string | null,"status": Database["public"]['Enums']["video_job_status"],"storage_path": string | null,"submitted_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits": number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at": string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model": string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt": string,"provider": string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits": number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at": string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"model": string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt": string,"request_id"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at"?: string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"job_id"?: string | null,"model"?: string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt"?: string,"provider"?: string,"request_id"?: string | null,"result_url"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "attempts"?: number,"cancel_requested_at"?: string | null,"cost_credits"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"expires_at"?: string,"finished_at"?: string | null,"has_image"?: boolean,"id"?: string,"image_url"?: string | null,"is_shared"?: boolean,"model"?: string,"parameters"?: NonNullable<Json>,"progress"?: number,"prompt"?: string,"request_id"?: string | null,"status"?: Database["public"]['Enums']["video_job_status"],"storage_path"?: string | null,"submitted_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
-      foreignKeyName: "video_jobs_provider_fkey"
-      columns: ["provider"]
-isOneToOne: false
-      referencedRelation: "ai_providers"
-      referencedColumns: ["provider"]
-    },{
       foreignKeyName: "video_jobs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1004,7 +940,27 @@ isOneToOne: false
                 }
           }
           Views: {
-            "current_subscriptions": {
+            "ai_usage_statistics": {
+                  Row: {
+                    "avg_duration": number | null,"canceled_requests": number | null,"created_at": string | null,"credits": number | null,"date": string,"failed_requests": number | null,"free_credits": number | null,"id": string | null,"key_stats": Json | null,"model_stats": Json | null,"paid_credits": number | null,"refused_requests": number | null,"scene_stats": Json | null,"success_requests": number | null,"total_completion_tokens": number | null,"total_cost": number | null,"total_duration": number | null,"total_prompt_tokens": number | null,"total_requests": number | null,"total_tokens": number | null,"updated_at": string | null,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "usage_by_day_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "usage_by_day_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"current_subscriptions": {
                   Row: {
                     "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
@@ -1021,6 +977,14 @@ isOneToOne: false
                 },"models": {
                   Row: {
                     "created_at": string | null,"display_name": string | null,"max_output_tokens": number | null,"minimum_plan": string | null,"model": string | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
+                  ]
+                },"usage_records": {
+                  Row: {
+                    "answer": Json | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
@@ -1184,7 +1148,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "fail_video_job":
-{ Args: { "at"?: string,"error_code": string,"error_message"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
+{ Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
                            },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
@@ -1387,6 +1351,9 @@ isOneToOne: false
 { Args: { "workspace_id"?: string }; Returns: {
               "actual": number,"expected": number,"rule": string,"subject": string,"wallet_id": string
             }[]
+                           },
+"video_job_of_file":
+{ Args: { "at"?: string,"token": string,"until": number,"video_job_id": string }; Returns: Json
                            },
 "video_job_of_webhook":
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json

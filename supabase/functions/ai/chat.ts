@@ -3,6 +3,7 @@ import { objectsIn, readChoice, textOf } from './answer.ts';
 import { limitOutput } from './call.ts';
 import type { Endpoint } from './endpoint.ts';
 import { chatInput } from './input.ts';
+import { chatId } from './names.ts';
 import { relay } from './relay.ts';
 import { type ChatRequest, chatRequest } from './request.ts';
 
@@ -10,6 +11,7 @@ import { type ChatRequest, chatRequest } from './request.ts';
 export const chat: Endpoint<ChatRequest> = {
   path: '/chat/completions',
   shape: chatRequest,
+  answerId: chatId,
   inputOf: chatInput,
   worstCase: (request) => ({
     endpoint: 'text_chat',

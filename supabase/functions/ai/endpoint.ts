@@ -17,10 +17,10 @@ import {
 } from './call.ts';
 import type { Fields } from './fields.ts';
 import { type Count, countInput, type ModelInput, mostInputTokens } from './input.ts';
-import { named, underName } from './names.ts';
+import { told, toldBytes } from './names.ts';
 import { type RequestShape, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
-import { usageOf } from './usage.ts';
+import { type Usage, usageOf } from './usage.ts';
 
 /** Answers the client, once it is known what with. */
 export type Respond = () => Response | Promise<Response>;
@@ -30,6 +30,8 @@ export interface Endpoint<T extends { model: string }> {
   /** Below the provider's base URL. */
   path: string;
   shape: RequestShape<T>;
+  /** What the id of an answer is made of, where answers have one. */
+  answerId?(requestId: string): string;
   /** All of a request that the model reads; what names no endpoint knows are in it is added to `fields`. */
   inputOf(request: T, fields: Fields): ModelInput;
   /** The most a request can use; `input_tokens` where its input is not text. */
@@ -122,21 +124,24 @@ async function readWhole<T extends { model: string }>(
   if (!reading) throw upstreamError('not the answer that was asked for', decodeText(bytes.subarray(0, 4_000)), true);
   const converted = endpoint.convert?.(answer, () => parseObject(decodeText(bytes)), request);
   const own = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
-  const sent = underName(own, answer, request.model);
-  return () => settle(endpoint, request, call, candidate, named(answer, request.model), reading, sent);
+  const shown = told(answer, { model: request.model, id: endpoint.answerId?.(call.requestId) });
+  const usage = await usageOf(
+    readUsage(answer),
+    true,
+    async () => reading.input ?? countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens),
+    reading.output,
+  );
+  return () => settle(call, candidate, shown, usage, reading, toldBytes(own, answer, shown));
 }
 
-async function settle<T extends { model: string }>(
-  endpoint: Endpoint<T>,
-  request: T,
+async function settle(
   call: Call,
   candidate: Candidate,
   answer: Loose,
+  usage: Usage,
   reading: Reading,
   sent: Uint8Array<ArrayBuffer>,
 ): Promise<Response> {
-  const countedInput = () => countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens);
-  const usage = await usageOf(readUsage(answer), true, async () => reading.input ?? countedInput(), reading.output);
   const contentType = 'application/json';
   const settlement = await finish(call, {
     status: 'success',

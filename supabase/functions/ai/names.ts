@@ -1,12 +1,18 @@
-/** Names in answers: a model answers under the name that the caller asked for, and nothing says what its provider took. */
-import { Buffer } from 'node:buffer';
-import { type Loose, objectIn, objectsIn } from './answer.ts';
+/** What a client is told of an answer: not who gave it, under which name and id, and at what cost. */
 
-/** Who gives answers, where a gateway names the provider that it asked. */
+import { joined } from '../_shared/body.ts';
+import { type Loose, membersOf, objectIn } from './answer.ts';
+
+/** Who gives answers, where a list of models names an owner. */
 export const OWNER = 'basemeter';
-/** The longest value that is looked at, bytes. A model's name has 200 characters at most. */
-const LONGEST_VALUE = 10_000;
-/** What a client is told of usage: tokens. The rest is between us and the provider: what it took, for whom, how. */
+
+/** What is between us and the provider, in an answer, its choices and their messages: gateways add it to the protocol. */
+const PROVIDERS_OWN = new Set([
+  ...['provider', 'provider_name', 'provider_metadata', 'provider_specific_fields', 'native_finish_reason', 'x_groq'],
+  ...['cost', 'cost_details', 'total_cost', 'estimated_cost', 'response_cost', 'is_byok', 'request_id'],
+  ...['generation_id', 'openrouter_metadata', '_hidden_params', '_response_ms', '_response_headers'],
+]);
+/** What a client is told of usage: tokens. */
 const USAGE_NAMES = new Set([
   ...['prompt_tokens', 'completion_tokens', 'total_tokens', 'input_tokens', 'output_tokens', 'cached_tokens'],
   ...['prompt_tokens_details', 'prompt_token_details', 'completion_tokens_details', 'input_tokens_details'],
@@ -16,120 +22,70 @@ const USAGE_NAMES = new Set([
   'prompt_cache_miss_tokens',
 ]);
 
-/**
- * Has each `"field": "from"` of a JSON text say `to` in its place. In bytes, and nothing else is touched, for an answer may
- * be large; within a text of the answer the quotes would be escaped.
- */
-export function renamed(
-  bytes: Uint8Array<ArrayBuffer>,
-  field: string,
-  from: unknown,
-  to: string,
-): Uint8Array<ArrayBuffer> {
-  if (typeof from !== 'string' || from === to) return bytes;
-  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const key = JSON.stringify(field);
-  const parts: Uint8Array[] = [];
-  let end = 0;
-  for (let at = source.indexOf(key); at !== -1; at = source.indexOf(key, at + key.length)) {
-    const after = source.toString('latin1', at + key.length, at + key.length + LONGEST_VALUE);
-    const [, colon, value] = after.match(/^(\s*:\s*)("(?:[^"\\]|\\.)*")/) ?? [];
-    if (colon === undefined || value === undefined) continue;
-    const start = at + key.length + colon.length;
-    if (textOf(Buffer.from(value, 'latin1')) !== from) continue;
-    parts.push(source.subarray(end, start), Buffer.from(JSON.stringify(to)));
-    end = start + value.length;
-  }
-  if (parts.length === 0) return bytes;
-  parts.push(source.subarray(end));
-  return new Uint8Array(Buffer.concat(parts));
+/** What an answer goes out as: the model that was asked for, and an id of ours; without one it has none. */
+export interface Names {
+  model?: string;
+  id?: string;
 }
 
-/** The same, of each `"usage": {…}`: what is told of it stays. */
-function withUsage(bytes: Uint8Array<ArrayBuffer>, usage: Loose): Uint8Array<ArrayBuffer> {
-  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const wanted = JSON.stringify(usage);
-  const parts: Uint8Array[] = [];
-  let end = 0;
-  for (let at = source.indexOf('"usage"'); at !== -1; at = source.indexOf('"usage"', at + 7)) {
-    const after = source.toString('latin1', at + 7, at + 7 + LONGEST_VALUE);
-    const start = at + 7 + (after.match(/^\s*:\s*(?=\{)/)?.[0].length ?? Number.NaN);
-    if (Number.isNaN(start)) continue;
-    const value = objectAt(source.subarray(start, start + LONGEST_VALUE));
-    if (!value || JSON.stringify(JSON.parse(value.toString())) !== wanted) continue;
-    parts.push(source.subarray(end, start), Buffer.from(JSON.stringify(toldOf(usage))));
-    end = start + value.length;
-  }
-  if (parts.length === 0) return bytes;
-  parts.push(source.subarray(end));
-  return new Uint8Array(Buffer.concat(parts));
-}
+/** The id of a chat's answer. */
+export const chatId = (requestId: string) => `chatcmpl-${requestId}`;
 
-/** The bytes of the JSON object that begins here; undefined where none does, or it has no end. */
-function objectAt(source: Buffer): Buffer | undefined {
-  for (let end = source.indexOf('}'); end !== -1; end = source.indexOf('}', end + 1)) {
-    const value = source.subarray(0, end + 1);
-    if (textOf(value) !== undefined) return value;
-  }
-  return undefined;
-}
-
-/** What a client, and the log, are told of a usage object. */
-function toldOf(usage: Loose): Loose {
-  const told = Object.entries(usage).filter(([name]) => USAGE_NAMES.has(name));
-  return Object.fromEntries(
-    told.map(([name, value]) => {
-      const details = objectIn(value);
-      return [name, details ? toldOf(details) : value];
-    }),
-  );
-}
-
-const isTold = (usage: Loose) => JSON.stringify(toldOf(usage)) === JSON.stringify(usage);
-
-/** The usage objects of an answer, wherever a provider puts them. */
-function usagesOf(answer: Loose): Loose[] {
-  const holders = [answer, objectIn(answer.x_groq), ...objectsIn(answer.choices)];
-  return holders.map((holder) => objectIn(holder?.usage)).filter((usage) => usage !== undefined);
-}
-
-/**
- * The bytes of an answer, or of an event of one, that names `model` where it named the provider's own, and of usage tells
- * tokens alone.
- */
-export function underName(bytes: Uint8Array<ArrayBuffer>, answer: Loose, model?: string): Uint8Array<ArrayBuffer> {
-  const usages = usagesOf(answer).filter((usage) => !isTold(usage));
-  const own = renamed(bytes, 'provider', answer.provider, OWNER);
-  return usages.reduce(withUsage, model === undefined ? own : renamed(own, 'model', answer.model, model));
-}
-
-/** Whether all that an answer says of usage is for the client. */
-export function isToldWhole(answer: Loose): boolean {
-  return usagesOf(answer).every(isTold);
-}
-
-/** What `underName` does, of an answer that was read. */
-export function named(answer: Loose, model?: string): Loose {
-  const told = (holder: Loose): Loose => {
-    const usage = objectIn(holder.usage);
-    return usage ? { ...holder, usage: toldOf(usage) } : holder;
-  };
-  const groq = objectIn(answer.x_groq);
-  return told({
-    ...answer,
-    ...(answer.model === undefined || model === undefined ? {} : { model }),
-    ...(answer.provider === undefined ? {} : { provider: OWNER }),
-    ...(groq ? { x_groq: told(groq) } : {}),
-    ...(Array.isArray(answer.choices)
-      ? { choices: answer.choices.map((one) => (objectIn(one) ? told(one) : one)) }
-      : {}),
+/** An answer, or a chunk of one, as the client and the log are told it. What is told as it came is the same object. */
+export function told(answer: Loose, { model, id }: Names): Loose {
+  return changed(withoutOwn(answer), (name, value) => {
+    if (name === 'model') return model ?? value;
+    return name === 'id' ? id : value;
   });
 }
 
-function textOf(json: Buffer): string | undefined {
-  try {
-    return JSON.parse(json.toString());
-  } catch {
-    return undefined;
-  }
+/** The bytes of a whole answer as `told` has it. What is told as it came stays byte by byte: it may be large. */
+export function toldBytes(bytes: Uint8Array<ArrayBuffer>, answer: Loose, shown: Loose): Uint8Array<ArrayBuffer> {
+  if (shown === answer) return bytes;
+  const encoder = new TextEncoder();
+  const members = [...membersOf(bytes)].filter(({ name }) => Object.hasOwn(shown, name));
+  const parts = members.flatMap(({ name, start, end }, index) => [
+    encoder.encode(index === 0 ? '{' : ','),
+    shown[name] === answer[name]
+      ? bytes.subarray(start, end)
+      : encoder.encode(`${JSON.stringify(name)}:${JSON.stringify(shown[name])}`),
+  ]);
+  return joined([...parts, encoder.encode(members.length === 0 ? '{}' : '}')]);
+}
+
+/** An answer, a choice or a message without what is the provider's own. */
+function withoutOwn(holder: Loose): Loose {
+  return changed(holder, (name, value) => {
+    if (PROVIDERS_OWN.has(name)) return undefined;
+    if (name === 'usage') return usageTold(value);
+    if (name === 'message' || name === 'delta') return ownRemoved(value);
+    return name === 'choices' && Array.isArray(value) ? same(value, value.map(ownRemoved)) : value;
+  });
+}
+
+function ownRemoved(value: unknown): unknown {
+  const holder = objectIn(value);
+  return holder ? withoutOwn(holder) : value;
+}
+
+/** Usage that is no object says nothing that a client could read. */
+function usageTold(usage: unknown): unknown {
+  const counts = objectIn(usage);
+  if (!counts) return null;
+  return changed(counts, (name, value) => {
+    if (!USAGE_NAMES.has(name) || Array.isArray(value)) return undefined;
+    return objectIn(value) ? usageTold(value) : value;
+  });
+}
+
+/** An object with its values changed, or left out where they become undefined; the same one where nothing changes. */
+function changed(holder: Loose, change: (name: string, value: unknown) => unknown): Loose {
+  const entries = Object.entries(holder);
+  const kept = entries.map(([name, value]) => [name, change(name, value)] as const);
+  if (kept.every(([, value], index) => value === entries[index]?.[1])) return holder;
+  return Object.fromEntries(kept.filter(([, value]) => value !== undefined));
+}
+
+function same(list: unknown[], mapped: unknown[]): unknown[] {
+  return mapped.every((item, index) => item === list[index]) ? list : mapped;
 }

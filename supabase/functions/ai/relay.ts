@@ -6,6 +6,7 @@ import { DeadlineError, decodeText, LengthError } from './body.ts';
 import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeaders } from './call.ts';
 import type { Respond } from './endpoint.ts';
 import { type Count, chatInput, countInput } from './input.ts';
+import { chatId } from './names.ts';
 import type { ChatRequest } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, refusalIn, upstreamError } from './upstream.ts';
@@ -78,7 +79,8 @@ class Stream {
     private readonly request: ChatRequest,
     private readonly answer: Answer,
   ) {
-    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1, request.model);
+    const names = { model: request.model, id: chatId(call.requestId) };
+    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1, names);
   }
 
   /** Reads on until something was written, the stream has ended, or the client has waited long enough. */

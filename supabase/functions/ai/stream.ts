@@ -17,7 +17,7 @@ import {
   type WrittenCall,
 } from './answer.ts';
 import { LARGEST_PARSED, LengthError } from './body.ts';
-import { isToldWhole, named, underName } from './names.ts';
+import { type Names, told } from './names.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
@@ -97,15 +97,15 @@ export class StreamReader {
 
   /**
    * With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. `choices`
-   * is how many were asked for, `model` the name under which the answer goes out.
+   * is how many were asked for, `names` what the answer goes out as.
    */
   constructor(
     private readonly hidesUsage: boolean,
     private readonly choices = 1,
-    private readonly model?: string,
+    private readonly names: Names = {},
   ) {}
 
-  /** Takes bytes as they came and returns those to pass on now: whole events, unchanged. Nothing after the end counts. */
+  /** Takes bytes as they came and returns those to pass on now: whole events. Nothing after the end counts. */
   read(bytes: Uint8Array): Uint8Array {
     return this.#pass(this.#cutter.cut(bytes));
   }
@@ -157,8 +157,7 @@ export class StreamReader {
 
   /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
   cutOffEvents(usage: Usage): Uint8Array {
-    const { id, created } = this.#frame;
-    const model = this.model ?? this.#frame.model;
+    const { id, created, model } = told(this.#frame, this.names);
     const frame = { id, object: 'chat.completion.chunk', created, model };
     const unfinished = [...this.#choices].filter(([, choice]) => choice.finishReason === null);
     const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: 'length' }));
@@ -199,7 +198,7 @@ export class StreamReader {
     });
     // One line end more than it has: a CR at the very end might be half of one to the parser.
     parser.feed(`${text}\n`);
-    if (isShown) return this.#underName(this.#onlyData(event, text));
+    if (isShown) return this.#told(this.#onlyData(event, text));
     return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
   }
 
@@ -210,15 +209,10 @@ export class StreamReader {
     return kept.length === lines.length ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`);
   }
 
-  /** The event of the last chunk, under the name that was asked for. */
-  #underName(event: Uint8Array<ArrayBuffer>): Uint8Array {
-    const { model } = this;
-    if (isToldWhole(this.#frame)) {
-      const bytes = underName(event, this.#frame, model);
-      // A name that runs over several lines of an event is not found in its bytes.
-      if (bytes !== event || JSON.stringify(named(this.#frame, model)) === JSON.stringify(this.#frame)) return bytes;
-    }
-    return this.#encoder.encode(`data: ${JSON.stringify(named(this.#frame, model))}\n\n`);
+  /** The event of the last chunk, as it came unless something in it is not for the client. */
+  #told(event: Uint8Array<ArrayBuffer>): Uint8Array {
+    const shown = told(this.#frame, this.names);
+    return shown === this.#frame ? event : this.#encoder.encode(`data: ${JSON.stringify(shown)}\n\n`);
   }
 
   #stray(text: string): void {

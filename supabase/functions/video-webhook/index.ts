@@ -29,9 +29,9 @@ async function receive(request: Request): Promise<Response> {
     throw new ApiError(408, 'invalid_request', 'The body did not come in time.');
   });
   if (isOver(work.job)) return received();
-  const { told } = await syncJob(work, work.job.job_id === null ? readTask(text) : undefined);
+  const { told } = await syncJob(work, work.job.status === 'pending' ? readTask(text) : undefined);
   // Only this delivery has the task's id: it has to come again. A job that knows its task is polled in any case.
-  if (!told && work.job.job_id === null) {
+  if (!told && work.job.status === 'pending') {
     throw new ApiError(503, 'unavailable', 'The provider could not be asked. Deliver it again.', null, {
       'retry-after': '5',
     });

@@ -2,7 +2,7 @@
 import { type AppEnv, createApp } from '../_shared/app.ts';
 import { type Caller, requireCaller, requireServiceRole } from '../_shared/auth.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
-import { cancelJob, createJob, getJob } from './jobs.ts';
+import { cancelJob, createJob, getFile, getJob } from './jobs.ts';
 import { JOB_ID_HEADER } from './submit.ts';
 import { doDueWork } from './work.ts';
 
@@ -18,6 +18,10 @@ app.use('/jobs/*', async (c, next) => {
 app.post('/jobs', (c) => createJob(c.req.raw, c.get('caller'), c.get('requestId')));
 app.get('/jobs/:id', (c) => getJob(c.get('caller'), c.req.param('id')));
 app.delete('/jobs/:id', (c) => cancelJob(c.get('caller'), c.req.param('id')));
+// Without a caller: what shows a video cannot send a header. The link says whose it is and until when.
+app.get('/files/:id/:until/:token', (c) =>
+  getFile(c.req.param('id'), c.req.param('until'), c.req.param('token'), c.req.header('range')),
+);
 app.post('/sync', async (c) => {
   await requireServiceRole(c.req.raw);
   return c.json(await doDueWork());

@@ -6,7 +6,7 @@ import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError } from '../_shared/errors.ts';
 import { OutcomeUnknownError } from '../_shared/video/adapter.ts';
 import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
-import { signedUrlOf } from '../_shared/video/files.ts';
+import { passFile, signedUrlOf } from '../_shared/video/files.ts';
 import { cancelAtProvider, syncJob, syncLastTime } from '../_shared/video/sync.ts';
 import { type JobRequest, readJobRequest } from './request.ts';
 import { submit } from './submit.ts';
@@ -69,10 +69,10 @@ export async function cancelJob(caller: Caller, id: string): Promise<Response> {
   const { job, submission, is_author } = await callRpc('get_video_job', { ...caller, video_job_id: readId(id) });
   if (!is_author) throw new ApiError(403, 'forbidden', 'Only who made a video job may cancel it.');
   if (isOver(job)) return answerForOver(job);
-  if (job.job_id !== null) return cancelTask({ job, submission });
+  if (job.status !== 'pending') return cancelTask({ job, submission });
   const { job: asked } = await callRpc('cancel_video_job', { video_job_id: job.id, is_confirmed: false });
   if (isOver(asked)) return answerForOver(asked);
-  return asked.job_id === null ? answerFor(asked, 202) : cancelTask({ job: asked, submission });
+  return asked.status === 'pending' ? answerFor(asked, 202) : cancelTask({ job: asked, submission });
 }
 
 async function cancelTask(work: JobWork): Promise<Response> {
@@ -96,13 +96,22 @@ function answerForOver(job: VideoJob): Promise<Response> {
   throw new ApiError(409, 'invalid_state', `The job is ${job.status} already.`);
 }
 
+/** Gives a file for its link: as a copy, or what the provider sends, passed on. `range` is what of it is wanted. */
+export async function getFile(id: string, until: string, token: string, range: string | undefined): Promise<Response> {
+  if (!/^\d{1,12}$/.test(until)) throw new ApiError(404, 'not_found', 'There is no such file.');
+  const work = await callRpc('video_job_of_file', { video_job_id: readId(id), until: Number(until), token });
+  const copy = await signedUrlOf(work.job);
+  return copy ? Response.redirect(copy, 302) : passFile(work, range);
+}
+
 /** A job as the API shows it: the row, the address of its file, what it was charged. */
-async function answerFor(job: VideoJob, status: number): Promise<Response> {
-  const result_url = (await signedUrlOf(job)) ?? job.result_url;
+async function answerFor({ task, ...job }: VideoJob, status: number): Promise<Response> {
+  const passed = task.file_link && `${Deno.env.get('SUPABASE_URL')}/functions/v1/video/files/${task.file_link}`;
+  const result_url = (await signedUrlOf(job)) ?? passed;
   return Response.json({ object: 'video.job', ...job, result_url, credits: creditsOf(job) }, { status });
 }
 
-function creditsOf({ status, cost_credits }: VideoJob): number {
+function creditsOf({ status, cost_credits }: Pick<VideoJob, 'status' | 'cost_credits'>): number {
   return status === 'failed' || status === 'canceled' ? 0 : Number(cost_credits);
 }
 

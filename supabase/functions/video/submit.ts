@@ -1,11 +1,16 @@
 /** From a paid job to a task at the provider, or back to the credits. Wherever this is killed, the sweep finishes it. */
 import { ApiError } from '../_shared/errors.ts';
 import { moderate } from '../_shared/moderation.ts';
-import { OutcomeUnknownError, type VideoAnswer } from '../_shared/video/adapter.ts';
+import {
+  OutcomeUnknownError,
+  type ProviderRefusal,
+  type VideoAnswer,
+  type VideoTask,
+} from '../_shared/video/adapter.ts';
 import { adapterTo } from '../_shared/video/adapters.ts';
 import { callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { copyLater } from '../_shared/video/files.ts';
-import { upstreamError } from '../_shared/video/provider.ts';
+import { AGAINST_POLICY, REFUSED, upstreamError } from '../_shared/video/provider.ts';
 import { cancelAtProvider, stopTask } from '../_shared/video/sync.ts';
 import type { JobRequest } from './request.ts';
 
@@ -43,10 +48,10 @@ export async function submit({ job, submission }: JobWork, request: JobRequest):
 
 async function noteAnswer({ job, submission }: JobWork, { task, answer }: VideoAnswer): Promise<VideoJob> {
   const video_job_id = job.id;
-  if (task.job_id === '') return fail(job, failureOf(task.error_code, task.error_message), true);
+  if (task.job_id === '') return fail(job, failureOf(task), true);
   if (task.status !== 'processing') {
     const { job: updated, changed } = await callRpc('update_video_job', { video_job_id, task, answer });
-    if (updated.status === 'failed') throw withJob(updated, failureOf(task.error_code, task.error_message));
+    if (updated.status === 'failed') throw withJob(updated, failureOf(task));
     if (changed && updated.status === 'completed') copyLater({ job: updated, submission });
     return updated;
   }
@@ -66,9 +71,9 @@ async function cancelStarted({ job, submission }: JobWork): Promise<VideoJob> {
 }
 
 /** Ends a job as failed, its credits given back, and throws the error for the client; unless it ended otherwise by now. */
-async function fail({ id }: VideoJob, error: ApiError, was_submitted: boolean): Promise<VideoJob> {
+async function fail({ id }: VideoJob, error: ProviderRefusal, was_submitted: boolean): Promise<VideoJob> {
   if (error.cause) console.error(`video job ${id} failed:`, error.cause);
-  const failure = { video_job_id: id, error_code: error.code, error_message: error.message, was_submitted };
+  const failure = { video_job_id: id, error_code: error.code, said: error.said, was_submitted };
   const { job } = await callRpc('fail_video_job', failure);
   if (job.status === 'failed') throw withJob(job, error);
   return job;
@@ -79,8 +84,10 @@ function withJob({ id }: VideoJob, { status, code, message, param, headers }: Ap
 }
 
 /** The error for a task that failed as it was made, whatever the status of that answer. */
-function failureOf(code = 'upstream_error', message = ''): ApiError {
-  return code === 'upstream_error' ? upstreamError('it failed at once') : new ApiError(400, code, message);
+function failureOf({ error_code: code = 'upstream_error', said }: VideoTask): ProviderRefusal {
+  if (code === 'upstream_error') return upstreamError('it failed at once', said);
+  const message = code === 'content_policy_violation' ? AGAINST_POLICY : REFUSED;
+  return Object.assign(new ApiError(400, code, message), { said });
 }
 
 /** `VIDEO_WEBHOOK_URL` takes the place of the project's own address, where the provider reaches it by another. */

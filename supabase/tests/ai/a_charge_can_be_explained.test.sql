@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(26);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_user('stranger'), tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
 select tests.put_on_plan('owner', 'enterprise');
@@ -69,6 +69,7 @@ select is((public.explain_charge('ok')).provider_price ->> 'output_usd_per_milli
 select alike(pg_temp.sentence('ok'), '% cost 0.27 credits. 1.5 credits had been held. The provider''s cost was 0.0018 US dollars.', 'in a sentence');
 select tests.sign_in('admin');
 select is((public.explain_charge('ok')).cost_usd, 0.0018, 'so are platform admins');
+select is((public.explain_charge('ok')).attempts, null, 'but for attempts, which have the providers'' words');
 
 select * from finish();
 rollback;

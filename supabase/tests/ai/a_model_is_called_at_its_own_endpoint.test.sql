@@ -1,6 +1,7 @@
 begin;
-select plan(9);
+select plan(12);
 select tests.create_user('owner');
+update public.plans set requests_per_minute = 100;
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values
   ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation'),
   ('video', 'Video', 'up', 0, 'video_generation'), ('unpriced', 'Unpriced', 'up', 10, 'text_chat');
@@ -20,8 +21,16 @@ create function pg_temp.words(model text) returns text language sql as $$
 $$;
 select is(pg_temp.words('video'), '400 The model "video" is for video_generation: call it by function video.',
   'a chat with a model for videos is told where it is called');
-select is(pg_temp.words('unpriced'), '404 The model "unpriced" is not on offer: it has no price.',
-  'one without a price says so to who set it up');
+select is(pg_temp.words('unpriced'), '404 The model "unpriced" is not available.',
+  'one without a price is not available');
+select pg_temp.words('unpriced'), public.admit_ai_call(tests.id('owner'), 'unpriced', 1, at => now() - interval '1 day');
+select results_eq($$ select subject, data ->> 'hint' ~ 'ai_model_prices' from public.admin_notifications where kind = 'model_unpriced' order by created_at, id $$,
+  $$ values (format('unpriced %s', (now() at time zone 'UTC')::date), true), (format('unpriced %s', ((now() - interval '1 day') at time zone 'UTC')::date), true) $$,
+  'its operator is told what to do, once for each model and day');
+select tests.sign_in('owner');
+select is_empty('select * from public.admin_notifications', 'its caller is not');
+select is_empty($$ select * from public.models where model = 'unpriced' $$, 'nor offered it');
+select tests.be_postgres();
 select is(pg_temp.words('none'), '404 The model "none" does not exist.', 'and only one that is not there does not exist');
 
 select * from finish();

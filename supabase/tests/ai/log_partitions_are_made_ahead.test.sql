@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(14);
 select tests.create_user('owner');
 
 select set_has($$ select c.relname::text from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
@@ -26,6 +26,8 @@ select results_eq($$ select tableoid::regclass::text, model, total_tokens from p
     ('private.ai_usage_logs_default', '2051-06-01 00:00+00', 7) $$, 'and takes its rows, by UTC');
 select is(private.make_usage_log_partition('2051-06-01'), true, 'the next one');
 select is_empty('select * from private.ai_usage_logs_default', 'leaves nothing behind');
+select is((select sum(total_requests) from public.ai_usage_statistics where date > '2051-01-01'), 3::bigint,
+  'and counts no row again');
 
 select throws_ok($$ insert into private.ai_usage_logs_2051_05 (workspace_id, scene, status, model, created_at,
   prompt_tokens, cached_tokens) values (tests.id('owner'), 'other', 'success', 'x', '2051-05-02', 1, 2) $$,
@@ -34,7 +36,7 @@ select throws_ok($$ insert into public.ai_usage_logs (workspace_id, scene, statu
   values (tests.id('nobody'), 'other', 'success', 'x', '2051-05-02') $$,
   '23503', null, 'and the keys');
 select is((select count(*) from pg_catalog.pg_indexes
-  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 4::bigint, 'and the indexes');
+  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 5::bigint, 'and the indexes');
 select isnt_empty($$ select from pg_catalog.pg_trigger
   where tgrelid = 'private.ai_usage_logs_2051_05'::regclass and tgname = 'ai_usage_logs_forget_person' $$,
   'and the trigger');

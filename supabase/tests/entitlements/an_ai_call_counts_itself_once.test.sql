@@ -1,5 +1,5 @@
 begin;
-select plan(24);
+select plan(29);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'pro');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 0);
@@ -69,6 +69,15 @@ update public.plan_features set is_enabled = false;
 select is(pg_temp.call(), 'feature_not_in_plan 403', 'what is off is not in the plan');
 insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.id('owner'), 'token', 'a gift');
 select is(pg_temp.call(), 'admitted', 'unless the workspace has it');
+select tests.remember('tokens', min(r.id)) from public.usage_records r where r.quantity = 150 and r.feature_code = 'token';
+select results_eq($$ select a.released, a.used from public.release_feature(tests.recall('tokens')::bigint, 100, at => '2026-05-05 10:00+00') a $$,
+  $$ values (100.0, 255.0) $$, 'what a call used can be given back');
+select is(to_jsonb(public.release_feature(tests.recall('tokens')::bigint, at => '2026-05-05 10:00+00')) ->> 'released', '50', 'no more than is left of it');
+select is(to_jsonb(public.release_feature(tests.recall('tokens')::bigint - 1, at => '2026-05-05 10:00+00')) ->> 'released', '1', 'the call as well');
+select results_eq($$ select feature_code, quantity, reference_id = (select reference_id from public.usage_records where id = tests.recall('tokens')::bigint)
+    from public.usage_records where released_id is not null order by id $$,
+  $$ values ('token', -100.0, true), ('token', -50, true), ('api_call', -1, true) $$, 'as a record that leads to the call');
+select is((select count(*) - count(distinct id) from public.usage_records), 0::bigint, 'each record has an id of its own');
 select is_empty($$
   select workspace_id, feature_code, period_start, sum(quantity) from public.usage_records group by 1, 2, 3
   except select workspace_id, feature_code, period_start, used from public.feature_usage

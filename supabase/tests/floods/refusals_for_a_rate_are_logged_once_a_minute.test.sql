@@ -18,7 +18,7 @@ create function pg_temp.logged(workspace text default 'owner') returns text lang
 $$;
 create function pg_temp.counted(workspace text default 'owner') returns text language sql as $$
   select string_agg(concat_ws(' ', s.total_requests, s.refused_requests, s.model_stats #>> '{unknown,requests}', s.model_stats #>> '{embed,requests}',
-    s.scene_stats #>> '{embedding,requests}'), ', ' order by s.day, s.total_requests)
+    s.scene_stats #>> '{embedding,requests}'), ', ' order by s.date, s.total_requests)
   from public.ai_usage_statistics s where s.workspace_id = tests.id(workspace)
 $$;
 
@@ -46,9 +46,9 @@ select is(pg_temp.logged('team'), 'rate_limited 2, rate_limited 7', 'each person
 select is((select count(*)::integer from public.ai_usage_logs l where l.workspace_id = tests.id('team') and l.user_id = tests.id('member')), 1, 'of their own');
 select is(pg_temp.counted('team'), '2 2 2 2, 7 7 7 7', 'and their own figures');
 
-select tests.remember('before', (select jsonb_agg(to_jsonb(s) - 'id' order by s.workspace_id, s.user_id, s.day) from public.ai_usage_statistics s));
+select tests.remember('before', (select jsonb_agg(to_jsonb(s) order by s.workspace_id, s.user_id, s.date) from public.ai_usage_statistics s));
 select public.rebuild_usage_statistics('2026-05-01', '2026-05-31');
-select is((select jsonb_agg(to_jsonb(s) - 'id' order by s.workspace_id, s.user_id, s.day) from public.ai_usage_statistics s), tests.recall('before')::jsonb,
+select is((select jsonb_agg(to_jsonb(s) order by s.workspace_id, s.user_id, s.date) from public.ai_usage_statistics s), tests.recall('before')::jsonb,
   'made again from the log the statistics are the same');
 
 -- What is kept of requests and answers.

@@ -64,7 +64,6 @@ insert into surfaces select 'content of calls', 1, pg_temp.setting('kept_content
 insert into surfaces select 'holds', 500, max(pg_column_size(h)), 4 from public.credit_holds h where h.workspace_id = tests.id('owner');
 insert into surfaces select 'entries', 2 * 500, max(pg_column_size(t)), 4 from public.credit_transactions t where t.workspace_id = tests.id('owner');
 insert into surfaces select 'idempotency keys', 500, max(pg_column_size(r)), 4 from private.ai_requests r where r.workspace_id = tests.id('owner');
-insert into surfaces select 'uses', 2 * 500, max(pg_column_size(r)), 4 from public.usage_records r where r.workspace_id = tests.id('owner');
 
 -- Videos that fail or are canceled cost nothing.
 select tests.offer_video('veo', credits => 1);
@@ -77,7 +76,7 @@ insert into surfaces select 'video jobs', 500, max(pg_column_size(j)), 4 from pu
 insert into surfaces select 'work on video jobs', 500, max(pg_column_size(w)), 4 from private.video_job_work w where w.workspace_id = tests.id('owner');
 
 select is((select count(*)::integer from surfaces where row_bytes is null), 0, 'each surface was written');
-select is((select count(*)::integer from surfaces), 17, 'all of them');
+select is((select count(*)::integer from surfaces), 16, 'all of them');
 -- Rows as they are; indexes and page headers come to it.
 select diag(format('%s: %s rows of %s bytes in %s', name, rows_a_day, row_bytes, workspaces)) from surfaces where rows_a_day * row_bytes * workspaces > 4000000;
 select cmp_ok((select ceil(sum(rows_a_day * row_bytes * workspaces) / 1000000) from surfaces), '<=', 128::numeric, 'in all a free account fills at most 128 MB a day');

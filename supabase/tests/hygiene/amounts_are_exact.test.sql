@@ -9,9 +9,9 @@ $$, array[
   'system_config.minimum', 'system_config.maximum', 'ai_models.markup', 'ai_usage_logs.estimated_cost',
   'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
   'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request', 'ai_model_prices.usd_per_image',
-  'ai_usage_statistics.total_cost', 'ai_usage_statistics.avg_duration', 'payments.reversed_share',
-  'plan_features.limit_per_period', 'workspace_features.limit_per_period', 'usage_records.quantity', 'usage_records.cost',
-  'usage_records.requested', 'feature_usage.used', 'video_model_prices.usd_per_job', 'video_model_prices.usd_per_second'
+  'payments.reversed_share',
+  'plan_features.limit_per_period', 'workspace_features.limit_per_period', 
+  'feature_usage.used', 'video_model_prices.usd_per_job', 'video_model_prices.usd_per_second'
 ], 'every numeric column that is no bound, factor, share, average, quantity of a feature or US dollars holds credits and has one of their domains');
 
 select is_empty($$

@@ -18,9 +18,9 @@ $$, array[
   'run_due_work', -- the scheduler calls it
   'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
   'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
-  'count_ai_calls', -- a trigger on the log, for the statistics that nobody may write
+  'count_ai_call', -- a trigger on the log, for the statistics that nobody may write
   'count_ai_costs', -- as well, of what the operator alone knows
-  'statistics_of_everyone', 'costs_of_operator', -- for platform admins, whom they check
+  'usage_of_everyone', 'costs_of_operator', -- for platform admins, whom they check
   'explain_charge', -- for who may see the call, whom it checks
   'my_entries', -- a member's own, without what their entries tell of the wallet
   'models_on_offer', -- prices are the operator's, the list in credits is everyone's
@@ -52,7 +52,7 @@ $$, array[
   'receive_payment_event', 'begin_checkout', 'begin_plan_change', 'begin_subscription_change', 'get_billing_account', 'claim_payment_task',
   'finish_payment_task',
   'create_video_job', 'start_video_job', 'update_video_job', 'fail_video_job', 'cancel_video_job', 'get_video_job',
-  'video_job_of_webhook', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'
+  'video_job_of_webhook', 'video_job_of_file', 'sync_video_jobs', 'note_video_task_missing', 'note_video_file', 'finish_video_file_removal'
 ], 'the definers in public are these');
 
 select is_empty($$

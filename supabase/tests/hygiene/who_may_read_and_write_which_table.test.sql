@@ -60,6 +60,7 @@ $$, array[
     '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
+  'authenticated select private.usage_by_day', 'service_role select private.usage_by_day',
 
   'anon select features', 'authenticated select features', 'service_role select features',
   'service_role insert features', 'service_role update features',
@@ -68,6 +69,7 @@ $$, array[
   'authenticated select workspace_features', 'service_role select workspace_features',
   'service_role insert workspace_features', 'service_role update workspace_features', 'service_role delete workspace_features',
   'authenticated select usage_records', 'service_role select usage_records',
+  'authenticated select private.usage_records', 'service_role select private.usage_records',
   'authenticated select feature_usage', 'service_role select feature_usage',
   'authenticated select notifications', 'service_role select notifications',
   'authenticated update notifications (read_at)', 'service_role update notifications (read_at)',

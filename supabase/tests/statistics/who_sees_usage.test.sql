@@ -32,7 +32,8 @@ select results_eq($$ select name, then_name, requests, credits from public.usage
   $$ values ('2026-05-01', 'a', 1::bigint, 1::numeric), ('2026-05-02', 'b', 1, 2) $$, 'by two things at once');
 select results_eq($$ select name, then_name from public.usage_report('scene', '2026-05-01', '2026-05-31', then_by => 'user') $$,
   $$ values ('embedding', tests.id('ann')::text), ('text_chat', tests.id('ann')::text) $$, 'in any order');
-select throws_ok($$ select * from public.usage_report('model', then_by => 'scene') $$, 'PT400', 'invalid_request', 'unless neither is a day, person or workspace');
+select results_eq($$ select name, then_name, credits from public.usage_report('model', '2026-05-01', '2026-05-31', then_by => 'key') $$,
+  $$ values ('b', tests.id('key')::text, 2::numeric) $$, 'whatever they are; of keys the calls made with one');
 select is((select count(provider_cost) + count(margin) from public.usage_report('day', '2026-05-01', '2026-05-31')), 0::bigint, 'what it cost the operator is not told');
 select is(pg_temp.report('model'), 'a 1 10 1 1 0, b 1 20 2 0.5 1.5', 'by model');
 select is(pg_temp.report('scene'), 'embedding 1 20 2 0.5 1.5, text_chat 1 10 1 1 0', 'by scene');

@@ -20,13 +20,13 @@ select is(pg_temp.set('done', $$ status = 'failed' $$), 'invalid_state', 'not fr
 select is(pg_temp.set('done', $$ status = 'processing', finished_at = null $$), 'invalid_state', 'nor to processing');
 select is(pg_temp.set('done', $$ finished_at = now() + interval '1 day' $$), 'invalid_state', 'when it ended stays');
 select is(pg_temp.set('job', $$ cost_credits = 1 $$), 'invalid_state', 'what it costs stays');
-select is(pg_temp.set('job', $$ job_id = 't9' $$), 'invalid_state', 'its task stays');
-select is(pg_temp.set('job', $$ job_id = null $$), 'invalid_state', 'and is not forgotten');
+select is(public.start_video_job(tests.recall('job')::uuid, 't9') ->> 'started', 'false', 'its task stays');
+select is(tests.video(tests.recall('job')::uuid), 'processing t1 0%', 'as it was');
 select is(pg_temp.set('job', $$ model = 'x' $$), 'invalid_state', 'its model stays');
 select is(pg_temp.set('job', format('workspace_id = %L', tests.create_team('team'))), 'invalid_state', 'its workspace stays');
 select is(pg_temp.set('job', format('user_id = %L', tests.create_user('thief'))), 'invalid_state', 'its person stays');
 select matches(pg_temp.set('job', $$ status = 'failed' $$), 'a_final_job_has_its_time', 'one that ends has its time');
-select is(pg_temp.set('other', $$ status = 'processing', job_id = 't3' $$), 'done', 'forward is fine');
+select is(pg_temp.set('other', $$ status = 'processing' $$), 'done', 'forward is fine');
 
 -- A task is one job's.
 select tests.remember('next', tests.make_video('owner'));

@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(21);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'gift', workspace_id => tests.id('team'), kind => 'promotion');
@@ -16,16 +16,18 @@ select is((select concat_ws(' ', scene_description, reference_id, host(ip_addres
   'a trailer ref 1.2.3.4 curl 600000 0.2', 'the log has what the request told');
 select is((select request_data from public.ai_usage_logs where request_id = 'r1'),
   '{"prompt": "a cat", "duration": 8, "has_image": false, "image_url": null, "resolution": "720p", "aspect_ratio": "16:9"}'::jsonb, 'and what was said, as its workspace wants');
-select is((select response_data ->> 'hook' from public.ai_usage_logs where request_id = 'r1'), 'https://us.test/video-webhook/x/…', 'without the webhook''s token');
-select is((select provider_answer ->> 'hook' from private.video_job_work where video_job_id = tests.recall('job')::uuid), 'https://us.test/video-webhook/x/…', 'which is kept nowhere');
+select is((select response_data from public.ai_usage_logs where request_id = 'r1'), null, 'and nothing of what the provider answered');
+select is((select provider_answer ->> 'hook' from private.video_job_work where video_job_id = tests.recall('job')::uuid), 'https://us.test/video-webhook/x/…', 'which the operator has, without the webhook''s token');
 update public.workspaces set ai_log_content = 'metadata' where id = tests.id('team');
 select tests.remember('third', tests.make_video('member', workspace => 'team', request_id => 'r3', parameters => '{"negative_prompt": "dogs"}'));
-select public.update_video_job(tests.recall('third')::uuid, '{"job_id": "t3", "status": "failed"}', '{"echo": "a cat"}');
-select is((select request_data || response_data from public.ai_usage_logs where request_id = 'r3'),
-  '{"duration": 8, "has_image": false, "resolution": "720p", "aspect_ratio": "16:9", "job_id": "t3"}'::jsonb, 'or all but what was said');
+select public.update_video_job(tests.recall('third')::uuid, '{"job_id": "t3", "status": "failed", "error_code": "invalid_request", "said": "acct_1 at gate.test: too dear"}', '{"echo": "a cat"}');
+select is((select request_data from public.ai_usage_logs where request_id = 'r3'),
+  '{"duration": 8, "has_image": false, "resolution": "720p", "aspect_ratio": "16:9"}'::jsonb, 'or all but what was said');
+select results_eq($$ select j.error_message, l.error_message from public.ai_usage_logs l join public.video_jobs j using (request_id) where request_id = 'r3' $$,
+  $$ values ('The video provider refused the request as invalid.', 'The video provider refused the request as invalid.') $$, 'people are told in our words why it failed');
 update public.workspaces set ai_log_content = 'none' where id = tests.id('team');
 select tests.remember('fourth', tests.make_video('member', workspace => 'team', request_id => 'r4'));
-select public.fail_video_job(tests.recall('fourth')::uuid, 'upstream_error');
+select public.fail_video_job(tests.recall('fourth')::uuid, 'upstream_error', 'words');
 select is((select (request_data, response_data) is null from public.ai_usage_logs where request_id = 'r4'), true, 'or nothing');
 select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r5'), '{"job_id": "t5", "status": "processing"}', jsonb_build_object('x', repeat('y', 20000)));
 select is((select w.provider_answer ->> 'truncated' from private.video_job_work w join public.video_jobs j on j.id = w.video_job_id where j.request_id = 'r5'), 'true', 'a long answer is cut');
@@ -38,6 +40,8 @@ select public.update_video_job(tests.make_video('member', workspace => 'team', r
   '{"job_id": "t7", "status": "completed", "result_url": "https://x.test/v"}');
 
 select tests.sign_in('owner');
+select unalike((select string_agg(l::text, ' ') from public.ai_usage_logs l), '%gate.test%', 'an owner of the team reads no word of the provider''s');
+select is((public.explain_charge('r3')).attempts, null, 'nor here');
 select is(jsonb_strip_nulls(to_jsonb(public.explain_charge('r1')) - array['settlement', 'lots', 'sentence']),
   '{"request_id": "r1", "model": "veo", "scene": "video_generation", "status": "success", "usage_source": "none",
     "tokens": {"input": 0, "cached_input": 0, "output": 0}, "images": 0, "price": {"resolution": "720p", "credits_per_job": 20},
@@ -51,6 +55,8 @@ select is((public.explain_charge('r2')).sentence, 'The call of veo failed (task_
 select unalike((select string_agg(t::text, ' ') from public.credit_transactions t), '%usd%', 'the ledger tells no price of the provider''s');
 select tests.be_service();
 select is((select array[e.cost_usd, e.margin_usd] from public.explain_charge('r1') e), array[0.8, -0.6], 'the operator sees what it cost');
+select is((public.explain_charge('r3')).attempts, '[{"provider": "default", "job_id": "t3", "error": "invalid_request", "said": "acct_1 at gate.test: too dear"}]'::jsonb, 'and the service role what the provider said');
+select is((public.explain_charge('r4')).attempts, '[{"provider": "default", "error": "upstream_error"}]'::jsonb, 'unless its workspace keeps nothing that was said');
 
 select * from finish();
 rollback;

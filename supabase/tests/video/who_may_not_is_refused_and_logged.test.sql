@@ -1,6 +1,6 @@
 -- A refusal is data and a row of the log, and takes nothing.
 begin;
-select plan(33);
+select plan(35);
 update public.plans set requests_per_minute = 100 where plan = 'free';
 select tests.create_user('owner'), tests.create_team('team'), tests.create_user('member');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
@@ -20,6 +20,9 @@ language sql as $$ select concat_ws(' ', answer ->> 'created', answer ->> 'statu
 select is(pg_temp.refused(tests.ask_video('owner', 'pricey')), 'false 402 insufficient_credits', 'a balance that does not suffice');
 select is(pg_temp.refused(tests.ask_video('owner', 'no-such')), 'false 404 not_found model', 'a model that does not exist');
 select is(pg_temp.refused(tests.ask_video('owner', 'unpriced')), 'false 404 not_found model', 'or has no price');
+select results_eq($$ select data ->> 'model', count(*) from public.admin_notifications where kind = 'model_unpriced' group by 1 $$,
+  $$ values ('unpriced', 1::bigint) $$, 'which admins are told of');
+select is(tests.ask_video('owner', 'unpriced') ->> 'message', 'The model "unpriced" is not available.', 'and nobody else');
 select is(pg_temp.refused(tests.ask_video('owner', 'chat')), 'false 400 invalid_request model', 'or does something else');
 update public.ai_models set provider = 'mute' where model = 'words';
 select is(pg_temp.refused(tests.ask_video('owner', 'words')), 'false 404 not_found model', 'or whose provider makes no videos');

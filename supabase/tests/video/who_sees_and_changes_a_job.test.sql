@@ -1,5 +1,5 @@
 begin;
-select plan(37);
+select plan(43);
 select tests.create_user('author'), tests.create_user('owner'), tests.create_user('member'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase', workspace_id => tests.id('team')),
@@ -56,8 +56,8 @@ update public.users set is_active = true where id = tests.id('author');
 select tests.sign_in('author');
 update public.video_jobs set is_shared = true where id = tests.recall('job')::uuid;
 select throws_ok($$ update public.video_jobs set status = 'completed' $$, '42501', null, 'an author shares and changes nothing else');
-select throws_ok($$ insert into public.video_jobs (workspace_id, provider, model, prompt, cost_credits, expires_at)
-  values (auth.uid(), 'default', 'veo', 'x', 0, now()) $$, '42501', null, 'nor makes one');
+select throws_ok($$ insert into public.video_jobs (workspace_id, model, prompt, cost_credits, expires_at)
+  values (auth.uid(), 'veo', 'x', 0, now()) $$, '42501', null, 'nor makes one');
 select throws_ok($$ delete from public.video_jobs $$, '42501', null, 'nor takes one away');
 select throws_ok($$ select private.video_webhook_token(tests.recall('job')::uuid) $$, '42501', null, 'nor learns the webhook''s token');
 select throws_ok($$ select public.fail_video_job(tests.recall('job')::uuid, 'x') $$, '42501', null, 'nor ends one');
@@ -88,13 +88,25 @@ select is(pg_temp.get('author', 'own'), 'processing true true false', 'after a w
 select is(pg_temp.get('author', 'own'), 'processing true false false', 'and not for the next');
 
 -- The webhook.
-select is(public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('own')::uuid)) #>> '{job,job_id}', 't1', 'a webhook finds its job by its token');
+select is(public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('own')::uuid)) #>> '{job,task,job_id}', 't1', 'a webhook finds its job by its token');
 select is((select next_sync_at <= now() from private.video_job_work where video_job_id = tests.recall('own')::uuid) or
   jsonb_array_length(public.sync_video_jobs(at => clock_timestamp() + interval '1 second') -> 'work') > 0, true, 'which is due until the provider was asked');
 select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('job')::uuid)) $$, 'PT404', 'not_found', 'not by that of another');
 select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, null) $$, 'PT404', 'not_found', 'nor without one');
 select throws_ok($$ select public.video_job_of_webhook(gen_random_uuid(), 'x') $$, 'PT404', 'not_found', 'nor one that is not there');
 select throws_ok($$ select public.fail_video_job(gen_random_uuid(), 'x') $$, 'PT404', 'not_found', 'which cannot be ended');
+
+
+-- What is between the operator and the provider.
+select public.update_video_job(tests.recall('own')::uuid, '{"status": "completed", "result_url": "https://files.gate.test/v"}');
+update public.video_jobs set is_shared = true where id = tests.recall('own')::uuid;
+select tests.sign_in('author');
+select is((select count(*) from public.video_jobs where id = tests.recall('own')::uuid), 1::bigint, 'an author reads all columns of their job');
+select unalike((select string_agg(j::text, ' ') from public.video_jobs j), '%gate.test%', 'and no host of its provider''s');
+select hasnt_column('public', 'video_jobs', word, 'nor its ' || word) from unnest(array['provider', 'job_id', 'result_url']) word;
+select tests.be_postgres();
+select is(public.get_video_job(tests.id('author'), tests.recall('own')::uuid) #>> '{job,task,result_url}', 'https://files.gate.test/v',
+  'the service role is told');
 
 select * from finish();
 rollback;

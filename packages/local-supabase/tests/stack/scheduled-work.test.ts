@@ -21,7 +21,7 @@ test('the timer calls the database’s function once it exists, says an error on
       const runs = async () => (await client.query('select count(*)::int from private.runs')).rows[0].count;
       await client.query('create schema private; create table private.runs (id int)');
       await client.query(
-        `create function private.run_due_work() returns integer language sql as
+        `create function private.run_due_work(at timestamptz default now()) returns integer language sql as
           'insert into private.runs values (1); select 0'`,
       );
       await vi.waitFor(async () => expect(await runs()).toBeGreaterThan(1), 5_000);

@@ -1,6 +1,6 @@
-/** Gives every test file a running stack of a small project. */
+/** Gives every test file a running stack of a small project, on the empty database of DATABASE_URL if that is set. */
 import type { TestProject } from 'vitest/node';
-import { type LocalSupabase, startLocalSupabase } from '../../index.ts';
+import { claimTestDatabase, type LocalSupabase, releaseTestDatabase, startLocalSupabase } from '../../index.ts';
 import { DENO_DIR } from './deno-dir.ts';
 import { makeSmallProject } from './small-project.ts';
 
@@ -20,15 +20,17 @@ const PEOPLE = `
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   const { projectDir, dataDir, write, remove } = makeSmallProject();
   write('supabase/migrations/20260102000000_people.sql', PEOPLE);
-  const ports = { apiPort: 0, dbPort: 0 };
+  const databaseUrl = process.env.DATABASE_URL;
+  if (databaseUrl) await claimTestDatabase(databaseUrl);
   const { env, urls, stop } = await startLocalSupabase({
-    ...{ projectDir, dataDir, denoDir: DENO_DIR, ...ports, durable: false },
+    ...{ projectDir, dataDir, databaseUrl, denoDir: DENO_DIR, apiPort: 0, dbPort: 0, durable: false },
     onProgress: (line) => console.log(line),
   });
   const { database, databaseAdmin } = urls;
   project.provide('localSupabase', { env, urls: { database, databaseAdmin } });
   return async () => {
     await stop();
+    if (databaseUrl) await releaseTestDatabase(databaseUrl);
     remove();
   };
 }

@@ -15,8 +15,8 @@ export interface VideoTask {
   /** Where the finished file is, at the provider. Completed without one counts as failed. */
   result_url?: string;
   error_code?: string;
-  /** Fit for the user. */
-  error_message?: string;
+  /** What the provider said of its failure, for the operator. */
+  said?: string;
 }
 
 /** A task, and the provider's whole answer about it as JSON, without secrets and of bounded length. */
@@ -52,5 +52,5 @@ export interface VideoAdapter {
 /** Nobody knows what became of a request: the connection broke, or the answer cannot be read. */
 export class OutcomeUnknownError extends Error {}
 
-/** A provider's refusal, with what it answered for who runs the project. */
-export type ProviderRefusal = ApiError & { answer?: unknown };
+/** A provider's refusal, with its words for who runs the project. */
+export type ProviderRefusal = ApiError & { said?: string };

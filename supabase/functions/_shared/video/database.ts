@@ -8,14 +8,12 @@ import type { Moderation } from '../moderation.ts';
 import type { VideoStatus, VideoTask } from './adapter.ts';
 import type { Provider } from './provider.ts';
 
-/** A row of `video_jobs`. */
+/** A row of `video_jobs`, and what is not for its readers. */
 export interface VideoJob {
   id: string;
   workspace_id: string;
   user_id: string | null;
-  provider: string;
-  /** The provider's id of the task; null until it is known. */
-  job_id: string | null;
+  task: ProviderTask;
   status: VideoStatus;
   model: string;
   prompt: string;
@@ -24,7 +22,6 @@ export interface VideoJob {
   parameters: VideoParameters;
   cost_credits: number;
   progress: number;
-  result_url: string | null;
   storage_path: string | null;
   is_shared: boolean;
   error_code: string | null;
@@ -37,6 +34,17 @@ export interface VideoJob {
   finished_at: string | null;
   expires_at: string;
   updated_at: string;
+}
+
+/** What of a job is between us and its provider. */
+export interface ProviderTask {
+  provider: string;
+  /** The provider's id of it; null until it is known. */
+  job_id: string | null;
+  /** Where the provider keeps the file. */
+  result_url: string | null;
+  /** Where below `/video/files` that file can be read, while there is no copy. */
+  file_link: string | null;
 }
 
 /** What of a video may be chosen. */
@@ -106,12 +114,13 @@ interface Rpcs {
   start_video_job: [args: JobId & { job_id: string; answer: unknown }, answer: { job: VideoJob; started: boolean }];
   update_video_job: [args: JobId & { task: VideoTask; answer: unknown }, answer: { job: VideoJob; changed: boolean }];
   fail_video_job: [
-    args: JobId & { error_code: string; error_message: string; was_submitted?: boolean },
+    args: JobId & { error_code: string; said?: string; was_submitted?: boolean },
     answer: { job: VideoJob; failed: boolean; credits_refunded: number },
   ];
   cancel_video_job: [args: JobId & { is_confirmed: boolean; is_refused?: boolean }, answer: { job: VideoJob }];
   get_video_job: [args: Caller & JobId, answer: JobWork & { is_stale: boolean; is_last: boolean; is_author: boolean }];
   video_job_of_webhook: [args: JobId & { token: string }, answer: JobWork];
+  video_job_of_file: [args: JobId & { until: number; token: string }, answer: JobWork];
   sync_video_jobs: [args: { max_jobs: number; kinds: SyncWork['kind'][] }, answer: { ended: number; work: SyncWork[] }];
   note_video_task_missing: [args: JobId, answer: { job: VideoJob }];
   note_video_file: [args: JobId & { storage_path?: string; is_kept?: boolean; error?: string }, answer: unknown];

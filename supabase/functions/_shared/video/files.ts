@@ -29,11 +29,12 @@ const tools: Tools = {
  * Storage, or the file may not be fetched. Throws, and notes why, where it may work another time.
  */
 export async function copyFile({ job, submission }: JobWork): Promise<void> {
-  if (!job.result_url) return;
+  const { result_url } = job.task;
+  if (!result_url) return;
   const { storage_path } = submission;
   const video_job_id = job.id;
   try {
-    await transfer(job.result_url, storage_path, submission);
+    await transfer(result_url, storage_path, submission);
   } catch (thrown) {
     const error = thrown instanceof Error ? thrown.message : String(thrown);
     const is_kept = thrown instanceof FileRefusedError;
@@ -59,17 +60,7 @@ export function copyLater(work: JobWork): void {
 async function transfer(address: string, path: string, submission: Submission): Promise<void> {
   const deadline = Date.now() + LONGEST_COPY;
   const mostBytes = submission.max_video_bytes;
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
-  const response = await openFile(address, rulesFor(submission), keyFor(submission), tools, controller.signal).finally(
-    () => clearTimeout(timer),
-  );
-  try {
-    checkHeaders(response, mostBytes);
-  } catch (error) {
-    await response.body?.cancel();
-    throw error;
-  }
+  const response = await open(address, submission, (found) => checkHeaders(found, mostBytes));
   const file = limitFile(response, mostBytes, LONGEST_SILENCE, deadline);
   const options = { contentType: 'video/mp4', upsert: true, duplex: 'half' };
   const { error } = await database.storage.from(BUCKET).upload(path, file.stream, options);
@@ -78,12 +69,61 @@ async function transfer(address: string, path: string, submission: Submission): 
   if (error) throw isFinalRefusal(error) ? new FileRefusedError(`Storage does not take it: ${error.message}`) : error;
 }
 
+/** Opens a file at its provider, unless `check` throws. */
+async function open(
+  address: string,
+  submission: Submission,
+  check: (response: Response) => void,
+  range?: string,
+): Promise<Response> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
+  const [rules, key] = [rulesFor(submission), keyFor(submission)];
+  const response = await openFile(address, rules, key, tools, controller.signal, range).finally(() =>
+    clearTimeout(timer),
+  );
+  try {
+    check(response);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  return response;
+}
+
+/** Headers of a file that are passed on with it. */
+const PASSED = new Set(['content-length', 'content-range', 'accept-ranges']);
+
+/**
+ * Answers with a file that has no copy, as its provider sends it: nobody is told where that is. What may not be fetched
+ * from there (its host is not on the provider's row, or it is no video) can only be read there, and its address is told.
+ */
+export async function passFile({ job, submission }: JobWork, range?: string): Promise<Response> {
+  const { result_url } = job.task;
+  if (!result_url) throw new ApiError(404, 'not_found', 'There is no such file.');
+  try {
+    const { body, status, headers } = await open(result_url, submission, checkType, range);
+    const passed = [...headers].filter(([name]) => PASSED.has(name));
+    return new Response(body, { status, headers: [...passed, ['content-type', 'video/mp4']] });
+  } catch (error) {
+    if (error instanceof FileRefusedError) return Response.redirect(result_url, 302);
+    console.error(`video job ${job.id}: its file could not be read at the provider:`, error);
+    throw new ApiError(502, 'upstream_error', 'The file could not be read at the video provider.');
+  }
+}
+
 function checkHeaders(response: Response, mostBytes: number): void {
-  if (response.status !== 200) throw new Error(`the file's host answered ${response.status}`);
-  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
+  checkType(response);
+  if (response.status === 206) throw new Error('a part of the file came, which nobody asked for');
   const length = Number(response.headers.get('content-length') ?? 0);
   if (length > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
+}
+
+function checkType(response: Response): void {
+  if (response.status !== 200 && response.status !== 206)
+    throw new Error(`the file's host answered ${response.status}`);
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
 }
 
 /** OpenAI's files lie behind the key. It goes nowhere but to the provider's own origin. */
@@ -100,7 +140,10 @@ function rulesFor(submission: Submission): HostRule[] {
 }
 
 /** An address under which a stored file can be read for an hour; undefined where Storage gives none. */
-export async function signedUrlOf({ id, storage_path }: VideoJob): Promise<string | undefined> {
+export async function signedUrlOf({
+  id,
+  storage_path,
+}: Pick<VideoJob, 'id' | 'storage_path'>): Promise<string | undefined> {
   if (!storage_path) return undefined;
   const { data, error } = await database.storage.from(BUCKET).createSignedUrl(storage_path, SIGNED_FOR);
   if (error) console.error(`video job ${id}: its file cannot be signed:`, error.message);

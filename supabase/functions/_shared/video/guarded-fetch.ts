@@ -14,7 +14,7 @@ export interface Tools {
 const MOST_REDIRECTS = 5;
 
 /**
- * Opens a file. `key` goes along as `Authorization` to its origin and to no other. Throws FileRefusedError where an address
+ * Opens a file, or a `range` of it. `key` goes along as `Authorization` to its origin and to no other. Throws FileRefusedError where an address
  * on the way is not allowed, and what fetch throws. Between the look at a name's addresses and the connection the name could
  * be given another: that is why only names that the operator lists are looked at.
  */
@@ -24,11 +24,13 @@ export async function openFile(
   key: { origin: string; key: string } | undefined,
   tools: Tools,
   signal?: AbortSignal,
+  range?: string,
 ): Promise<Response> {
   let url = readUrl(address);
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects += 1) {
     await checkAddress(url, rules, tools);
     const headers: Record<string, string> = { accept: 'video/*, application/octet-stream' };
+    if (range !== undefined) headers.range = range;
     if (key?.origin === url.origin) headers.authorization = `Bearer ${key.key}`;
     const response = await tools.fetch(url, { headers, redirect: 'manual', signal });
     const next = response.headers.get('location');

@@ -1,5 +1,6 @@
 /** Which addresses a provider's files may be fetched from: only what its row names, and nothing inside our network. */
 import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
 
 /** One entry of a provider's `result_hosts`. */
 export interface HostRule {
@@ -71,57 +72,13 @@ export function isPublicName(hostname: string): boolean {
   return name.includes('.') && !/\.(localhost|local|internal|localdomain|home\.arpa)$/.test(name);
 }
 
-/** Networks of IPv4 that are not the public internet: RFC 6890 and what came after it. */
-const INNER_V4: [network: string, bits: number][] = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-];
+/** What is assigned of IPv6 to the public internet. */
+const PUBLIC_V6 = ipaddr.IPv6.parseCIDR('2000::/3');
 
 /** Whether an IP address is one of the public internet. */
 export function isPublicAddress(address: string): boolean {
-  const version = isIP(address);
-  if (version === 4) return isPublicV4(numberOf(address));
-  return version === 6 && !address.includes('%') && isPublicV6(groupsOf(address));
-}
-
-function isPublicV4(address: number): boolean {
-  return !INNER_V4.some(([network, bits]) => {
-    const size = 2 ** (32 - bits);
-    return Math.floor(address / size) === Math.floor(numberOf(network) / size);
-  });
-}
-
-/** What is public lies in 2000::/3. Of that the first part (2001::/23: tunnels), 6to4 and documentation are not. */
-function isPublicV6(groups: number[]): boolean {
-  const [first = 0, second = 0] = groups;
-  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
-  if (isMapped) return isPublicV4((groups[6] ?? 0) * 0x10000 + (groups[7] ?? 0));
-  if (first < 0x2000 || first > 0x3fff) return false;
-  if (first === 0x2001 && (second < 0x200 || second === 0xdb8)) return false;
-  return first !== 0x2002 && !(first === 0x3fff && second < 0x1000);
-}
-
-function numberOf(address: string): number {
-  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-}
-
-/** The eight groups, by way of the URL parser's own form, which has no dots in it. */
-function groupsOf(address: string): number[] {
-  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [head = '', tail] = plain.split('::');
-  const read = (text: string | undefined) => (text ? text.split(':').map((group) => Number.parseInt(group, 16)) : []);
-  const [before, after] = [read(head), read(tail)];
-  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
+  // Asked first: the library also reads forms such as 1.2.3, and a zone (%eth0) is of a link.
+  if (isIP(address) === 0 || address.includes('%')) return false;
+  const parsed = ipaddr.process(address); // of an IPv4 address mapped into IPv6, the IPv4 address
+  return parsed.range() === 'unicast' && (parsed instanceof ipaddr.IPv4 || parsed.match(PUBLIC_V6));
 }

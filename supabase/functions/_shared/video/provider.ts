@@ -5,7 +5,7 @@ import { inTime } from '../in-time.ts';
 import { cleanJson } from '../json.ts';
 import type { Env } from '../platform-keys.ts';
 import { hideSecrets, toStorable } from '../text.ts';
-import { OutcomeUnknownError, type VideoTask } from './adapter.ts';
+import { OutcomeUnknownError, type ProviderRefusal, type VideoTask } from './adapter.ts';
 
 /** Which protocol a provider's video API speaks: the enum `video_api`. */
 export type VideoApi = '302ai' | 'openai';
@@ -68,7 +68,7 @@ export class ProviderClient {
   }
 
   /**
-   * Calls and reads the answer. Throws 400 `invalid_request` with the provider's words where it blames the request, 502
+   * Calls and reads the answer. Throws a ProviderRefusal: 400 `invalid_request` where it blames the request, 502
    * `upstream_error` for other refusals, OutcomeUnknownError where nobody knows. `accepted` are further statuses to give back.
    */
   async call({ method, path, body }: ProviderCall, accepted: number[] = []): Promise<ProviderAnswer> {
@@ -110,19 +110,20 @@ export class ProviderClient {
   }
 }
 
-/** 502; `cause` is for the log alone. */
-export function upstreamError(cause: string): ApiError {
-  return Object.assign(new ApiError(502, 'upstream_error', 'The video provider failed. Nothing was charged.'), {
-    cause,
-  });
+/** What callers are told where a provider refuses a request. Its own words may name it, its prices and its addresses. */
+export const REFUSED = 'The video provider refused the request as invalid. Nothing was charged.';
+export const AGAINST_POLICY = 'The request is against the content policy. Nothing was charged.';
+
+/** 502; `cause` is for the log, `said` what the provider said. */
+export function upstreamError(cause: string, said?: string): ProviderRefusal {
+  const error = new ApiError(502, 'upstream_error', 'The video provider failed. Nothing was charged.');
+  return Object.assign(error, { cause, said });
 }
 
-function refusal(status: number, answer: Record<string, unknown> | undefined, text: string): ApiError {
-  const kept = answer ? boundedAnswer(answer) : { status, text: beginningOf(text, 1000) };
-  const error = CALLERS_FAULT.has(status)
-    ? invalidRequest((answer && wordsOf(answer)) ?? 'The video provider refused the request as invalid.')
-    : upstreamError(`status ${status}: ${text.slice(0, 500)}`);
-  return Object.assign(error, { answer: kept });
+function refusal(status: number, answer: Record<string, unknown> | undefined, text: string): ProviderRefusal {
+  const said = (answer && wordsOf(answer)) ?? beginningOf(text, 1000);
+  if (!CALLERS_FAULT.has(status)) return upstreamError(`status ${status}: ${text.slice(0, 500)}`, said);
+  return Object.assign(invalidRequest(REFUSED), { said });
 }
 
 /** A provider's sentence about what went wrong, from the places where providers have it. */
@@ -133,20 +134,19 @@ export function wordsOf(answer: Record<string, unknown>): string | undefined {
   return typeof words === 'string' && words.trim() ? beginningOf(words.trim(), 1000) : undefined;
 }
 
-/** What a failed task is called, and the words for its user: the provider's own where it blames the request. */
-export function failureOf(answer: Record<string, unknown>): Pick<VideoTask, 'error_code' | 'error_message'> {
+/** What a failed task is called, and what its provider said. */
+export function failureOf(answer: Record<string, unknown>): Pick<VideoTask, 'error_code' | 'said'> {
   const error = isObject(answer.error) ? answer.error : answer;
   const names = [error.code, error.error_type, error.type, error.error].filter((name) => typeof name === 'string');
   const name = names.join(' ');
+  const said = wordsOf(answer);
   if (/moderation|content_?policy|policy_?violation|safety|sensitive/i.test(name)) {
-    const usual = 'The video provider found the request against its content policy.';
-    return { error_code: 'content_policy_violation', error_message: wordsOf(answer) ?? usual };
+    return { error_code: 'content_policy_violation', said };
   }
   if (/\b(invalid|missing)_?(parameter|request|argument|image|prompt|input)/i.test(name)) {
-    const usual = 'The video provider refused the request as invalid.';
-    return { error_code: 'invalid_request', error_message: wordsOf(answer) ?? usual };
+    return { error_code: 'invalid_request', said };
   }
-  return { error_code: 'upstream_error', error_message: 'The video provider failed to make the video.' };
+  return { error_code: 'upstream_error', said };
 }
 
 /** The words that providers and gateways are known to use for each state, in small letters with `_` between words. */

@@ -16,12 +16,12 @@ export interface Sync {
  * yet; where there is no such task, that says nothing about the job. Throws what SQL raises.
  */
 export async function syncJob({ job, submission }: JobWork, jobId?: string): Promise<Sync> {
-  const id = job.job_id ?? jobId;
+  const id = job.task.job_id ?? jobId;
   if (id === undefined || isOver(job)) return { job, told: true };
   const found = await ask(() => adapterTo(submission, Deno.env).fetch(id), job);
   if (!found) return { job, told: false };
   if (found === 'missing') {
-    if (job.job_id === null) return { job, told: false };
+    if (job.task.job_id === null) return { job, told: false };
     return { job: (await callRpc('note_video_task_missing', { video_job_id: job.id })).job, told: true };
   }
   const updated = await callRpc('update_video_job', { video_job_id: job.id, ...found });
@@ -37,16 +37,13 @@ export async function syncLastTime(work: JobWork): Promise<VideoJob> {
     return work;
   });
   if (isOver(job)) return job;
-  const { error_code, error_message } = TIMED_OUT;
-  const ended = await callRpc('fail_video_job', { video_job_id: job.id, error_code, error_message });
+  const ended = await callRpc('fail_video_job', { video_job_id: job.id, error_code: 'timed_out' });
   await stopTask({ ...work, job });
   return ended.job;
 }
 
-const TIMED_OUT = { error_code: 'timed_out', error_message: 'The video was not made in time. Nothing was charged.' };
-
 /** Stops a task that nobody waits for any more, where the provider can; whether it could makes no difference. */
-export async function stopTask({ job, submission }: JobWork, jobId = job.job_id): Promise<void> {
+export async function stopTask({ job, submission }: JobWork, jobId = job.task.job_id): Promise<void> {
   if (jobId) await ask(() => adapterTo(submission, Deno.env).cancel(jobId), job);
 }
 
@@ -60,7 +57,7 @@ export async function cancelAtProvider({ job, submission }: JobWork): Promise<Vi
   const { job: asked } = await callRpc('cancel_video_job', { video_job_id, is_confirmed: false });
   if (isOver(asked)) return asked;
   const outcome = await adapterTo(submission, Deno.env)
-    .cancel(job.job_id ?? '')
+    .cancel(job.task.job_id ?? '')
     .catch(async (error) => {
       if (error instanceof ApiError) await goesOn();
       throw error;
@@ -76,7 +73,7 @@ async function ask<T>(call: () => Promise<T>, job: VideoJob): Promise<T | undefi
     return await call();
   } catch (error) {
     if (!(error instanceof ApiError) && !(error instanceof OutcomeUnknownError)) throw error;
-    console.error(`video job ${job.id}: ${job.provider} could not be asked:`, error.cause ?? error.message);
+    console.error(`video job ${job.id}: ${job.task.provider} could not be asked:`, error.cause ?? error.message);
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
-import { withClient } from '@basemeter/local-supabase';
 import { expect, test } from 'vitest';
-import { claimTestDatabase } from '../../scripts/testing/test-database.ts';
+import { withClient } from '../../src/database.ts';
+import { claimTestDatabase } from '../../src/test-database.ts';
 import { withScratchDatabase } from '../support/scratch-database.ts';
 
 test('tests refuse a database that holds a project, and empty one that an interrupted run left', async () => {

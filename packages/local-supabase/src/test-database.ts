@@ -1,7 +1,8 @@
-/** The database of a test run: the embedded one of a throwaway stack, or the empty one that DATABASE_URL names. */
-import { checkSuperuser, recreateDatabase, StackError, withClient } from '@basemeter/local-supabase';
+/** A database that a test run may spoil: the empty one that DATABASE_URL names. */
+import { checkSuperuser, recreateDatabase, withClient } from './database.ts';
+import { StackError } from './errors.ts';
 
-const MARK = 'scratch database of a Basemeter test run';
+const MARK = 'scratch database of a test run';
 
 /**
  * Makes the database of DATABASE_URL ready for tests. It has to be empty, or left over from an interrupted test run
