@@ -157,134 +157,46 @@ comment on function private.fire_limit_alerts is
   'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, '
   'once a day unless more is used.';
 
-create function private.period_used(member public.workspace_member_credits, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return case when member.period_started_at = private.period_start(coalesce(member.limit_period, 'month'), at)
-    then member.period_credits_used else 0 end;
-end;
-$$;
-comment on function private.period_used is 'What a member has used in the period that runs.';
-
-create function private.watch_member_step(
-  member_before public.workspace_member_credits, member_now public.workspace_member_credits, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  subject jsonb := jsonb_build_object('user_id', member_now.user_id);
-begin
-  -- Each by itself: one that is used up hides nothing of the other.
-  perform private.fire_limit_alerts(member_now.workspace_id, member_before.credits_used, member_before.credit_limit,
-    member_now.credits_used, member_now.credit_limit,
-    subject || '{"limit": "credit_limit"}', member_now.user_id, at);
-  perform private.fire_limit_alerts(member_now.workspace_id,
-    private.period_used(member_before, at), member_before.period_credit_limit,
-    private.period_used(member_now, at), member_now.period_credit_limit,
-    subject || '{"limit": "period_credit_limit"}', member_now.user_id, at);
-end;
-$$;
-comment on function private.watch_member_step is 'Looks at a member''s limits after they, or their use, have changed.';
-
-create function private.watch_member_limits() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if (select w.has_alerts from public.credit_wallets w where w.workspace_id = new.workspace_id) then
-    perform private.watch_member_step(old, new, now());
-  end if;
-  return null;
-end;
-$$;
-comment on function private.watch_member_limits() is
-  'Looks at a member''s limits when more is used of them, or a lower one is set that may be used up already.';
-create trigger workspace_member_credits_watch_limits after update on public.workspace_member_credits
-  for each row when (new.credit_limit is not null or new.period_credit_limit is not null)
-  execute function private.watch_member_limits();
-
-create function private.used_of_key(key public.api_keys) returns public.api_keys
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- A key counts what is set aside as used; what is only set aside crosses no line.
-  select greatest(key.credits_used - coalesce(sum(h.amount), 0), 0),
-    greatest(key.period_credits_used - coalesce(sum(h.amount) filter (
-      where private.period_start(key.budget_period, c.started_at) = key.period_started_at), 0), 0)
-  into key.credits_used, key.period_credits_used
-  from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
-  where c.api_key_id = key.id;
-  return key;
-end;
-$$;
-comment on function private.used_of_key(public.api_keys) is 'A key with what was charged alone in its counters.';
-
-create function private.watch_key_step(key_before public.api_keys, key_now public.api_keys, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  subject jsonb := jsonb_build_object('api_key_id', key_now.id);
-begin
-  perform private.fire_limit_alerts(key_now.workspace_id, key_before.credits_used, key_before.budget,
-    key_now.credits_used, key_now.budget, subject || '{"limit": "budget"}', key_now.user_id, at);
-  perform private.fire_limit_alerts(key_now.workspace_id,
-    key_before.period_credits_used, key_before.period_budget, key_now.period_credits_used, key_now.period_budget,
-    subject || '{"limit": "period_budget"}', key_now.user_id, at);
-end;
-$$;
-comment on function private.watch_key_step is 'Looks at a key''s budgets after they, or their use, have changed.';
-
-create function private.watch_key(call private.ai_calls, charged numeric, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  key public.api_keys;
-  key_before public.api_keys;
-begin
-  select * into key from public.api_keys k where k.id = call.api_key_id;
-  key := private.used_of_key(key);
-  key_before := key;
-  key_before.credits_used := greatest(key.credits_used - charged, 0);
-  -- A call counts in the period in which it began.
-  if private.period_start(key.budget_period, call.started_at) = key.period_started_at then
-    key_before.period_credits_used := greatest(key.period_credits_used - charged, 0);
-  end if;
-  perform private.watch_key_step(key_before, key, at);
-end;
-$$;
-comment on function private.watch_key is 'Looks at a key''s budgets after a call with it was charged.';
-
-create function private.watch_key_budgets() returns trigger
+create function private.watch_spending() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
-  key_before public.api_keys := private.used_of_key(old);
-  key_now public.api_keys := private.used_of_key(new);
+  is_key boolean := new.spender_kind = 'api_key';
+  subject jsonb := jsonb_build_object(case when is_key then 'api_key_id' else 'user_id' end, new.spender_id);
+  person uuid := new.spender_id;
+  used_before numeric;
+  used_now numeric;
 begin
-  -- Of a period that is over nothing counts.
-  if old.period_started_at is distinct from private.period_start(old.budget_period, at) then
-    key_before.period_credits_used := 0;
-  end if;
-  if new.period_started_at is distinct from private.period_start(new.budget_period, at) then
-    key_now.period_credits_used := 0;
-  end if;
-  -- Whoever is being deleted waits for this key: to wait for them, as a notification does, would be a deadlock.
-  perform from public.users u where u.id = new.user_id for key share skip locked;
+  -- Whoever is being deleted waits for this row: to wait for them, as a notification does, would be a deadlock.
+  perform from public.credit_wallets c join public.workspaces w on w.id = c.workspace_id
+  where c.workspace_id = new.workspace_id and c.has_alerts for key share of w skip locked;
   if not found then
-    key_now.user_id := null;
+    return null;
   end if;
-  perform from public.workspaces w where w.id = new.workspace_id for key share skip locked;
-  if found then
-    perform private.watch_key_step(key_before, key_now, at);
+  if is_key then
+    select k.user_id into person from public.api_keys k where k.id = new.spender_id;
   end if;
+  select u.id into person from public.users u where u.id = person for key share skip locked;
+  -- Each limit by itself: one that is used up hides nothing of the other.
+  perform private.fire_limit_alerts(new.workspace_id, old.credits_used, old.credit_limit, new.credits_used,
+    new.credit_limit, subject || jsonb_build_object('limit', case when is_key then 'budget' else 'credit_limit' end),
+    person, now());
+  used_before := (private.window_at(coalesce(old.limit_period, 'month')::text, old.period_started_at,
+    old.period_credits_used, now())).used;
+  used_now := (private.window_at(coalesce(new.limit_period, 'month')::text, new.period_started_at,
+    new.period_credits_used, now())).used;
+  perform private.fire_limit_alerts(new.workspace_id, used_before, old.period_credit_limit, used_now,
+    new.period_credit_limit,
+    subject || jsonb_build_object('limit', case when is_key then 'period_budget' else 'period_credit_limit' end),
+    person, now());
   return null;
 end;
 $$;
-comment on function private.watch_key_budgets() is
-  'Looks at a key''s budgets when they are set: a lower one may be used up already.';
-create trigger api_keys_watch_budgets after update of budget, period_budget, budget_period on public.api_keys
-  for each row execute function private.watch_key_budgets();
+comment on function private.watch_spending() is
+  'Looks at a spender''s limits when more is used of them, or a lower one is set that may be used up already.';
+create trigger spending_limits_watch after update on public.spending_limits
+  for each row when (new.credit_limit is not null or new.period_credit_limit is not null)
+  execute function private.watch_spending();
 
 create function private.watch_wallet() returns trigger
 language plpgsql security definer set search_path = ''

@@ -27,19 +27,19 @@ select is(tests.ledger('cem'), 'credit 3 signup', 'an admission completes it too
 select tests.be_postgres();
 select is_empty('select * from private.account_failures', 'the failures are forgotten');
 
-alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
-alter table private.account_failures add constraint broken check (false) not valid;
-select lives_ok($$ select tests.create_user('dan') $$, 'a sign-up succeeds even where the failure cannot be recorded');
-alter table public.workspaces drop constraint broken;
-select public.debit_user_credits_transaction(tests.id('dan'), 1, 'generation');
-select is(tests.ledger('dan'), 'credit 3 signup, debit -1 generation', 'and the account is completed all the same');
-
 alter table public.credit_transactions add constraint broken check (reason <> 'signup') not valid;
 select lives_ok($$ select tests.create_user('eva') $$, 'a sign-up succeeds where its credits fail');
 alter table public.credit_transactions drop constraint broken;
 select is((select message ~ 'broken' from private.account_failures where user_id = tests.id('eva')), true, 'which is recorded');
 select private.complete_next_account(now() + interval '2 minutes');
 select is(tests.ledger('eva'), 'credit 3 signup', 'and they are given with the next try');
+
+alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
+alter table private.account_failures add constraint broken check (false) not valid;
+select lives_ok($$ select tests.create_user('dan') $$, 'a sign-up succeeds even where the failure cannot be recorded');
+alter table public.workspaces drop constraint broken;
+select public.debit_user_credits_transaction(tests.id('dan'), 1, 'generation');
+select is(tests.ledger('dan'), 'credit 3 signup, debit -1 generation', 'and the account is completed all the same');
 
 select * from finish();
 rollback;
