@@ -104,7 +104,7 @@ begin
 end;
 $$;
 comment on function private.credits_left_to is
-  'What somebody, by this spender (null: none), may still use of a workspace''s credits by their limits; null: no limit.';
+  'What somebody, by this spender (null: none), may still use of a workspace''s credits; null: no limit.';
 
 create function private.require_spender(wallet_id uuid, account_id uuid) returns void
 language plpgsql stable set search_path = ''
@@ -140,7 +140,7 @@ begin
 end;
 $$;
 comment on function private.require_spending_left is
-  'Refuses who is no member, and what would pass a limit of theirs or of their spender. Called under the wallet''s lock.';
+  'Refuses who is no member, and what would pass a limit. Called under the wallet''s lock.';
 
 create function private.count_spending(
   wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamptz

@@ -110,7 +110,8 @@ begin
 end;
 $$;
 comment on function public.hold_credits is
-  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. spender_id: whose spending limit counts it besides the user''s.';
+  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
+  'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz

@@ -183,11 +183,12 @@ create function private.prove_limits(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
 as $$
 begin
-  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an earlier
-  -- one, or were back-dated and count: there is a range then, and else one figure.
+  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an
+  -- earlier one, or were back-dated and count: there is a range then, and else one figure.
   return query with entries as (
     select l.workspace_id, l.spender_id, t.id,
-      case when r.id is not null and coalesce(h.created_at, r.created_at) < l.counts_since then 0 else -t.amount end as used,
+      case when r.id is not null and coalesce(h.created_at, r.created_at) < l.counts_since then 0
+        else -t.amount end as used,
       t.transaction_type = 'debit' and t.created_at < l.counts_since is true as is_earlier,
       least(coalesce(h.created_at, r.created_at), t.created_at) >= l.period_started_at as in_period
     from public.credit_transactions t
@@ -225,7 +226,8 @@ begin
     and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
 end;
 $$;
-comment on function private.prove_limits(uuid) is 'What members and keys used of a workspace''s credits, against their entries.';
+comment on function private.prove_limits(uuid) is
+  'What members and keys used of a workspace''s credits, against their entries.';
 
 create function public.verify_credits(workspace_id uuid default null)
 returns table (wallet_id uuid, rule text, expected numeric, actual numeric, subject text)

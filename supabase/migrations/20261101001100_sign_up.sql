@@ -55,7 +55,8 @@ begin
 end;
 $$;
 comment on function private.complete_account(uuid, boolean) is
-  'Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted loses its person''s data. Doing it again changes nothing.';
+  'Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted '
+  'loses its person''s data. Doing it again changes nothing.';
 
 create function private.handle_new_user() returns trigger
 language plpgsql security definer set search_path = ''
@@ -68,7 +69,8 @@ exception when others then
     insert into private.account_failures as f (user_id, error_code, message)
     values (new.id, sqlstate, left(sqlerrm, 1000))
     on conflict (user_id) do update
-    set error_code = excluded.error_code, message = excluded.message, attempts = f.attempts + 1, failed_at = clock_timestamp();
+    set error_code = excluded.error_code, message = excluded.message, attempts = f.attempts + 1,
+      failed_at = clock_timestamp();
   exception when others then
     raise warning 'account % is incomplete and the reason could not be recorded: %', new.id, sqlerrm;
   end;

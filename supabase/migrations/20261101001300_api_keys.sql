@@ -314,10 +314,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   if tg_op = 'INSERT' then
-    insert into public.spending_limits (workspace_id, spender_id, spender_kind)
-    values (new.workspace_id, new.id, 'api_key');
+    insert into public.spending_limits (workspace_id, spender_id, spender_kind, credit_limit, period_credit_limit,
+      limit_period)
+    values (new.workspace_id, new.id, 'api_key', new.budget, new.period_budget, new.budget_period);
+  else
+    perform private.set_spending_limit(new.workspace_id, new.id, new.budget, new.period_budget, new.budget_period);
   end if;
-  perform private.set_spending_limit(new.workspace_id, new.id, new.budget, new.period_budget, new.budget_period);
   return null;
 end;
 $$;
@@ -331,7 +333,10 @@ create trigger api_keys_set_limit after update of budget, period_budget, budget_
 -- Columns of a key to clients, kept where every spender's use is.
 create function public.credits_used(public.api_keys) returns numeric
 language sql stable set search_path = ''
-as $$ select l.credits_used from public.spending_limits l where l.workspace_id = $1.workspace_id and l.spender_id = $1.id $$;
+as $$
+  select l.credits_used from public.spending_limits l
+  where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
+$$;
 comment on function public.credits_used(public.api_keys) is
   'Column credits_used of api_keys: credits that calls with the key were charged, less refunds.';
 create function public.period_credits_used(public.api_keys) returns numeric

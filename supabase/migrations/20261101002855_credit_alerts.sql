@@ -1,6 +1,7 @@
--- Alerts: notifications when credits cross a line, and the one trigger that watches a wallet for them and for its top-up.
--- An alert looks at the step that moved the credits, under the wallet's lock: it fires where the step begins on the good
--- side and ends beyond. So it fires once a crossing without a state that could be wrong, and is armed again by going back.
+-- Alerts: notifications when credits cross a line, and the one trigger that watches a wallet for them and its top-up.
+-- An alert looks at the step that moved the credits, under the wallet's lock: it fires where the step begins on the
+-- good side and ends beyond. So it fires once a crossing without a state that could be wrong, and is armed again by
+-- going back.
 
 create type public.credit_alert_kind as enum ('low_balance', 'limit_share', 'overdraft', 'debt');
 comment on type public.credit_alert_kind is
@@ -205,7 +206,8 @@ declare
   alert public.credit_alerts;
 begin
   for alert in
-    select * from public.credit_alerts a where a.workspace_id = new.workspace_id and a.is_active order by a.kind, a.threshold
+    select * from public.credit_alerts a where a.workspace_id = new.workspace_id and a.is_active
+    order by a.kind, a.threshold
   loop
     if private.is_beyond(alert, new.credits_balance, new.overdraft_limit)
       and not private.is_beyond(alert, old.credits_balance, old.overdraft_limit) then
