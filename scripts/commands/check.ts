@@ -35,7 +35,7 @@ export async function run(args: string[]): Promise<number> {
     }
   };
   if (!args.includes('--database')) await checkSources(check);
-  await withMigratedDatabase((adminUrl) => checkDatabase(adminUrl, check));
+  await withMigratedDatabase((adminUrl, addOwn) => checkDatabase(adminUrl, addOwn, check));
   console.log(failures.length === 0 ? 'All checks passed.' : `Failed: ${failures.join(', ')}.`);
   return failures.length === 0 ? 0 : 1;
 }
@@ -49,9 +49,10 @@ async function checkSources(check: Check): Promise<void> {
   await check(`functions of at most ${LARGEST_BUNDLE / 1024 / 1024} MiB`, checkBundles());
 }
 
-async function checkDatabase(adminUrl: string, check: Check): Promise<void> {
+async function checkDatabase(adminUrl: string, addOwn: () => Promise<void>, check: Check): Promise<void> {
   const remote = `--remote=${urlForRole(adminUrl, 'postgres')}`;
   await check('generated types', checkTypes(adminUrl));
+  await addOwn();
   await check('supabase db advisors', runCli(['db', 'advisors', '--fail-on=warn', remote]));
   if (await offersPlpgsqlCheck(adminUrl)) {
     await check('supabase db lint', runCli(['db', 'lint', '--fail-on=warning', '--schema=public,private', remote]));

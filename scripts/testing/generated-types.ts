@@ -4,8 +4,11 @@ import { dirname, join } from 'node:path';
 import { runSupabase, StackError, urlForRole } from '@basemeter/local-supabase';
 import { PROJECT_DIR } from '../paths.ts';
 
-/** Where they are committed. */
+/** Where Basemeter's are committed. */
 export const TYPES_FILE = join(PROJECT_DIR, 'supabase/functions/_shared/database.types.ts');
+
+/** Where those of a project with migrations of its own are written: Basemeter's and its own. */
+export const OWN_TYPES_FILE = join(PROJECT_DIR, 'supabase/database.types.ts');
 
 /** Generates them for schema `public` with the Supabase CLI. Throws a StackError with its words when it fails. */
 export async function generateTypes(adminUrl: string): Promise<string> {
@@ -17,9 +20,9 @@ export async function generateTypes(adminUrl: string): Promise<string> {
 }
 
 /** Writes them. */
-export function writeTypes(types: string): void {
-  mkdirSync(dirname(TYPES_FILE), { recursive: true });
-  writeFileSync(TYPES_FILE, types);
+export function writeTypes(types: string, file = TYPES_FILE): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, types);
 }
 
 /** The committed ones; empty when there are none. */

@@ -160,6 +160,45 @@ as $$
 $$;
 comment on function tests.entry_lots(bigint) is 'What an entry changed of which lots, in words, in its order.';
 
+create or replace function tests.hide_yours() returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  ours text[] := array(
+    select lower(named[1])
+    from supabase_migrations.schema_migrations m, unnest(m.statements) s,
+      regexp_matches(s, '^\s*create (?:or replace )?(?:table|view|function|type|domain) ((?:public|private)\.\w+)', 'gni') named
+    where m.version ~ '^20261101');
+  statement text;
+begin
+  create schema if not exists yours;
+  foreach statement in array array(
+    select format('drop trigger %I on %s', t.tgname, c.oid::regclass)
+    from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and not t.tgisinternal
+      and not c.relispartition and format('%s.%s', c.relnamespace::regnamespace, c.relname) <> all (ours)
+  ) || array(
+    select format('alter %s %s set schema yours', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end,
+      c.oid::regclass)
+    from pg_catalog.pg_class c
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p', 'v', 'c')
+      and not c.relispartition and format('%s.%s', c.relnamespace::regnamespace, c.relname) <> all (ours)
+    union all
+    select format('alter function %s set schema yours', p.oid::regprocedure) from pg_catalog.pg_proc p
+    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and format('%s.%s', p.pronamespace::regnamespace, p.proname) <> all (ours)
+    union all
+    select format('alter type %s set schema yours', t.oid::regtype) from pg_catalog.pg_type t
+    where t.typnamespace in ('public'::regnamespace, 'private'::regnamespace) and t.typtype in ('e', 'd')
+      and format('%s.%s', t.typnamespace::regnamespace, t.typname) <> all (ours)
+  ) loop
+    execute statement;
+  end loop;
+end;
+$$;
+comment on function tests.hide_yours() is
+  'Moves what Basemeter''s migrations (files 20261101…) do not create out of public and private, until the transaction ends: rules about every table or function are about Basemeter''s, not about those of a project that uses it.';
+
 create or replace function tests.sell(
   product text, credits numeric, plan text default null, trial_credits numeric default 0, expires_after_days integer default null
 ) returns void

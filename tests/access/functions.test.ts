@@ -1,5 +1,6 @@
 /** Every function of schema public, as everyone, against the lines of functions.md. */
 import { expect, test } from 'vitest';
+import { isOurs } from '../support/ours.ts';
 import { sql } from '../support/stack.ts';
 import { CALLS, type Call } from './calls.ts';
 import { linesOf } from './lines.ts';
@@ -7,14 +8,16 @@ import { ACTORS, type Actor, inWorld, roleOf, tryAs, type World } from './people
 
 type Right = { name: string; anon: boolean; authenticated: boolean; service_role: boolean };
 
-const rights = await sql<Right>(`
+const rights = (
+  await sql<Right>(`
   select p.proname as name, has_function_privilege('anon', p.oid, 'execute') as anon,
     has_function_privilege('authenticated', p.oid, 'execute') as authenticated,
     has_function_privilege('service_role', p.oid, 'execute') as service_role
   from pg_proc p
   where p.pronamespace = 'public'::regnamespace
     and not exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
-  order by 1`);
+  order by 1`)
+).filter(isOurs);
 
 const lines = linesOf('functions.md', 'function');
 

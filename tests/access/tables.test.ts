@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { isOurs } from '../support/ours.ts';
 import { sql } from '../support/stack.ts';
 import { linesOf } from './lines.ts';
 import { ACTORS, type Actor, inWorld, type Tried, tryAs, type World } from './people.ts';
@@ -12,13 +13,15 @@ type Verb = (typeof VERBS)[number];
 
 type Relation = { name: string; key: string[]; columns: { name: string; isWritable: boolean }[] };
 
-const relations = await sql<Relation>(`
+const relations = (
+  await sql<Relation>(`
   select c.relname as name,
     array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum = any (i.indkey) order by a.attnum) as key,
     array(select jsonb_build_object('name', a.attname, 'isWritable', a.attgenerated = '' and a.attidentity <> 'a')
       from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attname) as columns
   from pg_class c left join pg_index i on i.indrelid = c.oid and i.indisprimary
-  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') order by c.relname`);
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') order by c.relname`)
+).filter(isOurs);
 
 const lines = linesOf('tables.md', 'table');
 const lineOf = (table: string, verb: Verb): Record<string, string> | undefined =>

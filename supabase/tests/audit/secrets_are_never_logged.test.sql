@@ -1,6 +1,7 @@
 -- Rows in every audited table, made with secrets and addresses that can be searched for.
 begin;
 select plan(4);
+select tests.hide_yours();
 select tests.create_user('owner', 'owner-secret@example.test');
 update auth.users set email_confirmed_at = now() where id = tests.id('owner');
 select tests.sign_in('owner');

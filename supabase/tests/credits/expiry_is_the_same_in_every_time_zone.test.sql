@@ -1,5 +1,6 @@
 begin;
 select plan(13);
+select tests.hide_yours();
 -- In New York the clocks went forward on 8 March 2026: a day of 23 hours there.
 set local timezone = 'America/New_York';
 select tests.create_user('owner');

@@ -1,5 +1,6 @@
 begin;
 select plan(7);
+select tests.hide_yours();
 
 select set_eq($$
   select c.relname || '.' || a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -1,6 +1,7 @@
 -- A definer function runs with its owner's rights, past row level security: each one is here because it has to be.
 begin;
 select plan(3);
+select tests.hide_yours();
 
 select set_eq($$
   select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'private'::regnamespace and p.prosecdef

@@ -1,6 +1,7 @@
 -- What belongs to a workspace goes with it; what a person did in a team stays without them.
 begin;
 select plan(5);
+select tests.hide_yours();
 
 create view pg_temp.keys as
 select f.conrelid::regclass::text as child, a.attname::text as column_name, f.confrelid::regclass::text as parent,

@@ -1,5 +1,6 @@
 begin;
 select plan(2);
+select tests.hide_yours();
 
 select is_empty($$
   select p.oid::regprocedure, p.proconfig from pg_catalog.pg_proc p

@@ -1,5 +1,6 @@
 begin;
 select plan(4);
+select tests.hide_yours();
 
 -- The tables that the deletion of an account deletes from ('c') or writes to ('n').
 create view pg_temp.reached as

@@ -1,5 +1,6 @@
 begin;
 select plan(4);
+select tests.hide_yours();
 
 select set_eq($$
   select format('%s.%s', p.pronamespace::regnamespace, p.proname) from pg_catalog.pg_proc p

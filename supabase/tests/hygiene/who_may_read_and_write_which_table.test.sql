@@ -1,6 +1,7 @@
 -- The whole list of rights on tables and columns, of everyone but the owner.
 begin;
 select plan(1);
+select tests.hide_yours();
 
 select set_eq($$
   with granted as (

@@ -1,6 +1,7 @@
 -- Every function of platform admins, refused to everyone else.
 begin;
 select plan(36);
+select tests.hide_yours();
 select tests.create_user(n) from unnest(array['customer', 'platform', 'disabled']) n;
 update public.users set role = 'admin' where id in (tests.id('platform'), tests.id('disabled'));
 update public.users set is_active = false where id = tests.id('disabled');

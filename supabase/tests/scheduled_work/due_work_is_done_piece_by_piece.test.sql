@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(8);
 select tests.create_guest('owner'), tests.create_guest('other');
 select is(private.run_due_work(), 0, 'at rest there is none');
 
@@ -17,9 +17,6 @@ select is(private.run_due_work(now() + interval '2 hours'), 0, 'until there is n
 select is(private.run_due_work(now() + interval '1 month'), 1, 'a month later a partition of the log is missing');
 select isnt(to_regclass('private.ai_usage_logs_' || to_char((now() at time zone 'UTC') + interval '4 months',
   'YYYY_MM')), null, 'and is made');
-select is(private.schedule_due_work(), exists (select from pg_catalog.pg_extension where extname = 'pg_cron'),
-  'pg_cron does it where there is one');
-
 select tests.be_service();
 select throws_ok('select private.run_due_work()', '42501', null, 'no role of the API does it');
 

@@ -1,10 +1,11 @@
-/** The README's JavaScript, in the order in which it stands there, against the types of the database. */
+/** The JavaScript of README.md and docs/, in the order in which it is read, against the types of the database. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { PROJECT_DIR } from '../../scripts/paths.ts';
+import { readSnippets } from './pages.ts';
 
 /** What a reader has to fill in. */
 const YOURS = 'declare const unmatched_id: string, event_id: number;';
@@ -58,13 +59,12 @@ async function check(snippets: string): Promise<string[]> {
   }
 }
 
-const readme = readFileSync(join(PROJECT_DIR, 'README.md'), 'utf8');
-const snippets = [...readme.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, code]) => code).join('\n');
+const snippets = readSnippets();
 
 /** What is wrong on purpose: it shows that such a thing would be found. */
 const WRONG = ['made.no_such_field', `supabase.rpc('no_such_function')`, `supabase.from('no_such_table')`];
 
-test('the snippets of the README name what is there', async () => {
+test('the snippets name what is there', async () => {
   const wrong = [/no_such_field/, /no_such_function/, /no_such_table/].map((name) => expect.stringMatching(name));
   expect(await check(`${snippets}\n${WRONG.join(';\n')};\n`)).toEqual(wrong);
 }, 60_000);
