@@ -5,6 +5,7 @@ select tests.create_user('owner'), tests.create_user('ben'), tests.create_team('
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'ben');
 insert into public.api_keys (id, workspace_id, user_id, name, prefix, budget, period_budget, budget_period) values
   (tests.id('key'), tests.id('team'), tests.id('ben'), 'k', 'sk-', 20, 10, 'day');
+update public.spending_limits set counts_since = null;
 update public.workspace_member_credits set credit_limit = 20, period_credit_limit = 10, limit_period = 'day' where user_id = tests.id('ben');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'manual', workspace_id => tests.id('team'));
 create function pg_temp.day(n integer) returns timestamptz language sql as $$ select timestamptz '2026-05-05 12:00+00' + n * interval '1 day' $$;
