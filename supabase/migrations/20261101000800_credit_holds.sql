@@ -62,7 +62,8 @@ create function public.hold_credits(
   description text default null,
   feature_code text default null,
   expires_in interval default '15 minutes',
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  spender_id uuid default null
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -83,21 +84,22 @@ begin
   perform private.require_user(hold_credits.user_id);
   request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
     'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
-    'expires_in', expires_in);
+    'expires_in', expires_in, 'spender_id', hold_credits.spender_id);
   earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  if wallet_id <> hold_credits.user_id then
-    perform private.require_member_credits(wallet_id, hold_credits.user_id, amount, at);
+  if wallet_id <> hold_credits.user_id or hold_credits.spender_id is not null then
+    perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
-  insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
-    idempotency_key, expires_at, created_at)
-  values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
-    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
+  insert into public.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
+    metadata, idempotency_key, expires_at, created_at)
+  values (wallet_id, hold_credits.user_id, hold_credits.spender_id, hold_credits.amount, hold_credits.reason,
+    hold_credits.feature_code, hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key,
+    private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
@@ -105,7 +107,8 @@ begin
 end;
 $$;
 comment on function public.hold_credits is
-  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires.';
+  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
+  'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
@@ -137,7 +140,7 @@ begin
   return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
     entry_metadata => metadata,
     entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
-    for_hold => hold.id, held_change => -freed);
+    for_hold => hold.id, spender => hold.spender_id, held_change => -freed);
 end;
 $$;
 comment on function private.settle_part is
@@ -256,8 +259,8 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if hold.workspace_id <> hold.user_id and amount > 0 then
-    perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
+  if (hold.workspace_id <> hold.user_id or hold.spender_id is not null) and amount > 0 then
+    perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
   end if;
   if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
