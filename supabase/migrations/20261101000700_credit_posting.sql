@@ -245,7 +245,8 @@ create function private.post_entry(
   refunded_id bigint default null,
   for_hold uuid default null,
   held_change numeric default 0,
-  new_grant uuid default null
+  new_grant uuid default null,
+  spender uuid default null
 ) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -253,7 +254,6 @@ declare
   total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
   spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
   expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
-  is_watched boolean;
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
@@ -275,9 +275,8 @@ begin
     w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
     and w.frozen_at is null
   ))
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held, w.has_alerts
-  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held,
-    is_watched;
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
+  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
   if not found then
     return null;
   end if;
@@ -293,22 +292,17 @@ begin
   if not found and account_id = wallet_id then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
-  if account_id <> wallet_id and entry_type in ('debit', 'refund') then
-    perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
+  if (account_id <> wallet_id or spender is not null) and entry_type in ('debit', 'refund') then
+    perform private.count_spending(wallet_id, account_id, spender, -signed_amount, for_hold, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft,
-      amount,
-    balance_after, reason, feature_code, description, lots, metadata, idempotency_key
+    created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
+    is_overdraft, amount, balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0
-    and answer.credits_balance < 0,
-    signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata,
-      key)
+  values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
+    signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
+    entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
-  if is_watched then
-    perform private.watch_credits(wallet_id, account_id, entry_type, signed_amount, at);
-  end if;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
   answer.grant_id := new_grant;
@@ -514,7 +508,7 @@ begin
     end if;
   end if;
   if wallet_id <> debit_user_credits_transaction.user_id then
-    perform private.require_member_credits(wallet_id, debit_user_credits_transaction.user_id, amount, at);
+    perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
@@ -607,9 +601,10 @@ declare
   lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   lot_id uuid;
+  spender uuid;
 begin
   if entry_id is not null then -- it is given back to who used it, whoever asks for that
-    account_id := (select t.user_id from public.credit_transactions t where t.id = entry_id);
+    select t.user_id, t.spender_id into account_id, spender from public.credit_transactions t where t.id = entry_id;
   end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
@@ -621,7 +616,7 @@ begin
   end if;
   return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
     entry_metadata => metadata, entry_description => description, key => post_refund.key,
-    refunded_id => entry_id, new_grant => lot_id);
+    refunded_id => entry_id, new_grant => lot_id, spender => spender);
 end;
 $$;
 comment on function private.post_refund is

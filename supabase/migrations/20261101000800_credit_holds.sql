@@ -62,7 +62,8 @@ create function public.hold_credits(
   description text default null,
   feature_code text default null,
   expires_in interval default '15 minutes',
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  spender_id uuid default null
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -83,22 +84,23 @@ begin
   if idempotency_key is not null then
     request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
       'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
-      'expires_in', expires_in);
+      'expires_in', expires_in, 'spender_id', hold_credits.spender_id);
     answer := private.replay_request(wallet_id, idempotency_key, request);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
-  if wallet_id <> hold_credits.user_id then
-    perform private.require_member_credits(wallet_id, hold_credits.user_id, amount, at);
+  if wallet_id <> hold_credits.user_id or hold_credits.spender_id is not null then
+    perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
-  insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
-    idempotency_key, expires_at, created_at)
-  values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
-    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
+  insert into public.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
+    metadata, idempotency_key, expires_at, created_at)
+  values (wallet_id, hold_credits.user_id, hold_credits.spender_id, hold_credits.amount, hold_credits.reason,
+    hold_credits.feature_code, hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key,
+    private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
   if idempotency_key is not null then
@@ -108,7 +110,8 @@ begin
 end;
 $$;
 comment on function public.hold_credits is
-  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires.';
+  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
+  'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
@@ -140,7 +143,7 @@ begin
   return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
     entry_metadata => metadata,
     entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
-    for_hold => hold.id, held_change => -freed);
+    for_hold => hold.id, spender => hold.spender_id, held_change => -freed);
 end;
 $$;
 comment on function private.settle_part is
@@ -264,8 +267,8 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if hold.workspace_id <> hold.user_id and amount > 0 then
-    perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
+  if (hold.workspace_id <> hold.user_id or hold.spender_id is not null) and amount > 0 then
+    perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
   end if;
   if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);

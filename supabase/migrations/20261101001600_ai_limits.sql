@@ -58,21 +58,6 @@ $$;
 comment on function private.require_membership(private.ai_caller) is
   'Refuses who calls for a workspace that is not theirs.';
 
-create function private.member_share_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if wanted_workspace = account_id then
-    return null;
-  elsif private.role_in(wanted_workspace, account_id) is null then
-    return 0; -- who has left while a call ran gets no more of it
-  end if;
-  return private.member_credits_left(wanted_workspace, account_id, at);
-end;
-$$;
-comment on function private.member_share_left(uuid, uuid, timestamptz) is
-  'What a call of theirs may still use of a workspace''s credits; null: no limit, as in the personal one.';
-
 create function private.ai_caller_of(
   account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
 ) returns private.ai_caller
@@ -427,30 +412,6 @@ $$;
 comment on function private.count_message(uuid, timestamptz, integer) is
   'Counts a message in the month it began in, or takes it back when it came to nothing.';
 
-create function private.budget_left(key public.api_keys, at timestamptz) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return least(key.budget - key.credits_used, key.period_budget
-    - (private.window_at(key.budget_period::text, key.period_started_at, key.period_credits_used, at)).used);
-end;
-$$;
-comment on function private.budget_left(public.api_keys, timestamptz) is
-  'What a key may still use now; null: no limit.';
-
-create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz) returns void
-language sql set search_path = ''
-as $$
-  update public.api_keys k set
-    credits_used = greatest(k.credits_used + change, 0),
-    (period_started_at, period_credits_used) = (
-      select w.started_at, greatest(w.used + case when begun_at < w.started_at then 0 else change end, 0)
-      from private.window_at(k.budget_period::text, k.period_started_at, k.period_credits_used, begun_at) w)
-  where k.id = key_id
-$$;
-comment on function private.use_budget(uuid, numeric, timestamptz) is
-  'Counts credits (or gives back what was set aside) to a key: in all, and in the period in which the call began.';
-
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -466,15 +427,12 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric;
-  key public.api_keys;
 begin
   -- What a team has is not for its members to know: they are told what their own limits leave them, or nothing.
   if private.sees_wallet(wanted_workspace, account_id) then
     select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
-  select * into key from public.api_keys k where k.id = key_id;
-  available := least(available, private.budget_left(key, at),
-    private.member_share_left(wanted_workspace, account_id, at));
+  available := least(available, private.credits_left_to(wanted_workspace, account_id, key_id, at));
   return case when available is not null then trim_scale(greatest(available, 0)) end;
 end;
 $$;

@@ -387,29 +387,26 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
-  caller private.ai_caller, wallet public.credit_wallets, budget numeric, member_left numeric, needed numeric, at timestamptz
+  caller private.ai_caller, wallet public.credit_wallets, needed numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric := private.available(wallet);
-  key public.api_keys := caller.api_key;
-  next_period timestamptz;
+  member_left numeric := (private.spending_left(caller.workspace_id, (caller.account).id, at)).credits;
+  by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, at);
 begin
-  if member_left < least(available, budget) then
+  if member_left < least(available, by_key.credits) then
     return row('limit_reached', format('This call may cost up to %s credits and your limit in this workspace has %s left.',
       trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
-  elsif budget >= available or budget is null then
+  elsif by_key.credits >= available or by_key.credits is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
       trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)
         then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
   end if;
-  if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := (private.window_at(key.budget_period::text, null, 0, at)).ends_at;
-  end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
-    trim_scale(needed), trim_scale(greatest(budget, 0))), null,
-    ceil(extract(epoch from next_period - at)))::private.ai_refusal;
+    trim_scale(needed), trim_scale(greatest(by_key.credits, 0))), null,
+    ceil(extract(epoch from by_key.next_period_at - at)))::private.ai_refusal;
 end;
 $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
@@ -472,11 +469,10 @@ create function private.terms_of_ai_call(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  budget numeric := private.budget_left(caller.api_key, at);
-  member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   available numeric := private.available(wallet);
   -- An output lowered to what the wallet pays for would tell its balance.
-  credits_left numeric := least(budget, member_left,
+  credits_left numeric := least(
+    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at),
     case when private.sees_wallet(caller.workspace_id, (caller.account).id) then available end);
   terms private.ai_terms;
   fallback public.ai_models;
@@ -485,7 +481,7 @@ begin
   terms.pricings := '{}';
   terms := private.add_candidate(terms, wanted, pricing, request, credits_left, available);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(caller, wallet, budget, member_left, terms.credits, at);
+    terms.refusal := private.refuse_credits(caller, wallet, terms.credits, at);
     return terms;
   end if;
   for fallback in
@@ -520,11 +516,8 @@ begin
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
-      'api_key_id', (caller.api_key).id))).hold_id;
-  if (caller.api_key).id is not null then
-    perform private.use_budget((caller.api_key).id, terms.credits, at);
-  end if;
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model'),
+    spender_id => (caller.api_key).id)).hold_id;
   if is_message then
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
@@ -602,8 +595,6 @@ begin
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
-  -- What comes late counts in the period that the key's budget is counted in by now.
-  at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
   request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
@@ -652,7 +643,6 @@ declare
   call private.ai_calls;
   pricing jsonb;
   wallet public.credit_wallets;
-  key public.api_keys;
   more numeric;
   available numeric;
   covered bigint;
@@ -674,11 +664,9 @@ begin
   more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   wallet := private.free_due_holds(wallet, more, at);
-  select * into key from public.api_keys k where k.id = call.api_key_id;
   available := greatest(private.available(wallet), 0);
   -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or nothing.
-  more := greatest(least(more, private.budget_left(key, at),
-    private.member_share_left(hold.workspace_id, hold.user_id, at)), 0);
+  more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
   if more > available then
     more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
   end if;
@@ -687,9 +675,6 @@ begin
     return jsonb_build_object('extended', false);
   end if;
   perform public.extend_credit_hold(hold.id, more, at => at);
-  if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, more, call.started_at);
-  end if;
   return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
 end;
 $$;
@@ -799,7 +784,7 @@ begin
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
   if is_first then
-    at := greatest(at, call.started_at); -- a late admission was moved into the period that runs
+    at := greatest(at, call.started_at);
     pricing := private.pricing_of_call(call, served_model);
     usage := private.bounded_usage(reported, call.worst_case,
       greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
@@ -817,11 +802,11 @@ begin
     from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'api_key_id', at => at)).transaction_id;
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata, at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
-    perform private.close_ai_call(call, hold, is_charged, coalesce(charged, 0), answer, at);
+    perform private.close_ai_call(call, hold, is_charged, answer);
     facts := call.details || finish_ai_call.details;
     if hold.user_id is null then -- deleted while it ran
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
@@ -841,24 +826,18 @@ begin
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
     'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
-    'credits_available', private.spendable(hold.workspace_id, hold.user_id, (hold.metadata ->> 'api_key_id')::uuid, at)));
+    'credits_available', private.spendable(hold.workspace_id, hold.user_id, hold.spender_id, at)));
 end;
 $$;
 comment on function public.finish_ai_call is
   'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
-  call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz
+  call private.ai_calls, hold public.credit_holds, is_charged boolean, answer jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at);
-    if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
-      perform private.watch_key(call, charged, at);
-    end if;
-  end if;
   if call.message_month is not null and not is_charged then
     perform private.count_message(hold.workspace_id, call.message_month, -1);
   end if;
@@ -867,7 +846,7 @@ begin
   end if;
 end;
 $$;
-comment on function private.close_ai_call is 'Corrects what was counted when a call began: the key''s budget, the month''s messages, the Idempotency-Key.';
+comment on function private.close_ai_call is 'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -924,7 +903,7 @@ begin
       select * into hold from public.credit_holds h where h.id = earlier.hold_id;
       delete from private.ai_calls c where c.hold_id = hold.id;
       perform public.release_credit_hold(hold.id, at => at);
-      perform private.close_ai_call(earlier, hold, false, 0, null, at);
+      perform private.close_ai_call(earlier, hold, false, null);
     else
       perform private.finish_lost_ai_call(earlier, at);
     end if;

@@ -311,9 +311,6 @@ declare
   wallet public.credit_wallets;
   returned numeric;
 begin
-  if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, -job.cost_credits, job.created_at);
-  end if;
   if work.debit_id is null then
     return 0;
   end if;
@@ -754,8 +751,6 @@ create function private.refuse_video_start(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  budget numeric := private.budget_left(caller.api_key, at);
-  member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   most integer := (caller.plan).video_jobs_at_once;
   refusal private.ai_refusal;
 begin
@@ -763,8 +758,9 @@ begin
     return row('limit_reached', format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
       (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs' end), null,
       30)::private.ai_refusal;
-  elsif credits > least(private.available(wallet), budget, member_left) then
-    refusal := private.refuse_credits(caller, wallet, budget, member_left, credits, at);
+  elsif credits > least(private.available(wallet),
+    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at)) then
+    refusal := private.refuse_credits(caller, wallet, credits, at);
     -- Unlike a call's, the price of a video is known.
     refusal.message := replace(refusal.message, 'This call may cost up to', 'This video costs');
     return refusal;
@@ -804,9 +800,6 @@ create function private.begin_video_job(
 ) returns public.video_jobs
 language plpgsql set search_path = ''
 as $$
-declare
-  wallet public.credit_wallets;
-  watched private.ai_calls;
 begin
   perform private.require_user(job.user_id);
   insert into public.video_jobs (id, workspace_id, user_id, model, prompt, image_url, has_image, parameters,
@@ -817,16 +810,7 @@ begin
   if job.cost_credits > 0 then
     work.debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', at,
       entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model', job.model,
-        'request_id', job.request_id))).transaction_id;
-  end if;
-  if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, job.cost_credits, at);
-    select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
-    if wallet.has_alerts and job.cost_credits > 0 then
-      watched.api_key_id := work.api_key_id;
-      watched.started_at := at;
-      perform private.watch_key(watched, job.cost_credits, at);
-    end if;
+        'request_id', job.request_id), spender => work.api_key_id)).transaction_id;
   end if;
   insert into private.video_job_work (video_job_id, workspace_id, provider, api_key_id, debit_id, idempotency_key,
     request_hash, next_sync_at, terms, details)
@@ -919,8 +903,6 @@ begin
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
-  -- What comes late counts in the period that the key's budget is counted in by now.
-  at := greatest(at, (caller.api_key).period_started_at);
   job.id := gen_random_uuid();
   job.workspace_id := caller.workspace_id;
   job.user_id := (caller.account).id;
@@ -1196,42 +1178,6 @@ create policy "people can share their own video jobs" on public.video_jobs
   with check ((select auth.uid()) = user_id);
 grant select on public.video_jobs to authenticated, service_role;
 grant update (is_shared) on public.video_jobs to authenticated;
-
-create function private.prove_keys(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
-as $$
-begin
-  -- A key is charged when a call begins, and corrected when it ends. A call is of the window in which it began, and logged
-  -- when it ends: of a window it is known what at most was used in it.
-  return query with uses as (
-    select l.api_key_id, l.created_at, l.credits_charged::numeric as used from public.ai_usage_logs l
-    where l.api_key_id is not null and l.hold_id is not null and (only_one is null or l.workspace_id = only_one)
-    union all
-    select c.api_key_id, 'infinity', h.amount from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
-    where c.api_key_id is not null and (only_one is null or h.workspace_id = only_one)
-    union all
-    select v.api_key_id, coalesce(j.finished_at, 'infinity'), j.cost_credits
-    from private.video_job_work v join public.video_jobs j on j.id = v.video_job_id
-    where v.api_key_id is not null and j.status in ('pending', 'processing', 'completed')
-      and (only_one is null or j.workspace_id = only_one)
-  ), sums as (
-    select k.id, sum(u.used) as used, sum(u.used) filter (where u.created_at >= k.period_started_at) as used_in_period
-    from public.api_keys k join uses u on u.api_key_id = k.id group by k.id
-  )
-  select k.workspace_id, r.rule, r.expected, r.actual, k.id::text
-  from public.api_keys k
-  left join sums s on s.id = k.id
-  cross join lateral (values
-    ('what a key used is what its calls and videos took', coalesce(s.used, 0), k.credits_used::numeric),
-    ('what a key used in the period is no more than was taken in it',
-      least(coalesce(s.used_in_period, 0), k.period_credits_used), k.period_credits_used)
-  ) r (rule, expected, actual)
-  -- Jobs of a person who left go with them.
-  where (only_one is null or k.workspace_id = only_one) and k.user_id is not null and r.expected <> r.actual
-    and (k.period_started_at is not null or r.rule = 'what a key used is what its calls and videos took');
-end;
-$$;
-comment on function private.prove_keys(uuid) is 'What API keys used of their budgets, against the calls and videos made with them.';
 
 do $$
 begin
