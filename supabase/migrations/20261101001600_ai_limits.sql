@@ -18,6 +18,7 @@ create table private.ai_request_counts (
   day_started_at timestamptz not null default now(),
   day_requests integer not null default 0,
   day_content bigint not null default 0,
+  day_empty_answers integer not null default 0,
   month_started_at timestamptz not null,
   month_messages integer not null,
   primary key (workspace_id, month_started_at)
@@ -27,6 +28,8 @@ comment on table private.ai_request_counts is
   'that month.';
 comment on column private.ai_request_counts.day_content is
   'Bytes of requests and answers that were kept of that day''s calls.';
+comment on column private.ai_request_counts.day_empty_answers is
+  'How many of that day''s answers had nothing in them and were free though input was reported.';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
 language plpgsql stable set search_path = ''
@@ -182,10 +185,11 @@ begin
   values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
     private.period_start('month', at), 0)
   on conflict (workspace_id, month_started_at) do update
-  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content) = (
+  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers) = (
     -- What the minute refuses takes nothing from the day.
     select m.started_at, m.used + 1, d.started_at, d.used + (m.used < per_minute)::integer,
-      case when d.started_at = c.day_started_at then c.day_content else 0 end
+      case when d.started_at = c.day_started_at then c.day_content else 0 end,
+      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
       private.window_at('day', c.day_started_at, c.day_requests, at) d)
   returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day,
@@ -258,6 +262,28 @@ $$;
 comment on function private.has_room_for_content(uuid, bigint) is
   'Counts bytes of requests and answers that are to be kept, unless they are too many for today: '
   'where a plan bounds the calls of a day. Called under the wallet''s lock.';
+
+insert into public.system_config
+  (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('free_empty_answers_per_day', '20', 'integer', 0, 1000000, false,
+    'How many answers with nothing in them a workspace gets free a day. '
+    'Further ones are charged the input that the provider reports.');
+
+create function private.count_empty_answer(wallet_id uuid) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
+  where c.workspace_id = wallet_id
+    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+      where n.workspace_id = wallet_id)
+    and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
+  return found;
+end;
+$$;
+comment on function private.count_empty_answer(uuid) is
+  'Counts an answer with nothing in it that is free, unless they are too many for today. '
+  'Called under the wallet''s lock.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''

@@ -663,6 +663,7 @@ create function public.finish_ai_call(
   served_model text default null,
   answer jsonb default null,
   written_tokens bigint default 0,
+  may_be_cut_short boolean default false,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -677,7 +678,7 @@ declare
   cost numeric;
   charged numeric;
   worth numeric;
-  is_charged boolean := ending in ('success', 'canceled') and not is_empty;
+  is_charged boolean := ending in ('success', 'canceled');
   wallet public.credit_wallets;
   is_first boolean;
   entry_id bigint;
@@ -696,6 +697,11 @@ begin
       perform private.notify_admins('usage_bounded', format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
         jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
           'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
+    end if;
+    -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
+    if is_charged and is_empty then
+      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0
+        and (may_be_cut_short or not private.count_empty_answer(hold.workspace_id));
     end if;
     select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
     from private.charge_of(pricing, usage) c
@@ -729,7 +735,7 @@ begin
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
   call private.ai_calls, hold public.credit_holds, is_charged boolean, answer jsonb
