@@ -990,7 +990,7 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "answer": Json | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
+                    "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
