@@ -1,6 +1,6 @@
 /** A file without a copy, passed on from its provider: what a caller or a host sends never tells where it is. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 
 // By its path alone: its types are Deno's.
 const MODULE = new URL('../../supabase/functions/video/jobs.ts', import.meta.url).pathname;
@@ -14,6 +14,10 @@ vi.mock('../../supabase/functions/_shared/database.ts', () => ({
   database: { rpc, storage: { from: () => ({ createSignedUrl: sign }) } },
 }));
 
+let getFile: (http: Request, id: string, until: string, token: string) => Promise<Response>;
+beforeAll(async () => {
+  ({ getFile } = await import(MODULE));
+});
 beforeEach(() => {
   vi.spyOn(console, 'error').mockImplementation(() => undefined);
   const variables: Record<string, string> = { AI_BASE_URL: 'https://gate.example.com/v1', AI_API_KEY: 'sk-1' };
@@ -42,7 +46,6 @@ let sent: Headers[] = [];
 
 /** Reads a job's file by its link; an error is given as `{ status, code }`. */
 async function ask({ answer, headers = {}, method = 'GET', url = FILE, api = '302ai', ...link }: Asked) {
-  const { getFile } = await import(MODULE);
   const { storage_path = null, until = soon(), token = '0'.repeat(64) } = link;
   sent = [];
   vi.stubGlobal('fetch', async (_: URL, init: RequestInit) => {
@@ -55,10 +58,10 @@ async function ask({ answer, headers = {}, method = 'GET', url = FILE, api = '30
     submission: { api, result_hosts: [HOST], api_key_env: 'AI_API_KEY', base_url: null, provider_base_url: null },
   });
   const http = new Request('http://x/', { method, headers });
-  return (await getFile(http, id, String(until), token).catch(
+  return getFile(http, id, String(until), token).catch(
     ({ status, code, headers }: { status: number; code: string; headers: Record<string, string> }) =>
       Response.json({ code }, { status, headers }),
-  )) as Response;
+  );
 }
 
 const VIDEO = { 'content-type': 'video/mp4' };
