@@ -243,6 +243,8 @@ begin
   return (select count(*) from public.ai_usage_statistics s where s.date between first_day and last_day);
 end;
 $$;
+comment on function private.rebuild_usage_statistics is
+  'Does the work of its public twin, whose parameters have names that PL/pgSQL reserves.';
 
 create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
 language sql security definer set search_path = ''
