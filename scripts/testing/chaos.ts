@@ -153,7 +153,7 @@ async function compare({ stack, pool, load, kills, print }: Outcome): Promise<nu
   check('no call is under way, no hold open, no Idempotency-Key running', [
     ...(await rows('select request_id from private.ai_calls')),
     ...(await rows(`select id from public.credit_holds where state = 'open'`)),
-    ...(await rows('select idempotency_key from private.ai_requests where is_running')),
+    ...(await rows('select idempotency_key from private.idempotent_requests where is_running')),
   ]);
 
   const { journal } = load;

@@ -170,6 +170,16 @@ create trigger users_set_updated_at
 create trigger workspaces_set_updated_at before update on public.workspaces
   for each row execute function private.set_updated_at();
 
+create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (select m.role from public.workspace_members m
+    where m.workspace_id = wanted_workspace and m.user_id = account_id);
+end;
+$$;
+comment on function private.role_in(uuid, uuid) is 'What someone is in a workspace; null for a stranger.';
+
 alter table public.users enable row level security;
 create policy "people can read their own account" on public.users
   for select to authenticated using ((select auth.uid()) = id);

@@ -101,6 +101,7 @@ create table public.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
+  spender_id uuid,
   amount public.unsigned_credit_amount not null,
   settled_amount public.unsigned_credit_amount not null default 0,
   final_amount public.unsigned_credit_amount,
@@ -118,6 +119,8 @@ create table public.credit_holds (
 );
 comment on table public.credit_holds is
   'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
+comment on column public.credit_holds.spender_id is
+  'Whose spending limit counts it besides the user''s: an API key.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
 comment on column public.credit_holds.settled_amount is 'Used under it so far.';
 comment on column public.credit_holds.final_amount is
@@ -132,6 +135,7 @@ create table public.credit_transactions (
   created_at timestamptz not null,
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
+  spender_id uuid,
   hold_id uuid,
   grant_id uuid,
   refunded_transaction_id bigint,
@@ -150,6 +154,8 @@ create table public.credit_transactions (
 );
 comment on table public.credit_transactions is
   'The ledger: every change of a balance, append-only. Ids grow in the order in which a wallet''s entries were made.';
+comment on column public.credit_transactions.spender_id is
+  'Whose spending limit counts it besides the user''s: an API key. No foreign key, as hold_id.';
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
@@ -165,17 +171,6 @@ create index credit_transactions_workspace_id_created_at_idx on public.credit_tr
 create index credit_transactions_user_id_idx on public.credit_transactions (user_id);
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
   where refunded_transaction_id is not null;
-
-create table private.credit_requests (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  idempotency_key text not null,
-  request jsonb not null,
-  answer jsonb not null,
-  primary key (workspace_id, idempotency_key)
-);
-comment on table private.credit_requests is
-  'Answers given under an idempotency key. A key belongs to its wallet for ever: '
-  'nothing removes it but the workspace''s end.';
 
 create function private.create_wallet() returns trigger
 language plpgsql security definer set search_path = ''

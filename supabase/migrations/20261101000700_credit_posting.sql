@@ -128,37 +128,6 @@ end;
 $$;
 comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
-create function private.replay_request(wallet_id uuid, key text, request jsonb) returns public.credit_result
-language plpgsql stable set search_path = ''
-as $$
-declare
-  earlier private.credit_requests;
-begin
-  select * into earlier from private.credit_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  if earlier.request <> request then
-    perform private.raise_error('idempotency_conflict',
-      format('The idempotency key %s was used on this wallet for another request.', to_json(key)),
-      'Use a new key for a new request, and the same parameters for a retry.');
-  end if;
-  return jsonb_populate_record(null::public.credit_result, earlier.answer);
-end;
-$$;
-comment on function private.replay_request(uuid, text, jsonb) is
-  'The answer given before under this key, or null; the same key with another request is an error.';
-
-create function private.remember_request(wallet_id uuid, key text, request jsonb, answer public.credit_result)
-returns void
-language sql set search_path = ''
-as $$
-  insert into private.credit_requests (workspace_id, idempotency_key, request, answer)
-  values (wallet_id, key, request, to_jsonb(answer))
-$$;
-comment on function private.remember_request(uuid, text, jsonb, public.credit_result) is
-  'Keeps an answer for its idempotency key.';
-
 create function private.lots_to_burn(
   wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
 ) returns public.credit_lot_change[]
@@ -245,7 +214,8 @@ create function private.post_entry(
   refunded_id bigint default null,
   for_hold uuid default null,
   held_change numeric default 0,
-  new_grant uuid default null
+  new_grant uuid default null,
+  spender uuid default null
 ) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -253,7 +223,6 @@ declare
   total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
   spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
   expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
-  is_watched boolean;
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
@@ -275,9 +244,8 @@ begin
     w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
     and w.frozen_at is null
   ))
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held, w.has_alerts
-  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held,
-    is_watched;
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
+  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
   if not found then
     return null;
   end if;
@@ -293,22 +261,17 @@ begin
   if not found and account_id = wallet_id then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
-  if account_id <> wallet_id and entry_type in ('debit', 'refund') then
-    perform private.count_member_credits(wallet_id, account_id, -signed_amount, refunded_id, at);
+  if (account_id <> wallet_id or spender is not null) and entry_type in ('debit', 'refund') then
+    perform private.count_spending(wallet_id, account_id, spender, -signed_amount, for_hold, refunded_id, at);
   end if;
   insert into public.credit_transactions (
-    created_at, workspace_id, user_id, hold_id, grant_id, refunded_transaction_id, transaction_type, is_overdraft,
-      amount,
-    balance_after, reason, feature_code, description, lots, metadata, idempotency_key
+    created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
+    is_overdraft, amount, balance_after, reason, feature_code, description, lots, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, for_hold, new_grant, refunded_id, entry_type, signed_amount < 0
-    and answer.credits_balance < 0,
-    signed_amount, answer.credits_balance, entry_reason, entry_feature, entry_description, entry_lots, entry_metadata,
-      key)
+  values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
+    signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
+    entry_feature, entry_description, entry_lots, entry_metadata, key)
   returning id into answer.transaction_id;
-  if is_watched then
-    perform private.watch_credits(wallet_id, account_id, entry_type, signed_amount, at);
-  end if;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
   answer.grant_id := new_grant;
@@ -431,6 +394,7 @@ declare
   cap numeric := private.config_numeric('max_credits_balance', 50000);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
   lot_id uuid;
 begin
@@ -439,14 +403,12 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(credit_user_credits_transaction.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
-      'expires_at', extract(epoch from expires_at), 'priority', priority);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
+    'expires_at', extract(epoch from expires_at), 'priority', priority);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if not isfinite(expires_at) or expires_at <= at then
     perform private.raise_error('invalid_request',
@@ -462,9 +424,7 @@ begin
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
     private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -488,6 +448,7 @@ declare
   wallet_id uuid := coalesce(debit_user_credits_transaction.workspace_id, debit_user_credits_transaction.user_id);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -505,16 +466,14 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
   perform private.require_user(debit_user_credits_transaction.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if wallet_id <> debit_user_credits_transaction.user_id then
-    perform private.require_member_credits(wallet_id, debit_user_credits_transaction.user_id, amount, at);
+    perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
@@ -522,9 +481,7 @@ begin
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
       key => idempotency_key);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -607,9 +564,10 @@ declare
   lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
   lot_id uuid;
+  spender uuid;
 begin
   if entry_id is not null then -- it is given back to who used it, whoever asks for that
-    account_id := (select t.user_id from public.credit_transactions t where t.id = entry_id);
+    select t.user_id, t.spender_id into account_id, spender from public.credit_transactions t where t.id = entry_id;
   end if;
   if left_over > 0 and entry_id is not null then
     lots := private.lots_to_return(entry_id, left_over, at);
@@ -621,7 +579,7 @@ begin
   end if;
   return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
     entry_metadata => metadata, entry_description => description, key => post_refund.key,
-    refunded_id => entry_id, new_grant => lot_id);
+    refunded_id => entry_id, new_grant => lot_id, spender => spender);
 end;
 $$;
 comment on function private.post_refund is
@@ -644,6 +602,7 @@ declare
   wallet_id uuid := coalesce(refund_user_credits.workspace_id, refund_user_credits.user_id);
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -651,22 +610,18 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(refund_user_credits.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', refund_user_credits.user_id, 'description', description,
-      'transaction_id', refund_user_credits.transaction_id);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', refund_user_credits.user_id, 'description', description,
+    'transaction_id', refund_user_credits.transaction_id);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
   answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
     idempotency_key,
     refund_user_credits.transaction_id, at);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -708,6 +663,7 @@ declare
   wallet_id uuid;
   lot public.credit_grants;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
   taken numeric;
 begin
@@ -719,13 +675,11 @@ begin
     perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
   end if;
   perform private.lock_wallet(wallet_id, at);
-  if idempotency_key is not null then
-    request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'grant_id', clawback_credits.grant_id, 'description', description);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'grant_id', clawback_credits.grant_id, 'description', description);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   select * into lot from public.credit_grants g where g.id = clawback_credits.grant_id;
   -- What expired is gone already and is not taken a second time.
@@ -737,9 +691,7 @@ begin
   answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
   update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

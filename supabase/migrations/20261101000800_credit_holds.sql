@@ -62,7 +62,8 @@ create function public.hold_credits(
   description text default null,
   feature_code text default null,
   expires_in interval default '15 minutes',
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  spender_id uuid default null
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -71,6 +72,7 @@ declare
   wallet public.credit_wallets;
   hold public.credit_holds;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_time(at);
@@ -80,35 +82,33 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
   perform private.require_user(hold_credits.user_id);
-  if idempotency_key is not null then
-    request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-      'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
-      'expires_in', expires_in);
-    answer := private.replay_request(wallet_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
+    'expires_in', expires_in, 'spender_id', hold_credits.spender_id);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
-  if wallet_id <> hold_credits.user_id then
-    perform private.require_member_credits(wallet_id, hold_credits.user_id, amount, at);
+  if wallet_id <> hold_credits.user_id or hold_credits.spender_id is not null then
+    perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   end if;
   if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
     perform private.require_available(wallet, amount, at);
   end if;
-  insert into public.credit_holds (workspace_id, user_id, amount, reason, feature_code, description, metadata,
-    idempotency_key, expires_at, created_at)
-  values (wallet_id, hold_credits.user_id, hold_credits.amount, hold_credits.reason, hold_credits.feature_code,
-    hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key, private.later(at, expires_in), at)
+  insert into public.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
+    metadata, idempotency_key, expires_at, created_at)
+  values (wallet_id, hold_credits.user_id, hold_credits.spender_id, hold_credits.amount, hold_credits.reason,
+    hold_credits.feature_code, hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key,
+    private.later(at, expires_in), at)
   returning * into hold;
   answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
-  if idempotency_key is not null then
-    perform private.remember_request(wallet_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.hold_credits is
-  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires.';
+  'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
+  'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
 create function private.close_hold(
   hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
@@ -140,7 +140,7 @@ begin
   return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
     entry_metadata => metadata,
     entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
-    for_hold => hold.id, held_change => -freed);
+    for_hold => hold.id, spender => hold.spender_id, held_change => -freed);
 end;
 $$;
 comment on function private.settle_part is
@@ -161,26 +161,24 @@ declare
   hold public.credit_holds;
   freed numeric;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_amount(amount, zero_allowed => not keep_open);
   hold := private.lock_hold(settle_credit_hold.hold_id, at);
   perform private.require_texts(hold.reason, metadata, idempotency_key);
-  if idempotency_key is not null then
-    request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
-      'keep_open', keep_open, 'description', description);
-    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
-  elsif keep_open then
+  request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
+    'keep_open', keep_open, 'description', description);
+  earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  if keep_open and idempotency_key is null then
     perform private.raise_error('invalid_request', 'idempotency_key is required with keep_open: parts look alike.');
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
     answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
-    if idempotency_key is not null then
-      perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-    end if;
+    perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
     return answer;
   end if;
   if hold.state in ('settled', 'released') then
@@ -198,9 +196,7 @@ begin
   end if;
   answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
   answer := private.expire_kept_lots(hold.workspace_id, answer, at);
-  if idempotency_key is not null then
-    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -244,6 +240,7 @@ declare
   hold public.credit_holds;
   wallet public.credit_wallets;
   request jsonb;
+  earlier jsonb;
   answer public.credit_result;
 begin
   perform private.require_amount(amount, zero_allowed => true);
@@ -253,19 +250,17 @@ begin
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
   at := private.time_under_lock(at);
   perform private.require_texts(hold.reason, '{}', idempotency_key);
-  if idempotency_key is not null then
-    request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
-    answer := private.replay_request(hold.workspace_id, idempotency_key, request);
-    if answer.credits_balance is not null then
-      return answer;
-    end if;
+  request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
+  earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if hold.state <> 'open' or hold.expires_at <= at then
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if hold.workspace_id <> hold.user_id and amount > 0 then
-    perform private.require_member_credits(hold.workspace_id, hold.user_id, amount, at);
+  if (hold.workspace_id <> hold.user_id or hold.spender_id is not null) and amount > 0 then
+    perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
   end if;
   if amount > 0 and amount > private.available(wallet) then
     perform private.require_available(wallet, amount, at);
@@ -275,9 +270,7 @@ begin
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
-  if idempotency_key is not null then
-    perform private.remember_request(hold.workspace_id, idempotency_key, request, answer);
-  end if;
+  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

@@ -179,6 +179,56 @@ end;
 $$;
 comment on function private.prove_holds(uuid) is 'Holds against the entries that settled them.';
 
+create function private.prove_limits(only_one uuid) returns setof private.drift
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+as $$
+begin
+  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an
+  -- earlier one, or were back-dated and count: there is a range then, and else one figure.
+  return query with entries as (
+    select l.workspace_id, l.spender_id, t.id,
+      case when r.id is not null and coalesce(h.created_at, r.created_at) < l.counts_since then 0
+        else -t.amount end as used,
+      t.transaction_type = 'debit' and t.created_at < l.counts_since is true as is_earlier,
+      least(coalesce(h.created_at, r.created_at), t.created_at) >= l.period_started_at as in_period
+    from public.credit_transactions t
+    cross join lateral (values (t.user_id), (t.spender_id)) s (id)
+    join public.spending_limits l on l.workspace_id = t.workspace_id and l.spender_id = s.id
+    left join public.credit_transactions r on r.id = t.refunded_transaction_id
+    left join public.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
+    where t.transaction_type in ('debit', 'refund') and (only_one is null or t.workspace_id = only_one)
+  ), sums as (
+    select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used,
+      sum(e.used) over running as most_used, sum(e.used) filter (where e.in_period) over running as most_in_period
+    from entries e
+    window running as (partition by e.workspace_id, e.spender_id order by e.id rows unbounded preceding)
+  ), ranges as (
+    select s.workspace_id, s.spender_id,
+      (array_agg(coalesce(s.least_used, 0) order by s.id desc))[1] - least(min(s.least_used), 0) as least_used,
+      (array_agg(s.most_used order by s.id desc))[1] - least(min(s.most_used), 0) as most_used,
+      -- A limit that is set anew counts the sum.
+      greatest(sum(s.used) filter (where s.in_period and not s.is_earlier), 0) as least_in_period,
+      (array_agg(coalesce(s.most_in_period, 0) order by s.id desc))[1] - least(min(s.most_in_period), 0)
+        as most_in_period
+    from sums s
+    group by s.workspace_id, s.spender_id
+  )
+  select l.workspace_id, r.rule, least(greatest(r.actual, coalesce(r.at_least, 0)), coalesce(r.at_most, 0)), r.actual,
+    l.spender_id::text
+  from public.spending_limits l
+  left join ranges u on u.workspace_id = l.workspace_id and u.spender_id = l.spender_id
+  cross join lateral (values
+    ('what a spender used is what their entries took', u.least_used, u.most_used, l.credits_used::numeric),
+    ('what a spender used in the period is what their entries took in it', u.least_in_period, u.most_in_period,
+      l.period_credits_used::numeric)
+  ) r (rule, at_least, at_most, actual)
+  where (only_one is null or l.workspace_id = only_one)
+    and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
+end;
+$$;
+comment on function private.prove_limits(uuid) is
+  'What members and keys used of a workspace''s credits, against their entries.';
+
 create function public.verify_credits(workspace_id uuid default null)
 returns table (wallet_id uuid, rule text, expected numeric, actual numeric, subject text)
 language plpgsql stable security definer set search_path = ''
@@ -200,6 +250,6 @@ begin
 end;
 $$;
 comment on function public.verify_credits is
-  'Rows that drift, by workspace and rule, and of which grant, entry, hold, member, key or payment (subject): none, '
+  'Rows that drift, by workspace and rule, and of which grant, entry, hold, spender or payment (subject): none, '
   'always.';
 grant execute on function public.verify_credits to service_role;

@@ -88,16 +88,6 @@ comment on function private.send_mail(text, text, jsonb) is
   'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, '
   'workspace_name, role, token, expires_at }.';
 
-create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (select m.role from public.workspace_members m
-    where m.workspace_id = wanted_workspace and m.user_id = account_id);
-end;
-$$;
-comment on function private.role_in(uuid, uuid) is 'What someone is in a workspace; null for a stranger.';
-
 create function private.my_account() returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -684,200 +674,33 @@ grant execute on function private.accept_my_invitation(text) to authenticated;
 -- Limits of members ---------------------------------------------------------------------------------------------------
 
 -- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
-create table public.workspace_member_credits (
-  workspace_id uuid not null,
-  user_id uuid not null,
-  credit_limit public.unsigned_credit_amount,
-  period_credit_limit public.unsigned_credit_amount,
-  limit_period public.calendar_period,
-  credits_used public.credit_amount not null default 0,
-  period_credits_used public.credit_amount not null default 0,
-  period_started_at timestamptz,
-  primary key (workspace_id, user_id),
-  constraint workspace_member_credits_membership_fkey foreign key (workspace_id, user_id)
-    references public.workspace_members on delete cascade,
-  constraint a_period_limit_names_its_period check ((period_credit_limit is null) = (limit_period is null))
-);
-comment on table public.workspace_member_credits is
-  'What each member of a team may use of its credits, and has used. One row for each membership of a team.';
-comment on column public.workspace_member_credits.credit_limit is
-  'Credits of the team that the member may use in all; null: no limit.';
-comment on column public.workspace_member_credits.period_credit_limit is
-  'Credits of the team that the member may use in each limit_period; null: no limit.';
-comment on column public.workspace_member_credits.credits_used is
-  'Credits of the team that the member has used, less refunds.';
-comment on column public.workspace_member_credits.period_credits_used is
-  'The same, in the period that began at period_started_at.';
-
-create function private.make_member_credits() returns trigger
-language plpgsql set search_path = ''
+create function private.keep_member_limit() returns trigger
+language plpgsql security definer set search_path = ''
 as $$
 begin
-  insert into public.workspace_member_credits (workspace_id, user_id) values (new.workspace_id, new.user_id);
+  if tg_op = 'INSERT' then
+    insert into public.spending_limits (workspace_id, spender_id, spender_kind, counts_since)
+    values (new.workspace_id, new.user_id, 'member', new.created_at);
+  else
+    delete from public.spending_limits l where l.workspace_id = old.workspace_id and l.spender_id = old.user_id;
+  end if;
   return null;
 end;
 $$;
-comment on function private.make_member_credits() is 'A new member of a team has no limit, and has used nothing.';
-create trigger workspace_members_make_credits after insert on public.workspace_members
-  for each row when (new.workspace_id <> new.user_id) execute function private.make_member_credits();
+comment on function private.keep_member_limit() is
+  'A new member of a team has no limit, and has used nothing; both end with the membership.';
+create trigger workspace_members_make_limit after insert on public.workspace_members
+  for each row when (new.workspace_id <> new.user_id) execute function private.keep_member_limit();
+create trigger workspace_members_end_limit after delete on public.workspace_members
+  for each row when (old.workspace_id <> old.user_id) execute function private.keep_member_limit();
 
-alter table public.workspace_member_credits enable row level security;
-create policy "members can read their own use and limits, owners and admins all of their team"
-  on public.workspace_member_credits
-  for select to authenticated
-  using ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
+create view public.workspace_member_credits with (security_invoker = true) as
+select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,
+  l.period_credits_used, l.period_started_at
+from public.spending_limits l where l.spender_kind = 'member';
+comment on view public.workspace_member_credits is
+  'What each member of a team may use of its credits, and has used: the members'' rows of spending_limits.';
 grant select on public.workspace_member_credits to authenticated, service_role;
-
-create function private.member_credits_since(
-  wanted_workspace uuid, account_id uuid, since timestamptz, until timestamptz default 'infinity'
-) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (select greatest(coalesce(-sum(t.amount), 0), 0) from public.credit_transactions t
-    left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    where t.workspace_id = wanted_workspace and t.user_id = account_id and t.created_at >= since
-      and t.created_at < until
-      and t.transaction_type in ('debit', 'refund') and r.created_at < since is not true);
-end;
-$$;
-comment on function private.member_credits_since is
-  'What a member has used of a team''s credits since then (and before until), less refunds of that, by the ledger.';
-
-create function private.member_credits_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-declare
-  member public.workspace_member_credits;
-  period record;
-begin
-  select * into member from public.workspace_member_credits m
-  where m.workspace_id = wanted_workspace and m.user_id = account_id
-    and (m.credit_limit is not null or m.period_credit_limit is not null);
-  if not found then
-    return null;
-  end if;
-  period := private.window_at(member.limit_period::text, member.period_started_at, member.period_credits_used, at);
-  if at < period.started_at then -- back-dated: a period that is over has its own use
-    select w.started_at, private.member_credits_since(wanted_workspace, account_id, w.started_at, w.ends_at) as used
-    into period from private.window_at(member.limit_period::text, null, 0, at) w;
-  end if;
-  -- What is set aside for them counts as used.
-  return least(member.credit_limit - member.credits_used, member.period_credit_limit - period.used) - (
-    select coalesce(sum(h.amount), 0) from public.credit_holds h
-    where h.workspace_id = wanted_workspace and h.user_id = account_id and h.state = 'open'
-      and h.expires_at > member_credits_left.at
-  );
-end;
-$$;
-comment on function private.member_credits_left is
-  'What a member may still use of a team''s credits now; null: no limit.';
-
-create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if wanted_workspace <> account_id and private.role_in(wanted_workspace, account_id) is null then
-    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wanted_workspace));
-  end if;
-end;
-$$;
-comment on function private.require_spender(uuid, uuid) is
-  'Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet''s lock.';
-
-create function private.require_member_credits(wanted_workspace uuid, account_id uuid, amount numeric, at timestamptz)
-returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  left_now numeric;
-begin
-  perform private.require_spender(wanted_workspace, account_id);
-  left_now := private.member_credits_left(wanted_workspace, account_id, at);
-  if amount > 0 and amount > left_now then -- nothing can be had past the limit too
-    perform private.raise_error('limit_reached', format('%s credits are needed and the member''s limit has %s left.',
-      trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
-  end if;
-end;
-$$;
-comment on function private.require_member_credits is
-  'Refuses who is no member, and what would pass a member''s limit. Called under the wallet''s lock.';
-
-create function private.count_member_credits(
-  wanted_workspace uuid, account_id uuid, used numeric, refunded_id bigint, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  refunded_at timestamptz := (select t.created_at from public.credit_transactions t where t.id = refunded_id);
-begin
-  -- What comes back of an earlier period was none of this one's use; of an earlier membership, none of this one's at
-  -- all.
-  update public.workspace_member_credits m set
-    credits_used = greatest(m.credits_used + case when refunded_at < p.joined_at then 0 else count_member_credits.used
-      end, 0),
-    period_credits_used = greatest(p.used + case when least(refunded_at, at) < p.started_at or refunded_at < p.joined_at
-      then 0 else count_member_credits.used end, 0),
-    period_started_at = p.started_at
-  from (
-    select period.*, w.created_at as joined_at
-    from public.workspace_member_credits n
-    join public.workspace_members w on w.workspace_id = n.workspace_id and w.user_id = n.user_id,
-    private.window_at(coalesce(n.limit_period, 'month')::text, n.period_started_at, n.period_credits_used, at) period
-    where n.workspace_id = wanted_workspace and n.user_id = account_id
-  ) p
-  where m.workspace_id = wanted_workspace and m.user_id = account_id;
-end;
-$$;
-comment on function private.count_member_credits is 'Counts credits that a member used of a team, or got back.';
-
-create function private.prove_members(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
-as $$
-begin
-  -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an
-  -- earlier one, or were back-dated and count: there is a range then, and else one figure.
-  return query with entries as (
-    select m.workspace_id, m.user_id, t.id, case when r.created_at < w.created_at then 0 else -t.amount end as used,
-      t.transaction_type = 'debit' and t.created_at < w.created_at as is_earlier,
-      least(r.created_at, t.created_at) >= m.period_started_at as in_period
-    from public.workspace_member_credits m
-    join public.workspace_members w on w.workspace_id = m.workspace_id and w.user_id = m.user_id
-    join public.credit_transactions t on t.workspace_id = m.workspace_id and t.user_id = m.user_id
-      and t.transaction_type in ('debit', 'refund')
-    left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    where only_one is null or m.workspace_id = only_one
-  ), sums as (
-    select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used, sum(e.used) over running
-      as most_used,
-      sum(e.used) filter (where e.in_period) over running as most_in_period
-    from entries e
-    window running as (partition by e.workspace_id, e.user_id order by e.id rows unbounded preceding)
-  ), ranges as (
-    select s.workspace_id, s.user_id,
-      (array_agg(coalesce(s.least_used, 0) order by s.id desc))[1] - least(min(s.least_used), 0) as least_used,
-      (array_agg(s.most_used order by s.id desc))[1] - least(min(s.most_used), 0) as most_used,
-      -- A limit that is set anew counts the sum.
-      greatest(sum(s.used) filter (where s.in_period and not s.is_earlier), 0) as least_in_period,
-      (array_agg(coalesce(s.most_in_period, 0) order by s.id desc))[1] - least(min(s.most_in_period), 0)
-        as most_in_period
-    from sums s
-    group by s.workspace_id, s.user_id
-  )
-  select m.workspace_id, r.rule, least(greatest(r.actual, coalesce(r.at_least, 0)), coalesce(r.at_most, 0)), r.actual,
-    m.user_id::text
-  from public.workspace_member_credits m
-  left join ranges u on u.workspace_id = m.workspace_id and u.user_id = m.user_id
-  cross join lateral (values
-    ('what a member used is what their entries took', u.least_used, u.most_used, m.credits_used::numeric),
-    ('what a member used in the period is what their entries took in it', u.least_in_period, u.most_in_period,
-      m.period_credits_used::numeric)
-  ) r (rule, at_least, at_most, actual)
-  where (only_one is null or m.workspace_id = only_one) and m.workspace_id <> m.user_id
-    and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
-end;
-$$;
-comment on function private.prove_members(uuid) is 'What members used of a team''s credits, against their entries.';
 
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
@@ -886,7 +709,6 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   role public.workspace_role;
-  started_at timestamptz;
 begin
   role := private.lock_team(wanted_workspace, 'admin');
   if private.require_member(wanted_workspace, member_id) = 'owner' and role <> 'owner' then
@@ -901,13 +723,7 @@ begin
   if (new_period_limit is null) <> (new_period is null) then
     perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');
   end if;
-  -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
-  started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
-  update public.workspace_member_credits m
-  set credit_limit = new_limit, period_credit_limit = new_period_limit, limit_period = new_period,
-    period_started_at = started_at,
-    period_credits_used = private.member_credits_since(wanted_workspace, member_id, started_at)
-  where m.workspace_id = wanted_workspace and m.user_id = member_id;
+  perform private.set_spending_limit(wanted_workspace, member_id, new_limit, new_period_limit, new_period);
 end;
 $$;
 comment on function private.set_limit_in_mine is

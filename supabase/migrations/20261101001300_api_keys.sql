@@ -15,9 +15,6 @@ create table public.api_keys (
   budget public.unsigned_credit_amount,
   period_budget public.unsigned_credit_amount,
   budget_period public.calendar_period,
-  credits_used public.unsigned_credit_amount not null default 0,
-  period_credits_used public.unsigned_credit_amount not null default 0,
-  period_started_at timestamptz,
   minute_requests integer not null default 0,
   minute_started_at timestamptz,
   expires_at timestamptz,
@@ -37,10 +34,6 @@ comment on column public.api_keys.requests_per_minute is
   'Calls it may begin in a minute, besides the plan''s limit; null: no limit of its own.';
 comment on column public.api_keys.budget is 'Credits it may use in all; null: no limit.';
 comment on column public.api_keys.period_budget is 'Credits it may use in each budget_period; null: no limit.';
-comment on column public.api_keys.credits_used is
-  'Credits it has used; calls under way count with what is held for them.';
-comment on column public.api_keys.period_credits_used is
-  'The same, of calls begun in the period that began at period_started_at.';
 create index api_keys_workspace_id_created_at_idx on public.api_keys (workspace_id, created_at);
 create index api_keys_user_id_idx on public.api_keys (user_id);
 
@@ -315,6 +308,55 @@ create trigger api_keys_set_updated_at
     expires_at, revoked_at
   on public.api_keys
   for each row execute function private.set_updated_at();
+
+create function private.keep_key_limit() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into public.spending_limits (workspace_id, spender_id, spender_kind, credit_limit, period_credit_limit,
+      limit_period)
+    values (new.workspace_id, new.id, 'api_key', new.budget, new.period_budget, new.budget_period);
+  else
+    perform private.set_spending_limit(new.workspace_id, new.id, new.budget, new.period_budget, new.budget_period);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.keep_key_limit() is 'Has a key''s budgets be the limits of what it spends.';
+create trigger api_keys_make_limit after insert on public.api_keys
+  for each row execute function private.keep_key_limit();
+create trigger api_keys_set_limit after update of budget, period_budget, budget_period on public.api_keys
+  for each row when ((old.budget, old.period_budget, old.budget_period)
+    is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.keep_key_limit();
+
+-- Columns of a key to clients, kept where every spender's use is.
+create function public.credits_used(public.api_keys) returns numeric
+language sql stable set search_path = ''
+as $$
+  select l.credits_used from public.spending_limits l
+  where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
+$$;
+comment on function public.credits_used(public.api_keys) is
+  'Column credits_used of api_keys: credits that calls with the key were charged, less refunds.';
+create function public.period_credits_used(public.api_keys) returns numeric
+language sql stable set search_path = ''
+as $$
+  select l.period_credits_used from public.spending_limits l
+  where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
+$$;
+comment on function public.period_credits_used(public.api_keys) is
+  'Column period_credits_used of api_keys: the same, of what was begun in the period that began at period_started_at.';
+create function public.period_started_at(public.api_keys) returns timestamptz
+language sql stable set search_path = ''
+as $$
+  select l.period_started_at from public.spending_limits l
+  where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
+$$;
+comment on function public.period_started_at(public.api_keys) is
+  'Column period_started_at of api_keys: when the period began that period_credits_used counts in.';
+grant execute on function public.credits_used(public.api_keys), public.period_credits_used(public.api_keys),
+  public.period_started_at(public.api_keys) to authenticated, service_role;
 
 alter table public.api_keys enable row level security;
 create policy "owners and admins can read their workspace's keys" on public.api_keys

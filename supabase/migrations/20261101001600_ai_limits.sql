@@ -18,6 +18,7 @@ create table private.ai_request_counts (
   day_started_at timestamptz not null default now(),
   day_requests integer not null default 0,
   day_content bigint not null default 0,
+  day_empty_answers integer not null default 0,
   month_started_at timestamptz not null,
   month_messages integer not null,
   primary key (workspace_id, month_started_at)
@@ -27,6 +28,8 @@ comment on table private.ai_request_counts is
   'that month.';
 comment on column private.ai_request_counts.day_content is
   'Bytes of requests and answers that were kept of that day''s calls.';
+comment on column private.ai_request_counts.day_empty_answers is
+  'How many of that day''s answers had nothing in them and were free though input was reported.';
 
 create function private.plan_of(wanted_workspace uuid) returns public.plans
 language plpgsql stable set search_path = ''
@@ -54,21 +57,6 @@ end;
 $$;
 comment on function private.require_membership(private.ai_caller) is
   'Refuses who calls for a workspace that is not theirs.';
-
-create function private.member_share_left(wanted_workspace uuid, account_id uuid, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if wanted_workspace = account_id then
-    return null;
-  elsif private.role_in(wanted_workspace, account_id) is null then
-    return 0; -- who has left while a call ran gets no more of it
-  end if;
-  return private.member_credits_left(wanted_workspace, account_id, at);
-end;
-$$;
-comment on function private.member_share_left(uuid, uuid, timestamptz) is
-  'What a call of theirs may still use of a workspace''s credits; null: no limit, as in the personal one.';
 
 create function private.ai_caller_of(
   account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
@@ -197,10 +185,11 @@ begin
   values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
     private.period_start('month', at), 0)
   on conflict (workspace_id, month_started_at) do update
-  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content) = (
+  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers) = (
     -- What the minute refuses takes nothing from the day.
     select m.started_at, m.used + 1, d.started_at, d.used + (m.used < per_minute)::integer,
-      case when d.started_at = c.day_started_at then c.day_content else 0 end
+      case when d.started_at = c.day_started_at then c.day_content else 0 end,
+      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
       private.window_at('day', c.day_started_at, c.day_requests, at) d)
   returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day,
@@ -273,6 +262,28 @@ $$;
 comment on function private.has_room_for_content(uuid, bigint) is
   'Counts bytes of requests and answers that are to be kept, unless they are too many for today: '
   'where a plan bounds the calls of a day. Called under the wallet''s lock.';
+
+insert into public.system_config
+  (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('free_empty_answers_per_day', '20', 'integer', 0, 1000000, false,
+    'How many answers with nothing in them a workspace gets free a day. '
+    'Further ones are charged the input that the provider reports.');
+
+create function private.count_empty_answer(wallet_id uuid) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
+  where c.workspace_id = wallet_id
+    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+      where n.workspace_id = wallet_id)
+    and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
+  return found;
+end;
+$$;
+comment on function private.count_empty_answer(uuid) is
+  'Counts an answer with nothing in it that is free, unless they are too many for today. '
+  'Called under the wallet''s lock.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -401,30 +412,6 @@ $$;
 comment on function private.count_message(uuid, timestamptz, integer) is
   'Counts a message in the month it began in, or takes it back when it came to nothing.';
 
-create function private.budget_left(key public.api_keys, at timestamptz) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return least(key.budget - key.credits_used, key.period_budget
-    - (private.window_at(key.budget_period::text, key.period_started_at, key.period_credits_used, at)).used);
-end;
-$$;
-comment on function private.budget_left(public.api_keys, timestamptz) is
-  'What a key may still use now; null: no limit.';
-
-create function private.use_budget(key_id uuid, change numeric, begun_at timestamptz) returns void
-language sql set search_path = ''
-as $$
-  update public.api_keys k set
-    credits_used = greatest(k.credits_used + change, 0),
-    (period_started_at, period_credits_used) = (
-      select w.started_at, greatest(w.used + case when begun_at < w.started_at then 0 else change end, 0)
-      from private.window_at(k.budget_period::text, k.period_started_at, k.period_credits_used, begun_at) w)
-  where k.id = key_id
-$$;
-comment on function private.use_budget(uuid, numeric, timestamptz) is
-  'Counts credits (or gives back what was set aside) to a key: in all, and in the period in which the call began.';
-
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -440,15 +427,12 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric;
-  key public.api_keys;
 begin
   -- What a team has is not for its members to know: they are told what their own limits leave them, or nothing.
   if private.sees_wallet(wanted_workspace, account_id) then
     select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
-  select * into key from public.api_keys k where k.id = key_id;
-  available := least(available, private.budget_left(key, at),
-    private.member_share_left(wanted_workspace, account_id, at));
+  available := least(available, private.credits_left_to(wanted_workspace, account_id, key_id, at));
   return case when available is not null then trim_scale(greatest(available, 0)) end;
 end;
 $$;

@@ -27,24 +27,6 @@ comment on column private.ai_calls.pricings is
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
 create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
 
-create table private.ai_requests (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  idempotency_key text not null,
-  user_id uuid not null references public.users on delete cascade,
-  api_key_id uuid,
-  request_hash text not null,
-  request_id text not null,
-  is_running boolean not null default true,
-  answer jsonb,
-  created_at timestamptz not null,
-  primary key (workspace_id, idempotency_key)
-);
-comment on table private.ai_requests is 'AI calls made under an Idempotency-Key, for a day; with the answer where the workspace keeps all content.';
-comment on column private.ai_requests.api_key_id is
-  'With which key it was made, if with one. The answer belongs to who asked: this person, with this key or signed in.';
-create index ai_requests_user_id_idx on private.ai_requests (user_id);
-create index ai_requests_created_at_idx on private.ai_requests (created_at);
-
 create function private.log_data(value jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -197,81 +179,6 @@ $$;
 comment on function private.require_account(uuid) is
   'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
 
--- Idempotency ---------------------------------------------------------------------------------------------------------
-
-create function private.idempotency_conflict(message text, retry_after integer default null) returns jsonb
-language sql stable set search_path = ''
-as $$
-  select jsonb_build_object('status', private.error_status('idempotency_conflict'), 'code', 'idempotency_conflict',
-    'message', message, 'param', 'idempotency-key', 'retry_after', retry_after)
-$$;
-comment on function private.idempotency_conflict(text, integer) is 'The refusal of a request whose Idempotency-Key was used.';
-
-create function private.earlier_ai_request(caller private.ai_caller, key text, hash text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-declare
-  earlier private.ai_requests;
-  message text;
-begin
-  select * into earlier from private.ai_requests r
-  where r.workspace_id = caller.workspace_id and r.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  if (earlier.user_id, earlier.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
-    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
-      || '{"admitted": false}';
-  end if;
-  if earlier.request_hash = hash and earlier.answer is not null then
-    return jsonb_build_object('admitted', false, 'answer', earlier.answer, 'request_id', earlier.request_id);
-  end if;
-  message := case
-    when earlier.request_hash <> hash then 'This Idempotency-Key was used for another request, %s.'
-    when earlier.is_running then 'The first request with this Idempotency-Key, %s, is still running.'
-    else 'The request with this Idempotency-Key, %s, has been answered, and its answer was not kept.'
-  end;
-  return private.idempotency_conflict(format(message, earlier.request_id),
-    case when earlier.request_hash = hash and earlier.is_running then 1 end) || '{"admitted": false}';
-end;
-$$;
-comment on function private.earlier_ai_request(private.ai_caller, text, text) is
-  'What a request under an Idempotency-Key gets that was made before: the kept answer, or 409; null for a new one.';
-
-create function private.close_ai_request(wallet_id uuid, key text, is_charged boolean, answer jsonb) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if not is_charged then
-    -- It came to nothing: the same request may be tried anew.
-    delete from private.ai_requests r where r.workspace_id = wallet_id and r.idempotency_key = key;
-    return;
-  end if;
-  update private.ai_requests r
-  set is_running = false,
-    answer = case when w.ai_log_content = 'full' and octet_length(close_ai_request.answer::text) <= 262144
-      and private.has_room_for_content(wallet_id, octet_length(close_ai_request.answer::text)) then close_ai_request.answer end
-  from public.workspaces w
-  where r.workspace_id = wallet_id and r.idempotency_key = key and w.id = wallet_id;
-end;
-$$;
-comment on function private.close_ai_request(uuid, text, boolean, jsonb) is
-  'Ends a request under an Idempotency-Key, with its answer where the workspace keeps all content.';
-
-create function private.forget_old_ai_requests(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
-begin
-  delete from private.ai_requests r where (r.workspace_id, r.idempotency_key) in (
-    select o.workspace_id, o.idempotency_key from private.ai_requests o
-    where o.created_at < forget_old_ai_requests.at - interval '24 hours' and not o.is_running
-    limit 1000 for update skip locked
-  );
-  return found;
-end;
-$$;
-comment on function private.forget_old_ai_requests(timestamptz) is 'Forgets Idempotency-Keys of AI calls a day after; false when none is due.';
-
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
@@ -387,29 +294,26 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
-  caller private.ai_caller, wallet public.credit_wallets, budget numeric, member_left numeric, needed numeric, at timestamptz
+  caller private.ai_caller, wallet public.credit_wallets, needed numeric, at timestamptz
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric := private.available(wallet);
-  key public.api_keys := caller.api_key;
-  next_period timestamptz;
+  member_left numeric := (private.spending_left(caller.workspace_id, (caller.account).id, at)).credits;
+  by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, at);
 begin
-  if member_left < least(available, budget) then
+  if member_left < least(available, by_key.credits) then
     return row('limit_reached', format('This call may cost up to %s credits and your limit in this workspace has %s left.',
       trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
-  elsif budget >= available or budget is null then
+  elsif by_key.credits >= available or by_key.credits is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
       trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)
         then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
   end if;
-  if key.budget is null or key.budget - key.credits_used > budget then
-    next_period := (private.window_at(key.budget_period::text, null, 0, at)).ends_at;
-  end if;
   return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
-    trim_scale(needed), trim_scale(greatest(budget, 0))), null,
-    ceil(extract(epoch from next_period - at)))::private.ai_refusal;
+    trim_scale(needed), trim_scale(greatest(by_key.credits, 0))), null,
+    ceil(extract(epoch from by_key.next_period_at - at)))::private.ai_refusal;
 end;
 $$;
 comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
@@ -472,11 +376,10 @@ create function private.terms_of_ai_call(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  budget numeric := private.budget_left(caller.api_key, at);
-  member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   available numeric := private.available(wallet);
   -- An output lowered to what the wallet pays for would tell its balance.
-  credits_left numeric := least(budget, member_left,
+  credits_left numeric := least(
+    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at),
     case when private.sees_wallet(caller.workspace_id, (caller.account).id) then available end);
   terms private.ai_terms;
   fallback public.ai_models;
@@ -485,7 +388,7 @@ begin
   terms.pricings := '{}';
   terms := private.add_candidate(terms, wanted, pricing, request, credits_left, available);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(caller, wallet, budget, member_left, terms.credits, at);
+    terms.refusal := private.refuse_credits(caller, wallet, terms.credits, at);
     return terms;
   end if;
   for fallback in
@@ -520,11 +423,8 @@ begin
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
-      'api_key_id', (caller.api_key).id))).hold_id;
-  if (caller.api_key).id is not null then
-    perform private.use_budget((caller.api_key).id, terms.credits, at);
-  end if;
+    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model'),
+    spender_id => (caller.api_key).id)).hold_id;
   if is_message then
     perform private.count_message(caller.workspace_id, message_month, 1);
   end if;
@@ -532,12 +432,9 @@ begin
     expires_at, worst_case, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
     at + make_interval(secs => timeout_seconds + 30), terms.worst_case, terms.pricings, call);
-  if request.idempotency_key is not null then
-    insert into private.ai_requests (workspace_id, idempotency_key, user_id, api_key_id, request_hash, request_id,
-      created_at)
-    values (caller.workspace_id, request.idempotency_key, (caller.account).id, (caller.api_key).id, coalesce(request.request_hash, ''),
-      coalesce(call ->> 'request_id', ''), at);
-  end if;
+  perform private.keep_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
+    to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
+    call ->> 'request_id', is_running => true, expires_at => at + interval '24 hours');
   return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
     'output_limit', terms.output_limit, 'candidates', terms.candidates, 'timeout_seconds', timeout_seconds,
     'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
@@ -596,14 +493,13 @@ begin
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
   wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
     admit_ai_call.request_id, at);
-  earlier := private.earlier_ai_request(caller, admit_ai_call.idempotency_key, coalesce(request_hash, ''));
+  earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
+    to_jsonb(coalesce(request_hash, '')), (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
   if earlier is not null then
-    return earlier;
+    return earlier || '{"admitted": false}';
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
-  -- What comes late counts in the period that the key's budget is counted in by now.
-  at := greatest(at, (caller.api_key).period_started_at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
   request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
@@ -652,7 +548,6 @@ declare
   call private.ai_calls;
   pricing jsonb;
   wallet public.credit_wallets;
-  key public.api_keys;
   more numeric;
   available numeric;
   covered bigint;
@@ -674,11 +569,9 @@ begin
   more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   wallet := private.free_due_holds(wallet, more, at);
-  select * into key from public.api_keys k where k.id = call.api_key_id;
   available := greatest(private.available(wallet), 0);
   -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or nothing.
-  more := greatest(least(more, private.budget_left(key, at),
-    private.member_share_left(hold.workspace_id, hold.user_id, at)), 0);
+  more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
   if more > available then
     more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
   end if;
@@ -687,9 +580,6 @@ begin
     return jsonb_build_object('extended', false);
   end if;
   perform public.extend_credit_hold(hold.id, more, at => at);
-  if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, more, call.started_at);
-  end if;
   return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
 end;
 $$;
@@ -773,6 +663,7 @@ create function public.finish_ai_call(
   served_model text default null,
   answer jsonb default null,
   written_tokens bigint default 0,
+  may_be_cut_short boolean default false,
   at timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -787,7 +678,7 @@ declare
   cost numeric;
   charged numeric;
   worth numeric;
-  is_charged boolean := ending in ('success', 'canceled') and not is_empty;
+  is_charged boolean := ending in ('success', 'canceled');
   wallet public.credit_wallets;
   is_first boolean;
   entry_id bigint;
@@ -798,7 +689,7 @@ begin
   delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
   is_first := found;
   if is_first then
-    at := greatest(at, call.started_at); -- a late admission was moved into the period that runs
+    at := greatest(at, call.started_at);
     pricing := private.pricing_of_call(call, served_model);
     usage := private.bounded_usage(reported, call.worst_case,
       greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
@@ -807,15 +698,20 @@ begin
         jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
           'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
     end if;
+    -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
+    if is_charged and is_empty then
+      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0
+        and (may_be_cut_short or not private.count_empty_answer(hold.workspace_id));
+    end if;
     select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
     from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
     if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata - 'api_key_id', at => at)).transaction_id;
+      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata, at => at)).transaction_id;
     elsif hold.state <> 'settled' then
       perform public.release_credit_hold(hold.id, at => at);
     end if;
-    perform private.close_ai_call(call, hold, is_charged, coalesce(charged, 0), answer, at);
+    perform private.close_ai_call(call, hold, is_charged, answer);
     facts := call.details || finish_ai_call.details;
     if hold.user_id is null then -- deleted while it ran
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
@@ -835,33 +731,39 @@ begin
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
     'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
-    'credits_available', private.spendable(hold.workspace_id, hold.user_id, (hold.metadata ->> 'api_key_id')::uuid, at)));
+    'credits_available', private.spendable(hold.workspace_id, hold.user_id, hold.spender_id, at)));
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt, or an answer that is_empty), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
-  call private.ai_calls, hold public.credit_holds, is_charged boolean, charged numeric, answer jsonb, at timestamptz
+  call private.ai_calls, hold public.credit_holds, is_charged boolean, answer jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  if call.api_key_id is not null then
-    perform private.use_budget(call.api_key_id, charged - hold.amount, call.started_at);
-    if charged > 0 and (select w.has_alerts from public.credit_wallets w where w.workspace_id = hold.workspace_id) then
-      perform private.watch_key(call, charged, at);
-    end if;
-  end if;
   if call.message_month is not null and not is_charged then
     perform private.count_message(hold.workspace_id, call.message_month, -1);
   end if;
-  if call.idempotency_key is not null then
-    perform private.close_ai_request(hold.workspace_id, call.idempotency_key, is_charged, answer);
+  if call.idempotency_key is not null and is_charged then
+    -- The answer is kept where the workspace keeps all content.
+    update private.idempotent_requests r
+    set is_running = false, answer = case
+      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
+        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
+      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
+    from public.workspaces w
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
+      and w.id = hold.workspace_id;
+  elsif call.idempotency_key is not null then
+    -- It came to nothing: the same request may be tried again.
+    delete from private.idempotent_requests r
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
   end if;
 end;
 $$;
-comment on function private.close_ai_call is 'Corrects what was counted when a call began: the key''s budget, the month''s messages, the Idempotency-Key.';
+comment on function private.close_ai_call is 'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -918,7 +820,7 @@ begin
       select * into hold from public.credit_holds h where h.id = earlier.hold_id;
       delete from private.ai_calls c where c.hold_id = hold.id;
       perform public.release_credit_hold(hold.id, at => at);
-      perform private.close_ai_call(earlier, hold, false, 0, null, at);
+      perform private.close_ai_call(earlier, hold, false, null);
     else
       perform private.finish_lost_ai_call(earlier, at);
     end if;

@@ -69,7 +69,6 @@ create table private.usage_records (
   reference_id text,
   idempotency_key text,
   requested numeric,
-  answer jsonb,
   metadata jsonb not null default '{}',
   constraint only_a_release_is_negative check ((quantity < 0) = (released_id is not null)),
   constraint only_a_release_is_requested check (requested is null or released_id is not null)
@@ -78,8 +77,6 @@ comment on table private.usage_records is
   'What was used and given back, one event each; append-only. Uses of AI calls are in the log instead.';
 create index usage_records_workspace_id_created_at_idx on private.usage_records (workspace_id, created_at);
 create index usage_records_user_id_created_at_idx on private.usage_records (user_id, created_at);
-create unique index usage_records_idempotency_key_idx on private.usage_records (workspace_id, idempotency_key)
-  where idempotency_key is not null;
 create index usage_records_released_id_idx on private.usage_records (released_id) where released_id is not null;
 
 alter table private.usage_records enable row level security;
@@ -91,18 +88,17 @@ create policy "members can read their own use, owners and admins all of their wo
 -- The types are spelled out: only arms of the very same types are searched by their indexes.
 create view public.usage_records with (security_invoker = true) as
 select r.id, r.workspace_id, r.user_id, r.feature_code, r.quantity, r.period_start, r.created_at, r.released_id, r.cost,
-  r.model, r.reference_type, r.reference_id, r.idempotency_key, r.requested, r.answer, r.metadata
+  r.model, r.reference_type, r.reference_id, r.idempotency_key, r.requested, r.metadata
 from private.usage_records r
 union all
 select l.usage_record_id, l.workspace_id, l.user_id, 'api_call'::text, 1::numeric, l.usage_period_start, l.created_at,
-  null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, null::jsonb,
-  '{}'::jsonb
+  null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, '{}'::jsonb
 from public.ai_usage_logs l where l.usage_record_id is not null
 union all
 -- The cost is the call's, so that a sum over all records has it once.
 select l.usage_record_id + 1, l.workspace_id, l.user_id, 'token'::text, l.total_tokens::numeric, l.usage_period_start,
   l.created_at, null::bigint, null::numeric, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric,
-  null::jsonb, '{}'::jsonb
+  '{}'::jsonb
 from public.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
 comment on view public.usage_records is
   'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the tokens of each AI call. feature_usage has the sums.';
@@ -113,7 +109,6 @@ comment on column public.usage_records.released_id is 'The record that this one 
 comment on column public.usage_records.cost is 'US dollars.';
 comment on column public.usage_records.reference_type is 'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
 comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
-comment on column public.usage_records.answer is 'What consume_feature or release_feature answered, for its idempotency key.';
 grant select on private.usage_records, public.usage_records to authenticated, service_role;
 
 create table public.feature_usage (
@@ -356,33 +351,18 @@ $$;
 comment on function private.count_feature(uuid, text, timestamptz, numeric, numeric) is
   'Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.';
 
-create function private.earlier_usage(request private.usage_records) returns jsonb
+create function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
 language plpgsql set search_path = ''
 as $$
-declare
-  earlier private.usage_records;
 begin
-  -- Held from here to the end: the same key at the same time waits, and then finds the answer.
-  perform pg_advisory_xact_lock(hashtextextended(request.workspace_id || ' ' || request.idempotency_key, 2700));
-  select * into earlier from private.usage_records r
-  where r.workspace_id = request.workspace_id and r.idempotency_key = request.idempotency_key;
-  if earlier.released_id is not null then
-    earlier.quantity := null; -- that is what came of it
+  if key is not null then
+    perform pg_advisory_xact_lock(hashtextextended(wanted_workspace || ' ' || key, 2700));
   end if;
-  if earlier.id is not null and (earlier.feature_code, earlier.quantity, earlier.user_id, earlier.model, earlier.cost,
-      earlier.reference_type, earlier.reference_id, earlier.metadata, earlier.released_id, earlier.requested)
-    is distinct from (request.feature_code, request.quantity, request.user_id, request.model, request.cost,
-      request.reference_type, request.reference_id, request.metadata, request.released_id, request.requested)
-  then
-    perform private.raise_error('idempotency_conflict',
-      format('The idempotency key %s was used in this workspace for another request.', to_json(request.idempotency_key)),
-      'Use a new key for a new request, and the same parameters for a retry.');
-  end if;
-  return earlier.answer;
+  return private.earlier_answer(wanted_workspace, 'features', key, request);
 end;
 $$;
-comment on function private.earlier_usage(private.usage_records) is
-  'The answer given before under this key to a use or a release, or null; the same key with another request is an error.';
+comment on function private.earlier_use(uuid, text, jsonb) is
+  'The answer kept for a use or a release. Requests under one key wait here for each other: they take no wallet''s lock.';
 
 create function public.consume_feature(
   feature_code text,
@@ -401,9 +381,11 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(consume_feature.workspace_id, consume_feature.user_id);
-  made private.usage_records;
+  request jsonb;
+  answer jsonb;
   terms private.feature_terms;
   used_now numeric;
+  record_id bigint;
 begin
   perform private.require_time(at);
   perform private.require_quantity(quantity);
@@ -416,39 +398,30 @@ begin
   perform private.require_usage_member(wallet_id, consume_feature.user_id);
   perform private.require_user(consume_feature.user_id);
   at := private.time_under_lock(at);
-  made.workspace_id := wallet_id;
-  made.user_id := consume_feature.user_id;
-  made.feature_code := consume_feature.feature_code;
-  made.quantity := consume_feature.quantity;
-  made.model := consume_feature.model;
-  made.cost := consume_feature.cost;
-  made.reference_type := consume_feature.reference_type;
-  made.reference_id := consume_feature.reference_id;
-  made.metadata := consume_feature.metadata;
-  made.idempotency_key := consume_feature.idempotency_key;
-  if consume_feature.idempotency_key is not null then
-    made.answer := private.earlier_usage(made);
-    if made.answer is not null then
-      return jsonb_populate_record(null::public.feature_use, made.answer);
-    end if;
+  request := jsonb_build_object('consume', feature_code, 'quantity', quantity, 'user_id', consume_feature.user_id,
+    'model', model, 'cost', cost, 'reference_type', reference_type, 'reference_id', reference_id, 'metadata', metadata);
+  answer := private.earlier_use(wallet_id, idempotency_key, request);
+  if answer is not null then
+    return jsonb_populate_record(null::public.feature_use, answer);
   end if;
-  terms := private.feature_terms_of(wallet_id, made.feature_code, at);
+  terms := private.feature_terms_of(wallet_id, feature_code, at);
   if terms.is_on then
-    used_now := private.count_feature(wallet_id, made.feature_code, terms.period_start, made.quantity, terms.most);
+    used_now := private.count_feature(wallet_id, feature_code, terms.period_start, quantity, terms.most);
   end if;
   if used_now is null then
-    return jsonb_populate_record(null::public.feature_use, jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
-      || private.feature_answer(terms, private.feature_used(wallet_id, made.feature_code, terms.period_start)));
+    return jsonb_populate_record(null::public.feature_use,
+      jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
+      || private.feature_answer(terms, private.feature_used(wallet_id, feature_code, terms.period_start)));
   end if;
-  made.id := nextval('private.usage_records_id_seq');
-  made.answer := jsonb_build_object('allowed', true, 'id', made.id) || private.feature_answer(terms, used_now);
-  insert into private.usage_records (id, workspace_id, user_id, feature_code, quantity, period_start, created_at, cost, model,
-    reference_type, reference_id, idempotency_key, answer, metadata)
-  overriding system value
-  values (made.id, made.workspace_id, made.user_id, made.feature_code, made.quantity, terms.period_start, at, made.cost,
-    made.model, made.reference_type, made.reference_id, made.idempotency_key,
-    case when made.idempotency_key is not null then made.answer end, made.metadata);
-  return jsonb_populate_record(null::public.feature_use, made.answer);
+  insert into private.usage_records (workspace_id, user_id, feature_code, quantity, period_start, created_at, cost,
+    model, reference_type, reference_id, idempotency_key, metadata)
+  values (wallet_id, consume_feature.user_id, consume_feature.feature_code, consume_feature.quantity,
+    terms.period_start, at, consume_feature.cost, consume_feature.model, consume_feature.reference_type,
+    consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata)
+  returning id into record_id;
+  answer := jsonb_build_object('allowed', true, 'id', record_id) || private.feature_answer(terms, used_now);
+  perform private.keep_answer(wallet_id, 'features', idempotency_key, request, answer);
+  return jsonb_populate_record(null::public.feature_use, answer);
 end;
 $$;
 comment on function public.consume_feature is
@@ -466,8 +439,9 @@ begin
       'The key of the release itself is release_idempotency_key.');
   end if;
   select * into found_use from private.usage_records r
-  where r.released_id is null and case when record_id is not null then r.id = record_id
-    else r.workspace_id = wanted_workspace and r.idempotency_key = key end;
+  where r.released_id is null and r.id = coalesce(record_id, (
+    select (i.answer ->> 'id')::bigint from private.idempotent_requests i
+    where i.workspace_id = wanted_workspace and i.scope = 'features' and i.idempotency_key = key));
   if not found and record_id is not null then
     select r.* into found_use
     from public.ai_usage_logs l
@@ -519,7 +493,8 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   made private.usage_records;
-  used numeric;
+  request jsonb;
+  answer jsonb;
   terms private.feature_terms;
   given numeric;
 begin
@@ -529,31 +504,25 @@ begin
   end if;
   perform private.require_texts('release', '{}', release_idempotency_key);
   made := private.find_use(usage_record_id, release_feature.idempotency_key, release_feature.workspace_id);
+  request := jsonb_build_object('release', made.id, 'quantity', release_feature.quantity);
+  answer := private.earlier_use(made.workspace_id, release_idempotency_key, request);
+  if answer is not null then
+    return jsonb_populate_record(null::public.feature_release, answer);
+  end if;
   made.released_id := made.id;
   made.requested := release_feature.quantity;
-  made.idempotency_key := release_idempotency_key;
-  used := made.quantity;
-  made.quantity := null;
-  made.cost := null;
-  made.metadata := '{}';
-  if made.idempotency_key is not null then
-    made.answer := private.earlier_usage(made);
-    if made.answer is not null then
-      return jsonb_populate_record(null::public.feature_release, made.answer);
-    end if;
-  end if;
-  given := private.give_back(made, used);
+  given := private.give_back(made, made.quantity);
   terms := private.feature_terms_of(made.workspace_id, made.feature_code, at);
-  made.answer := jsonb_build_object('released', trim_scale(given))
+  answer := jsonb_build_object('released', trim_scale(given))
     || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
     insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start, created_at,
-      released_id, model, reference_type, reference_id, idempotency_key, answer)
+      released_id, model, reference_type, reference_id, idempotency_key)
     values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
-      made.released_id, made.model, made.reference_type, made.reference_id, made.idempotency_key,
-      case when made.idempotency_key is not null then made.answer end);
+      made.released_id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
+    perform private.keep_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
   end if;
-  return jsonb_populate_record(null::public.feature_release, made.answer);
+  return jsonb_populate_record(null::public.feature_release, answer);
 end;
 $$;
 comment on function public.release_feature is

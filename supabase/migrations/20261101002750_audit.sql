@@ -248,11 +248,11 @@ create trigger workspace_members_audit_changes after update of role on public.wo
 create trigger workspace_members_audit_end after delete on public.workspace_members
   for each row execute function private.audit_change('user_id', 'workspace_id', 'role');
 -- Not what is used: every call of a member counts there. The row comes and goes with the membership.
-create trigger workspace_member_credits_audit_limits
-  after update of credit_limit, period_credit_limit, limit_period on public.workspace_member_credits
-  for each row when ((old.credit_limit, old.period_credit_limit, old.limit_period)
+create trigger spending_limits_audit_limits
+  after update of credit_limit, period_credit_limit, limit_period on public.spending_limits
+  for each row when (new.spender_kind = 'member' and (old.credit_limit, old.period_credit_limit, old.limit_period)
     is distinct from (new.credit_limit, new.period_credit_limit, new.limit_period))
-  execute function private.audit_change('user_id', 'workspace_id', 'credit_limit period_credit_limit limit_period');
+  execute function private.audit_change('spender_id', 'workspace_id', 'credit_limit period_credit_limit limit_period');
 create trigger workspace_invitations_audit_start_and_end after insert or delete on public.workspace_invitations
   for each row execute function private.audit_change('id', 'workspace_id');
 create trigger workspace_invitations_audit_changes

@@ -113,6 +113,7 @@ declare
   wallet public.credit_wallets;
   answer public.credit_result;
   request jsonb;
+  earlier jsonb;
 begin
   perform private.require_admin_reason(reason);
   if coalesce(idempotency_key, '') = '' or length(key) > 255 then
@@ -124,9 +125,9 @@ begin
   perform private.require_amount(abs(amount));
   wallet := private.lock_wallet(of_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
-  answer := private.replay_request(of_workspace, key, request);
-  if answer.credits_balance is not null then
-    return answer;
+  earlier := private.earlier_answer(of_workspace, 'credits', key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
   end if;
   if amount > 0 then
     answer := public.credit_user_credits_transaction(
@@ -146,7 +147,7 @@ begin
     answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at,
       entry_description => reason, key => key);
   end if;
-  perform private.remember_request(of_workspace, key, request, answer);
+  perform private.keep_answer(of_workspace, 'credits', key, request, answer);
   perform private.audit('admin_adjust_credits', 'workspaces', of_workspace::text, details => jsonb_build_object(
     'amount', trim_scale(amount), 'kind', of_kind, 'reason', reason, 'transaction_id', answer.transaction_id));
   return answer;

@@ -160,7 +160,6 @@ begin
   update public.auto_top_ups t set is_active = false, last_error = reason
   where t.workspace_id = wallet_id and t.is_active returning * into rule;
   if found then
-    perform private.refresh_has_alerts(wallet_id);
     perform private.notify(wallet_id, 'top_up_ended', jsonb_build_object('error', reason, 'failures', rule.failures,
       'payment_product_id', rule.payment_product_id), at);
   end if;
@@ -482,7 +481,6 @@ begin
     amount = excluded.amount, currency = excluded.currency, price_id = excluded.price_id,
       threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
     next_try_at = null, last_error = null;
-  perform private.refresh_has_alerts(wanted_workspace);
   perform private.request_top_up(wallet, clock_timestamp());
 end;
 $$;
@@ -497,7 +495,6 @@ begin
   perform private.lock_billing(wanted_workspace);
   perform private.withdraw_top_up(wanted_workspace);
   update public.auto_top_ups t set is_active = false where t.workspace_id = wanted_workspace and t.is_active;
-  perform private.refresh_has_alerts(wanted_workspace);
 end;
 $$;
 comment on function private.disable_top_up_of_mine(uuid) is

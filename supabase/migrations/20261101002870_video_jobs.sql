@@ -54,14 +54,11 @@ create unique index video_jobs_storage_path_idx on public.video_jobs (storage_pa
 
 create table private.video_job_work (
   video_job_id uuid primary key references public.video_jobs on delete cascade,
-  workspace_id uuid not null references public.workspaces on delete cascade,
   provider text not null references public.ai_providers,
   job_id text,
   result_url text,
   api_key_id uuid,
   debit_id bigint,
-  idempotency_key text,
-  request_hash text,
   next_sync_at timestamptz not null,
   fetches_in_vain integer not null default 0,
   canceling_at timestamptz,
@@ -73,8 +70,7 @@ create table private.video_job_work (
   terms jsonb not null,
   details jsonb not null,
   provider_answer jsonb,
-  constraint a_task_of_a_provider_is_one_job unique (provider, job_id),
-  constraint an_idempotency_key_is_one_video_job unique (workspace_id, idempotency_key)
+  constraint a_task_of_a_provider_is_one_job unique (provider, job_id)
 );
 comment on table private.video_job_work is 'What the work on a video job needs and its readers are not to see.';
 comment on column private.video_job_work.job_id is 'The provider''s id of the task; null until it is known, and never changed.';
@@ -311,9 +307,6 @@ declare
   wallet public.credit_wallets;
   returned numeric;
 begin
-  if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, -job.cost_credits, job.created_at);
-  end if;
   if work.debit_id is null then
     return 0;
   end if;
@@ -756,8 +749,6 @@ create function private.refuse_video_start(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  budget numeric := private.budget_left(caller.api_key, at);
-  member_left numeric := private.member_share_left(caller.workspace_id, (caller.account).id, at);
   most integer := (caller.plan).video_jobs_at_once;
   refusal private.ai_refusal;
 begin
@@ -765,8 +756,9 @@ begin
     return row('limit_reached', format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
       (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs' end), null,
       30)::private.ai_refusal;
-  elsif credits > least(private.available(wallet), budget, member_left) then
-    refusal := private.refuse_credits(caller, wallet, budget, member_left, credits, at);
+  elsif credits > least(private.available(wallet),
+    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at)) then
+    refusal := private.refuse_credits(caller, wallet, credits, at);
     -- Unlike a call's, the price of a video is known.
     refusal.message := replace(refusal.message, 'This call may cost up to', 'This video costs');
     return refusal;
@@ -776,39 +768,11 @@ end;
 $$;
 comment on function private.refuse_video_start is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
 
-create function private.earlier_video_job(caller private.ai_caller, key text, hash text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-declare
-  work private.video_job_work;
-  earlier public.video_jobs;
-begin
-  select * into work from private.video_job_work w where w.workspace_id = caller.workspace_id and w.idempotency_key = key;
-  if not found then
-    return null;
-  end if;
-  select * into earlier from public.video_jobs j where j.id = work.video_job_id;
-  if (earlier.user_id, work.api_key_id) is distinct from ((caller.account).id, (caller.api_key).id) then
-    return private.idempotency_conflict('Somebody else has used this Idempotency-Key in this workspace.')
-      || '{"created": false}';
-  elsif work.request_hash = hash then
-    return jsonb_build_object('created', false, 'job', private.video_job_json(earlier));
-  end if;
-  return private.idempotency_conflict(
-    format('This Idempotency-Key was used for another request, %s.', earlier.request_id)) || '{"created": false}';
-end;
-$$;
-comment on function private.earlier_video_job is
-  'What a request under an Idempotency-Key gets that was made before: its job, or 409; null for a new one.';
-
 create function private.begin_video_job(
   job public.video_jobs, work private.video_job_work, at timestamptz
 ) returns public.video_jobs
 language plpgsql set search_path = ''
 as $$
-declare
-  wallet public.credit_wallets;
-  watched private.ai_calls;
 begin
   perform private.require_user(job.user_id);
   insert into public.video_jobs (id, workspace_id, user_id, model, prompt, image_url, has_image, parameters,
@@ -819,21 +783,10 @@ begin
   if job.cost_credits > 0 then
     work.debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', at,
       entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model', job.model,
-        'request_id', job.request_id))).transaction_id;
+        'request_id', job.request_id), spender => work.api_key_id)).transaction_id;
   end if;
-  if work.api_key_id is not null then
-    perform private.use_budget(work.api_key_id, job.cost_credits, at);
-    select * into wallet from public.credit_wallets w where w.workspace_id = job.workspace_id;
-    if wallet.has_alerts and job.cost_credits > 0 then
-      watched.api_key_id := work.api_key_id;
-      watched.started_at := at;
-      perform private.watch_key(watched, job.cost_credits, at);
-    end if;
-  end if;
-  insert into private.video_job_work (video_job_id, workspace_id, provider, api_key_id, debit_id, idempotency_key,
-    request_hash, next_sync_at, terms, details)
-  values (job.id, job.workspace_id, work.provider, work.api_key_id, work.debit_id, work.idempotency_key,
-    coalesce(work.request_hash, ''), at, work.terms, work.details);
+  insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
+  values (job.id, work.provider, work.api_key_id, work.debit_id, at, work.terms, work.details);
   return job;
 end;
 $$;
@@ -911,18 +864,26 @@ declare
   job public.video_jobs;
   work private.video_job_work;
   ordered private.video_order;
+  request jsonb := to_jsonb(coalesce(create_video_job.request_hash, ''));
   earlier jsonb;
 begin
   perform jsonb_populate_record(null::public.ai_usage_logs, details);
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
-  earlier := private.earlier_video_job(caller, create_video_job.idempotency_key, coalesce(create_video_job.request_hash, ''));
-  if earlier is not null then
-    return earlier;
+  -- A key goes with its job.
+  delete from private.idempotent_requests r
+  where r.workspace_id = caller.workspace_id and r.scope = 'video_jobs'
+    and r.idempotency_key = create_video_job.idempotency_key
+    and not exists (select from public.video_jobs j where j.id = (r.answer ->> 'video_job_id')::uuid);
+  earlier := private.earlier_answer(caller.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
+    (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
+  if earlier ? 'video_job_id' then
+    select * into job from public.video_jobs j where j.id = (earlier ->> 'video_job_id')::uuid;
+    return jsonb_build_object('created', false, 'job', private.video_job_json(job));
+  elsif earlier is not null then
+    return earlier || '{"created": false}';
   end if;
   at := private.time_under_lock(at);
   caller := private.caller_under_lock(caller, api_key_hash, at);
-  -- What comes late counts in the period that the key's budget is counted in by now.
-  at := greatest(at, (caller.api_key).period_started_at);
   job.id := gen_random_uuid();
   job.workspace_id := caller.workspace_id;
   job.user_id := (caller.account).id;
@@ -932,8 +893,6 @@ begin
   job.parameters := create_video_job.parameters;
   job.request_id := create_video_job.request_id;
   work.api_key_id := (caller.api_key).id;
-  work.idempotency_key := create_video_job.idempotency_key;
-  work.request_hash := create_video_job.request_hash;
   work.details := details;
   ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order, create_video_job.image_url, at);
   if (ordered.refusal).code is not null then
@@ -941,6 +900,8 @@ begin
       'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal, at) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(ordered.job, ordered.work, at);
+  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
+    jsonb_build_object('video_job_id', job.id), job.user_id, (caller.api_key).id, job.request_id);
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
     'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()))
     || jsonb_strip_nulls(jsonb_build_object('credits_available',
@@ -1201,42 +1162,6 @@ create policy "people can share their own video jobs" on public.video_jobs
   with check ((select auth.uid()) = user_id);
 grant select on public.video_jobs to authenticated, service_role;
 grant update (is_shared) on public.video_jobs to authenticated;
-
-create function private.prove_keys(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
-as $$
-begin
-  -- A key is charged when a call begins, and corrected when it ends. A call is of the window in which it began, and logged
-  -- when it ends: of a window it is known what at most was used in it.
-  return query with uses as (
-    select l.api_key_id, l.created_at, l.credits_charged::numeric as used from public.ai_usage_logs l
-    where l.api_key_id is not null and l.hold_id is not null and (only_one is null or l.workspace_id = only_one)
-    union all
-    select c.api_key_id, 'infinity', h.amount from private.ai_calls c join public.credit_holds h on h.id = c.hold_id
-    where c.api_key_id is not null and (only_one is null or h.workspace_id = only_one)
-    union all
-    select v.api_key_id, coalesce(j.finished_at, 'infinity'), j.cost_credits
-    from private.video_job_work v join public.video_jobs j on j.id = v.video_job_id
-    where v.api_key_id is not null and j.status in ('pending', 'processing', 'completed')
-      and (only_one is null or j.workspace_id = only_one)
-  ), sums as (
-    select k.id, sum(u.used) as used, sum(u.used) filter (where u.created_at >= k.period_started_at) as used_in_period
-    from public.api_keys k join uses u on u.api_key_id = k.id group by k.id
-  )
-  select k.workspace_id, r.rule, r.expected, r.actual, k.id::text
-  from public.api_keys k
-  left join sums s on s.id = k.id
-  cross join lateral (values
-    ('what a key used is what its calls and videos took', coalesce(s.used, 0), k.credits_used::numeric),
-    ('what a key used in the period is no more than was taken in it',
-      least(coalesce(s.used_in_period, 0), k.period_credits_used), k.period_credits_used)
-  ) r (rule, expected, actual)
-  -- Jobs of a person who left go with them.
-  where (only_one is null or k.workspace_id = only_one) and k.user_id is not null and r.expected <> r.actual
-    and (k.period_started_at is not null or r.rule = 'what a key used is what its calls and videos took');
-end;
-$$;
-comment on function private.prove_keys(uuid) is 'What API keys used of their budgets, against the calls and videos made with them.';
 
 do $$
 begin

@@ -10,7 +10,7 @@ begin
   -- Lost calls first: their credits are settled before their holds expire.
   foreach piece in array array['finish_next_lost_ai_call', 'end_next_overdue_video_job', 'expire_next_wallet',
     'complete_next_account', 'end_next_access', 'give_next_waiting_credits', 'match_next_payment', 'make_next_usage_log_partition',
-    'forget_old_ai_requests', 'tell_of_next_lone_reversal', 'end_next_lost_charge', 'request_next_top_up',
+    'forget_expired_requests', 'tell_of_next_lone_reversal', 'end_next_lost_charge', 'request_next_top_up',
     'end_next_top_up', 'forget_next_audit_logs']
   loop
     begin

@@ -40,6 +40,24 @@ export const CALLS: Record<string, Record<string, Call>> = {
   create_api_key: { 'for the team': { sql: (world) => `select public.create_api_key('a key', ${team(world)})` } },
   rotate_api_key: { "of a member's key": { before: makeAKey, sql: () => `select public.rotate_api_key('${KEY}')` } },
   revoke_api_key: { "of a member's key": { before: makeAKey, sql: () => `select public.revoke_api_key('${KEY}')` } },
+  credits_used: {
+    "of a member's key": {
+      before: makeAKey,
+      sql: () => `select public.credits_used(k) from public.api_keys k where k.id = '${KEY}'`,
+    },
+  },
+  period_credits_used: {
+    "of a member's key": {
+      before: makeAKey,
+      sql: () => `select public.period_credits_used(k) from public.api_keys k where k.id = '${KEY}'`,
+    },
+  },
+  period_started_at: {
+    "of a member's key": {
+      before: makeAKey,
+      sql: () => `select public.period_started_at(k) from public.api_keys k where k.id = '${KEY}'`,
+    },
+  },
 
   create_workspace: { '': { sql: () => `select public.create_workspace('A team')` } },
   delete_workspace: { 'the team': { sql: (world) => `select public.delete_workspace(${team(world)})` } },

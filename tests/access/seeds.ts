@@ -50,7 +50,8 @@ export const SEEDS: Record<string, Seed> = {
   users: { person: 'id' },
   workspaces: { workspace: 'id' },
   workspace_members: { workspace: 'workspace_id', person: 'user_id' },
-  workspace_member_credits: { workspace: 'workspace_id', person: 'user_id' },
+  workspace_member_credits: { workspace: 'workspace_id', person: 'user_id', key: 'user_id' },
+  spending_limits: { workspace: 'workspace_id', person: 'spender_id' },
   workspace_invitations: personal(
     'workspace_invitations',
     'email, role, expires_at',

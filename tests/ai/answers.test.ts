@@ -136,3 +136,60 @@ test('2,048 embeddings pass on byte by byte, and are counted and logged without 
   expect(log).toMatchObject({ status: 'success', prompt_tokens: 40, credits_charged: '0.400000' });
   expect(JSON.stringify(log?.response_data)).not.toContain('0.01');
 });
+
+test.each(['/images/generations', '/embeddings'])(
+  'what gateways add to the items of %s is not passed on',
+  async (path) => {
+    const user = await newCaller();
+    const scene = path === '/embeddings' ? 'embedding' : 'image_generation';
+    const model = await newModel({ ...row, scene, max_output_tokens: 0 });
+    const item = (own: string) =>
+      `{ ${own}"index": 0, "embedding": [-0.10, 2e0], "b64_json": "${'A'.repeat(5_000)}", "seed": 1.0}`;
+    provider.add('items', {
+      steps: [`{"data": [${item('"provider": "hidden", "provider_metadata": {"of": ["hidden"]}, ')}], "created": 1}`],
+      type: 'application/json',
+    });
+    const input = path === '/embeddings' ? { input: 'items' } : { prompt: 'items', response_format: 'b64_json' };
+    const text = await (await post(user, path, { model, ...input })).text();
+    expect(text.replaceAll(/ +/g, ' ')).toBe(`{"data":[${item('')}], "created": 1}`);
+  },
+);
+
+test('of a long error the beginning is read, and the connection ended', async () => {
+  const user = await newCaller();
+  const model = await newModel(row);
+  const steps: Step[] = ['Overloaded: ', 'x'.repeat(100_000), 'silence'];
+  provider.add('a long error', { status: 500, steps, type: 'text/plain' });
+  const answer = await post(user, '/chat/completions', {
+    model,
+    messages: [{ role: 'user', content: 'a long error' }],
+  });
+  expect(answer.status).toBe(502);
+  const [costs] = await sql('select attempts from private.ai_call_costs where workspace_id = $1', [user.id]);
+  expect(costs?.attempts).toMatchObject([{ status: 500, said: expect.stringMatching(/^Overloaded: x+$/) }]);
+  await expect.poll(() => provider.left.has('a long error')).toBe(true);
+});
+
+test.each([
+  ['messages.0.content', 'messages.0.content'],
+  ['messages[0].content', 'messages[0].content'],
+  ['temperature', 'temperature'],
+  ['messages.secretprov.upstream', null],
+  ['messages.length.x', null],
+  ['messages[0].role.secretprov', null],
+  ['max_tokens', null],
+  ['model..', null],
+  ['..', null],
+  ['', null],
+])('the place %j that a provider blames is told as %j', async (param, wanted) => {
+  const user = await newCaller();
+  const model = await newModel(row);
+  const request = { model, temperature: 9, messages: [{ role: 'user', content: `blames ${param}` }] };
+  provider.add(`blames ${param}`, {
+    status: 400,
+    steps: [JSON.stringify({ error: { code: 'unsupported_value', param } })],
+    type: 'application/json',
+  });
+  const answer = await post(user, '/chat/completions', request);
+  expect(await answer.json()).toMatchObject({ error: { code: 'invalid_request', param: wanted } });
+});

@@ -97,8 +97,7 @@ class Life {
          (select coalesce(sum(credits_charged), 0)::float8 from logs) as charged,
          (select count(*) from entries) as entries,
          (select count(distinct hold_id) from entries) as entry_holds,
-         (select credits_used::float8 from public.api_keys where workspace_id = $1) as key_used,
-         (select coalesce(sum(amount), 0)::float8 from open_calls) as under_way,
+         (select k.credits_used::float8 from public.api_keys k where workspace_id = $1) as key_used,
          (select coalesce(sum(month_messages), 0)::integer from private.ai_request_counts where workspace_id = $1) as messages,
          (select count(*)::integer from open_calls where message_month is not null)
            + (select count(*)::integer from logs where status in ('success', 'canceled') and model <> 'embedding'
@@ -116,7 +115,7 @@ class Life {
       'each is logged once': [f.logged, f.log_rows],
       'each is paid once': [f.entries, f.entry_holds],
       'what was charged was paid': [round(f.charged), round(f.paid)],
-      'the key has used what was charged and what is held': [round(f.key_used), round(f.charged + f.under_way)],
+      'the key has used what was charged': [round(f.key_used), round(f.charged)],
       'messages are those under way and those that came to something': [f.messages, f.messages_counted],
       'statistics tell what was charged': [round(f.in_statistics), round(f.charged)],
       'statistics count every log row': [f.requests, f.all_logs],

@@ -94,7 +94,7 @@ test('a key: a budget of five a day is five in each', async () => {
   expect(passed.before + passed.after).toBeLessThanOrEqual(10);
   expect(passed.before).toBeLessThanOrEqual(5);
   const [key] = await sql(
-    'select credits_used::float8 as used, period_credits_used::float8 as today, period_started_at as since from public.api_keys where id = $1',
+    'select credits_used::float8 as used, period_credits_used::float8 as today, period_started_at as since from public.spending_limits where spender_id = $1',
     [made.id],
   );
   expect(key).toMatchObject({ used: passed.before + passed.after, since: edge() });

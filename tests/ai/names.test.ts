@@ -71,14 +71,29 @@ test('of a whole answer nothing else is touched, byte by byte', () => {
   const usage =
     '{ "prompt_tokens": 1, "cost": 0.5, "cost_in_usd_ticks": 5, "completion_tokens_details": {"reasoning_tokens":2,"cost":3} }';
   const words = '"content":"\\"usage\\": {\\"cost\\": 1}, \\\\"';
-  const rest = `${words}, "n": 1.0,\n "data" : [[-0.10, 2e0], {"a": [1, "]"]}, [1, [2]], {"usage": {"cost": 1}}]`;
+  const rest = `${words}, "n": 1.0,\n "data" : [[-0.10, 2e0], {"a": [1, "]"]}, [1, [2]], {"usages": {"costs": 1}}]`;
   expect(sentOf(`{"model":"up", "pro\\u0076ider":"x", ${rest},"usage": ${usage}}`)).toBe(
-    `{"model":"asked", ${rest},"usage":{"prompt_tokens":1,"completion_tokens_details":{"reasoning_tokens":2}}}`,
+    `{"model":"asked", ${rest},"usage":{ "prompt_tokens": 1,"completion_tokens_details":{"reasoning_tokens":2}}}`,
   );
   expect(sentOf('{ "cost": 1 }')).toBe('{}');
   expect(sentOf('{"id":"c1","created" : 1}')).toBe('{"id":"ours","created" : 1}');
   const plain = `{ ${rest} }`;
   expect(sentOf(plain)).toBe(plain);
+});
+
+test("what is the provider's own is told at no depth, and what stands beside it as it came", () => {
+  const own = '"provider" : {"a": [1]}, "cost":1,';
+  expect(
+    sentOf(`{"data": [ {${own} "embedding":[-0.10, 2e0] , "index": 0}, 7, "b,]" ,[{${own}"a":1.0}]], "n" : 1.0}`),
+  ).toBe('{"data":[{ "embedding":[-0.10, 2e0] , "index": 0}, 7, "b,]" ,[{"a":1.0}]], "n" : 1.0}');
+  const call = (more: string) => `{${more}"id":"c","function":{${more}"name":"f","arguments":"{\\"cost\\":1}"}}`;
+  const message = (more: string) =>
+    `{"choices":[{"message":{"annotations":[{${more}"type":"url_citation"}],"tool_calls":[${call(more)}]}}]}`;
+  expect(sentOf(message(own))).toBe(message(''));
+  // A call's arguments are the model's, also where they come as an object.
+  const asked = '{"tool_calls":[{"function":{"arguments":{"provider":"x","usage":1},"name":"f"}}],"input":{}}';
+  expect(sentOf(asked)).toBe(asked);
+  expect(sentOf('{"a":{"cost":1},"a":{"cost":2,"b":[]}}')).toBe('{"a":{"b":[]}}');
 });
 
 test('usage of any size is told as tokens alone, and usage that is none not at all', () => {
@@ -90,7 +105,18 @@ test('usage of any size is told as tokens alone, and usage that is none not at a
 });
 
 test('answers of any shape are told as they are read', () => {
-  const names = fc.constantFrom('model', 'id', 'usage', 'cost', 'provider', 'choices', 'message', 'data', '"', 'a\\');
+  const names = fc.constantFrom(
+    'model',
+    'id',
+    'usage',
+    'cost',
+    'provider',
+    'choices',
+    'message',
+    'tool_calls',
+    '"',
+    'a\\',
+  );
   const any = fc.letrec((tie) => ({
     any: fc.oneof(
       { maxDepth: 4 },

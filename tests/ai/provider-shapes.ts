@@ -22,6 +22,8 @@ export interface Shape {
   /** Input, cached and output tokens in the log; input that was counted is not known here. */
   pools?: [input: number | 'counted', cached: number, output: number];
   source?: 'reported' | 'counted' | 'estimated' | 'bounded' | 'none';
+  /** What the request has besides. */
+  asks?: object;
   /** Answered, and yet not charged: nothing was written. */
   isFree?: boolean;
   /** Clients that do not read it, whoever sends it. */
@@ -356,6 +358,39 @@ const places: Record<string, Shape> = {
     isFree: true,
     unreadBy: ['langchain'],
   },
+  'nothing at all, after its words of the end': {
+    sends: [chunk({ content: null }), finished(), used({ prompt_tokens: 10 }), DONE],
+    ...answered,
+    asks: { stop: ['a'] },
+    text: '',
+    pools: [10, 0, 0],
+    unreadBy: ['langchain'],
+  },
+  'nothing at all, with weighed tokens': {
+    sends: [chunk({ content: null }), finished(), used({ prompt_tokens: 10 }), DONE],
+    ...answered,
+    asks: { logit_bias: { 1: -100 }, stop: null },
+    text: '',
+    pools: [10, 0, 0],
+    unreadBy: ['langchain'],
+  },
+  'nothing at all, up to a limit': {
+    sends: [chunk({ content: null }), finished('length'), used({ prompt_tokens: 10 }), DONE],
+    ...answered,
+    text: '',
+    pools: [10, 0, 0],
+    unreadBy: ['langchain', 'ai', 'openai'],
+  },
+  'nothing at all and nothing reported, up to a limit': {
+    sends: [chunk({ content: null }), finished('length'), DONE],
+    ...answered,
+    asks: { stop: 'a' },
+    text: '',
+    pools: ['counted', 0, 0],
+    source: 'counted',
+    isFree: true,
+    unreadBy: ['langchain', 'ai', 'openai'],
+  },
   'nulls and odd types where objects and lists are promised': {
     sends: [
       event({ ...frame, choices: [null, 7] }),
@@ -457,6 +492,29 @@ const wholes: Record<string, Shape> = {
     whole: whole({ role: 'assistant', content: null, reasoning: null, reasoning_content: THE_20 }, {}, { usage: null }),
     ...silent,
   },
+  'nothing at all, whole': {
+    whole: whole({ content: '' }, {}, { usage: { prompt_tokens: 10 } }),
+    ...answered,
+    text: '',
+    pools: [10, 0, 0],
+    isFree: true,
+    unreadBy: ['openai', 'ai', 'langchain'],
+  },
+  'nothing at all, up to a limit, whole': {
+    whole: whole({ content: '' }, { finish_reason: 'max_tokens' }, { usage: { prompt_tokens: 10 } }),
+    ...answered,
+    text: '',
+    pools: [10, 0, 0],
+    unreadBy: ['openai', 'ai', 'langchain'],
+  },
+  'nothing at all, after its words of the end, whole': {
+    whole: whole({ content: '' }, {}, { usage: { prompt_tokens: 10 } }),
+    ...answered,
+    asks: { stop: 'a' },
+    text: '',
+    pools: [10, 0, 0],
+    unreadBy: ['openai', 'ai', 'langchain'],
+  },
   'text in the choice, whole': {
     whole: { ...whole(undefined, { text: THE_20 }), usage: null },
     ...silent,
@@ -527,6 +585,7 @@ const OWN_USAGE = {
   prompt_tokens_details: OWN,
 };
 const LARGE_USAGE = { ...USAGE, upstream: Array.from({ length: 2_000 }, () => PROVIDERS_OWN) };
+const OWN_CALL = { index: 0, id: 'c', type: 'function', ...OWN, function: { name: 'f', arguments: '{}', ...OWN } };
 const GROQ = { x_groq: { id: PROVIDERS_OWN, usage: USAGE } };
 const owned: Record<string, Shape> = {
   'what gateways add, in a stream': {
@@ -543,6 +602,22 @@ const owned: Record<string, Shape> = {
   'what gateways add, whole': {
     whole: whole({ role: 'assistant', content: 'Hello', ...OWN }, OWN, { ...OWN, usage: OWN_USAGE }),
     ...answered,
+  },
+  'what gateways add to calls of tools and notes, in a stream': {
+    sends: [
+      opening,
+      chunk({ content: 'Hello', tool_calls: [OWN_CALL], annotations: [{ type: 'url_citation', ...OWN }] }),
+      finished('tool_calls'),
+      used(),
+      DONE,
+    ],
+    ...answered,
+    unreadBy: ['ai', 'langchain'],
+  },
+  'what gateways add to calls of tools and notes, whole': {
+    whole: whole({ content: 'Hello', tool_calls: [OWN_CALL], annotations: [{ type: 'url_citation', ...OWN }] }),
+    ...answered,
+    unreadBy: ['ai', 'langchain'],
   },
   'a large usage, in a stream': { sends: [...HELLO, finished('stop', { usage: LARGE_USAGE }), DONE], ...answered },
   'a large usage, whole': { whole: whole({ content: 'Hello' }, {}, { usage: LARGE_USAGE }), ...answered },

@@ -37,7 +37,7 @@ function ask(name: string, stream: boolean, headers: Record<string, string>, wan
   return fetch(`${AI_URL}/chat/completions`, {
     method: 'POST',
     headers: { authorization: `Bearer ${user.accessToken}`, ...headers },
-    body: JSON.stringify({ model: wanted, messages: [{ role: 'user', content: name }], stream }),
+    body: JSON.stringify({ model: wanted, messages: [{ role: 'user', content: name }], stream, ...shapes[name]?.asks }),
   });
 }
 

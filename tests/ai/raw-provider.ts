@@ -18,6 +18,8 @@ export interface Script {
 export class RawProvider {
   /** How often each script was asked for. */
   readonly asked = new Map<string, number>();
+  /** Whose answers were not waited for to their end. */
+  readonly left = new Set<string>();
   readonly #scripts = new Map<string, Script>();
   readonly #server = createServer(async (request, response) => {
     const parts: Buffer[] = [];
@@ -25,6 +27,9 @@ export class RawProvider {
     const body = JSON.parse(Buffer.concat(parts).toString());
     const name = String(body.messages?.at(-1)?.content ?? body.input ?? body.prompt);
     this.asked.set(name, (this.asked.get(name) ?? 0) + 1);
+    response.on('close', () => {
+      if (!response.writableEnded) this.left.add(name);
+    });
     await this.#play(response, this.#scripts.get(name) ?? { status: 404, steps: ['{}'] }).catch(() => undefined);
   });
 

@@ -174,7 +174,7 @@ test('Postgres and PostgREST down when answers come: the calls wait, are answere
   const [left] = await rows(`select
     (select count(*)::integer from private.ai_calls) as calls,
     (select count(*)::integer from public.credit_holds where state = 'open') as holds,
-    (select count(*)::integer from private.ai_requests where is_running) as keys,
+    (select count(*)::integer from private.idempotent_requests where is_running) as keys,
     (select count(*)::integer from public.verify_credits()) as drift`);
   expect(left).toEqual({ calls: 0, holds: 0, keys: 0, drift: 0 });
 });

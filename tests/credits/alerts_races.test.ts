@@ -1,7 +1,7 @@
 /** Parallel operations on one wallet: an alert fires once a crossing, and a month's cap on top-ups holds. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { callAtOnce, hangUp, inTurn, openCallers, tally } from '../support/callers.ts';
 import { adminPool, sql } from '../support/stack.ts';
 import { driftOf, newAccount } from '../support/wallets.ts';
@@ -77,9 +77,15 @@ test('a month’s cap on top-ups holds', async () => {
      values ($1, $1, $2, 900, 'USD', 900, 3, true)`,
     [account, pack?.id],
   );
-  await sql(`select private.refresh_has_alerts($1)`, [account]);
-  // In a time of its own, in which no other test's tasks are due.
+  // In a time of its own, in which no other test's tasks are due, nor these in theirs.
   const at = `'2031-05-05'`;
+  await adminPool.query(`
+    create function private.put_off() returns trigger language plpgsql as $$ begin new.due_at := ${at}; return new; end $$;
+    create trigger put_off before insert on private.payment_tasks for each row
+      when (new.workspace_id = '${account}') execute function private.put_off()`);
+  onTestFinished(async () => {
+    await adminPool.query('drop function private.put_off cascade');
+  });
   const done = `select public.finish_payment_task(id, at => ${at}) from private.payment_tasks where workspace_id = '${account}' and done_at is null`;
   const declined = done.replace('(id,', `(id, 'declined', 'declined',`);
   const calls = Array.from({ length: 300 }, (_, i) => ({

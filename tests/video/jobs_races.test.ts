@@ -135,9 +135,9 @@ test('a submit counts as things are when it gets its turn', async () => {
     );
     return row?.answer ?? { created: false };
   };
-  const spend = `update public.api_keys set credits_used = 90 where workspace_id = '${maker}'`;
+  const spend = `update public.spending_limits set credits_used = 90 where workspace_id = '${maker}'`;
   expect(await submitMeanwhile(maker, spend, byKey)).toBe('limit_reached');
-  await sql(`update public.api_keys set credits_used = 0 where workspace_id = $1`, [maker]);
+  await sql(`update public.spending_limits set credits_used = 0 where workspace_id = $1`, [maker]);
   expect(await driftOf([maker, workspace])).toEqual([]);
 });
 

@@ -139,14 +139,14 @@ isOneToOne: false
                   ]
                 },"api_keys": {
                   Row: {
-                    "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["calendar_period"] | null,"created_at": string,"credits_used": number,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"period_credits_used": number,"period_started_at": string | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["calendar_period"] | null,"created_at": string,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string,"credits_used": number | null,"period_credits_used": number | null,"period_started_at": string | null
                   }
-                  ComputedFields: never
+                  ComputedFields: "credits_used" | "period_credits_used" | "period_started_at"
                   Insert: {
-                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name": string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix": string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name": string,"period_budget"?: number | null,"prefix": string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"credits_used"?: number,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name"?: string,"period_budget"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"prefix"?: string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "allowed_models"?: (string)[] | null,"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget"?: number | null,"budget_period"?: Database["public"]['Enums']["calendar_period"] | null,"created_at"?: string,"expires_at"?: string | null,"id"?: string,"last_used_at"?: string | null,"minute_requests"?: number,"minute_started_at"?: string | null,"name"?: string,"period_budget"?: number | null,"prefix"?: string,"requests_per_minute"?: number | null,"revoked_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -275,14 +275,14 @@ isOneToOne: false
                   ]
                 },"credit_holds": {
                   Row: {
-                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at": string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason": string,"settled_amount"?: number,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at": string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason": string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at"?: string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason"?: string,"settled_amount"?: number,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at"?: string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason"?: string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -307,14 +307,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -572,6 +572,32 @@ isOneToOne: false
                   }
                   Relationships: [
                     
+                  ]
+                },"spending_limits": {
+                  Row: {
+                    "counts_since": string | null,"credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"spender_id": string,"spender_kind": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"spender_id": string,"spender_kind": string,"workspace_id": string
+                  }
+                  Update: {
+                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"spender_id"?: string,"spender_kind"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "spending_limits_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "spending_limits_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
                   ]
                 },"subscription_history": {
                   Row: {
@@ -871,26 +897,6 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"workspace_member_credits": {
-                  Row: {
-                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"user_id": string,"workspace_id": string
-                  }
-                  Update: {
-                    "credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"user_id"?: string,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "workspace_member_credits_membership_fkey"
-      columns: ["workspace_id","user_id"]
-isOneToOne: true
-      referencedRelation: "workspace_members"
-      referencedColumns: ["workspace_id","user_id"]
-    }
-                  ]
                 },"workspace_members": {
                   Row: {
                     "created_at": string,"role": Database["public"]['Enums']["workspace_role"],"user_id": string,"workspace_id": string
@@ -984,11 +990,37 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "answer": Json | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
+                    "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
                     
+                  ]
+                },"workspace_member_credits": {
+                  Row: {
+                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
+                    {
+      foreignKeyName: "spending_limits_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "spending_limits_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
                   ]
                 }
           }
@@ -1111,6 +1143,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"credits_used":
+{ Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.credits_used with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "debit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -1151,7 +1186,7 @@ isOneToOne: false
 { Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
                            },
 "finish_ai_call":
-{ Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
+{ Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
                            },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
@@ -1166,7 +1201,7 @@ isOneToOne: false
 { Args: { "api_key_hash"?: string,"at"?: string,"user_id": string,"video_job_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "hold_credits":
-{ Args: { "amount": number,"at"?: string,"description"?: string,"expires_in"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
+{ Args: { "amount": number,"at"?: string,"description"?: string,"expires_in"?: string,"feature_code"?: string,"idempotency_key"?: string,"metadata"?: Json,"reason": string,"spender_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
         from: "*"
         to: "credit_result"
@@ -1227,6 +1262,12 @@ isOneToOne: false
                            },
 "note_video_task_missing":
 { Args: { "at"?: string,"video_job_id": string }; Returns: Json
+                           },
+"period_credits_used":
+{ Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_credits_used with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
+"period_started_at":
+{ Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number

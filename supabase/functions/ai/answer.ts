@@ -188,11 +188,29 @@ export function finishReasonOf(choice: Loose): string | null {
   return typeof reason === 'string' && !NOT_FINISHED.has(wordOf(reason)) ? reason : null;
 }
 
+/** Finish reasons that say that a limit was reached. */
+const LIMITS = new Set(['length', 'max_tokens', 'max_output_tokens', 'model_length', 'model_context_window_exceeded']);
+
+/** Whether an answer ended at a limit. */
+export function isLimit(reason: string | null): boolean {
+  return LIMITS.has(wordOf(reason));
+}
+
 /** Finish reasons that are known to be an answer's end: the protocol's, and what providers say instead. */
 const KNOWN_ENDS = new Set([
-  ...['stop', 'length', 'tool_calls', 'tool_call', 'tool_use', 'function_call', 'content_filter', 'end_turn', 'end'],
-  ...['max_tokens', 'max_output_tokens', 'model_length', 'model_context_window_exceeded', 'stop_sequence', 'eos'],
-  ...['eos_token', 'complete', 'completed', 'finished', 'refusal', 'safety', 'recitation', 'sensitive'],
+  ...['stop', 'tool_calls', 'tool_call', 'tool_use', 'function_call', 'content_filter', 'end_turn', 'end', 'eos'],
+  ...[
+    'stop_sequence',
+    'eos_token',
+    'complete',
+    'completed',
+    'finished',
+    'refusal',
+    'safety',
+    'recitation',
+    'sensitive',
+  ],
+  ...LIMITS,
 ]);
 
 /** Whether nothing has to come after this finish reason. After a word that nobody knows, something may. */
@@ -226,6 +244,7 @@ const CLOSING = 93;
 const BRACE = 123;
 const END_BRACE = 125;
 const COMMA = 44;
+const COLON = 58;
 /** Texts longer than this are data to an outline, bytes. */
 const LONG_TEXT = 4_096;
 const LEFT_OUT = new TextEncoder().encode('(left out)');
@@ -256,35 +275,46 @@ export function outline(json: Uint8Array): Uint8Array {
   return joined([...kept, json.subarray(from)]);
 }
 
-/** A member of a JSON object: its name, and where it stands, between the commas. */
-export interface Member {
+/** A member of a JSON object or an item of a list: its name or number, and where it and its value stand, between commas. */
+export interface Part {
   name: string;
   start: number;
+  value: number;
   end: number;
 }
 
-/** The members of a JSON object, found as in `outline`: by looking at few of the bytes. */
-export function* membersOf(json: Uint8Array): Generator<Member> {
-  let start = json.indexOf(BRACE) + 1;
+/** The parts of a JSON object or list, found as in `outline`: by looking at few of the bytes. */
+export function* partsOf(json: Uint8Array): Generator<Part> {
+  const opening = json.findIndex((byte) => byte === BRACE || byte === OPENING);
+  const isList = json[opening] === OPENING;
+  let start = opening + 1;
+  let value = start;
+  let count = 0;
   let name: string | undefined;
   let depth = 0;
   for (let at = start; at < json.length; at += 1) {
     const byte = json[at];
     if (byte === QUOTE) {
       const end = endOfText(json, at + 1);
-      if (depth === 0) name ??= JSON.parse(new TextDecoder().decode(json.subarray(at, end + 1))) as string;
+      if (depth === 0 && !isList) name ??= JSON.parse(new TextDecoder().decode(json.subarray(at, end + 1))) as string;
       at = end;
+    } else if (byte === COLON && depth === 0) {
+      value = at + 1;
     } else if (byte === OPENING || byte === BRACE) {
       const end = endOfNumbers(json, at);
       if (end === undefined) depth += 1;
       else at = end;
     } else if (byte === COMMA || byte === CLOSING || byte === END_BRACE) {
-      if (depth === 0 && name !== undefined) yield { name, start, end: at };
-      if (depth === 0) {
-        if (byte !== COMMA) return;
-        start = at + 1;
-        name = undefined;
-      } else if (byte !== COMMA) depth -= 1;
+      if (depth > 0) {
+        if (byte !== COMMA) depth -= 1;
+        continue;
+      }
+      if (isList) yield { name: String(count), start, value: start, end: at };
+      else if (name !== undefined) yield { name, start, value, end: at };
+      if (byte !== COMMA) return;
+      start = at + 1;
+      count += 1;
+      name = undefined;
     }
   }
 }

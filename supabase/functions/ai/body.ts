@@ -37,10 +37,18 @@ export class AnswerBody {
     return read.value;
   }
 
-  /** The whole body. */
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+  /** The whole body; of a longer one so many bytes, and then the connection ends. */
+  async bytes(most = Number.POSITIVE_INFINITY): Promise<Uint8Array<ArrayBuffer>> {
     const parts: Uint8Array[] = [];
-    for (let part = await this.next(); part !== 'end'; part = await this.next()) if (part !== 'late') parts.push(part);
+    let left = most;
+    for (let part = await this.next(); part !== 'end'; part = await this.next()) {
+      if (part === 'late') continue;
+      parts.push(part.subarray(0, left));
+      left -= part.length;
+      if (left > 0) continue;
+      this.cancel();
+      break;
+    }
     return joined(parts);
   }
 

@@ -81,8 +81,10 @@ export interface Ending {
   status: 'success' | 'failed' | 'canceled' | 'refused';
   usage: Usage;
   images?: number;
-  /** The answer has nothing in it: it is not charged. */
+  /** The answer has nothing in it: it is free, as a rule. */
   isEmpty?: boolean;
+  /** The request's own settings may be why it ended where it did. */
+  mayBeCutShort?: boolean;
   /** Who answered. */
   candidate?: Candidate;
   answer?: unknown;
@@ -204,6 +206,7 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
         usage_source: usage.source,
         written_tokens: usage.written ?? 0,
         is_empty: ending.isEmpty ?? false,
+        may_be_cut_short: ending.mayBeCutShort ?? false,
         served_model: candidate?.model,
         answer: ending.kept as Json | undefined,
         details: {
@@ -246,7 +249,7 @@ function storedWords({ said }: Attempt, { logContent, candidates }: Call): strin
 export async function fail(call: Call, thrown: unknown, answer?: unknown): Promise<ApiError> {
   if (thrown instanceof SettlementError) return thrown;
   const error = upstreamFailure(thrown);
-  const { code, message, cause } = error;
+  const { code, message, cause, status, param, headers } = error;
   noteFailure(call.attempts.at(-1), error);
   const finishing = finish(call, {
     status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
@@ -256,7 +259,19 @@ export async function fail(call: Call, thrown: unknown, answer?: unknown): Promi
   }).catch(() => undefined); // reported already; the sweep ends it
   keepAlive(finishing);
   await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);
-  return error;
+  // A provider names places too: one that the caller did not send would tell of what is behind us.
+  return param === null || isPlaceIn(call.request, param) ? error : new ApiError(status, code, message, null, headers);
+}
+
+/** Whether a path (`messages.0.content`, `messages[0].content`) leads to something in a request. */
+function isPlaceIn(request: unknown, path: string): boolean {
+  if (!/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(path)) return false;
+  let value = request;
+  for (const name of path.split(/[.[\]]+/).filter((part) => part !== '')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return false;
+    value = (value as Record<string, unknown>)[name];
+  }
+  return true;
 }
 
 /** A call that was answered could not be settled: it must not be finished as failed, for it was used. */

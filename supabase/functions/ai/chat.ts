@@ -1,11 +1,11 @@
 /** `POST /v1/chat/completions`. */
-import { objectsIn, readChoice, textOf } from './answer.ts';
+import { finishReasonOf, isLimit, objectsIn, readChoice, textOf } from './answer.ts';
 import { limitOutput } from './call.ts';
 import type { Endpoint } from './endpoint.ts';
 import { chatInput } from './input.ts';
 import { chatId } from './names.ts';
 import { relay } from './relay.ts';
-import { type ChatRequest, chatRequest } from './request.ts';
+import { type ChatRequest, chatRequest, mayWriteNothing } from './request.ts';
 
 /** Chat completions, streamed or whole. */
 export const chat: Endpoint<ChatRequest> = {
@@ -24,11 +24,15 @@ export const chat: Endpoint<ChatRequest> = {
     // Usage even where the client did not ask for it.
     return request.stream ? { ...body, stream_options: { ...request.stream_options, include_usage: true } } : body;
   },
-  read({ choices }) {
+  read({ choices }, request) {
     if (!Array.isArray(choices)) return undefined;
     const written = objectsIn(choices).map(readChoice);
     const output = written.map(textOf).join('');
-    return { output, isEmpty: output === '' && !written.some(({ hasMedia }) => hasMedia) };
+    return {
+      output,
+      isEmpty: output === '' && !written.some(({ hasMedia }) => hasMedia),
+      mayBeCutShort: mayWriteNothing(request) || objectsIn(choices).map(finishReasonOf).some(isLimit),
+    };
   },
   relay: (call, request, answer) => (request.stream ? relay(call, request, answer) : undefined),
 };

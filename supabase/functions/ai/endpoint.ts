@@ -58,6 +58,8 @@ export interface Reading {
   output: string;
   /** Nothing was written or made. */
   isEmpty: boolean;
+  /** The request's own settings may be why it ended where it did. */
+  mayBeCutShort?: boolean;
   images?: number;
   /** What was sent, where it needs no tokenizer. */
   input?: Count;
@@ -148,6 +150,7 @@ async function settle(
     usage,
     images: reading.images,
     isEmpty: reading.isEmpty && usage.completion === 0,
+    mayBeCutShort: reading.mayBeCutShort,
     candidate,
     answer,
     kept: call.isRepeatable && sent.length <= LARGEST_KEPT ? { body: decodeText(sent), contentType } : undefined,

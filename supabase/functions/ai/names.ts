@@ -1,12 +1,14 @@
 /** What a client is told of an answer: not who gave it, under which name and id, and at what cost. */
 
 import { joined } from '../_shared/body.ts';
-import { type Loose, membersOf, objectIn } from './answer.ts';
+import { type Loose, objectIn, partsOf } from './answer.ts';
+
+const encoder = new TextEncoder();
 
 /** Who gives answers, where a list of models names an owner. */
 export const OWNER = 'basemeter';
 
-/** What is between us and the provider, in an answer, its choices and their messages: gateways add it to the protocol. */
+/** What is between us and the provider, wherever in an answer: gateways add it to the protocol. */
 const PROVIDERS_OWN = new Set([
   ...['provider', 'provider_name', 'provider_metadata', 'provider_specific_fields', 'native_finish_reason', 'x_groq'],
   ...['cost', 'cost_details', 'total_cost', 'estimated_cost', 'response_cost', 'is_byok', 'request_id'],
@@ -33,39 +35,51 @@ export const chatId = (requestId: string) => `chatcmpl-${requestId}`;
 
 /** An answer, or a chunk of one, as the client and the log are told it. What is told as it came is the same object. */
 export function told(answer: Loose, { model, id }: Names): Loose {
-  return changed(withoutOwn(answer), (name, value) => {
+  return changed(withoutOwn(answer) as Loose, (name, value) => {
     if (name === 'model') return model ?? value;
     return name === 'id' ? id : value;
   });
 }
 
-/** The bytes of a whole answer as `told` has it. What is told as it came stays byte by byte: it may be large. */
+/**
+ * The bytes of a whole answer as `told` has it. What is told as it came stays byte by byte: it may be large, and
+ * `answer` and `shown` only outlines of it.
+ */
 export function toldBytes(bytes: Uint8Array<ArrayBuffer>, answer: Loose, shown: Loose): Uint8Array<ArrayBuffer> {
-  if (shown === answer) return bytes;
-  const encoder = new TextEncoder();
-  const members = [...membersOf(bytes)].filter(({ name }) => Object.hasOwn(shown, name));
-  const parts = members.flatMap(({ name, start, end }, index) => [
-    encoder.encode(index === 0 ? '{' : ','),
-    shown[name] === answer[name]
-      ? bytes.subarray(start, end)
-      : encoder.encode(`${JSON.stringify(name)}:${JSON.stringify(shown[name])}`),
-  ]);
-  return joined([...parts, encoder.encode(members.length === 0 ? '{}' : '}')]);
+  return shown === answer ? bytes : joined(rewritten(bytes, answer, shown));
 }
 
-/** An answer, a choice or a message without what is the provider's own. */
-function withoutOwn(holder: Loose): Loose {
-  return changed(holder, (name, value) => {
-    if (PROVIDERS_OWN.has(name)) return undefined;
-    if (name === 'usage') return usageTold(value);
-    if (name === 'message' || name === 'delta') return ownRemoved(value);
-    return name === 'choices' && Array.isArray(value) ? same(value, value.map(ownRemoved)) : value;
+function rewritten(json: Uint8Array<ArrayBuffer>, came: Loose, shown: Loose): Uint8Array<ArrayBuffer>[] {
+  // Of members with one name the last one counts, as where it is parsed.
+  const last = new Map([...partsOf(json)].map((part) => [part.name, part]));
+  const parts = [...last.values()].filter(({ name }) => Object.hasOwn(shown, name));
+  const [opening, closing] = Array.isArray(shown) ? ['[', ']'] : ['{', '}'];
+  const pieces = parts.flatMap(({ name, start, value, end }, index) => {
+    const [before, after] = [came[name], shown[name]];
+    const separator = index === 0 ? [] : [encoder.encode(',')];
+    if (before === after) return [...separator, json.subarray(start, end)];
+    const label = Array.isArray(shown) ? [] : [encoder.encode(`${JSON.stringify(name)}:`)];
+    const isHolder = typeof before === 'object' && typeof after === 'object' && before && after;
+    const inner = isHolder ? rewritten(json.subarray(value, end), before as Loose, after as Loose) : undefined;
+    return [...separator, ...label, ...(inner ?? [encoder.encode(JSON.stringify(after))])];
   });
+  return [encoder.encode(opening), ...pieces, encoder.encode(closing)];
 }
 
-function ownRemoved(value: unknown): unknown {
+/** Without what is the provider's own, at any depth; never within what a model calls a tool with. */
+function withoutOwn(value: unknown, isCall = false): unknown {
+  if (Array.isArray(value)) {
+    const mapped = value.map((item) => withoutOwn(item, isCall));
+    return mapped.every((item, index) => item === value[index]) ? value : mapped;
+  }
   const holder = objectIn(value);
-  return holder ? withoutOwn(holder) : value;
+  if (!holder) return value;
+  return changed(holder, (name, inner) => {
+    if (PROVIDERS_OWN.has(name)) return undefined;
+    if (name === 'usage') return usageTold(inner);
+    if (isCall && (name === 'arguments' || name === 'input')) return inner;
+    return withoutOwn(inner, isCall || name === 'tool_calls' || name === 'function_call');
+  });
 }
 
 /** Usage that is no object says nothing that a client could read. */
@@ -84,8 +98,4 @@ function changed(holder: Loose, change: (name: string, value: unknown) => unknow
   const kept = entries.map(([name, value]) => [name, change(name, value)] as const);
   if (kept.every(([, value], index) => value === entries[index]?.[1])) return holder;
   return Object.fromEntries(kept.filter(([, value]) => value !== undefined));
-}
-
-function same(list: unknown[], mapped: unknown[]): unknown[] {
-  return mapped.every((item, index) => item === list[index]) ? list : mapped;
 }

@@ -7,7 +7,7 @@ import { type Call, type Ending, extend, fail, finish, LARGEST_KEPT, limitHeader
 import type { Respond } from './endpoint.ts';
 import { type Count, chatInput, countInput } from './input.ts';
 import { chatId } from './names.ts';
-import type { ChatRequest } from './request.ts';
+import { type ChatRequest, mayWriteNothing } from './request.ts';
 import { StreamReader } from './stream.ts';
 import { type Answer, refusalIn, upstreamError } from './upstream.ts';
 import { type Usage, usageOf } from './usage.ts';
@@ -211,13 +211,14 @@ class Stream {
   /** How it ended, where it did not fail. Throws `upstream_error` where it did. */
   #ending(client: Client, usage: Usage, cutOff: string | undefined): Ending {
     const { candidate } = this.answer;
-    const { error, isComplete, hasWritten, answer } = this.#reader;
+    const { error, isComplete, hasWritten, isLimited, answer } = this.#reader;
     const isStopped = client.isGone && candidate.disconnect_policy === 'cancel';
     if (!cutOff && error !== undefined) throw upstreamError('an error in the stream', JSON.stringify(error));
     if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
     return {
       status: client.isGone ? 'canceled' : 'success',
       isEmpty: isComplete && !hasWritten && usage.completion === 0,
+      mayBeCutShort: mayWriteNothing(this.request) || isLimited,
       error: cutOff ? { code: 'cut_off', message: cutOff } : undefined,
       candidate,
       usage,

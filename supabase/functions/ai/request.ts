@@ -104,6 +104,11 @@ const chat = z
   );
 export type ChatRequest = z.infer<typeof chat>;
 
+/** Whether a request may be the reason that nothing is written: it names words that end the answer, or weighs tokens. */
+export function mayWriteNothing({ stop, logit_bias }: ChatRequest): boolean {
+  return (Array.isArray(stop) ? stop.length > 0 : stop != null) || Object.keys(logit_bias ?? {}).length > 0;
+}
+
 const embeddings = z.looseObject({
   model,
   input,

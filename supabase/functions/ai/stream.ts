@@ -5,6 +5,7 @@ import {
   errorIn,
   finishReasonOf,
   isKnownEnd,
+  isLimit,
   type Loose,
   objectsIn,
   parseObject,
@@ -133,6 +134,11 @@ export class StreamReader {
     const choices = [...this.#choices.values()];
     const hasAll = choices.length > 0 && choices.length >= this.choices;
     return this.isDone || (hasAll && choices.every((one) => isKnownEnd(one.finishReason) && !one.hasWrittenOn));
+  }
+
+  /** A choice has ended at a limit. */
+  get isLimited(): boolean {
+    return [...this.#choices.values()].some((choice) => isLimit(choice.finishReason));
   }
 
   /** Nothing was written after the provider last said what was used: it may be the end's. */

@@ -3,7 +3,6 @@ import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
 import { objectIn, parseObject } from './answer.ts';
 import { AnswerBody, decodeText, TimeoutError } from './body.ts';
-import { CHAT_SETTINGS } from './fields.ts';
 
 /** A model that may answer, as admission names it. */
 export interface Candidate {
@@ -61,7 +60,8 @@ const BLAMES = new Map<unknown, string>([
   ['content_policy_violation', "The request is against the provider's content policy."],
   ['content_filter', "The request is against the provider's content policy."],
 ]);
-const READ_FIELDS = new Set(['messages', 'tools', 'functions', 'response_format', 'input', 'prompt', 'dimensions']);
+/** What is read of a provider's error, bytes: its code is in it, and the log keeps less. */
+const LARGEST_ERROR = 64 * 1024;
 /** Waits between tries, ms: doubled each time up to the longest, and longer waits a provider asks for are not waited. */
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 8_000;
@@ -135,7 +135,7 @@ async function ask(
     });
     attempt.status = response.status;
     const answer = new AnswerBody(response, candidate.timeout_ms, deadline);
-    if (!response.ok) throw refusedAnswer(response, await answer.bytes().then(decodeText, () => ''));
+    if (!response.ok) throw refusedAnswer(response, await answer.bytes(LARGEST_ERROR).then(decodeText, () => ''));
     await answer.waitForFirst();
     return answer;
   } finally {
@@ -207,20 +207,12 @@ export function noteFailure(attempt: Attempt | undefined, failure: ApiError & { 
   attempt.said = failure.said;
 }
 
-/** What a provider blames in a request, in our words: its own may hold anything. */
+/** What a provider blames in a request, in our words: its own may hold anything. Who answers the client checks `param`. */
 function blamedRequest(text: string, cause: string): ApiError {
   const { code, param } = objectIn(parseObject(text)?.error) ?? {};
   const message = BLAMES.get(code) ?? 'The AI provider refused the request as invalid.';
-  const error = invalidRequest(message, typeof param === 'string' && isPlace(param) ? param : null);
+  const error = invalidRequest(message, typeof param === 'string' ? param : null);
   return withCause(error, cause, text, false);
-}
-
-/** A place in a request: a field that we know, and what is in it. */
-function isPlace(param: string): boolean {
-  const [field = '', ...rest] = param.split(/[.[\]]+/).filter((name) => name !== '');
-  return (
-    (CHAT_SETTINGS.has(field) || READ_FIELDS.has(field)) && rest.every((name) => /^(\d{1,5}|[a-z_]{1,20})$/.test(name))
-  );
 }
 
 function withCause(error: ApiError, cause: string, text: string, isAnswer: boolean): ApiError {

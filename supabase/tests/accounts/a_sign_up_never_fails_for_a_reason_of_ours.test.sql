@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(16);
 
 alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
 select lives_ok($$ select tests.create_user('ann') $$, 'a sign-up succeeds');
@@ -26,6 +26,13 @@ select public.admit_ai_call(tests.id('cem'), 'no such model', 1);
 select is(tests.ledger('cem'), 'credit 3 signup', 'an admission completes it too');
 select tests.be_postgres();
 select is_empty('select * from private.account_failures', 'the failures are forgotten');
+
+alter table public.credit_transactions add constraint broken check (reason <> 'signup') not valid;
+select lives_ok($$ select tests.create_user('eva') $$, 'a sign-up succeeds where its credits fail');
+alter table public.credit_transactions drop constraint broken;
+select is((select message ~ 'broken' from private.account_failures where user_id = tests.id('eva')), true, 'which is recorded');
+select private.complete_next_account(now() + interval '2 minutes');
+select is(tests.ledger('eva'), 'credit 3 signup', 'and they are given with the next try');
 
 alter table public.workspaces add constraint broken check (name <> 'Personal') not valid;
 alter table private.account_failures add constraint broken check (false) not valid;

@@ -1,5 +1,5 @@
 begin;
-select plan(8);
+select plan(9);
 
 select tests.create_user('guest', null, is_anonymous => true);
 select is(tests.wallet('guest'), 'balance 0, total 0, spent 0, expired 0, held 0',
@@ -16,6 +16,10 @@ select is(tests.ledger('guest'), 'credit 3 signup', 'once');
 select tests.create_user('second guest', null, is_anonymous => true);
 update auth.users set email = 'GUEST@example.test', is_anonymous = false where id = tests.id('second guest');
 select is(tests.ledger('second guest'), null, 'not for a mailbox that had them');
+
+select tests.create_user('third guest', 'third@example.test', is_anonymous => true);
+update auth.users set is_anonymous = false where id = tests.id('third guest');
+select is(tests.ledger('third guest'), 'credit 3 signup', 'whichever of the two comes first');
 
 insert into auth.users (id, phone) values (tests.id('caller'), '491700000001');
 select is(tests.ledger('caller'), 'credit 3 signup', 'a phone account has them');

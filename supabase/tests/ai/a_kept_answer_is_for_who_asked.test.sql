@@ -31,7 +31,7 @@ select is(pg_temp.call('ann') #>> '{answer,body}', 'for Ann', 'who asked gets th
 select is(pg_temp.call('ben'), tests.recall('conflict')::jsonb, 'another member never does, with the same request');
 select is(pg_temp.call('ben', hash => 'x'), tests.recall('conflict')::jsonb, 'or with another');
 select is(pg_temp.call(null, tests.recall('key')), tests.recall('conflict')::jsonb, 'nor does who has a key that the same person made');
-delete from private.ai_requests;
+delete from private.idempotent_requests where scope = 'ai_calls';
 select tests.remember('hold', pg_temp.call(null, tests.recall('key')) ->> 'hold_id');
 select public.finish_ai_call(tests.recall('hold')::uuid, 'success', answer => '{"body": "for the key"}');
 select is(pg_temp.call(null, tests.recall('key')) #>> '{answer,body}', 'for the key', 'what a key asked for it gets again');

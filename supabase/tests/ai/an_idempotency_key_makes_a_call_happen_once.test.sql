@@ -26,7 +26,7 @@ select is(pg_temp.call('fails') ->> 'admitted', 'true', 'what came to nothing ma
 select is(public.admit_ai_call(tests.id('owner'), 'no-such', 1, idempotency_key => 'r') ->> 'code', 'not_found', 'what is refused');
 select is(public.admit_ai_call(tests.id('owner'), 'test', 1, idempotency_key => 'r') ->> 'admitted', 'true', 'leaves its key free');
 select count(private.run_due_work(now() + interval '25 hours')) from generate_series(1, 20);
-select is((select count(*) from private.ai_requests), 0::bigint, 'a day later keys are forgotten, those of lost calls too');
+select is((select count(*) from private.idempotent_requests where scope = 'ai_calls'), 0::bigint, 'a day later keys are forgotten, those of lost calls too');
 select throws_ok($$ select public.admit_ai_call(tests.id('gone'), 'test', 1) $$, 'PT401', 'not_authenticated', 'nobody''s call is none');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 

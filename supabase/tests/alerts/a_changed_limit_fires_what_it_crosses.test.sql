@@ -57,17 +57,20 @@ select pg_temp.use(0.2);
 select is(pg_temp.told(), 'limit_share 0.8 credit_limit 0.8100, limit_share 0.8 period_credit_limit 0.8250', 'both at once are two');
 
 -- A key's budgets.
-insert into public.api_keys (workspace_id, user_id, name, prefix, budget, credits_used) values (tests.id('team'), tests.id('owner'), 'k', 'sk-', 100, 5);
+insert into public.api_keys (workspace_id, user_id, name, prefix, budget) values (tests.id('team'), tests.id('owner'), 'k', 'sk-', 100);
+update public.spending_limits set credits_used = 5 where spender_kind = 'api_key';
 select tests.sign_in('owner');
 update public.api_keys set budget = 6;
 select tests.be_postgres();
 select is(pg_temp.told(), 'limit_share 0.8 budget 0.8333', 'a lower budget of a key');
 update public.api_keys set budget = 5.5;
 select is(pg_temp.told(), null, 'once');
-update public.api_keys set budget = 100, credits_used = 0, period_budget = 100, budget_period = 'day', period_credits_used = 5, period_started_at = private.period_start('day', now());
+update public.api_keys set budget = 100, period_budget = 100, budget_period = 'day';
+update public.spending_limits set credits_used = 0, period_credits_used = 5, period_started_at = private.period_start('day', now()) where spender_kind = 'api_key';
 update public.api_keys set period_budget = 6;
 select is(pg_temp.told(), 'limit_share 0.8 period_budget 0.8333', 'and of a period');
-update public.api_keys set period_budget = 100, period_started_at = period_started_at - interval '1 day';
+update public.api_keys set period_budget = 100;
+update public.spending_limits set period_started_at = period_started_at - interval '1 day' where spender_kind = 'api_key';
 update public.api_keys set period_budget = 6;
 select is(pg_temp.told(), null, 'unless it is over');
 

@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(21);
 select tests.create_user('owner'), tests.create_user('member');
 select tests.create_team('team');
 insert into public.workspace_members (workspace_id, user_id, role) values
@@ -29,6 +29,11 @@ select is((select count(last_fired_at)::integer from public.credit_alerts), 2, '
 update public.credit_alerts set is_active = false;
 select is((select has_alerts from public.credit_wallets where workspace_id = tests.id('team')), false, 'one that is off is not looked for');
 select pg_temp.add(100), pg_temp.use(110);
+update public.credit_alerts set is_active = true;
+delete from public.notifications;
+update public.credit_wallets set credits_balance = credits_balance + 50, credits_total = credits_total + 50 where workspace_id = tests.id('team');
+update public.credit_wallets set credits_balance = credits_balance - 50, credits_total = credits_total - 50 where workspace_id = tests.id('team');
+select is(pg_temp.told(), 'low_balance 20 7, low_balance 50 7', 'whatever moves a wallet fires it');
 delete from public.notifications;
 delete from public.credit_alerts;
 

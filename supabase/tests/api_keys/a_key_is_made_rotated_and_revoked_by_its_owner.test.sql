@@ -44,7 +44,7 @@ select lives_ok($$ update public.api_keys set budget = 7, name = 'renamed' $$, '
 select throws_ok(format('update public.api_keys set %s', change), 'PT400', 'invalid_request', 'but to nothing that a new key may not have: ' || change)
 from unnest(array[$$name = ' '$$, 'requests_per_minute = 0', $$allowed_models = '{a,null}'$$, $$allowed_scenes = '{text_chat,null}'$$,
   $$budget_period = 'day'$$]) change;
-select throws_ok($$ update public.api_keys set credits_used = 0 $$, '42501', null, 'but not what it has used');
+select throws_ok($$ update public.spending_limits set credits_used = 0 $$, '42501', null, 'but not what it has used');
 select tests.remember('rotated', to_jsonb(public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '1 hour')));
 select throws_ok($$ select public.rotate_api_key((tests.recall('made')::jsonb ->> 'id')::uuid, '-1 hour') $$, 'PT400',
   'invalid_request', 'a grace period is no less than nothing');

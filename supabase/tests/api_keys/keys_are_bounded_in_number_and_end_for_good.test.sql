@@ -12,7 +12,7 @@ select throws_ok($$ update public.api_keys set expires_at = null $$, 'PT409', 'i
 select tests.be_service();
 select throws_ok($$ update public.api_keys set name = 'again' $$, 'PT409', 'invalid_state', 'whoever asks');
 select tests.be_postgres();
-update public.api_keys set credits_used = 2;
+update public.spending_limits set credits_used = 2;
 select is((select k.credits_used::numeric from public.api_keys k), 2::numeric, 'what its calls under way cost is still counted');
 
 -- Keys made in a day.

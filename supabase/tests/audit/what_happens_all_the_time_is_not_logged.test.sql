@@ -17,7 +17,7 @@ select public.debit_user_credits_transaction(tests.id('owner'), 1, 'use');
 select public.release_credit_hold((public.hold_credits(tests.id('owner'), 1, 'use')).hold_id);
 select is(pg_temp.written()::text, tests.recall('before'), 'no movement of credits is');
 select public.finish_ai_call((public.admit_ai_call(null, 'm', 1, api_key_hash => encode(sha256('secret'), 'hex')) ->> 'hold_id')::uuid, 'success', 1, 0, 1);
-select isnt((select credits_used::numeric from public.api_keys), 0::numeric, 'a call with a key counts');
+select isnt((select k.credits_used from public.api_keys k), 0::numeric, 'a call with a key counts');
 select is(pg_temp.written()::text, tests.recall('before'), 'and is not logged');
 select public.expire_credits(at => now() + '1 day');
 update public.users set full_name = 'A name' where id = tests.id('owner');
@@ -47,7 +47,7 @@ select is((select new_values from public.audit_logs order by id desc limit 1), '
 select is_empty($$
   select t.tgrelid::regclass, t.tgname from pg_catalog.pg_trigger t
   where t.tgfoid = 'private.audit_change'::regproc and t.tgtype & 16 = 16 and t.tgattr = ''
-    and t.tgrelid in ('public.credit_wallets'::regclass, 'public.api_keys'::regclass, 'public.workspace_members'::regclass, 'public.workspace_member_credits'::regclass, 'public.users'::regclass,
+    and t.tgrelid in ('public.credit_wallets'::regclass, 'public.api_keys'::regclass, 'public.workspace_members'::regclass, 'public.spending_limits'::regclass, 'public.users'::regclass,
       'public.credit_alerts'::regclass, 'public.auto_top_ups'::regclass)
 $$, 'for their updates do not fire it');
 

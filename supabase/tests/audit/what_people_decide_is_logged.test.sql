@@ -36,7 +36,7 @@ select tests.sign_in('owner');
 select public.set_member_role(pg_temp.id_of_team(), tests.id('mate'), 'member');
 select is(pg_temp.logged('workspace_members'), 'update workspace_members {"role": "admin"} {"role": "member"}', 'a role');
 select public.set_member_limit(pg_temp.id_of_team(), tests.id('mate'), 10);
-select is(pg_temp.logged('workspace_member_credits'), 'update workspace_member_credits {"credit_limit": null} {"credit_limit": 10.000000}', 'a limit');
+select is(pg_temp.logged('spending_limits'), 'update spending_limits {"credit_limit": null} {"credit_limit": 10.000000}', 'a limit');
 select public.set_member_limit(pg_temp.id_of_team(), tests.id('mate'));
 
 select tests.remember('key', to_jsonb(public.create_api_key('a key', pg_temp.id_of_team(), budget => 5)) ->> 'id');

@@ -35,9 +35,9 @@ select is_empty($$ select from public.usage_records where idempotency_key = 'lat
 select throws_ok($$ select pg_temp.back(1, key => '') $$, 'PT400', 'invalid_request', 'a key is not empty');
 select tests.remember('all', pg_temp.back(null, 'all', 'second_use'));
 select is(pg_temp.back(null, 'all', 'second_use'), tests.recall('all')::jsonb, 'all that is left is a request as well');
-select results_eq($$ select quantity, requested, model, cost, reference_id, metadata, answer is not null from public.usage_records where released_id is not null order by id $$,
-  $$ values (-3::numeric, 3::numeric, 'm', null::numeric, '7', '{}'::jsonb, true), (-3, 3, 'm', null, '7', '{}', true), (-2, 9, 'm', null, '7', '{}', true),
-    (-2, null, 'm', null, null, '{}', true) $$, 'records tell what was asked for and what came of it, and the cost once');
+select results_eq($$ select quantity, requested, model, cost, reference_id, metadata from public.usage_records where released_id is not null order by id $$,
+  $$ values (-3::numeric, 3::numeric, 'm', null::numeric, '7', '{}'::jsonb), (-3, 3, 'm', null, '7', '{}'), (-2, 9, 'm', null, '7', '{}'),
+    (-2, null, 'm', null, null, '{}') $$, 'records tell what was asked for and what came of it, and the cost once');
 
 select tests.remember('one', to_jsonb(public.consume_feature('message', 1, tests.id('owner'), at => '2026-05-05')) -> 'id');
 select tests.remember('alike', to_jsonb(public.consume_feature('message', 1, tests.id('owner'), at => '2026-05-05')) -> 'id');

@@ -64,10 +64,10 @@ select throws_ok($$ select public.consume_feature('token', 1, tests.id('nobody')
 select to_jsonb(public.consume_feature('token', 12, tests.id('owner'), model => 'm', cost => 0.02, reference_type => 'chat', reference_id => '7',
   metadata => '{"a": 1}', at => '2026-05-05 10:00+00'));
 select results_eq($$
-  select user_id, quantity, period_start, created_at, model, cost, reference_type, reference_id, metadata, answer
+  select user_id, quantity, period_start, created_at, model, cost, reference_type, reference_id, metadata
   from public.usage_records where feature_code = 'token'
 $$, $$ values (tests.id('owner'), 12::numeric, '2026-05-01 00:00+00'::timestamptz, '2026-05-05 10:00+00'::timestamptz, 'm', 0.02, 'chat', '7',
-  '{"a": 1}'::jsonb, null::jsonb) $$, 'a record keeps what was told, and no answer that nobody can ask for again');
+  '{"a": 1}'::jsonb) $$, 'a record keeps what was told');
 select is_empty($$
   (select workspace_id, feature_code, period_start, sum(quantity) from public.usage_records group by 1, 2, 3
    except select workspace_id, feature_code, period_start, used from public.feature_usage)

@@ -63,7 +63,6 @@ insert into surfaces select 'costs of calls', 500, max(pg_column_size(c)), 4 fro
 insert into surfaces select 'content of calls', 1, pg_temp.setting('kept_content_per_day'), 4;
 insert into surfaces select 'holds', 500, max(pg_column_size(h)), 4 from public.credit_holds h where h.workspace_id = tests.id('owner');
 insert into surfaces select 'entries', 2 * 500, max(pg_column_size(t)), 4 from public.credit_transactions t where t.workspace_id = tests.id('owner');
-insert into surfaces select 'idempotency keys', 500, max(pg_column_size(r)), 4 from private.ai_requests r where r.workspace_id = tests.id('owner');
 
 -- Videos that fail or are canceled cost nothing.
 select tests.offer_video('veo', credits => 1);
@@ -73,7 +72,9 @@ select tests.remember('job', public.create_video_job(tests.id('owner'), 'veo', p
 select public.update_video_job(tests.recall('job')::uuid, jsonb_build_object('job_id', pg_temp.noise(200), 'status', 'failed', 'error_message', pg_temp.noise(1000)),
   jsonb_build_object('a', pg_temp.noise(12000)));
 insert into surfaces select 'video jobs', 500, max(pg_column_size(j)), 4 from public.video_jobs j where j.workspace_id = tests.id('owner');
-insert into surfaces select 'work on video jobs', 500, max(pg_column_size(w)), 4 from private.video_job_work w where w.workspace_id = tests.id('owner');
+insert into surfaces select 'idempotency keys', 2 * 500, max(pg_column_size(r)), 4 from private.idempotent_requests r
+where r.workspace_id = tests.id('owner') and r.scope in ('ai_calls', 'video_jobs');
+insert into surfaces select 'work on video jobs', 500, max(pg_column_size(w)), 4 from private.video_job_work w;
 
 select is((select count(*)::integer from surfaces where row_bytes is null), 0, 'each surface was written');
 select is((select count(*)::integer from surfaces), 16, 'all of them');

@@ -30,8 +30,9 @@ $$, array[
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
   'follow_payment', -- a trigger on payments, which a deletion reaches
-  'lock_settings', 'keep_api_key', 'note_alerts', -- triggers on keys and alerts, for wallets that their owners do not write
-  'watch_member_limits', 'watch_key_budgets', 'watch_overdraft', -- triggers that tell people, for whom nobody writes
+  'keep_member_limit', 'keep_key_limit', -- triggers on memberships and keys, for limits that nobody writes by hand
+  'lock_settings', 'keep_api_key', 'note_alerts', 'note_top_up_rule', -- triggers on keys, alerts and top-ups, for wallets that their owners do not write
+  'watch_spending', 'watch_wallet', -- triggers that tell people, for whom nobody writes
   'set_top_up_of_mine', 'disable_top_up_of_mine', -- what was charged is nobody's to write
   'leave_payments_without_workspace', -- a trigger that a deletion of an account reaches
   'is_account_active', -- policies call it

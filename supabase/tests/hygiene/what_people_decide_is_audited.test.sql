@@ -9,7 +9,7 @@ select set_eq($$
     case when bit_or(t.tgtype) & 16 <> 0 then 'update' end, case when bit_or(t.tgtype) & 8 <> 0 then 'delete' end))
   from pg_catalog.pg_trigger t where t.tgfoid = 'private.audit_change'::regproc and t.tgenabled = 'O' group by t.tgrelid
 $$, array[
-  'workspaces: insert update delete', 'workspace_members: insert update delete', 'workspace_member_credits: update',
+  'workspaces: insert update delete', 'workspace_members: insert update delete', 'spending_limits: update',
   'workspace_invitations: insert update delete', 'api_keys: insert update delete', 'credit_wallets: update',
   'users: update', 'user_email_aliases: insert update delete', 'user_subscriptions: insert update',
   'credit_alerts: insert update delete', 'auto_top_ups: insert update delete',

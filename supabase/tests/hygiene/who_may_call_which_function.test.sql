@@ -21,6 +21,7 @@ $$, array[
   'private.set_role_in_mine', 'private.transfer_my_ownership', 'private.set_limit_in_mine', 'private.invite_into_mine',
   'private.resend_invitation_of_mine', 'private.revoke_invitation_of_mine', 'private.accept_my_invitation', 'private.is_config_value',
   'public.create_api_key', 'public.rotate_api_key', 'public.revoke_api_key',
+  'public.credits_used', 'public.period_credits_used', 'public.period_started_at',
   'private.create_my_api_key', 'private.rotate_my_api_key', 'private.revoke_my_api_key',
   'public.check_feature', 'private.check_feature_for',
   'public.explain_charge', 'private.explain_charge', 'public.usage_report', 'private.usage_by', 'private.usage_of_everyone', 'private.costs_of_operator',
@@ -43,7 +44,8 @@ select set_eq($$
 $$, array[
   'public.credit_user_credits_transaction', 'public.debit_user_credits_transaction', 'public.refund_user_credits',
   'public.clawback_credits', 'public.hold_credits', 'public.settle_credit_hold', 'public.release_credit_hold',
-  'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.require_api_key', 'public.admit_ai_call',
+  'public.extend_credit_hold', 'public.expire_credits', 'public.verify_credits', 'public.require_api_key', 'public.credits_used', 'public.period_credits_used',
+  'public.period_started_at', 'public.admit_ai_call',
   'public.finish_ai_call', 'public.extend_ai_call', 'public.record_ai_usage', 'public.list_ai_models',
   'public.rebuild_usage_statistics', 'public.explain_charge', 'private.explain_charge', 'private.is_config_value',
   'public.usage_report', 'private.usage_by', 'private.usage_of_everyone', 'private.costs_of_operator', 'private.models_on_offer',

@@ -28,6 +28,7 @@ $$, array[
   'service_role insert workspaces (name)', 'service_role update workspaces (ai_log_content, name, slug)',
   'authenticated update workspaces (ai_log_content, name, slug)',
   'authenticated select workspace_members', 'service_role select workspace_members',
+  'authenticated select spending_limits', 'service_role select spending_limits',
   'authenticated select workspace_member_credits', 'service_role select workspace_member_credits',
   'authenticated select workspace_invitations', 'service_role select workspace_invitations',
 

@@ -32,12 +32,12 @@ end;
 $$;
 create temporary table drifts (change text, found text);
 insert into drifts values
-  ('update public.workspace_member_credits set credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a member used is what their entries took of member'),
-  ('update public.workspace_member_credits set credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a member used is what their entries took of member'),
-  ('update public.workspace_member_credits set period_credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a member used in the period is what their entries took in it of member'),
-  ('update public.workspace_member_credits set period_credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a member used in the period is what their entries took in it of member'),
-  ('update public.api_keys set credits_used = 3', 'what a key used is what its calls and videos took of key'),
-  ('update public.api_keys set period_credits_used = 5', 'what a key used in the period is no more than was taken in it of key'),
+  ('update public.workspace_member_credits set credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
+  ('update public.workspace_member_credits set credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
+  ('update public.workspace_member_credits set period_credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.workspace_member_credits set period_credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.spending_limits set credits_used = 3 where spender_kind = ''api_key''', 'what a spender used is what their entries took of key'),
+  ('update public.spending_limits set period_credits_used = 5 where spender_kind = ''api_key''', 'what a spender used in the period is what their entries took in it of key'),
   ('update private.paid_credits set credited = 49 where source = ''payment''', 'PAID payment tran_pack, TAKEN payment tran_pack'),
   ('update private.paid_credits set absorbed = 1 where source = ''period''', 'TAKEN period sub_1'),
   ('update private.paid_credits set cap_expired = 1 where source = ''period''', 'what a rollover cap ended has expired of creem period sub_1'),

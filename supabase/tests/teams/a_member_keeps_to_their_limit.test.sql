@@ -36,7 +36,7 @@ select public.refund_user_credits(tests.id('ben'), 2, 'refund', workspace_id => 
 select results_eq(format('select credits_used, period_credits_used from public.workspace_member_credits where user_id = %L and workspace_id = %L', tests.id('ben'),
   tests.id('team')), $$ values (10::public.credit_amount, 0::public.credit_amount) $$, 'a refund gives it back; of the day that is now none was used');
 select tests.be_postgres();
-select is(private.member_credits_left(tests.id('team'), tests.id('ben'), '2026-01-02 10:05'), 2::numeric, 'and a back-dated day has its own use');
+select is(private.credits_left_to(tests.id('team'), tests.id('ben'), null, '2026-01-02 10:05'), 2::numeric, 'and a back-dated day has its own use');
 select tests.be_service();
 select throws_ok(format('select public.admit_ai_call(%L, ''five'', 1, workspace_id => %L)', tests.id('ben'), gen_random_uuid()), 'PT404', 'not_found',
   'nobody calls for a workspace that is not theirs');
@@ -52,7 +52,7 @@ select tests.remember('cals', public.admit_ai_call(tests.id('cal'), 'five', 1, w
 select tests.sign_in('cal');
 select public.leave_workspace(tests.id('team'));
 select tests.be_postgres();
-select is(private.member_share_left(tests.id('team'), tests.id('cal'), now()), 0::numeric, 'who leaves during a call gets no more for it');
+select is(private.credits_left_to(tests.id('team'), tests.id('cal'), null, now()), 0::numeric, 'who leaves during a call gets no more for it');
 select tests.be_service();
 select public.finish_ai_call(tests.recall('cals')::uuid, 'success', at => '2026-01-02 11:01');
 select is(tests.wallet('team'), 'balance 85, total 100, spent 15, expired 0, held 0', 'than what was set aside');

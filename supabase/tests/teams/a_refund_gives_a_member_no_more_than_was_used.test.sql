@@ -3,7 +3,7 @@ select plan(10);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'manual', workspace_id => tests.id('team'));
-update public.workspace_members set created_at = now() - interval '10 days' where workspace_id = tests.id('team');
+update public.spending_limits set counts_since = now() - interval '10 days' where workspace_id = tests.id('team');
 create function pg_temp.used() returns text language sql as $$
   select format('%s in all, %s in the period', trim_scale(credits_used), trim_scale(period_credits_used))
   from public.workspace_member_credits where workspace_id = tests.id('team') and user_id = tests.id('ben')

@@ -37,7 +37,7 @@ select results_eq($$ select user_id, full_name, email from public.list_members(t
 select is((select count(*) from public.list_members(tests.id('mem'))), 1::bigint, 'at home everyone is alone');
 select tests.be_postgres();
 select is(pg_temp.may('stranger', $$ select public.list_members(tests.id('team')) $$), 'not_found', 'a stranger hears of nobody');
-select is(pg_temp.may('ann', $$ update public.workspace_member_credits set credit_limit = 1000000 $$), 'permission denied for table workspace_member_credits',
+select is(pg_temp.may('ann', $$ update public.workspace_member_credits set credit_limit = 1000000 $$), 'permission denied for view workspace_member_credits',
   'nobody writes limits past the function');
 select is(pg_temp.may('ann', $$ update public.workspace_members set role = 'owner' $$), 'permission denied for table workspace_members',
   'nobody writes roles past the functions');

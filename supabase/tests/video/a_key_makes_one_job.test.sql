@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(14);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase'),
@@ -19,6 +19,18 @@ select is(tests.ask_video('member', workspace => 'team', key => 'k', hash => 'h'
   'where nobody gets the job of somebody else by it');
 select throws_ok($$ select tests.ask_video('owner', key => repeat('x', 256)) $$, 'PT400', 'invalid_request', 'it has 255 characters at most');
 select is((select count(*) from public.video_jobs), 2::bigint, 'two jobs were made');
+
+create function pg_temp.end_all() returns bigint language sql as $$
+  select count(public.fail_video_job(j.id, 'upstream_error')) from public.video_jobs j where j.finished_at is null
+$$;
+select pg_temp.end_all();
+select tests.remember('job', tests.ask_video('member', workspace => 'team', key => 'm', hash => 'h') #>> '{job,id}');
+select is(pg_temp.end_all(), 1::bigint, 'a job of a member''s runs');
+delete from public.video_jobs where id = tests.recall('job')::uuid;
+select ok(tests.ask_video('member', workspace => 'team', key => 'm', hash => 'other') @> '{"created": true}', 'a key is free once its job is deleted');
+select is(pg_temp.end_all(), 1::bigint, 'as another one');
+delete from auth.users where id = tests.id('member');
+select ok(tests.ask_video('owner', workspace => 'team', key => 'm', hash => 'h') @> '{"created": true}', 'or the account that used it');
 select is_empty('select * from public.verify_credits()', 'the books are right');
 
 select * from finish();

@@ -31,7 +31,7 @@ select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30
 update public.plans set video_jobs_at_once = -1;
 
 -- The limit of a member.
-update public.workspace_members set created_at = '2025-12-31' where workspace_id = tests.id('team');
+update public.spending_limits set counts_since = '2025-12-31' where workspace_id = tests.id('team');
 update public.workspace_member_credits set credit_limit = 30, period_credit_limit = 100, limit_period = 'day'
 where workspace_id = tests.id('team') and user_id = tests.id('member');
 select tests.remember('job', tests.make_video('member', workspace => 'team'));
@@ -49,15 +49,15 @@ values (tests.id('key'), tests.id('owner'), tests.id('owner'), 'key', 'sk-', 50,
 insert into private.api_key_hashes (key_hash, api_key_id) values (sha256('secret'), tests.id('key'));
 select public.refund_user_credits(tests.id('owner'), 1, 'x');
 select tests.remember('job', tests.make_video(null, api_key => 'secret', at => '2026-01-31', request_id => 'by key'));
-select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.api_keys where id = tests.id('key')), '20 20', 'a job counts to its key');
+select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '20 20', 'a job counts to its key');
 select is(pg_temp.refused(tests.ask_video(null, api_key => 'secret', at => '2026-01-31')), 'false 429 limit_reached 86400', 'the key''s budget is a limit, until its next period');
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => '2026-01-31 00:20:00Z');
-select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.api_keys where id = tests.id('key')), '0 0', 'a refund gives it back');
+select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '0 0', 'a refund gives it back');
 select is((select api_key_id from public.ai_usage_logs where request_id = 'by key'), tests.id('key'), 'the log names the key');
 select tests.remember('job', tests.make_video(null, api_key => 'secret', at => '2026-01-31'));
 select tests.remember('next', tests.make_video(null, api_key => 'secret', at => '2026-02-01'));
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => '2026-02-01 00:20:00Z');
-select is((select concat_ws(' ', credits_used::integer, period_credits_used::integer) from public.api_keys where id = tests.id('key')), '20 20',
+select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '20 20',
   'in all, and not to a period in which it was not taken');
 update public.api_keys set allowed_scenes = '{text_chat}' where id = tests.id('key');
 select is(pg_temp.refused(tests.ask_video(null, api_key => 'secret')), 'false 403 forbidden', 'a key for other scenes makes none');
