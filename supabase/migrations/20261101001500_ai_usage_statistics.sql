@@ -208,12 +208,10 @@ comment on column public.ai_usage_statistics.created_at is 'When the first of th
 comment on column public.ai_usage_statistics.updated_at is 'When the last of the calls ended.';
 grant select on public.ai_usage_statistics to authenticated, service_role;
 
-create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
-language plpgsql security definer set search_path = ''
+create function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+language plpgsql set search_path = ''
 as $$
 declare
-  first_day alias for $1;
-  last_day alias for $2;
   began_at timestamptz := first_day::timestamp at time zone 'UTC';
   ended_at timestamptz := (last_day + 1)::timestamp at time zone 'UTC';
 begin
@@ -245,6 +243,12 @@ begin
   return (select count(*) from public.ai_usage_statistics s where s.date between first_day and last_day);
 end;
 $$;
+comment on function private.rebuild_usage_statistics is
+  'Does the work of its public twin, whose parameters have names that PL/pgSQL reserves.';
+
+create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
+language sql security definer set search_path = ''
+as $$ select private.rebuild_usage_statistics($1, $2) $$;
 comment on function public.rebuild_usage_statistics is
   'Makes the statistics of these days (UTC, both included) again from the log and returns how many rows that are. Calls wait meanwhile: take a long range in parts.';
 grant execute on function public.rebuild_usage_statistics to service_role;

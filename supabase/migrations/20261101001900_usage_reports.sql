@@ -14,45 +14,40 @@ create function public.usage_report(
   name text, then_name text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric,
   paid_credits numeric, provider_cost numeric, margin numeric
 )
-language plpgsql stable set search_path = ''
+language sql stable set search_path = ''
 as $$
-declare
-  dimension alias for $1;
-  first_day alias for $2;
-  last_day alias for $3;
-  account_id uuid := auth.uid();
-  -- The project's own functions are nobody: they get all workspaces.
-  is_of_all boolean := coalesce(all_workspaces, false) or account_id is null;
-  wanted_workspace uuid := case when is_of_all then $4 else coalesce($4, account_id) end;
-  has_costs boolean := not array[dimension, then_by] && array['scene', 'user', 'key']::public.usage_dimension[];
-  is_by_key boolean := coalesce('key' in (dimension, then_by), false);
-begin
-  return query
-  with facts as (
+  with asked as (
+    -- The project's own functions are nobody: they get all workspaces.
+    select coalesce(all_workspaces, false) or auth.uid() is null as of_all,
+      case when coalesce(all_workspaces, false) or auth.uid() is null then $4 else coalesce($4, auth.uid()) end
+        as workspace
+  ), facts as (
     select u.workspace_id, u.user_id, u.day, u.scene, u.model, u.api_key_id, u.requests,
       u.prompt_tokens + u.completion_tokens as tokens, u.cost, u.credits, u.free_credits, null as cost_usd,
       null as charged_usd
-    from (
+    from asked
+    cross join lateral (
       select * from private.usage_by_day m
-      where not is_of_all and m.day between first_day and last_day and m.workspace_id = wanted_workspace
+      where not asked.of_all and m.day between $2 and $3 and m.workspace_id = asked.workspace
       union all
-      select * from private.usage_of_everyone(first_day, last_day, wanted_workspace) where is_of_all
+      select * from private.usage_of_everyone($2, $3, asked.workspace) where asked.of_all
     ) u
-    where not is_by_key or u.api_key_id is not null
+    where not coalesce('key' in (by, then_by), false) or u.api_key_id is not null
     union all
     select c.workspace_id, null, c.day, null, c.model, null, 0, 0, 0, 0, 0, c.cost_usd, c.charged_usd
-    from private.costs_of_operator(first_day, last_day) c
-    where has_costs and (wanted_workspace is null or c.workspace_id = wanted_workspace)
+    from asked
+    cross join lateral private.costs_of_operator($2, $3) c
+    where not array[by, then_by] && array['scene', 'user', 'key']::public.usage_dimension[]
+      and (asked.workspace is null or c.workspace_id = asked.workspace)
   )
-  select n.names ->> dimension::text, n.names ->> then_by::text, sum(f.requests), sum(f.tokens)::bigint,
+  select n.names ->> by::text, n.names ->> then_by::text, sum(f.requests), sum(f.tokens)::bigint,
     sum(f.cost), sum(f.credits), sum(f.free_credits), sum(f.credits - f.free_credits), sum(f.cost_usd),
     sum(f.charged_usd - f.cost_usd)
   from facts f
   cross join lateral jsonb_build_object('day', f.day, 'model', f.model, 'scene', f.scene, 'user', f.user_id,
     'key', f.api_key_id, 'workspace', f.workspace_id) n (names)
   group by 1, 2
-  order by 1, 2;
-end;
+  order by 1, 2
 $$;
 comment on function public.usage_report is
   'Requests, tokens, cost (US dollars: what they are worth to their caller) and credits (of them free and paid) by day, model, scene, user (null: deleted people), API key (calls made with one) or workspace, and by a second of these (then_by), from and to (UTC days, both included; default: this month), of a workspace (default: the caller''s own) or, for platform admins (all_workspaces) and the service role, of all. These see the providers'' cost and the margin too, by day, model and workspace.';

@@ -296,6 +296,7 @@ create function private.limit_email_aliases() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  perform pg_advisory_xact_lock(hashtextextended('addresses of ' || new.user_id, 0)); -- counts one after the other
   if (select count(*) from public.user_email_aliases e where e.user_id = new.user_id) >= 20 then
     perform private.raise_error('limit_reached', 'An account may have 20 further addresses.');
   end if;
@@ -339,7 +340,7 @@ create table public.admin_notifications (
 comment on table public.admin_notifications is
   'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, '
   'product_unknown, dispute_opened, reversal_without_payment, second_subscription, '
-  'cancellation_failed, video_status_unknown (a provider and a word of its own for a job''s state), '
+  'cancellation_failed, video_status_unknown (a provider has a word of its own for a job''s state; once a day), '
   'usage_bounded (a provider reported more than a call could use; once for each model and day), '
   'model_unpriced (an active model without a price was asked for; once for each model and day).';
 

@@ -535,9 +535,11 @@ declare
 begin
   if told = 'processing' then
     if task ->> 'unknown_status' is not null then
-      perform private.notify_admins('video_status_unknown',
-        format('%s %s', (select w.provider from private.video_job_work w where w.video_job_id = job.id),
-          left(task ->> 'unknown_status', 40)), jsonb_build_object('video_job_id', job.id));
+      -- Not once a word: a provider could have ever new ones.
+      perform private.notify_admins('video_status_unknown', format('%s %s', (
+          select w.provider from private.video_job_work w where w.video_job_id = job.id
+        ), (at at time zone 'UTC')::date),
+        jsonb_build_object('video_job_id', job.id, 'status', left(task ->> 'unknown_status', 40)));
     end if;
     update public.video_jobs j set status = job.status, submitted_at = job.submitted_at, attempts = job.attempts,
       progress = job.progress
@@ -940,6 +942,9 @@ declare
   job public.video_jobs;
   is_stale boolean;
 begin
+  if 'video_generation' <> all ((caller.api_key).allowed_scenes) then
+    perform private.raise_error('forbidden', 'This API key is not for scene video_generation.');
+  end if;
   select * into job from public.video_jobs j
   where j.id = get_video_job.video_job_id and (j.user_id = account_id or j.is_shared)
     and (j.workspace_id = caller.workspace_id or api_key_hash is null and get_video_job.workspace_id is null)

@@ -113,6 +113,19 @@ describe('requests', () => {
     expect(await readRequest(post('{"workspace_id":null,"at":"now"}'), cancelRequest)).toMatchObject({ at: 'now' });
   });
 
+  test('a body without end is not read to its end', async () => {
+    let pieces = 0;
+    const pull = (controller: ReadableStreamDefaultController) => {
+      pieces += 1;
+      if (pieces > 200) controller.close();
+      else controller.enqueue(new Uint8Array(1024 * 1024));
+    };
+    const init = { method: 'POST', body: new ReadableStream({ pull }), duplex: 'half' };
+    const request = new Request('http://localhost', init as RequestInit);
+    await expect(readRequest(request, cancelRequest)).rejects.toMatchObject({ status: 400, code: 'invalid_request' });
+    expect(pieces).toBeLessThan(100);
+  });
+
   test.each([
     ['{', null],
     ['[]', null],

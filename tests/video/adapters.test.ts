@@ -88,7 +88,7 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
     ['504', { status: 504, body: 'gateway timeout' }],
     ['a 200 that is no JSON', { body: '<html>' }],
     ['a 200 that names no task', { body: { ok: true } }],
-    ['a 200 that is too long', { body: { ...pending, more: 'x'.repeat(3 * 1024 * 1024) } }],
+    ['a 200 that is too long', { body: { ...pending, more: 'x'.repeat(300 * 1024) } }],
   ] as const)('whose answer is %s may have come through', async (_, answer) => {
     stub.answers(answer);
     await expect(submit()).rejects.toThrow(OutcomeUnknownError);
@@ -124,7 +124,7 @@ describe.each(submitters)('a submission to %s', (api, pending) => {
   });
 
   test('keeps of an answer of many levels the upper ones', async () => {
-    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     stub.answers({
       body: JSON.stringify({ ...pending, deep: 1 })
         .replace('1}', `${deep}}`)

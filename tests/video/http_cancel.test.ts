@@ -82,6 +82,8 @@ test('a job that is done while the provider cancels it does not count as done: i
   stub.answers({ body: { id, status: 'in_progress' } }, 'hang', { body: { id, status: 'completed' } });
   const canceling = call(maker, 'DELETE', `/${job.id}`);
   await vi.waitFor(() => expect(stub.asked.at(-1)?.method).toBe('DELETE'), 10_000);
+  const second = await call(maker, 'DELETE', `/${job.id}`);
+  expect(second).toMatchObject({ status: 409, error: { code: 'invalid_state' } });
   await makeStale(job.id);
   expect((await call(maker, 'GET', `/${job.id}`)).job.status).toBe('processing');
   expect(stub.asked.at(-1)?.method).toBe('GET');

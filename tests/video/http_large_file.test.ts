@@ -1,6 +1,7 @@
-/** A file that is too large is refused by its header. */
+/** Files from a host of the test's own: one too large is refused by its header; what is passed on, and let go. */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { call, newMaker, newModelAt, simulating, workOf } from './http_helpers.ts';
 
@@ -40,4 +41,29 @@ test('a file whose header says that it is too large is not waited for', async ()
   await vi.waitFor(async () => expect((await workOf(job.id)).file_error).not.toBeNull(), { timeout: 15_000 });
   expect(await workOf(job.id)).toMatchObject({ file_error: 'the file is larger than 52428800 bytes' });
   await vi.waitFor(() => expect(isLeft).toBe(true), { timeout: 5_000 });
+});
+
+test('HEAD of a file that is passed on lets its host go', async () => {
+  serve = (response) => response.writeHead(503).end();
+  const { maker, job } = await newFilm();
+  await vi.waitFor(async () => expect((await workOf(job.id)).file_error).not.toBeNull(), { timeout: 15_000 });
+  let isLeft = false;
+  serve = (response) => {
+    response.on('close', () => (isLeft = true));
+    response.writeHead(200, { ...TYPE, 'content-length': '9' }).flushHeaders();
+  };
+  const { job: completed } = await call(maker, 'GET', `/${job.id}`);
+  const head = await fetch(completed.result_url ?? '', { method: 'HEAD' });
+  expect([head.status, head.headers.get('content-type')]).toEqual([200, 'video/mp4']);
+  await vi.waitFor(() => expect(isLeft).toBe(true), { timeout: 5_000 });
+});
+
+test('a file that is encoded although it was asked for as it is, is neither copied nor passed on', async () => {
+  const bytes = gzipSync('film');
+  serve = (response) => response.writeHead(200, { ...TYPE, 'content-encoding': 'gzip' }).end(bytes);
+  const { maker, job } = await newFilm();
+  await vi.waitFor(async () => expect((await workOf(job.id)).file_error).not.toBeNull(), { timeout: 15_000 });
+  expect(await workOf(job.id)).toMatchObject({ file_error: 'the file is encoded as gzip', is_file_due: false });
+  const { job: completed } = await call(maker, 'GET', `/${job.id}`);
+  expect((await fetch(completed.result_url ?? '', { redirect: 'manual' })).status).toBe(502);
 });

@@ -1,10 +1,12 @@
 /** What callers may send, parsed once at the door. Members we do not know are refused: a misspelled one changes the bill. */
 import { z } from 'zod';
+import { readBody } from '../_shared/body.ts';
 import { invalidRequest } from '../_shared/errors.ts';
+import { parseJson } from '../_shared/json.ts';
 import { PLATFORMS } from './gateway.ts';
 
-/** Bodies above this are refused, characters. */
-const LARGEST_BODY = 64 * 1024;
+/** Bodies above this are refused, MiB. */
+const LARGEST_BODY = 1;
 
 const url = z.string().max(2000);
 const workspace_id = z.guid().nullish().transform(absentIfNull);
@@ -37,10 +39,7 @@ export const changePlanRequest = z.strictObject({ payment_product_id, workspace_
 
 /** Reads and validates a body; none at all counts as `{}`. Throws 400 `invalid_request` that names the member. */
 export async function readRequest<T>(http: Request, schema: z.ZodType<T>): Promise<T> {
-  const text = await http.text().catch(() => {
-    throw invalidRequest('The body could not be read.');
-  });
-  if (text.length > LARGEST_BODY) throw invalidRequest(`The body is larger than ${LARGEST_BODY / 1024} KiB.`);
+  const { text } = await readBody(http, LARGEST_BODY);
   const parsed = schema.safeParse(parseJson(text.trim() || '{}'));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
@@ -76,12 +75,4 @@ export function requireReturnUrl(address: string, param: string, allowed: string
 
 function absentIfNull<T>(value: T | null | undefined): T | undefined {
   return value ?? undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalidRequest('The body must be JSON.');
-  }
 }

@@ -20,7 +20,7 @@ app.get('/jobs/:id', (c) => getJob(c.get('caller'), c.req.param('id')));
 app.delete('/jobs/:id', (c) => cancelJob(c.get('caller'), c.req.param('id')));
 // Without a caller: what shows a video cannot send a header. The link says whose it is and until when.
 app.get('/files/:id/:until/:token', (c) =>
-  getFile(c.req.param('id'), c.req.param('until'), c.req.param('token'), c.req.header('range')),
+  getFile(c.req.raw, c.req.param('id'), c.req.param('until'), c.req.param('token')),
 );
 app.post('/sync', async (c) => {
   await requireServiceRole(c.req.raw);

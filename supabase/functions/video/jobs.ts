@@ -4,7 +4,6 @@ import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError } from '../_shared/errors.ts';
-import { OutcomeUnknownError } from '../_shared/video/adapter.ts';
 import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { passFile, signedUrlOf } from '../_shared/video/files.ts';
 import { cancelAtProvider, syncJob, syncLastTime } from '../_shared/video/sync.ts';
@@ -76,12 +75,7 @@ export async function cancelJob(caller: Caller, id: string): Promise<Response> {
 }
 
 async function cancelTask(work: JobWork): Promise<Response> {
-  const { job } = work;
-  const outcome = await cancelAtProvider(work).catch((error) => {
-    if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
-    console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
-    throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
-  });
+  const outcome = await cancelAtProvider(work);
   if (outcome === 'unsupported') {
     throw new ApiError(409, 'invalid_state', 'The provider of this model cannot cancel. The job goes on.');
   }
@@ -96,12 +90,15 @@ function answerForOver(job: VideoJob): Promise<Response> {
   throw new ApiError(409, 'invalid_state', `The job is ${job.status} already.`);
 }
 
-/** Gives a file for its link: as a copy, or what the provider sends, passed on. `range` is what of it is wanted. */
-export async function getFile(id: string, until: string, token: string, range: string | undefined): Promise<Response> {
-  if (!/^\d{1,12}$/.test(until)) throw new ApiError(404, 'not_found', 'There is no such file.');
+/** Gives a file for its link, as long as that lasts: as a copy, or what the provider sends, passed on. */
+export async function getFile(http: Request, id: string, until: string, token: string): Promise<Response> {
+  if (!/^\d{1,12}$/.test(until) || !/^[0-9a-f]{64}$/.test(token)) {
+    throw new ApiError(404, 'not_found', 'There is no such file.');
+  }
   const work = await callRpc('video_job_of_file', { video_job_id: readId(id), until: Number(until), token });
-  const copy = await signedUrlOf(work.job);
-  return copy ? Response.redirect(copy, 302) : passFile(work, range);
+  const left = Math.max(1, Math.floor(Number(until) - Date.now() / 1000));
+  const copy = await signedUrlOf(work.job, left);
+  return copy ? Response.redirect(copy, 302) : passFile(work, http);
 }
 
 /** A job as the API shows it: the row, the address of its file, what it was charged. */

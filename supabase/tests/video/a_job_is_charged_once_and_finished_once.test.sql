@@ -33,10 +33,11 @@ select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "processing", "progress": 30}') ->> 'changed', 'false', 'and never goes back');
 select is(tests.video(tests.recall('job')::uuid), 'processing t1 40%', 'as the job shows');
 select public.update_video_job(tests.recall('job')::uuid,
-  '{"job_id": "t1", "status": "processing", "unknown_status": "dreaming"}') from generate_series(1, 2);
+  format('{"job_id": "t1", "status": "processing", "unknown_status": "dreaming %s"}', n)::jsonb, at => now()) from generate_series(1, 2) n;
 select is(tests.video(tests.recall('job')::uuid), 'processing t1 40%', 'a word that nobody knows ends nothing');
 select results_eq($$ select n.subject, n.data from public.admin_notifications n where n.kind = 'video_status_unknown' $$,
-  format($$ values ('default dreaming', '{"video_job_id": "%s"}'::jsonb) $$, tests.recall('job')), 'and admins are told of it, once');
+  format($$ values ('default %s', '{"video_job_id": "%s", "status": "dreaming 1"}'::jsonb) $$, (now() at time zone 'UTC')::date, tests.recall('job')),
+  'and admins are told of it, once a day, whatever the word');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t2", "status": "completed", "result_url": "https://x.test/v"}') ->> 'changed', 'false',
   'another task completes nothing');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "completed", "result_url": "https://x.test/v"}',

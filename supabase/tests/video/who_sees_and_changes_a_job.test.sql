@@ -1,5 +1,5 @@
 begin;
-select plan(43);
+select plan(45);
 select tests.create_user('author'), tests.create_user('owner'), tests.create_user('member'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase', workspace_id => tests.id('team')),
@@ -75,6 +75,10 @@ select is(pg_temp.get('author', 'own', 'team'), 'not_found', 'a workspace that i
 select is(pg_temp.get(null, 'own', key => 'key'), 'pending true false false', 'a key gets the jobs of its person');
 select is(pg_temp.get(null, 'job', key => 'key'), 'not_found', 'in its workspace alone');
 select is(pg_temp.get(null, 'job', key => 'other key'), 'pending false false true', 'and what is shared there');
+update public.api_keys set allowed_scenes = '{text_chat}' where id = tests.id('key');
+select is(pg_temp.get(null, 'own', key => 'key'), 'forbidden', 'but not one that is for other scenes');
+update public.api_keys set allowed_scenes = '{text_chat,video_generation}' where id = tests.id('key');
+select is(pg_temp.get(null, 'own', key => 'key'), 'pending true false false', 'while one for videos too does');
 delete from public.workspace_members where user_id = tests.id('author') and workspace_id = tests.id('team');
 select is(pg_temp.seen('author'), '1', 'who leaves a team leaves their jobs there');
 select tests.be_postgres();

@@ -4,15 +4,17 @@ import { database } from '../database.ts';
 import { keepAlive } from '../edge-runtime.ts';
 import { readAiBaseUrl, readApiKey } from '../env.ts';
 import { ApiError } from '../errors.ts';
+import { inTime } from '../in-time.ts';
 import { limitFile } from './byte-limit.ts';
 import { callRpc, type JobWork, type Submission, type VideoJob } from './database.ts';
 import { FileRefusedError, openFile, type Tools } from './guarded-fetch.ts';
-import { type HostRule, readHostRules, ruleOfUrl } from './hosts.ts';
+import { type HostRule, isListed, readHostRules, ruleOfUrl } from './hosts.ts';
+import { checkPassed, passedHeaders, readRange } from './passed-file.ts';
 import { baseUrlOf } from './provider.ts';
 import { isFinalRefusal } from './storage-errors.ts';
 
 const BUCKET = 'videos';
-/** How long a signed address works, s. */
+/** How long a signed address works unless it takes the place of an older link, s. */
 const SIGNED_FOR = 3600;
 /** The longest silence of a file's host, ms. */
 const LONGEST_SILENCE = 20_000;
@@ -76,12 +78,8 @@ async function open(
   check: (response: Response) => void,
   range?: string,
 ): Promise<Response> {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error('the file does not come')), LONGEST_SILENCE);
   const [rules, key] = [rulesFor(submission), keyFor(submission)];
-  const response = await openFile(address, rules, key, tools, controller.signal, range).finally(() =>
-    clearTimeout(timer),
-  );
+  const response = await inTime(LONGEST_SILENCE, (signal) => openFile(address, rules, key, tools, signal, range));
   try {
     check(response);
   } catch (error) {
@@ -91,25 +89,37 @@ async function open(
   return response;
 }
 
-/** Headers of a file that are passed on with it. */
-const PASSED = new Set(['content-length', 'content-range', 'accept-ranges']);
-
 /**
- * Answers with a file that has no copy, as its provider sends it: nobody is told where that is. What may not be fetched
- * from there (its host is not on the provider's row, or it is no video) can only be read there, and its address is told.
+ * Answers with a file that has no copy, as its provider sends it: nobody is told where that is. What is at a host that is
+ * not on the provider's row can only be read there, and its address is told.
  */
-export async function passFile({ job, submission }: JobWork, range?: string): Promise<Response> {
+export async function passFile({ job, submission }: JobWork, http: Request): Promise<Response> {
   const { result_url } = job.task;
   if (!result_url) throw new ApiError(404, 'not_found', 'There is no such file.');
-  try {
-    const { body, status, headers } = await open(result_url, submission, checkType, range);
-    const passed = [...headers].filter(([name]) => PASSED.has(name));
-    return new Response(body, { status, headers: [...passed, ['content-type', 'video/mp4']] });
-  } catch (error) {
-    if (error instanceof FileRefusedError) return Response.redirect(result_url, 302);
+  if (isElsewhere(result_url, submission)) return Response.redirect(result_url, 302);
+  const range = readRange(http.headers.get('range'));
+  const check = (found: Response) => {
+    checkPassed(found, range);
+    checkType(found);
+  };
+  const response = await open(result_url, submission, check, range).catch((error: unknown) => {
     console.error(`video job ${job.id}: its file could not be read at the provider:`, error);
+    if (error instanceof ApiError) throw error;
     throw new ApiError(502, 'upstream_error', 'The file could not be read at the video provider.');
+  });
+  const init = { status: response.status, headers: passedHeaders(response, job.id) };
+  if (http.method !== 'HEAD') {
+    return new Response(limitFile(response, Infinity, LONGEST_SILENCE, Infinity).stream, init);
   }
+  await response.body?.cancel();
+  return new Response(null, init);
+}
+
+/** Whether a file is at a host that nothing is fetched from. What lies behind a key or password is for nobody else. */
+function isElsewhere(address: string, submission: Submission): boolean {
+  if (submission.api === 'openai' || !URL.canParse(address)) return false;
+  const url = new URL(address);
+  return url.username === '' && url.password === '' && !isListed(url, rulesFor(submission));
 }
 
 function checkHeaders(response: Response, mostBytes: number): void {
@@ -124,6 +134,9 @@ function checkType(response: Response): void {
     throw new Error(`the file's host answered ${response.status}`);
   const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!/^video\/|^(application|binary)\/octet-stream$/.test(type)) throw new FileRefusedError(`the file is ${type}`);
+  const encoding = response.headers.get('content-encoding')?.trim().toLowerCase() || 'identity';
+  // It was asked for as it is, and fetch decodes only what it asks for.
+  if (encoding !== 'identity') throw new FileRefusedError(`the file is encoded as ${encoding.slice(0, 50)}`);
 }
 
 /** OpenAI's files lie behind the key. It goes nowhere but to the provider's own origin. */
@@ -139,13 +152,13 @@ function rulesFor(submission: Submission): HostRule[] {
   return submission.api === 'openai' ? [...rules, ruleOfUrl(new URL(baseUrlOf(submission, Deno.env)))] : rules;
 }
 
-/** An address under which a stored file can be read for an hour; undefined where Storage gives none. */
-export async function signedUrlOf({
-  id,
-  storage_path,
-}: Pick<VideoJob, 'id' | 'storage_path'>): Promise<string | undefined> {
+/** An address under which a stored file can be read for so many seconds; undefined where Storage gives none. */
+export async function signedUrlOf(
+  { id, storage_path }: Pick<VideoJob, 'id' | 'storage_path'>,
+  seconds = SIGNED_FOR,
+): Promise<string | undefined> {
   if (!storage_path) return undefined;
-  const { data, error } = await database.storage.from(BUCKET).createSignedUrl(storage_path, SIGNED_FOR);
+  const { data, error } = await database.storage.from(BUCKET).createSignedUrl(storage_path, seconds);
   if (error) console.error(`video job ${id}: its file cannot be signed:`, error.message);
   return data?.signedUrl;
 }

@@ -29,7 +29,11 @@ export async function openFile(
   let url = readUrl(address);
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects += 1) {
     await checkAddress(url, rules, tools);
-    const headers: Record<string, string> = { accept: 'video/*, application/octet-stream' };
+    // Not compressed: the length and ranges of a file are those of its bytes then.
+    const headers: Record<string, string> = {
+      accept: 'video/*, application/octet-stream',
+      'accept-encoding': 'identity',
+    };
     if (range !== undefined) headers.range = range;
     if (key?.origin === url.origin) headers.authorization = `Bearer ${key.key}`;
     const response = await tools.fetch(url, { headers, redirect: 'manual', signal });

@@ -39,14 +39,21 @@ export function ruleOfUrl({ hostname, port, protocol }: URL): HostRule {
 /** The rule that lets an address pass; undefined where none does. */
 export function findRule(url: URL, rules: HostRule[]): HostRule | undefined {
   if (url.username || url.password) return undefined;
+  return rules.find((rule) => isProtocolFine(url.protocol, rule) && isHostOf(url, rule));
+}
+
+/** Whether a rule names the host of an address, by whatever protocol. */
+export function isListed(url: URL, rules: HostRule[]): boolean {
+  return rules.some((rule) => isHostOf(url, rule));
+}
+
+function isHostOf(url: URL, rule: HostRule): boolean {
+  if (!isPortFine(url, rule)) return false;
   // The URL parser has made 127.0.0.1 of 2130706433, 0x7f.1 and 0177.0.0.1 by now.
   const hostname = url.hostname.replace(/\.$/, '');
-  return rules.find((rule) => {
-    if (!isProtocolFine(url.protocol, rule) || !isPortFine(url, rule)) return false;
-    if (!rule.host.startsWith('*.')) return rule.host === hostname;
-    // Never an IP address: below a name of numbers there is none, for the parser makes four parts of it.
-    return hostname.length >= rule.host.length && hostname.endsWith(rule.host.slice(1));
-  });
+  if (!rule.host.startsWith('*.')) return rule.host === hostname;
+  // Never an IP address: below a name of numbers there is none, for the parser makes four parts of it.
+  return hostname.length >= rule.host.length && hostname.endsWith(rule.host.slice(1));
 }
 
 function isProtocolFine(protocol: string, rule: HostRule): boolean {

@@ -28,8 +28,8 @@ export interface Provider {
 const CALLERS_FAULT = new Set([400, 413, 422]);
 /** Statuses by which something between us and the provider says that it does not know; 520 to 524 are Cloudflare's. */
 const OUTCOME_UNKNOWN = new Set([408, 499, 502, 504, 520, 522, 524]);
-/** Answers about tasks are some KiB; what is longer is not read, bytes. */
-const LARGEST_ANSWER = 2 * 1024 * 1024;
+/** Answers about tasks are some KiB. What is longer is not read, bytes: to parse it would keep other requests waiting. */
+const LARGEST_ANSWER = 256 * 1024;
 /** What is kept of an answer, characters. */
 const LARGEST_KEPT = 12 * 1024;
 /** How long a provider may take to answer, at most: a hosted function ends after 150 s, ms. */
@@ -250,7 +250,7 @@ async function readShort(response: Response): Promise<string> {
   let length = 0;
   for await (const piece of response.body ?? []) {
     length += piece.length;
-    if (length > LARGEST_ANSWER) throw new Error('an answer that is too long');
+    if (length > LARGEST_ANSWER) throw new Error(`an answer of more than ${LARGEST_ANSWER / 1024} KiB`);
     text += decoder.decode(piece, { stream: true });
   }
   return text + decoder.decode();

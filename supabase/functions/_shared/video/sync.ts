@@ -49,7 +49,8 @@ export async function stopTask({ job, submission }: JobWork, jobId = job.task.jo
 
 /**
  * Has the provider cancel a task: the job, where it is over by then. SQL is told before, for the file of a video that is
- * finished meanwhile may be what the provider takes away. Throws as adapters do.
+ * finished meanwhile may be what the provider takes away. Throws 502 `upstream_error` where the provider failed, and what SQL
+ * raises: 409 `invalid_state` while another cancellation is under way.
  */
 export async function cancelAtProvider({ job, submission }: JobWork): Promise<VideoJob | 'unsupported' | 'too_late'> {
   const video_job_id = job.id;
@@ -59,8 +60,10 @@ export async function cancelAtProvider({ job, submission }: JobWork): Promise<Vi
   const outcome = await adapterTo(submission, Deno.env)
     .cancel(job.task.job_id ?? '')
     .catch(async (error) => {
+      if (!(error instanceof OutcomeUnknownError) && !(error instanceof ApiError)) throw error;
+      console.error(`video job ${job.id} could not be canceled:`, error.cause ?? error.message);
       if (error instanceof ApiError) await goesOn();
-      throw error;
+      throw new ApiError(502, 'upstream_error', 'The video provider failed. The job goes on as it was.');
     });
   if (outcome === 'canceled') return (await callRpc('cancel_video_job', { video_job_id, is_confirmed: true })).job;
   await goesOn();
