@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { PROJECT_DIR } from '../../scripts/paths.ts';
 import { startTestStack } from '../../scripts/testing/test-stack.ts';
-import { runs } from '../support/runs.ts';
 import { readSnippets } from './pages.ts';
 
 /** What a reader has to fill in; and every answer that is no success is written down. */
@@ -25,25 +24,20 @@ process.exit(0);`;
 /** Of ids that only a reader has. */
 const REFUSED = ['resolve_unmatched_payment', 'resolve_dispute', 'replay_payment_event'];
 
-/** A stack of its own takes 20 s: CI has it, and `TEST_RUNS=4 npm test -- docs`. */
-test.skipIf(runs(1) < 4)(
-  'the snippets run, one after the other',
-  async () => {
-    const stack = await startTestStack({ seed: true });
-    const home = join(PROJECT_DIR, '.basemeter');
-    mkdirSync(home, { recursive: true });
-    const dir = mkdtempSync(join(home, 'snippets-'));
-    try {
-      const file = join(dir, 'snippets.mjs');
-      writeFileSync(file, `${BEFORE}\n${readSnippets()}\n${AFTER}`);
-      const { stdout } = await promisify(execFile)(process.execPath, [file], { env: { ...process.env, ...stack.env } });
-      const { refused, ...rest } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
-      expect(refused).toEqual(REFUSED.map((name) => `/rest/v1/rpc/${name} 404`));
-      expect(rest).toEqual({ later: 'completed', wrong: [], left: 4, report: 'string' });
-    } finally {
-      rmSync(dir, { recursive: true });
-      await stack.stop();
-    }
-  },
-  120_000,
-);
+test('the snippets run, one after the other', async () => {
+  const stack = await startTestStack({ seed: true });
+  const home = join(PROJECT_DIR, '.basemeter');
+  mkdirSync(home, { recursive: true });
+  const dir = mkdtempSync(join(home, 'snippets-'));
+  try {
+    const file = join(dir, 'snippets.mjs');
+    writeFileSync(file, `${BEFORE}\n${readSnippets()}\n${AFTER}`);
+    const { stdout } = await promisify(execFile)(process.execPath, [file], { env: { ...process.env, ...stack.env } });
+    const { refused, ...rest } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+    expect(refused).toEqual(REFUSED.map((name) => `/rest/v1/rpc/${name} 404`));
+    expect(rest).toEqual({ later: 'completed', wrong: [], left: 4, report: 'string' });
+  } finally {
+    rmSync(dir, { recursive: true });
+    await stack.stop();
+  }
+}, 120_000);
