@@ -296,7 +296,8 @@ declare
   subjects private.payment_subjects;
   owner private.payment_owner;
 begin
-  event.state := case when problem is not null then 'failed' when event.facts is null then 'ignored' else 'applied' end;
+  event.state := (case when problem is not null then 'failed' when event.facts is null then 'ignored' else 'applied'
+    end)::public.payment_event_state;
   event.error_code := case when problem is not null then 'invalid_payload' end;
   event.error_message := left(problem, 1000);
   event.attempts := event.attempts + 1;
