@@ -1,4 +1,5 @@
 /** `npm run check`: everything that can be known without running the tests. CI runs exactly this. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   denoEnv,
@@ -19,6 +20,9 @@ import { withMigratedDatabase } from '../testing/migrated-database.ts';
 
 /** A function's upload may be limited to 5 MB, compressed; bytes. */
 const LARGEST_BUNDLE = 5 * 1024 * 1024;
+
+/** The longest line of a migration, characters. */
+const LONGEST_LINE = 120;
 
 /** What a check found: nothing when all is well, else the tool's words. */
 type Finding = string | undefined;
@@ -44,6 +48,7 @@ type Check = (name: string, finding: Promise<Finding>) => Promise<void>;
 
 async function checkSources(check: Check): Promise<void> {
   await check('biome', runNodeProgram('@biomejs/biome/bin/biome', ['check', '.']));
+  await check(`lines of SQL of at most ${LONGEST_LINE} characters`, checkLines());
   await check('tsc', runNodeProgram('typescript/bin/tsc', ['--noEmit']));
   await check('deno check', checkFunctions());
   await check(`functions of at most ${LARGEST_BUNDLE / 1024 / 1024} MiB`, checkBundles());
@@ -66,6 +71,15 @@ async function checkTypes(adminUrl: string): Promise<Finding> {
   return isCurrent
     ? undefined
     : 'The committed types differ from what the migrations make; `npm run types` writes them.';
+}
+
+async function checkLines(): Promise<Finding> {
+  const folder = join(PROJECT_DIR, 'supabase/migrations');
+  const tooLong = readdirSync(folder).flatMap((file) => {
+    const lines = readFileSync(join(folder, file), 'utf8').split('\n').entries();
+    return [...lines].filter(([, line]) => line.length > LONGEST_LINE).map(([index]) => `${file}:${index + 1}`);
+  });
+  return tooLong.length === 0 ? undefined : tooLong.join('\n');
 }
 
 async function checkFunctions(): Promise<Finding> {

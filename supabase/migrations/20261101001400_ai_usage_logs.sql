@@ -5,7 +5,8 @@ comment on type public.ai_usage_status is 'How an AI call ended; refused: it nev
 
 create type public.ai_usage_source as enum ('reported', 'bounded', 'counted', 'estimated', 'none');
 comment on type public.ai_usage_source is
-  'Where a call''s token counts are from: the provider; the most the call could use, where the provider reported more; a tokenizer run over what was sent and received; a rule of thumb; nothing was used.';
+  'Where a call''s token counts are from: the provider; the most the call could use, where the provider reported more; '
+  'a tokenizer run over what was sent and received; a rule of thumb; nothing was used.';
 
 create type public.ai_log_content as enum ('none', 'metadata', 'full');
 comment on type public.ai_log_content is
@@ -52,14 +53,17 @@ create table public.ai_usage_logs (
   response_data jsonb,
   primary key (id, created_at)
 ) partition by range (created_at);
-comment on table public.ai_usage_logs is 'Every AI call: what was asked, how it ended, what it cost and what was charged.';
+comment on table public.ai_usage_logs is
+  'Every AI call: what was asked, how it ended, what it cost and what was charged.';
 comment on column public.ai_usage_logs.hold_id is 'The hold it ran under. No foreign key: a refused call had none.';
-comment on column public.ai_usage_logs.api_key_id is 'The API key it was made with. No foreign key: figures outlive keys.';
+comment on column public.ai_usage_logs.api_key_id is
+  'The API key it was made with. No foreign key: figures outlive keys.';
 comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
 comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
 comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
 comment on column public.ai_usage_logs.requests is
-  'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
+  'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, '
+  'account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
 comment on column public.ai_usage_logs.images is 'Images that were made.';
 comment on column public.ai_usage_logs.usage_record_id is
   'The id of its api_call in usage_records; that of its tokens is the next. Null: it counts to no feature.';
@@ -72,8 +76,10 @@ comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.
 comment on column public.ai_usage_logs.free_credits is 'Of it what came from lots that were given.';
 comment on column public.ai_usage_logs.paid_credits is
   'Of it what came from lots that were bought, and what no lot covered: debt is paid by the credits that come next.';
-comment on column public.ai_usage_logs.scene_description is 'The caller''s words for the scene (header x-ai-scene-description).';
-comment on column public.ai_usage_logs.reference_id is 'The caller''s own id for what the call belongs to (header x-ai-reference).';
+comment on column public.ai_usage_logs.scene_description is
+  'The caller''s words for the scene (header x-ai-scene-description).';
+comment on column public.ai_usage_logs.reference_id is
+  'The caller''s own id for what the call belongs to (header x-ai-reference).';
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
 create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
@@ -97,10 +103,13 @@ comment on table private.ai_call_costs is
 comment on column private.ai_call_costs.model is 'The model the caller named.';
 comment on column private.ai_call_costs.served_model is 'The model that answered: that one, or a fallback.';
 comment on column private.ai_call_costs.cost_usd is 'The provider''s charge in US dollars by our price list.';
-comment on column private.ai_call_costs.charged_usd is 'The credits that were charged, in US dollars at the rate of that time.';
-comment on column private.ai_call_costs.pricing is 'What the charge was computed from: prices, fixed price, rate, markup.';
+comment on column private.ai_call_costs.charged_usd is
+  'The credits that were charged, in US dollars at the rate of that time.';
+comment on column private.ai_call_costs.pricing is
+  'What the charge was computed from: prices, fixed price, rate, markup.';
 comment on column private.ai_call_costs.attempts is
-  'What was tried to get an answer, in order, for the service role alone: [{ model, provider, status or error, said, duration }].';
+  'What was tried to get an answer, in order, for the service role alone: [{ model, provider, status or error, said, '
+  'duration }].';
 create index ai_call_costs_workspace_id_idx on private.ai_call_costs (workspace_id);
 
 -- In private: a partition in public would be a way past its parent's policies.
@@ -116,15 +125,18 @@ begin
   if to_regclass('private.' || partition_name) is not null then
     return false;
   end if;
-  execute format('create table private.%I (like public.ai_usage_logs including defaults including constraints including generated)',
+  execute format('create table private.%I (like public.ai_usage_logs including defaults including constraints '
+    'including generated)',
     partition_name);
   -- Rows that came before their month had a partition wait in the default one; generated columns make themselves.
   execute format(
-    'with moved as (delete from private.ai_usage_logs_default where created_at >= %1$L and created_at < %2$L returning *)
+    'with moved as (delete from private.ai_usage_logs_default where created_at >= %1$L and created_at < %2$L returning '
+    '*)
      insert into private.%3$I (%4$s) select %4$s from moved',
     month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC', partition_name,
     (select string_agg(quote_ident(a.attname), ', ') from pg_catalog.pg_attribute a
-     where a.attrelid = 'public.ai_usage_logs'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''));
+     where a.attrelid = 'public.ai_usage_logs'::regclass and a.attnum > 0 and not a.attisdropped
+       and a.attgenerated = ''));
   execute format('alter table public.ai_usage_logs attach partition private.%I for values from (%L) to (%L)',
     partition_name, month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC');
   return true;
@@ -175,7 +187,8 @@ begin
 end;
 $$;
 comment on function private.forget_log_person() is
-  'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, and from where.';
+  'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, '
+  'and from where.';
 create trigger ai_usage_logs_forget_person before update of user_id on public.ai_usage_logs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_log_person();

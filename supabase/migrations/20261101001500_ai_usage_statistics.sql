@@ -23,7 +23,8 @@ create table private.usage_by_day (
   constraint one_row_a_day unique nulls not distinct (workspace_id, day, user_id, scene, model, api_key_id)
 ) with (fillfactor = 80); -- each call rewrites its row
 comment on table private.usage_by_day is
-  'Sums of the log: one row for each workspace, person, day (UTC), scene, model and API key. No foreign key to people: setting it null would collide at the second deletion.';
+  'Sums of the log: one row for each workspace, person, day (UTC), scene, model and API key. No foreign key to people: '
+  'setting it null would collide at the second deletion.';
 create index usage_by_day_user_id_idx on private.usage_by_day (user_id);
 create index usage_by_day_day_idx on private.usage_by_day (day);
 
@@ -55,7 +56,8 @@ begin
     free_credits = u.free_credits + excluded.free_credits;
 end;
 $$;
-comment on function private.add_usage(private.usage_by_day) is 'Adds figures to their row: the one place that sums them up.';
+comment on function private.add_usage(private.usage_by_day) is
+  'Adds figures to their row: the one place that sums them up.';
 
 create function private.counted_model(model text, status public.ai_usage_status, error_code text) returns text
 language plpgsql immutable set search_path = ''
@@ -66,7 +68,8 @@ begin
 end;
 $$;
 comment on function private.counted_model(text, public.ai_usage_status, text) is
-  'The name that a call''s model is counted by: one for all names that no model has and for calls that were refused before their model was looked up.';
+  'The name that a call''s model is counted by: one for all names that no model has and for calls that were refused '
+  'before their model was looked up.';
 
 create function private.count_ai_call() returns trigger
 language plpgsql security definer set search_path = ''
@@ -129,7 +132,8 @@ create table private.ai_cost_statistics (
   primary key (workspace_id, day, model)
 );
 comment on table private.ai_cost_statistics is
-  'What the calls of a workspace, day (UTC) and named model cost the operator, and what was charged for them, in US dollars.';
+  'What the calls of a workspace, day (UTC) and named model cost the operator, and what was charged for them, '
+  'in US dollars.';
 create index ai_cost_statistics_day_idx on private.ai_cost_statistics (day);
 
 create function private.count_ai_costs() returns trigger
@@ -199,11 +203,15 @@ comment on column public.ai_usage_statistics.avg_duration is 'Milliseconds a cal
 comment on column public.ai_usage_statistics.total_cost is 'What the calls are worth to their caller, in US dollars.';
 comment on column public.ai_usage_statistics.credits is 'What the wallet paid.';
 comment on column public.ai_usage_statistics.free_credits is 'The part of it that came from free credits.';
-comment on column public.ai_usage_statistics.paid_credits is 'The part of it that came from purchased credits or became debt.';
-comment on column public.ai_usage_statistics.scene_stats is 'By scene: { name: { requests, tokens, cost, credits, free_credits } }.';
+comment on column public.ai_usage_statistics.paid_credits is
+  'The part of it that came from purchased credits or became debt.';
+comment on column public.ai_usage_statistics.scene_stats is
+  'By scene: { name: { requests, tokens, cost, credits, free_credits } }.';
 comment on column public.ai_usage_statistics.model_stats is
-  'By the model that was requested, in the same form; names that no model has, and calls that were refused before their model was looked up, count together as "unknown".';
-comment on column public.ai_usage_statistics.key_stats is 'By API key id, in the same form; calls without a key are not in it.';
+  'By the model that was requested, in the same form; names that no model has, and calls that were refused before '
+  'their model was looked up, count together as "unknown".';
+comment on column public.ai_usage_statistics.key_stats is
+  'By API key id, in the same form; calls without a key are not in it.';
 comment on column public.ai_usage_statistics.created_at is 'When the first of the calls ended.';
 comment on column public.ai_usage_statistics.updated_at is 'When the last of the calls ended.';
 grant select on public.ai_usage_statistics to authenticated, service_role;
@@ -250,7 +258,8 @@ create function public.rebuild_usage_statistics("from" date, "to" date) returns 
 language sql security definer set search_path = ''
 as $$ select private.rebuild_usage_statistics($1, $2) $$;
 comment on function public.rebuild_usage_statistics is
-  'Makes the statistics of these days (UTC, both included) again from the log and returns how many rows that are. Calls wait meanwhile: take a long range in parts.';
+  'Makes the statistics of these days (UTC, both included) again from the log and returns how many rows that are. '
+  'Calls wait meanwhile: take a long range in parts.';
 grant execute on function public.rebuild_usage_statistics to service_role;
 
 -- Not another arm of the policy: one that no index serves would make Postgres read the whole table for everyone.

@@ -445,7 +445,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
     '400 s on paid plans).'),
   ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
-    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds their number.'),
+    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds '
+    'their number.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
     'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
   ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,

@@ -17,11 +17,16 @@ create table private.ai_calls (
   pricings jsonb not null,
   details jsonb not null
 );
-comment on table private.ai_calls is 'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
-comment on column private.ai_calls.message_month is 'The month whose messages it counts to; null where it is no message.';
-comment on column private.ai_calls.heard_at is 'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
-comment on column private.ai_calls.completion_tokens is 'What a long stream last told of itself; what a lost call is charged.';
-comment on column private.ai_calls.worst_case is 'What it may use at most, by its request and its limits: what it is held for.';
+comment on table private.ai_calls is
+  'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
+comment on column private.ai_calls.message_month is
+  'The month whose messages it counts to; null where it is no message.';
+comment on column private.ai_calls.heard_at is
+  'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
+comment on column private.ai_calls.completion_tokens is
+  'What a long stream last told of itself; what a lost call is charged.';
+comment on column private.ai_calls.worst_case is
+  'What it may use at most, by its request and its limits: what it is held for.';
 comment on column private.ai_calls.pricings is
   'What its charge is computed from, by the model that answers, as it was when the call began.';
 comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
@@ -37,7 +42,8 @@ begin
   return value;
 end;
 $$;
-comment on function private.log_data(jsonb) is 'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
+comment on function private.log_data(jsonb) is
+  'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
 create function private.free_credits_of(entry_id bigint) returns numeric
 language plpgsql stable set search_path = ''
@@ -67,7 +73,8 @@ declare
   asked jsonb := private.log_data(call -> 'request_data');
   answered jsonb := private.log_data(call -> 'response_data');
 begin
-  if not private.has_room_for_content(wallet_id, coalesce(octet_length(asked::text), 0) + coalesce(octet_length(answered::text), 0)) then
+  if not private.has_room_for_content(wallet_id,
+    coalesce(octet_length(asked::text), 0) + coalesce(octet_length(answered::text), 0)) then
     asked := null;
     answered := null;
   end if;
@@ -84,15 +91,18 @@ begin
     scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data,
     response_data, usage_record_id, usage_period_start
   )
-  values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status, coalesce(c.usage_source, 'none'),
+  values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
+    coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
     asked, answered, record_id, period_start)
   returning * into logged;
   if call ?| array['pricing', 'attempts'] then
-    insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd, pricing, attempts)
-    values (logged.id, wallet_id, at, logged.model, call ->> 'served_model', coalesce((call ->> 'cost_usd')::numeric, 0),
+    insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd,
+      pricing, attempts)
+    values (logged.id, wallet_id, at, logged.model, call ->> 'served_model',
+      coalesce((call ->> 'cost_usd')::numeric, 0),
       coalesce(trim_scale(logged.credits_charged / (call #>> '{pricing,credits_per_usd}')::numeric), 0),
       nullif(call -> 'pricing', 'null'), nullif(call -> 'attempts', 'null'));
   end if;
@@ -102,7 +112,8 @@ begin
 end;
 $$;
 comment on function private.log_ai_call is
-  'Writes a call''s log row, from facts by column name, and apart from it what is the operator''s (pricing, cost_usd, served_model, attempts). is_use: it counts to its features.';
+  'Writes a call''s log row, from facts by column name, and apart from it what is the operator''s (pricing, cost_usd, '
+  'served_model, attempts). is_use: it counts to its features.';
 
 create function private.count_refusal(call public.ai_usage_logs) returns boolean
 language plpgsql set search_path = ''
@@ -116,7 +127,8 @@ begin
     return false;
   end if;
   update public.ai_usage_logs l set requests = l.requests + 1
-  where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused' and l.error_code = call.error_code
+  where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused'
+    and l.error_code = call.error_code
     and l.created_at >= minute and l.created_at < minute + interval '1 minute'
   returning l.* into logged;
   if logged.id is null then
@@ -131,7 +143,8 @@ begin
 end;
 $$;
 comment on function private.count_refusal(public.ai_usage_logs) is
-  'Counts a call that was refused for its rate or account in the row of the minute''s first; false where that is to be logged.';
+  'Counts a call that was refused for its rate or account in the row of the minute''s first; '
+  'false where that is to be logged.';
 
 create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
 returns jsonb
@@ -146,9 +159,11 @@ begin
   refused.error_code := refusal.code;
   if not private.count_refusal(refused) then
     -- Nobody pays for these rows: of each text the beginning.
-    call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string' and c.key not in ('model', 'request_id')
+    call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string'
+      and c.key not in ('model', 'request_id')
       then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(call) c);
-    perform private.log_ai_call(call - array['request_data', 'response_data', 'pricing', 'attempts'] || jsonb_build_object('status', 'refused',
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'pricing',
+      'attempts'] || jsonb_build_object('status', 'refused',
       'error_code', refusal.code, 'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id,
       (caller.account).id, null, at);
   end if;
@@ -169,7 +184,8 @@ begin
     perform private.complete_account(account_id);
     select * into account from public.users u where u.id = account_id;
     if not found then
-      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.', 'Sign in again.');
+      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.',
+        'Sign in again.');
     end if;
   end if;
   account.is_active := private.is_admitted(account);
@@ -177,7 +193,8 @@ begin
 end;
 $$;
 comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active is false also for one that Auth banned or soft-deleted.';
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. '
+  'is_active is false also for one that Auth banned or soft-deleted.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
@@ -204,7 +221,8 @@ begin
     'failed', coalesce(private.config('moderation_failed'), '"block"'));
 end;
 $$;
-comment on function private.moderation_terms() is 'Who moderates prompts, and what follows where the answer is no clear one.';
+comment on function private.moderation_terms() is
+  'Who moderates prompts, and what follows where the answer is no clear one.';
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
@@ -213,7 +231,8 @@ create type private.ai_request as (
   idempotency_key text, request_hash text, parts jsonb, fields jsonb
 );
 comment on type private.ai_request is
-  'What a call asks for: its log columns, its input, the output it may make. usage counts the text alone; parts and fields are as in admit_ai_call.';
+  'What a call asks for: its log columns, its input, the output it may make. usage counts the text alone; '
+  'parts and fields are as in admit_ai_call.';
 
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
 language plpgsql immutable set search_path = ''
@@ -231,7 +250,8 @@ begin
   from jsonb_each_text(request.fields) f where f.key <> all (wanted.extra_fields) order by param limit 1;
   if found then
     return row('invalid_request', format(
-      'The field %s is not supported for the model %s. Whoever runs this project can add it to the model''s extra_fields.',
+      'The field %s is not supported for the model %s. Whoever runs this project can add it to the model''s '
+      'extra_fields.',
       to_json(unknown.name), to_json(wanted.model)), unknown.param, null)::private.ai_refusal;
   end if;
   return null;
@@ -268,7 +288,8 @@ begin
 end;
 $$;
 comment on function private.candidate_answer is
-  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for; part_tokens: what the hold counts for parts that are no text.';
+  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for; '
+  'part_tokens: what the hold counts for parts that are no text.';
 
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
@@ -291,7 +312,8 @@ begin
 end;
 $$;
 comment on function private.affordable_output is
-  'The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still useful, or null.';
+  'The output limit (a choice) that these credits (null: any) pay for: the one asked for, '
+  'a lower one that is still useful, or null.';
 
 create function private.refuse_credits(
   caller private.ai_caller, wallet public.credit_wallets, needed numeric, at timestamptz
@@ -304,7 +326,8 @@ declare
   by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, at);
 begin
   if member_left < least(available, by_key.credits) then
-    return row('limit_reached', format('This call may cost up to %s credits and your limit in this workspace has %s left.',
+    return row('limit_reached',
+      format('This call may cost up to %s credits and your limit in this workspace has %s left.',
       trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
   elsif by_key.credits >= available or by_key.credits is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
@@ -316,13 +339,15 @@ begin
     ceil(extract(epoch from by_key.next_period_at - at)))::private.ai_refusal;
 end;
 $$;
-comment on function private.refuse_credits is 'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
+comment on function private.refuse_credits is
+  'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
 
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
   refusal private.ai_refusal
 );
-comment on type private.ai_terms is 'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
+comment on type private.ai_terms is
+  'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
 create function private.add_candidate(
   terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
@@ -367,7 +392,8 @@ begin
 end;
 $$;
 comment on function private.add_candidate is
-  'Terms with one more model that may answer: its output is lowered to what credits_left pay for, and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
+  'Terms with one more model that may answer: its output is lowered to what credits_left pay for, '
+  'and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
 
 create function private.terms_of_ai_call(
   caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, pricing jsonb,
@@ -407,7 +433,8 @@ begin
 end;
 $$;
 comment on function private.terms_of_ai_call is
-  'The worst case of a call, over every model that may answer it, in the order they are asked, within what wallet and key can pay.';
+  'The worst case of a call, over every model that may answer it, in the order they are asked, '
+  'within what wallet and key can pay.';
 
 create function private.begin_ai_call(
   caller private.ai_caller, request private.ai_request, terms private.ai_terms, is_message boolean, at timestamptz
@@ -442,7 +469,8 @@ end;
 $$;
 comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
 
-create function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamptz) returns private.ai_caller
+create function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamptz)
+returns private.ai_caller
 language plpgsql set search_path = ''
 as $$
 begin
@@ -502,7 +530,8 @@ begin
   caller := private.caller_under_lock(caller, api_key_hash, at);
   select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
   scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
-  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id', admit_ai_call.request_id,
+  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id',
+    admit_ai_call.request_id,
     'api_key_id', (caller.api_key).id);
   request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
@@ -528,11 +557,17 @@ begin
     return private.refuse_ai_call(request.call, caller, refusal, at);
   end if;
   return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at)
-    || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms()) else '{}' end;
+    || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms())
+      else '{}' end;
 end;
 $$;
 comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who '
+  'may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that '
+  'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
+  'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
+  'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
+  'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -570,7 +605,8 @@ begin
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   wallet := private.free_due_holds(wallet, more, at);
   available := greatest(private.available(wallet), 0);
-  -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or nothing.
+  -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
+  -- nothing.
   more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
   if more > available then
     more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
@@ -584,7 +620,8 @@ begin
 end;
 $$;
 comment on function public.extend_ai_call is
-  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
+  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
+  'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
 create function private.pricing_of_call(call private.ai_calls, served_model text) returns jsonb
 language plpgsql immutable set search_path = ''
@@ -648,7 +685,8 @@ begin
 end;
 $$;
 comment on function private.bounded_usage is
-  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was written.';
+  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
+  'or than was written.';
 
 create function public.finish_ai_call(
   hold_id uuid,
@@ -694,7 +732,8 @@ begin
     usage := private.bounded_usage(reported, call.worst_case,
       greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
     if usage is distinct from reported then
-      perform private.notify_admins('usage_bounded', format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
+      perform private.notify_admins('usage_bounded',
+        format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
         jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
           'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
     end if;
@@ -719,11 +758,13 @@ begin
     perform private.log_ai_call(facts || jsonb_build_object('status', ending,
       'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
-      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported then 'bounded'
+      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
+        then 'bounded'
         else finish_ai_call.usage_source end,
       'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
       'completion_tokens', usage.completion_tokens, 'images', usage.images,
-      'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits', private.free_credits_of(entry_id),
+      'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits',
+        private.free_credits_of(entry_id),
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at, is_charged);
   end if;
@@ -735,7 +776,11 @@ begin
 end;
 $$;
 comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), '
+  'frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was '
+  'held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input '
+  'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
+  'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
   call private.ai_calls, hold public.credit_holds, is_charged boolean, answer jsonb
@@ -763,17 +808,21 @@ begin
   end if;
 end;
 $$;
-comment on function private.close_ai_call is 'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
+comment on function private.close_ai_call is
+  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   -- Charged what it had told of; one that told of nothing is not charged.
-  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed' end::public.ai_usage_status,
-    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model, at => at,
+  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed'
+    end::public.ai_usage_status,
+    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model,
+      at => at,
     details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when lost.completion_tokens > 0
-      then format('The function that ran this call ended before it did; it had reported %s output tokens.', lost.completion_tokens)
+      then format('The function that ran this call ended before it did; it had reported %s output tokens.',
+        lost.completion_tokens)
       else 'The function that ran this call ended before it did, and had reported no usage.' end));
 end;
 $$;
@@ -830,7 +879,8 @@ begin
 end;
 $$;
 comment on function private.end_earlier_tries is
-  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
+  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
+  'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 
@@ -877,14 +927,16 @@ begin
   select * into earlier from public.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
-    return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id), earlier.credits_charged)::public.recorded_usage;
+    return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id),
+      earlier.credits_charged)::public.recorded_usage;
   end if;
   perform private.require_user(record_ai_usage.user_id);
   perform private.require_spender(wallet_id, record_ai_usage.user_id);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
   if pricing is null then
-    perform private.raise_error('not_found', format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
+    perform private.raise_error('not_found',
+      format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
   select c.cost_usd, c.worth_usd, case when charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
   into cost, worth, credits
@@ -893,19 +945,23 @@ begin
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model', wanted.model))).transaction_id;
+      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
+        wanted.model))).transaction_id;
   end if;
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
     'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
-    'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', credits, 'free_credits', private.free_credits_of(entry_id)),
+    'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', credits, 'free_credits',
+      private.free_credits_of(entry_id)),
     wallet_id, record_ai_usage.user_id, null, at, record_ai_usage.status <> 'failed');
   return row(true, cost, credits)::public.recorded_usage;
 end;
 $$;
 comment on function public.record_ai_usage is
-  'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, error_code, error_message, …).';
+  'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the '
+  'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
+  'error_code, error_message, …).';
 
 grant execute on function public.admit_ai_call to service_role;
 grant execute on function public.extend_ai_call to service_role;

@@ -50,5 +50,9 @@ as $$
   order by 1, 2
 $$;
 comment on function public.usage_report is
-  'Requests, tokens, cost (US dollars: what they are worth to their caller) and credits (of them free and paid) by day, model, scene, user (null: deleted people), API key (calls made with one) or workspace, and by a second of these (then_by), from and to (UTC days, both included; default: this month), of a workspace (default: the caller''s own) or, for platform admins (all_workspaces) and the service role, of all. These see the providers'' cost and the margin too, by day, model and workspace.';
+  'Requests, tokens, cost (US dollars: what they are worth to their caller) and credits (of them free and paid) by '
+  'day, model, scene, user (null: deleted people), API key (calls made with one) or workspace, and by a second of '
+  'these (then_by), from and to (UTC days, both included; default: this month), of a workspace (default: '
+  'the caller''s own) or, for platform admins (all_workspaces) and the service role, of all. These see the providers'' '
+  'cost and the margin too, by day, model and workspace.';
 grant execute on function public.usage_report to authenticated, service_role;

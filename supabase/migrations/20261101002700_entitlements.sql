@@ -1,7 +1,8 @@
 -- Entitlements: what a plan includes and how much of it, what a workspace has besides, and what was used.
--- There is one way to decide: private.features_of gathers the rows that hold for a workspace (its own before its plan's),
--- and private.feature_is_on reads them. Models and scenes are features too: model:<model> and scene:<scene>.
--- Counting locks no wallet: one upsert of feature_usage admits and counts, and an AI call counts under its wallet's lock.
+-- There is one way to decide: private.features_of gathers the rows that hold for a workspace (its own before its
+-- plan's), and private.feature_is_on reads them. Models and scenes are features too: model:<model> and scene:<scene>.
+-- Counting locks no wallet: one upsert of feature_usage admits and counts, and an AI call counts under its wallet's
+-- lock.
 
 create table public.features (
   feature_code text primary key
@@ -15,7 +16,8 @@ create table public.features (
   updated_at timestamptz not null default now()
 );
 comment on table public.features is
-  'What plans include and workspaces use. scene:<scene> and model:<model> switch AI scenes and models on and off; they are not counted.';
+  'What plans include and workspaces use. scene:<scene> and model:<model> switch AI scenes and models on and off; '
+  'they are not counted.';
 comment on column public.features.unit is 'What its quantities count.';
 comment on column public.features.is_active is 'False: off for every plan and workspace.';
 create index features_inactive_idx on public.features (feature_code) where not is_active;
@@ -24,14 +26,16 @@ create table public.plan_features (
   plan text not null references public.plans,
   feature_code text not null references public.features,
   is_enabled boolean not null default true,
-  limit_per_period numeric constraint plan_limit_is_an_amount check (limit_per_period >= 0 and limit_per_period < 'infinity'),
+  limit_per_period numeric constraint plan_limit_is_an_amount
+    check (limit_per_period >= 0 and limit_per_period < 'infinity'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (plan, feature_code)
 );
 comment on table public.plan_features is
   'What a plan includes. A missing row: allowed without limit (for model:<model>: what ai_models.minimum_plan says).';
-comment on column public.plan_features.is_enabled is 'False: the plan does not have it. For model:<model> true overrules ai_models.minimum_plan.';
+comment on column public.plan_features.is_enabled is
+  'False: the plan does not have it. For model:<model> true overrules ai_models.minimum_plan.';
 comment on column public.plan_features.limit_per_period is
   'How much a workspace may use in a period of its subscription, else in a calendar month (UTC); null: no limit.';
 create index plan_features_feature_code_idx on public.plan_features (feature_code);
@@ -40,7 +44,8 @@ create table public.workspace_features (
   workspace_id uuid not null references public.workspaces on delete cascade,
   feature_code text not null references public.features,
   is_enabled boolean not null default true,
-  limit_per_period numeric constraint workspace_limit_is_an_amount check (limit_per_period >= 0 and limit_per_period < 'infinity'),
+  limit_per_period numeric constraint workspace_limit_is_an_amount
+    check (limit_per_period >= 0 and limit_per_period < 'infinity'),
   expires_at timestamptz,
   reason text not null constraint reason_is_given check (reason ~ '\S' and length(reason) <= 1000),
   created_at timestamptz not null default now(),
@@ -59,7 +64,8 @@ create table private.usage_records (
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   feature_code text not null,
-  quantity numeric not null constraint quantity_is_a_finite_amount check (abs(quantity) > 0 and abs(quantity) < 'infinity'),
+  quantity numeric not null constraint quantity_is_a_finite_amount
+    check (abs(quantity) > 0 and abs(quantity) < 'infinity'),
   period_start timestamptz not null,
   created_at timestamptz not null default clock_timestamp(),
   released_id bigint,
@@ -101,13 +107,17 @@ select l.usage_record_id + 1, l.workspace_id, l.user_id, 'token'::text, l.total_
   '{}'::jsonb
 from public.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
 comment on view public.usage_records is
-  'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the tokens of each AI call. feature_usage has the sums.';
+  'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the '
+  'tokens of each AI call. feature_usage has the sums.';
 comment on column public.usage_records.feature_code is 'No foreign key: features are never deleted.';
 comment on column public.usage_records.quantity is 'In the feature''s unit; negative: given back.';
-comment on column public.usage_records.period_start is 'The period it counts to; what is given back counts to the period it was used in.';
-comment on column public.usage_records.released_id is 'The record that this one gives back from. No foreign key: they go together, with their workspace.';
+comment on column public.usage_records.period_start is
+  'The period it counts to; what is given back counts to the period it was used in.';
+comment on column public.usage_records.released_id is
+  'The record that this one gives back from. No foreign key: they go together, with their workspace.';
 comment on column public.usage_records.cost is 'US dollars.';
-comment on column public.usage_records.reference_type is 'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
+comment on column public.usage_records.reference_type is
+  'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
 comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
 grant select on private.usage_records, public.usage_records to authenticated, service_role;
 
@@ -118,7 +128,8 @@ create table public.feature_usage (
   used numeric not null constraint used_not_negative check (used >= 0 and used < 'infinity'),
   primary key (workspace_id, feature_code, period_start)
 ) with (fillfactor = 50); -- every use rewrites its row
-comment on table public.feature_usage is 'What a workspace used of a feature in a period: the sum of its usage_records.';
+comment on table public.feature_usage is
+  'What a workspace used of a feature in a period: the sum of its usage_records.';
 
 create function private.keep_usage_records() returns trigger
 language plpgsql security definer set search_path = ''
@@ -130,7 +141,8 @@ begin
       perform private.raise_error('forbidden', 'Usage records are never deleted.', 'Give back with release_feature.');
     end if;
     return null;
-  elsif tg_op = 'UPDATE' and new.user_id is null and not exists (select from public.users u where u.id = old.user_id) then
+  elsif tg_op = 'UPDATE' and new.user_id is null and not exists (select from public.users u where u.id = old.user_id)
+    then
     old.user_id := null; -- the person was deleted, the team's record stays
     if new is not distinct from old then
       return new;
@@ -140,7 +152,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_usage_records() is 'Refuses every change of usage records but the end of their workspace or person.';
+comment on function private.keep_usage_records() is
+  'Refuses every change of usage records but the end of their workspace or person.';
 create trigger usage_records_refuse_update before update on private.usage_records
   for each row execute function private.keep_usage_records();
 create trigger usage_records_refuse_delete after delete on private.usage_records
@@ -156,7 +169,8 @@ create trigger workspace_features_set_updated_at before update on public.workspa
   for each row execute function private.set_updated_at();
 
 insert into public.features (feature_code, name, unit, description) values
-  ('message', 'Messages', 'message', 'For an application''s own count. AI calls have plans.messages_per_month besides.'),
+  ('message', 'Messages', 'message',
+    'For an application''s own count. AI calls have plans.messages_per_month besides.'),
   ('token', 'Tokens', 'token', 'Input and output tokens of AI calls; counted when a call ends.'),
   ('api_call', 'AI calls', 'call', 'AI calls that were settled.');
 insert into public.features (feature_code, name, unit, description)
@@ -189,7 +203,8 @@ begin
 end;
 $$;
 comment on function private.features_of(uuid, text, timestamptz, text) is
-  'What holds for a workspace on a plan, by feature: { on, limit }. Its own row before its plan''s; inactive features are off. Null where there is no row.';
+  'What holds for a workspace on a plan, by feature: { on, limit }. Its own row before its plan''s; '
+  'inactive features are off. Null where there is no row.';
 
 create function private.feature_is_on(features jsonb, code text, by_default boolean default true) returns boolean
 language plpgsql immutable set search_path = ''
@@ -199,7 +214,8 @@ begin
 end;
 $$;
 comment on function private.feature_is_on(jsonb, text, boolean) is
-  'Whether a feature is on, by features_of; without a row, what holds by default. Every switch is decided here: features, scenes, models.';
+  'Whether a feature is on, by features_of; without a row, what holds by default. Every switch is decided here: '
+  'features, scenes, models.';
 
 create function private.feature_period(
   wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
@@ -216,7 +232,8 @@ begin
   period_start := subscription.current_period_start;
   period_end := subscription.current_period_end;
   if period_start > at then
-    -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins anew.
+    -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins
+    -- anew.
     select max(p.starts_at), max(p.cut_at) into period_start, period_end
     from private.periods_of(subscription.platform, subscription.subscription_id) p
     where p.starts_at <= feature_period.at and p.cut_at > feature_period.at;
@@ -235,7 +252,8 @@ comment on function private.feature_period(uuid, timestamptz) is
   'The period that a use counts to: the live subscription''s, else the calendar month (UTC).';
 
 create type private.feature_terms as (is_on boolean, most numeric, period_start timestamptz, period_end timestamptz);
-comment on type private.feature_terms is 'Whether a workspace has a feature, how much of it (null: no limit) and in which period.';
+comment on type private.feature_terms is
+  'Whether a workspace has a feature, how much of it (null: no limit) and in which period.';
 
 create function private.feature_terms_of(wanted_workspace uuid, code text, at timestamptz) returns private.feature_terms
 language plpgsql stable set search_path = ''
@@ -253,7 +271,8 @@ begin
     period.period_start, period.period_end)::private.feature_terms;
 end;
 $$;
-comment on function private.feature_terms_of(uuid, text, timestamptz) is 'A workspace''s terms for a feature; not_found for an unknown one.';
+comment on function private.feature_terms_of(uuid, text, timestamptz) is
+  'A workspace''s terms for a feature; not_found for an unknown one.';
 
 create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
 language plpgsql stable set search_path = ''
@@ -263,14 +282,16 @@ begin
     where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);
 end;
 $$;
-comment on function private.feature_used(uuid, text, timestamptz) is 'What a workspace has used of a feature in the period that began then.';
+comment on function private.feature_used(uuid, text, timestamptz) is
+  'What a workspace has used of a feature in the period that began then.';
 
 create type public.feature_use as (
   allowed boolean, code text, id bigint, used numeric, "limit" numeric, remaining numeric, period_start timestamptz,
   period_end timestamptz
 );
 comment on type public.feature_use is
-  'A use of a feature: whether it is allowed, else why not, its usage record where one was made, and what the period has seen.';
+  'A use of a feature: whether it is allowed, else why not, its usage record where one was made, '
+  'and what the period has seen.';
 create type public.feature_release as (
   released numeric, used numeric, "limit" numeric, remaining numeric, period_start timestamptz, period_end timestamptz
 );
@@ -284,11 +305,13 @@ declare
 begin
   -- greatest passes over null.
   return jsonb_build_object('used', trim_scale(used), 'limit', most,
-    'remaining', case when most is not null then trim_scale(greatest(most - used, 0)) end, 'period_start', terms.period_start, 'period_end', terms.period_end);
+    'remaining', case when most is not null then trim_scale(greatest(most - used, 0))
+      end, 'period_start', terms.period_start, 'period_end', terms.period_end);
 end;
 $$;
 comment on function private.feature_answer(private.feature_terms, numeric) is
-  'What is told of a feature: { used, limit, remaining, period_start, period_end }; limit and remaining null: no limit, 0 where it is off.';
+  'What is told of a feature: { used, limit, remaining, period_start, period_end }; limit and remaining null: '
+  'no limit, 0 where it is off.';
 
 create function private.refuse_feature(terms private.feature_terms) returns text
 language plpgsql immutable set search_path = ''
@@ -297,7 +320,8 @@ begin
   return case when terms.is_on then 'limit_reached' else 'feature_not_in_plan' end;
 end;
 $$;
-comment on function private.refuse_feature(private.feature_terms) is 'The error code for what is refused under these terms.';
+comment on function private.refuse_feature(private.feature_terms) is
+  'The error code for what is refused under these terms.';
 
 create function private.require_quantity(quantity numeric) returns void
 language plpgsql immutable set search_path = ''
@@ -311,7 +335,8 @@ begin
     format('quantity must be a number above 0 and at most 1e15, not %s.', coalesce(quantity::text, 'null')));
 end;
 $$;
-comment on function private.require_quantity(numeric) is 'Refuses what is no quantity: null, NaN, zero, negative, above 1e15.';
+comment on function private.require_quantity(numeric) is
+  'Refuses what is no quantity: null, NaN, zero, negative, above 1e15.';
 
 create function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -325,7 +350,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_usage_member(uuid, uuid) is 'Refuses a use by someone who is no member of the workspace.';
+comment on function private.require_usage_member(uuid, uuid) is
+  'Refuses a use by someone who is no member of the workspace.';
 
 -- Counting ------------------------------------------------------------------------------------------------------------
 
@@ -362,7 +388,8 @@ begin
 end;
 $$;
 comment on function private.earlier_use(uuid, text, jsonb) is
-  'The answer kept for a use or a release. Requests under one key wait here for each other: they take no wallet''s lock.';
+  'The answer kept for a use or a release. Requests under one key wait here for each other: '
+  'they take no wallet''s lock.';
 
 create function public.consume_feature(
   feature_code text,
@@ -425,7 +452,10 @@ begin
 end;
 $$;
 comment on function public.consume_feature is
-  'Checks and counts a use in one step: { allowed, id, used, limit, remaining, period_start, period_end }. Where it would pass the limit, or the feature is off, allowed is false with a code (limit_reached, feature_not_in_plan), and nothing is counted or kept: the same key may try again. The same key and request get the first answer again.';
+  'Checks and counts a use in one step: { allowed, id, used, limit, remaining, period_start, period_end }. '
+  'Where it would pass the limit, or the feature is off, allowed is false with a code (limit_reached, '
+  'feature_not_in_plan), and nothing is counted or kept: the same key may try again. '
+  'The same key and request get the first answer again.';
 grant execute on function public.consume_feature to service_role;
 
 create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
@@ -451,7 +481,8 @@ begin
   -- The order of a deletion, as when it was used.
   perform from public.workspaces w where w.id = found_use.workspace_id for key share;
   if not found then
-    perform private.raise_error('not_found', 'There is no such usage record.', 'Name its id, or its workspace and idempotency key.');
+    perform private.raise_error('not_found', 'There is no such usage record.',
+      'Name its id, or its workspace and idempotency key.');
   end if;
   perform from public.users u where u.id = found_use.user_id for key share;
   found_use.user_id := case when found then found_use.user_id end;
@@ -459,7 +490,8 @@ begin
 end;
 $$;
 comment on function private.find_use(bigint, text, uuid) is
-  'The use that a release names, by its id or its workspace and key; keeps its workspace and person from going meanwhile.';
+  'The use that a release names, by its id or its workspace and key; keeps its workspace and person from going '
+  'meanwhile.';
 
 create function private.give_back(made private.usage_records, used numeric) returns numeric
 language plpgsql set search_path = ''
@@ -474,7 +506,8 @@ begin
   given := least(made.requested, give_back.used + coalesce((
     select sum(r.quantity) from private.usage_records r where r.released_id = made.released_id), 0));
   update public.feature_usage u set used = u.used - given
-  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start;
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code
+    and u.period_start = made.period_start;
   return given;
 end;
 $$;
@@ -516,7 +549,8 @@ begin
   answer := jsonb_build_object('released', trim_scale(given))
     || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
-    insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start, created_at,
+    insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start,
+      created_at,
       released_id, model, reference_type, reference_id, idempotency_key)
     values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
       made.released_id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
@@ -526,7 +560,10 @@ begin
 end;
 $$;
 comment on function public.release_feature is
-  'Gives back what a use counted (by its id, or workspace and idempotency key), all or a quantity, and never more than is left of it: { released, used, limit, remaining, period_start, period_end } of the period now. It counts to the period of the use. The same release_idempotency_key and request get the first answer again; where nothing was left, nothing is kept.';
+  'Gives back what a use counted (by its id, or workspace and idempotency key), all or a quantity, '
+  'and never more than is left of it: { released, used, limit, remaining, period_start, period_end } of the period '
+  'now. It counts to the period of the use. The same release_idempotency_key and request get the first answer again; '
+  'where nothing was left, nothing is kept.';
 grant execute on function public.release_feature to service_role;
 
 create function private.check_feature_for(
@@ -560,7 +597,8 @@ end;
 $$;
 comment on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) is
   'Looks what consume_feature would answer; for the caller, or by the service role for anyone.';
-grant execute on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) to authenticated, service_role;
+grant execute on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) to authenticated,
+  service_role;
 
 create function public.check_feature(
   feature_code text, quantity numeric default 1, user_id uuid default null, workspace_id uuid default null,
@@ -572,7 +610,8 @@ as $$
     private.check_feature_for(feature_code, quantity, user_id, workspace_id, at))
 $$;
 comment on function public.check_feature is
-  'Whether a use would be allowed now, as consume_feature would answer, counting nothing. Signed-in people ask for workspaces they are members of.';
+  'Whether a use would be allowed now, as consume_feature would answer, counting nothing. Signed-in people ask for '
+  'workspaces they are members of.';
 grant execute on function public.check_feature to authenticated, service_role;
 
 -- AI calls ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 -- Video jobs: charged when they are made, finished once, refunded once.
--- Function, webhook, poll, cancel and sweep may all bring news of one job, late and twice. Each takes the wallet's lock and
--- then reads the job; the first that ends it has the only say.
+-- Function, webhook, poll, cancel and sweep may all bring news of one job, late and twice. Each takes the wallet's lock
+-- and then reads the job; the first that ends it has the only say.
 
 create type public.video_job_status as enum ('pending', 'processing', 'completed', 'failed', 'canceled');
 comment on type public.video_job_status is
@@ -30,26 +30,36 @@ create table public.video_jobs (
   finished_at timestamptz,
   expires_at timestamptz not null,
   updated_at timestamptz not null default clock_timestamp(),
-  constraint a_final_job_has_its_time check ((finished_at is not null) = (status in ('completed', 'failed', 'canceled')))
+  constraint a_final_job_has_its_time
+    check ((finished_at is not null) = (status in ('completed', 'failed', 'canceled')))
 );
 comment on table public.video_jobs is 'Videos that were asked for, and what became of them.';
 comment on column public.video_jobs.user_id is 'Who asked for it; null when the person is gone.';
 comment on column public.video_jobs.prompt is 'What was asked for; empty when its person is gone and never shared it.';
 comment on column public.video_jobs.image_url is 'The picture it begins with, where one was given by address.';
 comment on column public.video_jobs.has_image is 'Whether it begins with a picture.';
-comment on column public.video_jobs.parameters is 'duration (seconds), resolution, aspect_ratio, negative_prompt; defaults filled in.';
-comment on column public.video_jobs.cost_credits is 'What was charged when it was made; given back unless it is completed.';
-comment on column public.video_jobs.storage_path is 'Its copy in the bucket videos: <workspace>/<job>.mp4; null while there is none.';
-comment on column public.video_jobs.is_shared is 'Whether everyone in the workspace may see it; for its person to decide.';
-comment on column public.video_jobs.error_code is 'Why it failed: a code of this API, submission_lost, task_lost or timed_out.';
+comment on column public.video_jobs.parameters is
+  'duration (seconds), resolution, aspect_ratio, negative_prompt; defaults filled in.';
+comment on column public.video_jobs.cost_credits is
+  'What was charged when it was made; given back unless it is completed.';
+comment on column public.video_jobs.storage_path is
+  'Its copy in the bucket videos: <workspace>/<job>.mp4; null while there is none.';
+comment on column public.video_jobs.is_shared is
+  'Whether everyone in the workspace may see it; for its person to decide.';
+comment on column public.video_jobs.error_code is
+  'Why it failed: a code of this API, submission_lost, task_lost or timed_out.';
 comment on column public.video_jobs.error_message is 'The same in a sentence of this API.';
-comment on column public.video_jobs.attempts is 'How often the provider is known to have been given it: 0 where it never answered, or was not asked.';
-comment on column public.video_jobs.cancel_requested_at is 'When canceling was asked for before the provider had the job.';
-comment on column public.video_jobs.request_id is 'The id that the answer carried as x-request-id; its log row has it too.';
+comment on column public.video_jobs.attempts is
+  'How often the provider is known to have been given it: 0 where it never answered, or was not asked.';
+comment on column public.video_jobs.cancel_requested_at is
+  'When canceling was asked for before the provider had the job.';
+comment on column public.video_jobs.request_id is
+  'The id that the answer carried as x-request-id; its log row has it too.';
 comment on column public.video_jobs.expires_at is 'When it is given up and refunded, if nothing is heard.';
 create index video_jobs_workspace_id_created_at_idx on public.video_jobs (workspace_id, created_at);
 create index video_jobs_user_id_idx on public.video_jobs (user_id);
-create index video_jobs_unfinished_idx on public.video_jobs (workspace_id, expires_at) where status in ('pending', 'processing');
+create index video_jobs_unfinished_idx on public.video_jobs (workspace_id, expires_at)
+  where status in ('pending', 'processing');
 create unique index video_jobs_storage_path_idx on public.video_jobs (storage_path) where storage_path is not null;
 
 create table private.video_job_work (
@@ -73,18 +83,22 @@ create table private.video_job_work (
   constraint a_task_of_a_provider_is_one_job unique (provider, job_id)
 );
 comment on table private.video_job_work is 'What the work on a video job needs and its readers are not to see.';
-comment on column private.video_job_work.job_id is 'The provider''s id of the task; null until it is known, and never changed.';
+comment on column private.video_job_work.job_id is
+  'The provider''s id of the task; null until it is known, and never changed.';
 comment on column private.video_job_work.result_url is 'Where the provider keeps the file, for as long as it does.';
 comment on column private.video_job_work.debit_id is 'The entry that charged it; null where it costs nothing.';
 comment on column private.video_job_work.next_sync_at is 'When to ask the provider, or copy the file, again.';
-comment on column private.video_job_work.fetches_in_vain is 'How often in a row it was handed out to be asked about and nothing was heard.';
-comment on column private.video_job_work.canceling_at is 'When the provider was asked to cancel it, while the answer is awaited.';
+comment on column private.video_job_work.fetches_in_vain is
+  'How often in a row it was handed out to be asked about and nothing was heard.';
+comment on column private.video_job_work.canceling_at is
+  'When the provider was asked to cancel it, while the answer is awaited.';
 comment on column private.video_job_work.misses is 'How often in a row the provider did not know the task.';
 comment on column private.video_job_work.missed_at is 'When that was last counted.';
 comment on column private.video_job_work.is_file_due is 'Whether its file is still to be copied to Storage.';
 comment on column private.video_job_work.terms is 'Price and model as they were when it was made.';
 comment on column private.video_job_work.details is 'Columns of its log row that were known when it was made.';
-comment on column private.video_job_work.provider_answer is 'What the provider last said: 16 KiB of it, without our webhook''s token.';
+comment on column private.video_job_work.provider_answer is
+  'What the provider last said: 16 KiB of it, without our webhook''s token.';
 create index video_job_work_file_due_idx on private.video_job_work (next_sync_at) where is_file_due;
 
 create table private.video_file_removals (
@@ -92,7 +106,8 @@ create table private.video_file_removals (
   next_try_at timestamptz not null default clock_timestamp(),
   created_at timestamptz not null default clock_timestamp()
 );
-comment on table private.video_file_removals is 'Files in the bucket videos whose job is gone, or its person: function video removes them.';
+comment on table private.video_file_removals is
+  'Files in the bucket videos whose job is gone, or its person: function video removes them.';
 create index video_file_removals_next_try_at_idx on private.video_file_removals (next_try_at);
 
 insert into private.secrets (name, value) values ('video_webhook_key', extensions.gen_random_bytes(32));
@@ -143,7 +158,8 @@ begin
   return job.user_id is null and not job.is_shared;
 end;
 $$;
-comment on function private.is_forgotten(public.video_jobs) is 'Whether a job''s person is gone and nobody else may see it: figures alone are kept.';
+comment on function private.is_forgotten(public.video_jobs) is
+  'Whether a job''s person is gone and nobody else may see it: figures alone are kept.';
 
 create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
 language sql set search_path = ''
@@ -155,7 +171,8 @@ as $$
   on conflict (path) do update set next_try_at = excluded.next_try_at
 $$;
 comment on function private.remove_video_file(public.video_jobs, boolean) is
-  'Has the copy of a job''s file removed, if there is one: at once where it is_here, else when none can be under way any more.';
+  'Has the copy of a job''s file removed, if there is one: at once where it is_here, '
+  'else when none can be under way any more.';
 
 -- What may change of a job --------------------------------------------------------------------------------------------
 
@@ -168,12 +185,14 @@ begin
     or old.user_id is distinct from new.user_id and new.user_id is not null
     or old.finished_at is distinct from new.finished_at and old.finished_at is not null
     or old.status <> new.status and (old.finished_at is not null or new.status = 'pending') then
-    perform private.raise_error('invalid_state', format('Video job %s is %s; a job only moves forward.', old.id, old.status));
+    perform private.raise_error('invalid_state',
+      format('Video job %s is %s; a job only moves forward.', old.id, old.status));
   end if;
   return new;
 end;
 $$;
-comment on function private.keep_video_job() is 'Has the state of a job move forward only, whoever writes it, and what it is and costs stay.';
+comment on function private.keep_video_job() is
+  'Has the state of a job move forward only, whoever writes it, and what it is and costs stay.';
 create trigger video_jobs_keep before update on public.video_jobs
   for each row execute function private.keep_video_job();
 
@@ -212,7 +231,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.remove_file_of_video_job() is 'Has the file go with its job, as when a workspace is deleted.';
+comment on function private.remove_file_of_video_job() is
+  'Has the file go with its job, as when a workspace is deleted.';
 create trigger video_jobs_remove_file after delete on public.video_jobs
   for each row when (old.status = 'completed')
   execute function private.remove_file_of_video_job();
@@ -231,7 +251,8 @@ begin
 end;
 $$;
 comment on function private.video_file_link(uuid) is
-  'Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, end (Unix time) and token.';
+  'Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, '
+  'end (Unix time) and token.';
 
 create function private.video_job_json(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
@@ -264,7 +285,8 @@ begin
   );
 end;
 $$;
-comment on function private.video_submission(public.video_jobs) is 'How a job''s provider is spoken to, and where its file may come from and go.';
+comment on function private.video_submission(public.video_jobs) is
+  'How a job''s provider is spoken to, and where its file may come from and go.';
 
 create function private.video_answer(job public.video_jobs, answer jsonb) returns jsonb
 language plpgsql stable set search_path = ''
@@ -294,7 +316,8 @@ begin
   return job;
 end;
 $$;
-comment on function private.lock_video_job(uuid, timestamptz) is 'A job, under the lock of the wallet that paid for it.';
+comment on function private.lock_video_job(uuid, timestamptz) is
+  'A job, under the lock of the wallet that paid for it.';
 
 -- The end -------------------------------------------------------------------------------------------------------------
 
@@ -342,7 +365,8 @@ begin
 end;
 $$;
 comment on function private.video_log_content is
-  'What the log keeps of a job, as its workspace wants it: nothing of what the provider answered, which is the operator''s.';
+  'What the log keeps of a job, as its workspace wants it: nothing of what the provider answered, '
+  'which is the operator''s.';
 
 create function private.video_attempts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
 language plpgsql stable set search_path = ''
@@ -384,7 +408,8 @@ declare
 begin
   if ending = 'success' then
     facts := facts || (
-      select jsonb_build_object('cost_usd', c.cost_usd, 'estimated_cost', c.worth_usd, 'credits_charged', job.cost_credits,
+      select jsonb_build_object('cost_usd', c.cost_usd, 'estimated_cost', c.worth_usd, 'credits_charged',
+        job.cost_credits,
         'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model)
       from private.video_charge_of(work.terms) c);
   end if;
@@ -395,7 +420,8 @@ begin
     job.workspace_id, job.user_id, null, at, ending = 'success');
 end;
 $$;
-comment on function private.log_video_job is 'Writes the log row of a job that ended, and counts it where it was charged.';
+comment on function private.log_video_job is
+  'Writes the log row of a job that ended, and counts it where it was charged.';
 
 create function private.end_video_job(
   job public.video_jobs, ending public.video_job_status, code text, said text, at timestamptz
@@ -429,7 +455,8 @@ begin
 end;
 $$;
 comment on function private.end_video_job is
-  'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: the provider''s words.';
+  'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: '
+  'the provider''s words.';
 
 create function public.fail_video_job(
   video_job_id uuid, error_code text, said text default null, was_submitted boolean default false,
@@ -449,7 +476,9 @@ begin
 end;
 $$;
 comment on function public.fail_video_job is
-  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused it. A job that has ended stays as it is.';
+  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, '
+  'credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused '
+  'it. A job that has ended stays as it is.';
 
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
@@ -464,9 +493,11 @@ begin
   elsif job.status = 'processing' then
     -- One at a time: what the second is told says nothing of what the first brings about.
     if not is_refused and private.is_being_canceled(job, at) then
-      perform private.raise_error('invalid_state', 'The provider is being asked to cancel this job already.', 'Look at the job in a moment.');
+      perform private.raise_error('invalid_state', 'The provider is being asked to cancel this job already.',
+        'Look at the job in a moment.');
     end if;
-    update private.video_job_work w set canceling_at = case when not is_refused then at end where w.video_job_id = job.id;
+    update private.video_job_work w set canceling_at = case when not is_refused then at end
+      where w.video_job_id = job.id;
   elsif job.finished_at is null then
     update public.video_jobs j set cancel_requested_at = coalesce(j.cancel_requested_at, cancel_video_job.at)
     where j.id = job.id returning * into job;
@@ -475,7 +506,9 @@ begin
 end;
 $$;
 comment on function public.cancel_video_job is
-  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that the provider is being asked, or was and goes on (is_refused), or, where it has no task yet, that canceling was asked for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
+  'Cancels a job that the provider will not finish (is_confirmed) and gives its credits back; else notes that the '
+  'provider is being asked, or was and goes on (is_refused), or, where it has no task yet, that canceling was asked '
+  'for: { job, canceled, credits_refunded }. A job that has ended stays as it is.';
 
 -- News of a job -------------------------------------------------------------------------------------------------------
 
@@ -487,7 +520,8 @@ as $$
 begin
   update private.video_job_work w set job_id = coalesce(w.job_id, task_id), misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
-    provider_answer = case when private.is_forgotten(job) then null else coalesce(private.video_answer(job, answer), w.provider_answer) end
+    provider_answer = case when private.is_forgotten(job) then null
+      else coalesce(private.video_answer(job, answer), w.provider_answer) end
   where w.video_job_id = job.id;
   job.submitted_at := coalesce(job.submitted_at, at);
   job.attempts := greatest(job.attempts, 1);
@@ -497,7 +531,8 @@ begin
   return job;
 end;
 $$;
-comment on function private.bind_video_task is 'Notes what is known of a job''s task, and gives the job as it is then; the caller writes that.';
+comment on function private.bind_video_task is
+  'Notes what is known of a job''s task, and gives the job as it is then; the caller writes that.';
 
 create function public.start_video_job(
   video_job_id uuid, job_id text, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -525,7 +560,8 @@ begin
 end;
 $$;
 comment on function public.start_video_job is
-  'The provider has taken a job as its task job_id: { job, started }. Nothing changes (started is false) where the job has ended or has another task.';
+  'The provider has taken a job as its task job_id: { job, started }. Nothing changes (started is false) where the job '
+  'has ended or has another task.';
 
 create function private.apply_video_task(job public.video_jobs, task jsonb, at timestamptz) returns jsonb
 language plpgsql set search_path = ''
@@ -570,7 +606,8 @@ begin
 end;
 $$;
 comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
-  'Whether a provider is canceling a job now. It may be deleting the file, so that the job''s being completed does not count yet.';
+  'Whether a provider is canceling a job now. It may be deleting the file, '
+  'so that the job''s being completed does not count yet.';
 
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -587,7 +624,8 @@ begin
     or length(coalesce(task_id, known)) between 1 and 200 is not true
     or jsonb_typeof(coalesce(task -> 'progress', 'null')) not in ('number', 'null') then
     perform private.raise_error('invalid_request',
-      'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, said }.');
+      'task must be { job_id, status: processing, completed, failed or canceled, progress, result_url, error_code, '
+      'said }.');
   end if;
   if job.finished_at is null and task ->> 'status' = 'completed' and private.is_being_canceled(job, at) then
     result := null; -- the provider is asked again
@@ -603,13 +641,16 @@ begin
     return jsonb_build_object('job', private.video_job_json(job), 'changed', false, 'credits_refunded', 0);
   end if;
   return result || jsonb_build_object('changed',
-    (result #>> '{job,status}', (result #>> '{job,progress}')::smallint) is distinct from (job.status::text, job.progress));
+    (result #>> '{job,status}', (result #>> '{job,progress}')::smallint) is distinct
+      from (job.status::text, job.progress));
 end;
 $$;
 comment on function public.update_video_job is
-  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is a failure; a job that has ended, has another task, or is completed while the provider cancels it, stays as it is.';
+  'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is '
+  'a failure; a job that has ended, has another task, or is completed while the provider cancels it, stays as it is.';
 
-create function public.note_video_task_missing(video_job_id uuid, at timestamptz default clock_timestamp()) returns jsonb
+create function public.note_video_task_missing(video_job_id uuid, at timestamptz default clock_timestamp())
+returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -633,7 +674,8 @@ begin
 end;
 $$;
 comment on function public.note_video_task_missing is
-  'The provider does not know a job''s task; the third time in a row, each a poll''s time after the one before, the job fails: { job, failed, credits_refunded }.';
+  'The provider does not know a job''s task; the third time in a row, each a poll''s time after the one before, '
+  'the job fails: { job, failed, credits_refunded }.';
 
 create function public.note_video_file(
   video_job_id uuid, storage_path text default null, is_kept boolean default false, error text default null,
@@ -645,7 +687,8 @@ declare
   job public.video_jobs := private.lock_video_job(note_video_file.video_job_id, at);
 begin
   if note_video_file.storage_path <> private.video_path_of(job) then
-    perform private.raise_error('invalid_request', format('The file of this job belongs at %s.', private.video_path_of(job)));
+    perform private.raise_error('invalid_request',
+      format('The file of this job belongs at %s.', private.video_path_of(job)));
   elsif note_video_file.storage_path is not null and (private.is_forgotten(job) or job.status <> 'completed') then
     perform private.remove_video_file(job, true); -- its person went while it was copied
   elsif note_video_file.storage_path is not null then
@@ -658,7 +701,8 @@ begin
 end;
 $$;
 comment on function public.note_video_file is
-  'A completed job''s file was copied (storage_path), stays at the provider (is_kept), or could not be copied now (error alone): { job }.';
+  'A completed job''s file was copied (storage_path), stays at the provider (is_kept), '
+  'or could not be copied now (error alone): { job }.';
 
 create function public.finish_video_file_removal(path text, next_try_at timestamptz) returns void
 language sql security definer set search_path = ''
@@ -667,7 +711,8 @@ as $$
   where r.path = finish_video_file_removal.path and r.next_try_at = finish_video_file_removal.next_try_at
 $$;
 comment on function public.finish_video_file_removal is
-  'A file that sync_video_jobs told to remove is gone; next_try_at as it was told: where the file came anew meanwhile, it is removed anew.';
+  'A file that sync_video_jobs told to remove is gone; next_try_at as it was told: where the file came anew meanwhile, '
+  'it is removed anew.';
 
 -- A new job -----------------------------------------------------------------------------------------------------------
 
@@ -676,7 +721,8 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select count(*) from public.video_jobs j where j.workspace_id = wanted_workspace and j.status in ('pending', 'processing')
+    select count(*) from public.video_jobs j where j.workspace_id = wanted_workspace
+      and j.status in ('pending', 'processing')
   );
 end;
 $$;
@@ -708,7 +754,8 @@ declare
     where k not in ('duration', 'resolution', 'aspect_ratio', 'negative_prompt') order by k limit 1);
 begin
   if unknown is not null then
-    return row('invalid_request', format('There is no parameter %s.', to_json(unknown)), left(unknown, 100), null)::private.ai_refusal;
+    return row('invalid_request', format('There is no parameter %s.', to_json(unknown)), left(unknown, 100),
+      null)::private.ai_refusal;
   elsif job.prompt !~ '\S' or job.prompt is null or length(job.prompt) > asked.max_prompt_characters then
     return row('invalid_request', format('prompt must have 1 to %s characters.', asked.max_prompt_characters), 'prompt',
       null)::private.ai_refusal;
@@ -718,7 +765,8 @@ begin
     return row('invalid_request', 'This model needs an image.', 'image', null)::private.ai_refusal;
   elsif jsonb_typeof(job.parameters -> 'negative_prompt') <> 'string'
     or length(job.parameters ->> 'negative_prompt') > asked.max_prompt_characters then
-    return row('invalid_request', format('negative_prompt must be a text of at most %s characters.', asked.max_prompt_characters),
+    return row('invalid_request', format('negative_prompt must be a text of at most %s characters.',
+      asked.max_prompt_characters),
       'negative_prompt', null)::private.ai_refusal;
   end if;
   refusal := private.refuse_choice('duration', job.parameters -> 'duration', to_jsonb(asked.durations));
@@ -741,7 +789,8 @@ begin
     'aspect_ratio', asked.aspect_ratios[1])) || jsonb_strip_nulls(given);
 end;
 $$;
-comment on function private.video_parameters(public.video_models, jsonb) is 'What is asked of a model, with its defaults.';
+comment on function private.video_parameters(public.video_models, jsonb) is
+  'What is asked of a model, with its defaults.';
 
 create function private.refuse_video_start(
   caller private.ai_caller, wallet public.credit_wallets, credits numeric, at timestamptz
@@ -753,8 +802,10 @@ declare
   refusal private.ai_refusal;
 begin
   if most <> -1 and private.video_jobs_running(caller.workspace_id) >= most then
-    return row('limit_reached', format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
-      (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs' end), null,
+    return row('limit_reached',
+      format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
+      (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs'
+        end), null,
       30)::private.ai_refusal;
   elsif credits > least(private.available(wallet),
     private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at)) then
@@ -766,7 +817,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_video_start is 'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
+comment on function private.refuse_video_start is
+  'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
 
 create function private.begin_video_job(
   job public.video_jobs, work private.video_job_work, at timestamptz
@@ -782,7 +834,8 @@ begin
   returning * into job;
   if job.cost_credits > 0 then
     work.debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', at,
-      entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model', job.model,
+      entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model',
+        job.model,
         'request_id', job.request_id), spender => work.api_key_id)).transaction_id;
   end if;
   insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
@@ -793,7 +846,8 @@ $$;
 comment on function private.begin_video_job is 'Charges an admitted job and puts it down as pending.';
 
 create type private.video_order as (job public.video_jobs, work private.video_job_work, refusal private.ai_refusal);
-comment on type private.video_order is 'A job that was asked for, with what its model makes of it, or why it is refused.';
+comment on type private.video_order is
+  'A job that was asked for, with what its model makes of it, or why it is refused.';
 
 create function private.order_video_job(
   caller private.ai_caller, wallet public.credit_wallets, asked_for private.video_order, image_url text, at timestamptz
@@ -811,16 +865,19 @@ begin
   select * into asked from public.video_models v where v.model = job.model;
   job.parameters := private.video_parameters(asked, job.parameters);
   refusal := private.refuse_request(caller, job.model, wanted,
-    case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation' then private.pricing_of(wanted, at) end,
+    case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation'
+      then private.pricing_of(wanted, at) end,
     'video_generation', 'video_generation', at);
   if refusal.code is null and (image_url !~ '^https://' or length(image_url) > 2048) then
-    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image', null)::private.ai_refusal;
+    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image',
+      null)::private.ai_refusal;
   elsif refusal.code is null then
     job.image_url := order_video_job.image_url;
     refusal := private.refuse_video_parameters(asked, job);
   end if;
   if refusal.code is null then
-    terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model', wanted.upstream_model);
+    terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model',
+      wanted.upstream_model);
     job.cost_credits := (private.video_charge_of(terms)).credits;
     if terms is null then
       refusal := row('invalid_request', format('This model is not available in %s.',
@@ -839,7 +896,8 @@ begin
   return asked_for;
 end;
 $$;
-comment on function private.order_video_job is 'What the model of a job says of it: parameters, price, provider, time limit; or why it is refused.';
+comment on function private.order_video_job is
+  'What the model of a job says of it: parameters, price, provider, time limit; or why it is refused.';
 
 create function public.create_video_job(
   user_id uuid,
@@ -859,7 +917,8 @@ create function public.create_video_job(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash, at, create_video_job.workspace_id);
+  caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash, at,
+    create_video_job.workspace_id);
   wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
   job public.video_jobs;
   work private.video_job_work;
@@ -894,10 +953,12 @@ begin
   job.request_id := create_video_job.request_id;
   work.api_key_id := (caller.api_key).id;
   work.details := details;
-  ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order, create_video_job.image_url, at);
+  ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order,
+    create_video_job.image_url, at);
   if (ordered.refusal).code is not null then
     return private.refuse_ai_call(details || jsonb_build_object('scene', 'video_generation', 'model', job.model,
-      'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal, at) - 'admitted' || '{"created": false}';
+      'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal,
+        at) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(ordered.job, ordered.work, at);
   perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
@@ -909,7 +970,10 @@ begin
 end;
 $$;
 comment on function public.create_video_job is
-  'Whether a video may be made: caller, account, rate, model, parameters, jobs at once, credits. Charges it and says how to submit it; or logs and returns the refusal; or returns the job of an earlier request with the same idempotency_key. parameters: duration, resolution, aspect_ratio, negative_prompt; details are log columns (scene_description, reference_id, ip_address, user_agent).';
+  'Whether a video may be made: caller, account, rate, model, parameters, jobs at once, credits. '
+  'Charges it and says how to submit it; or logs and returns the refusal; or returns the job of an earlier request '
+  'with the same idempotency_key. parameters: duration, resolution, aspect_ratio, negative_prompt; '
+  'details are log columns (scene_description, reference_id, ip_address, user_agent).';
 
 -- Reading and syncing -------------------------------------------------------------------------------------------------
 
@@ -958,7 +1022,8 @@ begin
 end;
 $$;
 comment on function public.get_video_job is
-  'A job for who may read it: { job, submission, is_author, is_stale, is_last }. Where is_stale the caller is to ask the provider; where is_last too and it is still under way, to give it up.';
+  'A job for who may read it: { job, submission, is_author, is_stale, is_last }. Where is_stale the caller is to ask '
+  'the provider; where is_last too and it is still under way, to give it up.';
 
 create function public.video_job_of_webhook(
   video_job_id uuid, token text, at timestamptz default clock_timestamp()
@@ -981,7 +1046,8 @@ begin
     'is_author', false, 'is_stale', job.finished_at is null, 'is_last', job.expires_at <= at);
 end;
 $$;
-comment on function public.video_job_of_webhook is 'The job that a webhook''s address names, as get_video_job tells it; not_found for a wrong token.';
+comment on function public.video_job_of_webhook is
+  'The job that a webhook''s address names, as get_video_job tells it; not_found for a wrong token.';
 
 create function public.video_job_of_file(
   video_job_id uuid, until bigint, token text, at timestamptz default clock_timestamp()
@@ -1002,7 +1068,8 @@ begin
 end;
 $$;
 comment on function public.video_job_of_file is
-  'The job whose file a link of task.file_link is for: { job, submission }; not_found for a wrong token, or once it has expired.';
+  'The job whose file a link of task.file_link is for: { job, submission }; not_found for a wrong token, '
+  'or once it has expired.';
 
 create function private.overdue_ending(job public.video_jobs, at timestamptz) returns text
 language plpgsql stable set search_path = ''
@@ -1011,8 +1078,10 @@ begin
   if job.finished_at is not null then
     return null;
   elsif job.status = 'pending'
-    and job.created_at <= at - make_interval(secs => private.config_numeric('video_submission_seconds', 600)::integer) then
-    return case when job.cancel_requested_at is not null then 'canceled' when job.expires_at <= at then 'submission_lost' end;
+    and job.created_at <= at - make_interval(secs => private.config_numeric('video_submission_seconds', 600)::integer)
+      then
+    return case when job.cancel_requested_at is not null then 'canceled' when job.expires_at <= at
+      then 'submission_lost' end;
   elsif job.expires_at <= at - interval '1 hour' then
     return 'timed_out'; -- nobody asks the provider
   end if;
@@ -1020,7 +1089,8 @@ begin
 end;
 $$;
 comment on function private.overdue_ending(public.video_jobs, timestamptz) is
-  'How a job ends now that the provider need not be asked about: canceled, submission_lost or timed_out; null where it does not.';
+  'How a job ends now that the provider need not be asked about: canceled, submission_lost or timed_out; '
+  'null where it does not.';
 
 create function private.end_overdue_video_job(wanted_job uuid, at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -1037,7 +1107,8 @@ begin
   return ending is not null;
 end;
 $$;
-comment on function private.end_overdue_video_job(uuid, timestamptz) is 'Ends a job that is overdue; false where it is not, as it is under the lock.';
+comment on function private.end_overdue_video_job(uuid, timestamptz) is
+  'Ends a job that is overdue; false where it is not, as it is under the lock.';
 
 create function private.end_next_overdue_video_job(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -1091,7 +1162,8 @@ begin
       else j.status = 'completed' and n.is_file_due end
   ), due as (
     select n.video_job_id, j.expires_at
-    from ranked r join private.video_job_work n on n.video_job_id = r.video_job_id join public.video_jobs j on j.id = r.video_job_id
+    from ranked r join private.video_job_work n on n.video_job_id = r.video_job_id join public.video_jobs j
+      on j.id = r.video_job_id
     where n.next_sync_at <= at
     order by r.turn, n.next_sync_at limit most
     for no key update of n skip locked
@@ -1102,8 +1174,10 @@ begin
       is_file_due = w.is_file_due and w.copy_attempts < 9,
       fetches_in_vain = w.fetches_in_vain + (kind = 'fetch')::integer,
       -- What does not come is asked for ever less often, but in any case at its time limit.
-      next_sync_at = case kind when 'copy' then at + interval '3 minutes' * power(2, w.copy_attempts) -- one may take 120 s
-        else least(at + interval '1 minute' * power(2, least(w.fetches_in_vain, 4)), greatest(d.expires_at, at + interval '1 minute')) end
+      -- one may take 120 s
+      next_sync_at = case kind when 'copy' then at + interval '3 minutes' * power(2, w.copy_attempts)
+        else least(at + interval '1 minute' * power(2, least(w.fetches_in_vain, 4)),
+          greatest(d.expires_at, at + interval '1 minute')) end
     from due d where w.video_job_id = d.video_job_id
     returning w.video_job_id
   )
@@ -1140,15 +1214,20 @@ begin
     update private.video_file_removals r set next_try_at = at + interval '10 minutes'
     from due d where r.path = d.path returning r.path, r.next_try_at
   )
-  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path, 'next_try_at', l.next_try_at)), '[]') into removals from leased l;
+  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path, 'next_try_at', l.next_try_at)), '[]')
+    into removals from leased l;
   return jsonb_build_object('ended', ended, 'work', work || removals);
 end;
 $$;
 comment on function public.sync_video_jobs is
-  'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: remove, path, next_try_at }] }.';
+  'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, '
+  'each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: '
+  'remove, path, next_try_at }] }.';
 
-grant execute on function public.create_video_job, public.start_video_job, public.update_video_job, public.fail_video_job,
-  public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.video_job_of_file, public.sync_video_jobs,
+grant execute on function public.create_video_job, public.start_video_job, public.update_video_job,
+  public.fail_video_job,
+  public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.video_job_of_file,
+    public.sync_video_jobs,
   public.note_video_task_missing, public.note_video_file, public.finish_video_file_removal to service_role;
 
 alter table public.video_jobs enable row level security;

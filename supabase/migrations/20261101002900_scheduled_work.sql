@@ -27,9 +27,11 @@ begin
 end;
 $$;
 comment on function private.run_due_work(timestamptz) is
-  'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, until it answers 0.';
+  'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, '
+  'until it answers 0.';
 
--- What a scheduled job runs to call an edge function. pg_net, Vault and pg_cron are not there where the lints run: `format`.
+-- What a scheduled job runs to call an edge function. pg_net, Vault and pg_cron are not there where the lints run:
+-- `format`.
 create function private.call_function(path text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -47,7 +49,8 @@ begin
 end;
 $$;
 comment on function private.call_function(text) is
-  'Posts to an edge function with the secret key. URL and key are read from Vault at each call, so a new key needs no new schedule.';
+  'Posts to an edge function with the secret key. URL and key are read from Vault at each call, '
+  'so a new key needs no new schedule.';
 
 create function private.schedule_basemeter() returns table (job text, schedule text, state text)
 language plpgsql set search_path = ''
@@ -88,7 +91,8 @@ begin
 end;
 $$;
 comment on function private.schedule_basemeter() is
-  'Creates the pg_cron jobs: one row each, with what is missing where one could not be created. Call it again after adding that.';
+  'Creates the pg_cron jobs: one row each, with what is missing where one could not be created. '
+  'Call it again after adding that.';
 
 do $$
 begin
