@@ -7,9 +7,11 @@ comment on type private.drift is
 
 -- They plan each call anew (force_custom_plan): the plan for all wallets would read every table whole to prove one.
 -- Their joins are hashed (enable_nestloop): on tables that have grown since they were analyzed, loops would take
--- minutes.
+-- minutes. A loop that there is no way around then costs so much to the planner that it would compile the query (jit),
+-- which takes a second.
 create function private.prove_wallets(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+  set enable_nestloop = off set jit = off
 as $$
 begin
   return query with entries as (
@@ -66,7 +68,8 @@ $$;
 comment on function private.prove_wallets(uuid) is 'Wallets against their entries, lots, holds and the snapshot.';
 
 create function private.prove_grants(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+  set enable_nestloop = off set jit = off
 as $$
 begin
   return query with changes as (
@@ -99,7 +102,8 @@ comment on function private.prove_grants(uuid) is
   'Grants against the entries that made, burned, expired and took them back.';
 
 create function private.prove_entries(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+  set enable_nestloop = off set jit = off
 as $$
 begin
   return query with entries as (
@@ -156,7 +160,8 @@ comment on function private.prove_entries(uuid) is
   'Entries against each other, and against the grants and holds that they name.';
 
 create function private.prove_holds(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+  set enable_nestloop = off set jit = off
 as $$
 begin
   return query with used as (
@@ -180,7 +185,8 @@ $$;
 comment on function private.prove_holds(uuid) is 'Holds against the entries that settled them.';
 
 create function private.prove_limits(only_one uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan set enable_nestloop = off
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
+  set enable_nestloop = off set jit = off
 as $$
 begin
   -- A use never falls below zero, so it is replayed entry by entry. Entries dated before the membership are of an
