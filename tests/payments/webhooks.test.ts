@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { creemSignature, stripeSignature } from '@basemeter/simulators';
 import { describe, expect, test } from 'vitest';
+import { stateOf } from '../../scripts/commands/pay.ts';
 import { env, sql } from '../support/stack.ts';
 
 const MIB = 1024 * 1024;
@@ -10,7 +11,7 @@ const now = () => Math.floor(Date.now() / 1000);
 
 /** A platform's webhook, and how it signs. */
 interface Platform {
-  name: string;
+  name: 'creem' | 'stripe';
   /** The fields of an event of a type that nothing is done with. */
   event: object;
   sign(body: string, secret?: string): Record<string, string>;
@@ -83,6 +84,9 @@ describe.each(platforms)('the webhook of $name', (platform) => {
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ received: true, state: 'ignored' });
     expect(await rowsOf(id)).toEqual([{ state: 'ignored', raw_body: body }]);
+    expect(await stateOf(env.DB_URL, { platform: platform.name, event_id: id })).toEqual([
+      expect.stringMatching(/^payment_events \d+: ignored: nothing follows from it$/),
+    ]);
   });
 
   test('takes an event again without a second row', async () => {
