@@ -1,29 +1,6 @@
 -- From facts to tables: subscriptions, payments, plans and credits of a workspace as they are known to be now.
 -- Credits and plans change under the wallet's lock; doing any of it again changes nothing.
 
-create function private.product_in_force(
-  product public.payment_products, of_subscription text, period_start timestamptz
-) returns public.payment_products
-language plpgsql stable set search_path = ''
-as $$
-declare
-  paid public.payment_products;
-begin
-  if product.platform = 'creem' then
-    select (p.product).* into paid from private.periods_of('creem', of_subscription) p
-    where p.is_paid and p.starts_at = period_start;
-    if (select p.rank from public.plans p where p.plan = paid.plan)
-      > (select p.rank from public.plans p where p.plan = product.plan) then
-      return paid;
-    end if;
-  end if;
-  return product;
-end;
-$$;
-comment on function private.product_in_force is
-  'The product whose plan holds: the newest reported, but on Creem a lesser one only from the next period on, for '
-  'which alone it is paid.';
-
 create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -54,7 +31,15 @@ begin
     cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer, state_event_id text)
   cross join lateral (select coalesce(k.status, 'inactive') as status) c
   cross join lateral private.product_of(of_platform, k.product_id, k.price_id) reported
-  cross join lateral private.product_in_force(reported, of_subscription, k.period_start) product
+  left join lateral (
+    -- On Creem a lesser plan holds only from the next period on, for which alone it is paid.
+    select (p.product).id, (p.product).plan
+    from private.periods_of(of_platform, of_subscription) p
+    join public.plans l on l.plan = (p.product).plan
+    where of_platform = 'creem' and p.is_paid and p.starts_at = k.period_start
+      and l.rank > (select r.rank from public.plans r where r.plan = reported.plan)
+  ) paid on true
+  cross join lateral (select coalesce(paid.id, reported.id) as id, coalesce(paid.plan, reported.plan) as plan) product
   cross join lateral (
     -- Since the first failed charge after its newest other state.
     select min(f.occurred_at) filter (where f.is_due) as since from (

@@ -368,21 +368,6 @@ comment on function private.apply_payment_event is
   'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with '
   'its error.';
 
-create function private.why_foreign(mode text, account text) returns text
-language plpgsql stable set search_path = ''
-as $$
-declare
-  own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
-  own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
-begin
-  return case
-    when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
-    when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
-  end;
-end;
-$$;
-comment on function private.why_foreign is 'Why an event is none of this project''s money; null where it is.';
-
 create function public.receive_payment_event(
   platform public.payment_platform,
   event_id text,
@@ -399,7 +384,13 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   event public.payment_events;
-  foreign_reason text := private.why_foreign(receive_payment_event.mode, receive_payment_event.account);
+  own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
+  own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
+  -- Why it is none of this project's money; null where it is.
+  foreign_reason text := case
+    when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
+    when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
+  end;
 begin
   perform private.require_time(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
