@@ -10,7 +10,7 @@ from (values
   ('credits_per_usd', '100'::jsonb),                            -- credits that one US dollar of provider cost becomes
   ('default_markup', '2'),                                      -- your price ÷ the provider's
   ('signup_credits', '3'),                                      -- granted once per mailbox
-  ('payment_mode', '"live"'),                                   -- '"test"' until you take real money
+  ('payment_mode', '"test"'),                                   -- '"live"' where you take real money: docs/deploy.md, step 10
   ('checkout_return_urls', '"https://app.example.com"'),        -- origins of your app, separated by commas
   ('mail_hook_url', '""')                                       -- where invitations are posted as JSON (needs pg_net)
 ) v (config_key, config_value)

@@ -15,8 +15,8 @@ import {
 } from '@basemeter/local-supabase';
 import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 import { bundleSize } from '../testing/bundle-size.ts';
-import { generateTypes, readTypes } from '../testing/generated-types.ts';
-import { withMigratedDatabase } from '../testing/migrated-database.ts';
+import { generateTypes, OWN_TYPES_FILE, readTypes } from '../testing/generated-types.ts';
+import { hasOwnMigrations, withMigratedDatabase } from '../testing/migrated-database.ts';
 
 /** A function's upload may be limited to 5 MB, compressed; bytes. */
 const LARGEST_BUNDLE = 5 * 1024 * 1024;
@@ -58,6 +58,7 @@ async function checkDatabase(adminUrl: string, addOwn: () => Promise<void>, chec
   const remote = `--remote=${urlForRole(adminUrl, 'postgres')}`;
   await check('generated types', checkTypes(adminUrl));
   await addOwn();
+  if (hasOwnMigrations()) await check('generated types, with your own', checkTypes(adminUrl, OWN_TYPES_FILE));
   await check('supabase db advisors', runCli(['db', 'advisors', '--fail-on=warn', remote]));
   if (await offersPlpgsqlCheck(adminUrl)) {
     await check('supabase db lint', runCli(['db', 'lint', '--fail-on=warning', '--schema=public,private', remote]));
@@ -66,8 +67,8 @@ async function checkDatabase(adminUrl: string, addOwn: () => Promise<void>, chec
   }
 }
 
-async function checkTypes(adminUrl: string): Promise<Finding> {
-  const isCurrent = (await generateTypes(adminUrl)) === readTypes();
+async function checkTypes(adminUrl: string, file?: string): Promise<Finding> {
+  const isCurrent = (await generateTypes(adminUrl)) === readTypes(file);
   return isCurrent
     ? undefined
     : 'The committed types differ from what the migrations make; `npm run types` writes them.';

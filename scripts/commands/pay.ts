@@ -32,7 +32,7 @@ const USAGE = `npm run pay -- <creem|stripe> <event type> --user <email or id> [
   --cancel-at-period-end
   --at <ISO time>       when it happened; a month later is a renewal
 
-Ids come of the person, the product and the period at that time, so that commands one after the other tell one story:
+Ids are derived from the person, the product and the period at that time, so that commands one after the other tell one story:
 
   npm run pay -- creem subscription.paid --user ana@example.com --product pro
   npm run pay -- creem refund.created --user ana@example.com --product pro
@@ -65,7 +65,8 @@ export async function run(args: string[]): Promise<number> {
   const { status, body } = await deliver(wanted.platform, event, { functionsUrl: env.FUNCTIONS_URL, secrets });
   console.log(`${wanted.event_id} ${wanted.type}: ${status} ${body}`);
   const after = await booksOf(env.DB_URL, payer);
-  for (const line of changes(before, after, telling)) console.log(`  ${line}`);
+  const changed = telling.is_unmatched ? [] : changes(before, after, telling);
+  for (const line of [...changed, ...(await stateOf(env.DB_URL, telling))]) console.log(`  ${line}`);
   return status === 200 ? 0 : 1;
 }
 
@@ -101,6 +102,27 @@ export function changes(before: Books, after: Books, telling?: Telling): string[
     before.has(name) ? `${name}: ${before.get(name)} -> ${words}` : `${name}: ${words}`,
   );
 }
+
+/** What became of the event, in words: its state with the reason, and where an admin finds a payer who is nobody of ours. */
+export async function stateOf(databaseUrl: string, { platform, event_id }: EventName): Promise<string[]> {
+  return withClient(databaseUrl, async (client) => {
+    const { rows } = await client.query(
+      `select e.id, e.state, u.id as unmatched_id, coalesce(e.error_message,
+           case e.state when 'ignored' then 'nothing follows from it' when 'received' then 'not applied yet' end) as reason
+         from public.payment_events e
+         left join public.unmatched_payment_emails u
+           on u.platform = e.platform and u.customer_id = e.customer_id and u.resolved_at is null
+         where e.platform::text = $1 and e.event_id = $2`,
+      [platform, event_id],
+    );
+    return rows.flatMap(({ id, state, reason, unmatched_id }) => [
+      `payment_events ${id}: ${state}${reason ? `: ${reason}` : ''}`,
+      ...(unmatched_id ? [`unmatched_payment_emails ${unmatched_id}: the payer is no account of ours`] : []),
+    ]);
+  });
+}
+
+type EventName = Pick<Telling, 'platform' | 'event_id'>;
 
 type Wanted = Omit<Telling, 'user' | 'product' | 'trialDays'> & { user: string; product: string | undefined };
 

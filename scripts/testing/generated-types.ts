@@ -26,9 +26,9 @@ export function writeTypes(types: string, file = TYPES_FILE): void {
 }
 
 /** The committed ones; empty when there are none. */
-export function readTypes(): string {
+export function readTypes(file = TYPES_FILE): string {
   try {
-    return readFileSync(TYPES_FILE, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch {
     return '';
   }

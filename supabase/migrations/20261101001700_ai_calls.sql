@@ -322,13 +322,14 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   available numeric := private.available(wallet);
-  member_left numeric := (private.spending_left(caller.workspace_id, (caller.account).id, at)).credits;
+  by_member record := private.spending_left(caller.workspace_id, (caller.account).id, at);
   by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, at);
 begin
-  if member_left < least(available, by_key.credits) then
+  if by_member.credits < least(available, by_key.credits) then
     return row('limit_reached',
       format('This call may cost up to %s credits and your limit in this workspace has %s left.',
-      trim_scale(needed), trim_scale(greatest(member_left, 0))), null, null)::private.ai_refusal;
+        trim_scale(needed), trim_scale(greatest(by_member.credits, 0))), null,
+      ceil(extract(epoch from by_member.next_period_at - at)))::private.ai_refusal;
   elsif by_key.credits >= available or by_key.credits is null then
     return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
       trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)

@@ -20,7 +20,7 @@ test('production.sql puts models, prices and products on offer, and can be run a
       select (select count(*)::int from public.models where model in ('gpt-4o-mini', 'text-embedding-3-small')) as models,
         (select count(*)::int from public.payment_products where product_id ~ '_YOUR_') as products,
         private.config('payment_mode') as mode`);
-    expect(rows).toEqual([{ models: 2, products: 2, mode: 'live' }]);
+    expect(rows).toEqual([{ models: 2, products: 2, mode: 'test' }]);
   } finally {
     await client.query('rollback');
     await client.end();

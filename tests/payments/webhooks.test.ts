@@ -1,8 +1,9 @@
 /** What the webhooks let in: bodies that their platform has signed, now, and nothing else. */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { creemSignature, stripeSignature } from '@basemeter/simulators';
+import { creemSignature, stripeSignature, tellEvent } from '@basemeter/simulators';
 import { describe, expect, test } from 'vitest';
+import { stateOf } from '../../scripts/commands/pay.ts';
 import { env, sql } from '../support/stack.ts';
 
 const MIB = 1024 * 1024;
@@ -10,7 +11,7 @@ const now = () => Math.floor(Date.now() / 1000);
 
 /** A platform's webhook, and how it signs. */
 interface Platform {
-  name: string;
+  name: 'creem' | 'stripe';
   /** The fields of an event of a type that nothing is done with. */
   event: object;
   sign(body: string, secret?: string): Record<string, string>;
@@ -83,6 +84,31 @@ describe.each(platforms)('the webhook of $name', (platform) => {
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ received: true, state: 'ignored' });
     expect(await rowsOf(id)).toEqual([{ state: 'ignored', raw_body: body }]);
+    expect(await stateOf(env.DB_URL, { platform: platform.name, event_id: id })).toEqual([
+      expect.stringMatching(/^payment_events \d+: ignored: nothing follows from it$/),
+    ]);
+  });
+
+  test('and `npm run pay` says where a payer is who is nobody of ours', async () => {
+    const event_id = `evt_${randomUUID()}`;
+    const at = new Date().toISOString();
+    const product = {
+      id: 'prod_x',
+      price_id: 'price_x',
+      name: 'X',
+      amount: 500,
+      currency: 'EUR',
+      billing_period: null,
+    };
+    const user = { id: randomUUID(), email: `${randomUUID()}@example.test`, created_at: at };
+    const type = platform === creem ? 'checkout.completed' : 'checkout.session.completed';
+    const telling = { platform: platform.name, type, user, product, trialDays: 0, event_id, at, is_unmatched: true };
+    const body = JSON.stringify(tellEvent(telling));
+    expect((await deliver(platform, body, platform.sign(body))).status).toBe(200);
+    expect(await stateOf(env.DB_URL, telling)).toEqual([
+      expect.stringMatching(/^payment_events \d+: applied$/),
+      expect.stringMatching(/^unmatched_payment_emails [-0-9a-f]{36}: the payer is no account of ours$/),
+    ]);
   });
 
   test('takes an event again without a second row', async () => {

@@ -1,5 +1,5 @@
 begin;
-select plan(23);
+select plan(25);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
@@ -19,6 +19,8 @@ select tests.remember('hold', public.admit_ai_call(tests.id('ben'), 'five', 1, w
 select isnt(tests.recall('hold'), null, 'the team pays for its members');
 select is(public.admit_ai_call(tests.id('ben'), 'five', 1, workspace_id => tests.id('team'), at => '2026-01-01 10:01') ->> 'code', 'limit_reached',
   'what is held counts towards the limit');
+select is(public.admit_ai_call(tests.id('ben'), 'five', 1, workspace_id => tests.id('team'), at => '2026-01-01 10:01+00') ->> 'retry_after', '50340',
+  'until the next day');
 select is((public.admit_ai_call(tests.id('ann'), 'five', 1, workspace_id => tests.id('team'), at => '2026-01-01 10:01') ->> 'admitted')::boolean, true,
   'which is the member''s own');
 select public.finish_ai_call(tests.recall('hold')::uuid, 'success', at => '2026-01-01 10:02');
@@ -32,6 +34,8 @@ select throws_ok(format('select public.debit_user_credits_transaction(%L, 5, ''x
   '2026-01-02 10:03'), 'PT429', 'limit_reached', 'the next day what is left in all');
 select lives_ok(format('select public.debit_user_credits_transaction(%L, 4, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
   '2026-01-02 10:03'), 'counts');
+select is(public.admit_ai_call(tests.id('ben'), 'five', 1, workspace_id => tests.id('team'), at => '2026-01-02 10:04') ->> 'retry_after', null,
+  'and waiting helps nobody whose limit in all is used up');
 select public.refund_user_credits(tests.id('ben'), 2, 'refund', workspace_id => tests.id('team'), at => '2026-01-02 10:04');
 select results_eq(format('select credits_used, period_credits_used from public.workspace_member_credits where user_id = %L and workspace_id = %L', tests.id('ben'),
   tests.id('team')), $$ values (10::public.credit_amount, 0::public.credit_amount) $$, 'a refund gives it back; of the day that is now none was used');
