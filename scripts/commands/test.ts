@@ -82,13 +82,15 @@ async function runVitest(
   const reportFile = join(reportFolder, 'vitest.json');
   const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
   const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
-  if (words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4) {
-    console.log('\nWithout the long tests (*.long.test.ts), which run when they are named, and with TEST_RUNS=4.');
-    flags.push('--exclude=**/*.long.test.ts');
-  }
+  const isShort = words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4;
+  if (isShort) console.log('\nWithout *.long.test.ts, which run when they are named, and with TEST_RUNS=4.');
   const child = spawn(process.execPath, [program, 'run', ...flags, ...words], {
     cwd: join(PROJECT_DIR, folder),
-    env: { ...process.env, ...(stack && { BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) }) },
+    env: {
+      ...process.env,
+      ...(isShort && { BASEMETER_LONG_TESTS: 'no' }),
+      ...(stack && { BASEMETER_TEST_STACK: JSON.stringify(readStackFacts(stack)) }),
+    },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   signal.addEventListener('abort', () => child.kill('SIGTERM'));

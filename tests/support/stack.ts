@@ -14,7 +14,7 @@ export const env = facts.env;
 /** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `paymentSimulator`, `database`, `databaseAdmin`. */
 export const urls = facts.urls;
 
-/** A pool as superuser (`supabase_admin`), shared by the tests of a file. Opens no more than 20 connections. */
+/** A pool as superuser (`supabase_admin`), shared by the files of a process. Opens no more than 20 connections. */
 export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20, allowExitOnIdle: true });
 
 const pool = new pg.Pool({ connectionString: urls.database, max: 10, allowExitOnIdle: true });
@@ -27,7 +27,7 @@ export async function sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
   return (await pool.query<Row>(text, params)).rows;
 }
 
-// A backend costs as much as a dozen calls, most of it to read the catalog and to plan: the next test takes what one left.
+// A backend costs as much as a dozen calls, most of it to read the catalog and to plan: the next file takes what one left.
 const idle = new Map<string, Client[]>();
 const MOST_IDLE = 40;
 /** Unreferenced, it does not keep its process alive; the types lack these two. */
