@@ -1,4 +1,5 @@
 /** `npm run check`: everything that can be known without running the tests. CI runs exactly this. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   denoEnv,
@@ -16,6 +17,7 @@ import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 import { bundleSize } from '../testing/bundle-size.ts';
 import { generateTypes, readTypes } from '../testing/generated-types.ts';
 import { withMigratedDatabase } from '../testing/migrated-database.ts';
+import { dumpSchema, SCHEMA_FILE } from '../testing/schema-dump.ts';
 
 /** A function's upload may be limited to 5 MB, compressed; bytes. */
 const LARGEST_BUNDLE = 5 * 1024 * 1024;
@@ -52,6 +54,7 @@ async function checkSources(check: Check): Promise<void> {
 async function checkDatabase(adminUrl: string, addOwn: () => Promise<void>, check: Check): Promise<void> {
   const remote = `--remote=${urlForRole(adminUrl, 'postgres')}`;
   await check('generated types', checkTypes(adminUrl));
+  await check('supabase/schema.sql', checkSchema(adminUrl));
   await addOwn();
   await check('supabase db advisors', runCli(['db', 'advisors', '--fail-on=warn', remote]));
   if (await offersPlpgsqlCheck(adminUrl)) {
@@ -66,6 +69,11 @@ async function checkTypes(adminUrl: string): Promise<Finding> {
   return isCurrent
     ? undefined
     : 'The committed types differ from what the migrations make; `npm run types` writes them.';
+}
+
+async function checkSchema(adminUrl: string): Promise<Finding> {
+  const isCurrent = (await dumpSchema(adminUrl)) === readFileSync(SCHEMA_FILE, 'utf8');
+  return isCurrent ? undefined : 'It differs from what the migrations make; `npm run types` writes it.';
 }
 
 async function checkFunctions(): Promise<Finding> {
