@@ -156,7 +156,8 @@ begin
   return (
     select coalesce(jsonb_object_agg(x.name, x.figures), '{}')
     from (
-      select case dimension when 'scene' then p.scene::text when 'model' then p.model else p.api_key_id::text end as name,
+      select
+        case dimension when 'scene' then p.scene::text when 'model' then p.model else p.api_key_id::text end as name,
         jsonb_build_object('requests', sum(p.requests), 'tokens', sum(p.prompt_tokens + p.completion_tokens),
           'cost', trim_scale(sum(p.cost)), 'credits', trim_scale(sum(p.credits)),
           'free_credits', trim_scale(sum(p.free_credits))) as figures
@@ -249,7 +250,8 @@ comment on function public.rebuild_usage_statistics is
 grant execute on function public.rebuild_usage_statistics to service_role;
 
 -- Not another arm of the policy: one that no index serves would make Postgres read the whole table for everyone.
-create function private.usage_of_everyone(first_day date, last_day date, only_one uuid) returns setof private.usage_by_day
+create function private.usage_of_everyone(first_day date, last_day date, only_one uuid)
+returns setof private.usage_by_day
 language plpgsql stable security definer set search_path = ''
 as $$
 begin

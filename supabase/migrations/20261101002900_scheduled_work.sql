@@ -29,7 +29,7 @@ $$;
 comment on function private.run_due_work(timestamptz) is
   'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, until it answers 0.';
 
--- What a scheduled job runs to call an edge function. pg_net and Vault are not there where the lints run, hence `format`.
+-- What a scheduled job runs to call an edge function. pg_net, Vault and pg_cron are not there where the lints run: `format`.
 create function private.call_function(path text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -81,7 +81,7 @@ begin
       else 'scheduled'
     end;
     if state = 'scheduled' then
-      perform cron.schedule(job, schedule, btrim(command));
+      execute format('select %I.schedule($1, $2, $3)', 'cron') using job, schedule, btrim(command);
     end if;
     return next;
   end loop;
