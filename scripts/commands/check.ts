@@ -17,6 +17,7 @@ import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 import { bundleSize } from '../testing/bundle-size.ts';
 import { generateTypes, OWN_TYPES_FILE, readTypes } from '../testing/generated-types.ts';
 import { hasOwnMigrations, withMigratedDatabase } from '../testing/migrated-database.ts';
+import { dumpSchema, SCHEMA_FILE } from '../testing/schema-dump.ts';
 
 /** A function's upload may be limited to 5 MB, compressed; bytes. */
 const LARGEST_BUNDLE = 5 * 1024 * 1024;
@@ -57,6 +58,7 @@ async function checkSources(check: Check): Promise<void> {
 async function checkDatabase(adminUrl: string, addOwn: () => Promise<void>, check: Check): Promise<void> {
   const remote = `--remote=${urlForRole(adminUrl, 'postgres')}`;
   await check('generated types', checkTypes(adminUrl));
+  await check('supabase/schema.sql', checkSchema(adminUrl));
   await addOwn();
   if (hasOwnMigrations()) await check('generated types, with your own', checkTypes(adminUrl, OWN_TYPES_FILE));
   await check('supabase db advisors', runCli(['db', 'advisors', '--fail-on=warn', remote]));
@@ -81,6 +83,11 @@ async function checkLines(): Promise<Finding> {
     return [...lines].filter(([, line]) => line.length > LONGEST_LINE).map(([index]) => `${file}:${index + 1}`);
   });
   return tooLong.length === 0 ? undefined : tooLong.join('\n');
+}
+
+async function checkSchema(adminUrl: string): Promise<Finding> {
+  const isCurrent = (await dumpSchema(adminUrl)) === readFileSync(SCHEMA_FILE, 'utf8');
+  return isCurrent ? undefined : 'It differs from what the migrations make; `npm run types` writes it.';
 }
 
 async function checkFunctions(): Promise<Finding> {

@@ -1,12 +1,17 @@
-/** `npm run types`: writes the TypeScript types of the database that the migrations make. */
+/** `npm run types`: writes the TypeScript types and the schema of the database that the migrations make. */
 import { generateTypes, OWN_TYPES_FILE, writeTypes } from '../testing/generated-types.ts';
 import { hasOwnMigrations, withMigratedDatabase } from '../testing/migrated-database.ts';
+import { dumpSchema, SCHEMA_FILE } from '../testing/schema-dump.ts';
 
-/** Writes supabase/functions/_shared/database.types.ts, and supabase/database.types.ts for a project with own migrations. */
+/**
+ * Writes supabase/functions/_shared/database.types.ts and supabase/schema.sql, and supabase/database.types.ts for a project
+ * with migrations of its own.
+ */
 export async function run(): Promise<undefined> {
   await withMigratedDatabase(async (adminUrl, addOwn) => {
     writeTypes(await generateTypes(adminUrl));
-    console.log('Wrote supabase/functions/_shared/database.types.ts');
+    writeTypes(await dumpSchema(adminUrl), SCHEMA_FILE);
+    console.log('Wrote supabase/functions/_shared/database.types.ts and supabase/schema.sql');
     if (!hasOwnMigrations()) return;
     await addOwn();
     writeTypes(await generateTypes(adminUrl), OWN_TYPES_FILE);
