@@ -35,7 +35,7 @@ $$, 'both secrets are needed');
 
 insert into vault.decrypted_secrets values ('basemeter_secret_key', 'sb_secret_1');
 select is_empty($$ select * from private.schedule_basemeter() s where s.state <> 'scheduled' $$, 'then all are scheduled');
-select results_eq($$ select j.jobname::text, j.schedule from cron.job j where j.jobname ~ '^basemeter_' order by 1 $$, $$ values
+select results_eq($$ select j.jobname::text collate "default", j.schedule from cron.job j where j.jobname ~ '^basemeter_' order by 1 $$, $$ values
   ('basemeter_billing_tasks', '*/5 * * * *'), ('basemeter_scheduled_work', '* * * * *'), ('basemeter_video_sync', '* * * * *')
 $$, 'once each');
 
