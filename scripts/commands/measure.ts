@@ -99,6 +99,7 @@ async function rowsOfOneCall(client: pg.Client): Promise<number> {
   );
   await client.query(`insert into public.ai_model_prices (model, effective_from) values ('measured', '2020-01-01')`);
   await client.query('commit');
+  await client.query('select pg_stat_force_next_flush()'); // else what made the person counts too
   await client.query('begin');
   await client.query(`
     select public.finish_ai_call((admitted ->> 'hold_id')::uuid, 'success', 10, 0, 5)
