@@ -255,6 +255,7 @@ view ai_usage_statistics
   key_stats jsonb
   created_at timestamp with time zone
   updated_at timestamp with time zone
+  CREATE TRIGGER ai_usage_statistics_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_statistics FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table api_keys
@@ -496,6 +497,7 @@ view current_subscriptions
   current_period_end timestamp with time zone
   trial_end timestamp with time zone
   cancel_at_period_end boolean
+  CREATE TRIGGER current_subscriptions_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.current_subscriptions FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table feature_usage
@@ -535,6 +537,7 @@ view models
   created_at timestamp with time zone
   price model_price
   resolution_prices model_price[]
+  CREATE TRIGGER models_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.models FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants anon: select; authenticated: select; service_role: select
 
 table notifications
@@ -1132,6 +1135,7 @@ view usage_records
   idempotency_key text
   requested numeric
   metadata jsonb
+  CREATE TRIGGER usage_records_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.usage_records FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table user_email_aliases
@@ -1678,6 +1682,7 @@ function private.refuse_request(caller private.ai_caller, wanted_name text, want
 function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_video_parameters(asked video_models, job video_jobs) returns private.ai_refusal
 function private.refuse_video_start(caller private.ai_caller, wallet credit_wallets, credits numeric, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_write() returns trigger
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_video_file(job video_jobs, is_here boolean) returns void

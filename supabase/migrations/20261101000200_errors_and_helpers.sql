@@ -71,6 +71,16 @@ end;
 $$;
 comment on function private.set_updated_at() is 'Keeps updated_at, on every table that has it.';
 
+create function private.refuse_write() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'insufficient_privilege', message = 'This view is read only.';
+end;
+$$;
+comment on function private.refuse_write() is
+  'Makes a write to a view a missing privilege (403). Else Postgres says 55000, which PostgREST answers with 500.';
+
 create type public.calendar_period as enum ('day', 'week', 'month');
 comment on type public.calendar_period is 'A calendar period in UTC; a week begins on Monday.';
 

@@ -323,7 +323,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_key_limit() is 'Has a key''s budgets be the limits of what it spends.';
+comment on function private.keep_key_limit() is 'Copies a key''s budgets into its row of spending_limits.';
 create trigger api_keys_make_limit after insert on public.api_keys
   for each row execute function private.keep_key_limit();
 create trigger api_keys_set_limit after update of budget, period_budget, budget_period on public.api_keys
@@ -346,7 +346,7 @@ as $$
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_credits_used(public.api_keys) is
-  'Column period_credits_used of api_keys: the same, of what was begun in the period that began at period_started_at.';
+  'Column period_credits_used of api_keys: credits_used of calls that began in the current period (period_started_at).';
 create function public.period_started_at(public.api_keys) returns timestamptz
 language sql stable set search_path = ''
 as $$
@@ -354,7 +354,7 @@ as $$
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_started_at(public.api_keys) is
-  'Column period_started_at of api_keys: when the period began that period_credits_used counts in.';
+  'Column period_started_at of api_keys: start of the period that period_credits_used counts.';
 grant execute on function public.credits_used(public.api_keys), public.period_credits_used(public.api_keys),
   public.period_started_at(public.api_keys) to authenticated, service_role;
 

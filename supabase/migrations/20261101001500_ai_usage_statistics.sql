@@ -215,6 +215,8 @@ comment on column public.ai_usage_statistics.key_stats is
 comment on column public.ai_usage_statistics.created_at is 'When the first of the calls ended.';
 comment on column public.ai_usage_statistics.updated_at is 'When the last of the calls ended.';
 grant select on public.ai_usage_statistics to authenticated, service_role;
+create trigger ai_usage_statistics_refuse_write instead of insert or update or delete on public.ai_usage_statistics
+  for each row execute function private.refuse_write();
 
 create function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 language plpgsql set search_path = ''

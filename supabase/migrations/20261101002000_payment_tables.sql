@@ -421,6 +421,8 @@ left join public.user_subscriptions s on s.workspace_id = w.id and s.is_live;
 comment on view public.current_subscriptions is
   'The plan each workspace is on; free and inactive without a subscription.';
 grant select on public.current_subscriptions to authenticated, service_role;
+create trigger current_subscriptions_refuse_write instead of insert or update or delete on public.current_subscriptions
+  for each row execute function private.refuse_write();
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('match_payments_by_email', 'false', 'boolean', null, null, false,

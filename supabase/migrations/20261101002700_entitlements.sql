@@ -120,6 +120,8 @@ comment on column public.usage_records.reference_type is
   'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
 comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
 grant select on private.usage_records, public.usage_records to authenticated, service_role;
+create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
+  for each row execute function private.refuse_write();
 
 create table public.feature_usage (
   workspace_id uuid not null references public.workspaces on delete cascade,

@@ -180,6 +180,8 @@ comment on column public.models.price is 'What it costs; of a video that of its 
 comment on column public.models.resolution_prices is
   'What a video costs in each resolution that its model has; empty for other models.';
 grant select on public.models to anon, authenticated, service_role;
+create trigger models_refuse_write instead of insert or update or delete on public.models
+  for each row execute function private.refuse_write();
 
 create function public.list_ai_models(
   user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp(),

@@ -171,7 +171,7 @@ function keyOf(relation: Relation, seed: Seed): string {
 const among = (rows: Row[]): string => `array[${rows.map(({ key }) => pg.escapeLiteral(key)).join(', ')}]`;
 
 // A view that cannot be written to says so before it looks at rights.
-const isRefusal = (tried: Tried): boolean => 'code' in tried && ['42501', '55000'].includes(tried.code);
+const isRefusal = (tried: Tried): boolean => 'code' in tried && tried.code === '42501';
 // Rights and policies had let it through, and then a constraint did not.
 const isConstraint = (tried: Tried): boolean => 'code' in tried && tried.code.startsWith('23');
 const isOfPolicy = (tried: Tried): boolean => 'code' in tried && /violates row-level security/.test(tried.message);

@@ -951,7 +951,13 @@ isOneToOne: false
                     "avg_duration": number | null,"canceled_requests": number | null,"created_at": string | null,"credits": number | null,"date": string,"failed_requests": number | null,"free_credits": number | null,"id": string | null,"key_stats": Json | null,"model_stats": Json | null,"paid_credits": number | null,"refused_requests": number | null,"scene_stats": Json | null,"success_requests": number | null,"total_completion_tokens": number | null,"total_cost": number | null,"total_duration": number | null,"total_prompt_tokens": number | null,"total_requests": number | null,"total_tokens": number | null,"updated_at": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Relationships: [
+                  Insert: {
+                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
                     {
       foreignKeyName: "usage_by_day_workspace_id_fkey"
       columns: ["workspace_id"]
@@ -971,7 +977,13 @@ isOneToOne: false
                     "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Relationships: [
+                  Insert: {
+                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
                     {
       foreignKeyName: "user_subscriptions_next_plan_type_fkey"
       columns: ["next_plan"]
@@ -985,7 +997,13 @@ isOneToOne: false
                     "created_at": string | null,"display_name": string | null,"max_output_tokens": number | null,"minimum_plan": string | null,"model": string | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null
                   }
                   ComputedFields: never
-                  Relationships: [
+                  Insert: {
+                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
+                         }
+                        Update: {
+                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
+                         }
+                        Relationships: [
                     
                   ]
                 },"usage_records": {
@@ -993,7 +1011,13 @@ isOneToOne: false
                     "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
-                  Relationships: [
+                  Insert: {
+                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
                     
                   ]
                 },"workspace_member_credits": {

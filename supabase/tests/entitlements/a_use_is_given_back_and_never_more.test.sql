@@ -47,7 +47,7 @@ select throws_ok($$ select public.release_feature(tests.recall('use')::bigint, i
 select is(to_jsonb(public.release_feature(idempotency_key => 'k', workspace_id => tests.id('owner'), at => '2026-06-01'))
     - array['released', 'period_start', 'period_end', 'remaining'], '{"used": 5, "limit": 10}', 'the answer is of the period now');
 select throws_ok($$ select public.release_feature(1, -1) $$, 'PT400', 'invalid_request', 'a quantity is above zero');
-select throws_ok($$ update public.usage_records set quantity = 1 $$, '55000', null, 'the service role writes no records');
+select throws_ok($$ update public.usage_records set quantity = 1 $$, '42501', null, 'the service role writes no records');
 select tests.be_postgres();
 select throws_ok($$ update private.usage_records set quantity = 1 $$, 'PT403', 'forbidden', 'the owner of the schema changes none');
 select throws_ok($$ delete from private.usage_records $$, 'PT403', 'forbidden', 'and deletes none');

@@ -24,7 +24,7 @@ select throws_ok($$ select public.check_feature('message', user_id => tests.id('
 select throws_ok($$ select public.consume_feature('message', 1, tests.id('member')) $$, '42501', null, 'they count nothing');
 select throws_ok($$ select public.release_feature(1) $$, '42501', null, 'and give nothing back');
 select throws_ok($$ insert into public.usage_records (workspace_id, feature_code, quantity, period_start) values (tests.id('team'), 'message', 1, now()) $$,
-  '55000', null, 'nor write a record');
+  '42501', null, 'nor write a record');
 select throws_ok($$ update public.feature_usage set used = 0 $$, '42501', null, 'nor a sum');
 select throws_ok($$ insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.id('member'), 'message', 'x') $$, '42501', null,
   'nor give themselves a feature');

@@ -44,7 +44,7 @@ create temporary table merged as select to_jsonb(s) as row from public.ai_usage_
 select public.rebuild_usage_statistics('2026-05-01', '2026-05-02');
 select set_eq('select to_jsonb(s) from public.ai_usage_statistics s', 'select row from merged', 'as the log tells it');
 select tests.be_service();
-select throws_ok($$ update public.ai_usage_statistics set credits = 0 $$, '55000', null, 'no role of the API writes them');
+select throws_ok($$ update public.ai_usage_statistics set credits = 0 $$, '42501', null, 'no role of the API writes them');
 select lives_ok($$ select public.rebuild_usage_statistics('2026-05-01', '2026-05-01') $$, 'the service role has them made anew');
 
 select * from finish();
