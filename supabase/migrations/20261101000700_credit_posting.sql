@@ -154,14 +154,16 @@ comment on function private.lots_to_burn(uuid, numeric, timestamptz, boolean, uu
   'oldest.';
 
 create function private.change_lots(lots public.credit_lot_change[], is_expiry boolean) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   update public.credit_grants g set
     remaining = g.remaining + l.amount,
     is_spent = g.remaining + l.amount = 0,
     expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
   from unnest(lots) l
-  where g.id = l.grant_id
+  where g.id = l.grant_id;
+end;
 $$;
 comment on function private.change_lots(public.credit_lot_change[], boolean) is
   'Puts credits into lots and takes them out.';
@@ -226,12 +228,13 @@ declare
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
-  if abs(signed_amount) > 1e9 and exists (
-    select from public.credit_wallets w where w.workspace_id = wallet_id
-      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
-  ) then
-    perform private.raise_error('invalid_request',
-      format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  if abs(signed_amount) > 1e9 then
+    perform from public.credit_wallets w where w.workspace_id = wallet_id
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13;
+    if found then
+      perform private.raise_error('invalid_request',
+        format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+    end if;
   end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
@@ -284,7 +287,7 @@ comment on function private.post_entry is
   'Without lots given it burns them. Null where an admission was asked for and not granted.';
 
 create function private.add_lot(
-  wallet public.credit_wallets,
+  wallet_id uuid,
   lot_amount numeric,
   lot_kind public.credit_grant_kind,
   paid boolean,
@@ -297,7 +300,7 @@ declare
   lot_id uuid;
 begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
-  values (wallet.workspace_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
+  values (wallet_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
   returning id into lot_id;
   return lot_id;
 end;
@@ -305,9 +308,11 @@ $$;
 comment on function private.add_lot is 'Adds an empty lot; the entry that grants it fills it.';
 
 create function private.lot_change(lot_id uuid, amount numeric) returns public.credit_lot_change[]
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end
+begin
+  return case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end;
+end;
 $$;
 comment on function private.lot_change(uuid, numeric) is
   'The lots of an entry that changes one, or none where nothing changes.';
@@ -419,7 +424,7 @@ begin
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
   end if;
-  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
+  lot_id := private.add_lot(wallet_id, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
   -- Debt is paid first: only what is left can be burned later.
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
     private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
@@ -490,9 +495,10 @@ comment on function public.debit_user_credits_transaction is
 
 create function private.lots_to_return(entry_id bigint, wanted numeric, at timestamptz)
 returns public.credit_lot_change[]
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  with burned as (
+begin
+  return (with burned as (
     select l.grant_id, -l.amount as amount, l.ordinality
     from public.credit_transactions t, unnest(t.lots) with ordinality l
     where t.id = entry_id
@@ -518,7 +524,8 @@ as $$
     select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_lot_change
     from filled f where f.before < wanted
     order by f.ordinality desc
-  )
+  ));
+end;
 $$;
 comment on function private.lots_to_return(bigint, numeric, timestamptz) is
   'To which living lots an amount goes back: to those that an entry burned, '
@@ -574,7 +581,11 @@ begin
     left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
   end if;
   if left_over > 0 then
-    lot_id := private.add_refund_lot(wallet.workspace_id, left_over, entry_id, at);
+    -- Paid where the entry had burned paid credits.
+    lot_id := private.add_lot(wallet.workspace_id, left_over, 'refund', exists (
+        select from public.credit_transactions t, unnest(t.lots) l join public.credit_grants g on g.id = l.grant_id
+        where t.id = entry_id and g.is_paid),
+      0, at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
     lots := lots || private.lot_change(lot_id, left_over);
   end if;
   return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
@@ -628,25 +639,6 @@ $$;
 comment on function public.refund_user_credits is
   'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, '
   'then as a new lot.';
-
-create function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet public.credit_wallets;
-  paid boolean;
-begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
-  select coalesce(bool_or(g.is_paid), false) into paid
-  from public.credit_transactions t, unnest(t.lots) l
-  join public.credit_grants g on g.id = l.grant_id
-  where t.id = entry_id;
-  return private.add_lot(wallet, amount, 'refund', paid, 0,
-    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
-end;
-$$;
-comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
-  'A new lot for what no burned lot can take back; paid where the entry had burned paid credits.';
 
 create function public.clawback_credits(
   grant_id uuid,

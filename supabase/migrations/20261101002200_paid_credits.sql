@@ -208,26 +208,31 @@ create type private.due_credits as (
 comment on type private.due_credits is
   'What something paid is worth now (in_full: before refunds and disputes), and how the ledger describes it.';
 
-create function private.due_of_purchase(of_platform public.payment_platform, of_payment text)
-  returns setof private.due_credits
+create function private.due_of_purchase(payment public.payments) returns private.due_credits
 language plpgsql stable set search_path = ''
 as $$
+declare
+  pack public.payment_products;
+  due private.due_credits;
 begin
-  return query
-    select p.platform, 'payment'::private.paid_source, p.payment_id, '-infinity'::timestamptz,
-      case when p.kind is distinct from 'purchase' or o.id is null or p.status in ('pending', 'failed') or exists (
-        -- The invoice of a checkout reports the same money once more.
-        select from private.payment_references r
-        where r.platform = p.platform and r.reference = p.payment_id and r.subject = 'payment'
-          and r.subject_id <> p.payment_id
-      ) then 0 else round(t.in_full * (1 - p.reversed_share), 6) end,
-      round(t.in_full, 6), p.paid_at, p.paid_at + make_interval(hours => 24 * o.expires_after_days),
-      case when p.status = 'disputed' then 'dispute' else 'refund' end,
-      jsonb_build_object('platform', p.platform, 'payment_id', p.payment_id)
-    from public.payments p
-    left join public.payment_products o on o.id = p.payment_product_id and o.plan is null
-    cross join lateral (select (private.terms_of(o, p.paid_at)).credits * p.units as in_full) t
-    where p.platform = of_platform and p.payment_id = of_payment;
+  select * into pack from public.payment_products o where o.id = payment.payment_product_id and o.plan is null;
+  due.platform := payment.platform;
+  due.source := 'payment';
+  due.source_id := payment.payment_id;
+  due.period_start := '-infinity';
+  due.in_full := round((private.terms_of(pack, payment.paid_at)).credits * payment.units, 6);
+  due.credits := case when payment.kind is distinct from 'purchase' or pack.id is null
+    or payment.status in ('pending', 'failed') or exists (
+      -- The invoice of a checkout reports the same money once more.
+      select from private.payment_references r
+      where r.platform = payment.platform and r.reference = payment.payment_id and r.subject = 'payment'
+        and r.subject_id <> payment.payment_id
+    ) then 0 else round(due.in_full * (1 - payment.reversed_share), 6) end;
+  due.starts_at := payment.paid_at;
+  due.expires_at := payment.paid_at + make_interval(hours => 24 * pack.expires_after_days);
+  due.clawback_reason := case when payment.status = 'disputed' then 'dispute' else 'refund' end;
+  due.details := jsonb_build_object('platform', payment.platform, 'payment_id', payment.payment_id);
+  return due;
 end;
 $$;
 comment on function private.due_of_purchase is 'What the payment for a pack is worth now.';
@@ -292,22 +297,26 @@ create function private.post_to_grant(
 language plpgsql set search_path = ''
 as $$
 declare
-  balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
-  payer uuid := (select u.id from public.users u where u.id = wallet_id);
+  balance numeric;
+  payer uuid;
   lots public.credit_lot_change[];
-  change_of_lots numeric;
+  to_lots numeric;
 begin
+  select w.credits_balance, u.id into balance, payer
+  from public.credit_wallets w left join public.users u on u.id = w.workspace_id
+  where w.workspace_id = wallet_id;
   if change > 0 then
-    change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
-    -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds its
-    -- room.
-    lots := array(
-      select l from unnest(private.lots_to_return((
-        select max(t.id) from public.credit_transactions t
-        where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
-      ), least(change_of_lots, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
-    lots := lots || private.lot_change(grant_id, change_of_lots - (select coalesce(sum(l.amount), 0)
-      from unnest(lots) l));
+    to_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
+    if returned > 0 then
+      -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds
+      -- its room.
+      lots := array(
+        select l from unnest(private.lots_to_return((
+          select max(t.id) from public.credit_transactions t
+          where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
+        ), least(to_lots, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
+    end if;
+    lots := lots || private.lot_change(grant_id, to_lots - coalesce((select sum(l.amount) from unnest(lots) l), 0));
   elsif entry_type = 'expire' then
     lots := private.lot_change(grant_id, change);
   end if;
@@ -325,41 +334,41 @@ create function private.give_paid_credits(
 language plpgsql set search_path = ''
 as $$
 declare
-  wallet public.credit_wallets;
   own_grant public.credit_grants;
   -- What counted for a refund that is less now.
   undone numeric := greatest(paid.manually_clawed_back - (due.in_full - due.credits), 0);
   -- What was gone before it could be taken back was never taken, and is as gone as before.
   still_gone numeric := least(due.credits - paid.credited - undone, paid.written_off);
   change numeric := due.credits - paid.credited - still_gone;
-  returned numeric;
+  returned numeric := 0; -- of what was taken back
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
-  paid.grant_id := coalesce(paid.grant_id, private.add_lot(wallet, 0, (case due.source when 'payment' then 'purchase'
-    when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
-      due.expires_at));
-  select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
-  returned := least(change,
-    own_grant.amount - paid.written_off - paid.credited - paid.manually_clawed_back + undone); -- of what was taken back
-  if returned > 0 and due.expires_at <= at then
-    paid.lives_until := at + (due.expires_at - due.starts_at); -- as long as it would have
+  if paid.grant_id is null then
+    paid.grant_id := private.add_lot(paid.workspace_id, change, (case due.source when 'payment' then 'purchase'
+      when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
+      due.expires_at);
+  else
+    select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
+    returned := least(change,
+      own_grant.amount - paid.written_off - paid.credited - paid.manually_clawed_back + undone);
+    if returned > 0 then
+      -- As long as it would have lived; the time that it had left when a refund or dispute took it is not lost either.
+      paid.lives_until := greatest(
+        case when due.expires_at <= at then at + (due.expires_at - due.starts_at) else paid.lives_until end,
+        at + (own_grant.expires_at - (
+          select t.created_at from public.credit_transactions t
+          where t.workspace_id = paid.workspace_id and t.grant_id = own_grant.id and t.transaction_type = 'clawback'
+            and t.reason in ('refund', 'dispute') and t.created_at <= own_grant.expires_at
+          order by t.id desc limit 1)));
+    end if;
+    update public.credit_grants g
+    set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
+      expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
+    where g.id = own_grant.id;
   end if;
-  if returned > 0 then
-    -- The time that it had left when a refund or dispute took it is not lost meanwhile.
-    paid.lives_until := greatest(paid.lives_until, at + (own_grant.expires_at - (
-      select t.created_at from public.credit_transactions t
-      where t.workspace_id = wallet.workspace_id and t.grant_id = own_grant.id and t.transaction_type = 'clawback'
-        and t.reason in ('refund', 'dispute') and t.created_at <= own_grant.expires_at
-      order by t.id desc limit 1)));
-  end if;
-  update public.credit_grants g
-  set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
-    expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
-  where g.id = own_grant.id;
   if change > 0 then
-    perform private.post_to_grant(wallet.workspace_id, own_grant.id, change, 'credit',
+    perform private.post_to_grant(paid.workspace_id, paid.grant_id, change, 'credit',
       case due.source when 'payment' then 'purchase' when 'period' then 'subscription' else 'trial' end, due.details,
-        at, returned);
+      at, returned);
   end if;
   paid.written_off := paid.written_off - still_gone;
   paid.manually_clawed_back := paid.manually_clawed_back - undone;
@@ -397,10 +406,8 @@ begin
   paid.written_off := paid.written_off + gone;
   taken := taken - gone;
   if taken > 0 then
-    perform private.post_entry(paid.workspace_id, (select u.id from public.users u where u.id = paid.workspace_id),
-      'clawback',
-      -taken, due.clawback_reason, at, null, first_lot => own_grant.id, entry_metadata => due.details,
-        new_grant => own_grant.id);
+    perform private.post_to_grant(paid.workspace_id, own_grant.id, -taken, 'clawback', due.clawback_reason,
+      due.details, at);
     update public.credit_grants g
     set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)
     where g.id = own_grant.id;
@@ -424,12 +431,14 @@ begin
   select * into paid from private.paid_credits c
   where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
     due.period_start);
-  if not found and due.credits > 0 then
-    insert into private.paid_credits (platform, source, source_id, period_start, workspace_id, in_full)
-    values (due.platform, due.source, due.source_id, due.period_start, wallet_id, due.in_full)
-    returning * into paid;
+  if not found then
+    paid.workspace_id := wallet_id;
+    paid.credited := 0;
+    paid.in_full := due.in_full;
+    paid.written_off := 0;
+    paid.manually_clawed_back := 0;
   end if;
-  if paid.workspace_id is null or (paid.credited, paid.in_full) is not distinct from (due.credits, due.in_full) then
+  if (paid.credited, paid.in_full) is not distinct from (due.credits, due.in_full) then
     return;
   end if;
   if paid.in_full <> due.in_full then
@@ -445,11 +454,13 @@ begin
   elsif due.credits < paid.credited then
     paid := private.take_paid_credits(paid, due, at);
   end if;
-  update private.paid_credits c
-  set (grant_id, credited, in_full, written_off, manually_clawed_back, lives_until)
-    = (paid.grant_id, due.credits, paid.in_full, paid.written_off, paid.manually_clawed_back, paid.lives_until)
-  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
-    due.period_start);
+  insert into private.paid_credits as c (platform, source, source_id, period_start, workspace_id, grant_id, credited,
+    in_full, written_off, manually_clawed_back, lives_until)
+  values (due.platform, due.source, due.source_id, due.period_start, paid.workspace_id, paid.grant_id, due.credits,
+    paid.in_full, paid.written_off, paid.manually_clawed_back, paid.lives_until)
+  on conflict (platform, source, source_id, period_start) do update
+  set (grant_id, credited, in_full, written_off, manually_clawed_back, lives_until) = (excluded.grant_id,
+    excluded.credited, excluded.in_full, excluded.written_off, excluded.manually_clawed_back, excluded.lives_until);
 end;
 $$;
 comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';

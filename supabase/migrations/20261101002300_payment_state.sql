@@ -1,16 +1,25 @@
 -- From facts to tables: subscriptions, payments, plans and credits of a workspace as they are known to be now.
 -- Credits and plans change under the wallet's lock; doing any of it again changes nothing.
 
-create function private.project_subscription(of_platform public.payment_platform, of_subscription text) returns void
+create type private.payment_owner as (
+  workspace_id uuid, user_id uuid, evidence public.payment_evidence, bound_at timestamptz, is_gone boolean
+);
+comment on type private.payment_owner is
+  'Whose a payment is, who bought it, by what that is known and since when: all null where it is not; is_gone: of a '
+  'workspace that was deleted.';
+
+create function private.project_subscription(
+  of_platform public.payment_platform, of_subscription text, owner private.payment_owner
+) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  insert into public.user_subscriptions as s (platform, subscription_id, customer_id, payment_product_id, plan_type,
+  insert into public.user_subscriptions (platform, subscription_id, customer_id, payment_product_id, plan_type,
     next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end,
-    canceled_at, cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
+    canceled_at, cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id,
+    workspace_id, user_id, bound_by, bound_at)
   select of_platform, of_subscription, k.customer_id, product.id, product.plan, nullif(reported.plan, product.plan),
-    c.status,
-    coalesce(k.units, 1), k.started_at, k.ended_at, k.trial_end, k.period_start, k.period_end,
+    c.status, coalesce(k.units, 1), k.started_at, k.ended_at, k.trial_end, k.period_start, k.period_end,
     -- In any other state a cancellation was taken back.
     case when c.status in ('scheduled_cancel', 'canceled', 'expired') then k.canceled_at end,
     coalesce(k.cancel_at_period_end, false), past_due.since,
@@ -23,12 +32,13 @@ begin
       when c.status in ('past_due', 'unpaid') then past_due.since
         + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
     end,
-    k.state_occurred_at, k.state_rank, k.state_event_id
+    k.state_occurred_at, k.state_rank, k.state_event_id, owner.workspace_id, owner.user_id, owner.evidence,
+    owner.bound_at
   from jsonb_to_record(private.known_of(of_platform, 'subscription', of_subscription)) k (customer_id text,
-    product_id text,
-    price_id text, status public.subscription_status, units integer, started_at timestamptz, ended_at timestamptz,
-    trial_end timestamptz, period_start timestamptz, period_end timestamptz, canceled_at timestamptz,
-    cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer, state_event_id text)
+    product_id text, price_id text, status public.subscription_status, units integer, started_at timestamptz,
+    ended_at timestamptz, trial_end timestamptz, period_start timestamptz, period_end timestamptz,
+    canceled_at timestamptz, cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer,
+    state_event_id text)
   cross join lateral (select coalesce(k.status, 'inactive') as status) c
   cross join lateral private.product_of(of_platform, k.product_id, k.price_id) reported
   left join lateral (
@@ -51,61 +61,52 @@ begin
     where c.status in ('past_due', 'unpaid') and f.occurred_at > coalesce(f.settled_at, '-infinity')
   ) past_due
   on conflict (platform, subscription_id) do update set (customer_id, payment_product_id, plan_type, next_plan_type,
-    plan_status,
-    units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at, cancel_at_period_end,
-    past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
+    plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
+    cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
     = (excluded.customer_id, excluded.payment_product_id, excluded.plan_type, excluded.next_plan_type,
-      excluded.plan_status,
-    excluded.units, excluded.started_at, excluded.ended_at, excluded.trial_end, excluded.current_period_start,
-    excluded.current_period_end, excluded.canceled_at, excluded.cancel_at_period_end, excluded.past_due_since,
-    excluded.access_until, excluded.state_occurred_at, excluded.state_rank, excluded.state_event_id);
+    excluded.plan_status, excluded.units, excluded.started_at, excluded.ended_at, excluded.trial_end,
+    excluded.current_period_start, excluded.current_period_end, excluded.canceled_at, excluded.cancel_at_period_end,
+    excluded.past_due_since, excluded.access_until, excluded.state_occurred_at, excluded.state_rank,
+    excluded.state_event_id);
 end;
 $$;
 comment on function private.project_subscription is 'Writes a subscription''s row from all that is known of it.';
 
-create function private.project_payment(of_platform public.payment_platform, of_payment text) returns void
+create function private.project_payment(
+  of_platform public.payment_platform, of_payment text, owner private.payment_owner
+) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  insert into public.payments (platform, payment_id) values (of_platform, of_payment) on conflict do nothing;
-  update public.payments p set
-    kind = k.kind,
-    status = case when r.is_disputed then 'disputed' when w.share = 1 then 'refunded' when w.share > 0
-      then 'partially_refunded'
+  insert into public.payments (platform, payment_id, kind, status, amount, refunded_amount, reversed_share, currency,
+    customer_id, subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
+    changed_at, state_occurred_at, state_rank, state_event_id, workspace_id, user_id, bound_by, bound_at)
+  select of_platform, of_payment, k.kind,
+    case when r.is_disputed then 'disputed' when w.share = 1 then 'refunded' when w.share > 0 then 'partially_refunded'
       when k.was_paid then 'succeeded' else coalesce(k.status, 'pending') end,
-    amount = coalesce(k.amount, r.total),
-    refunded_amount = coalesce(round(w.share * paid.whole), nullif(r.amount, 'infinity'), 0),
-    reversed_share = w.share,
-    currency = k.currency,
-    customer_id = k.customer_id,
-    subscription_id = k.subscription_id,
-    invoice_id = k.invoice_id,
-    checkout_id = k.checkout_id,
-    payment_product_id = product.id,
-    units = coalesce(k.units, 1),
-    period_start = k.period_start,
-    period_end = k.period_end,
-    paid_at = k.paid_at,
-    changed_at = k.changed_at,
-    state_occurred_at = k.state_occurred_at,
-    state_rank = k.state_rank,
-    state_event_id = k.state_event_id
+    coalesce(k.amount, r.total), coalesce(round(w.share * paid.whole), nullif(r.amount, 'infinity'), 0), w.share,
+    k.currency, k.customer_id, k.subscription_id, k.invoice_id, k.checkout_id, product.id, coalesce(k.units, 1),
+    k.period_start, k.period_end, k.paid_at, k.changed_at, k.state_occurred_at, k.state_rank, k.state_event_id,
+    owner.workspace_id, owner.user_id, owner.evidence, owner.bound_at
   from jsonb_to_record(private.known_of(of_platform, 'payment', of_payment)) k (kind public.payment_kind,
     status public.payment_status, was_paid boolean, amount bigint, currency text, customer_id text,
-      subscription_id text,
-    invoice_id text, checkout_id text, product_id text, price_id text, units integer, period_start timestamptz,
-    period_end timestamptz, paid_at timestamptz, changed_at timestamptz, state_occurred_at timestamptz,
-      state_rank integer,
-    state_event_id text)
+    subscription_id text, invoice_id text, checkout_id text, product_id text, price_id text, units integer,
+    period_start timestamptz, period_end timestamptz, paid_at timestamptz, changed_at timestamptz,
+    state_occurred_at timestamptz, state_rank integer, state_event_id text)
   cross join lateral private.reversals_of(of_platform, of_payment) r
   cross join lateral private.product_of(of_platform, k.product_id, k.price_id) product
   -- Where the platform has not reported what was paid, it is measured by the price on show.
   cross join lateral (select coalesce(k.amount, r.total,
     (private.terms_of(product, k.paid_at)).amount * coalesce(k.units, 1)) as whole) paid
-  cross join lateral (select case when r.amount = 0 then 0 when paid.whole > 0 then least(r.amount / paid.whole,
-    1) else 1 end
-    as share) w
-  where p.platform = of_platform and p.payment_id = of_payment;
+  cross join lateral (select case when r.amount = 0 then 0 when paid.whole > 0 then least(r.amount / paid.whole, 1)
+    else 1 end as share) w
+  on conflict (platform, payment_id) do update set (kind, status, amount, refunded_amount, reversed_share, currency,
+    customer_id, subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
+    changed_at, state_occurred_at, state_rank, state_event_id)
+    = (excluded.kind, excluded.status, excluded.amount, excluded.refunded_amount, excluded.reversed_share,
+    excluded.currency, excluded.customer_id, excluded.subscription_id, excluded.invoice_id, excluded.checkout_id,
+    excluded.payment_product_id, excluded.units, excluded.period_start, excluded.period_end, excluded.paid_at,
+    excluded.changed_at, excluded.state_occurred_at, excluded.state_rank, excluded.state_event_id);
 end;
 $$;
 comment on function private.project_payment is
@@ -116,7 +117,6 @@ language plpgsql set search_path = ''
 as $$
 declare
   live public.user_subscriptions;
-  last_status public.subscription_status;
 begin
   -- The one with the highest plan; the newest of two such.
   select s.* into live
@@ -125,26 +125,22 @@ begin
   where s.workspace_id = of_workspace and s.access_until > refresh_plan.at
   order by p.rank desc, s.started_at desc nulls last, s.platform, s.subscription_id
   limit 1;
-  update public.user_subscriptions s set is_live = false
-  where s.workspace_id = of_workspace and s.is_live and s.id is distinct from live.id;
-  update public.user_subscriptions s set is_live = true where s.id = live.id and not s.is_live;
-  if exists (
-    select from public.user_subscriptions s
-    where s.workspace_id = of_workspace and s.access_until > at and s.id <> live.id
-  ) then
-    perform private.notify_admins('second_subscription', format('%s besides %s', of_workspace, live.subscription_id));
+  if live.is_live is not true then
+    update public.user_subscriptions s set is_live = false where s.workspace_id = of_workspace and s.is_live;
+    update public.user_subscriptions s set is_live = true where s.id = live.id;
   end if;
-  select case when s.plan_status in ('trialing', 'active', 'scheduled_cancel') then 'expired' else s.plan_status end
-  into last_status
+  perform private.notify_admins('second_subscription', format('%s besides %s', of_workspace, live.subscription_id))
   from public.user_subscriptions s
-  where s.workspace_id = of_workspace
-  order by s.state_occurred_at desc, s.platform, s.subscription_id
-  limit 1;
+  where s.workspace_id = of_workspace and s.access_until > at and s.id <> live.id;
   update public.users u
-  set subscription_plan = coalesce(live.plan_type, 'free'),
-    subscription_status = coalesce(live.plan_status, last_status, 'inactive')
-  where u.id = of_workspace and (u.subscription_plan, u.subscription_status)
-    is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
+  set subscription_plan = n.plan, subscription_status = n.status
+  from (select coalesce(live.plan_type, 'free') as plan, coalesce(live.plan_status, (
+    select case when s.plan_status in ('trialing', 'active', 'scheduled_cancel') then 'expired' else s.plan_status end
+    from public.user_subscriptions s
+    where s.workspace_id = of_workspace
+    order by s.state_occurred_at desc, s.platform, s.subscription_id
+    limit 1), 'inactive') as status) n
+  where u.id = of_workspace and (u.subscription_plan, u.subscription_status) is distinct from (n.plan, n.status);
 end;
 $$;
 comment on function private.refresh_plan is
@@ -201,28 +197,6 @@ $$;
 comment on function private.refresh_freeze is
   'Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.';
 
-create function private.record_ended_trials(
-  of_platform public.payment_platform, of_subscription text, periods private.subscription_period[]
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
-    plan, status, period_start, period_end)
-  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id,
-    trial.ends_at,
-    s.plan_type, s.plan_status, trial.starts_at, trial.ends_at
-  from public.user_subscriptions s, unnest(periods) trial
-  where s.platform = of_platform and s.subscription_id = of_subscription and trial.is_trial
-    and (s.plan_status in ('canceled', 'expired') or exists (
-      select from unnest(periods) p where p.is_paid and p.starts_at >= trial.starts_at
-    ))
-  on conflict (platform, event_id, event_type) do nothing;
-end;
-$$;
-comment on function private.record_ended_trials is
-  'Records in the history that a trial ended, once: platforms send no event for it.';
-
 create function private.settle_subscription(
   of_platform public.payment_platform, of_subscription text, touched timestamptz[], wallet_id uuid, at timestamptz
 ) returns void
@@ -230,9 +204,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   periods private.subscription_period[] := array(select p from private.periods_of(of_platform, of_subscription) p);
-begin
-  perform private.settle_paid_credits(due, wallet_id, at)
-  from private.due_of_periods(of_platform, of_subscription, array(
+  touched_periods private.subscription_period[] := array(
     select p from unnest(periods) p
     -- What happens at a time changes the periods around it; one that was never settled was nobody's, or no plan of
     -- ours.
@@ -240,10 +212,21 @@ begin
         where t.at between p.starts_at - interval '1 hour' and p.ends_at + interval '1 hour')
       or not exists (select from private.paid_credits c where c.platform = of_platform and c.source_id = of_subscription
         and c.period_start = p.starts_at and c.source in ('period', 'trial'))
-    order by p.starts_at
-  )) due;
+    order by p.starts_at);
+begin
+  perform private.settle_paid_credits(due, wallet_id, at)
+  from private.due_of_periods(of_platform, of_subscription, touched_periods) due;
   perform private.roll_over(of_platform, of_subscription, periods, at);
-  perform private.record_ended_trials(of_platform, of_subscription, periods);
+  -- That a trial ended is recorded in the history, once: platforms send no event for it.
+  insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
+    plan, status, period_start, period_end)
+  select s.workspace_id, s.platform, s.subscription_id, 'trial_ended', 'trial_ended:' || s.subscription_id,
+    trial.ends_at, s.plan_type, s.plan_status, trial.starts_at, trial.ends_at
+  from unnest(periods) trial
+  join public.user_subscriptions s on s.platform = of_platform and s.subscription_id = of_subscription
+  where trial.is_trial and (s.plan_status in ('canceled', 'expired') or exists (
+      select from unnest(periods) p where p.is_paid and p.starts_at >= trial.starts_at))
+  on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
 comment on function private.settle_subscription is
@@ -256,62 +239,47 @@ create type private.payment_subjects as (
 comment on type private.payment_subjects is
   'Subscriptions and payments that are to be brought up to date; touched: the times whose periods may have changed.';
 
-create function private.project_subjects(
-  subjects private.payment_subjects, owner_id uuid, person_id uuid, evidence public.payment_evidence, at timestamptz
-) returns void
+create function private.project_subjects(subjects private.payment_subjects, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   id text;
 begin
   foreach id in array subjects.payments loop
-    perform private.project_payment(subjects.platform, id);
+    perform private.project_payment(subjects.platform, id, owner);
   end loop;
   foreach id in array subjects.subscriptions loop
-    perform private.project_subscription(subjects.platform, id);
+    perform private.project_subscription(subjects.platform, id, owner);
   end loop;
-  if owner_id is null then
+  if owner.workspace_id is null then
     return;
   end if;
-  -- Bound once, for good: a workspace that is deleted later does not make them anyone else's.
-  update public.user_subscriptions s
-  set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at, bound_by = evidence
-  where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions) and s.bound_at is null;
+  -- Those that were nobody's until now. Bound once, for good: a workspace that is deleted later does not make them
+  -- anyone else's.
   update public.payments p
-  set workspace_id = owner_id, user_id = person_id, bound_at = project_subjects.at, bound_by = evidence
+  set workspace_id = owner.workspace_id, user_id = owner.user_id, bound_by = owner.evidence, bound_at = owner.bound_at
   where p.platform = subjects.platform and p.bound_at is null
     and (p.payment_id = any (subjects.payments) or p.subscription_id = any (subjects.subscriptions));
-  update public.subscription_history h set workspace_id = owner_id
-  where h.platform = subjects.platform and h.subscription_id = any (subjects.subscriptions) and h.workspace_id is null
-    and exists (
-      select from public.user_subscriptions s
-      where s.platform = h.platform and s.subscription_id = h.subscription_id and s.workspace_id = owner_id
-    );
+  update public.user_subscriptions s
+  set workspace_id = owner.workspace_id, user_id = owner.user_id, bound_by = owner.evidence, bound_at = owner.bound_at
+  where s.platform = subjects.platform and s.bound_at is null and s.subscription_id = any (subjects.subscriptions);
+  if found then
+    update public.subscription_history h set workspace_id = owner.workspace_id
+    from public.user_subscriptions s
+    where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+      and s.workspace_id = owner.workspace_id and h.platform = s.platform and h.subscription_id = s.subscription_id
+      and h.workspace_id is null;
+  end if;
 end;
 $$;
 comment on function private.project_subjects is
   'Writes the rows of subscriptions and payments, and whose they are where that is known.';
 
-create function private.cancel_without_account(subjects private.payment_subjects) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into private.payment_tasks as t (platform, task, subscription_id)
-  select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
-  where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
-    and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
-  on conflict (platform, task, subscription_id) do update set due_at = now(), state = 'requested'
-    where t.state = 'done';
-end;
-$$;
-comment on function private.cancel_without_account is
-  'A subscription that goes on although its account is gone is to be cancelled.';
-
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  subject record;
+  owner_id uuid;
   touched timestamptz[] := subjects.touched || array(
     -- Also those that an earlier event gave a payment.
     select t.at::timestamptz
@@ -320,32 +288,48 @@ declare
     where f.platform = subjects.platform and f.subject = 'payment' and f.subject_id = any (subjects.payments)
   );
 begin
-  for subject in
-    select s.workspace_id, s.subscription_id, null as payment_id from public.user_subscriptions s
+  for owner_id in -- wallets in id order
+    select s.workspace_id from public.user_subscriptions s
     where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
       and s.workspace_id is not null
-    union all
-    select p.workspace_id, null, p.payment_id from public.payments p
+    union
+    select p.workspace_id from public.payments p
     where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.workspace_id is not null
-    order by workspace_id, subscription_id nulls last, payment_id
+    order by 1
   loop
-    perform private.lock_wallet(subject.workspace_id, at);
-    if subject.subscription_id is not null then
-      perform private.settle_subscription(subjects.platform, subject.subscription_id, touched, subject.workspace_id,
-        at);
-    else
-      perform private.settle_paid_credits(due, subject.workspace_id, at)
-      from private.due_of_purchase(subjects.platform, subject.payment_id) due;
-    end if;
+    perform private.lock_wallet(owner_id, at);
+    perform private.settle_subscription(subjects.platform, id, touched, owner_id, at)
+    from (
+      select s.subscription_id as id from public.user_subscriptions s
+      where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+        and s.workspace_id = owner_id
+      order by s.subscription_id
+    ) s;
+    perform private.settle_paid_credits(private.due_of_purchase(payment), owner_id, at)
+    from (
+      select p as payment from public.payments p
+      where p.platform = subjects.platform and p.payment_id = any (subjects.payments) and p.workspace_id = owner_id
+        -- What is paid for a period is worth nothing by itself.
+        and (p.kind is distinct from 'subscription' or exists (select from private.paid_credits c
+          where c.platform = p.platform and c.source = 'payment' and c.source_id = p.payment_id))
+      order by p.payment_id
+    ) p;
     if exists (
       select from public.credit_grants g
-      where g.workspace_id = subject.workspace_id and not g.is_spent and g.expires_at <= settle_subjects.at
+      where g.workspace_id = owner_id and not g.is_spent and g.expires_at <= settle_subjects.at
     ) then
-      perform private.expire_wallet(subject.workspace_id, at); -- what came after its time
+      perform private.expire_wallet(owner_id, at); -- what came after its time
     end if;
-    perform private.refresh_plan(subject.workspace_id, at);
-    perform private.refresh_freeze(subject.workspace_id, at);
+    perform private.refresh_plan(owner_id, at);
+    perform private.refresh_freeze(owner_id, at);
   end loop;
+  -- A subscription that goes on although its account is gone is to be cancelled.
+  insert into private.payment_tasks as t (platform, task, subscription_id)
+  select s.platform, 'cancel_subscription', s.subscription_id from public.user_subscriptions s
+  where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
+    and s.bound_at is not null and s.workspace_id is null and s.plan_status not in ('canceled', 'expired', 'inactive')
+  on conflict (platform, task, subscription_id) do update set due_at = now(), state = 'requested'
+    where t.state = 'done';
 end;
 $$;
 comment on function private.settle_subjects is
@@ -378,7 +362,7 @@ as $$
 begin
   return query with worth as (
     select p.workspace_id, t.platform, t.source, t.source_id, t.period_start, t.credits
-    from public.payments p, private.due_of_purchase(p.platform, p.payment_id) t
+    from public.payments p, private.due_of_purchase(p) t
     where p.kind = 'purchase' and (p.workspace_id = only_one or only_one is null and p.workspace_id is not null)
     union all
     select s.workspace_id, t.platform, t.source, t.source_id, t.period_start,

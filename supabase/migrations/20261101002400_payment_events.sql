@@ -42,10 +42,6 @@ end;
 $$;
 comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
-create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
-comment on type private.payment_owner is
-  'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
-
 create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
 returns private.payment_owner
 language plpgsql set search_path = ''
@@ -56,7 +52,7 @@ declare
   by_address uuid;
 begin
   -- Whose its subscriptions and payments were found to be stays so.
-  select b.workspace_id, b.workspace_id is null, b.bound_by into owner
+  select b.workspace_id, b.workspace_id is null, b.bound_by into owner.workspace_id, owner.is_gone, owner.evidence
   from (
     select s.workspace_id, s.bound_at, s.bound_by from public.user_subscriptions s
     where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
@@ -72,15 +68,14 @@ begin
   end if;
   owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
-  owner.workspace_id := coalesce(
-    private.existing_workspace((reported ->> 'workspace_id')::uuid),
-      private.existing_workspace((reported ->> 'user_id')::uuid));
-  owner.evidence := (case
-    when reported ->> 'by' = 'reference' then 'reference'
-    when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid,
-      (reported ->> 'user_id')::uuid) then 'checkout'
-    else 'metadata' end)::public.payment_evidence;
+  owner.workspace_id := coalesce(private.existing_workspace((reported ->> 'workspace_id')::uuid),
+    private.existing_workspace((reported ->> 'user_id')::uuid));
   if owner.workspace_id is not null then
+    owner.evidence := (case
+      when reported ->> 'by' = 'reference' then 'reference'
+      when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid,
+        (reported ->> 'user_id')::uuid) then 'checkout'
+      else 'metadata' end)::public.payment_evidence;
     return owner;
   end if;
   by_address := private.existing_workspace(private.confirmed_account(
@@ -124,9 +119,8 @@ begin
   subjects.subscriptions := array(
     select event.subscription_id where event.subscription_id is not null
     union
-    select k.known ->> 'subscription_id'
-    from unnest(subjects.payments) p (id), private.known_of(event.platform, 'payment', p.id) k (known)
-    where k.known ? 'subscription_id'
+    select p.subscription_id from public.payments p
+    where p.platform = event.platform and p.payment_id = any (subjects.payments) and p.subscription_id is not null
   );
   subjects.touched := array(
     select (p.facts ->> 'start')::timestamptz
@@ -144,26 +138,21 @@ comment on function private.subjects_of_event is
 create function private.lock_subjects(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  key bigint;
 begin
   -- In one order, and before any wallet: two events of one customer are applied one after the other.
-  for key in
-    select distinct hashtextextended(event.platform || ':' || k.name, 0)
+  perform pg_advisory_xact_lock(k.key)
+  from (
+    select distinct hashtextextended(event.platform || ':' || n.name, 0) as key
     from (
-      select 'customer ' || event.customer_id as name
-      union all select 'subscription ' || event.subscription_id
-      union all select 'payment ' || event.payment_id
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}',
-        '[]')) n
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}',
-        '[]')) n
-    ) k
-    where k.name is not null
+      values ('customer ' || event.customer_id), ('subscription ' || event.subscription_id),
+        ('payment ' || event.payment_id)
+      union all
+      select 'payment ' || jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')
+        || coalesce(event.facts #> '{reversal,references}', '[]'))
+    ) n (name)
+    where n.name is not null
     order by 1
-  loop
-    perform pg_advisory_xact_lock(key);
-  end loop;
+  ) k;
 end;
 $$;
 comment on function private.lock_subjects is
@@ -181,9 +170,8 @@ begin
     known := '{}'; -- the account is gone, and name and address do not come back
   end if;
   insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
-  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null
-    then owner.evidence end,
-    trim(known ->> 'email'), known ->> 'name')
+  values (event.platform, event.customer_id, owner.workspace_id, owner.evidence, trim(known ->> 'email'),
+    known ->> 'name')
   on conflict (platform, customer_id) do update set
     -- Our own checkout stands above what bound it before, for the same workspace.
     bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id
@@ -268,6 +256,8 @@ language plpgsql set search_path = ''
 as $$
 declare
   subjects private.payment_subjects;
+  owner private.payment_owner :=
+    (owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at, false);
 begin
   subjects.platform := of_platform;
   subjects.subscriptions := array(select s.subscription_id from public.user_subscriptions s
@@ -275,8 +265,7 @@ begin
   subjects.payments := array(select p.payment_id from public.payments p
     where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
   if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
-    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id),
-      evidence, at);
+    perform private.project_subjects(subjects, owner);
     perform private.settle_subjects(subjects, at);
   end if;
   update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
@@ -320,27 +309,36 @@ begin
       on conflict do nothing;
       subjects := private.subjects_of_event(event);
       owner := private.owner_of_event(event, subjects);
-      perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
-      if not found and owner.workspace_id is not null then
-        raise serialization_failure using message = 'the workspace was deleted meanwhile'; -- another try finds it gone
+      if owner.workspace_id is null then
+        owner.evidence := null; -- of one that is gone
+      else
+        perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
+        if not found then
+          -- Another try finds it gone.
+          raise serialization_failure using message = 'the workspace was deleted meanwhile';
+        end if;
+        owner.bound_at := at;
+        -- Who bought is who the metadata names, else whose own workspace it is.
+        owner.user_id := coalesce(
+          (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
+          (select u.id from public.users u where u.id = owner.workspace_id));
       end if;
       perform private.write_customer(event, owner);
-      -- Who bought is who the metadata names, else whose own workspace it is.
-      perform private.project_subjects(subjects, owner.workspace_id, coalesce(
-        (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
-        (select u.id from public.users u where u.id = owner.workspace_id)), owner.evidence, at);
+      perform private.project_subjects(subjects, owner);
       perform private.write_history(event);
       perform private.settle_subjects(subjects, at);
-      perform private.cancel_without_account(subjects);
-      -- Whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.
-      update public.payment_events e set
-        customer_id = coalesce(e.customer_id, (
-          select p.customer_id from public.payments p
-          where p.platform = e.platform and p.payment_id = any (subjects.payments)
-            and p.customer_id is not null limit 1)),
-        raw_body = case when owner.is_gone is not true then e.raw_body end,
-        facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
-      where e.id = event.id and (e.customer_id is null or owner.is_gone);
+      if event.customer_id is null or owner.is_gone then
+        -- Whose event it was, also where it does not name the customer; and nothing personal of an account that is
+        -- gone.
+        update public.payment_events e set
+          customer_id = coalesce(e.customer_id, (
+            select p.customer_id from public.payments p
+            where p.platform = e.platform and p.payment_id = any (subjects.payments)
+              and p.customer_id is not null limit 1)),
+          raw_body = case when not owner.is_gone then e.raw_body end,
+          facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
+        where e.id = event.id;
+      end if;
       perform private.notify_admins_of_event(event, subjects, owner);
       if owner.evidence = 'email' then
         perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, owner.evidence, at);
@@ -381,7 +379,8 @@ create function public.receive_payment_event(
   mode text default null,
   account text default null
 ) returns jsonb
-language plpgsql security definer set search_path = ''
+-- Nearly every statement below is a look-up by keys: a plan for every event costs more than it saves.
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   event public.payment_events;

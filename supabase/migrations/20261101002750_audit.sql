@@ -121,9 +121,11 @@ begin
   end;
   -- Locked, so that the account's deletion comes after this as a whole and finds the row; where it came first, nothing
   -- of them is kept. Waiting for it could deadlock with what it waits for.
-  select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
-  if not found and entry.actor_id is not null then
-    return entry;
+  if entry.actor_id is not null then
+    select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
+    if not found then
+      return entry;
+    end if;
   end if;
   begin
     headers := nullif(current_setting('request.headers', true), '')::jsonb;
@@ -151,7 +153,8 @@ declare
   actor public.audit_logs := private.audit_actor();
 begin
   -- What ends something for good is never refused, and happens once to what was made.
-  if audit.action in ('insert', 'update') and audit.new_values -> 'revoked_at' is null then
+  if actor.actor_id is not null and audit.action in ('insert', 'update')
+    and audit.new_values -> 'revoked_at' is null then
     perform private.require_room_for_change(actor.actor_id);
   end if;
   -- A customer is told that the platform did it, and not from where.
