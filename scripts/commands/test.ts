@@ -64,7 +64,7 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrup
   const failed = pgtap.failed + vitest.failed + books.failed;
   const words = ({ passed, failed }: Totals) => `${passed} passed, ${failed} failed`;
   console.log(
-    `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the books: ${words(books)}`,
+    `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the ledger: ${words(books)}`,
   );
   if (interrupted) throw new StackError('The tests were interrupted.');
   if (passed + failed === books.passed) throw new StackError('No test has any of that in its path.');

@@ -1,6 +1,6 @@
 -- Credit, debit, refund, claw back.
--- Every operation takes the wallet's row lock first and so runs alone on its wallet: idempotency, admission and lots
--- are then plain reads and writes. Whatever else it locks comes after (holds, lots, snapshot), so no two can deadlock.
+-- Every operation takes the wallet's row lock first and so runs alone on its wallet: idempotency, admission and grants
+-- are then plain reads and writes. What else it locks comes after (holds, grants, snapshot), so no two can deadlock.
 
 create type public.credit_result as (
   credits_balance numeric,
@@ -128,17 +128,17 @@ end;
 $$;
 comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
-create function private.lots_to_burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
-) returns public.credit_lot_change[]
+create function private.grants_to_burn(
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+) returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
   select array(
-    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_lot_change
+    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_grant_change
     from (
       select g.id, g.remaining, sum(g.remaining) over (
-        -- An expired lot is still here only because holds need it: what is no settlement takes it last.
-        order by g.id is distinct from first_lot, spare_expired and g.expires_at <= at is true,
+        -- An expired grant is still here only because holds need it: what is no settlement takes it last.
+        order by g.id is distinct from first_grant, spare_expired and g.expires_at <= at is true,
           g.priority, g.expires_at, g.is_paid, g.created_at, g.id
         rows unbounded preceding
       ) - g.remaining as before
@@ -149,34 +149,34 @@ as $$
     order by l.before
   )
 $$;
-comment on function private.lots_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Which lots an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before paid, '
-  'oldest.';
+comment on function private.grants_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
+  'Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, '
+  'free before paid, oldest.';
 
-create function private.change_lots(lots public.credit_lot_change[], is_expiry boolean) returns void
+create function private.change_grants(changes public.credit_grant_change[], is_expiry boolean) returns void
 language sql set search_path = ''
 as $$
   update public.credit_grants g set
     remaining = g.remaining + l.amount,
     is_spent = g.remaining + l.amount = 0,
     expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
-  from unnest(lots) l
+  from unnest(changes) l
   where g.id = l.grant_id
 $$;
-comment on function private.change_lots(public.credit_lot_change[], boolean) is
-  'Puts credits into lots and takes them out.';
+comment on function private.change_grants(public.credit_grant_change[], boolean) is
+  'Puts credits into grants and takes them out.';
 
 create function private.burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
-) returns public.credit_lot_change[]
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+) returns public.credit_grant_change[]
 language plpgsql set search_path = ''
 as $$
 declare
-  lot_id uuid;
-  lots public.credit_lot_change[];
+  grant_id uuid;
+  changes public.credit_grant_change[];
 begin
-  -- Nearly always the first lot is enough: one statement then, and no sort, for the index has this order.
-  if first_lot is null then
+  -- Nearly always the first grant is enough: one statement then, and no sort, for the index has this order.
+  if first_grant is null then
     update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
     where g.id = (
       select n.id from public.credit_grants n
@@ -184,18 +184,18 @@ begin
       order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
       limit 1
     ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
-    returning g.id into lot_id;
+    returning g.id into grant_id;
     if found then
-      return array[(lot_id, -wanted)::public.credit_lot_change];
+      return array[(grant_id, -wanted)::public.credit_grant_change];
     end if;
   end if;
-  lots := private.lots_to_burn(wallet_id, wanted, at, spare_expired, first_lot);
-  perform private.change_lots(lots, is_expiry => false);
-  return lots;
+  changes := private.grants_to_burn(wallet_id, wanted, at, spare_expired, first_grant);
+  perform private.change_grants(changes, is_expiry => false);
+  return changes;
 end;
 $$;
 comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Takes an amount from a locked wallet''s lots, as far as they last, and says from which.';
+  'Takes an amount from a locked wallet''s grants, as far as they last, and says from which.';
 
 create function private.post_entry(
   wallet_id uuid,
@@ -204,8 +204,8 @@ create function private.post_entry(
   signed_amount numeric,
   entry_reason text,
   at timestamptz,
-  entry_lots public.credit_lot_change[] default null,
-  first_lot uuid default null,
+  grant_changes public.credit_grant_change[] default null,
+  first_grant uuid default null,
   only_if_admitted boolean default false,
   entry_metadata jsonb default '{}',
   entry_description text default null,
@@ -249,10 +249,11 @@ begin
   if not found then
     return null;
   end if;
-  if entry_lots is null then
-    entry_lots := private.burn(wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_lot);
-  elsif entry_lots <> '{}' then
-    perform private.change_lots(entry_lots, entry_type = 'expire');
+  if grant_changes is null then
+    grant_changes := private.burn(
+      wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
+  elsif grant_changes <> '{}' then
+    perform private.change_grants(grant_changes, entry_type = 'expire');
   end if;
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
@@ -266,11 +267,11 @@ begin
   end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
-    is_overdraft, amount, balance_after, reason, feature_code, description, lots, metadata, idempotency_key
+    is_overdraft, amount, balance_after, reason, feature_code, description, grant_changes, metadata, idempotency_key
   )
   values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
     signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
-    entry_feature, entry_description, entry_lots, entry_metadata, key)
+    entry_feature, entry_description, grant_changes, entry_metadata, key)
   returning id into answer.transaction_id;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
@@ -280,37 +281,37 @@ begin
 end;
 $$;
 comment on function private.post_entry is
-  'The one place that moves credits: wallet, lots, the user''s snapshot and the entry that tells of it, together. '
-  'Without lots given it burns them. Null where an admission was asked for and not granted.';
+  'The one place that moves credits: wallet, grants, the user''s snapshot and the entry that tells of it, together. '
+  'Without grants given it burns them. Null where an admission was asked for and not granted.';
 
-create function private.add_lot(
+create function private.add_grant(
   wallet public.credit_wallets,
-  lot_amount numeric,
-  lot_kind public.credit_grant_kind,
+  grant_amount numeric,
+  grant_kind public.credit_grant_kind,
   paid boolean,
-  lot_priority integer,
-  lot_expires_at timestamptz
+  grant_priority integer,
+  grant_expires_at timestamptz
 ) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
-  lot_id uuid;
+  grant_id uuid;
 begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
-  values (wallet.workspace_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
-  returning id into lot_id;
-  return lot_id;
+  values (wallet.workspace_id, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
+  returning id into grant_id;
+  return grant_id;
 end;
 $$;
-comment on function private.add_lot is 'Adds an empty lot; the entry that grants it fills it.';
+comment on function private.add_grant is 'Adds an empty grant; the entry that grants it fills it.';
 
-create function private.lot_change(lot_id uuid, amount numeric) returns public.credit_lot_change[]
+create function private.grant_change(grant_id uuid, amount numeric) returns public.credit_grant_change[]
 language sql immutable set search_path = ''
 as $$
-  select case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end
+  select case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end
 $$;
-comment on function private.lot_change(uuid, numeric) is
-  'The lots of an entry that changes one, or none where nothing changes.';
+comment on function private.grant_change(uuid, numeric) is
+  'The grants of an entry that changes one, or none where nothing changes.';
 
 create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
 returns public.credit_wallets
@@ -370,7 +371,7 @@ as $$
   end::public.credit_grant_kind
 $$;
 comment on function private.kind_of_reason(text) is
-  'The kind of lot that a credit with this reason makes, unless told.';
+  'The kind of grant that a credit with this reason makes, unless told.';
 
 create function public.credit_user_credits_transaction(
   user_id uuid,
@@ -389,14 +390,14 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(credit_user_credits_transaction.workspace_id, credit_user_credits_transaction.user_id);
-  lot_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
-  paid boolean := lot_kind in ('purchase', 'subscription');
+  grant_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
+  paid boolean := grant_kind in ('purchase', 'subscription');
   cap numeric := private.config_numeric('max_credits_balance', 50000);
   wallet public.credit_wallets;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
-  lot_id uuid;
+  grant_id uuid;
 begin
   perform private.require_time(at);
   perform private.require_amount(amount);
@@ -404,7 +405,7 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(credit_user_credits_transaction.user_id);
   request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
+    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', grant_kind,
     'expires_at', extract(epoch from expires_at), 'priority', priority);
   earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
   if earlier is not null then
@@ -419,17 +420,17 @@ begin
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
   end if;
-  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
+  grant_id := private.add_grant(wallet, amount, grant_kind, paid, coalesce(priority, 0), expires_at);
   -- Debt is paid first: only what is left can be burned later.
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
-    private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
-    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
+    private.grant_change(grant_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => grant_id);
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.credit_user_credits_transaction is
-  'Adds a lot of credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
+  'Grants credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
 
 create function public.debit_user_credits_transaction(
   user_id uuid,
@@ -488,21 +489,21 @@ $$;
 comment on function public.debit_user_credits_transaction is
   'Takes credits, or raises insufficient_credits and takes none.';
 
-create function private.lots_to_return(entry_id bigint, wanted numeric, at timestamptz)
-returns public.credit_lot_change[]
+create function private.grants_to_return(entry_id bigint, wanted numeric, at timestamptz)
+returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
   with burned as (
     select l.grant_id, -l.amount as amount, l.ordinality
-    from public.credit_transactions t, unnest(t.lots) with ordinality l
+    from public.credit_transactions t, unnest(t.grant_changes) with ordinality l
     where t.id = entry_id
   ), given_back as (
     select l.grant_id, sum(l.amount) as amount
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     where t.refunded_transaction_id = entry_id
     group by l.grant_id
   ), living as (
-    -- What was clawed back of a lot or expired is not its to have again. The last burned comes first: it lives longest.
+    -- What was clawed back of a grant or expired does not come back. The last burned comes first: it lives longest.
     select b.grant_id, b.ordinality, least(b.amount - coalesce(r.amount, 0),
       g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as room
     from burned b
@@ -515,13 +516,13 @@ as $$
     from living l where l.room > 0
   )
   select array(
-    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_lot_change
+    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_grant_change
     from filled f where f.before < wanted
     order by f.ordinality desc
   )
 $$;
-comment on function private.lots_to_return(bigint, numeric, timestamptz) is
-  'To which living lots an amount goes back: to those that an entry burned, '
+comment on function private.grants_to_return(bigint, numeric, timestamptz) is
+  'To which living grants an amount goes back: to those that an entry burned, '
   'what it took from them less what came back before.';
 
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
@@ -561,29 +562,29 @@ create function private.post_refund(
 language plpgsql set search_path = ''
 as $$
 declare
-  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
+  changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
-  lot_id uuid;
+  grant_id uuid;
   spender uuid;
 begin
   if entry_id is not null then -- it is given back to who used it, whoever asks for that
     select t.user_id, t.spender_id into account_id, spender from public.credit_transactions t where t.id = entry_id;
   end if;
   if left_over > 0 and entry_id is not null then
-    lots := private.lots_to_return(entry_id, left_over, at);
-    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
+    changes := private.grants_to_return(entry_id, left_over, at);
+    left_over := left_over - coalesce((select sum(l.amount) from unnest(changes) l), 0);
   end if;
   if left_over > 0 then
-    lot_id := private.add_refund_lot(wallet.workspace_id, left_over, entry_id, at);
-    lots := lots || private.lot_change(lot_id, left_over);
+    grant_id := private.add_refund_grant(wallet.workspace_id, left_over, entry_id, at);
+    changes := changes || private.grant_change(grant_id, left_over);
   end if;
-  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
+  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, changes,
     entry_metadata => metadata, entry_description => description, key => post_refund.key,
-    refunded_id => entry_id, new_grant => lot_id, spender => spender);
+    refunded_id => entry_id, new_grant => grant_id, spender => spender);
 end;
 $$;
 comment on function private.post_refund is
-  'Gives back to a locked wallet what may be: to debt, then to the lots its entry burned, then as a new lot.';
+  'Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.';
 
 create function public.refund_user_credits(
   user_id uuid,
@@ -626,10 +627,10 @@ begin
 end;
 $$;
 comment on function public.refund_user_credits is
-  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, '
-  'then as a new lot.';
+  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the grants it burned, '
+  'then as a new grant.';
 
-create function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
+create function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
@@ -638,15 +639,15 @@ declare
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
   select coalesce(bool_or(g.is_paid), false) into paid
-  from public.credit_transactions t, unnest(t.lots) l
+  from public.credit_transactions t, unnest(t.grant_changes) l
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
-  return private.add_lot(wallet, amount, 'refund', paid, 0,
+  return private.add_grant(wallet, amount, 'refund', paid, 0,
     at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
-comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
-  'A new lot for what no burned lot can take back; paid where the entry had burned paid credits.';
+comment on function private.add_refund_grant(uuid, numeric, bigint, timestamptz) is
+  'A new grant for what no burned grant can take back; paid where the entry had burned paid credits.';
 
 create function public.clawback_credits(
   grant_id uuid,
@@ -661,7 +662,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid;
-  lot public.credit_grants;
+  credit_grant public.credit_grants;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
@@ -672,7 +673,7 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;
   if not found then
-    perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
+    perform private.raise_error('not_found', format('There is no grant %s.', clawback_credits.grant_id));
   end if;
   perform private.lock_wallet(wallet_id, at);
   request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -681,22 +682,22 @@ begin
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  select * into lot from public.credit_grants g where g.id = clawback_credits.grant_id;
+  select * into credit_grant from public.credit_grants g where g.id = clawback_credits.grant_id;
   -- What expired is gone already and is not taken a second time.
-  taken := least(amount, lot.amount - lot.clawed_back_amount - lot.expired_amount);
-  if amount > lot.amount - lot.clawed_back_amount or taken <= 0 then
+  taken := least(amount, credit_grant.amount - credit_grant.clawed_back_amount - credit_grant.expired_amount);
+  if amount > credit_grant.amount - credit_grant.clawed_back_amount or taken <= 0 then
     perform private.raise_error('invalid_state',
       format('%s credits are to be taken back and %s can be.', trim_scale(amount), trim_scale(taken)));
   end if;
-  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
-    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
-  update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
+  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_grant => credit_grant.id,
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => credit_grant.id);
+  update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = credit_grant.id;
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.clawback_credits is
-  'Takes a lot back (its payment was refunded or disputed): from the lot, then from others, then as debt.';
+  'Takes a grant back (its payment was refunded or disputed): from the grant, then from others, then as debt.';
 
 grant execute on function public.credit_user_credits_transaction to service_role;
 grant execute on function public.debit_user_credits_transaction to service_role;

@@ -195,7 +195,7 @@ begin
     perform private.close_hold(hold, 'settled', amount, at);
   end if;
   answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
-  answer := private.expire_kept_lots(hold.workspace_id, answer, at);
+  answer := private.expire_kept_grants(hold.workspace_id, answer, at);
   perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
@@ -221,7 +221,7 @@ begin
   if hold.state <> 'released' then
     perform private.close_hold(hold, 'released', null, at);
   end if;
-  return private.expire_kept_lots(hold.workspace_id, answer, at);
+  return private.expire_kept_grants(hold.workspace_id, answer, at);
 end;
 $$;
 comment on function public.release_credit_hold is

@@ -100,7 +100,7 @@ export const CALLS: Record<string, Record<string, Call>> = {
   my_credit_transactions: {
     'in the team': {
       before: (world) =>
-        `insert into public.credit_transactions (workspace_id, user_id, created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots)
+        `insert into public.credit_transactions (workspace_id, user_id, created_at, transaction_type, is_overdraft, amount, balance_after, reason, grant_changes)
          values (${team(world)}, ${of(world, 'member')}, now(), 'credit', false, 1, 1, 'manual', '{}')`,
       sql: (world) => `select * from public.my_credit_transactions(${team(world)})`,
     },
