@@ -67,13 +67,10 @@ test.each(rights)('$name is open to whom its lines say', async (right) => {
 
 /** What calls are about, by the names that functions.md gives them, as literals of SQL. */
 async function makeThings(world: World): Promise<Record<string, string>> {
-  const ids = ['key', 'request', 'invitation', 'product', 'model', 'dispute', 'unmatched'].map((name) => [
-    name,
-    randomUUID(),
-  ]);
-  const things = Object.fromEntries(
-    [...ids, ['team', world.team], ...Object.entries(world.people)].map(([name, id]) => [name, pg.escapeLiteral(id)]),
-  );
+  const things: Record<string, string> = { team: pg.escapeLiteral(world.team) };
+  for (const [name, id] of Object.entries(world.people)) things[name] = pg.escapeLiteral(id);
+  for (const name of ['key', 'request', 'invitation', 'product', 'model', 'dispute', 'unmatched'])
+    things[name] = pg.escapeLiteral(randomUUID());
   const results = await world.client.query<{ id: string }>(
     fill(
       `insert into public.api_keys (id, workspace_id, user_id, name, prefix) values (:key, :team, :member, 'a key', 'sk-');
