@@ -241,7 +241,7 @@ async function teamHoldsOf(accounts: string[]): Promise<{ user_id: string; team:
   );
 }
 
-test('members deleted while their teams are debited and settle their holds: the teams' ledgers stay right', async () => {
+test('members deleted while their teams are debited and settle their holds: the ledgers of the teams stay right', async () => {
   const accounts = await newAccounts(ACCOUNTS, 50);
   const teams = await teamHoldsOf(accounts);
   const uses = [
