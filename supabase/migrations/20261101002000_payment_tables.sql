@@ -328,22 +328,6 @@ create index unmatched_payment_emails_email_idx on public.unmatched_payment_emai
   where resolved_at is null;
 create index unmatched_payment_emails_workspace_id_idx on public.unmatched_payment_emails (workspace_id);
 
-create table public.admin_notifications (
-  id bigint generated always as identity primary key,
-  kind text not null,
-  subject text not null,
-  data jsonb not null default '{}',
-  read_at timestamptz constraint read_at_is_a_time check (isfinite(read_at)),
-  created_at timestamptz not null default clock_timestamp(),
-  constraint a_thing_is_told_once unique (kind, subject)
-);
-comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, '
-  'product_unknown, dispute_opened, reversal_without_payment, second_subscription, '
-  'cancellation_failed, video_status_unknown (a provider has a word of its own for a job''s state; once a day), '
-  'usage_bounded (a provider reported more than a call could use; once for each model and day), '
-  'model_unpriced (an active model without a price was asked for; once for each model and day).';
-
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();
 create trigger payment_customers_set_updated_at before update on public.payment_customers
@@ -352,16 +336,6 @@ create trigger user_subscriptions_set_updated_at before update on public.user_su
   for each row execute function private.set_updated_at();
 create trigger payments_set_updated_at before update on public.payments
   for each row execute function private.set_updated_at();
-
-create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into public.admin_notifications (kind, subject, data) values (about, about_subject, details)
-  on conflict (kind, subject) do nothing;
-end;
-$$;
-comment on function private.notify_admins(text, text, jsonb) is 'Tells platform admins of a thing, once.';
 
 alter table public.payment_products enable row level security;
 create policy "everyone can read what is sold" on public.payment_products
@@ -391,20 +365,12 @@ create policy "people can remove their own further addresses" on public.user_ema
 alter table public.unmatched_payment_emails enable row level security;
 create policy "platform admins can read unmatched payers" on public.unmatched_payment_emails
   for select to authenticated using ((select private.is_platform_admin()));
-alter table public.admin_notifications enable row level security;
-create policy "platform admins can read their notifications" on public.admin_notifications
-  for select to authenticated using ((select private.is_platform_admin()));
-create policy "platform admins can mark it as read" on public.admin_notifications
-  for update to authenticated
-  using ((select private.is_platform_admin())) with check ((select private.is_platform_admin()));
 
 grant select on public.payment_products to anon, authenticated;
 grant select, insert, update on public.payment_products to service_role;
 grant select on public.payment_customers, public.user_subscriptions, public.payments, public.subscription_history
   to authenticated, service_role;
-grant select on public.payment_events, public.unmatched_payment_emails, public.admin_notifications
-  to authenticated, service_role;
-grant update (read_at) on public.admin_notifications to authenticated, service_role;
+grant select on public.payment_events, public.unmatched_payment_emails to authenticated, service_role;
 grant select, delete on public.user_email_aliases to authenticated, service_role;
 grant insert (user_id, email) on public.user_email_aliases to authenticated;
 grant insert (user_id, email, confirmed_at), update (confirmed_at) on public.user_email_aliases to service_role;

@@ -1,18 +1,6 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
-create function private.require_platform_admin() returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if not private.is_operator() then
-    perform private.raise_error('forbidden', 'Only platform admins may do this.');
-  end if;
-end;
-$$;
-comment on function private.require_platform_admin() is
-  'Refuses clients who do not run the platform; the service role may.';
-
 create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$

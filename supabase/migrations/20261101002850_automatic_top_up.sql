@@ -178,18 +178,24 @@ end;
 $$;
 comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and notifies its workspace.';
 
-create function private.end_top_up_of(wallet_id uuid, account_id uuid) returns void
-language plpgsql set search_path = ''
+create function private.end_top_up_of_member() returns trigger
+language plpgsql security definer set search_path = ''
 as $$
 begin
-  if exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.user_id = account_id
-    and t.is_active) then
-    perform private.end_top_up(wallet_id, 'Whoever set it sees to this workspace''s payments no more.',
+  if (tg_op = 'DELETE' or new.role = 'member') and exists (
+    select from public.auto_top_ups t join public.workspaces w on w.id = t.workspace_id -- it may be going as well
+    where t.workspace_id = old.workspace_id and t.user_id = old.user_id and t.is_active
+  ) then
+    perform private.end_top_up(old.workspace_id, 'Whoever set it sees to this workspace''s payments no more.',
       clock_timestamp());
   end if;
+  return null;
 end;
 $$;
-comment on function private.end_top_up_of(uuid, uuid) is 'Ends the top-up of a locked wallet if it is this person''s.';
+comment on function private.end_top_up_of_member() is
+  'Ends the top-up of a team when whoever agreed to it manages the team no more. Under the lock of its wallet.';
+create trigger workspace_members_end_top_up after update of role or delete on public.workspace_members
+  for each row execute function private.end_top_up_of_member();
 
 create function private.end_next_top_up(at timestamptz) returns boolean
 language plpgsql set search_path = ''

@@ -11,7 +11,7 @@ $$, array[
   'create_my_workspace', 'delete_my_workspace', 'leave_my_workspace', 'remove_member_of_mine', 'set_role_in_mine',
   'transfer_my_ownership', 'set_limit_in_mine', 'invite_into_mine', 'resend_invitation_of_mine', 'revoke_invitation_of_mine',
   'accept_my_invitation', 'people_of',
-  'complete_account', 'handle_new_user', 'lock_wallets_of_user', -- triggers on auth.users
+  'complete_account', 'handle_new_user', 'lock_wallets_of_user', 'pass_teams_on', -- triggers on auth.users
   'keep_usage_records', -- a trigger that a deletion of an account reaches
   'check_feature_for', -- for signed-in people, whom it checks
   'create_wallet', -- a trigger on workspaces, which nobody may write wallets for
@@ -29,7 +29,7 @@ $$, array[
   'keep_product_terms', -- a trigger on products, whose terms nobody may write
   'limit_email_aliases', -- a trigger that counts what a policy may hide
   'claim_payments', -- a trigger on auth.users
-  'follow_payment', -- a trigger on payments, which a deletion reaches
+  'follow_payment', 'end_top_up_of_member', -- triggers on payments and memberships, which a deletion reaches
   'keep_member_limit', 'keep_key_limit', -- triggers on memberships and keys, for limits that nobody writes by hand
   'lock_settings', 'keep_api_key', 'note_alerts', 'note_top_up_rule', -- triggers on keys, alerts and top-ups, for wallets that their owners do not write
   'watch_spending', 'watch_wallet', -- triggers that tell people, for whom nobody writes
