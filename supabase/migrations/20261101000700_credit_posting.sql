@@ -171,6 +171,19 @@ $$;
 comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
   'Takes an amount from a locked wallet''s lots, as far as they last, and says from which.';
 
+create function private.available(wallet public.credit_wallets) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if wallet.frozen_at is not null then
+    return 0;
+  end if;
+  return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
+end;
+$$;
+comment on function private.available(public.credit_wallets) is
+  'What an operation may be admitted for: the one place that decides it.';
+
 create function private.post_entry(
   wallet_id uuid,
   account_id uuid,
@@ -215,8 +228,7 @@ begin
     credits_expired = w.credits_expired + expired_change,
     credits_held = w.credits_held + held_change
   where w.workspace_id = wallet_id and (not only_if_admitted or (
-    w.credits_balance - w.credits_held + signed_amount >= -w.overdraft_limit and w.next_expiry_at <= at is not true
-    and w.frozen_at is null
+    private.available(w) >= -signed_amount and w.next_expiry_at <= at is not true
   ))
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
   into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;

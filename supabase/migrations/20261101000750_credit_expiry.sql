@@ -114,7 +114,7 @@ returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 begin
-  if wallet.credits_balance - wallet.credits_held - amount < -wallet.overdraft_limit and exists (
+  if amount > private.available(wallet) and exists (
     select from public.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
@@ -126,18 +126,6 @@ end;
 $$;
 comment on function private.free_due_holds(public.credit_wallets, numeric, timestamptz) is
   'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
-
-create function private.available(wallet public.credit_wallets) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  if wallet.frozen_at is not null then
-    return 0;
-  end if;
-  return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
-end;
-$$;
-comment on function private.available(public.credit_wallets) is 'What an operation may be admitted for.';
 
 create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -157,27 +145,6 @@ end;
 $$;
 comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
   'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
-
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
-returns public.credit_result
-language plpgsql set search_path = ''
-as $$
-begin
-  if not exists (
-    select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
-  ) then
-    return answer;
-  end if;
-  perform private.expire_wallet(wallet_id, at);
-  select w.credits_balance, w.credits_expired, w.credits_held, w.credits_balance - w.credits_held
-  into answer.credits_balance, answer.credits_expired, answer.credits_held, answer.credits_available
-  from public.credit_wallets w where w.workspace_id = wallet_id;
-  return answer;
-end;
-$$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
 
 create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
 language plpgsql set search_path = ''

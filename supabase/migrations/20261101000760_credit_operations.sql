@@ -114,9 +114,7 @@ begin
   if wallet_id <> debit_user_credits_transaction.user_id then
     perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
   end if;
-  if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
-    perform private.require_available(wallet, amount, at);
-  end if;
+  perform private.require_available(wallet, amount, at);
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
       key => idempotency_key);
