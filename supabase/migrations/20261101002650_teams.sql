@@ -788,3 +788,11 @@ grant execute on function public.create_workspace, public.delete_workspace, publ
   public.remove_member,
   public.list_members, public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
   public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;
+
+create trigger workspace_invitations_audit_start_and_end after insert or delete on public.workspace_invitations
+  for each row execute function private.audit_change('id', 'workspace_id');
+create trigger workspace_invitations_audit_changes
+  after update of role, expires_at, accepted_at, revoked_at on public.workspace_invitations
+  for each row when ((old.role, old.expires_at, old.accepted_at, old.revoked_at)
+    is distinct from (new.role, new.expires_at, new.accepted_at, new.revoked_at))
+  execute function private.audit_change('id', 'workspace_id');
