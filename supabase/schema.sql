@@ -1466,7 +1466,7 @@ function private.claim_payments_of_address(address text, at timestamp with time 
 function private.claim_signup(identity text) returns boolean
 function private.close_ai_call(call private.ai_calls, hold credit_holds, is_charged boolean, answer jsonb) returns void
 function private.close_hold(hold credit_holds, closing_state credit_hold_state, used numeric, at timestamp with time zone) returns void
-function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void security definer
+function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean

@@ -12,7 +12,7 @@ create table private.account_failures (
 comment on table private.account_failures is 'Accounts that could not be made or changed yet, and why.';
 
 create function private.complete_account(account_id uuid, phone_changed boolean default false) returns void
-language plpgsql security definer set search_path = ''
+language plpgsql set search_path = ''
 as $$
 declare
   account auth.users;
