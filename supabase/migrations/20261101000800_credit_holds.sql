@@ -18,7 +18,7 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
+create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,7 +27,7 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
@@ -37,8 +37,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+comment on function private.expire_kept_grants(uuid, public.credit_result, timestamptz) is
+  'After a hold has closed: expires the grants that only it had kept, and corrects the answer.';
 
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns public.credit_holds
 language plpgsql set search_path = ''
