@@ -1,16 +1,16 @@
--- The credit ledger's tables: wallets, lots, entries, holds.
+-- The credit ledger's tables: wallets, grants, entries, holds.
 -- Only the functions of the next chapters write them; clients and the service role read.
 
 create type public.credit_grant_kind as enum ('free', 'subscription', 'purchase', 'promotion', 'refund');
-comment on type public.credit_grant_kind is 'Where a lot of credits came from.';
+comment on type public.credit_grant_kind is 'Where a grant of credits came from.';
 create type public.credit_transaction_type as enum ('credit', 'debit', 'refund', 'expire', 'clawback');
 comment on type public.credit_transaction_type is 'What a ledger entry did.';
 create type public.credit_hold_state as enum ('open', 'settled', 'released', 'expired');
 comment on type public.credit_hold_state is
   'open: set aside; settled: used; released: given back; expired: given back by time.';
 
-create type public.credit_lot_change as (grant_id uuid, amount numeric);
-comment on type public.credit_lot_change is 'What an entry added to a lot (above zero) or took from it.';
+create type public.credit_grant_change as (grant_id uuid, amount numeric);
+comment on type public.credit_grant_change is 'What an entry added to a grant (above zero) or took from it.';
 
 create domain public.unsigned_credit_amount as numeric(20, 6)
   constraint credit_amount_is_not_negative check (value >= 0 and value <> 'NaN');
@@ -41,7 +41,8 @@ comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
 comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
-comment on column public.credit_wallets.next_expiry_at is 'No lot expires before this; null where none expires at all.';
+comment on column public.credit_wallets.next_expiry_at is
+  'No grant expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is
   'Whether alerts or an automatic top-up watch it: the others'' operations look for none.';
 comment on column public.credit_wallets.frozen_at is
@@ -65,7 +66,7 @@ create table public.credit_grants (
   constraint remaining_expired_and_clawed_back_within_amount
     check (remaining + expired_amount + clawed_back_amount <= amount and is_spent = (remaining = 0))
 ) with (fillfactor = 80);
-comment on table public.credit_grants is 'Lots: credits granted at once, with one origin, priority and expiry.';
+comment on table public.credit_grants is 'Credits granted at once, with one origin, priority and expiry.';
 comment on column public.credit_grants.remaining is 'What is left of it.';
 comment on column public.credit_grants.expired_amount is 'What of it was lost to expiry.';
 comment on column public.credit_grants.clawed_back_amount is
@@ -118,7 +119,7 @@ create table public.credit_holds (
     check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
 comment on table public.credit_holds is
-  'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
+  'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
 comment on column public.credit_holds.spender_id is
   'Whose spending limit counts it besides the user''s: an API key.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
@@ -146,7 +147,7 @@ create table public.credit_transactions (
   reason text not null,
   feature_code text,
   description text,
-  lots public.credit_lot_change[] not null,
+  grant_changes public.credit_grant_change[] not null,
   metadata jsonb not null default '{}',
   idempotency_key text,
   constraint amount_has_the_sign_of_its_type
@@ -159,12 +160,12 @@ comment on column public.credit_transactions.spender_id is
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
-comment on column public.credit_transactions.lots is
-  'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
+comment on column public.credit_transactions.grant_changes is
+  'Grants it changed, as [{"grant_id", "amount"}]; what no grant covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is
   'The debit that a refund gives back; none if free-standing.';
 comment on column public.credit_transactions.grant_id is
-  'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
+  'The grant that it gives to, or takes back: in full, where grants name what it changed. None for what burns.';
 comment on column public.credit_transactions.hold_id is
   'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
@@ -183,6 +184,19 @@ $$;
 comment on function private.create_wallet() is 'Gives every new workspace its wallet.';
 create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
+
+create function private.lock_wallet_of_user() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  perform from public.credit_wallets w where w.workspace_id = new.id for no key update;
+  return new;
+end;
+$$;
+comment on function private.lock_wallet_of_user() is
+  'Takes the wallet before the user''s row, as every credit operation does: the insert may turn into an update.';
+create trigger users_lock_wallet before insert on public.users
+  for each row execute function private.lock_wallet_of_user();
 
 -- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot:
 -- while one runs, nobody else holds several of such rows, or a wallet and waits for one.
@@ -210,6 +224,32 @@ $$;
 comment on function private.lock_settings() is
   'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id '
   'order, or keeps everybody else waiting.';
+
+create function private.lock_wallets_of_user() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- Whatever table has rows of a person in a workspace, those of later chapters and of a project's own among them.
+  workspaces_of_user text := (
+    select string_agg(format('select t.workspace_id from %s t where t.user_id = $1', c.oid::regclass), ' union ')
+    from pg_catalog.pg_class c
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p')
+      and not c.relispartition and 2 = (
+        select count(*) from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attname in ('workspace_id', 'user_id') and a.atttypid = 'uuid'::regtype
+      )
+  );
+begin
+  perform private.share_settings();
+  execute format('select from public.credit_wallets w where w.workspace_id = any (array(select $1 union %s))
+    order by w.workspace_id for update', workspaces_of_user) using old.id;
+  return old;
+end;
+$$;
+comment on function private.lock_wallets_of_user() is
+  'Takes the wallets before the rows: a deletion that met a debit half way would deadlock.';
+create or replace trigger users_lock_wallets before delete on auth.users
+  for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
 create function private.keep_ledger_entries() returns trigger
@@ -250,7 +290,7 @@ alter table public.credit_holds enable row level security;
 alter table public.credit_transactions enable row level security;
 create policy "owners and admins can read their workspace's wallet" on public.credit_wallets
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
-create policy "owners and admins can read their workspace's lots" on public.credit_grants
+create policy "owners and admins can read their workspace's grants" on public.credit_grants
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 -- The first condition is what the index serves.
 create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds

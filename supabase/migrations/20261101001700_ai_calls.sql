@@ -51,14 +51,14 @@ as $$
 begin
   return (
     select coalesce(-sum(l.amount), 0)
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     join public.credit_grants g on g.id = l.grant_id
     where t.id = entry_id and not g.is_paid
   );
 end;
 $$;
 comment on function private.free_credits_of(bigint) is
-  'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
+  'What a debit took from grants that were given; the rest came from bought ones or is debt. 0 without an entry.';
 
 create function private.log_ai_call(
   call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false
@@ -172,29 +172,6 @@ begin
 end;
 $$;
 comment on function private.refuse_ai_call is 'Logs or counts a refused call and says why it was.';
-
-create function private.require_account(account_id uuid) returns public.users
-language plpgsql set search_path = ''
-as $$
-declare
-  account public.users;
-begin
-  select * into account from public.users u where u.id = account_id;
-  if not found then
-    perform private.complete_account(account_id);
-    select * into account from public.users u where u.id = account_id;
-    if not found then
-      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.',
-        'Sign in again.');
-    end if;
-  end if;
-  account.is_active := private.is_admitted(account);
-  return account;
-end;
-$$;
-comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. '
-  'is_active is false also for one that Auth banned or soft-deleted.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 

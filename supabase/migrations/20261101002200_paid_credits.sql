@@ -299,28 +299,29 @@ as $$
 declare
   balance numeric;
   payer uuid;
-  lots public.credit_lot_change[];
-  to_lots numeric;
+  changes public.credit_grant_change[];
+  to_grants numeric;
 begin
   select w.credits_balance, u.id into balance, payer
   from public.credit_wallets w left join public.users u on u.id = w.workspace_id
   where w.workspace_id = wallet_id;
   if change > 0 then
-    to_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
+    to_grants := least(change, greatest(balance + change, 0)); -- debt is paid first
     if returned > 0 then
       -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds
       -- its room.
-      lots := array(
-        select l from unnest(private.lots_to_return((
+      changes := array(
+        select l from unnest(private.grants_to_return((
           select max(t.id) from public.credit_transactions t
           where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
-        ), least(to_lots, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
+        ), least(to_grants, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
     end if;
-    lots := lots || private.lot_change(grant_id, to_lots - coalesce((select sum(l.amount) from unnest(lots) l), 0));
+    changes := changes || private.grant_change(grant_id,
+      to_grants - coalesce((select sum(l.amount) from unnest(changes) l), 0));
   elsif entry_type = 'expire' then
-    lots := private.lot_change(grant_id, change);
+    changes := private.grant_change(grant_id, change);
   end if;
-  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, lots, first_lot => grant_id,
+  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, changes, first_grant => grant_id,
     entry_metadata => details, new_grant => grant_id);
 end;
 $$;
@@ -343,7 +344,7 @@ declare
   returned numeric := 0; -- of what was taken back
 begin
   if paid.grant_id is null then
-    paid.grant_id := private.add_lot(paid.workspace_id, change, (case due.source when 'payment' then 'purchase'
+    paid.grant_id := private.add_grant(paid.workspace_id, change, (case due.source when 'payment' then 'purchase'
       when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
       due.expires_at);
   else
