@@ -66,8 +66,8 @@ create function private.log_ai_call(
 language plpgsql set search_path = ''
 as $$
 declare
-  c public.ai_usage_logs := jsonb_populate_record(null::public.ai_usage_logs, call);
-  logged public.ai_usage_logs;
+  c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, call);
+  logged private.ai_usage_logs;
   record_id bigint;
   period_start timestamptz;
   asked jsonb := private.log_data(call -> 'request_data');
@@ -85,48 +85,41 @@ begin
     record_id := nextval('private.usage_records_id_seq');
     period_start := (private.feature_period(wallet_id, at)).period_start;
   end if;
-  insert into public.ai_usage_logs (
+  insert into private.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
     scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data,
-    response_data, usage_record_id, usage_period_start
+    response_data, usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
   )
   values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    asked, answered, record_id, period_start)
+    asked, answered, record_id, period_start, c.served_model, coalesce(c.cost_usd, 0),
+    coalesce(trim_scale(c.credits_charged / (c.pricing ->> 'credits_per_usd')::numeric), 0),
+    c.pricing, c.attempts)
   returning * into logged;
-  if call ?| array['pricing', 'attempts'] then
-    insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd,
-      pricing, attempts)
-    values (logged.id, wallet_id, at, logged.model, call ->> 'served_model',
-      coalesce((call ->> 'cost_usd')::numeric, 0),
-      coalesce(trim_scale(logged.credits_charged / (call #>> '{pricing,credits_per_usd}')::numeric), 0),
-      nullif(call -> 'pricing', 'null'), nullif(call -> 'attempts', 'null'));
-  end if;
   if record_id is not null then
     perform private.count_features_of_call(logged);
   end if;
 end;
 $$;
 comment on function private.log_ai_call is
-  'Writes a call''s log row, from facts by column name, and apart from it what is the operator''s (pricing, cost_usd, '
-  'served_model, attempts). is_use: it counts to its features.';
+  'Writes a call''s log row, from facts by column name. is_use: it counts to its features.';
 
-create function private.count_refusal(call public.ai_usage_logs) returns boolean
+create function private.count_refusal(call private.ai_usage_logs) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
   minute timestamptz := date_trunc('minute', call.created_at);
-  logged public.ai_usage_logs;
+  logged private.ai_usage_logs;
 begin
   -- These come before any limit on how many there are.
   if call.error_code not in ('rate_limited', 'maintenance', 'account_disabled') then
     return false;
   end if;
-  update public.ai_usage_logs l set requests = l.requests + 1
+  update private.ai_usage_logs l set requests = l.requests + 1
   where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused'
     and l.error_code = call.error_code
     and l.created_at >= minute and l.created_at < minute + interval '1 minute'
@@ -142,7 +135,7 @@ begin
   return true;
 end;
 $$;
-comment on function private.count_refusal(public.ai_usage_logs) is
+comment on function private.count_refusal(private.ai_usage_logs) is
   'Counts a call that was refused for its rate or account in the row of the minute''s first; '
   'false where that is to be logged.';
 
@@ -151,8 +144,11 @@ returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-  refused public.ai_usage_logs;
+  refused private.ai_usage_logs;
 begin
+  if refusal.code not in ('maintenance', 'account_disabled') then
+    perform private.count_request(caller, false, at);
+  end if;
   refused.workspace_id := caller.workspace_id;
   refused.user_id := (caller.account).id;
   refused.created_at := at;
@@ -448,14 +444,12 @@ declare
   message_month timestamptz := case when is_message then private.period_start('month', at) end;
   hold_id uuid;
 begin
+  perform private.count_request(caller, is_message, at);
   -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
     feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
     metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model'),
     spender_id => (caller.api_key).id)).hold_id;
-  if is_message then
-    perform private.count_message(caller.workspace_id, message_month, 1);
-  end if;
   insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
     expires_at, worst_case, pricings, details)
   values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
@@ -519,7 +513,7 @@ declare
   earlier jsonb;
 begin
   -- What the log could not hold fails now, before anything runs that would have to be logged.
-  perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
   wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
     admit_ai_call.request_id, at);
   earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
@@ -790,7 +784,8 @@ language plpgsql set search_path = ''
 as $$
 begin
   if call.message_month is not null and not is_charged then
-    perform private.count_message(hold.workspace_id, call.message_month, -1);
+    update private.ai_request_counts c set month_messages = c.month_messages - 1
+    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
   end if;
   if call.idempotency_key is not null and is_charged then
     -- The answer is kept where the workspace keeps all content.
@@ -910,7 +905,7 @@ declare
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   wanted public.ai_models;
   pricing jsonb;
-  earlier public.ai_usage_logs;
+  earlier private.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
   worth numeric;
@@ -925,11 +920,10 @@ begin
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  select * into earlier from public.ai_usage_logs l
+  select * into earlier from private.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
-    return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id),
-      earlier.credits_charged)::public.recorded_usage;
+    return row(false, earlier.cost_usd, earlier.credits_charged)::public.recorded_usage;
   end if;
   perform private.require_user(record_ai_usage.user_id);
   perform private.require_spender(wallet_id, record_ai_usage.user_id);

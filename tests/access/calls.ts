@@ -29,7 +29,7 @@ const makeAKey = (world: World): string => `
   insert into public.api_keys (id, workspace_id, user_id, name, prefix) values ('${KEY}', ${team(world)}, ${of(world, 'member')}, 'a key', 'sk-')`;
 
 const logACall = (world: World): string => `
-  insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model, request_id, created_at)
+  insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model, request_id, created_at)
   values (${team(world)}, ${of(world, 'member')}, 'text_chat', 'success', 'a model', 'req_of_${world.team}', '2020-01-01')`;
 
 /** By function, and by what the line in functions.md calls the call. */

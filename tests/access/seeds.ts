@@ -76,7 +76,7 @@ export const SEEDS: Record<string, Seed> = {
   ),
 
   api_keys: personal('api_keys', 'name, prefix', () => `'a key', 'sk-'`),
-  ai_usage_logs: personal('ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
+  ai_usage_logs: personal('private.ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
   ai_usage_statistics: {
     ...personal(
       'private.usage_by_day',

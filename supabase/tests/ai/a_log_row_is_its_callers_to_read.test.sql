@@ -3,7 +3,7 @@ select plan(14);
 select tests.create_user('owner'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner');
 select public.admit_ai_call(tests.id('owner'), 'none', 1), public.admit_ai_call(tests.id('stranger'), 'none', 1);
-insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model)
+insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model)
   values (tests.id('team'), tests.id('owner'), 'other', 'success', 'in team');
 
 select tests.sign_in('owner');

@@ -20,8 +20,7 @@ $$, array[
   'create_my_api_key', 'rotate_my_api_key', 'revoke_my_api_key', -- hashes of keys are nobody's to write
   'revoke_keys_of_person', 'merge_statistics_of_person', -- triggers that a deletion of an account reaches
   'count_ai_call', -- a trigger on the log, for the statistics that nobody may write
-  'count_ai_costs', -- as well, of what the operator alone knows
-  'usage_of_everyone', 'costs_of_operator', -- for platform admins, whom they check
+  'usage_of_everyone', -- for platform admins, whom it checks
   'explain_charge', -- for who may see the call, whom it checks
   'my_entries', -- a member's own, without what their entries tell of the wallet
   'models_on_offer', -- prices are the operator's, the list in credits is everyone's

@@ -62,7 +62,26 @@ $$, array[
     '(allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)',
   'authenticated select ai_usage_logs', 'service_role select ai_usage_logs',
   'authenticated select ai_usage_statistics', 'service_role select ai_usage_statistics',
-  'authenticated select private.usage_by_day', 'service_role select private.usage_by_day',
+  'authenticated select private.ai_usage_logs '
+    '(api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, '
+    'error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, '
+    'prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, '
+    'scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, '
+    'user_agent, user_id, workspace_id)',
+  'service_role select private.ai_usage_logs '
+    '(api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, '
+    'error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, '
+    'prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, '
+    'scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, '
+    'user_agent, user_id, workspace_id)',
+  'authenticated select private.usage_by_day '
+    '(api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, '
+    'first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, '
+    'success_requests, user_id, workspace_id)',
+  'service_role select private.usage_by_day '
+    '(api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, '
+    'first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, '
+    'success_requests, user_id, workspace_id)',
 
   'anon select features', 'authenticated select features', 'service_role select features',
   'service_role insert features', 'service_role update features',
