@@ -60,6 +60,7 @@ type private.payment_subject: customer, subscription, payment, reversal
 type private.payment_subjects: platform payment_platform, subscriptions text[], payments text[], touched timestamp with time zone[]
 type private.payment_task_state: requested, tried, voiding, done, voided
 type private.subscription_period: starts_at timestamp with time zone, ends_at timestamp with time zone, cut_at timestamp with time zone, is_paid boolean, is_trial boolean, product payment_products, units integer, reversed_share numeric
+type private.usage_part: scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
 type private.video_order: job video_jobs, work private.video_job_work, refusal private.ai_refusal
 type product_on_sale: id uuid, name text, platform payment_platform, period billing_period, credits numeric, trial_credits numeric, trial_days integer, amount bigint, currency text
 type recorded_usage: recorded boolean, cost_usd numeric, credits_charged numeric
@@ -180,30 +181,30 @@ table ai_providers
   CREATE TRIGGER ai_providers_set_updated_at BEFORE UPDATE ON public.ai_providers FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants service_role: delete, insert, select, update
 
-table ai_usage_logs
-  id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+view ai_usage_logs
+  id uuid
+  workspace_id uuid
   user_id uuid
   hold_id uuid
   api_key_id uuid
-  created_at timestamp with time zone not null default clock_timestamp()
-  scene ai_usage_scene not null
-  status ai_usage_status not null
-  usage_source ai_usage_source not null default 'none'::ai_usage_source
-  prompt_tokens integer not null default 0
-  cached_tokens integer not null default 0
-  completion_tokens integer not null default 0
-  images integer not null default 0
+  created_at timestamp with time zone
+  scene ai_usage_scene
+  status ai_usage_status
+  usage_source ai_usage_source
+  prompt_tokens integer
+  cached_tokens integer
+  completion_tokens integer
+  images integer
   usage_record_id bigint
   usage_period_start timestamp with time zone
-  total_tokens integer not null generated (prompt_tokens + completion_tokens)
-  requests integer not null default 1
+  total_tokens integer
+  requests integer
   duration integer
-  estimated_cost numeric not null default 0
-  credits_charged credit_amount not null default 0
-  free_credits credit_amount not null default 0
-  paid_credits credit_amount not null generated ((credits_charged)::numeric - (free_credits)::numeric)
-  model text not null
+  estimated_cost numeric
+  credits_charged credit_amount
+  free_credits credit_amount
+  paid_credits credit_amount
+  model text
   scene_description text
   reference_id text
   request_id text
@@ -213,22 +214,7 @@ table ai_usage_logs
   user_agent text
   request_data jsonb
   response_data jsonb
-  constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
-  constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
-  constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  constraint cached_tokens_within_prompt CHECK (((cached_tokens >= 0) AND (cached_tokens <= prompt_tokens)))
-  constraint completion_tokens_not_negative CHECK ((completion_tokens >= 0))
-  constraint duration_not_negative CHECK ((duration >= 0))
-  constraint images_not_negative CHECK ((images >= 0))
-  constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
-  constraint requests_positive CHECK ((requests > 0))
-  CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
-  CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
-  CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
-  CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
-  CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON public.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
+  CREATE TRIGGER ai_usage_logs_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 view ai_usage_statistics
@@ -738,21 +724,6 @@ table private.account_failures
   constraint account_failures_pkey PRIMARY KEY (user_id)
   constraint account_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE
 
-table private.ai_call_costs
-  log_id uuid not null
-  workspace_id uuid not null
-  created_at timestamp with time zone not null
-  model text not null
-  served_model text
-  cost_usd numeric not null
-  charged_usd numeric not null
-  pricing jsonb
-  attempts jsonb
-  constraint ai_call_costs_pkey PRIMARY KEY (log_id)
-  constraint ai_call_costs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX ai_call_costs_workspace_id_idx using btree (workspace_id)
-  CREATE TRIGGER ai_call_costs_count AFTER INSERT ON private.ai_call_costs FOR EACH ROW WHEN (((new.cost_usd <> (0)::numeric) OR (new.charged_usd <> (0)::numeric))) EXECUTE FUNCTION private.count_ai_costs()
-
 table private.ai_calls
   hold_id uuid not null
   request_id text
@@ -772,16 +743,6 @@ table private.ai_calls
   constraint ai_calls_pkey PRIMARY KEY (hold_id)
   CREATE INDEX ai_calls_expires_at_idx using btree (expires_at)
 
-table private.ai_cost_statistics
-  workspace_id uuid not null
-  day date not null
-  model text not null
-  cost_usd numeric not null
-  charged_usd numeric not null
-  constraint ai_cost_statistics_pkey PRIMARY KEY (workspace_id, day, model)
-  constraint ai_cost_statistics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX ai_cost_statistics_day_idx using btree (day)
-
 table private.ai_request_counts
   workspace_id uuid not null
   minute_started_at timestamp with time zone not null
@@ -794,6 +755,62 @@ table private.ai_request_counts
   month_messages integer not null
   constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, month_started_at)
   constraint ai_request_counts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+
+table private.ai_usage_logs
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  user_id uuid
+  hold_id uuid
+  api_key_id uuid
+  created_at timestamp with time zone not null default clock_timestamp()
+  scene ai_usage_scene not null
+  status ai_usage_status not null
+  usage_source ai_usage_source not null default 'none'::ai_usage_source
+  prompt_tokens integer not null default 0
+  cached_tokens integer not null default 0
+  completion_tokens integer not null default 0
+  images integer not null default 0
+  usage_record_id bigint
+  usage_period_start timestamp with time zone
+  total_tokens integer not null generated (prompt_tokens + completion_tokens)
+  requests integer not null default 1
+  duration integer
+  estimated_cost numeric not null default 0
+  credits_charged credit_amount not null default 0
+  free_credits credit_amount not null default 0
+  paid_credits credit_amount not null generated ((credits_charged)::numeric - (free_credits)::numeric)
+  model text not null
+  scene_description text
+  reference_id text
+  request_id text
+  error_code text
+  error_message text
+  ip_address inet
+  user_agent text
+  request_data jsonb
+  response_data jsonb
+  served_model text
+  cost_usd numeric not null default 0
+  charged_usd numeric not null default 0
+  pricing jsonb
+  attempts jsonb
+  constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
+  constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  constraint cached_tokens_within_prompt CHECK (((cached_tokens >= 0) AND (cached_tokens <= prompt_tokens)))
+  constraint completion_tokens_not_negative CHECK ((completion_tokens >= 0))
+  constraint duration_not_negative CHECK ((duration >= 0))
+  constraint images_not_negative CHECK ((images >= 0))
+  constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
+  constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
+  CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
+  CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
+  CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
+  CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
+  grants authenticated select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id); service_role select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -964,13 +981,15 @@ table private.usage_by_day
   cost numeric not null
   credits credit_amount not null
   free_credits credit_amount not null
+  cost_usd numeric not null default 0
+  charged_usd numeric not null default 0
   model text not null
   constraint one_row_a_day UNIQUE NULLS NOT DISTINCT (workspace_id, day, user_id, scene, model, api_key_id)
   constraint usage_by_day_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX usage_by_day_day_idx using btree (day)
   CREATE INDEX usage_by_day_user_id_idx using btree (user_id)
   policy "members can read their own figures, owners and admins all of th" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  grants authenticated: select; service_role: select
+  grants authenticated select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id); service_role select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id)
 
 table private.usage_records
   id bigint not null identity
@@ -1457,7 +1476,7 @@ function private.candidate_answer(candidate ai_models, covered bigint, part_toke
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
 function private.change_lots(lots credit_lot_change[], is_expiry boolean) returns void
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
-function private.charge_sentence(call ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
+function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
 function private.claim_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
@@ -1472,15 +1491,13 @@ function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
-function private.costs_of_operator(first_day date, last_day date) returns SETOF private.ai_cost_statistics security definer -- execute: authenticated, service_role
 function private.count_ai_call() returns trigger security definer
-function private.count_ai_costs() returns trigger security definer
 function private.count_empty_answer(wallet_id uuid) returns boolean
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
-function private.count_features_of_call(call ai_usage_logs) returns void
+function private.count_features_of_call(call private.ai_usage_logs) returns void
 function private.count_invitation(account_id uuid, address text) returns void
-function private.count_message(wallet_id uuid, month timestamp with time zone, change integer) returns void
-function private.count_refusal(call ai_usage_logs) returns boolean
+function private.count_refusal(call private.ai_usage_logs) returns boolean
+function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
@@ -1759,7 +1776,7 @@ function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at time
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.uncount_top_up(task private.payment_tasks) returns void
-function private.usage_by(dimension text, parts private.usage_by_day[]) returns jsonb -- execute: authenticated, service_role
+function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, only_one uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.video_answer(job video_jobs, answer jsonb) returns jsonb
