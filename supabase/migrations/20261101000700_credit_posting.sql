@@ -318,7 +318,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   if wallet.credits_balance - wallet.credits_held - amount < -wallet.overdraft_limit and exists (
-    select from public.credit_holds h
+    select from private.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
     perform private.expire_wallet(wallet.workspace_id, at);

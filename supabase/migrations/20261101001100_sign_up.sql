@@ -95,7 +95,7 @@ begin
   perform from public.credit_wallets w
   where w.workspace_id in (select m.workspace_id from public.workspace_members m where m.user_id = old.id)
     or w.workspace_id = old.id
-    or w.workspace_id in (select h.workspace_id from public.credit_holds h where h.user_id = old.id)
+    or w.workspace_id in (select h.workspace_id from private.credit_holds h where h.user_id = old.id)
     or w.workspace_id in (select u.workspace_id from private.usage_by_day u where u.user_id = old.id)
     or w.workspace_id in (select k.workspace_id from public.api_keys k where k.user_id = old.id)
     or w.workspace_id in (select j.workspace_id from public.video_jobs j where j.user_id = old.id)

@@ -335,8 +335,8 @@ begin
       used := private.feature_used(caller.workspace_id, code, period.period_start);
       if code = 'api_call' then -- calls under way will count
         used := used + (
-          select count(*) from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
-          where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at
+          select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
+            and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
         ) + private.video_jobs_running(caller.workspace_id);
       end if;
       if used >= most then

@@ -34,7 +34,7 @@ $$;
 comment on function private.amount_of(numeric, text) is 'A number of things, in English.';
 
 create function private.charge_sentence(
-  call private.ai_usage_logs, pricing jsonb, hold public.credit_holds, is_debited boolean, is_refunded boolean
+  call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean
 ) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -81,7 +81,7 @@ as $$
 declare
   is_operator boolean := private.is_operator();
   call private.ai_usage_logs;
-  hold public.credit_holds;
+  hold private.credit_holds;
   entry public.credit_transactions;
   refund public.credit_transactions;
   answer public.charge_explanation;
@@ -97,7 +97,7 @@ begin
       coalesce(to_json(wanted_request)::text, 'null')));
   end if;
   sees_wallet := is_operator or call.workspace_id = any (array(select private.my_managed_workspace_ids()));
-  select * into hold from public.credit_holds h where h.id = call.hold_id;
+  select * into hold from private.credit_holds h where h.id = call.hold_id;
   -- The entry was made in the instant in which the call ended; that of a video job when it began.
   select * into entry from public.credit_transactions t
   where t.workspace_id = call.workspace_id and t.transaction_type = 'debit'

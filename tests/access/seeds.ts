@@ -65,7 +65,7 @@ export const SEEDS: Record<string, Seed> = {
     () => `now(), 1, 1, 'free', false, false`,
   ),
   credit_holds: personal(
-    'credit_holds',
+    'private.credit_holds',
     'created_at, amount, reason, expires_at',
     () => `now(), 1, 'generation', now() + interval '1 day'`,
   ),

@@ -15,7 +15,8 @@ select set_eq($$
   where c.relnamespace = 'private'::regnamespace and c.relkind in ('r', 'p', 'v')
     and (has_table_privilege(r.rolname, c.oid, 'select, insert, update, delete, truncate, references, trigger')
       or has_any_column_privilege(r.rolname, c.oid, 'select, insert, update, references'))
-$$, array['authenticated private.ai_usage_logs t f', 'service_role private.ai_usage_logs t f',
+$$, array['authenticated private.credit_holds t f', 'service_role private.credit_holds t f',
+  'authenticated private.ai_usage_logs t f', 'service_role private.ai_usage_logs t f',
   'authenticated private.usage_by_day t f', 'service_role private.usage_by_day t f',
   'authenticated private.usage_records t f', 'service_role private.usage_records t f'],
   'the API''s roles read in private what a view in public shows, under row level security, and write nothing');

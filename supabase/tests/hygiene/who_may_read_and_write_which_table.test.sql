@@ -44,6 +44,12 @@ $$, array[
   'service_role update credit_wallets (overdraft_limit)',
   'authenticated select credit_grants', 'service_role select credit_grants',
   'authenticated select credit_holds', 'service_role select credit_holds',
+  'authenticated select private.credit_holds '
+    '(amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, '
+    'idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)',
+  'service_role select private.credit_holds '
+    '(amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, '
+    'idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)',
   'authenticated select credit_transactions', 'service_role select credit_transactions',
 
   'anon select models', 'authenticated select models', 'service_role select models',
