@@ -46,6 +46,7 @@ type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute integer, messages_per_month integer, products product_on_sale[]
+type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_refusal: code text, message text, param text, retry_after integer
 type private.ai_request: call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
@@ -390,32 +391,24 @@ table credit_grants
   CREATE TRIGGER credit_grants_note_next_expiry AFTER UPDATE OF is_spent, expires_at ON public.credit_grants FOR EACH ROW WHEN (((NOT new.is_spent) AND (new.expires_at IS NOT NULL) AND (old.is_spent OR (old.expires_at IS DISTINCT FROM new.expires_at)))) EXECUTE FUNCTION private.note_next_expiry()
   grants authenticated: select; service_role: select
 
-table credit_holds
-  id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+view credit_holds
+  id uuid
+  workspace_id uuid
   user_id uuid
   spender_id uuid
-  amount unsigned_credit_amount not null
-  settled_amount unsigned_credit_amount not null default 0
+  amount unsigned_credit_amount
+  settled_amount unsigned_credit_amount
   final_amount unsigned_credit_amount
-  state credit_hold_state not null default 'open'::credit_hold_state
-  reason text not null
+  state credit_hold_state
+  reason text
   feature_code text
   description text
-  metadata jsonb not null default '{}'::jsonb
+  metadata jsonb
   idempotency_key text
-  expires_at timestamp with time zone not null
+  expires_at timestamp with time zone
   closed_at timestamp with time zone
-  created_at timestamp with time zone not null default clock_timestamp()
-  constraint closed_unless_open_and_final_once_settled CHECK ((((state = 'open'::credit_hold_state) = (closed_at IS NULL)) AND ((state = 'settled'::credit_hold_state) = (final_amount IS NOT NULL))))
-  constraint credit_holds_pkey PRIMARY KEY (id)
-  constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
-  constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
-  CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
-  CREATE INDEX credit_holds_user_id_idx using btree (user_id)
-  CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  created_at timestamp with time zone
+  CREATE TRIGGER credit_holds_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.credit_holds FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table credit_transactions
@@ -724,24 +717,23 @@ table private.account_failures
   constraint account_failures_pkey PRIMARY KEY (user_id)
   constraint account_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE
 
-table private.ai_calls
-  hold_id uuid not null
-  request_id text
+view private.ai_calls
+  hold_id uuid
+  workspace_id uuid
+  user_id uuid
   api_key_id uuid
+  hold_expires_at timestamp with time zone
+  request_id text
   idempotency_key text
   message_month timestamp with time zone
-  started_at timestamp with time zone not null
-  expires_at timestamp with time zone not null
-  heard_at timestamp with time zone not null
-  prompt_tokens bigint not null default 0
-  completion_tokens bigint not null default 0
-  worst_case private.ai_usage not null
+  started_at timestamp with time zone
+  heard_at timestamp with time zone
+  prompt_tokens bigint
+  completion_tokens bigint
+  worst_case private.ai_usage
   served_model text
-  pricings jsonb not null
-  details jsonb not null
-  constraint ai_calls_hold_id_fkey FOREIGN KEY (hold_id) REFERENCES credit_holds(id) ON DELETE CASCADE
-  constraint ai_calls_pkey PRIMARY KEY (hold_id)
-  CREATE INDEX ai_calls_expires_at_idx using btree (expires_at)
+  pricings jsonb
+  details jsonb
 
 table private.ai_request_counts
   workspace_id uuid not null
@@ -829,6 +821,36 @@ table private.audit_removals
   constraint audit_removals_pkey PRIMARY KEY (gone_id, found_by)
   constraint found_by_a_column CHECK ((found_by = ANY (ARRAY['workspace_id'::text, 'resource_id'::text, 'actor_id'::text])))
   CREATE INDEX audit_removals_gone_at_idx using btree (gone_at)
+
+table private.credit_holds
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  user_id uuid
+  spender_id uuid
+  amount unsigned_credit_amount not null
+  settled_amount unsigned_credit_amount not null default 0
+  final_amount unsigned_credit_amount
+  state credit_hold_state not null default 'open'::credit_hold_state
+  reason text not null
+  feature_code text
+  description text
+  metadata jsonb not null default '{}'::jsonb
+  idempotency_key text
+  work jsonb
+  expires_at timestamp with time zone not null
+  closed_at timestamp with time zone
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint closed_unless_open_and_final_once_settled CHECK ((((state = 'open'::credit_hold_state) = (closed_at IS NULL)) AND ((state = 'settled'::credit_hold_state) = (final_amount IS NOT NULL))))
+  constraint credit_holds_pkey PRIMARY KEY (id)
+  constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_user_id_idx using btree (user_id)
+  CREATE INDEX credit_holds_work_expires_at_idx using btree (expires_at) WHERE (work IS NOT NULL)
+  CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  grants authenticated select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id); service_role select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)
 
 table private.deleted_free_teams
   user_id uuid not null
@@ -1442,6 +1464,7 @@ table workspaces
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
+function private.add_hold(hold private.credit_holds) returns credit_result
 function private.add_lot(wallet credit_wallets, lot_amount numeric, lot_kind credit_grant_kind, paid boolean, lot_priority integer, lot_expires_at timestamp with time zone) returns uuid
 function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
 function private.add_usage(more private.usage_by_day) returns void
@@ -1478,15 +1501,15 @@ function private.candidate_answer(candidate ai_models, covered bigint, part_toke
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
 function private.change_lots(lots credit_lot_change[], is_expiry boolean) returns void
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
-function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
+function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
 function private.claim_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.claim_payments() returns trigger security definer
 function private.claim_payments_of_address(address text, at timestamp with time zone) returns void
 function private.claim_signup(identity text) returns boolean
-function private.close_ai_call(call private.ai_calls, hold credit_holds, is_charged boolean, answer jsonb) returns void
-function private.close_hold(hold credit_holds, closing_state credit_hold_state, used numeric, at timestamp with time zone) returns void
+function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
+function private.close_hold(hold private.credit_holds, used numeric, at timestamp with time zone, metadata jsonb DEFAULT '{}'::jsonb, description text DEFAULT NULL::text, key text DEFAULT NULL::text, is_work_done boolean DEFAULT false) returns credit_result
 function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
@@ -1547,7 +1570,7 @@ function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, wanted_plan text, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
-function private.finish_lost_ai_call(lost private.ai_calls, at timestamp with time zone) returns void
+function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
@@ -1607,7 +1630,7 @@ function private.limit_email_aliases() returns trigger security definer
 function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
-function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns credit_holds
+function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_next_due_wallet(at timestamp with time zone, passed_over uuid[]) returns uuid
 function private.lock_settings() returns trigger security definer
@@ -1667,7 +1690,7 @@ function private.post_refund(wallet credit_wallets, account_id uuid, amount nume
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
 function private.price_in_force(wanted_model text, at timestamp with time zone) returns ai_model_prices
 function private.pricing_of(wanted ai_models, at timestamp with time zone) returns jsonb
-function private.pricing_of_call(call private.ai_calls, served_model text) returns jsonb
+function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
 function private.product_on_sale(wanted_product uuid) returns payment_products
 function private.project_payment(of_platform payment_platform, of_payment text) returns void
@@ -1761,7 +1784,7 @@ function private.set_spending_limit(wallet_id uuid, spender uuid, new_limit nume
 function private.set_top_up_of_mine(wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer) returns void security definer -- execute: authenticated
 function private.set_updated_at() returns trigger
 function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamp with time zone) returns void
-function private.settle_part(hold credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamp with time zone) returns credit_result
+function private.settle_part(hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamp with time zone) returns credit_result
 function private.settle_subjects(subjects private.payment_subjects, at timestamp with time zone) returns void
 function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wallet_id uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric

@@ -241,38 +241,6 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"credit_holds": {
-                  Row: {
-                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "amount": number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at": string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason": string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id": string
-                  }
-                  Update: {
-                    "amount"?: number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at"?: string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason"?: string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "credit_holds_user_id_fkey"
-      columns: ["user_id"]
-isOneToOne: false
-      referencedRelation: "users"
-      referencedColumns: ["id"]
-    },{
-      foreignKeyName: "credit_holds_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "current_subscriptions"
-      referencedColumns: ["workspace_id"]
-    },{
-      foreignKeyName: "credit_holds_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "workspaces"
-      referencedColumns: ["id"]
-    }
-                  ]
                 },"credit_transactions": {
                   Row: {
                     "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
@@ -966,6 +934,38 @@ isOneToOne: false
       referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "usage_by_day_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"credit_holds": {
+                  Row: {
+                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
+                    {
+      foreignKeyName: "credit_holds_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "credit_holds_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "credit_holds_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
