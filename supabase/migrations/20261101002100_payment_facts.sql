@@ -1,8 +1,7 @@
 -- What is known of subscriptions, payments, refunds and disputes. Events arrive twice, late and in any order, and none
--- of
--- that may matter: what is known is folded from all events that were applied. For each field the newest event that has
--- a
--- value counts, by the platform's time, then the rank of the state (times tie within a second), then the event's id.
+-- of that may matter: what is known is folded from all events that were applied. For each field the newest event that
+-- has a value counts, by the platform's time, then the rank of the state (times tie within a second), then the event's
+-- id.
 
 create type private.payment_subject as enum ('customer', 'subscription', 'payment', 'reversal');
 comment on type private.payment_subject is 'What events are about. A reversal is a refund or a dispute.';
@@ -115,19 +114,6 @@ comment on function private.known_of is
   'All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their '
   'order.';
 
-create function private.customer_of(facts jsonb) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return (
-    -- Who pays without an account at the platform is known by the e-mail address, or by the payment alone.
-    select coalesce(facts #>> '{customer,id}', 'email:' || lower(trim(facts #>> '{customer,email}')),
-      case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
-  );
-end;
-$$;
-comment on function private.customer_of(jsonb) is 'What the customer of an event is called here.';
-
 insert into private.secrets (name, value) values ('checkout_key', extensions.gen_random_bytes(32));
 
 create function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
@@ -170,8 +156,7 @@ begin
       select max(t.occurred_at) as at from reported t where t.amount is not null
     )
     -- What a platform sums up grows with each refund (two events of one second have no other order) and is less after
-    -- one
-    -- failed: so its highest sum since the failure before its newest, less what failed after that.
+    -- one failed: so its highest sum since the failure before its newest, less what failed after that.
     select greatest(max(t.amount) - coalesce((select sum(f.amount) from failed f where f.at >= n.at), 0), 0)
     from newest n
     join reported t on t.amount is not null

@@ -392,8 +392,7 @@ declare
 begin
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
   -- What is gone already counts first, clawed back manually or expired: only what was used beyond the new worth is
-  -- taken.
-  -- Clawed back manually is what the grant says beyond what was taken for this.
+  -- taken. Clawed back manually is what the grant says beyond what was taken for this.
   manual := greatest(own_grant.clawed_back_amount - (own_grant.amount - paid.written_off - paid.credited)
     - greatest(paid.written_off - own_grant.expired_amount, 0), 0);
   if due.clawback_reason <> 'plan_change' then

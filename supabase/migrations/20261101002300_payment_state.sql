@@ -174,8 +174,7 @@ begin
   end if;
   update public.credit_wallets w set frozen_at = case when is_disputed then at end where w.workspace_id = of_workspace;
   -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own
-  -- payment
-  -- found gone, nor what a rollover's cap ended.
+  -- payment found gone, nor what a rollover's cap ended.
   for expired in
     select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
       g.expired_amount - coalesce(c.written_off + c.cap_expired, 0)) as amount

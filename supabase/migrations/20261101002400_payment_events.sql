@@ -249,6 +249,11 @@ end;
 $$;
 comment on function private.notify_admins_of_event is 'Notifies admins of what an event leaves for people to decide.';
 
+create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
+language sql set search_path = ''
+as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
+comment on function private.lock_customer is 'Keeps events of a customer waiting.';
+
 create function private.bind_customer(
   of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
 ) returns void
@@ -259,6 +264,8 @@ declare
   owner private.payment_owner :=
     (owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at, false);
 begin
+  perform private.lock_customer(of_platform, of_customer);
+  perform private.lock_wallet(owner_id, at);
   subjects.platform := of_platform;
   subjects.subscriptions := array(select s.subscription_id from public.user_subscriptions s
     where s.platform = of_platform and s.customer_id = of_customer and s.bound_at is null);
@@ -275,7 +282,7 @@ begin
 end;
 $$;
 comment on function private.bind_customer is
-  'Gives a workspace everything that a customer paid and that is nobody''s yet.';
+  'Gives a workspace everything that a customer paid and that is nobody''s yet, while no event of theirs is applied.';
 
 create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
@@ -386,6 +393,9 @@ declare
   event public.payment_events;
   own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
   own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
+  -- Who pays without an account at the platform is known by the e-mail address, or by the payment alone.
+  customer text := coalesce(facts #>> '{customer,id}', 'email:' || lower(trim(facts #>> '{customer,email}')),
+    case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end);
   -- Why it is none of this project's money; null where it is.
   foreign_reason text := case
     when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
@@ -400,7 +410,7 @@ begin
         <= at + make_interval(mins => private.config_numeric('max_clock_skew_minutes', 5)::integer)
       then receive_payment_event.occurred_at else at end,
     receive_payment_event.raw_body, receive_payment_event.facts,
-    private.customer_of(receive_payment_event.facts))
+    customer)
   on conflict on constraint an_event_is_kept_once do nothing;
   select * into event from public.payment_events e
   where e.platform = receive_payment_event.platform and e.event_id = receive_payment_event.event_id
@@ -419,7 +429,7 @@ begin
   if event.attempts > 0 then
     -- Read again: what could not be read before may be now.
     update public.payment_events e
-    set facts = receive_payment_event.facts, customer_id = private.customer_of(receive_payment_event.facts)
+    set facts = receive_payment_event.facts, customer_id = customer
     where e.id = event.id returning * into event;
   end if;
   event := private.apply_payment_event(event, problem, at);

@@ -27,31 +27,13 @@ begin
   if private.existing_workspace(to_workspace) is null then
     perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
   end if;
-  perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
+  perform private.bind_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
   perform private.audit('resolve_unmatched_payment', 'unmatched_payment_emails', unmatched_id::text,
     details => jsonb_build_object('workspace_id', to_workspace));
 end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
-
-create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
-comment on function private.lock_customer is 'Keeps events of a customer waiting.';
-
-create function private.claim_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  perform private.lock_customer(of_platform, of_customer);
-  perform private.lock_wallet(owner_id, at);
-  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
-end;
-$$;
-comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
 
 create function private.claim_payments_of_address(address text, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -75,7 +57,7 @@ begin
     where lower(e.email) = lower(trim(address)) and e.resolved_at is null
     order by e.platform, e.customer_id
   loop
-    perform private.claim_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
+    perform private.bind_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
   end loop;
 end;
 $$;
@@ -115,7 +97,7 @@ begin
   loop
     -- One whose events are being applied is left for the next time.
     if pg_try_advisory_xact_lock(hashtextextended(unmatched.platform || ':customer ' || unmatched.customer_id, 0)) then
-      perform private.claim_customer(unmatched.platform, unmatched.customer_id,
+      perform private.bind_customer(unmatched.platform, unmatched.customer_id,
         private.confirmed_account(unmatched.email), 'email', at);
       return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id
         and e.resolved_at is not null);

@@ -433,28 +433,17 @@ $$;
 comment on function private.next_charge(timestamptz) is
   'The next charge that is due and still to be made or voided, its wallet locked.';
 
-create function private.next_cancellation(at timestamptz) returns private.payment_tasks
-language plpgsql set search_path = ''
-as $$
-declare
-  task private.payment_tasks;
-begin
-  select * into task from private.payment_tasks t
-  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= next_cancellation.at
-  order by t.due_at limit 1 for update skip locked;
-  return task;
-end;
-$$;
-comment on function private.next_cancellation(timestamptz) is 'Locks the next subscription that is to be cancelled.';
-
 create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  task private.payment_tasks := private.next_cancellation(at);
+  task private.payment_tasks;
 begin
   perform private.require_time(at);
-  if task.id is null then
+  select * into task from private.payment_tasks t
+  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= claim_payment_task.at
+  order by t.due_at limit 1 for update skip locked;
+  if not found then
     task := private.next_charge(at);
   end if;
   if task.id is null then
