@@ -237,6 +237,18 @@ end;
 $$;
 comment on function private.model_price_of(jsonb) is 'A pricing as customers see it: in credits.';
 
+create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  -- Of a fixed price its credits, for cost x markup would tell the cost.
+  return trim_scale(case when credits = private.credits_for(pricing, cost_usd)
+    then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
+end;
+$$;
+comment on function private.worth_of(jsonb, numeric, numeric) is
+  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
+
 create function private.charge_of(
   pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric, out worth_usd numeric
 )
@@ -259,18 +271,6 @@ $$;
 comment on function private.charge_of(jsonb, private.ai_usage) is
   'What a call costs (US dollars), is charged (credits, to six decimals: the model''s fixed price, '
   'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
-
-create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- Of a fixed price its credits, for cost x markup would tell the cost.
-  return trim_scale(case when credits = private.credits_for(pricing, cost_usd)
-    then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
-end;
-$$;
-comment on function private.worth_of(jsonb, numeric, numeric) is
-  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
 
 create function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 language plpgsql immutable set search_path = ''

@@ -26,6 +26,9 @@ update public.system_config set maximum = 36500 * 1440, config_value = to_jsonb(
   when 'max_backdating_days' then 1 else 1440 end)
 where config_key in ('max_backdating_days', 'max_clock_skew_minutes');
 
+-- Helpers name tables of modules that a database may do without (npm test -- --modules).
+set local check_function_bodies = off;
+
 create schema if not exists tests;
 comment on schema tests is 'Helpers of the pgTAP files; exists in test databases only.';
 grant usage on schema tests to anon, authenticated, service_role;
