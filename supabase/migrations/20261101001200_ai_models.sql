@@ -4,6 +4,9 @@ create type public.ai_usage_scene as enum (
   'text_chat', 'embedding', 'image_generation', 'video_generation', 'session_analysis', 'other'
 );
 comment on type public.ai_usage_scene is 'What an AI call was for.';
+insert into public.features (feature_code, name, unit, description)
+select 'scene:' || s, initcap(replace(s::text, '_', ' ')), 'call', 'Whether AI calls of this scene may be made.'
+from unnest(enum_range(null::public.ai_usage_scene)) s;
 create type public.ai_disconnect_policy as enum ('drain', 'cancel');
 comment on type public.ai_disconnect_policy is
   'When a client leaves a stream: drain reads the provider''s answer to its end and charges that; '

@@ -31,21 +31,6 @@ comment on column private.ai_request_counts.day_content is
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
-create function private.plan_of(wanted_workspace uuid) returns public.plans
-language plpgsql stable set search_path = ''
-as $$
-declare
-  plan public.plans;
-begin
-  select p.* into plan from public.plans p
-  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace),
-    (select s.plan_type from public.user_subscriptions s where s.workspace_id = wanted_workspace and s.is_live),
-      'free');
-  return plan;
-end;
-$$;
-comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
-
 create function private.require_membership(caller private.ai_caller) returns void
 language plpgsql set search_path = ''
 as $$
@@ -77,8 +62,9 @@ begin
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
   end if;
   perform private.require_membership(caller);
-  caller.plan := private.plan_of(caller.workspace_id);
-  caller.features := private.features_of(caller.workspace_id, (caller.plan).plan, at);
+  select p into caller.plan
+  from public.workspaces w join public.plans p on p.plan = w.plan where w.id = caller.workspace_id;
+  caller.features := private.features_of(caller.workspace_id, at);
   return caller;
 end;
 $$;
@@ -172,8 +158,8 @@ create function private.refuse_request_rate(caller private.ai_caller, at timesta
 language plpgsql set search_path = ''
 as $$
 declare
-  per_minute integer := (caller.plan).requests_per_minute;
-  per_day integer := (caller.plan).requests_per_day;
+  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
+  per_day numeric := private.limit_in(caller.features, 'requests_per_day');
   minute timestamptz;
   day timestamptz;
   begun integer;
@@ -187,7 +173,7 @@ begin
   on conflict (workspace_id, month_started_at) do update
   set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers) = (
     -- What the minute refuses takes nothing from the day.
-    select m.started_at, m.used + 1, d.started_at, d.used + (m.used < per_minute)::integer,
+    select m.started_at, m.used + 1, d.started_at, d.used + coalesce(m.used < per_minute, true)::integer,
       case when d.started_at = c.day_started_at then c.day_content else 0 end,
       case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
@@ -197,7 +183,7 @@ begin
   if begun > per_minute then
     return private.refuse_rate(format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute),
       minute + interval '1 minute', at);
-  elsif per_day <> -1 and begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
+  elsif begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
     return private.refuse_rate(
       format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day),
         day + interval '24 hours', at);
@@ -248,7 +234,9 @@ create function private.has_room_for_content(wallet_id uuid, content bigint) ret
 language plpgsql set search_path = ''
 as $$
 begin
-  if content = 0 or (private.plan_of(wallet_id)).requests_per_day = -1 then
+  if content = 0 or private.limit_in(private.features_of(wallet_id, clock_timestamp(), 'requests_per_day'),
+    'requests_per_day') is null
+  then
     return true;
   end if;
   update private.ai_request_counts c set day_content = c.day_content + content
@@ -289,10 +277,10 @@ create function private.refuse_message(caller private.ai_caller, at timestamptz)
 language plpgsql set search_path = ''
 as $$
 declare
-  allowed integer := (caller.plan).messages_per_month;
+  allowed numeric := private.limit_in(caller.features, 'message');
   month record := private.window_at('month', null, 0, at);
 begin
-  if allowed = -1 or exists (
+  if allowed is null or exists (
     select from private.ai_request_counts c
     where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at and c.month_messages < allowed
   ) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
@@ -319,7 +307,7 @@ begin
     return null; -- nothing is said of either: nothing to look up
   end if;
   foreach code in array array['api_call', 'token'] loop
-    most := (caller.features -> code ->> 'limit')::numeric;
+    most := private.limit_in(caller.features, code);
     if not private.feature_is_on(caller.features, code) then
       return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code),
         null,

@@ -286,6 +286,12 @@ create trigger ai_model_prices_audit_changes after insert or update or delete on
   for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');
+create trigger features_audit_changes after insert or update or delete on public.features
+  for each row execute function private.audit_change('feature_code', '');
+create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
+  for each row execute function private.audit_change('plan feature_code', '');
+create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
+  for each row execute function private.audit_change('feature_code', 'workspace_id');
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
 -- behind.

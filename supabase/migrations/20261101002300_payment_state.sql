@@ -140,15 +140,14 @@ begin
   where s.workspace_id = of_workspace
   order by s.state_occurred_at desc, s.platform, s.subscription_id
   limit 1;
-  update public.users u
-  set subscription_plan = coalesce(live.plan_type, 'free'),
-    subscription_status = coalesce(live.plan_status, last_status, 'inactive')
-  where u.id = of_workspace and (u.subscription_plan, u.subscription_status)
-    is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
+  update public.workspaces w set plan = coalesce(live.plan_type, 'free')
+  where w.id = of_workspace and w.plan <> coalesce(live.plan_type, 'free');
+  update public.users u set subscription_status = coalesce(live.plan_status, last_status, 'inactive')
+  where u.id = of_workspace and u.subscription_status <> coalesce(live.plan_status, last_status, 'inactive');
 end;
 $$;
 comment on function private.refresh_plan is
-  'Decides which subscription gives a workspace its plan, and the person''s snapshot of it.';
+  'Decides which subscription gives a workspace its plan, and keeps the person''s snapshot of its state.';
 
 create function private.is_disputed(of_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''

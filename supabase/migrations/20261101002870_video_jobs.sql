@@ -798,10 +798,10 @@ create function private.refuse_video_start(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  most integer := (caller.plan).video_jobs_at_once;
+  most numeric := private.limit_in(caller.features, 'video_jobs_at_once');
   refusal private.ai_refusal;
 begin
-  if most <> -1 and private.video_jobs_running(caller.workspace_id) >= most then
+  if most is not null and private.video_jobs_running(caller.workspace_id) >= most then
     return row('limit_reached',
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
       (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs'

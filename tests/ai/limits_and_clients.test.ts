@@ -36,7 +36,7 @@ test('the eleventh message of a free month is refused at once, and not tried aga
 test('a video that a limit of the month refuses says so too', async () => {
   const user = await newUser();
   await sql(
-    `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'api_call', 0, 'a test')`,
+    `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'api_call', 0, 'a test')`,
     [user.id],
   );
   const refused = await fetch(`${env.FUNCTIONS_URL}/video/jobs`, {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   caller = { id: session.user.id, token: session.access_token };
   // 0.01 credits a token of output; a token is four bytes to the simulator and to an estimate alike.
   await pool.query(`
-    update public.users set subscription_plan = 'enterprise';
+    update public.workspaces set plan = 'enterprise';
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'simulator-chat', 100);
     insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100)`);
   await pool.query(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [caller.id]);

@@ -25,9 +25,10 @@ beforeAll(async () => {
   });
   const session = (await signUp.json()) as { access_token: string; user: { id: string } };
   maker = { id: session.user.id, token: session.access_token };
-  await pool.query(`update public.users set subscription_plan = 'enterprise'`);
+  await pool.query(`update public.workspaces set plan = 'enterprise'`);
   await pool.query(
-    `update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`,
+    `update public.plan_features set feature_limit = null
+      where plan = 'enterprise' and feature_code in ('video_jobs_at_once', 'requests_per_minute')`,
   );
   // The sweep of half an hour later is made now.
   await pool.query(`update public.system_config set config_value = '60' where config_key = 'max_clock_skew_minutes'`);

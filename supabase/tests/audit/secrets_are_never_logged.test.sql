@@ -22,7 +22,7 @@ select tests.be_postgres();
 update public.users set is_active = false, phone = '+1 secret-phone' where id = tests.id('owner');
 update public.workspace_member_credits set credit_limit = 3 where workspace_id = tests.recall('team')::uuid;
 update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.recall('team')::uuid;
-update public.plans set requests_per_minute = 11 where plan = 'free';
+update public.plans set messages_limit_paid = true where plan = 'free';
 update public.ai_providers set max_retries = 1;
 select tests.sell('prod_1', 100, 'basic');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
@@ -30,7 +30,7 @@ insert into public.ai_model_prices (model) values ('m');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('n', 'N', 'up', 1);
 insert into public.ai_model_fallbacks (model, position, fallback_model) values ('m', 1, 'n');
 update public.features set name = 'Texts' where feature_code = 'message';
-insert into public.plan_features (plan, feature_code) values ('free', 'message');
+update public.plan_features set feature_limit = 11 where plan = 'free' and feature_code = 'message';
 insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.recall('team')::uuid, 'message', 'a gift');
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.recall('team')::uuid, 'debt', 1);
 insert into public.auto_top_ups (workspace_id, payment_product_id, amount, currency, threshold, monthly_cap)
