@@ -138,6 +138,73 @@ $$;
 comment on function private.limit_in(jsonb, text) is
   'The limit of a feature, by features_of: null for no limit or no row, 0 where it is off.';
 
+-- Counting ------------------------------------------------------------------------------------------------------------
+
+create table public.feature_usage (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  feature_code text not null,
+  period_start timestamptz not null,
+  used numeric not null constraint used_not_negative check (used >= 0 and used < 'infinity'),
+  primary key (workspace_id, feature_code, period_start)
+) with (fillfactor = 50); -- every use rewrites its row
+comment on table public.feature_usage is
+  'What a workspace used of a feature in a period: the sum of its usage_records.';
+
+-- An AI call takes two numbers, for its api_call and its tokens.
+create sequence private.usage_record_ids increment by 2;
+comment on sequence private.usage_record_ids is 'Ids of usage_records, of those that AI calls have in their log too.';
+
+create table private.plan_periods (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  starts_at timestamptz not null,
+  ends_at timestamptz not null,
+  primary key (workspace_id, starts_at),
+  constraint ends_after_it_starts check (ends_at > starts_at and isfinite(ends_at))
+);
+comment on table private.plan_periods is
+  'Periods of what gives a workspace its plan, the newest one and those before it; whoever sells plans keeps them. '
+  'Without any, uses count to the calendar month (UTC).';
+
+create function private.feature_period(
+  wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
+)
+language plpgsql stable set search_path = ''
+as $$
+declare
+  seconds double precision;
+  next_start timestamptz;
+begin
+  select p.starts_at, p.ends_at into period_start, period_end from private.plan_periods p
+  where p.workspace_id = wanted_workspace and p.starts_at <= at order by p.starts_at desc limit 1;
+  select min(p.starts_at) into next_start from private.plan_periods p
+  where p.workspace_id = wanted_workspace and p.starts_at > at;
+  -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins
+  -- anew.
+  period_end := least(period_end, next_start);
+  if period_start is null or period_end <= at and next_start is not null then
+    select w.started_at, w.ends_at into period_start, period_end from private.window_at('month', null, 0, at) w;
+  elsif period_end <= at then
+    -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
+    seconds := extract(epoch from period_end - period_start);
+    period_start := period_end + make_interval(secs => floor(extract(epoch from at - period_end) / seconds) * seconds);
+    period_end := period_start + make_interval(secs => seconds);
+  end if;
+end;
+$$;
+comment on function private.feature_period(uuid, timestamptz) is
+  'The period that a use counts to: that of its plan, else the calendar month (UTC).';
+
+create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce((select u.used from public.feature_usage u
+    where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);
+end;
+$$;
+comment on function private.feature_used(uuid, text, timestamptz) is
+  'What a workspace has used of a feature in the period that began then.';
+
 alter table public.features enable row level security;
 create policy "everyone can read the features on offer" on public.features
   for select to anon, authenticated using (is_active);
@@ -148,8 +215,12 @@ alter table public.workspace_features enable row level security;
 create policy "owners and admins can read what was given to their workspace" on public.workspace_features
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 
+alter table public.feature_usage enable row level security;
+create policy "members can read what their workspace has used" on public.feature_usage
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
+
 grant select on public.features, public.plan_features to anon, authenticated;
-grant select on public.workspace_features to authenticated, service_role;
+grant select on public.workspace_features, public.feature_usage to authenticated, service_role;
 grant select, insert, update on public.features to service_role;
 grant select, insert, update, delete on public.plan_features to service_role;
 grant insert, update, delete on public.workspace_features to service_role;

@@ -60,6 +60,21 @@ $$;
 comment on function private.free_credits_of(bigint) is
   'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
 
+create function private.count_features_of_call(call public.ai_usage_logs) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- It was used: it counts even past a limit. In one order, as every other call locks them.
+  insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
+  select call.workspace_id, c.code, call.usage_period_start, c.amount
+  from (values (1, 'api_call', 1), (2, 'token', call.total_tokens)) c (place, code, amount)
+  where c.amount > 0 order by c.place
+  on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
+end;
+$$;
+comment on function private.count_features_of_call(public.ai_usage_logs) is
+  'Adds a call that was settled, by its log row, to the sums of api_call and token. Called under the wallet''s lock.';
+
 create function private.log_ai_call(
   call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false
 ) returns void
@@ -82,7 +97,7 @@ begin
   if is_use and (c.status <> 'canceled'
     or greatest(c.prompt_tokens, c.completion_tokens, c.images, c.credits_charged) > 0)
   then
-    record_id := nextval('private.usage_records_id_seq');
+    record_id := nextval('private.usage_record_ids');
     period_start := (private.feature_period(wallet_id, at)).period_start;
   end if;
   insert into public.ai_usage_logs (

@@ -2,8 +2,7 @@
 -- admits and counts, and an AI call counts under its wallet's lock.
 
 create table private.usage_records (
-  -- An AI call takes two numbers, for its api_call and its tokens.
-  id bigint generated always as identity (increment by 2) primary key,
+  id bigint primary key default nextval('private.usage_record_ids'),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   feature_code text not null,
@@ -66,16 +65,6 @@ grant select on private.usage_records, public.usage_records to authenticated, se
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
-create table public.feature_usage (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  feature_code text not null,
-  period_start timestamptz not null,
-  used numeric not null constraint used_not_negative check (used >= 0 and used < 'infinity'),
-  primary key (workspace_id, feature_code, period_start)
-) with (fillfactor = 50); -- every use rewrites its row
-comment on table public.feature_usage is
-  'What a workspace used of a feature in a period: the sum of its usage_records.';
-
 create function private.keep_usage_records() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -108,40 +97,6 @@ create trigger usage_records_refuse_truncate before truncate on private.usage_re
 
 -- Deciding ------------------------------------------------------------------------------------------------------------
 
-create function private.feature_period(
-  wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
-)
-language plpgsql stable set search_path = ''
-as $$
-declare
-  seconds double precision;
-  subscription public.user_subscriptions;
-begin
-  select s.* into subscription from public.user_subscriptions s
-  where s.workspace_id = wanted_workspace and s.is_live
-    and s.current_period_end > s.current_period_start and isfinite(s.current_period_end);
-  period_start := subscription.current_period_start;
-  period_end := subscription.current_period_end;
-  if period_start > at then
-    -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins
-    -- anew.
-    select max(p.starts_at), max(p.cut_at) into period_start, period_end
-    from private.periods_of(subscription.platform, subscription.subscription_id) p
-    where p.starts_at <= feature_period.at and p.cut_at > feature_period.at;
-  end if;
-  if period_start is null then
-    select w.started_at, w.ends_at into period_start, period_end from private.window_at('month', null, 0, at) w;
-  elsif period_end <= at then
-    -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
-    seconds := extract(epoch from period_end - period_start);
-    period_start := period_end + make_interval(secs => floor(extract(epoch from at - period_end) / seconds) * seconds);
-    period_end := period_start + make_interval(secs => seconds);
-  end if;
-end;
-$$;
-comment on function private.feature_period(uuid, timestamptz) is
-  'The period that a use counts to: the live subscription''s, else the calendar month (UTC).';
-
 create type private.feature_terms as (is_on boolean, most numeric, period_start timestamptz, period_end timestamptz);
 comment on type private.feature_terms is
   'Whether a workspace has a feature, how much of it (null: no limit; 0 where it is off) and in which period (null: it '
@@ -170,17 +125,6 @@ end;
 $$;
 comment on function private.feature_terms_of(uuid, text, timestamptz) is
   'A workspace''s terms for a feature; not_found for an unknown one.';
-
-create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return coalesce((select u.used from public.feature_usage u
-    where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);
-end;
-$$;
-comment on function private.feature_used(uuid, text, timestamptz) is
-  'What a workspace has used of a feature in the period that began then.';
 
 create type public.feature_use as (
   allowed boolean, code text, id bigint, used numeric, "limit" numeric, remaining numeric, period_start timestamptz,
@@ -512,26 +456,3 @@ comment on function public.check_feature is
   'Whether a use would be allowed now, as consume_feature would answer, counting nothing. Signed-in people ask for '
   'workspaces they are members of.';
 grant execute on function public.check_feature to authenticated, service_role;
-
--- AI calls ------------------------------------------------------------------------------------------------------------
-
-create function private.count_features_of_call(call public.ai_usage_logs) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  -- It was used: it counts even past a limit. In one order, as every other call locks them.
-  insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
-  select call.workspace_id, c.code, call.usage_period_start, c.amount
-  from (values (1, 'api_call', 1), (2, 'token', call.total_tokens)) c (place, code, amount)
-  where c.amount > 0 order by c.place
-  on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
-end;
-$$;
-comment on function private.count_features_of_call(public.ai_usage_logs) is
-  'Adds a call that was settled, by its log row, to the sums of api_call and token. Called under the wallet''s lock.';
-
-alter table public.feature_usage enable row level security;
-create policy "members can read what their workspace has used" on public.feature_usage
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-
-grant select on public.feature_usage to authenticated, service_role;
