@@ -154,6 +154,28 @@ end;
 $$;
 comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
 
+create function private.refuse_rate(message text, until timestamptz, at timestamptz) returns private.ai_refusal
+language sql immutable set search_path = ''
+as $$
+  select 'rate_limited', message, null::text, ceil(extract(epoch from until - at))::integer
+$$;
+comment on function private.refuse_rate(text, timestamptz, timestamptz) is
+  'A refusal for what is left of a minute or a day.';
+
+create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.credit_grants g
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
+      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
+  );
+end;
+$$;
+comment on function private.has_paid_credits(uuid, timestamptz) is
+  'Whether a workspace has credits left that were paid for.';
+
 create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
@@ -207,28 +229,6 @@ end;
 $$;
 comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
   'Counts a call that begins, and why it may not in this minute, if so. Calls that are refused count too.';
-
-create function private.refuse_rate(message text, until timestamptz, at timestamptz) returns private.ai_refusal
-language sql immutable set search_path = ''
-as $$
-  select 'rate_limited', message, null::text, ceil(extract(epoch from until - at))::integer
-$$;
-comment on function private.refuse_rate(text, timestamptz, timestamptz) is
-  'A refusal for what is left of a minute or a day.';
-
-create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return exists (
-    select from public.credit_grants g
-    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
-      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
-  );
-end;
-$$;
-comment on function private.has_paid_credits(uuid, timestamptz) is
-  'Whether a workspace has credits left that were paid for.';
 
 create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
 language plpgsql set search_path = ''
@@ -294,6 +294,14 @@ $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
   'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
 
+create table private.jobs_under_way (
+  job_id uuid primary key,
+  workspace_id uuid not null references public.workspaces on delete cascade
+);
+comment on table private.jobs_under_way is
+  'Jobs besides AI calls that run and will count as calls. Whoever makes such a job adds a row, and deletes it at the end.';
+create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
+
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -319,7 +327,7 @@ begin
         used := used + (
           select count(*) from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
           where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at
-        ) + private.video_jobs_running(caller.workspace_id);
+        ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
       end if;
       if used >= most then
         return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most),

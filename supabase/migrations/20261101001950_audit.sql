@@ -276,12 +276,6 @@ create trigger users_audit_rights after update of role, is_active on public.user
 
 create trigger plans_audit_changes after insert or update or delete on public.plans
   for each row execute function private.audit_change('plan', '');
-create trigger features_audit_changes after insert or update or delete on public.features
-  for each row execute function private.audit_change('feature_code', '');
-create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
-  for each row execute function private.audit_change('plan feature_code', '');
-create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
-  for each row execute function private.audit_change('feature_code', 'workspace_id');
 create trigger ai_providers_audit_changes after insert or update or delete on public.ai_providers
   for each row execute function private.audit_change('provider', '');
 create trigger ai_models_audit_changes after insert or update or delete on public.ai_models
