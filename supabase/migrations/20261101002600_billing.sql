@@ -273,7 +273,7 @@ create type public.product_on_sale as (
 comment on type public.product_on_sale is
   'A plan for a period, as it is sold. amount is in minor units of the currency.';
 create type public.plan_on_sale as (
-  plan text, name text, description text, requests_per_minute integer, messages_per_month integer,
+  plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric,
   products public.product_on_sale[]
 );
 comment on type public.plan_on_sale is 'A plan, and what it is sold as. A limit that is null is none.';
