@@ -299,7 +299,8 @@ create table private.jobs_under_way (
   workspace_id uuid not null references public.workspaces on delete cascade
 );
 comment on table private.jobs_under_way is
-  'Jobs besides AI calls that run and will count as calls. Whoever makes such a job adds a row, and deletes it at the end.';
+  'Jobs besides AI calls that run and will count as calls. Whoever makes such a job adds a row, and deletes it at its '
+  'end.';
 create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
 
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal

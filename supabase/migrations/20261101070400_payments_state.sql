@@ -395,6 +395,7 @@ end;
 $$;
 comment on function private.end_next_access is
   'Ends one plan whose time is over and of which nothing more was reported; false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_access', 50);
 
 create function private.prove_payments(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan

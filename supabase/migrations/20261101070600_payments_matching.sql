@@ -126,6 +126,7 @@ end;
 $$;
 comment on function private.match_next_payment(timestamptz) is
   'Matches one payment whose payer has confirmed the address by now; false when there is none.';
+insert into private.due_work (piece, place) values ('match_next_payment', 60);
 
 create function private.resolve_dispute(
   of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
@@ -208,6 +209,7 @@ end;
 $$;
 comment on function private.report_next_lone_reversal(timestamptz) is
   'Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
+insert into private.due_work (piece, place) values ('report_next_lone_reversal', 90);
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 

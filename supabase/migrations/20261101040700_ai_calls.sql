@@ -842,6 +842,7 @@ end;
 $$;
 comment on function private.finish_next_lost_ai_call(timestamptz) is
   'Finishes one call whose function ended before it did; false when there is none.';
+insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
 
 create function private.end_earlier_tries(
   wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz

@@ -1,4 +1,5 @@
--- Models that make videos: which provider's API they are asked by, what may be asked, what it costs.
+-- What clients see of models, and what they cost. Videos have choices and prices of their own: which provider's API
+-- they are asked by, what may be asked, what a job and its seconds cost.
 
 create table public.video_models (
   model text primary key references public.ai_models on delete cascade,
@@ -134,10 +135,6 @@ comment on function private.video_charge_of(jsonb) is
   'What a video costs (US dollars), is charged (credits: the price row''s, else the model''s fixed price, '
   'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
-create trigger video_models_audit_changes after insert or update or delete on public.video_models
-  for each row execute function private.audit_change('model', '');
-create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
-  for each row execute function private.audit_change('id', '');
 
 -- What clients see of models ------------------------------------------------------------------------------------------
 

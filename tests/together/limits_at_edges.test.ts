@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newCaller, newKey, newModel } from '../ai/helpers.ts';
 import { callAtOnce, hangUp, inTurn, type Outcome, openCallers, rowsOf, untilBlocked } from '../support/callers.ts';
 import { adminPool, newUser, sql, sqlAs } from '../support/stack.ts';
 import { driftOf, newAccount } from '../support/wallets.ts';
-import { newCaller, newKey, newModel } from './helpers.ts';
 
 const CALLS = 60;
 let callers: pg.Client[] = [];

@@ -1157,6 +1157,7 @@ end;
 $$;
 comment on function private.end_next_overdue_video_job(timestamptz) is
   'Ends one job that nothing more is to be hoped for, and refunds it; false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_overdue_video_job', 20);
 
 create function private.lease_due_videos(kind text, most integer, at timestamptz) returns setof public.video_jobs
 language plpgsql set search_path = ''
