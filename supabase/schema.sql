@@ -11,9 +11,9 @@ type ai_usage_status: success, failed, canceled, refused
 type billing_period: month, quarter, half_year, year
 type calendar_period: day, week, month
 type charge_entry: transaction_id bigint, credits numeric, balance_after numeric, at timestamp with time zone
-type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
-type charge_grant: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
+type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, lots charge_lot[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
 type charge_hold: id uuid, credits numeric, state credit_hold_state
+type charge_lot: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_tokens: input bigint, cached_input bigint, output bigint
 type charge_video: seconds numeric, resolution text
 type config_value_type: boolean, integer, number, text
@@ -21,9 +21,9 @@ type created_api_key: id uuid, key text, prefix text, name text, workspace_id uu
 type created_workspace: id uuid, name text, slug text
 type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
-type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
 type credit_hold_state: open, settled, released, expired
+type credit_lot_change: grant_id uuid, amount numeric
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
@@ -45,7 +45,7 @@ type payment_platform: creem, stripe
 type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
-type plan_on_sale: plan text, name text, description text, requests_per_minute integer, messages_per_month integer, products product_on_sale[]
+type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_refusal: code text, message text, param text, retry_after integer
 type private.ai_request: call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
@@ -400,7 +400,7 @@ table credit_grants
   constraint remaining_expired_and_clawed_back_within_amount CHECK ((((((remaining)::numeric + (expired_amount)::numeric) + (clawed_back_amount)::numeric) <= (amount)::numeric) AND (is_spent = ((remaining)::numeric = (0)::numeric))))
   CREATE INDEX credit_grants_workspace_id_created_at_idx using btree (workspace_id, created_at)
   CREATE INDEX credit_grants_workspace_id_priority_idx using btree (workspace_id, priority, expires_at, is_paid, created_at, id) WHERE (NOT is_spent)
-  policy "owners and admins can read their workspace's grants" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
+  policy "owners and admins can read their workspace's lots" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER credit_grants_note_next_expiry AFTER UPDATE OF is_spent, expires_at ON public.credit_grants FOR EACH ROW WHEN (((NOT new.is_spent) AND (new.expires_at IS NOT NULL) AND (old.is_spent OR (old.expires_at IS DISTINCT FROM new.expires_at)))) EXECUTE FUNCTION private.note_next_expiry()
   grants authenticated: select; service_role: select
 
@@ -448,7 +448,7 @@ table credit_transactions
   reason text not null
   feature_code text
   description text
-  grant_changes credit_grant_change[] not null
+  lots credit_lot_change[] not null
   metadata jsonb not null default '{}'::jsonb
   idempotency_key text
   constraint amount_has_the_sign_of_its_type CHECK ( CASE WHEN (transaction_type = ANY (ARRAY['credit'::credit_transaction_type, 'refund'::credit_transaction_type])) THEN ((amount)::numeric > (0)::numeric) ELSE ((amount)::numeric < (0)::numeric) END)
@@ -516,6 +516,7 @@ table features
   name short_name not null
   unit text not null
   description text not null default ''::text
+  is_counted boolean not null default true
   is_active boolean not null default true
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
@@ -686,13 +687,13 @@ table plan_features
   plan text not null
   feature_code text not null
   is_enabled boolean not null default true
-  limit_per_period numeric
+  feature_limit numeric
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   constraint plan_features_feature_code_fkey FOREIGN KEY (feature_code) REFERENCES features(feature_code)
   constraint plan_features_pkey PRIMARY KEY (plan, feature_code)
   constraint plan_features_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
-  constraint plan_limit_is_an_amount CHECK (((limit_per_period >= (0)::numeric) AND (limit_per_period < 'Infinity'::numeric)))
+  constraint plan_limit_is_an_amount CHECK (((feature_limit >= (0)::numeric) AND (feature_limit < 'Infinity'::numeric)))
   CREATE INDEX plan_features_feature_code_idx using btree (feature_code)
   policy "everyone can read what plans include" for select to anon, authenticated using true
   CREATE TRIGGER plan_features_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.plan_features FOR EACH ROW EXECUTE FUNCTION private.audit_change('plan feature_code', '')
@@ -704,26 +705,16 @@ table plans
   name text not null
   description text not null default ''::text
   rank integer not null
-  requests_per_minute integer not null
-  messages_per_month integer not null
-  video_jobs_at_once integer not null default 1
   messages_limit_paid boolean not null default false
-  requests_per_day integer not null default '-1'::integer
   is_active boolean not null default true
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   credit_rollover credit_rollover not null default 'none'::credit_rollover
   credit_rollover_cap unsigned_credit_amount
-  seats integer not null default 1
   constraint a_cap_is_there_where_rollover_is_capped CHECK (((credit_rollover = 'capped'::credit_rollover) = (credit_rollover_cap IS NOT NULL)))
-  constraint messages_per_month_not_below_unlimited CHECK ((messages_per_month >= '-1'::integer))
   constraint plan_is_snake_case CHECK ((plan ~ '^[a-z][a-z0-9_]{0,62}$'::text))
   constraint plans_pkey PRIMARY KEY (plan)
   constraint plans_rank_is_unique UNIQUE (rank)
-  constraint requests_per_day_not_below_unlimited CHECK ((requests_per_day >= '-1'::integer))
-  constraint requests_per_minute_positive CHECK ((requests_per_minute > 0))
-  constraint seats_positive_or_unlimited CHECK (((seats > 0) OR (seats = '-1'::integer)))
-  constraint video_jobs_at_once_not_below_unlimited CHECK ((video_jobs_at_once >= '-1'::integer))
   policy "everyone can read the plans on offer" for select to anon, authenticated using is_active
   CREATE TRIGGER plans_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.plans FOR EACH ROW EXECUTE FUNCTION private.audit_change('plan', '')
   CREATE TRIGGER plans_set_updated_at BEFORE UPDATE ON public.plans FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
@@ -1226,8 +1217,6 @@ table users
   updated_at timestamp with time zone not null default now()
   constraint users_id_fkey FOREIGN KEY (id) REFERENCES workspaces(personal_user_id) ON DELETE CASCADE
   constraint users_pkey PRIMARY KEY (id)
-  constraint users_subscription_plan_fkey FOREIGN KEY (subscription_plan) REFERENCES plans(plan)
-  CREATE INDEX users_subscription_plan_idx using btree (subscription_plan)
   policy "people can change their own profile" for update to authenticated using ((( SELECT auth.uid() AS uid) = id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = id)
   policy "people can read their own account" for select to authenticated using (( SELECT auth.uid() AS uid) = id)
   CREATE TRIGGER users_audit_rights AFTER UPDATE OF role, is_active ON public.users FOR EACH ROW WHEN (((old.role IS DISTINCT FROM new.role) OR (old.is_active IS DISTINCT FROM new.is_active))) EXECUTE FUNCTION private.audit_change('id', 'id', 'role is_active')
@@ -1325,7 +1314,7 @@ table workspace_features
   workspace_id uuid not null
   feature_code text not null
   is_enabled boolean not null default true
-  limit_per_period numeric
+  feature_limit numeric
   expires_at timestamp with time zone
   reason text not null
   created_at timestamp with time zone not null default now()
@@ -1334,7 +1323,7 @@ table workspace_features
   constraint workspace_features_feature_code_fkey FOREIGN KEY (feature_code) REFERENCES features(feature_code)
   constraint workspace_features_pkey PRIMARY KEY (workspace_id, feature_code)
   constraint workspace_features_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  constraint workspace_limit_is_an_amount CHECK (((limit_per_period >= (0)::numeric) AND (limit_per_period < 'Infinity'::numeric)))
+  constraint workspace_limit_is_an_amount CHECK (((feature_limit >= (0)::numeric) AND (feature_limit < 'Infinity'::numeric)))
   CREATE INDEX workspace_features_feature_code_idx using btree (feature_code)
   policy "owners and admins can read what was given to their workspace" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspace_features_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.workspace_features FOR EACH ROW EXECUTE FUNCTION private.audit_change('feature_code', 'workspace_id')
@@ -1400,6 +1389,7 @@ table workspaces
   name text not null
   slug text
   personal_user_id uuid
+  plan text not null default 'free'::text
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
@@ -1410,11 +1400,14 @@ table workspaces
   constraint workspace_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 200)))
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
+  constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_plan_idx using btree (plan)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
+  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.copy_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
@@ -1423,8 +1416,8 @@ table workspaces
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
-function private.add_grant(wallet credit_wallets, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
-function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
+function private.add_lot(wallet credit_wallets, lot_amount numeric, lot_kind credit_grant_kind, paid boolean, lot_priority integer, lot_expires_at timestamp with time zone) returns uuid
+function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
 function private.add_usage(more private.usage_by_day) returns void
 function private.admin_adjust_credits(of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
 function private.admin_find_users(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
@@ -1451,13 +1444,13 @@ function private.begin_video_job(job video_jobs, work private.video_job_work, at
 function private.bind_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
+function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
 function private.call_function(path text) returns void
 function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamp with time zone) returns private.ai_caller
 function private.cancel_without_account(subjects private.payment_subjects) returns void
 function private.candidate_answer(candidate ai_models, covered bigint, part_tokens bigint) returns jsonb
-function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
+function private.change_lots(lots credit_lot_change[], is_expiry boolean) returns void
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -1474,6 +1467,7 @@ function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
+function private.copy_plan() returns trigger
 function private.costs_of_operator(first_day date, last_day date) returns SETOF private.ai_cost_statistics security definer -- execute: authenticated, service_role
 function private.count_ai_call() returns trigger security definer
 function private.count_ai_costs() returns trigger security definer
@@ -1518,8 +1512,8 @@ function private.end_video_job(job video_jobs, ending video_job_status, code tex
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted uuid) returns uuid
-function private.expire_grants(wallet_id uuid, at timestamp with time zone) returns void
-function private.expire_kept_grants(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
+function private.expire_kept_lots(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
+function private.expire_lots(wallet_id uuid, at timestamp with time zone) returns void
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wallet_id uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
@@ -1528,7 +1522,7 @@ function private.feature_is_on(features jsonb, code text, by_default boolean DEF
 function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
-function private.features_of(wanted_workspace uuid, wanted_plan text, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
+function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 function private.finish_lost_ai_call(lost private.ai_calls, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
@@ -1546,10 +1540,7 @@ function private.free_due_holds(wallet credit_wallets, amount numeric, at timest
 function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
-function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
-function private.grants_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
-function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
 function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
@@ -1590,6 +1581,7 @@ function private.lease_video_job(wanted_job uuid, at timestamp with time zone) r
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
 function private.limit_email_aliases() returns trigger security definer
+function private.limit_in(features jsonb, code text) returns numeric
 function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
@@ -1607,6 +1599,9 @@ function private.lock_workspace(wanted_workspace uuid, least_role workspace_role
 function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamp with time zone, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
 function private.log_video_job(job video_jobs, work private.video_job_work, ending ai_usage_status, said text, at timestamp with time zone) returns void
+function private.lot_change(lot_id uuid, amount numeric) returns credit_lot_change[]
+function private.lots_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
+function private.lots_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_lot_change[]
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
@@ -1644,8 +1639,7 @@ function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
-function private.plan_of(wanted_workspace uuid) returns plans
-function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
+function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, entry_lots credit_lot_change[] DEFAULT NULL::credit_lot_change[], first_lot uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
 function private.price_in_force(wanted_model text, at timestamp with time zone) returns ai_model_prices
@@ -1735,7 +1729,6 @@ function private.rows_to_forget(removal private.audit_removals, at_most integer)
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_pattern(search_for text) returns text
-function private.seats_of(wanted_workspace uuid) returns integer
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated

@@ -13,7 +13,7 @@ create table public.plans (
 comment on table public.plans is 'Plans a workspace can be on; free is the one without a subscription.';
 comment on column public.plans.rank is 'Order from least to most: a move to a higher rank is an upgrade.';
 comment on column public.plans.messages_limit_paid is
-  'Whether the limit of feature message also stops a workspace that has paid credits left.';
+  'Whether its messages_per_month also stop a workspace that has paid credits left.';
 comment on column public.plans.is_active is 'Whether it is offered; those who have it keep it.';
 
 create trigger plans_set_updated_at before update on public.plans

@@ -18,8 +18,8 @@ comment on table public.features is
   'What plans include and workspaces use. scene:<scene> and model:<model> switch AI scenes and models on and off.';
 comment on column public.features.unit is 'What its quantities count.';
 comment on column public.features.is_counted is
-  'Whether its uses are counted by period. False: its limit is for a minute, a day or what there is at once, and '
-  'consume_feature refuses it.';
+  'Whether its uses are counted by period. False: its limit is for a minute, day or month of AI calls, or for what '
+  'there is at once, and consume_feature refuses it.';
 comment on column public.features.is_active is 'False: off for every plan and workspace.';
 create index features_inactive_idx on public.features (feature_code) where not is_active;
 
@@ -67,14 +67,15 @@ create trigger workspace_features_set_updated_at before update on public.workspa
   for each row execute function private.set_updated_at();
 
 insert into public.features (feature_code, name, unit, is_counted, description) values
-  ('message', 'Messages', 'message', true,
-    'Chat and image calls of a calendar month (UTC), and apart from them what an application counts itself.'),
+  ('message', 'Messages', 'message', true, 'For an application''s own count. AI calls have messages_per_month.'),
   ('token', 'Tokens', 'token', true, 'Input and output tokens of AI calls; counted when a call ends.'),
   ('api_call', 'AI calls', 'call', true, 'AI calls that were settled.'),
   ('requests_per_minute', 'AI calls a minute', 'call', false, 'AI calls that a workspace may begin in a minute.'),
   ('requests_per_day', 'AI calls a day', 'call', false,
     'AI calls that a workspace without paid credits may begin in a day (UTC), those refused for their rate aside. '
     'It bounds what their log can grow to.'),
+  ('messages_per_month', 'Messages a month', 'message', false,
+    'Chat and image calls that a workspace may make in a calendar month (UTC).'),
   ('video_jobs_at_once', 'Video jobs at once', 'job', false,
     'Video jobs of a workspace that may run at the same time.'),
   ('seats', 'Seats', 'member', false, 'Members that a team may have.');
@@ -84,10 +85,10 @@ select l.plan, f.feature_code, f.feature_limit
 from (values
   ('free', 10, 500, 10, 1, 3), ('basic', 60, null, 100, 2, 5), ('creator', 120, null, 1000, 3, 10),
   ('pro', 300, null, null, 5, 25), ('enterprise', 600, null, null, 20, null)
-) l (plan, requests_per_minute, requests_per_day, message, video_jobs_at_once, seats)
+) l (plan, requests_per_minute, requests_per_day, messages_per_month, video_jobs_at_once, seats)
 cross join lateral (values
-  ('requests_per_minute', l.requests_per_minute), ('requests_per_day', l.requests_per_day), ('message', l.message),
-  ('video_jobs_at_once', l.video_jobs_at_once), ('seats', l.seats)
+  ('requests_per_minute', l.requests_per_minute), ('requests_per_day', l.requests_per_day),
+  ('messages_per_month', l.messages_per_month), ('video_jobs_at_once', l.video_jobs_at_once), ('seats', l.seats)
 ) f (feature_code, feature_limit);
 
 create function private.features_of(wanted_workspace uuid, at timestamptz, wanted_feature text default null)

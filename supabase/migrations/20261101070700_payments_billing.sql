@@ -291,7 +291,8 @@ as $$
   select jsonb_populate_record(null::public.payment_products_on_sale, jsonb_build_object(
     'plans', (
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
-        'requests_per_minute', l.limits -> 'requests_per_minute', 'messages_per_month', l.limits -> 'message',
+        'requests_per_minute', l.limits -> 'requests_per_minute',
+        'messages_per_month', l.limits -> 'messages_per_month',
         'products', coalesce((
           select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period',
             o.billing_period,

@@ -12,7 +12,7 @@ language sql as $$
 $$;
 select results_eq($$
   select p.plan, max(feature_limit) filter (where feature_code = 'requests_per_minute'),
-    max(feature_limit) filter (where feature_code = 'requests_per_day'), max(feature_limit) filter (where feature_code = 'message')
+    max(feature_limit) filter (where feature_code = 'requests_per_day'), max(feature_limit) filter (where feature_code = 'messages_per_month')
   from public.plans p join public.plan_features using (plan) group by p.plan order by p.rank
 $$, $$ values ('free', 10.0, 500.0, 10.0), ('basic', 60, null, 100), ('creator', 120, null, 1000), ('pro', 300, null, null), ('enterprise', 600, null, null) $$,
   'each plan has its limits');

@@ -30,7 +30,7 @@ insert into public.ai_model_prices (model) values ('m');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('n', 'N', 'up', 1);
 insert into public.ai_model_fallbacks (model, position, fallback_model) values ('m', 1, 'n');
 update public.features set name = 'Texts' where feature_code = 'message';
-update public.plan_features set feature_limit = 11 where plan = 'free' and feature_code = 'message';
+insert into public.plan_features (plan, feature_code) values ('free', 'message');
 insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.recall('team')::uuid, 'message', 'a gift');
 insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.recall('team')::uuid, 'debt', 1);
 insert into public.auto_top_ups (workspace_id, payment_product_id, amount, currency, threshold, monthly_cap)

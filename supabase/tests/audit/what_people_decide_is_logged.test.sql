@@ -91,7 +91,7 @@ select is(pg_temp.logged('user_subscriptions'),
 select tests.be_service();
 update public.features set is_active = false where feature_code = 'message';
 select is(pg_temp.logged('features'), 'update features {"is_active": true} {"is_active": false}', 'a feature');
-update public.plan_features set feature_limit = 5 where plan = 'free' and feature_code = 'message';
+insert into public.plan_features (plan, feature_code, feature_limit) values ('free', 'message', 5);
 update public.plan_features set feature_limit = 6 where plan = 'free' and feature_code = 'message';
 select is(pg_temp.logged('plan_features'), 'update plan_features {"feature_limit": 5} {"feature_limit": 6}', 'what a plan includes');
 select is((select string_agg(distinct resource_id, ', ') from public.audit_logs where resource_type = 'plan_features'), 'free message', 'and which plan');
