@@ -200,7 +200,7 @@ $$;
 comment on function private.moderation_terms() is
   'Who moderates prompts, and what follows where the answer is no clear one.';
 
--- Admission -----------------------------------------------------------------------------------------------------------
+-- What a call is admitted for ------------------------------------------------------------------------------------------
 
 create type private.ai_request as (
   call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
@@ -464,90 +464,33 @@ $$;
 comment on function private.caller_under_lock is
   'A caller as they are under the wallet''s lock: they, or their key, may have been removed while this waited.';
 
-create function public.admit_ai_call(
-  user_id uuid,
-  model text,
-  input_tokens integer,
-  max_output_tokens integer default null,
-  choices integer default 1,
-  request_id text default null,
-  details jsonb default '{}',
-  images integer default 0,
-  endpoint public.ai_usage_scene default null,
-  can_lower_output boolean default false,
-  api_key_hash text default null,
-  idempotency_key text default null,
-  request_hash text default null,
-  workspace_id uuid default null,
-  at timestamptz default clock_timestamp(),
-  parts jsonb default '{}',
-  fields jsonb default '{}'
-) returns jsonb
-language plpgsql security definer set search_path = ''
+create function private.usage_of_call(
+  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
+) returns private.ai_usage
+language plpgsql immutable set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at, admit_ai_call.workspace_id);
-  wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
-  wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
-  wanted public.ai_models;
-  pricing jsonb;
-  scene public.ai_usage_scene;
-  request private.ai_request;
-  terms private.ai_terms;
-  refusal private.ai_refusal;
-  earlier jsonb;
+  usage private.ai_usage;
 begin
-  -- What the log could not hold fails now, before anything runs that would have to be logged.
-  perform jsonb_populate_record(null::private.ai_usage_logs, details);
-  wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
-    admit_ai_call.request_id, at);
-  earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
-    to_jsonb(coalesce(request_hash, '')), (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
-  if earlier is not null then
-    return earlier || '{"admitted": false}';
-  end if;
-  at := private.time_under_lock(at);
-  caller := private.caller_under_lock(caller, api_key_hash, at);
-  select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
-  scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
-  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id',
-    admit_ai_call.request_id,
-    'api_key_id', (caller.api_key).id);
-  request.usage := private.usage_of_call(input_tokens, 0, 0, images);
-  request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
-    then greatest(admit_ai_call.max_output_tokens, 0) end;
-  request.choices := greatest(admit_ai_call.choices, 1);
-  request.can_lower_output := admit_ai_call.can_lower_output;
-  request.idempotency_key := admit_ai_call.idempotency_key;
-  request.request_hash := admit_ai_call.request_hash;
-  request.parts := admit_ai_call.parts;
-  request.fields := admit_ai_call.fields;
-
-  pricing := private.pricing_of(wanted, at);
-  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
-  if refusal.code is null then
-    refusal := private.refuse_input(wanted, request);
-  end if;
-  if refusal.code is null then
-    wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-    terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
-    refusal := terms.refusal;
-  end if;
-  if refusal.code is not null then
-    return private.refuse_ai_call(request.call, caller, refusal, at);
-  end if;
-  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at)
-    || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms())
-      else '{}' end;
+  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
+  usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
+  usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
+  usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
+  usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
+  return usage;
 end;
 $$;
-comment on function public.admit_ai_call is
-  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who '
-  'may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that '
-  'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
-  'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
-  'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
-  'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
+comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
+
+create function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return coalesce(call.pricings -> served_model, call.pricings -> (call.details ->> 'model'));
+end;
+$$;
+comment on function private.pricing_of_call(private.ai_call, text) is
+  'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -607,35 +550,7 @@ comment on function public.extend_ai_call is
   'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
   'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
-create function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return coalesce(call.pricings -> served_model, call.pricings -> (call.details ->> 'model'));
-end;
-$$;
-comment on function private.pricing_of_call(private.ai_call, text) is
-  'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
-
 -- The end -------------------------------------------------------------------------------------------------------------
-
-create function private.usage_of_call(
-  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
-) returns private.ai_usage
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  usage private.ai_usage;
-begin
-  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
-  usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
-  usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
-  usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
-  usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
-  return usage;
-end;
-$$;
-comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('usage_tolerance', '2', 'number', 1, 1000, false,
@@ -671,6 +586,36 @@ $$;
 comment on function private.bounded_usage is
   'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
   'or than was written.';
+
+create function private.close_ai_call(
+  call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if call.message_month is not null and not is_charged then
+    update private.ai_request_counts c set month_messages = c.month_messages - 1
+    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
+  end if;
+  if call.idempotency_key is not null and is_charged then
+    -- The answer is kept where the workspace keeps all content.
+    update private.idempotent_requests r
+    set is_running = false, answer = case
+      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
+        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
+      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
+    from public.workspaces w
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
+      and w.id = hold.workspace_id;
+  elsif call.idempotency_key is not null then
+    -- It came to nothing: the same request may be tried again.
+    delete from private.idempotent_requests r
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
+  end if;
+end;
+$$;
+comment on function private.close_ai_call is
+  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function public.finish_ai_call(
   hold_id uuid,
@@ -765,36 +710,6 @@ comment on function public.finish_ai_call is
   'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
   'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
-create function private.close_ai_call(
-  call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if call.message_month is not null and not is_charged then
-    update private.ai_request_counts c set month_messages = c.month_messages - 1
-    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
-  end if;
-  if call.idempotency_key is not null and is_charged then
-    -- The answer is kept where the workspace keeps all content.
-    update private.idempotent_requests r
-    set is_running = false, answer = case
-      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
-        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
-      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
-    from public.workspaces w
-    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
-      and w.id = hold.workspace_id;
-  elsif call.idempotency_key is not null then
-    -- It came to nothing: the same request may be tried again.
-    delete from private.idempotent_requests r
-    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
-  end if;
-end;
-$$;
-comment on function private.close_ai_call is
-  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
-
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -836,6 +751,9 @@ comment on function private.finish_next_lost_ai_call(timestamptz) is
   'Finishes one call whose function ended before it did; false when there is none.';
 insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
 
+-- The beginning -------------------------------------------------------------------------------------------------------
+-- After the end: a request with a key ends what an earlier try of it left.
+
 create function private.end_earlier_tries(
   wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
 ) returns public.credit_wallets
@@ -868,6 +786,91 @@ $$;
 comment on function private.end_earlier_tries is
   'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
   'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
+
+create function public.admit_ai_call(
+  user_id uuid,
+  model text,
+  input_tokens integer,
+  max_output_tokens integer default null,
+  choices integer default 1,
+  request_id text default null,
+  details jsonb default '{}',
+  images integer default 0,
+  endpoint public.ai_usage_scene default null,
+  can_lower_output boolean default false,
+  api_key_hash text default null,
+  idempotency_key text default null,
+  request_hash text default null,
+  workspace_id uuid default null,
+  at timestamptz default clock_timestamp(),
+  parts jsonb default '{}',
+  fields jsonb default '{}'
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at, admit_ai_call.workspace_id);
+  wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
+  wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
+  wanted public.ai_models;
+  pricing jsonb;
+  scene public.ai_usage_scene;
+  request private.ai_request;
+  terms private.ai_terms;
+  refusal private.ai_refusal;
+  earlier jsonb;
+begin
+  -- What the log could not hold fails now, before anything runs that would have to be logged.
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
+  wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
+    admit_ai_call.request_id, at);
+  earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
+    to_jsonb(coalesce(request_hash, '')), (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
+  if earlier is not null then
+    return earlier || '{"admitted": false}';
+  end if;
+  at := private.time_under_lock(at);
+  caller := private.caller_under_lock(caller, api_key_hash, at);
+  select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
+  scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
+  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id',
+    admit_ai_call.request_id,
+    'api_key_id', (caller.api_key).id);
+  request.usage := private.usage_of_call(input_tokens, 0, 0, images);
+  request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
+    then greatest(admit_ai_call.max_output_tokens, 0) end;
+  request.choices := greatest(admit_ai_call.choices, 1);
+  request.can_lower_output := admit_ai_call.can_lower_output;
+  request.idempotency_key := admit_ai_call.idempotency_key;
+  request.request_hash := admit_ai_call.request_hash;
+  request.parts := admit_ai_call.parts;
+  request.fields := admit_ai_call.fields;
+
+  pricing := private.pricing_of(wanted, at);
+  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
+  if refusal.code is null then
+    refusal := private.refuse_input(wanted, request);
+  end if;
+  if refusal.code is null then
+    wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
+    terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
+    refusal := terms.refusal;
+  end if;
+  if refusal.code is not null then
+    return private.refuse_ai_call(request.call, caller, refusal, at);
+  end if;
+  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at)
+    || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms())
+      else '{}' end;
+end;
+$$;
+comment on function public.admit_ai_call is
+  'Whether a call may run: caller, account, rate, model, messages, credits for the worst case. Holds them and says who '
+  'may answer; or logs and returns the refusal. endpoint (text_chat, embedding, image_generation) refuses models that '
+  'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
+  'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
+  'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
+  'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 
