@@ -200,7 +200,7 @@ $$;
 comment on function private.moderation_terms() is
   'Who moderates prompts, and what follows where the answer is no clear one.';
 
--- What a call is admitted for ------------------------------------------------------------------------------------------
+-- What a call is admitted for ----------------------------------------------------------------------------------------
 
 create type private.ai_request as (
   call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
