@@ -404,8 +404,8 @@ end;
 $$;
 comment on function private.begin_admission is
   'How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request '
-  'under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call, create_video_job) '
-  'add what their kind can be refused for and costs, and then refuse_ai_call or begin it.';
+  'under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call, '
+  'create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.';
 
 create function public.admit_ai_call(
   user_id uuid,
