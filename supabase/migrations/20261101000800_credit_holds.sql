@@ -18,7 +18,7 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
+create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,7 +27,7 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
@@ -37,8 +37,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+comment on function private.expire_kept_grants(uuid, public.credit_result, timestamptz) is
+  'After a hold has closed: expires the grants that only it had kept, and corrects the answer.';
 
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns private.credit_holds
 language plpgsql set search_path = ''
@@ -184,7 +184,7 @@ begin
     work = case when not is_work_done then h.work end
   where h.id = hold.id;
   -- One that expired is settled all the same, though nothing of it is set aside: nothing that was used is lost.
-  return private.expire_kept_lots(hold.workspace_id, private.settle_part(hold, coalesce(used, 0),
+  return private.expire_kept_grants(hold.workspace_id, private.settle_part(hold, coalesce(used, 0),
     case when hold.state = 'open' then hold.amount else 0 end, metadata, description, key, at), at);
 end;
 $$;
@@ -236,7 +236,7 @@ begin
     update private.credit_holds h
     set amount = h.amount - freed, settled_amount = h.settled_amount + settle_credit_hold.amount
     where h.id = hold.id;
-    answer := private.expire_kept_lots(hold.workspace_id,
+    answer := private.expire_kept_grants(hold.workspace_id,
       private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at), at);
   else
     answer := private.close_hold(hold, amount, at, metadata, description, idempotency_key);

@@ -84,7 +84,7 @@ begin
     coalesce(charged, 0), (
       -- The rest came from credits that were bought, or is debt.
       select coalesce(-sum(l.amount), 0)
-      from public.credit_transactions t, unnest(t.lots) l join public.credit_grants g on g.id = l.grant_id
+      from public.credit_transactions t, unnest(t.grant_changes) l join public.credit_grants g on g.id = l.grant_id
       where t.id = entry_id and not g.is_paid
     ), c.model, c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address,
     c.user_agent, c.request_data, c.response_data, c.usage_record_id, c.usage_period_start, c.served_model,

@@ -243,14 +243,14 @@ isOneToOne: false
                   ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_changes": (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_changes": (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_changes"?: (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1433,11 +1433,11 @@ isOneToOne: false
                       },"charge_entry": {
                         "transaction_id": number | null,"credits": number | null,"balance_after": number | null,"at": string | null
                       },"charge_explanation": {
-                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"lots": (Database["public"]['CompositeTypes']["charge_lot"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"grants": (Database["public"]['CompositeTypes']["charge_grant"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                      },"charge_grant": {
+                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_hold": {
                         "id": string | null,"credits": number | null,"state": Database["public"]['Enums']["credit_hold_state"] | null
-                      },"charge_lot": {
-                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_tokens": {
                         "input": number | null,"cached_input": number | null,"output": number | null
                       },"charge_video": {
@@ -1446,7 +1446,7 @@ isOneToOne: false
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null
                       },"created_workspace": {
                         "id": string | null,"name": string | null,"slug": string | null
-                      },"credit_lot_change": {
+                      },"credit_grant_change": {
                         "grant_id": string | null,"amount": number | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
