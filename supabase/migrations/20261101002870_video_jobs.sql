@@ -347,39 +347,25 @@ end;
 $$;
 comment on function private.refund_video_job is 'Gives back what a job cost, to its grants and its key.';
 
-create function private.video_log_content(job public.video_jobs) returns jsonb
+create function private.video_log_facts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   content public.ai_log_content;
 begin
   select w.ai_log_content into content from public.workspaces w where w.id = job.workspace_id;
-  if content = 'none' or job.user_id is null then
-    return '{}'::jsonb;
-  elsif content = 'metadata' then
-    return jsonb_build_object('request_data',
-      job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image));
-  end if;
-  return jsonb_build_object('request_data', job.parameters
-    || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url, 'has_image', job.has_image));
+  return work.details || jsonb_build_object('request_data', case content
+      when 'metadata' then job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image)
+      when 'full' then job.parameters
+        || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url, 'has_image', job.has_image) end,
+    'attempts', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('provider', work.provider, 'job_id', work.job_id,
+      'error', job.error_code,
+      'said', case when content <> 'none' and not private.is_forgotten(job) then left(said, 1000) end))));
 end;
 $$;
-comment on function private.video_log_content is
-  'What the log keeps of a job, as its workspace wants it: nothing of what the provider answered, '
-  'which is the operator''s.';
-
-create function private.video_attempts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('provider', work.provider, 'job_id', work.job_id,
-    'error', job.error_code, 'said', case when not private.is_forgotten(job) and exists (
-      select from public.workspaces w where w.id = job.workspace_id and w.ai_log_content <> 'none'
-    ) then left(said, 1000) end)));
-end;
-$$;
-comment on function private.video_attempts is
-  'Who was asked for a job and what they said of its failure, as for AI calls: for the service role alone.';
+comment on function private.video_log_facts is
+  'What the log keeps of a job, as its workspace wants it: what was asked for and, for the service role alone, who was '
+  'asked and what they said of its failure.';
 
 create function private.video_error_message(code text) returns text
 language plpgsql immutable set search_path = ''
@@ -420,7 +406,7 @@ begin
     error_code = left(code, 100), error_message = case when ending = 'failed' then private.video_error_message(code) end
   where j.id = job.id
   returning * into job;
-  perform private.log_ai_call(work.details || private.video_log_content(job) || jsonb_build_object(
+  perform private.log_ai_call(private.video_log_facts(job, work, said) || jsonb_build_object(
     'status', case
       when ending = 'completed' then 'success'
       when ending = 'canceled' then 'canceled'
@@ -428,7 +414,7 @@ begin
       else 'failed' end,
     'scene', 'video_generation', 'model', job.model, 'served_model', case when ending = 'completed' then job.model end,
     'request_id', job.request_id, 'api_key_id', work.api_key_id, 'error_code', job.error_code,
-    'error_message', job.error_message, 'attempts', private.video_attempts(job, work, said)),
+    'error_message', job.error_message),
     job.workspace_id, job.user_id, at, job.created_at, pricing => work.terms,
     charged => case when ending = 'completed' then job.cost_credits end,
     entry_id => case when ending = 'completed' then work.debit_id end, is_use => ending = 'completed');
@@ -709,27 +695,13 @@ end;
 $$;
 comment on function private.video_jobs_running(uuid) is 'How many jobs of a workspace have not ended.';
 
-create function private.refuse_choice(param text, given jsonb, choices jsonb) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if given is null or choices @> jsonb_build_array(given) then
-    return null;
-  elsif choices = '[]' then
-    return row('invalid_request', format('This model takes no %s.', param), param, null)::private.ai_refusal;
-  end if;
-  return row('invalid_request', format('%s must be one of %s.', param, choices), param, null)::private.ai_refusal;
-end;
-$$;
-comment on function private.refuse_choice(text, jsonb, jsonb) is 'Why a parameter may not have this value, if so.';
-
 create function private.refuse_video_parameters(
   asked public.video_models, job public.video_jobs, image_url text
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
-  refusal private.ai_refusal;
+  wrong record;
   unknown text := (
     select k from jsonb_object_keys(job.parameters) k
     where k not in ('duration', 'resolution', 'aspect_ratio', 'negative_prompt') order by k limit 1);
@@ -753,14 +725,16 @@ begin
       asked.max_prompt_characters),
       'negative_prompt', null)::private.ai_refusal;
   end if;
-  refusal := private.refuse_choice('duration', job.parameters -> 'duration', to_jsonb(asked.durations));
-  if refusal.code is null then
-    refusal := private.refuse_choice('resolution', job.parameters -> 'resolution', to_jsonb(asked.resolutions));
+  select c.param, c.choices into wrong
+  from (values (1, 'duration', to_jsonb(asked.durations)), (2, 'resolution', to_jsonb(asked.resolutions)),
+    (3, 'aspect_ratio', to_jsonb(asked.aspect_ratios))) c (place, param, choices)
+  where job.parameters ? c.param and not c.choices @> jsonb_build_array(job.parameters -> c.param)
+  order by c.place limit 1;
+  if found then
+    return row('invalid_request', case when wrong.choices = '[]' then format('This model takes no %s.', wrong.param)
+      else format('%s must be one of %s.', wrong.param, wrong.choices) end, wrong.param, null)::private.ai_refusal;
   end if;
-  if refusal.code is null then
-    refusal := private.refuse_choice('aspect_ratio', job.parameters -> 'aspect_ratio', to_jsonb(asked.aspect_ratios));
-  end if;
-  return refusal;
+  return null;
 end;
 $$;
 comment on function private.refuse_video_parameters is 'Why a model cannot be asked for this, if so.';
