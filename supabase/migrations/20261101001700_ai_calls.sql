@@ -393,7 +393,7 @@ begin
   if key_hash is not null then
     asked.caller.api_key := private.api_key_of(key_hash, asked.at);
   end if;
-  select * into asked.wanted from public.ai_models m where m.model = name and m.is_active;
+  select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
   asked.wallet := private.free_due_holds(asked.wallet,
     (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
