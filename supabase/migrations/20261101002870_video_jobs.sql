@@ -820,16 +820,17 @@ declare
   pricing jsonb;
 begin
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
-  if asked.earlier ? 'video_job_id' then
-    select * into job from public.video_jobs j where j.id = (asked.earlier ->> 'video_job_id')::uuid;
-    if found then
-      return jsonb_build_object('created', false, 'job', private.video_job_json(job));
-    end if;
+  if asked.earlier is not null then
     -- A key goes with its job.
-    delete from private.idempotent_requests r where r.workspace_id = (asked.caller).workspace_id
-      and r.scope = 'video_jobs' and r.idempotency_key = create_video_job.idempotency_key;
-  elsif asked.earlier is not null then
-    return asked.earlier || '{"created": false}';
+    delete from private.idempotent_requests r
+    where r.workspace_id = (asked.caller).workspace_id and r.scope = 'video_jobs'
+      and r.idempotency_key = create_video_job.idempotency_key
+      and not exists (select from public.video_jobs j where j.id = (r.answer ->> 'video_job_id')::uuid);
+    if not found then
+      select * into job from public.video_jobs j where j.id = (asked.earlier ->> 'video_job_id')::uuid;
+      return '{"created": false}'
+        || case when found then jsonb_build_object('job', private.video_job_json(job)) else asked.earlier end;
+    end if;
   end if;
   select * into offered from public.video_models v where v.model = (asked.wanted).model;
   job.workspace_id := (asked.caller).workspace_id;
