@@ -11,9 +11,9 @@ type ai_usage_status: success, failed, canceled, refused
 type billing_period: month, quarter, half_year, year
 type calendar_period: day, week, month
 type charge_entry: transaction_id bigint, credits numeric, balance_after numeric, at timestamp with time zone
-type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, lots charge_lot[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
+type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
+type charge_grant: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_hold: id uuid, credits numeric, state credit_hold_state
-type charge_lot: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_tokens: input bigint, cached_input bigint, output bigint
 type charge_video: seconds numeric, resolution text
 type config_value_type: boolean, integer, number, text

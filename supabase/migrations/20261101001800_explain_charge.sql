@@ -3,14 +3,14 @@
 create type public.charge_tokens as (input bigint, cached_input bigint, output bigint);
 create type public.charge_hold as (id uuid, credits numeric, state public.credit_hold_state);
 create type public.charge_entry as (transaction_id bigint, credits numeric, balance_after numeric, at timestamptz);
-create type public.charge_lot as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
+create type public.charge_grant as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
 create type public.charge_video as (seconds numeric, resolution text);
 create type public.charge_explanation as (
   request_id text, model text, scene public.ai_usage_scene, status public.ai_usage_status, error_code text,
   usage_source public.ai_usage_source, tokens public.charge_tokens, images integer, video public.charge_video,
   price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric,
     hold public.charge_hold,
-  settlement public.charge_entry, refund public.charge_entry, lots public.charge_lot[], sentence text,
+  settlement public.charge_entry, refund public.charge_entry, grants public.charge_grant[], sentence text,
   cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric,
     markup numeric,
   attempts jsonb
@@ -18,7 +18,7 @@ create type public.charge_explanation as (
 comment on type public.charge_tokens is 'Tokens of a call, each in one pool.';
 comment on type public.charge_hold is 'What was held for a call.';
 comment on type public.charge_entry is 'A ledger entry of a call.';
-comment on type public.charge_lot is 'What a call took from a grant of credits.';
+comment on type public.charge_grant is 'What a call took from a grant of credits.';
 comment on type public.charge_video is 'What was asked for.';
 comment on type public.charge_explanation is
   'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
@@ -125,8 +125,8 @@ begin
     case when sees_wallet then trim_scale(entry.balance_after) end, entry.created_at)::public.charge_entry end;
   answer.refund := case when refund.id is not null then row(refund.id, trim_scale(refund.amount),
     case when sees_wallet then trim_scale(refund.balance_after) end, refund.created_at)::public.charge_entry end;
-  answer.lots := case when sees_wallet then array(
-    select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_lot
+  answer.grants := case when sees_wallet then array(
+    select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_grant
     from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g
       on g.id = c.grant_id
     order by c.position) end;
@@ -153,7 +153,7 @@ create function public.explain_charge(request_id text) returns public.charge_exp
 language sql stable set search_path = ''
 as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. '
-  'For everyone who may see its log row; balance and lots for owners and admins of its workspace; '
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, grants and a sentence. '
+  'For everyone who may see its log row; balance and grants for owners and admins of its workspace; '
   'the provider''s cost and margin for platform admins and the service role; attempts for the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

@@ -951,13 +951,7 @@ isOneToOne: false
                     "avg_duration": number | null,"canceled_requests": number | null,"created_at": string | null,"credits": number | null,"date": string,"failed_requests": number | null,"free_credits": number | null,"id": string | null,"key_stats": Json | null,"model_stats": Json | null,"paid_credits": number | null,"refused_requests": number | null,"scene_stats": Json | null,"success_requests": number | null,"total_completion_tokens": number | null,"total_cost": number | null,"total_duration": number | null,"total_prompt_tokens": number | null,"total_requests": number | null,"total_tokens": number | null,"updated_at": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "usage_by_day_workspace_id_fkey"
       columns: ["workspace_id"]
@@ -977,13 +971,7 @@ isOneToOne: false
                     "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "user_subscriptions_next_plan_type_fkey"
       columns: ["next_plan"]
@@ -997,13 +985,7 @@ isOneToOne: false
                     "created_at": string | null,"display_name": string | null,"max_output_tokens": number | null,"minimum_plan": string | null,"model": string | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null
                   }
                   ComputedFields: never
-                  Insert: {
-                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
-                         }
-                        Update: {
-                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     
                   ]
                 },"usage_records": {
@@ -1011,13 +993,7 @@ isOneToOne: false
                     "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
-                  Insert: {
-                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     
                   ]
                 },"workspace_member_credits": {
@@ -1025,13 +1001,7 @@ isOneToOne: false
                     "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "spending_limits_workspace_id_fkey"
       columns: ["workspace_id"]
@@ -1433,11 +1403,11 @@ isOneToOne: false
                       },"charge_entry": {
                         "transaction_id": number | null,"credits": number | null,"balance_after": number | null,"at": string | null
                       },"charge_explanation": {
-                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"lots": (Database["public"]['CompositeTypes']["charge_lot"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"grants": (Database["public"]['CompositeTypes']["charge_grant"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                      },"charge_grant": {
+                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_hold": {
                         "id": string | null,"credits": number | null,"state": Database["public"]['Enums']["credit_hold_state"] | null
-                      },"charge_lot": {
-                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_tokens": {
                         "input": number | null,"cached_input": number | null,"output": number | null
                       },"charge_video": {
