@@ -21,9 +21,9 @@ type created_api_key: id uuid, key text, prefix text, name text, workspace_id uu
 type created_workspace: id uuid, name text, slug text
 type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
+type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
 type credit_hold_state: open, settled, released, expired
-type credit_lot_change: grant_id uuid, amount numeric
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
@@ -400,7 +400,7 @@ table credit_grants
   constraint remaining_expired_and_clawed_back_within_amount CHECK ((((((remaining)::numeric + (expired_amount)::numeric) + (clawed_back_amount)::numeric) <= (amount)::numeric) AND (is_spent = ((remaining)::numeric = (0)::numeric))))
   CREATE INDEX credit_grants_workspace_id_created_at_idx using btree (workspace_id, created_at)
   CREATE INDEX credit_grants_workspace_id_priority_idx using btree (workspace_id, priority, expires_at, is_paid, created_at, id) WHERE (NOT is_spent)
-  policy "owners and admins can read their workspace's lots" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
+  policy "owners and admins can read their workspace's grants" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER credit_grants_note_next_expiry AFTER UPDATE OF is_spent, expires_at ON public.credit_grants FOR EACH ROW WHEN (((NOT new.is_spent) AND (new.expires_at IS NOT NULL) AND (old.is_spent OR (old.expires_at IS DISTINCT FROM new.expires_at)))) EXECUTE FUNCTION private.note_next_expiry()
   grants authenticated: select; service_role: select
 
@@ -448,7 +448,7 @@ table credit_transactions
   reason text not null
   feature_code text
   description text
-  lots credit_lot_change[] not null
+  grant_changes credit_grant_change[] not null
   metadata jsonb not null default '{}'::jsonb
   idempotency_key text
   constraint amount_has_the_sign_of_its_type CHECK ( CASE WHEN (transaction_type = ANY (ARRAY['credit'::credit_transaction_type, 'refund'::credit_transaction_type])) THEN ((amount)::numeric > (0)::numeric) ELSE ((amount)::numeric < (0)::numeric) END)
@@ -1423,8 +1423,8 @@ table workspaces
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
-function private.add_lot(wallet credit_wallets, lot_amount numeric, lot_kind credit_grant_kind, paid boolean, lot_priority integer, lot_expires_at timestamp with time zone) returns uuid
-function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
+function private.add_grant(wallet credit_wallets, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
+function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
 function private.add_usage(more private.usage_by_day) returns void
 function private.admin_adjust_credits(of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
 function private.admin_find_users(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
@@ -1451,13 +1451,13 @@ function private.begin_video_job(job video_jobs, work private.video_job_work, at
 function private.bind_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
+function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
 function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamp with time zone) returns private.ai_caller
 function private.cancel_without_account(subjects private.payment_subjects) returns void
 function private.candidate_answer(candidate ai_models, covered bigint, part_tokens bigint) returns jsonb
+function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
-function private.change_lots(lots credit_lot_change[], is_expiry boolean) returns void
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -1518,8 +1518,8 @@ function private.end_video_job(job video_jobs, ending video_job_status, code tex
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted uuid) returns uuid
-function private.expire_kept_lots(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
-function private.expire_lots(wallet_id uuid, at timestamp with time zone) returns void
+function private.expire_grants(wallet_id uuid, at timestamp with time zone) returns void
+function private.expire_kept_grants(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wallet_id uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
@@ -1546,7 +1546,10 @@ function private.free_due_holds(wallet credit_wallets, amount numeric, at timest
 function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
+function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
+function private.grants_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
+function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
 function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
@@ -1604,9 +1607,6 @@ function private.lock_workspace(wanted_workspace uuid, least_role workspace_role
 function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamp with time zone, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
 function private.log_video_job(job video_jobs, work private.video_job_work, ending ai_usage_status, said text, at timestamp with time zone) returns void
-function private.lot_change(lot_id uuid, amount numeric) returns credit_lot_change[]
-function private.lots_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
-function private.lots_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_lot_change[]
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
@@ -1645,7 +1645,7 @@ function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, ro
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.plan_of(wanted_workspace uuid) returns plans
-function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, entry_lots credit_lot_change[] DEFAULT NULL::credit_lot_change[], first_lot uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
+function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
 function private.price_in_force(wanted_model text, at timestamp with time zone) returns ai_model_prices

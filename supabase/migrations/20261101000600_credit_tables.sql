@@ -1,16 +1,16 @@
--- The credit ledger's tables: wallets, lots, entries, holds.
+-- The credit ledger's tables: wallets, grants, entries, holds.
 -- Only the functions of the next chapters write them; clients and the service role read.
 
 create type public.credit_grant_kind as enum ('free', 'subscription', 'purchase', 'promotion', 'refund');
-comment on type public.credit_grant_kind is 'Where a lot of credits came from.';
+comment on type public.credit_grant_kind is 'Where a grant of credits came from.';
 create type public.credit_transaction_type as enum ('credit', 'debit', 'refund', 'expire', 'clawback');
 comment on type public.credit_transaction_type is 'What a ledger entry did.';
 create type public.credit_hold_state as enum ('open', 'settled', 'released', 'expired');
 comment on type public.credit_hold_state is
   'open: set aside; settled: used; released: given back; expired: given back by time.';
 
-create type public.credit_lot_change as (grant_id uuid, amount numeric);
-comment on type public.credit_lot_change is 'What an entry added to a lot (above zero) or took from it.';
+create type public.credit_grant_change as (grant_id uuid, amount numeric);
+comment on type public.credit_grant_change is 'What an entry added to a grant (above zero) or took from it.';
 
 create domain public.unsigned_credit_amount as numeric(20, 6)
   constraint credit_amount_is_not_negative check (value >= 0 and value <> 'NaN');
@@ -41,7 +41,8 @@ comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
 comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
-comment on column public.credit_wallets.next_expiry_at is 'No lot expires before this; null where none expires at all.';
+comment on column public.credit_wallets.next_expiry_at is
+  'No grant expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is
   'Whether alerts or an automatic top-up watch it: the others'' operations look for none.';
 comment on column public.credit_wallets.frozen_at is
@@ -65,7 +66,7 @@ create table public.credit_grants (
   constraint remaining_expired_and_clawed_back_within_amount
     check (remaining + expired_amount + clawed_back_amount <= amount and is_spent = (remaining = 0))
 ) with (fillfactor = 80);
-comment on table public.credit_grants is 'Lots: credits granted at once, with one origin, priority and expiry.';
+comment on table public.credit_grants is 'Credits granted at once, with one origin, priority and expiry.';
 comment on column public.credit_grants.remaining is 'What is left of it.';
 comment on column public.credit_grants.expired_amount is 'What of it was lost to expiry.';
 comment on column public.credit_grants.clawed_back_amount is
@@ -118,7 +119,7 @@ create table public.credit_holds (
     check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
 comment on table public.credit_holds is
-  'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
+  'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
 comment on column public.credit_holds.spender_id is
   'Whose spending limit counts it besides the user''s: an API key.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
@@ -146,7 +147,7 @@ create table public.credit_transactions (
   reason text not null,
   feature_code text,
   description text,
-  lots public.credit_lot_change[] not null,
+  grant_changes public.credit_grant_change[] not null,
   metadata jsonb not null default '{}',
   idempotency_key text,
   constraint amount_has_the_sign_of_its_type
@@ -159,12 +160,12 @@ comment on column public.credit_transactions.spender_id is
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
-comment on column public.credit_transactions.lots is
-  'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
+comment on column public.credit_transactions.grant_changes is
+  'Grants it changed, as [{"grant_id", "amount"}]; what no grant covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is
   'The debit that a refund gives back; none if free-standing.';
 comment on column public.credit_transactions.grant_id is
-  'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
+  'The grant that it gives to, or takes back: in full, where grants name what it changed. None for what burns.';
 comment on column public.credit_transactions.hold_id is
   'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
@@ -289,7 +290,7 @@ alter table public.credit_holds enable row level security;
 alter table public.credit_transactions enable row level security;
 create policy "owners and admins can read their workspace's wallet" on public.credit_wallets
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
-create policy "owners and admins can read their workspace's lots" on public.credit_grants
+create policy "owners and admins can read their workspace's grants" on public.credit_grants
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 -- The first condition is what the index serves.
 create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds

@@ -18,7 +18,7 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
+create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,7 +27,7 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
@@ -37,8 +37,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+comment on function private.expire_kept_grants(uuid, public.credit_result, timestamptz) is
+  'After a hold has closed: expires the grants that only it had kept, and corrects the answer.';
 
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns public.credit_holds
 language plpgsql set search_path = ''
@@ -215,7 +215,7 @@ begin
     perform private.close_hold(hold, 'settled', amount, at);
   end if;
   answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
-  answer := private.expire_kept_lots(hold.workspace_id, answer, at);
+  answer := private.expire_kept_grants(hold.workspace_id, answer, at);
   perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
@@ -241,7 +241,7 @@ begin
   if hold.state <> 'released' then
     perform private.close_hold(hold, 'released', null, at);
   end if;
-  return private.expire_kept_lots(hold.workspace_id, answer, at);
+  return private.expire_kept_grants(hold.workspace_id, answer, at);
 end;
 $$;
 comment on function public.release_credit_hold is

@@ -73,9 +73,9 @@ comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''
 comment on column public.ai_usage_logs.estimated_cost is
   'What the call is worth to its caller, in US dollars: the provider''s cost x markup, or the model''s fixed price.';
 comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
-comment on column public.ai_usage_logs.free_credits is 'Of it what came from lots that were given.';
+comment on column public.ai_usage_logs.free_credits is 'Of it what came from grants that were given.';
 comment on column public.ai_usage_logs.paid_credits is
-  'Of it what came from lots that were bought, and what no lot covered: debt is paid by the credits that come next.';
+  'Of it what came from grants that were bought, and what no grant covered: the credits that come next pay debt.';
 comment on column public.ai_usage_logs.scene_description is
   'The caller''s words for the scene (header x-ai-scene-description).';
 comment on column public.ai_usage_logs.reference_id is

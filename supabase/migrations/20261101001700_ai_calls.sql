@@ -51,14 +51,14 @@ as $$
 begin
   return (
     select coalesce(-sum(l.amount), 0)
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     join public.credit_grants g on g.id = l.grant_id
     where t.id = entry_id and not g.is_paid
   );
 end;
 $$;
 comment on function private.free_credits_of(bigint) is
-  'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
+  'What a debit took from grants that were given; the rest came from bought ones or is debt. 0 without an entry.';
 
 create function private.log_ai_call(
   call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false

@@ -127,7 +127,7 @@ begin
     case when sees_wallet then trim_scale(refund.balance_after) end, refund.created_at)::public.charge_entry end;
   answer.grants := case when sees_wallet then array(
     select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_grant
-    from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g
+    from unnest(entry.grant_changes) with ordinality c (grant_id, amount, position) join public.credit_grants g
       on g.id = c.grant_id
     order by c.position) end;
   answer.sentence := private.charge_sentence(call, costs.pricing, hold, entry.id is not null, refund.id is not null);
@@ -153,7 +153,7 @@ create function public.explain_charge(request_id text) returns public.charge_exp
 language sql stable set search_path = ''
 as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, grants and a sentence. '
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, grants, a sentence or two. '
   'For everyone who may see its log row; balance and grants for owners and admins of its workspace; '
   'the provider''s cost and margin for platform admins and the service role; attempts for the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

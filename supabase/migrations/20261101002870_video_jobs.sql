@@ -345,7 +345,7 @@ begin
   return trim_scale(returned);
 end;
 $$;
-comment on function private.refund_video_job is 'Gives back what a job cost, to its lots and its key.';
+comment on function private.refund_video_job is 'Gives back what a job cost, to its grants and its key.';
 
 create function private.video_log_content(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
@@ -476,7 +476,7 @@ begin
 end;
 $$;
 comment on function public.fail_video_job is
-  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, '
+  'Ends a job that came to nothing and gives its credits back to the grants they came from, once: { job, failed, '
   'credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused '
   'it. A job that has ended stays as it is.';
 

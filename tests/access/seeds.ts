@@ -71,7 +71,7 @@ export const SEEDS: Record<string, Seed> = {
   ),
   credit_transactions: personal(
     'credit_transactions',
-    'created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots',
+    'created_at, transaction_type, is_overdraft, amount, balance_after, reason, grant_changes',
     () => `now(), 'credit', false, 1, 1, 'manual', '{}'`,
   ),
 

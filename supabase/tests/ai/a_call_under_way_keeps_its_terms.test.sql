@@ -33,7 +33,7 @@ delete from auth.users where id = tests.id('leaver');
 select throws_ok($$ select public.finish_ai_call(tests.recall('hold')::uuid, 'success', 1, 0, 1) $$, 'PT404',
   'not_found',
   'a call whose account is gone has nothing to finish');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

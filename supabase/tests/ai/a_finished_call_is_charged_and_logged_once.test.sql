@@ -50,7 +50,7 @@ select is((select count(*) from public.ai_usage_logs where hold_id = tests.recal
   'or logged');
 select throws_ok($$ select public.finish_ai_call(tests.id('no call'), 'success') $$, 'PT404', 'not_found',
   'a call that was never admitted is not finished');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -63,7 +63,7 @@ select public.finish_video_file_removal(path, next_try_at) from private.video_fi
 select public.note_video_file(tests.recall('completing')::uuid, format('%s/%s.mp4', tests.id('team'), tests.recall('completing')));
 select is((select storage_path from public.video_jobs where id = tests.recall('completing')::uuid), null, 'a copy that comes too late is no job''s');
 select is((select path from private.video_file_removals), format('%s/%s.mp4', tests.id('team'), tests.recall('completing')), 'and removed');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 delete from public.workspaces where id = tests.id('team');
 select is((select count(*) from private.video_file_removals), 5::bigint, 'a workspace that is deleted leaves its files to be removed');

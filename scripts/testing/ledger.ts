@@ -1,4 +1,4 @@
-/** What has to hold of a database after everything was done to it: its books are right, its statistics tell its log. */
+/** What has to hold of a database after everything was done to it: its ledger is right, its statistics tell its log. */
 import { withClient } from '@basemeter/local-supabase';
 
 /** One statement a rule; a rule is broken by every row that its statement gives. */
@@ -21,7 +21,7 @@ const REBUILD = `
   ) d having count(*) > 0`;
 
 /** Checks every rule of the database at `adminUrl` and tells of each. */
-export async function proveBooks(
+export async function proveLedger(
   adminUrl: string,
   say: (line: string) => void,
 ): Promise<{ passed: number; failed: number }> {
