@@ -8,10 +8,10 @@ import { startTestStack } from '../../scripts/testing/test-stack.ts';
 /** The stack, SQL as `postgres`, and a signed-in person on plan enterprise. */
 export type OwnStack = Awaited<ReturnType<typeof startOwnStack>>;
 
-/** Starts it, with so many credits for the person. */
+/** Starts it, with the demo rows and so many credits for the person. */
 export async function startOwnStack(credits: number) {
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-test-'));
-  const stack = await startTestStack({ dataDir });
+  const stack = await startTestStack({ dataDir, seed: true });
   const pool = new pg.Pool({ connectionString: stack.urls.database, max: 5 });
   pool.on('error', () => undefined);
   const rows = async (text: string, params: unknown[] = []) => (await pool.query(text, params)).rows;

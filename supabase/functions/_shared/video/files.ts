@@ -97,8 +97,8 @@ export async function passFile({ job, submission }: JobWork, http: Request): Pro
   const { result_url } = job.task;
   if (!result_url) throw new ApiError(404, 'not_found', 'There is no such file.');
   if (isElsewhere(result_url, submission)) return Response.redirect(result_url, 302);
-  const range = readRange(http.headers.get('range'));
   const mostBytes = submission.max_video_bytes;
+  const range = readRange(http.headers.get('range'), mostBytes);
   const check = (found: Response) => {
     checkPassed(found, range);
     checkType(found);
@@ -134,7 +134,7 @@ function checkHeaders(response: Response, mostBytes: number): void {
 
 /** What a host says that it sends; 0 where it does not say. */
 function lengthOf({ headers }: Response): number {
-  return Number(headers.get('content-length') ?? 0);
+  return Number(headers.get('content-length')) || 0;
 }
 
 function checkType(response: Response): void {
