@@ -887,13 +887,7 @@ isOneToOne: false
                     "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "ai_usage_logs_user_id_fkey"
       columns: ["user_id"]
@@ -939,13 +933,7 @@ isOneToOne: false
                     "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "credit_holds_user_id_fkey"
       columns: ["user_id"]
