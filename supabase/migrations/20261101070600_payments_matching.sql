@@ -1,24 +1,6 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
-create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
-comment on function private.lock_customer is 'Keeps events of a customer waiting.';
-
-create function private.claim_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  perform private.lock_customer(of_platform, of_customer);
-  perform private.lock_wallet(owner_id, at);
-  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
-end;
-$$;
-comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
-
 create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
