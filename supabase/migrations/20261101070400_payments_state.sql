@@ -13,7 +13,37 @@ create function private.project_subscription(
 ) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  known jsonb := private.known_of(of_platform, 'subscription', of_subscription);
+  reported public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
+  product public.payment_products := reported;
+  past_due_since timestamptz;
 begin
+  -- On Creem a lesser plan holds only from the next period on, for which alone it is paid.
+  if of_platform = 'creem' and exists (
+    select from public.payment_events e
+    where e.platform = of_platform and e.subscription_id = of_subscription and e.applied_at is not null
+      and e.facts #>> '{period,product_id}' is distinct from known ->> 'product_id' and e.facts ? 'period'
+  ) then
+    select (p.product).* into product from private.periods_of(of_platform, of_subscription) p
+    where p.is_paid and p.starts_at = (known ->> 'period_start')::timestamptz
+      and (select l.rank from public.plans l where l.plan = (p.product).plan)
+        > (select l.rank from public.plans l where l.plan = reported.plan);
+    if not found then
+      product := reported;
+    end if;
+  end if;
+  if known ->> 'status' in ('past_due', 'unpaid') then
+    -- Since the first failed charge after its newest other state.
+    select min(f.occurred_at) filter (where f.is_due) into past_due_since
+    from (
+      select f.occurred_at, f.facts ->> 'status' in ('past_due', 'unpaid') as is_due,
+        max(f.occurred_at) filter (where f.facts ->> 'status' not in ('past_due', 'unpaid')) over () as settled_at
+      from private.payment_facts f
+      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
+    ) f
+    where f.occurred_at > coalesce(f.settled_at, '-infinity');
+  end if;
   insert into public.user_subscriptions (platform, subscription_id, customer_id, payment_product_id, plan_type,
     next_plan_type, plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end,
     canceled_at, cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id,
@@ -22,44 +52,23 @@ begin
     c.status, coalesce(k.units, 1), k.started_at, k.ended_at, k.trial_end, k.period_start, k.period_end,
     -- In any other state a cancellation was taken back.
     case when c.status in ('scheduled_cancel', 'canceled', 'expired') then k.canceled_at end,
-    coalesce(k.cancel_at_period_end, false), past_due.since,
+    coalesce(k.cancel_at_period_end, false), past_due_since,
     case
       when product.plan is null then null
       when c.status = 'scheduled_cancel' or c.status in ('trialing', 'active') and k.cancel_at_period_end
         then coalesce(k.period_end, 'infinity')
       when c.status in ('trialing', 'active') then coalesce(k.period_end
         + make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer), 'infinity')
-      when c.status in ('past_due', 'unpaid') then past_due.since
+      when c.status in ('past_due', 'unpaid') then past_due_since
         + make_interval(hours => 24 * private.config_numeric('past_due_grace_days', 7)::integer)
     end,
     k.state_occurred_at, k.state_rank, k.state_event_id, owner.workspace_id, owner.user_id, owner.evidence,
     owner.bound_at
-  from jsonb_to_record(private.known_of(of_platform, 'subscription', of_subscription)) k (customer_id text,
-    product_id text, price_id text, status public.subscription_status, units integer, started_at timestamptz,
-    ended_at timestamptz, trial_end timestamptz, period_start timestamptz, period_end timestamptz,
-    canceled_at timestamptz, cancel_at_period_end boolean, state_occurred_at timestamptz, state_rank integer,
-    state_event_id text)
+  from jsonb_to_record(known) k (customer_id text, status public.subscription_status, units integer,
+    started_at timestamptz, ended_at timestamptz, trial_end timestamptz, period_start timestamptz,
+    period_end timestamptz, canceled_at timestamptz, cancel_at_period_end boolean, state_occurred_at timestamptz,
+    state_rank integer, state_event_id text)
   cross join lateral (select coalesce(k.status, 'inactive') as status) c
-  cross join lateral private.product_of(of_platform, k.product_id, k.price_id) reported
-  left join lateral (
-    -- On Creem a lesser plan holds only from the next period on, for which alone it is paid.
-    select (p.product).id, (p.product).plan
-    from private.periods_of(of_platform, of_subscription) p
-    join public.plans l on l.plan = (p.product).plan
-    where of_platform = 'creem' and p.is_paid and p.starts_at = k.period_start
-      and l.rank > (select r.rank from public.plans r where r.plan = reported.plan)
-  ) paid on true
-  cross join lateral (select coalesce(paid.id, reported.id) as id, coalesce(paid.plan, reported.plan) as plan) product
-  cross join lateral (
-    -- Since the first failed charge after its newest other state.
-    select min(f.occurred_at) filter (where f.is_due) as since from (
-      select f.occurred_at, f.facts ->> 'status' in ('past_due', 'unpaid') as is_due,
-        max(f.occurred_at) filter (where f.facts ->> 'status' not in ('past_due', 'unpaid')) over () as settled_at
-      from private.payment_facts f
-      where f.platform = of_platform and f.subject = 'subscription' and f.subject_id = of_subscription
-    ) f
-    where c.status in ('past_due', 'unpaid') and f.occurred_at > coalesce(f.settled_at, '-infinity')
-  ) past_due
   on conflict (platform, subscription_id) do update set (customer_id, payment_product_id, plan_type, next_plan_type,
     plan_status, units, started_at, ended_at, trial_end, current_period_start, current_period_end, canceled_at,
     cancel_at_period_end, past_due_since, access_until, state_occurred_at, state_rank, state_event_id)
