@@ -251,7 +251,7 @@ create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
-create function private.keep_ledger_entries() returns trigger
+create function private.guard_ledger_entries() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -274,14 +274,14 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_ledger_entries() is
+comment on function private.guard_ledger_entries() is
   'Refuses every change of the ledger but the end of its workspace or person.';
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
-  for each row execute function private.keep_ledger_entries();
+  for each row execute function private.guard_ledger_entries();
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
-  referencing old table as deleted_entries for each statement execute function private.keep_ledger_entries();
+  referencing old table as deleted_entries for each statement execute function private.guard_ledger_entries();
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
-  for each statement execute function private.keep_ledger_entries();
+  for each statement execute function private.guard_ledger_entries();
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;

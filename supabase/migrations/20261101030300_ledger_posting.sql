@@ -103,7 +103,7 @@ $$;
 comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
 create function private.grants_to_burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
@@ -117,7 +117,7 @@ as $$
         rows unbounded preceding
       ) - g.remaining as before
       from public.credit_grants g
-      where g.workspace_id = wallet_id and not g.is_spent
+      where g.workspace_id = wanted_workspace and not g.is_spent
     ) l
     where l.before < wanted
     order by l.before
@@ -143,7 +143,7 @@ comment on function private.change_grants(public.credit_grant_change[], boolean)
   'Puts credits into grants and takes them out.';
 
 create function private.burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
 language plpgsql set search_path = ''
 as $$
@@ -156,7 +156,7 @@ begin
     update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
     where g.id = (
       select n.id from public.credit_grants n
-      where n.workspace_id = wallet_id and not n.is_spent
+      where n.workspace_id = wanted_workspace and not n.is_spent
       order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
       limit 1
     ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
@@ -165,7 +165,7 @@ begin
       return array[(grant_id, -wanted)::public.credit_grant_change];
     end if;
   end if;
-  changes := private.grants_to_burn(wallet_id, wanted, at, spare_expired, first_grant);
+  changes := private.grants_to_burn(wanted_workspace, wanted, at, spare_expired, first_grant);
   perform private.change_grants(changes, is_expiry => false);
   return changes;
 end;
@@ -187,7 +187,7 @@ comment on function private.available(public.credit_wallets) is
   'What an operation may be admitted for: the one place that decides it.';
 
 create function private.post_entry(
-  wallet_id uuid,
+  wanted_workspace uuid,
   account_id uuid,
   entry_type public.credit_transaction_type,
   signed_amount numeric,
@@ -216,7 +216,7 @@ declare
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
   if abs(signed_amount) > 1e9 then -- alone, or the question is planned anew for every entry
-    perform from public.credit_wallets w where w.workspace_id = wallet_id
+    perform from public.credit_wallets w where w.workspace_id = wanted_workspace
       and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13;
     if found then
       perform private.raise_error('invalid_request',
@@ -230,7 +230,7 @@ begin
     credits_spent = w.credits_spent + spent_change,
     credits_expired = w.credits_expired + expired_change,
     credits_held = w.credits_held + held_change
-  where w.workspace_id = wallet_id and (not only_if_admitted or (
+  where w.workspace_id = wanted_workspace and (not only_if_admitted or (
     private.available(w) >= -signed_amount and w.next_expiry_at <= at is not true
   ))
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
@@ -240,25 +240,25 @@ begin
   end if;
   if grant_changes is null then
     grant_changes := private.burn(
-      wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
+      wanted_workspace, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
   elsif grant_changes <> '{}' then
     perform private.change_grants(grant_changes, entry_type = 'expire');
   end if;
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
     credits_spent = answer.credits_spent
-  where u.id = wallet_id;
-  if not found and account_id = wallet_id then
+  where u.id = wanted_workspace;
+  if not found and account_id = wanted_workspace then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
-  if (account_id <> wallet_id or spender is not null) and entry_type in ('debit', 'refund') then
-    perform private.count_spending(wallet_id, account_id, spender, -signed_amount, for_hold, refunded_id, at);
+  if (account_id <> wanted_workspace or spender is not null) and entry_type in ('debit', 'refund') then
+    perform private.count_spending(wanted_workspace, account_id, spender, -signed_amount, for_hold, refunded_id, at);
   end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
     is_overdraft, amount, balance_after, reason, feature_code, description, grant_changes, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
+  values (at, wanted_workspace, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
     signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
     entry_feature, entry_description, grant_changes, entry_metadata, key)
   returning id into answer.transaction_id;
@@ -274,7 +274,7 @@ comment on function private.post_entry is
   'Without grants given it burns them. Null where an admission was asked for and not granted.';
 
 create function private.add_grant(
-  wallet_id uuid,
+  wanted_workspace uuid,
   grant_amount numeric,
   grant_kind public.credit_grant_kind,
   paid boolean,
@@ -287,7 +287,7 @@ declare
   grant_id uuid;
 begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
-  values (wallet_id, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
+  values (wanted_workspace, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
   returning id into grant_id;
   return grant_id;
 end;

@@ -1,7 +1,7 @@
 -- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
 -- whichever comes first. What may be admitted is read under the lock.
 
-create function private.expire_grants(wallet_id uuid, at timestamptz) returns void
+create function private.expire_grants(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -19,11 +19,11 @@ begin
   into expirable
   from public.credit_wallets w
   left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
-  where w.workspace_id = wallet_id
+  where w.workspace_id = wanted_workspace
   group by w.workspace_id;
   for credit_grant in
     select g.id, g.remaining from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_grants.at
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_grants.at
     order by g.expires_at, g.created_at, g.id
   loop
     taken := least(credit_grant.remaining, expirable - total);
@@ -32,61 +32,62 @@ begin
     total := total + taken;
   end loop;
   if total > 0 then
-    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, changes);
+    perform private.post_entry(wanted_workspace, null, 'expire', -total, 'expiry', at, changes);
   end if;
 end;
 $$;
 comment on function private.expire_grants(uuid, timestamptz) is
   'Takes what is left of grants past their expiry, as one ledger entry.';
 
-create function private.expire_wallet(wallet_id uuid, at timestamptz) returns void
+create function private.expire_wallet(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   with expired as (
     update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
-    where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at <= expire_wallet.at
+    where h.workspace_id = wanted_workspace and h.state = 'open' and h.expires_at <= expire_wallet.at
     returning h.amount
   )
   update public.credit_wallets w set credits_held = w.credits_held - freed.amount
   from (select sum(e.amount) as amount from expired e) freed
-  where w.workspace_id = wallet_id and freed.amount is not null;
+  where w.workspace_id = wanted_workspace and freed.amount is not null;
 
-  perform private.expire_grants(wallet_id, at);
+  perform private.expire_grants(wanted_workspace, at);
 
   -- Grants that holds keep alive are looked at again when one of those holds ends.
   update public.credit_wallets w set next_expiry_at = (
     select min(case when g.expires_at > expire_wallet.at then g.expires_at else (
-      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
+      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wanted_workspace and h.state = 'open'
     ) end)
     from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at is not null
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at is not null
   )
-  where w.workspace_id = wallet_id;
+  where w.workspace_id = wanted_workspace;
 end;
 $$;
 comment on function private.expire_wallet(uuid, timestamptz) is
   'Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.';
 
-create function private.lock_wallet(wallet_id uuid, at timestamptz) returns public.credit_wallets
+create function private.lock_wallet(wanted_workspace uuid, at timestamptz) returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 declare
   wallet public.credit_wallets;
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   if not found then
     -- An account whose sign-up could not finish is finished by the first call that needs it.
-    perform private.complete_account(wallet_id);
-    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+    perform private.complete_account(wanted_workspace);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
     if not found then
-      perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
+      perform private.raise_error('not_found', format('There is no workspace %s.',
+        coalesce(wanted_workspace::text, 'null')));
     end if;
   end if;
   at := private.time_under_lock(at);
   if wallet.next_expiry_at <= at then
-    perform private.expire_wallet(wallet_id, at);
-    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+    perform private.expire_wallet(wanted_workspace, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
   return wallet;
 end;

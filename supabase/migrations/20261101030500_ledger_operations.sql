@@ -63,7 +63,7 @@ begin
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
     private.grant_change(grant_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => grant_id);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -118,7 +118,7 @@ begin
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
       key => idempotency_key);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -265,7 +265,7 @@ begin
   answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
     idempotency_key,
     refund_user_credits.transaction_id, at);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -316,7 +316,7 @@ begin
   answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_grant => credit_grant.id,
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => credit_grant.id);
   update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = credit_grant.id;
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

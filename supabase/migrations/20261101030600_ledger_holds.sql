@@ -1,6 +1,6 @@
 -- Holds: credits set aside for work under way, then settled at what was really used.
 
-create function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric)
+create function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -8,7 +8,7 @@ declare
   answer public.credit_result;
 begin
   update public.credit_wallets w set credits_held = w.credits_held + change
-  where w.workspace_id = wallet_id
+  where w.workspace_id = wanted_workspace
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
     w.credits_balance - w.credits_held, moved, null::bigint, null::uuid, for_hold
   into answer;
@@ -18,7 +18,7 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
+create function private.expire_kept_grants(wanted_workspace uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,12 +27,12 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
-  perform private.expire_wallet(wallet_id, at);
-  wallet := private.change_held(wallet_id, 0, answer.hold_id, answer.amount);
+  perform private.expire_wallet(wanted_workspace, at);
+  wallet := private.change_held(wanted_workspace, 0, answer.hold_id, answer.amount);
   wallet.transaction_id := answer.transaction_id;
   return wallet;
 end;
@@ -142,7 +142,7 @@ begin
   hold.expires_at := private.later(at, expires_in);
   hold.created_at := at;
   answer := private.add_hold(hold);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -224,7 +224,7 @@ begin
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
     answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
-    perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+    perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
     return answer;
   end if;
   if hold.state in ('settled', 'released') then
@@ -241,7 +241,7 @@ begin
   else
     answer := private.close_hold(hold, amount, at, metadata, description, idempotency_key);
   end if;
-  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -315,7 +315,7 @@ begin
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
-  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

@@ -122,7 +122,7 @@ begin
     'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0
     and private.earlier_answer(account.id, 'credits', 'basemeter:signup', '{}') is null
   then
-    perform private.keep_answer(account.id, 'credits', 'basemeter:signup', '{}',
+    perform private.store_answer(account.id, 'credits', 'basemeter:signup', '{}',
       public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;
   return null;

@@ -260,7 +260,7 @@ create trigger api_keys_revoke_of_person before update of user_id on public.api_
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.revoke_keys_of_person();
 
-create function private.keep_api_key() returns trigger
+create function private.guard_api_key() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -289,13 +289,13 @@ begin
   return new;
 end;
 $$;
-comment on function private.keep_api_key() is
+comment on function private.guard_api_key() is
   'Refuses what a key''s columns may not hold. A revoked key changes no more, and an expired one becomes active again '
   'only while there is room for it.';
 create trigger api_keys_keep
   before insert or update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget,
     budget_period, expires_at on public.api_keys
-  for each row execute function private.keep_api_key();
+  for each row execute function private.guard_api_key();
 create trigger api_keys_lock_settings
   before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
     expires_at
@@ -309,7 +309,7 @@ create trigger api_keys_set_updated_at
   on public.api_keys
   for each row execute function private.set_updated_at();
 
-create function private.keep_key_limit() returns trigger
+create function private.sync_key_limit() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -323,12 +323,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_key_limit() is 'Copies a key''s budgets into its row of spending_limits.';
+comment on function private.sync_key_limit() is 'Copies a key''s budgets into its row of spending_limits.';
 create trigger api_keys_make_limit after insert on public.api_keys
-  for each row execute function private.keep_key_limit();
+  for each row execute function private.sync_key_limit();
 create trigger api_keys_set_limit after update of budget, period_budget, budget_period on public.api_keys
   for each row when ((old.budget, old.period_budget, old.budget_period)
-    is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.keep_key_limit();
+    is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.sync_key_limit();
 
 -- Columns of a key to clients, kept where every spender's use is.
 create function public.credits_used(public.api_keys) returns numeric

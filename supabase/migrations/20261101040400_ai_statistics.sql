@@ -246,7 +246,7 @@ comment on function public.rebuild_usage_statistics is
 grant execute on function public.rebuild_usage_statistics to service_role;
 
 -- Not another arm of the policy: one that no index serves would make Postgres read the whole table for everyone.
-create function private.usage_of_everyone(first_day date, last_day date, only_one uuid)
+create function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid)
 returns setof private.usage_by_day
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -255,7 +255,7 @@ begin
     perform private.raise_error('forbidden', 'Usage of all workspaces is for platform admins.');
   end if;
   return query select * from private.usage_by_day u
-  where u.day between first_day and last_day and (only_one is null or u.workspace_id = only_one);
+  where u.day between first_day and last_day and (wanted_workspace is null or u.workspace_id = wanted_workspace);
 end;
 $$;
 comment on function private.usage_of_everyone(date, date, uuid) is

@@ -243,19 +243,19 @@ $$;
 comment on function private.count_request is
   'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
 
-create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
+create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
-  if content = 0 or private.limit_in(private.features_of(wallet_id, clock_timestamp(), 'requests_per_day'),
+  if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
   end if;
   update private.ai_request_counts c set day_content = c.day_content + content
-  where c.workspace_id = wallet_id
+  where c.workspace_id = wanted_workspace
     and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-      where n.workspace_id = wallet_id)
+      where n.workspace_id = wanted_workspace)
     and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
   return found;
 end;

@@ -34,7 +34,7 @@ comment on function private.log_data(jsonb) is
   'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
 create function private.log_ai_call(
-  facts jsonb, wallet_id uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
+  facts jsonb, wanted_workspace uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
   hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
   charged numeric default null, entry_id bigint default null, is_use boolean default false
 ) returns void
@@ -51,7 +51,7 @@ begin
     c.response_data := null;
     c.ip_address := null;
     c.user_agent := null;
-  elsif not private.has_room_for_content(wallet_id,
+  elsif not private.has_room_for_content(wanted_workspace,
     coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
     c.request_data := null;
     c.response_data := null;
@@ -62,10 +62,10 @@ begin
     or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charged) > 0)
   then
     c.usage_record_id := nextval('private.usage_record_ids');
-    c.usage_period_start := (private.feature_period(wallet_id, at)).period_start;
+    c.usage_period_start := (private.feature_period(wanted_workspace, at)).period_start;
     -- It was used: it counts even past a limit. In one order, as every other call locks them.
     insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
-    select wallet_id, n.code, c.usage_period_start, n.amount
+    select wanted_workspace, n.code, c.usage_period_start, n.amount
     from (values (1, 'api_call', 1), (2, 'token', usage.prompt_tokens + usage.completion_tokens)) 
       n (place, code, amount)
     where n.amount > 0 order by n.place
@@ -77,7 +77,7 @@ begin
     reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data,
     usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
   )
-  values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
+  values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
     coalesce(usage.completion_tokens, 0), coalesce(usage.images, 0), coalesce(c.duration,
       least(greatest(extract(epoch from at - began_at) * 1000, 0), 2147483647)::integer), coalesce(cost.worth_usd, 0),
@@ -357,7 +357,7 @@ begin
   hold.work := to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0, 0,
     terms.worst_case, null, terms.pricings, call)::private.ai_call);
   hold.id := (private.add_hold(hold)).hold_id;
-  perform private.keep_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
+  perform private.store_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
     to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
     call ->> 'request_id', is_running => true, expires_at => at + interval '24 hours');
   return jsonb_build_object('admitted', true, 'hold_id', hold.id, 'credits_held', trim_scale(terms.credits),

@@ -65,7 +65,7 @@ grant select on private.usage_records, public.usage_records to authenticated, se
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
-create function private.keep_usage_records() returns trigger
+create function private.guard_usage_records() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -86,14 +86,14 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_usage_records() is
+comment on function private.guard_usage_records() is
   'Refuses every change of usage records but the end of their workspace or person.';
 create trigger usage_records_refuse_update before update on private.usage_records
-  for each row execute function private.keep_usage_records();
+  for each row execute function private.guard_usage_records();
 create trigger usage_records_refuse_delete after delete on private.usage_records
-  referencing old table as deleted_records for each statement execute function private.keep_usage_records();
+  referencing old table as deleted_records for each statement execute function private.guard_usage_records();
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
-  for each statement execute function private.keep_usage_records();
+  for each statement execute function private.guard_usage_records();
 
 -- Deciding ------------------------------------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ begin
     consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata)
   returning id into record_id;
   answer := jsonb_build_object('allowed', true, 'id', record_id) || private.feature_answer(terms, used_now);
-  perform private.keep_answer(wallet_id, 'features', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'features', idempotency_key, request, answer);
   return jsonb_populate_record(null::public.feature_use, answer);
 end;
 $$;
@@ -395,7 +395,7 @@ begin
       released_id, model, reference_type, reference_id, idempotency_key)
     values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
       made.released_id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
-    perform private.keep_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
+    perform private.store_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
   end if;
   return jsonb_populate_record(null::public.feature_release, answer);
 end;

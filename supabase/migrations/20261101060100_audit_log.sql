@@ -144,7 +144,7 @@ comment on function private.audit_actor() is
   'Who is at work, and over which request: the part of an audit row that says so.';
 
 create function private.audit(
-  action text, resource_type text, resource_id text, of_workspace uuid default null, details jsonb default null,
+  action text, resource_type text, resource_id text, wanted_workspace uuid default null, details jsonb default null,
   old_values jsonb default null, new_values jsonb default null
 ) returns void
 language plpgsql set search_path = ''
@@ -158,7 +158,8 @@ begin
     perform private.require_room_for_change(actor.actor_id);
   end if;
   -- A customer is told that the platform did it, and not from where.
-  if of_workspace is not null and actor.actor_id is not null and private.role_in(of_workspace, actor.actor_id) is null
+  if wanted_workspace is not null and actor.actor_id is not null
+    and private.role_in(wanted_workspace, actor.actor_id) is null
     and private.is_platform_admin() then
     actor.actor_email := null;
     actor.ip_address := null;
@@ -167,7 +168,7 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     old_values, new_values, details, ip_address, user_agent, request_id)
   values (actor.actor_id, actor.actor_role, actor.actor_email, audit.action, audit.resource_type, audit.resource_id,
-    of_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values),
+    wanted_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values),
       private.cut_values(audit.details),
     actor.ip_address, actor.user_agent, actor.request_id);
 end;
@@ -175,7 +176,7 @@ $$;
 comment on function private.audit is 'Writes an audit row. Without a workspace it is for platform admins alone.';
 
 create function private.audit_for(
-  person uuid, action text, resource_type text, resource_id text, of_workspace uuid, details jsonb
+  person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -189,7 +190,7 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     details, request_id)
   values (person, actor.actor_role, actor.actor_email, audit_for.action, audit_for.resource_type, audit_for.resource_id,
-    of_workspace, private.cut_values(audit_for.details), actor.request_id);
+    wanted_workspace, private.cut_values(audit_for.details), actor.request_id);
 end;
 $$;
 comment on function private.audit_for is
@@ -302,7 +303,7 @@ create trigger workspace_features_audit_changes after insert or update or delete
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
 -- behind.
-create function private.keep_audit_logs() returns trigger
+create function private.guard_audit_logs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -336,12 +337,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_audit_logs() is
+comment on function private.guard_audit_logs() is
   'Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who is.';
 create trigger audit_logs_refuse_update before update on public.audit_logs
-  for each row execute function private.keep_audit_logs();
+  for each row execute function private.guard_audit_logs();
 create trigger audit_logs_refuse_delete before delete or truncate on public.audit_logs
-  for each statement execute function private.keep_audit_logs();
+  for each statement execute function private.guard_audit_logs();
 
 -- Not in the deletion's own transaction: however much was done in a workspace, its end must not wait for it.
 create table private.audit_removals (
@@ -408,7 +409,7 @@ begin
     return false;
   end if;
   ids := private.rows_to_forget(removal, at_once);
-  update public.audit_logs a set details = a.details where a.id = any (ids); -- keep_audit_logs takes what has to go
+  update public.audit_logs a set details = a.details where a.id = any (ids); -- guard_audit_logs takes what has to go
   if cardinality(ids) < at_once then
     delete from private.audit_removals r where r.gone_id = removal.gone_id and r.found_by = removal.found_by;
   else

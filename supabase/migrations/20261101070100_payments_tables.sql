@@ -83,7 +83,7 @@ create table private.payment_product_terms (
 comment on table private.payment_product_terms is
   'What a product granted and cost at which time: a changed product changes nothing that was paid before.';
 
-create function private.keep_product_terms() returns trigger
+create function private.record_product_terms() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -92,10 +92,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_product_terms() is 'Keeps what a product grants from now on.';
+comment on function private.record_product_terms() is 'Keeps what a product grants from now on.';
 create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount
   on public.payment_products
-  for each row execute function private.keep_product_terms();
+  for each row execute function private.record_product_terms();
 
 create index payment_products_plan_idx on public.payment_products (plan);
 

@@ -116,11 +116,11 @@ comment on function private.known_of is
 
 insert into private.secrets (name, value) values ('checkout_key', extensions.gen_random_bytes(32));
 
-create function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
+create function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value,
+  return (select encode(extensions.hmac(convert_to(concat_ws(' ', wanted_workspace, for_user), 'UTF8'), s.value,
     'sha256'), 'hex')
     from private.secrets s where s.name = 'checkout_key');
 end;

@@ -270,7 +270,7 @@ comment on function private.due_of_periods is 'What periods of a subscription, a
 
 -- Posting -------------------------------------------------------------------------------------------------------------
 
-create function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
+create function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -281,7 +281,7 @@ begin
   return exists (
     select from private.paid_credits c
     left join public.user_subscriptions s on s.platform = c.platform and s.subscription_id = c.source_id
-    where c.source = 'trial' and c.credited > 0 and (c.workspace_id = wallet_id or s.user_id = person_id)
+    where c.source = 'trial' and c.credited > 0 and (c.workspace_id = wanted_workspace or s.user_id = person_id)
       and (c.platform, c.source_id, c.period_start) <> (due.platform, due.source_id, due.period_start)
   );
 end;
@@ -291,7 +291,7 @@ comment on function private.had_trial is
   'make.';
 
 create function private.post_to_grant(
-  wallet_id uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
+  wanted_workspace uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
   details jsonb, at timestamptz, returned numeric default 0
 ) returns void
 language plpgsql set search_path = ''
@@ -304,7 +304,7 @@ declare
 begin
   select w.credits_balance, u.id into balance, payer
   from public.credit_wallets w left join public.users u on u.id = w.workspace_id
-  where w.workspace_id = wallet_id;
+  where w.workspace_id = wanted_workspace;
   if change > 0 then
     to_grants := least(change, greatest(balance + change, 0)); -- debt is paid first
     if returned > 0 then
@@ -313,7 +313,8 @@ begin
       changes := array(
         select l from unnest(private.grants_to_return((
           select max(t.id) from public.credit_transactions t
-          where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
+          where t.workspace_id = wanted_workspace and t.grant_id = post_to_grant.grant_id
+            and t.transaction_type = 'clawback'
         ), least(to_grants, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
     end if;
     changes := changes || private.grant_change(grant_id,
@@ -321,7 +322,8 @@ begin
   elsif entry_type = 'expire' then
     changes := private.grant_change(grant_id, change);
   end if;
-  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, changes, first_grant => grant_id,
+  perform private.post_entry(wanted_workspace, payer, entry_type, change, entry_reason, at, changes,
+    first_grant => grant_id,
     entry_metadata => details, new_grant => grant_id);
 end;
 $$;
@@ -418,13 +420,13 @@ $$;
 comment on function private.take_paid_credits is
   'Takes back what something is no longer worth: from its grant, then from others, then as debt.';
 
-create function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamptz) returns void
+create function private.settle_paid_credits(due private.due_credits, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   paid private.paid_credits;
 begin
-  if due.source = 'trial' and private.had_trial(due, wallet_id) then
+  if due.source = 'trial' and private.had_trial(due, wanted_workspace) then
     due.credits := 0;
     due.in_full := 0;
   end if;
@@ -432,7 +434,7 @@ begin
   where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
     due.period_start);
   if not found then
-    paid.workspace_id := wallet_id;
+    paid.workspace_id := wanted_workspace;
     paid.credited := 0;
     paid.in_full := due.in_full;
     paid.written_off := 0;

@@ -146,7 +146,7 @@ create trigger user_subscriptions_follow_period
     is distinct from (new.is_live, new.current_period_start, new.current_period_end))
   execute function private.follow_plan_period();
 
-create function private.refresh_plan(of_workspace uuid, at timestamptz) returns void
+create function private.refresh_plan(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -156,39 +156,39 @@ begin
   select s.* into live
   from public.user_subscriptions s
   join public.plans p on p.plan = s.plan_type
-  where s.workspace_id = of_workspace and s.access_until > refresh_plan.at
+  where s.workspace_id = wanted_workspace and s.access_until > refresh_plan.at
   order by p.rank desc, s.started_at desc nulls last, s.platform, s.subscription_id
   limit 1;
   if live.is_live is not true then
-    update public.user_subscriptions s set is_live = false where s.workspace_id = of_workspace and s.is_live;
+    update public.user_subscriptions s set is_live = false where s.workspace_id = wanted_workspace and s.is_live;
     update public.user_subscriptions s set is_live = true where s.id = live.id;
   end if;
-  perform private.notify_admins('second_subscription', format('%s besides %s', of_workspace, live.subscription_id))
+  perform private.notify_admins('second_subscription', format('%s besides %s', wanted_workspace, live.subscription_id))
   from public.user_subscriptions s
-  where s.workspace_id = of_workspace and s.access_until > at and s.id <> live.id;
+  where s.workspace_id = wanted_workspace and s.access_until > at and s.id <> live.id;
   update public.workspaces w set plan = coalesce(live.plan_type, 'free')
-  where w.id = of_workspace and w.plan <> coalesce(live.plan_type, 'free');
+  where w.id = wanted_workspace and w.plan <> coalesce(live.plan_type, 'free');
   update public.users u set subscription_status = n.status
   from (select coalesce(live.plan_status, (
     select case when s.plan_status in ('trialing', 'active', 'scheduled_cancel') then 'expired' else s.plan_status end
     from public.user_subscriptions s
-    where s.workspace_id = of_workspace
+    where s.workspace_id = wanted_workspace
     order by s.state_occurred_at desc, s.platform, s.subscription_id
     limit 1), 'inactive') as status) n
-  where u.id = of_workspace and u.subscription_status <> n.status;
+  where u.id = wanted_workspace and u.subscription_status <> n.status;
 end;
 $$;
 comment on function private.refresh_plan is
   'Decides which subscription gives a workspace its plan, and keeps the person''s snapshot of its state.';
 
-create function private.is_disputed(of_workspace uuid) returns boolean
+create function private.is_disputed(wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
 begin
   return exists (
     -- Not for what anyone could pay in another's name: by a typed address or a link.
     select from public.payments p
-    where p.workspace_id = of_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata',
+    where p.workspace_id = wanted_workspace and p.status = 'disputed' and p.bound_by in ('checkout', 'metadata',
       'customer', 'admin')
   );
 end;
@@ -196,18 +196,19 @@ $$;
 comment on function private.is_disputed(uuid) is
   'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
 
-create function private.refresh_freeze(of_workspace uuid, at timestamptz) returns void
+create function private.refresh_freeze(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  is_disputed boolean := private.is_disputed(of_workspace);
-  since timestamptz := (select w.frozen_at from public.credit_wallets w where w.workspace_id = of_workspace);
+  is_disputed boolean := private.is_disputed(wanted_workspace);
+  since timestamptz := (select w.frozen_at from public.credit_wallets w where w.workspace_id = wanted_workspace);
   expired record;
 begin
   if is_disputed = (since is not null) then
     return;
   end if;
-  update public.credit_wallets w set frozen_at = case when is_disputed then at end where w.workspace_id = of_workspace;
+  update public.credit_wallets w set frozen_at = case when is_disputed then at end
+    where w.workspace_id = wanted_workspace;
   -- What nobody could spend before it expired comes back, for the time that it had left. Not what a refund of its own
   -- payment found gone, nor what a rollover's cap ended.
   for expired in
@@ -217,14 +218,14 @@ begin
     cross join lateral unnest(t.grant_changes) l
     join public.credit_grants g on g.id = l.grant_id
     left join private.paid_credits c on c.grant_id = g.id
-    where t.workspace_id = of_workspace and t.created_at >= since and t.reason = 'expiry' and g.expires_at > since
+    where t.workspace_id = wanted_workspace and t.created_at >= since and t.reason = 'expiry' and g.expires_at > since
     group by g.id, c.written_off, c.cap_expired
   loop
     continue when expired.amount <= 0;
     update public.credit_grants g set expires_at = expired.until, expired_amount = g.expired_amount - expired.amount
     where g.id = expired.id;
     update private.paid_credits c set lives_until = expired.until where c.grant_id = expired.id;
-    perform private.post_to_grant(of_workspace, expired.id, expired.amount, 'credit', 'dispute', '{}', at);
+    perform private.post_to_grant(wanted_workspace, expired.id, expired.amount, 'credit', 'dispute', '{}', at);
   end loop;
 end;
 $$;
@@ -232,7 +233,8 @@ comment on function private.refresh_freeze is
   'Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.';
 
 create function private.settle_subscription(
-  of_platform public.payment_platform, of_subscription text, touched timestamptz[], wallet_id uuid, at timestamptz
+  of_platform public.payment_platform, of_subscription text, touched timestamptz[], wanted_workspace uuid,
+    at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -248,7 +250,7 @@ declare
         and c.period_start = p.starts_at and c.source in ('period', 'trial'))
     order by p.starts_at);
 begin
-  perform private.settle_paid_credits(due, wallet_id, at)
+  perform private.settle_paid_credits(due, wanted_workspace, at)
   from private.due_of_periods(of_platform, of_subscription, touched_periods) due;
   perform private.roll_over(of_platform, of_subscription, periods, at);
   -- That a trial ended is recorded in the history, once: platforms send no event for it.
@@ -391,28 +393,29 @@ comment on function private.end_next_access is
   'Ends one plan whose time is over and of which nothing more was reported; false when there is none.';
 insert into private.due_work (piece, place) values ('end_next_access', 50);
 
-create function private.prove_payments(only_one uuid) returns setof private.drift
+create function private.prove_payments(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
 as $$
 begin
   return query with worth as (
     select p.workspace_id, t.platform, t.source, t.source_id, t.period_start, t.credits
     from public.payments p, private.due_of_purchase(p) t
-    where p.kind = 'purchase' and (p.workspace_id = only_one or only_one is null and p.workspace_id is not null)
+    where p.kind = 'purchase' and (p.workspace_id = wanted_workspace or wanted_workspace is null
+      and p.workspace_id is not null)
     union all
     select s.workspace_id, t.platform, t.source, t.source_id, t.period_start,
       case when t.source = 'trial' and private.had_trial(t, s.workspace_id) then 0 else t.credits end
     from public.user_subscriptions s
     cross join lateral private.due_of_periods(s.platform, s.subscription_id, array(
       select p from private.periods_of(s.platform, s.subscription_id) p)) t
-    where s.workspace_id = only_one or only_one is null and s.workspace_id is not null
+    where s.workspace_id = wanted_workspace or wanted_workspace is null and s.workspace_id is not null
   ), given as (
     select c.*, coalesce(g.amount, 0) - c.written_off - c.credited as taken,
       coalesce(g.clawed_back_amount, 0) as clawed_back, coalesce(g.expired_amount, 0) as expired
     from private.paid_credits c
     join public.workspaces w on w.id = c.workspace_id
     left join public.credit_grants g on g.id = c.grant_id
-    where only_one is null or c.workspace_id = only_one
+    where wanted_workspace is null or c.workspace_id = wanted_workspace
   )
   select coalesce(w.workspace_id, c.workspace_id), r.rule, r.expected, r.actual,
     format('%s %s %s', coalesce(w.platform, c.platform), coalesce(w.source, c.source), coalesce(w.source_id,
@@ -435,7 +438,7 @@ begin
     (w.frozen_at is not null)::integer, w.workspace_id::text
   from public.credit_wallets w
   cross join lateral (select private.is_disputed(w.workspace_id) as is_disputed) d
-  where (only_one is null or w.workspace_id = only_one) and (w.frozen_at is not null) <> d.is_disputed;
+  where (wanted_workspace is null or w.workspace_id = wanted_workspace) and (w.frozen_at is not null) <> d.is_disputed;
 end;
 $$;
 comment on function private.prove_payments(uuid) is

@@ -30,14 +30,14 @@ comment on function private.confirmed_account(text) is
   'The one account that has confirmed an address, as its own or as a further one; null where matching by address is '
   'off.';
 
-create function private.existing_workspace(wanted uuid) returns uuid
+create function private.existing_workspace(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = ''
 as $$
 begin
-  if wanted is not null and not exists (select from public.workspaces w where w.id = wanted) then
-    perform private.complete_account(wanted); -- one whose sign-up could not finish
+  if wanted_workspace is not null and not exists (select from public.workspaces w where w.id = wanted_workspace) then
+    perform private.complete_account(wanted_workspace); -- one whose sign-up could not finish
   end if;
-  return (select w.id from public.workspaces w where w.id = wanted);
+  return (select w.id from public.workspaces w where w.id = wanted_workspace);
 end;
 $$;
 comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
@@ -255,17 +255,18 @@ as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' 
 comment on function private.lock_customer is 'Keeps events of a customer waiting.';
 
 create function private.bind_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
+  of_platform public.payment_platform, of_customer text, wanted_workspace uuid, evidence public.payment_evidence,
+    at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   subjects private.payment_subjects;
   owner private.payment_owner :=
-    (owner_id, (select u.id from public.users u where u.id = owner_id), evidence, at, false);
+    (wanted_workspace, (select u.id from public.users u where u.id = wanted_workspace), evidence, at, false);
 begin
   perform private.lock_customer(of_platform, of_customer);
-  perform private.lock_wallet(owner_id, at);
+  perform private.lock_wallet(wanted_workspace, at);
   subjects.platform := of_platform;
   subjects.subscriptions := array(select s.subscription_id from public.user_subscriptions s
     where s.platform = of_platform and s.customer_id = of_customer and s.bound_at is null);
@@ -275,9 +276,9 @@ begin
     perform private.project_subjects(subjects, owner);
     perform private.settle_subjects(subjects, at);
   end if;
-  update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
+  update public.payment_customers c set workspace_id = wanted_workspace, bound_by = evidence
   where c.platform = of_platform and c.customer_id = of_customer and c.workspace_id is null;
-  update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = owner_id
+  update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = wanted_workspace
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;

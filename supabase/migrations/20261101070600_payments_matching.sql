@@ -1,7 +1,7 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
-create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
+create function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -19,17 +19,18 @@ begin
     perform private.raise_error('not_found',
       format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
   end if;
-  if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from to_workspace then
+  if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from wanted_workspace then
     return;
   elsif unmatched.resolved_at is not null then
     perform private.raise_error('invalid_state', 'This payment is matched already.');
   end if;
-  if private.existing_workspace(to_workspace) is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
+  if private.existing_workspace(wanted_workspace) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.',
+      coalesce(wanted_workspace::text, 'null')));
   end if;
-  perform private.bind_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
+  perform private.bind_customer(unmatched.platform, unmatched.customer_id, wanted_workspace, 'admin', at);
   perform private.audit('resolve_unmatched_payment', 'unmatched_payment_emails', unmatched_id::text,
-    details => jsonb_build_object('workspace_id', to_workspace));
+    details => jsonb_build_object('workspace_id', wanted_workspace));
 end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';

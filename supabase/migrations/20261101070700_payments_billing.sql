@@ -43,14 +43,14 @@ end;
 $$;
 comment on function private.product_on_sale is 'A product that is sold; an error where it is not.';
 
-create function private.standing_subscription(of_workspace uuid) returns public.user_subscriptions
+create function private.standing_subscription(wanted_workspace uuid) returns public.user_subscriptions
 language plpgsql stable set search_path = ''
 as $$
 declare
   subscription public.user_subscriptions;
 begin
   select s.* into subscription from public.user_subscriptions s
-  where s.workspace_id = of_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
+  where s.workspace_id = wanted_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
     and s.bound_by <> 'reference' -- a link that anyone may write names nobody's business
   order by s.is_live desc, s.state_occurred_at desc, s.platform, s.subscription_id
   limit 1;
@@ -60,13 +60,13 @@ $$;
 comment on function private.standing_subscription(uuid) is
   'The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.';
 
-create function private.own_customers(of_workspace uuid) returns setof public.payment_customers
+create function private.own_customers(wanted_workspace uuid) returns setof public.payment_customers
 language plpgsql stable set search_path = ''
 as $$
 begin
   return query
     select c.* from public.payment_customers c
-    where c.workspace_id = of_workspace and not private.is_guest(c.customer_id)
+    where c.workspace_id = wanted_workspace and not private.is_guest(c.customer_id)
       and c.bound_by in ('checkout', 'metadata', 'admin', 'email')
     order by c.bound_by = 'checkout' desc, c.created_at desc;
 end;
@@ -103,12 +103,12 @@ $$;
 comment on function private.is_paid_by_members(public.payment_customers) is
   'Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with it.';
 
-create function private.customer_to_charge(of_workspace uuid, of_platform public.payment_platform) returns text
+create function private.customer_to_charge(wanted_workspace uuid, of_platform public.payment_platform) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select c.customer_id from private.own_customers(of_workspace) c
+    select c.customer_id from private.own_customers(wanted_workspace) c
     -- Not one that somebody made by typing an address.
     where c.platform = of_platform and c.bound_by in ('checkout', 'admin') and private.is_paid_by_members(c)
     limit 1
@@ -118,11 +118,11 @@ $$;
 comment on function private.customer_to_charge is
   'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
 
-create function private.may_try(of_workspace uuid, person_id uuid) returns boolean
+create function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return not exists (select from public.user_subscriptions s where s.workspace_id = of_workspace)
+  return not exists (select from public.user_subscriptions s where s.workspace_id = wanted_workspace)
     -- Also one in a team that is gone: teams are free to make.
     and not exists (
       select from public.user_subscriptions s

@@ -145,7 +145,7 @@ as $$
 $$;
 comment on function private.uncount_top_up is 'Takes a top-up that was certainly not charged out of its month.';
 
-create function private.withdraw_top_up(wallet_id uuid) returns void
+create function private.withdraw_top_up(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -153,7 +153,7 @@ declare
 begin
   -- One that has been tried may have been charged: what becomes of it is seen when it comes again.
   delete from private.payment_tasks t
-  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.state = 'requested'
+  where t.workspace_id = wanted_workspace and t.task = 'charge_pack' and t.state = 'requested'
   returning * into task;
   if found then
     perform private.uncount_top_up(task);
@@ -169,17 +169,18 @@ comment on function private.is_forgotten is
   'Whether the platform may no longer know that it was asked before (Stripe: a day), '
   'so that asking would charge again.';
 
-create function private.end_top_up(wallet_id uuid, reason text, at timestamptz) returns void
+create function private.end_top_up(wanted_workspace uuid, reason text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
 begin
-  perform private.withdraw_top_up(wallet_id);
+  perform private.withdraw_top_up(wanted_workspace);
   update public.auto_top_ups t set is_active = false, last_error = reason
-  where t.workspace_id = wallet_id and t.is_active returning * into rule;
+  where t.workspace_id = wanted_workspace and t.is_active returning * into rule;
   if found then
-    perform private.notify(wallet_id, 'top_up_ended', jsonb_build_object('error', reason, 'failures', rule.failures,
+    perform private.notify(wanted_workspace, 'top_up_ended',
+      jsonb_build_object('error', reason, 'failures', rule.failures,
       'payment_product_id', rule.payment_product_id), at);
   end if;
 end;
@@ -271,7 +272,7 @@ $$;
 comment on function private.review_charge is
   'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
 
-create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
+create function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -279,9 +280,9 @@ declare
 begin
   update public.auto_top_ups t set failures = t.failures + 1, last_error = reason, pending_payment_id = null,
     next_try_at = decline_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
-  where t.workspace_id = of_workspace returning * into rule;
+  where t.workspace_id = wanted_workspace returning * into rule;
   if rule.failures > 3 or is_last then
-    perform private.end_top_up(of_workspace, reason, at);
+    perform private.end_top_up(wanted_workspace, reason, at);
   end if;
 end;
 $$;

@@ -598,7 +598,7 @@ grant execute on function private.accept_my_invitation(text) to authenticated;
 -- Limits of members ---------------------------------------------------------------------------------------------------
 
 -- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
-create function private.keep_member_limit() returns trigger
+create function private.sync_member_limit() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -611,12 +611,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_member_limit() is
+comment on function private.sync_member_limit() is
   'A new member of a team has no limit, and has used nothing; both end with the membership.';
 create trigger workspace_members_make_limit after insert on public.workspace_members
-  for each row when (new.workspace_id <> new.user_id) execute function private.keep_member_limit();
+  for each row when (new.workspace_id <> new.user_id) execute function private.sync_member_limit();
 create trigger workspace_members_end_limit after delete on public.workspace_members
-  for each row when (old.workspace_id <> old.user_id) execute function private.keep_member_limit();
+  for each row when (old.workspace_id <> old.user_id) execute function private.sync_member_limit();
 
 create view public.workspace_member_credits with (security_invoker = true) as
 select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,

@@ -29,15 +29,15 @@ create trigger credit_alerts_lock_settings
   before insert or delete or update of kind, threshold, is_active on public.credit_alerts
   for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 
-create function private.refresh_has_alerts(wallet_id uuid) returns void
+create function private.refresh_has_alerts(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  perform from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   update public.credit_wallets w set has_alerts = not w.has_alerts
-  where w.workspace_id = wallet_id and w.has_alerts <> (
-    exists (select from public.credit_alerts a where a.workspace_id = wallet_id and a.is_active)
-    or exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.is_active)
+  where w.workspace_id = wanted_workspace and w.has_alerts <> (
+    exists (select from public.credit_alerts a where a.workspace_id = wanted_workspace and a.is_active)
+    or exists (select from public.auto_top_ups t where t.workspace_id = wanted_workspace and t.is_active)
   );
 end;
 $$;
@@ -123,7 +123,7 @@ comment on function private.share_of is
   'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
 create function private.fire_limit_alerts(
-  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
+  wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
     person uuid,
   at timestamptz
 ) returns void
@@ -136,14 +136,14 @@ declare
 begin
   for alert in
     select * from public.credit_alerts a
-    where a.workspace_id = wallet_id and a.is_active and a.kind = 'limit_share'
+    where a.workspace_id = wanted_workspace and a.is_active and a.kind = 'limit_share'
       and share_before < a.threshold and share_now >= a.threshold
     order by a.threshold
   loop
     -- A limit that is lowered and raised in turns says the same again as long as no more is used.
     if used_now > used_before or not exists (
       select from public.notifications n
-      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours'
+      where n.workspace_id = wanted_workspace and n.created_at > fire_limit_alerts.at - interval '24 hours'
         and n.kind = 'limit_share'
         and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
     ) then

@@ -176,7 +176,7 @@ comment on function private.remove_video_file(public.video_jobs, boolean) is
 
 -- What may change of a job --------------------------------------------------------------------------------------------
 
-create function private.keep_video_job() returns trigger
+create function private.guard_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -194,10 +194,10 @@ begin
   return new;
 end;
 $$;
-comment on function private.keep_video_job() is
+comment on function private.guard_video_job() is
   'Has the state of a job move forward only, whoever writes it, and what it is and costs stay.';
 create trigger video_jobs_keep before update on public.video_jobs
-  for each row execute function private.keep_video_job();
+  for each row execute function private.guard_video_job();
 
 create function private.forget_video_person() returns trigger
 language plpgsql security definer set search_path = ''
@@ -881,7 +881,7 @@ begin
     return private.refuse_ai_call(asked) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(asked, job, pricing, details);
-  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key,
+  perform private.store_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key,
     to_jsonb(coalesce(request_hash, '')), jsonb_build_object('video_job_id', job.id), job.user_id,
     ((asked.caller).api_key).id, job.request_id);
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),

@@ -104,7 +104,8 @@ comment on function private.admin_find_workspaces is 'Workspaces by id, slug or 
 grant execute on function private.admin_find_workspaces to authenticated, service_role;
 
 create function private.admin_adjust_credits(
-  of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind public.credit_grant_kind, at timestamptz
+  wanted_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind public.credit_grant_kind,
+    at timestamptz
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -123,33 +124,33 @@ begin
       'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
   perform private.require_amount(abs(amount));
-  wallet := private.lock_wallet(of_workspace, at);
+  wallet := private.lock_wallet(wanted_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
-  earlier := private.earlier_answer(of_workspace, 'credits', key, request);
+  earlier := private.earlier_answer(wanted_workspace, 'credits', key, request);
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
   if amount > 0 then
     answer := public.credit_user_credits_transaction(
       -- Grants are given to somebody; in a team to its first owner.
-      (select m.user_id from public.workspace_members m where m.workspace_id = of_workspace
+      (select m.user_id from public.workspace_members m where m.workspace_id = wanted_workspace
         order by m.role, m.created_at, m.user_id limit 1),
-      amount, 'admin_adjustment', workspace_id => of_workspace, description => reason, kind => of_kind, at => at);
+      amount, 'admin_adjustment', workspace_id => wanted_workspace, description => reason, kind => of_kind, at => at);
   else
     perform private.require_available(wallet, -amount, at);
     -- Neither an overdraft nor what is set aside is an admin's to take.
-    select * into wallet from public.credit_wallets w where w.workspace_id = of_workspace;
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
     if private.available(wallet) - wallet.overdraft_limit < -amount then
       perform private.raise_error('insufficient_credits', format('%s credits are to be taken and %s are there.',
         trim_scale(-amount), trim_scale(greatest(private.available(wallet) - wallet.overdraft_limit, 0))),
         'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
-    answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at,
+    answer := private.post_entry(wanted_workspace, null, 'debit', amount, 'admin_adjustment', at,
       entry_description => reason, key => key);
   end if;
-  perform private.keep_answer(of_workspace, 'credits', key, request, answer);
-  perform private.audit('admin_adjust_credits', 'workspaces', of_workspace::text, details => jsonb_build_object(
+  perform private.store_answer(wanted_workspace, 'credits', key, request, answer);
+  perform private.audit('admin_adjust_credits', 'workspaces', wanted_workspace::text, details => jsonb_build_object(
     'amount', trim_scale(amount), 'kind', of_kind, 'reason', reason, 'transaction_id', answer.transaction_id));
   return answer;
 end;
@@ -186,15 +187,15 @@ $$;
 comment on function private.admin_set_account_active is 'Disables an account, or enables it again.';
 grant execute on function private.admin_set_account_active to authenticated, service_role;
 
-create function private.admin_set_overdraft(of_workspace uuid, new_limit numeric, reason text) returns void
+create function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_admin_reason(reason);
   perform private.require_amount(new_limit, 'overdraft_limit', zero_allowed => true);
-  perform private.lock_wallet(of_workspace, clock_timestamp());
-  update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = of_workspace;
-  perform private.audit('admin_set_overdraft', 'workspaces', of_workspace::text,
+  perform private.lock_wallet(wanted_workspace, clock_timestamp());
+  update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = wanted_workspace;
+  perform private.audit('admin_set_overdraft', 'workspaces', wanted_workspace::text,
     details => jsonb_build_object('overdraft_limit', trim_scale(new_limit), 'reason', reason));
 end;
 $$;
