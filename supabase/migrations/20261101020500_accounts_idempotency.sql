@@ -29,6 +29,8 @@ create index idempotent_requests_user_id_idx on private.idempotent_requests (use
 create index idempotent_requests_expires_at_idx on private.idempotent_requests (expires_at)
   where expires_at is not null;
 
+-- What a retry gets: the answer kept under its key; or idempotency_conflict, raised or as a refusal; null for a new
+-- request and without a key.
 create function private.earlier_answer(
   wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid default null, api_key_id uuid default null,
   is_conflict_raised boolean default true
@@ -67,10 +69,8 @@ begin
     'retry_after', case when conflict like '%still running.' then 1 end);
 end;
 $$;
-comment on function private.earlier_answer is
-  'What a retry gets: the answer kept under its key; or idempotency_conflict, raised or as a refusal; null for a new '
-  'request and without a key.';
 
+-- Stores a request and its answer under its key, if there is one; null is the answer of what still runs.
 create function private.store_answer(
   wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid default null,
   api_key_id uuid default null, request_id text default null, is_running boolean default false,
@@ -88,9 +88,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.store_answer is
-  'Stores a request and its answer under its key, if there is one; null is the answer of what still runs.';
 
+-- Deletes expired keys, a thousand at a time; false when there are none.
 create function private.forget_expired_requests(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -103,6 +102,4 @@ begin
   return found;
 end;
 $$;
-comment on function private.forget_expired_requests(timestamptz) is
-  'Deletes expired keys, a thousand at a time; false when there are none.';
 insert into private.due_work (piece, place) values ('forget_expired_requests', 80);

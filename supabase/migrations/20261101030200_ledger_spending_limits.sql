@@ -37,6 +37,7 @@ create policy "people can read their own limits, owners and admins all of their 
   using ((select auth.uid()) = spender_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.spending_limits to authenticated, service_role;
 
+-- What a spender used that began in a period, less refunds of that, by the ledger.
 create function private.spent_between(wanted_workspace uuid, spender uuid, since timestamptz, until timestamptz)
 returns numeric
 language sql stable set search_path = ''
@@ -50,9 +51,8 @@ as $$
     and t.transaction_type in ('debit', 'refund') and t.created_at >= since
     and b.begun_at >= since and b.begun_at < until
 $$;
-comment on function private.spent_between is
-  'What a spender used that began in a period, less refunds of that, by the ledger.';
 
+-- What a spender may still use now, and from when on more; null: no limit, or no more by waiting.
 create function private.spending_left(
   wanted_workspace uuid, spender uuid, at timestamptz, out credits numeric, out next_period_at timestamptz
 )
@@ -89,9 +89,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.spending_left is
-  'What a spender may still use now, and from when on more; null: no limit, or no more by waiting.';
 
+-- What somebody, by this spender (null: none), may still use of a workspace's credits; null: no limit.
 create function private.credits_left_to(
   wanted_workspace uuid, account_id uuid, spender uuid, at timestamptz
 ) returns numeric
@@ -105,9 +104,8 @@ begin
     (private.spending_left(wanted_workspace, spender, at)).credits);
 end;
 $$;
-comment on function private.credits_left_to is
-  'What somebody, by this spender (null: none), may still use of a workspace''s credits; null: no limit.';
 
+-- Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet's lock.
 create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -117,9 +115,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_spender(uuid, uuid) is
-  'Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet''s lock.';
 
+-- Refuses who is no member, and what would pass a limit. Called under the wallet's lock.
 create function private.require_spending_left(
   wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamptz
 ) returns void
@@ -148,9 +145,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_spending_left is
-  'Refuses who is no member, and what would pass a limit. Called under the wallet''s lock.';
 
+-- Counts credits that were used, or came back, to the limits of who used them.
 create function private.count_spending(
   wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamptz
 ) returns void
@@ -175,9 +171,8 @@ begin
     and (refunded_id is not null and begun_at < l.counts_since) is not true;
 end;
 $$;
-comment on function private.count_spending is
-  'Counts credits that were used, or came back, to the limits of who used them.';
 
+-- Sets what a spender may use; null: no limit.
 create function private.set_spending_limit(
   wanted_workspace uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
 ) returns void
@@ -200,4 +195,3 @@ begin
   where l.workspace_id = wanted_workspace and l.spender_id = spender;
 end;
 $$;
-comment on function private.set_spending_limit is 'Sets what a spender may use; null: no limit.';

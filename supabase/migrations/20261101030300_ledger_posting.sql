@@ -17,6 +17,7 @@ create type public.credit_result as (
 comment on type public.credit_result is
   'The wallet after a credit operation; amount is what the operation moved, the ids name what it made or closed.';
 
+-- Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.
 create function private.require_amount(amount numeric, field text default 'amount', zero_allowed boolean default false)
 returns void
 language plpgsql immutable set search_path = ''
@@ -30,9 +31,9 @@ begin
     format('%s must be a number above 0 with at most six decimals, not %s.', field, coalesce(amount::text, 'null')));
 end;
 $$;
-comment on function private.require_amount(numeric, text, boolean) is
-  'Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.';
 
+-- Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank
+-- what is to come.
 create function private.require_time(at timestamptz) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -55,10 +56,8 @@ begin
       coalesce(at::text, 'null')));
 end;
 $$;
-comment on function private.require_time(timestamptz) is
-  'Refuses a time that no operation can have: null, infinite, long past or in the future, '
-  'which would end or outrank what is to come.';
 
+-- The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.
 create function private.time_under_lock(at timestamptz) returns timestamptz
 language plpgsql stable set search_path = ''
 as $$
@@ -67,9 +66,8 @@ begin
   return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
 end;
 $$;
-comment on function private.time_under_lock(timestamptz) is
-  'The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.';
 
+-- Refuses an operation's texts when they are off.
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -87,8 +85,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_texts(text, jsonb, text) is 'Refuses an operation''s texts when they are off.';
 
+-- Refuses a user who does not exist. Called under the wallet's lock.
 create function private.require_user(account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -100,8 +98,9 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
+-- Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before
+-- paid, oldest.
 create function private.grants_to_burn(
   wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
@@ -123,10 +122,8 @@ as $$
     order by l.before
   )
 $$;
-comment on function private.grants_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, '
-  'free before paid, oldest.';
 
+-- Puts credits into grants and takes them out.
 create function private.change_grants(changes public.credit_grant_change[], is_expiry boolean) returns void
 language plpgsql set search_path = ''
 as $$
@@ -139,9 +136,8 @@ begin
   where g.id = l.grant_id;
 end;
 $$;
-comment on function private.change_grants(public.credit_grant_change[], boolean) is
-  'Puts credits into grants and takes them out.';
 
+-- Takes an amount from a locked wallet's grants, as far as they last, and says from which.
 create function private.burn(
   wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
@@ -170,9 +166,8 @@ begin
   return changes;
 end;
 $$;
-comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Takes an amount from a locked wallet''s grants, as far as they last, and says from which.';
 
+-- What an operation may be admitted for: the one place that decides it.
 create function private.available(wallet public.credit_wallets) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -183,9 +178,9 @@ begin
   return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
 end;
 $$;
-comment on function private.available(public.credit_wallets) is
-  'What an operation may be admitted for: the one place that decides it.';
 
+-- The one place that moves credits: wallet, grants, the user's snapshot and the entry that tells of it, together.
+-- Without grants given it burns them. Null where an admission was asked for and not granted.
 create function private.post_entry(
   wanted_workspace uuid,
   account_id uuid,
@@ -269,10 +264,8 @@ begin
   return answer;
 end;
 $$;
-comment on function private.post_entry is
-  'The one place that moves credits: wallet, grants, the user''s snapshot and the entry that tells of it, together. '
-  'Without grants given it burns them. Null where an admission was asked for and not granted.';
 
+-- Adds an empty grant; the entry that grants it fills it.
 create function private.add_grant(
   wanted_workspace uuid,
   grant_amount numeric,
@@ -292,8 +285,8 @@ begin
   return grant_id;
 end;
 $$;
-comment on function private.add_grant is 'Adds an empty grant; the entry that grants it fills it.';
 
+-- The grants of an entry that changes one, or none where nothing changes.
 create function private.grant_change(grant_id uuid, amount numeric) returns public.credit_grant_change[]
 language plpgsql immutable set search_path = ''
 as $$
@@ -301,5 +294,3 @@ begin
   return case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end;
 end;
 $$;
-comment on function private.grant_change(uuid, numeric) is
-  'The grants of an entry that changes one, or none where nothing changes.';

@@ -1,6 +1,7 @@
 -- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
 -- whichever comes first. What may be admitted is read under the lock.
 
+-- Takes what is left of grants past their expiry, as one ledger entry.
 create function private.expire_grants(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -36,9 +37,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.expire_grants(uuid, timestamptz) is
-  'Takes what is left of grants past their expiry, as one ledger entry.';
 
+-- Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.
 create function private.expire_wallet(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -65,9 +65,8 @@ begin
   where w.workspace_id = wanted_workspace;
 end;
 $$;
-comment on function private.expire_wallet(uuid, timestamptz) is
-  'Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.';
 
+-- Locks a wallet for the rest of the transaction, with what is due to expire gone from it.
 create function private.lock_wallet(wanted_workspace uuid, at timestamptz) returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
@@ -92,9 +91,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.lock_wallet(uuid, timestamptz) is
-  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
 
+-- Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.
 create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
 returns public.workspace_role
 language plpgsql set search_path = ''
@@ -108,9 +106,8 @@ begin
   return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
 end;
 $$;
-comment on function private.lock_workspace(uuid, public.workspace_role) is
-  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
 
+-- A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.
 create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
 returns public.credit_wallets
 language plpgsql set search_path = ''
@@ -126,9 +123,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.free_due_holds(public.credit_wallets, numeric, timestamptz) is
-  'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
 
+-- Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).
 create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -145,9 +141,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
-  'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
 
+-- Locks a wallet in which something is due and that nobody is using; null when there is none.
 create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -168,9 +163,8 @@ begin
   return wallet_id;
 end;
 $$;
-comment on function private.lock_next_due_wallet(timestamptz, uuid[]) is
-  'Locks a wallet in which something is due and that nobody is using; null when there is none.';
 
+-- Sweeps one wallet in which something is due and that nobody is using; false when there is none.
 create function private.expire_next_wallet(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -193,8 +187,6 @@ begin
   return false;
 end;
 $$;
-comment on function private.expire_next_wallet(timestamptz) is
-  'Sweeps one wallet in which something is due and that nobody is using; false when there is none.';
 insert into private.due_work (piece, place) values ('expire_next_wallet', 30);
 
 create function public.expire_credits(workspace_id uuid default null, at timestamptz default clock_timestamp())

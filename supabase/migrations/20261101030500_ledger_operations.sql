@@ -1,5 +1,6 @@
 -- Credit, debit, refund, claw back.
 
+-- The kind of grant that a credit with this reason makes, unless told.
 create function private.kind_of_reason(reason text) returns public.credit_grant_kind
 language sql immutable set search_path = ''
 as $$
@@ -8,8 +9,6 @@ as $$
     when 'promotion' then 'promotion' else 'free'
   end::public.credit_grant_kind
 $$;
-comment on function private.kind_of_reason(text) is
-  'The kind of grant that a credit with this reason makes, unless told.';
 
 create function public.credit_user_credits_transaction(
   user_id uuid,
@@ -125,6 +124,8 @@ $$;
 comment on function public.debit_user_credits_transaction is
   'Takes credits, or raises insufficient_credits and takes none.';
 
+-- To which living grants an amount goes back: to those that an entry burned, what it took from them less what came
+-- back before.
 create function private.grants_to_return(entry_id bigint, wanted numeric, at timestamptz)
 returns public.credit_grant_change[]
 language plpgsql stable set search_path = ''
@@ -159,10 +160,8 @@ begin
   ));
 end;
 $$;
-comment on function private.grants_to_return(bigint, numeric, timestamptz) is
-  'To which living grants an amount goes back: to those that an entry burned, '
-  'what it took from them less what came back before.';
 
+-- Refuses a refund of more than its entry took, or than was spent at all.
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -189,9 +188,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_refundable(public.credit_wallets, numeric, bigint) is
-  'Refuses a refund of more than its entry took, or than was spent at all.';
 
+-- Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.
 create function private.post_refund(
   wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
     key text,
@@ -226,8 +224,6 @@ begin
     refunded_id => entry_id, new_grant => grant_id, spender => spender);
 end;
 $$;
-comment on function private.post_refund is
-  'Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.';
 
 create function public.refund_user_credits(
   user_id uuid,

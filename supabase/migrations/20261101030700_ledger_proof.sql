@@ -9,6 +9,7 @@ comment on type private.drift is
 -- Their joins are hashed (enable_nestloop): on tables that have grown since they were analyzed, loops would take
 -- minutes. A loop that there is no way around then costs so much to the planner that it would compile the query (jit),
 -- which takes a second.
+-- Wallets against their entries, grants, holds and the snapshot.
 create function private.prove_wallets(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
@@ -65,8 +66,8 @@ begin
     and (w.workspace_id is not null or r.rule = 'a workspace has a wallet');
 end;
 $$;
-comment on function private.prove_wallets(uuid) is 'Wallets against their entries, grants, holds and the snapshot.';
 
+-- Grants against the entries that made, burned, expired and took them back.
 create function private.prove_grants(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
@@ -99,9 +100,8 @@ begin
   where (wanted_workspace is null or g.workspace_id = wanted_workspace) and r.expected <> r.actual;
 end;
 $$;
-comment on function private.prove_grants(uuid) is
-  'Grants against the entries that made, burned, expired and took them back.';
 
+-- Entries against each other, and against the grants and holds that they name.
 create function private.prove_entries(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
@@ -157,9 +157,8 @@ begin
   where f.refunded <= -d.amount is not true;
 end;
 $$;
-comment on function private.prove_entries(uuid) is
-  'Entries against each other, and against the grants and holds that they name.';
 
+-- Holds against the entries that settled them.
 create function private.prove_holds(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
@@ -183,8 +182,8 @@ begin
   where (wanted_workspace is null or h.workspace_id = wanted_workspace) and r.expected is distinct from r.actual;
 end;
 $$;
-comment on function private.prove_holds(uuid) is 'Holds against the entries that settled them.';
 
+-- What members and keys used of a workspace's credits, against their entries.
 create function private.prove_limits(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
@@ -233,8 +232,6 @@ begin
     and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
 end;
 $$;
-comment on function private.prove_limits(uuid) is
-  'What members and keys used of a workspace''s credits, against their entries.';
 
 create function public.verify_credits(workspace_id uuid default null)
 returns table (wallet_id uuid, rule text, expected numeric, actual numeric, subject text)

@@ -20,6 +20,7 @@ from private.credit_holds h cross join lateral jsonb_populate_record(null::priva
 where h.work is not null;
 comment on view private.ai_calls is 'Calls under way; what is left past its time was lost and is swept.';
 
+-- What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.
 create function private.log_data(value jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -30,9 +31,10 @@ begin
   return value;
 end;
 $$;
-comment on function private.log_data(jsonb) is
-  'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
+-- The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from
+-- facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use,
+-- its count to its features. The statistics follow the log. charged null: nothing came of it.
 create function private.log_ai_call(
   facts jsonb, wanted_workspace uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
   hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
@@ -92,11 +94,8 @@ begin
     c.attempts);
 end;
 $$;
-comment on function private.log_ai_call is
-  'The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from '
-  'facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use, '
-  'its count to its features. The statistics follow the log. charged null: nothing came of it.';
 
+-- Counts and logs a call that is refused, and says why it is.
 create function private.refuse_ai_call(asked private.admission) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -137,7 +136,6 @@ begin
     'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
 end;
 $$;
-comment on function private.refuse_ai_call is 'Counts and logs a call that is refused, and says why it is.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
@@ -154,6 +152,7 @@ alter table public.system_config add constraint a_choice_is_one_of_its_words che
   when 'moderation_failed' then config_value in ('"block"', '"allow"')
   else true end);
 
+-- Who moderates prompts, and what follows where the answer is no clear one.
 create function private.moderation_terms() returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -164,8 +163,6 @@ begin
     'failed', coalesce(private.config('moderation_failed'), '"block"'));
 end;
 $$;
-comment on function private.moderation_terms() is
-  'Who moderates prompts, and what follows where the answer is no clear one.';
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
@@ -177,6 +174,7 @@ comment on type private.ai_request is
   'What a call asks for: its input, the output it may make. usage counts the text alone; '
   'parts and fields are as in admit_ai_call.';
 
+-- Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
 language plpgsql immutable set search_path = ''
 as $$
@@ -200,9 +198,9 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_input(public.ai_models, private.ai_request) is
-  'Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.';
 
+-- The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still
+-- useful, or null.
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
   credits numeric
@@ -223,9 +221,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.affordable_output is
-  'The output limit (a choice) that these credits (null: any) pay for: the one asked for, '
-  'a lower one that is still useful, or null.';
 
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
@@ -234,6 +229,8 @@ create type private.ai_terms as (
 comment on type private.ai_terms is
   'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
+-- Terms with one more model that may answer: its output is lowered to what credits_left pay for, and nothing is to
+-- cost above most_credits. The first that they do not pay for is a refusal.
 create function private.add_candidate(
   terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
   most_credits numeric
@@ -285,10 +282,9 @@ begin
   return terms;
 end;
 $$;
-comment on function private.add_candidate is
-  'Terms with one more model that may answer: its output is lowered to what credits_left pay for, '
-  'and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
 
+-- The worst case of a call, over every model that may answer it, in the order they are asked, within what wallet
+-- and key can pay.
 create function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request)
 returns private.ai_terms
 language plpgsql stable set search_path = ''
@@ -325,10 +321,8 @@ begin
   return terms;
 end;
 $$;
-comment on function private.terms_of_ai_call is
-  'The worst case of a call, over every model that may answer it, in the order they are asked, '
-  'within what wallet and key can pay.';
 
+-- Holds the credits of an admitted call and counts it.
 create function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms)
 returns jsonb
 language plpgsql set search_path = ''
@@ -365,8 +359,8 @@ begin
     'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
 end;
 $$;
-comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
 
+-- Counts as they can be priced and logged.
 create function private.usage_of_call(
   prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
 ) returns private.ai_usage
@@ -383,7 +377,6 @@ begin
   return usage;
 end;
 $$;
-comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -449,6 +442,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('usage_tolerance', '2', 'number', 1, 1000, false,
     'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
 
+-- What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was
+-- written.
 create function private.bounded_usage(
   usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
 ) returns private.ai_usage
@@ -476,10 +471,8 @@ begin
   return usage;
 end;
 $$;
-comment on function private.bounded_usage is
-  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
-  'or than was written.';
 
+-- Corrects what was counted when a call began: the month's messages, the Idempotency-Key.
 create function private.close_ai_call(
   call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
 ) returns void
@@ -507,8 +500,6 @@ begin
   end if;
 end;
 $$;
-comment on function private.close_ai_call is
-  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function public.finish_ai_call(
   hold_id uuid,
@@ -597,6 +588,7 @@ comment on function public.finish_ai_call is
   'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
   'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
+-- Finishes a call whose function ended before it did.
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -614,8 +606,8 @@ begin
       else 'The function that ran this call ended before it did, and had reported no usage.' end));
 end;
 $$;
-comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
 
+-- Finishes one call whose function ended before it did; false when there is none.
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -634,10 +626,11 @@ begin
   return true;
 end;
 $$;
-comment on function private.finish_next_lost_ai_call(timestamptz) is
-  'Finishes one call whose function ended before it did; false when there is none.';
 insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
 
+-- Before a call is admitted, under its wallet's lock: ends one under the same Idempotency-Key that was silent for
+-- 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is
+-- then.
 create function private.end_earlier_tries(
   wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
 ) returns public.credit_wallets
@@ -667,10 +660,10 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.end_earlier_tries is
-  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
-  'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
+-- How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request
+-- under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call,
+-- create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.
 create function private.begin_admission(
   scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text,
   request_hash text, details jsonb, at timestamptz
@@ -706,10 +699,6 @@ begin
   return asked;
 end;
 $$;
-comment on function private.begin_admission is
-  'How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request '
-  'under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call, '
-  'create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.';
 
 create function public.admit_ai_call(
   user_id uuid,

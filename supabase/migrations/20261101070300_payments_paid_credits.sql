@@ -39,6 +39,7 @@ comment on column private.paid_credits.lives_until is
 create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 create index paid_credits_trial_source_id_idx on private.paid_credits (source_id) where source = 'trial';
 
+-- How many months a plan is paid for at a time.
 create function private.months_of(period public.billing_period) returns integer
 language plpgsql immutable set search_path = ''
 as $$
@@ -46,8 +47,8 @@ begin
   return case period when 'month' then 1 when 'quarter' then 3 when 'half_year' then 6 when 'year' then 12 end;
 end;
 $$;
-comment on function private.months_of(public.billing_period) is 'How many months a plan is paid for at a time.';
 
+-- What a product granted and cost at a time; before it existed, what it began with.
 create function private.terms_of(product public.payment_products, at timestamptz) returns private.payment_product_terms
 language plpgsql stable set search_path = ''
 as $$
@@ -63,9 +64,8 @@ begin
   return terms;
 end;
 $$;
-comment on function private.terms_of is
-  'What a product granted and cost at a time; before it existed, what it began with.';
 
+-- Credits that a plan grants a month.
 create function private.credits_a_month(product public.payment_products, units numeric, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -73,7 +73,6 @@ begin
   return coalesce((private.terms_of(product, at)).credits / private.months_of(product.billing_period), 0) * units;
 end;
 $$;
-comment on function private.credits_a_month is 'Credits that a plan grants a month.';
 
 -- Periods -------------------------------------------------------------------------------------------------------------
 
@@ -85,6 +84,7 @@ comment on type private.subscription_period is
   'A period; cut_at is its end, or when a next one began before it (a change of plan); reversed_share: which part of '
   'what was paid for it was given back.';
 
+-- The periods of a subscription to a plan of ours that are paid or a trial, oldest first.
 create function private.periods_of(of_platform public.payment_platform, of_subscription text)
 returns setof private.subscription_period
 language plpgsql stable set search_path = ''
@@ -141,9 +141,8 @@ begin
     order by c.starts_at;
 end;
 $$;
-comment on function private.periods_of is
-  'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
 
+-- Credits that a paid period grants, before refunds: each plan counts for the share of the period in which it held.
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
 ) returns numeric
@@ -195,8 +194,6 @@ begin
   );
 end;
 $$;
-comment on function private.credits_of_period is
-  'Credits that a paid period grants, before refunds: each plan counts for the share of the period in which it held.';
 
 -- What is due ---------------------------------------------------------------------------------------------------------
 
@@ -208,6 +205,7 @@ create type private.due_credits as (
 comment on type private.due_credits is
   'What something paid is worth now (in_full: before refunds and disputes), and how the ledger describes it.';
 
+-- What the payment for a pack is worth now.
 create function private.due_of_purchase(payment public.payments) returns private.due_credits
 language plpgsql stable set search_path = ''
 as $$
@@ -235,8 +233,8 @@ begin
   return due;
 end;
 $$;
-comment on function private.due_of_purchase is 'What the payment for a pack is worth now.';
 
+-- What periods of a subscription, and the trials in them, are worth now.
 create function private.due_of_periods(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[]
 ) returns setof private.due_credits
@@ -266,10 +264,11 @@ begin
     where p.ends_at > p.starts_at; -- else nothing is known of its length
 end;
 $$;
-comment on function private.due_of_periods is 'What periods of a subscription, and the trials in them, are worth now.';
 
 -- Posting -------------------------------------------------------------------------------------------------------------
 
+-- Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to
+-- make.
 create function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -286,10 +285,9 @@ begin
   );
 end;
 $$;
-comment on function private.had_trial is
-  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to '
-  'make.';
 
+-- Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them
+-- back: from it, then from others, then as debt.
 create function private.post_to_grant(
   wanted_workspace uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
   details jsonb, at timestamptz, returned numeric default 0
@@ -327,10 +325,8 @@ begin
     entry_metadata => details, new_grant => grant_id);
 end;
 $$;
-comment on function private.post_to_grant is
-  'Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them '
-  'back: from it, then from others, then as debt.';
 
+-- Grants what is missing. What was taken back comes again to a grant that lives.
 create function private.give_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
 ) returns private.paid_credits
@@ -378,9 +374,8 @@ begin
   return paid;
 end;
 $$;
-comment on function private.give_paid_credits is
-  'Grants what is missing. What was taken back comes again to a grant that lives.';
 
+-- Takes back what something is no longer worth: from its grant, then from others, then as debt.
 create function private.take_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
 ) returns private.paid_credits
@@ -417,9 +412,8 @@ begin
   return paid;
 end;
 $$;
-comment on function private.take_paid_credits is
-  'Takes back what something is no longer worth: from its grant, then from others, then as debt.';
 
+-- Brings the credits of something paid to what it is worth now.
 create function private.settle_paid_credits(due private.due_credits, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -465,10 +459,11 @@ begin
     excluded.credited, excluded.in_full, excluded.written_off, excluded.manually_clawed_back, excluded.lives_until);
 end;
 $$;
-comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
 
 -- Rollover ------------------------------------------------------------------------------------------------------------
 
+-- Rolls over a period's unused credits as far as there is room under the cap; the rest expires now. Answers with
+-- what was rolled over.
 create function private.roll_over_grant(paid private.paid_credits, live_until timestamptz, room numeric, at timestamptz)
 returns numeric
 language plpgsql set search_path = ''
@@ -510,10 +505,8 @@ begin
   return kept;
 end;
 $$;
-comment on function private.roll_over_grant is
-  'Rolls over a period''s unused credits as far as there is room under the cap; the rest expires now. Answers with '
-  'what was rolled over.';
 
+-- Where the plan of a period lets unused credits roll over: does so, if the next one was paid.
 create function private.roll_over(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[], at timestamptz
 ) returns void
@@ -555,5 +548,3 @@ begin
   end loop;
 end;
 $$;
-comment on function private.roll_over is
-  'Where the plan of a period lets unused credits roll over: does so, if the next one was paid.';

@@ -8,6 +8,7 @@ comment on type private.payment_owner is
   'Whose a payment is, who bought it, by what that is known and since when: all null where it is not; is_gone: of a '
   'workspace that was deleted.';
 
+-- Writes a subscription's row from all that is known of it.
 create function private.project_subscription(
   of_platform public.payment_platform, of_subscription text, owner private.payment_owner
 ) returns void
@@ -79,8 +80,8 @@ begin
     excluded.state_event_id);
 end;
 $$;
-comment on function private.project_subscription is 'Writes a subscription''s row from all that is known of it.';
 
+-- Writes a payment's row from all that is known of it, its refunds and disputes included.
 create function private.project_payment(
   of_platform public.payment_platform, of_payment text, owner private.payment_owner
 ) returns void
@@ -118,9 +119,8 @@ begin
     excluded.changed_at, excluded.state_occurred_at, excluded.state_rank, excluded.state_event_id);
 end;
 $$;
-comment on function private.project_payment is
-  'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
 
+-- Features are counted by the periods of the subscription that gives a workspace its plan.
 create function private.follow_plan_period() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -138,14 +138,13 @@ begin
   return null;
 end;
 $$;
-comment on function private.follow_plan_period() is
-  'Features are counted by the periods of the subscription that gives a workspace its plan.';
 create trigger user_subscriptions_follow_period
   after update of is_live, current_period_start, current_period_end on public.user_subscriptions
   for each row when ((old.is_live or new.is_live) and (old.is_live, old.current_period_start, old.current_period_end)
     is distinct from (new.is_live, new.current_period_start, new.current_period_end))
   execute function private.follow_plan_period();
 
+-- Decides which subscription gives a workspace its plan, and keeps the person's snapshot of its state.
 create function private.refresh_plan(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -178,9 +177,8 @@ begin
   where u.id = wanted_workspace and u.subscription_status <> n.status;
 end;
 $$;
-comment on function private.refresh_plan is
-  'Decides which subscription gives a workspace its plan, and keeps the person''s snapshot of its state.';
 
+-- Whether a payment of a workspace is disputed, so that nothing more may be spent.
 create function private.is_disputed(wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -193,9 +191,8 @@ begin
   );
 end;
 $$;
-comment on function private.is_disputed(uuid) is
-  'Whether a payment of a workspace is disputed, so that nothing more may be spent.';
 
+-- Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.
 create function private.refresh_freeze(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -229,9 +226,9 @@ begin
   end loop;
 end;
 $$;
-comment on function private.refresh_freeze is
-  'Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.';
 
+-- Brings the credits of a subscription's periods to what they are worth now: of those around the times that were
+-- touched.
 create function private.settle_subscription(
   of_platform public.payment_platform, of_subscription text, touched timestamptz[], wanted_workspace uuid,
     at timestamptz
@@ -265,9 +262,6 @@ begin
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.settle_subscription is
-  'Brings the credits of a subscription''s periods to what they are worth now: of those around the times that were '
-  'touched.';
 
 create type private.payment_subjects as (
   platform public.payment_platform, subscriptions text[], payments text[], touched timestamptz[]
@@ -275,6 +269,7 @@ create type private.payment_subjects as (
 comment on type private.payment_subjects is
   'Subscriptions and payments that are to be brought up to date; touched: the times whose periods may have changed.';
 
+-- Writes the rows of subscriptions and payments, and whose they are where that is known.
 create function private.project_subjects(subjects private.payment_subjects, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
@@ -308,9 +303,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.project_subjects is
-  'Writes the rows of subscriptions and payments, and whose they are where that is known.';
 
+-- Brings credits, plan and freeze of the workspaces behind them up to date.
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -368,9 +362,8 @@ begin
     where t.state = 'done';
 end;
 $$;
-comment on function private.settle_subjects is
-  'Brings credits, plan and freeze of the workspaces behind them up to date.';
 
+-- Ends one plan whose time is over and of which nothing more was reported; false when there is none.
 create function private.end_next_access(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -389,10 +382,9 @@ begin
   return true;
 end;
 $$;
-comment on function private.end_next_access is
-  'Ends one plan whose time is over and of which nothing more was reported; false when there is none.';
 insert into private.due_work (piece, place) values ('end_next_access', 50);
 
+-- What was paid, against the credits that it gave, and disputes against frozen wallets.
 create function private.prove_payments(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
 as $$
@@ -441,5 +433,3 @@ begin
   where (wanted_workspace is null or w.workspace_id = wanted_workspace) and (w.frozen_at is not null) <> d.is_disputed;
 end;
 $$;
-comment on function private.prove_payments(uuid) is
-  'What was paid, against the credits that it gave, and disputes against frozen wallets.';

@@ -1,5 +1,7 @@
 -- The inbox: an event is stored and applied in one transaction, once.
 
+-- The one account that has confirmed an address, as its own or as a further one; null where matching by address is
+-- off.
 create function private.confirmed_account(address text) returns uuid
 language plpgsql stable set search_path = ''
 as $$
@@ -26,10 +28,8 @@ begin
     where lower(e.email) = lower(trim(address)) and e.confirmed_at is not null);
 end;
 $$;
-comment on function private.confirmed_account(text) is
-  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is '
-  'off.';
 
+-- The workspace with this id, or null.
 create function private.existing_workspace(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -40,8 +40,9 @@ begin
   return (select w.id from public.workspaces w where w.id = wanted_workspace);
 end;
 $$;
-comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
+-- Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody's
+-- yet.
 create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
 returns private.payment_owner
 language plpgsql set search_path = ''
@@ -95,10 +96,8 @@ begin
   return owner;
 end;
 $$;
-comment on function private.owner_of_event is
-  'Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody''s '
-  'yet.';
 
+-- Subscriptions and payments that an event is about, by what is known now.
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
 language plpgsql stable set search_path = ''
 as $$
@@ -132,9 +131,8 @@ begin
   return subjects;
 end;
 $$;
-comment on function private.subjects_of_event is
-  'Subscriptions and payments that an event is about, by what is known now.';
 
+-- Keeps other events of the same customer, subscription or payment waiting.
 create function private.lock_subjects(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
@@ -155,9 +153,8 @@ begin
   ) k;
 end;
 $$;
-comment on function private.lock_subjects is
-  'Keeps other events of the same customer, subscription or payment waiting.';
 
+-- Writes a customer's row, and whose they are once that is known.
 create function private.write_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
@@ -182,8 +179,8 @@ begin
   where u.platform = event.platform and u.customer_id = event.customer_id and u.resolved_at is null;
 end;
 $$;
-comment on function private.write_customer is 'Writes a customer''s row, and whose they are once that is known.';
 
+-- Writes what an event reports into the history of its subscription, once.
 create function private.write_history(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
@@ -209,8 +206,8 @@ begin
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.write_history is 'Writes what an event reports into the history of its subscription, once.';
 
+-- Notifies admins of what an event leaves for people to decide.
 create function private.notify_admins_of_event(
   event public.payment_events, subjects private.payment_subjects, owner private.payment_owner
 ) returns void
@@ -247,13 +244,13 @@ begin
   on conflict (kind, subject) do nothing;
 end;
 $$;
-comment on function private.notify_admins_of_event is 'Notifies admins of what an event leaves for people to decide.';
 
+-- Keeps events of a customer waiting.
 create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
-comment on function private.lock_customer is 'Keeps events of a customer waiting.';
 
+-- Gives a workspace everything that a customer paid and that is nobody's yet, while no event of theirs is applied.
 create function private.bind_customer(
   of_platform public.payment_platform, of_customer text, wanted_workspace uuid, evidence public.payment_evidence,
     at timestamptz
@@ -282,9 +279,9 @@ begin
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;
-comment on function private.bind_customer is
-  'Gives a workspace everything that a customer paid and that is nobody''s yet, while no event of theirs is applied.';
 
+-- Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept
+-- with its error.
 create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
 language plpgsql set search_path = ''
@@ -371,9 +368,6 @@ begin
   return event;
 end;
 $$;
-comment on function private.apply_payment_event is
-  'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with '
-  'its error.';
 
 create function public.receive_payment_event(
   platform public.payment_platform,

@@ -1,6 +1,7 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
+-- Gives a workspace what an unmatched customer paid.
 create function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -33,9 +34,9 @@ begin
     details => jsonb_build_object('workspace_id', wanted_workspace));
 end;
 $$;
-comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
+-- Gives who has confirmed an address what was paid with it.
 create function private.claim_payments_of_address(address text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -62,8 +63,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.claim_payments_of_address is 'Gives who has confirmed an address what was paid with it.';
 
+-- Gives who confirms an address what was paid with it.
 create function private.claim_payments() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -76,7 +77,6 @@ exception when others then
   return null;
 end;
 $$;
-comment on function private.claim_payments() is 'Gives who confirms an address what was paid with it.';
 create or replace trigger users_match_payments_when_made after insert on auth.users
   for each row when (new.email_confirmed_at is not null) execute function private.claim_payments();
 create or replace trigger users_match_payments_when_confirmed after update of email, email_confirmed_at on auth.users
@@ -86,6 +86,7 @@ create or replace trigger users_match_payments_when_confirmed after update of em
 create trigger user_email_aliases_match_payments after insert or update of confirmed_at on public.user_email_aliases
   for each row when (new.confirmed_at is not null) execute function private.claim_payments();
 
+-- Matches one payment whose payer has confirmed the address by now; false when there is none.
 create function private.match_next_payment(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -107,10 +108,9 @@ begin
   return false;
 end;
 $$;
-comment on function private.match_next_payment(timestamptz) is
-  'Matches one payment whose payer has confirmed the address by now; false when there is none.';
 insert into private.due_work (piece, place) values ('match_next_payment', 60);
 
+-- An admin's decision on a dispute.
 create function private.resolve_dispute(
   of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
 ) returns void
@@ -144,9 +144,9 @@ begin
     details => jsonb_build_object('platform', of_platform, 'outcome', outcome));
 end;
 $$;
-comment on function private.resolve_dispute is 'An admin''s decision on a dispute.';
 grant execute on function private.resolve_dispute to authenticated, service_role;
 
+-- Applies a stored event again.
 create function private.replay_payment_event(wanted_event bigint, at timestamptz) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -167,9 +167,9 @@ begin
   return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
 end;
 $$;
-comment on function private.replay_payment_event is 'Applies a stored event again.';
 grant execute on function private.replay_payment_event to authenticated, service_role;
 
+-- Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.
 create function private.report_next_lone_reversal(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -190,12 +190,11 @@ begin
   return found;
 end;
 $$;
-comment on function private.report_next_lone_reversal(timestamptz) is
-  'Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
 insert into private.due_work (piece, place) values ('report_next_lone_reversal', 90);
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 
+-- When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.
 create function private.leave_payments_without_workspace() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -219,8 +218,6 @@ begin
   return old;
 end;
 $$;
-comment on function private.leave_payments_without_workspace() is
-  'When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.';
 create trigger workspaces_leave_payments before delete on public.workspaces
   for each row execute function private.leave_payments_without_workspace();
 

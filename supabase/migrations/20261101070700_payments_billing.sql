@@ -1,5 +1,6 @@
 -- What function billing asks before it talks to a platform.
 
+-- The workspace (default: the caller's own) whose payments a caller may see to; an error otherwise.
 create function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -17,17 +18,16 @@ begin
   return workspace.id;
 end;
 $$;
-comment on function private.require_billing_rights is
-  'The workspace (default: the caller''s own) whose payments a caller may see to; an error otherwise.';
 
+-- Origins that checkouts may return to.
 create function private.return_urls() returns jsonb
 language sql stable set search_path = ''
 as $$
   select coalesce(jsonb_agg(trim(u)) filter (where trim(u) <> ''), '[]')
   from string_to_table(private.config('checkout_return_urls') #>> '{}', ',') u
 $$;
-comment on function private.return_urls() is 'Origins that checkouts may return to.';
 
+-- A product that is sold; an error where it is not.
 create function private.product_on_sale(wanted_product uuid) returns public.payment_products
 language plpgsql stable set search_path = ''
 as $$
@@ -41,8 +41,8 @@ begin
   return product;
 end;
 $$;
-comment on function private.product_on_sale is 'A product that is sold; an error where it is not.';
 
+-- The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.
 create function private.standing_subscription(wanted_workspace uuid) returns public.user_subscriptions
 language plpgsql stable set search_path = ''
 as $$
@@ -57,9 +57,8 @@ begin
   return subscription;
 end;
 $$;
-comment on function private.standing_subscription(uuid) is
-  'The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.';
 
+-- Customers of a workspace at the platforms, newest first; but not those that a link named.
 create function private.own_customers(wanted_workspace uuid) returns setof public.payment_customers
 language plpgsql stable set search_path = ''
 as $$
@@ -71,9 +70,9 @@ begin
     order by c.bound_by = 'checkout' desc, c.created_at desc;
 end;
 $$;
-comment on function private.own_customers(uuid) is
-  'Customers of a workspace at the platforms, newest first; but not those that a link named.';
 
+-- Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with
+-- it.
 create function private.is_paid_by_members(customer public.payment_customers) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -100,9 +99,8 @@ begin
   );
 end;
 $$;
-comment on function private.is_paid_by_members(public.payment_customers) is
-  'Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with it.';
 
+-- As which customer a workspace pays: null before its first purchase, and where whose card it is has left.
 create function private.customer_to_charge(wanted_workspace uuid, of_platform public.payment_platform) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -115,9 +113,8 @@ begin
   );
 end;
 $$;
-comment on function private.customer_to_charge is
-  'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
 
+-- Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.
 create function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -132,8 +129,6 @@ begin
     );
 end;
 $$;
-comment on function private.may_try is
-  'Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.';
 
 create function public.begin_checkout(
   user_id uuid,
