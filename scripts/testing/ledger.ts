@@ -14,7 +14,8 @@ const RULES: Record<string, string> = {
 
 const REBUILD = `
   create temporary view statistics_now as select to_jsonb(s) as row from public.ai_usage_statistics s
-    union all select to_jsonb(c) from private.ai_cost_statistics c;
+    union all select jsonb_build_object('cost', sum(u.cost_usd), 'charged', sum(u.charged_usd)) from private.usage_by_day u
+              group by u.workspace_id, u.day, u.model;
   create temporary table statistics_before as table statistics_now;
   select public.rebuild_usage_statistics(min(d.day), max(d.day)) from (
     select day from private.usage_by_day union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs

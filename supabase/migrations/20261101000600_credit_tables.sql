@@ -98,7 +98,8 @@ create trigger credit_grants_note_next_expiry after update of is_spent, expires_
     and (old.is_spent or old.expires_at is distinct from new.expires_at))
   execute function private.note_next_expiry();
 
-create table public.credit_holds (
+-- In private: what the work needs to end is for no reader, and the view in public leaves it out.
+create table private.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
@@ -112,24 +113,22 @@ create table public.credit_holds (
   description text,
   metadata jsonb not null default '{}',
   idempotency_key text,
+  work jsonb,
   expires_at timestamptz not null,
   closed_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
   constraint closed_unless_open_and_final_once_settled
     check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
-comment on table public.credit_holds is
-  'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
-comment on column public.credit_holds.spender_id is
-  'Whose spending limit counts it besides the user''s: an API key.';
-comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
-comment on column public.credit_holds.settled_amount is 'Used under it so far.';
-comment on column public.credit_holds.final_amount is
-  'What the settlement that closed it used; retries are told by it.';
-create index credit_holds_workspace_id_created_at_idx on public.credit_holds (workspace_id, created_at);
-create index credit_holds_user_id_idx on public.credit_holds (user_id);
-create index credit_holds_open_workspace_id_idx on public.credit_holds (workspace_id, expires_at) where state = 'open';
-create index credit_holds_open_expires_at_idx on public.credit_holds (expires_at) where state = 'open';
+comment on table private.credit_holds is 'Holds, with what the work under way needs to be ended.';
+comment on column private.credit_holds.work is
+  'The work under way, as its chapter keeps it (private.ai_call). Null once it has ended, and where there is none: the '
+  'first ending takes it away, and later ones find nothing.';
+create index credit_holds_workspace_id_created_at_idx on private.credit_holds (workspace_id, created_at);
+create index credit_holds_user_id_idx on private.credit_holds (user_id);
+create index credit_holds_open_workspace_id_idx on private.credit_holds (workspace_id, expires_at) where state = 'open';
+create index credit_holds_open_expires_at_idx on private.credit_holds (expires_at) where state = 'open';
+create index credit_holds_work_expires_at_idx on private.credit_holds (expires_at) where work is not null;
 
 create table public.credit_transactions (
   id bigint generated always as identity primary key,
@@ -286,14 +285,14 @@ create trigger credit_transactions_refuse_truncate before truncate on public.cre
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;
-alter table public.credit_holds enable row level security;
+alter table private.credit_holds enable row level security;
 alter table public.credit_transactions enable row level security;
 create policy "owners and admins can read their workspace's wallet" on public.credit_wallets
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 create policy "owners and admins can read their workspace's grants" on public.credit_grants
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 -- The first condition is what the index serves.
-create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds
+create policy "members can read their own holds, owners and admins all of their workspace" on private.credit_holds
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 -- An entry tells the wallet's balance and grants: a member who may not see those asks my_credit_transactions.
@@ -302,6 +301,24 @@ create policy "owners and admins can read their workspace's entries" on public.c
 
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;
+create view public.credit_holds with (security_invoker = true) as
+select id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
+  metadata, idempotency_key, expires_at, closed_at, created_at
+from private.credit_holds;
+comment on view public.credit_holds is
+  'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
+comment on column public.credit_holds.spender_id is
+  'Whose spending limit counts it besides the user''s: an API key.';
+comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
+comment on column public.credit_holds.settled_amount is 'Used under it so far.';
+comment on column public.credit_holds.final_amount is
+  'What the settlement that closed it used; retries are told by it.';
+create trigger credit_holds_refuse_write instead of insert or update or delete on public.credit_holds
+  for each row execute function private.refuse_write();
+grant select (
+  id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
+  metadata, idempotency_key, expires_at, closed_at, created_at
+) on private.credit_holds to authenticated, service_role;
 grant select on public.credit_holds to authenticated, service_role;
 grant select on public.credit_transactions to authenticated, service_role;
 grant update (overdraft_limit) on public.credit_wallets to service_role;

@@ -44,7 +44,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   with expired as (
-    update public.credit_holds h set state = 'expired', closed_at = expire_wallet.at
+    update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
     where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at <= expire_wallet.at
     returning h.amount
   )
@@ -57,7 +57,7 @@ begin
   -- Grants that holds keep alive are looked at again when one of those holds ends.
   update public.credit_wallets w set next_expiry_at = (
     select min(case when g.expires_at > expire_wallet.at then g.expires_at else (
-      select min(h.expires_at) from public.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
+      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
     ) end)
     from public.credit_grants g
     where g.workspace_id = wallet_id and not g.is_spent and g.expires_at is not null
@@ -116,7 +116,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   if amount > private.available(wallet) and exists (
-    select from public.credit_holds h
+    select from private.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
     perform private.expire_wallet(wallet.workspace_id, at);
@@ -160,7 +160,7 @@ begin
   if not found then
     select w.workspace_id into wallet_id
     from public.credit_wallets w
-    join public.credit_holds h on h.workspace_id = w.workspace_id
+    join private.credit_holds h on h.workspace_id = w.workspace_id
     where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
     limit 1 for no key update of w skip locked;
   end if;

@@ -23,7 +23,7 @@ begin
     where only_one is null or t.workspace_id = only_one
     group by t.workspace_id
   ), holds as (
-    select h.workspace_id, sum(h.amount) as held, max(h.expires_at) as last_end from public.credit_holds h
+    select h.workspace_id, sum(h.amount) as held, max(h.expires_at) as last_end from private.credit_holds h
     where h.state = 'open' and (only_one is null or h.workspace_id = only_one)
     group by h.workspace_id
   ), grants as (
@@ -132,7 +132,7 @@ begin
   left join changes c on c.id = e.id
   left join public.credit_grants g on g.id = e.grant_id and g.workspace_id = e.workspace_id
     and (only_one is null or g.workspace_id = only_one)
-  left join public.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
+  left join private.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
     and (only_one is null or h.workspace_id = only_one)
   cross join lateral (values
     ('an entry leaves the balance before it and its amount', e.balance_before + e.amount, e.balance_after::numeric),
@@ -171,7 +171,7 @@ begin
     group by t.hold_id
   )
   select h.workspace_id, r.rule, r.expected, r.actual, h.id::text
-  from public.credit_holds h
+  from private.credit_holds h
   left join used u on u.hold_id = h.id
   cross join lateral (values
     ('what a hold settled is what its entries took', coalesce(u.settled, 0), h.settled_amount::numeric),
@@ -201,7 +201,7 @@ begin
     cross join lateral (values (t.user_id), (t.spender_id)) s (id)
     join public.spending_limits l on l.workspace_id = t.workspace_id and l.spender_id = s.id
     left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    left join public.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
+    left join private.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
     where t.transaction_type in ('debit', 'refund') and (only_one is null or t.workspace_id = only_one)
   ), sums as (
     select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used,

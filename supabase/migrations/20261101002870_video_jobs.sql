@@ -926,7 +926,7 @@ declare
   request jsonb := to_jsonb(coalesce(create_video_job.request_hash, ''));
   earlier jsonb;
 begin
-  perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
   -- A key goes with its job.
   delete from private.idempotent_requests r
@@ -960,6 +960,7 @@ begin
       'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal,
         at) - 'admitted' || '{"created": false}';
   end if;
+  perform private.count_request(caller, false, at);
   job := private.begin_video_job(ordered.job, ordered.work, at);
   perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
     jsonb_build_object('video_job_id', job.id), job.user_id, (caller.api_key).id, job.request_id);

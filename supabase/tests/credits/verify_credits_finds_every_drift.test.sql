@@ -67,15 +67,15 @@ insert into drifts values
     'the last settlement of a hold is its last entry, what a hold settled is what its entries took'),
   ('update public.credit_transactions set refunded_transaction_id = LAST where refunded_transaction_id is not null', 'what was refunded is a debit, and no more than it took'),
   ('update public.credit_transactions set refunded_transaction_id = 1 where refunded_transaction_id is not null', 'what was refunded is a debit, and no more than it took'),
-  ('update public.credit_holds set amount = 2 where state = ''open'' and OWNER', 'held is the sum of open holds'),
-  ('update public.credit_holds set settled_amount = 2 where state = ''settled'' and settled_amount = 3 and OWNER', 'what a hold settled is what its entries took'),
-  ('update public.credit_holds set final_amount = 1 where final_amount = 2 and OWNER', 'the last settlement of a hold is its last entry');
+  ('update private.credit_holds set amount = 2 where state = ''open'' and OWNER', 'held is the sum of open holds'),
+  ('update private.credit_holds set settled_amount = 2 where state = ''settled'' and settled_amount = 3 and OWNER', 'what a hold settled is what its entries took'),
+  ('update private.credit_holds set final_amount = 1 where final_amount = 2 and OWNER', 'the last settlement of a hold is its last entry');
 select throws_ok(format('select pg_temp.drift(%L)', d.change), 'P0001', replace(d.found, 'GRANT', 'a grant less its expired and clawed-back parts is what its entries gave and took'), d.change)
 from drifts d;
 
 select throws_ok($$ update public.credit_wallets set credits_balance = 2 where workspace_id = tests.id('owner') $$,
   '23514', null, 'a balance that is not total less spent less expired cannot even be written');
-update public.credit_holds set amount = 2 where id = tests.recall('open')::uuid;
+update private.credit_holds set amount = 2 where id = tests.recall('open')::uuid;
 select is_empty($$ select * from public.verify_credits(tests.id('other')) $$, 'one wallet can be asked about alone');
 select results_eq('select wallet_id, rule, expected, actual, subject from public.verify_credits()',
   $$ values (tests.id('owner'), 'held is the sum of open holds', 2::numeric, 1::numeric, null) $$,
