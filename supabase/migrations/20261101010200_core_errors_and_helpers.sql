@@ -1,0 +1,173 @@
+-- Errors and shared helpers.
+-- An error is a stable snake_case code (MESSAGE), one sentence with the numbers (DETAIL) and what to do (HINT).
+-- SQLSTATE PTnnn makes PostgREST answer with HTTP status nnn.
+
+create function private.error_status(error_code text) returns integer
+language sql immutable set search_path = ''
+as $$
+  select case error_code
+    when 'invalid_request' then 400
+    when 'content_policy_violation' then 400
+    when 'not_authenticated' then 401
+    when 'invalid_api_key' then 401
+    when 'insufficient_credits' then 402
+    when 'forbidden' then 403
+    when 'account_disabled' then 403
+    when 'model_not_allowed' then 403
+    when 'feature_not_in_plan' then 403
+    when 'not_found' then 404
+    when 'idempotency_conflict' then 409
+    when 'invalid_state' then 409
+    when 'credits_cap_exceeded' then 422
+    when 'rate_limited' then 429
+    when 'limit_reached' then 429
+    when 'upstream_error' then 502
+    when 'maintenance' then 503
+    when 'upstream_timeout' then 504
+  end
+$$;
+comment on function private.error_status(text) is 'The HTTP status of an error code; null for an unknown code.';
+
+create function private.raise_error(error_code text, detail text, hint text default '') returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  status integer := private.error_status(error_code);
+begin
+  if status is null then
+    raise exception 'unknown error code %', error_code;
+  end if;
+  raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
+end;
+$$;
+comment on function private.raise_error(text, text, text) is
+  'Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.';
+
+create function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text default '')
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if retry_after_seconds is null then
+    perform private.raise_error(error_code, detail, hint);
+  end if;
+  -- Only the PGRST form lets an error carry a header.
+  raise exception using
+    errcode = 'PGRST',
+    message = json_build_object('code', error_code, 'message', error_code, 'details', detail, 'hint', hint)::text,
+    detail = json_build_object(
+      'status', private.error_status(error_code),
+      'headers', json_build_object('Retry-After', retry_after_seconds::text)
+    )::text;
+end;
+$$;
+comment on function private.raise_limit(text, text, integer, text) is
+  'Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.';
+
+create function private.set_updated_at() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end;
+$$;
+comment on function private.set_updated_at() is 'Keeps updated_at, on every table that has it.';
+
+create function private.refuse_write() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'insufficient_privilege', message = 'This view is read only.';
+end;
+$$;
+comment on function private.refuse_write() is
+  'Makes a write to a view a missing privilege (403). Else Postgres says 55000, which PostgREST answers with 500.';
+
+create type public.calendar_period as enum ('day', 'week', 'month');
+comment on type public.calendar_period is 'A calendar period in UTC; a week begins on Monday.';
+
+create function private.period_start(period public.calendar_period, at timestamptz) returns timestamptz
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
+end;
+$$;
+comment on function private.period_start(public.calendar_period, timestamptz) is
+  'When the period began that an instant falls into.';
+
+create function private.later(at timestamptz, span interval) returns timestamptz
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return (at at time zone 'UTC' + span) at time zone 'UTC';
+end;
+$$;
+comment on function private.later(timestamptz, interval) is
+  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, '
+  'which a client may choose.';
+
+create function private.window_at(
+  period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
+  out ends_at timestamptz, out used numeric
+)
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  started_at := date_trunc(period, at at time zone 'UTC') at time zone 'UTC';
+  used := 0;
+  -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
+  -- part of it: a limit that changes its period gives nothing.
+  if date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC' >= started_at then
+    started_at := date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC';
+    used := counted;
+  end if;
+  ends_at := private.later(started_at, ('1 ' || period)::interval);
+end;
+$$;
+comment on function private.window_at is
+  'The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when: '
+  'the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.';
+
+create table private.secrets (
+  name text primary key,
+  value bytea not null
+);
+comment on table private.secrets is 'Random keys made with the database; nothing outside reads them.';
+insert into private.secrets (name, value) values ('identity_hash_key', extensions.gen_random_bytes(32));
+
+-- Work that time brings, one small piece a transaction.
+
+create table private.due_work (
+  piece text primary key,
+  place integer not null constraint places_differ unique
+);
+comment on table private.due_work is
+  'What time makes due: functions of private that take a time, do one piece and say whether there was one. Each chapter '
+  'adds its own. Lost calls have the lowest places: their credits are settled before their holds expire.';
+
+create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  piece text;
+  is_done boolean;
+begin
+  for piece in select w.piece from private.due_work w order by w.place loop
+    begin
+      execute format('select private.%I($1)', piece) into is_done using at;
+      if is_done then
+        return 1;
+      end if;
+    exception when others then
+      -- What one kind of work meets is no reason to leave the others undone.
+      raise warning '% failed: % (%)', piece, sqlerrm, sqlstate;
+    end;
+  end loop;
+  return 0;
+end;
+$$;
+comment on function private.run_due_work(timestamptz) is
+  'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, '
+  'until it answers 0.';

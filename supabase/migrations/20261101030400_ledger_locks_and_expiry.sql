@@ -1,0 +1,216 @@
+-- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
+-- whichever comes first. What may be admitted is read under the lock.
+
+create function private.expire_grants(wallet_id uuid, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  credit_grant record;
+  taken numeric;
+  expirable numeric;
+  total numeric := 0;
+  changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
+begin
+  -- While holds are open, expired grants keep what living ones could not pay of them.
+  select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at), 0)
+    - greatest(
+        w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at is not true), 0),
+      0)
+  into expirable
+  from public.credit_wallets w
+  left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
+  where w.workspace_id = wallet_id
+  group by w.workspace_id;
+  for credit_grant in
+    select g.id, g.remaining from public.credit_grants g
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_grants.at
+    order by g.expires_at, g.created_at, g.id
+  loop
+    taken := least(credit_grant.remaining, expirable - total);
+    exit when taken <= 0;
+    changes := changes || private.grant_change(credit_grant.id, -taken);
+    total := total + taken;
+  end loop;
+  if total > 0 then
+    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, changes);
+  end if;
+end;
+$$;
+comment on function private.expire_grants(uuid, timestamptz) is
+  'Takes what is left of grants past their expiry, as one ledger entry.';
+
+create function private.expire_wallet(wallet_id uuid, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  with expired as (
+    update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
+    where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at <= expire_wallet.at
+    returning h.amount
+  )
+  update public.credit_wallets w set credits_held = w.credits_held - freed.amount
+  from (select sum(e.amount) as amount from expired e) freed
+  where w.workspace_id = wallet_id and freed.amount is not null;
+
+  perform private.expire_grants(wallet_id, at);
+
+  -- Grants that holds keep alive are looked at again when one of those holds ends.
+  update public.credit_wallets w set next_expiry_at = (
+    select min(case when g.expires_at > expire_wallet.at then g.expires_at else (
+      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
+    ) end)
+    from public.credit_grants g
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at is not null
+  )
+  where w.workspace_id = wallet_id;
+end;
+$$;
+comment on function private.expire_wallet(uuid, timestamptz) is
+  'Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.';
+
+create function private.lock_wallet(wallet_id uuid, at timestamptz) returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_wallets;
+begin
+  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  if not found then
+    -- An account whose sign-up could not finish is finished by the first call that needs it.
+    perform private.complete_account(wallet_id);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+    if not found then
+      perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
+    end if;
+  end if;
+  at := private.time_under_lock(at);
+  if wallet.next_expiry_at <= at then
+    perform private.expire_wallet(wallet_id, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+  end if;
+  return wallet;
+end;
+$$;
+comment on function private.lock_wallet(uuid, timestamptz) is
+  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
+
+create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
+returns public.workspace_role
+language plpgsql set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+begin
+  perform private.require_role(wanted_workspace, account_id, least_role); -- nobody else locks what is not theirs
+  perform private.share_settings();
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
+  return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
+end;
+$$;
+comment on function private.lock_workspace(uuid, public.workspace_role) is
+  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
+
+create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
+returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+begin
+  if amount > private.available(wallet) and exists (
+    select from private.credit_holds h
+    where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
+  ) then
+    perform private.expire_wallet(wallet.workspace_id, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
+  end if;
+  return wallet;
+end;
+$$;
+comment on function private.free_due_holds(public.credit_wallets, numeric, timestamptz) is
+  'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
+
+create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if wallet.frozen_at is not null then
+    perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.',
+      'It can be used again once the dispute is resolved.');
+  end if;
+  wallet := private.free_due_holds(wallet, amount, at);
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
+    perform private.raise_error('insufficient_credits',
+      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
+      'Add credits, or ask for less.');
+  end if;
+end;
+$$;
+comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
+  'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
+
+create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet_id uuid;
+begin
+  select w.workspace_id into wallet_id
+  from public.credit_wallets w
+  where w.next_expiry_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
+  limit 1 for no key update skip locked;
+  if not found then
+    select w.workspace_id into wallet_id
+    from public.credit_wallets w
+    join private.credit_holds h on h.workspace_id = w.workspace_id
+    where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
+    limit 1 for no key update of w skip locked;
+  end if;
+  return wallet_id;
+end;
+$$;
+comment on function private.lock_next_due_wallet(timestamptz, uuid[]) is
+  'Locks a wallet in which something is due and that nobody is using; null when there is none.';
+
+create function private.expire_next_wallet(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet_id uuid;
+  passed_over uuid[] := array[]::uuid[];
+begin
+  -- One that cannot be expired is passed over: it is no reason to leave all others as they are.
+  while cardinality(passed_over) < 100 loop
+    wallet_id := private.lock_next_due_wallet(at, passed_over);
+    exit when wallet_id is null;
+    begin
+      perform private.expire_wallet(wallet_id, at);
+      return true;
+    exception when others then
+      raise warning 'wallet % could not be expired: % (%)', wallet_id, sqlerrm, sqlstate;
+      passed_over := passed_over || wallet_id;
+    end;
+  end loop;
+  return false;
+end;
+$$;
+comment on function private.expire_next_wallet(timestamptz) is
+  'Sweeps one wallet in which something is due and that nobody is using; false when there is none.';
+insert into private.due_work (piece, place) values ('expire_next_wallet', 30);
+
+create function public.expire_credits(workspace_id uuid default null, at timestamptz default clock_timestamp())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.require_time(at);
+  if expire_credits.workspace_id is null then
+    return private.expire_next_wallet(at)::integer;
+  end if;
+  perform private.lock_wallet(expire_credits.workspace_id, at);
+  perform private.expire_wallet(expire_credits.workspace_id, at);
+  return 1;
+end;
+$$;
+comment on function public.expire_credits is
+  'Expires what is due in a workspace, or in one that has something due: then call it until it answers 0, '
+  'one wallet a transaction.';
+grant execute on function public.expire_credits to service_role;

@@ -1,0 +1,462 @@
+-- Who may make an AI call, and how many. All of it runs under the lock of the wallet that pays, so counts are exact.
+
+create type private.ai_caller as (
+  account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb
+);
+comment on type private.ai_caller is
+  'Who calls, for which workspace, with which key (null members: none), on which plan, '
+  'with which features (private.features_of).';
+
+create type private.ai_refusal as (code text, message text, param text, retry_after integer);
+comment on type private.ai_refusal is
+  'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
+
+create type private.admission as (
+  caller private.ai_caller, wallet public.credit_wallets, at timestamptz, earlier jsonb, wanted public.ai_models,
+  scene public.ai_usage_scene, call jsonb, refusal private.ai_refusal
+);
+comment on type private.admission is
+  'Paid work that is asked for: who asks, under the lock of which wallet, since when; what a retry gets (earlier); the '
+  'model; its scene; its log columns; why it is refused, if so.';
+
+create table private.ai_request_counts (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  minute_started_at timestamptz not null,
+  minute_requests integer not null,
+  day_started_at timestamptz not null default now(),
+  day_requests integer not null default 0,
+  day_content bigint not null default 0,
+  day_empty_answers integer not null default 0,
+  month_started_at timestamptz not null,
+  month_messages integer not null,
+  primary key (workspace_id, month_started_at)
+) with (fillfactor = 50); -- every call rewrites its row
+comment on table private.ai_request_counts is
+  'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of '
+  'that month.';
+comment on column private.ai_request_counts.day_content is
+  'Bytes of requests and answers that were kept of that day''s calls.';
+comment on column private.ai_request_counts.day_empty_answers is
+  'How many of that day''s answers had nothing in them and were free though input was reported.';
+
+create function private.require_membership(caller private.ai_caller) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if private.role_in(caller.workspace_id, (caller.account).id) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
+  end if;
+end;
+$$;
+comment on function private.require_membership(private.ai_caller) is
+  'Refuses who calls for a workspace that is not theirs.';
+
+create function private.ai_caller_of(
+  account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
+) returns private.ai_caller
+language plpgsql set search_path = ''
+as $$
+declare
+  caller private.ai_caller;
+begin
+  perform private.require_time(at);
+  if key_hash is not null then
+    caller.api_key := private.api_key_of(key_hash, at);
+    account_id := (caller.api_key).user_id;
+  end if;
+  caller.account := private.require_account(account_id);
+  caller.workspace_id := coalesce((caller.api_key).workspace_id, wanted_workspace, account_id);
+  if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
+    perform private.raise_error('forbidden', 'This API key is for another workspace.');
+  end if;
+  perform private.require_membership(caller);
+  select p into caller.plan
+  from public.workspaces w join public.plans p on p.plan = w.plan where w.id = caller.workspace_id;
+  caller.features := private.features_of(caller.workspace_id, at);
+  return caller;
+end;
+$$;
+comment on function private.ai_caller_of(uuid, text, timestamptz, uuid) is
+  'The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, '
+  'the key''s); an error where there is none.';
+
+create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
+    and private.feature_is_on(caller.features, 'model:' || wanted.model,
+      (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan))
+    and private.feature_is_on(caller.features, 'scene:' || wanted.scene), false);
+end;
+$$;
+comment on function private.may_use_model(private.ai_caller, public.ai_models) is
+  'Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, '
+  'and the feature of its scene.';
+
+create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if private.config_boolean('maintenance_mode', false) then
+    return row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal;
+  elsif not (caller.account).is_active then
+    return row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal;
+  elsif exists (
+    select from public.credit_wallets w where w.workspace_id = caller.workspace_id and w.frozen_at is not null
+  ) then
+    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null,
+      null)::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_account(private.ai_caller) is 'Why this caller may make no call at all, if so.';
+
+create function private.endpoint_of(scene public.ai_usage_scene) returns public.ai_usage_scene
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case when scene in ('embedding', 'image_generation', 'video_generation') then scene else 'text_chat' end;
+end;
+$$;
+comment on function private.endpoint_of(public.ai_usage_scene) is
+  'Where models of a scene are called: named by the scene it is for.';
+
+create function private.refuse_model(
+  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
+  endpoint public.ai_usage_scene
+) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  scenes public.ai_usage_scene[] := (caller.api_key).allowed_scenes;
+begin
+  if wanted.model is null then
+    return row('not_found', format('The model %s does not exist.', to_json(wanted_name)), 'model',
+      null)::private.ai_refusal;
+  elsif endpoint <> private.endpoint_of(wanted.scene) then
+    -- Its price says what it does there, and nothing of what it may do elsewhere.
+    return row('invalid_request', format('The model %s is for %s: call it by %s.', to_json(wanted_name), wanted.scene,
+      case private.endpoint_of(wanted.scene) when 'embedding' then 'POST /v1/embeddings'
+        when 'image_generation' then 'POST /v1/images/generations' when 'video_generation' then 'function video'
+        else 'POST /v1/chat/completions' end), 'model', null)::private.ai_refusal;
+  elsif pricing is null then
+    return row('not_found', format('The model %s is not available.', to_json(wanted_name)), 'model',
+      null)::private.ai_refusal;
+  elsif not private.may_use_model(caller, wanted) then
+    return row('model_not_allowed', format('The model %s is not allowed for this %s.', to_json(wanted_name),
+      case when (caller.api_key).allowed_models is null then 'plan' else 'plan or API key' end), 'model',
+        null)::private.ai_refusal;
+  elsif not array[scene, wanted.scene] <@ scenes then
+    -- The model's own scene too: a caller names the other as it likes.
+    return row('forbidden', format('This API key is not for scene %s.', case when scene = any (scenes) then wanted.scene
+      else scene end),
+      case when scene = any (scenes) then 'model' else 'x-ai-scene' end, null)::private.ai_refusal;
+  elsif not private.feature_is_on(caller.features, 'scene:' || scene) then
+    return row('feature_not_in_plan', format('The plan %s does not include scene %s.', (caller.plan).plan, scene),
+      'x-ai-scene', null)::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
+
+create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.credit_grants g
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
+      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
+  );
+end;
+$$;
+comment on function private.has_paid_credits(uuid, timestamptz) is
+  'Whether a workspace has credits left that were paid for.';
+
+create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
+  per_day numeric := private.limit_in(caller.features, 'requests_per_day');
+  counts private.ai_request_counts;
+  used record;
+  message text;
+begin
+  select * into counts from private.ai_request_counts c
+  where c.workspace_id = caller.workspace_id and c.month_started_at = private.period_start('month', at);
+  used := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
+  if used.used >= per_minute then
+    message := format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute);
+  end if;
+  if message is null and per_day is not null then
+    used := private.window_at('day', counts.day_started_at, counts.day_requests, at);
+    if used.used >= per_day and not private.has_paid_credits(caller.workspace_id, at) then
+      message := format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day);
+    end if;
+  end if;
+  if message is null and (caller.api_key).requests_per_minute is not null then
+    used := private.window_at('minute', (caller.api_key).minute_started_at, (caller.api_key).minute_requests, at);
+    if used.used >= (caller.api_key).requests_per_minute then
+      message := format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute);
+    end if;
+  end if;
+  if message is not null then
+    return row('rate_limited', message, null, ceil(extract(epoch from used.ends_at - at)))::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
+  'Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.';
+
+create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
+begin
+  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
+    day_requests, month_started_at, month_messages)
+  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
+    private.period_start('month', at), is_message::integer)
+  on conflict (workspace_id, month_started_at) do update
+  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers, month_messages)
+  = (
+    -- What the minute refuses takes nothing from the day.
+    select m.started_at, m.used + 1, d.started_at, d.used + coalesce(m.used < per_minute, true)::integer,
+      case when d.started_at = c.day_started_at then c.day_content else 0 end,
+      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end,
+      c.month_messages + excluded.month_messages
+    from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
+      private.window_at('day', c.day_started_at, c.day_requests, at) d);
+  update public.api_keys k set
+    last_used_at = greatest(k.last_used_at, count_request.at),
+    (minute_started_at, minute_requests) =
+      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
+  where k.id = (caller.api_key).id;
+end;
+$$;
+comment on function private.count_request is
+  'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
+
+create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+  if content = 0 or private.limit_in(private.features_of(wallet_id, clock_timestamp(), 'requests_per_day'),
+    'requests_per_day') is null
+  then
+    return true;
+  end if;
+  update private.ai_request_counts c set day_content = c.day_content + content
+  where c.workspace_id = wallet_id
+    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+      where n.workspace_id = wallet_id)
+    and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
+  return found;
+end;
+$$;
+comment on function private.has_room_for_content(uuid, bigint) is
+  'Counts bytes of requests and answers that are to be kept, unless they are too many for today: '
+  'where a plan bounds the calls of a day. Called under the wallet''s lock.';
+
+insert into public.system_config
+  (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('free_empty_answers_per_day', '20', 'integer', 0, 1000000, false,
+    'How many answers with nothing in them a workspace gets free a day. '
+    'Further ones are charged the input that the provider reports.');
+
+create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql set search_path = ''
+as $$
+declare
+  allowed numeric := private.limit_in(caller.features, 'messages_per_month');
+  month record := private.window_at('month', null, 0, at);
+begin
+  if allowed is null or allowed > coalesce((
+    select c.month_messages from private.ai_request_counts c
+    where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
+  ), 0) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
+    return null;
+  end if;
+  return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, allowed,
+    case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
+    ceil(extract(epoch from month.ends_at - at)))::private.ai_refusal;
+end;
+$$;
+comment on function private.refuse_message(private.ai_caller, timestamptz) is
+  'Why this caller may send no message more this month, if so.';
+
+create table private.jobs_under_way (
+  job_id uuid primary key,
+  workspace_id uuid not null references public.workspaces on delete cascade
+);
+comment on table private.jobs_under_way is
+  'Jobs besides AI calls that run and will count as calls. Whoever makes such a job adds a row, and deletes it at its '
+  'end.';
+create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
+
+create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  period record;
+  code text;
+  most numeric;
+  used numeric;
+begin
+  if not coalesce(caller.features ?| array['api_call', 'token'], false) then
+    return null; -- nothing is said of either: nothing to look up
+  end if;
+  foreach code in array array['api_call', 'token'] loop
+    most := private.limit_in(caller.features, code);
+    if not private.feature_is_on(caller.features, code) then
+      return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code),
+        null,
+        null)::private.ai_refusal;
+    elsif most is not null then
+      period := private.feature_period(caller.workspace_id, at);
+      used := private.feature_used(caller.workspace_id, code, period.period_start);
+      if code = 'api_call' then -- calls under way will count
+        used := used + (
+          select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
+            and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
+        ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
+      end if;
+      if used >= most then
+        return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most),
+          code,
+          period.period_end), null, ceil(extract(epoch from period.period_end - at)))::private.ai_refusal;
+      end if;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.refuse_counted_features(private.ai_caller, timestamptz) is
+  'Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; '
+  'what tokens they will use is not known, so the last of them may pass that limit.';
+
+create function private.is_message(wanted public.ai_models) returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return wanted.scene in ('text_chat', 'image_generation');
+end;
+$$;
+comment on function private.is_message(public.ai_models) is
+  'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
+
+create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
+    jsonb_build_object('model', of_model, 'resolution', resolution,
+      'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: '
+      'rows of video_models and '
+        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+end;
+$$;
+comment on function private.notify_unpriced is
+  'Tells platform admins that a model was asked for which has no price, once for each model and day.';
+
+create function private.refuse_request(asked private.admission, pricing jsonb, endpoint public.ai_usage_scene)
+returns private.ai_refusal
+language plpgsql set search_path = ''
+as $$
+declare
+  refusal private.ai_refusal := private.refuse_account(asked.caller);
+begin
+  if refusal.code is null then
+    refusal := private.refuse_request_rate(asked.caller, asked.at);
+  end if;
+  if refusal.code is null then
+    refusal := private.refuse_model(asked.caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+    if refusal.code = 'not_found' and (asked.wanted).model is not null then
+      perform private.notify_unpriced((asked.wanted).model, null, asked.at);
+    end if;
+  end if;
+  if refusal.code is null and private.is_message(asked.wanted) then
+    refusal := private.refuse_message(asked.caller, asked.at);
+  end if;
+  if refusal.code is null then
+    refusal := private.refuse_counted_features(asked.caller, asked.at);
+  end if;
+  return refusal;
+end;
+$$;
+comment on function private.refuse_request is
+  'Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.';
+
+create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(private.role_in(wanted_workspace, account_id) in ('owner', 'admin'), false);
+end;
+$$;
+comment on function private.sees_wallet(uuid, uuid) is
+  'Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.';
+
+create function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  caller private.ai_caller := asked.caller;
+  available numeric := private.available(asked.wallet);
+  by_member record := private.spending_left(caller.workspace_id, (caller.account).id, asked.at);
+  by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, asked.at);
+begin
+  what := format('%s %s credits and', what, trim_scale(needed));
+  if by_member.credits < least(available, by_key.credits) then
+    return row('limit_reached', format('%s your limit in this workspace has %s left.', what,
+      trim_scale(greatest(by_member.credits, 0))), null,
+      ceil(extract(epoch from by_member.next_period_at - asked.at)))::private.ai_refusal;
+  elsif by_key.credits >= available or by_key.credits is null then
+    return row('insufficient_credits', format('%s %s are available.', what,
+      case when private.sees_wallet(caller.workspace_id, (caller.account).id)
+        then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
+  end if;
+  return row('limit_reached', format('%s the API key''s budget has %s left.', what,
+    trim_scale(greatest(by_key.credits, 0))), null,
+    ceil(extract(epoch from by_key.next_period_at - asked.at)))::private.ai_refusal;
+end;
+$$;
+comment on function private.refuse_credits is
+  'The refusal of what the wallet, the budget of the key or the limit of the member cannot pay; what: how its price is '
+  'told.';
+
+create function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamptz) returns numeric
+language plpgsql stable set search_path = ''
+as $$
+declare
+  available numeric;
+begin
+  -- What a team has is not for its members to know: they are told what their own limits leave them, or nothing.
+  if private.sees_wallet(wanted_workspace, account_id) then
+    select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
+  end if;
+  available := least(available, private.credits_left_to(wanted_workspace, account_id, key_id, at));
+  return case when available is not null then trim_scale(greatest(available, 0)) end;
+end;
+$$;
+comment on function private.spendable(uuid, uuid, uuid, timestamptz) is
+  'What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget. '
+  'Null: not to be told.';
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,
+    'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
+    '400 s on paid plans).'),
+  ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
+    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds '
+    'their number.'),
+  ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
+    'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
+  ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,
+    'Output tokens by which the hold of a stream is extended when it has used up what was set aside.');
