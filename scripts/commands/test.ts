@@ -43,7 +43,7 @@ export async function run(args: string[]): Promise<number> {
   if (range === undefined) return runOnStack(words, interrupted);
   const modules = modulesOf(range);
   return withProjectOf(modules, (projectDir) =>
-    runOnStack(words.length > 0 ? words : testsOf(modules), interrupted, projectDir),
+    runOnStack(words, interrupted, { projectDir, tests: testsOf(modules) }),
   );
 }
 
@@ -54,21 +54,27 @@ function rangeAndWords(args: string[]): [range: string | undefined, words: strin
   return [place < 0 ? undefined : range, args.filter((arg) => !arg.startsWith('-'))];
 }
 
-/** Runs them on a stack of their own; `projectDir` is this checkout's unless given. */
-async function runOnStack(words: string[], interrupted: AbortSignal, projectDir?: string): Promise<number> {
+/** Runs them on a stack of their own: of `only` its project, and without words its tests. */
+async function runOnStack(
+  words: string[],
+  interrupted: AbortSignal,
+  only?: { projectDir: string; tests: string[] },
+): Promise<number> {
+  const isShort = words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4;
+  const chosen = words.length > 0 ? words : (only?.tests ?? []);
   const config = loadConfig();
   if (!config.databaseUrl) installPgtap();
   const stack = await startTestStack({
     databaseUrl: config.databaseUrl,
     postgrestBin: config.postgrestBin,
-    ...(projectDir && { projectDir }),
+    ...(only && { projectDir: only.projectDir }),
     signal: interrupted,
     onProgress: (line) => console.log(line),
   });
   try {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
-    const pgtap = await runPgtap(stack.urls.databaseAdmin, words, (line) => console.log(line));
-    const vitest = interrupted.aborted ? NOTHING : await runVitest(words, interrupted, { stack });
+    const pgtap = await runPgtap(stack.urls.databaseAdmin, chosen, (line) => console.log(line));
+    const vitest = interrupted.aborted ? NOTHING : await runVitest(chosen, interrupted, { stack, isShort });
     // Whatever the tests did, they leave a ledger that is right.
     const ledger = interrupted.aborted
       ? NOTHING
@@ -97,13 +103,12 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'ledger', Totals>, interru
 async function runVitest(
   words: string[],
   signal: AbortSignal,
-  { folder = '.', stack }: { folder?: string; stack?: Stack },
+  { folder = '.', stack, isShort = false }: { folder?: string; stack?: Stack; isShort?: boolean },
 ): Promise<Totals> {
   const reportFolder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
   const reportFile = join(reportFolder, 'vitest.json');
   const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
   const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
-  const isShort = words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4;
   if (isShort) console.log('\nWithout *.long.test.ts, which run when they are named, and with TEST_RUNS=4.');
   const child = spawn(process.execPath, [program, 'run', ...flags, ...words], {
     cwd: join(PROJECT_DIR, folder),

@@ -144,8 +144,8 @@ create table private.due_work (
   place integer not null constraint places_differ unique
 );
 comment on table private.due_work is
-  'What time makes due: functions of private that take a time, do one piece and say whether there was one. Each chapter '
-  'adds its own. Lost calls have the lowest places: their credits are settled before their holds expire.';
+  'What time makes due: functions of private that take a time, do one piece and say whether there was one. Each '
+  'chapter adds its own. Lost calls have the lowest places: their credits are settled before their holds expire.';
 
 create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
 language plpgsql security definer set search_path = ''

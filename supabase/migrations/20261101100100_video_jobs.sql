@@ -254,7 +254,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_job_under_way() is 'A job that has not ended counts to the calls that its plan allows.';
+comment on function private.keep_job_under_way() is
+  'A job that has not ended counts to the calls that its plan allows.';
 create trigger video_jobs_keep_under_way after insert or update of finished_at or delete on public.video_jobs
   for each row execute function private.keep_job_under_way();
 
