@@ -22,7 +22,7 @@ import {
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
 
-const RUNS = runs(60);
+const RUNS = runs(40);
 
 /** After every life. */
 const LATER = '2026-06-01T00:00:00.000Z';
