@@ -794,7 +794,7 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier private.ai_usage_logs;
-  charge record;
+  priced record;
   entry_id bigint;
 begin
   perform private.require_time(at);
@@ -821,10 +821,10 @@ begin
   end if;
   select c.cost_usd, case when record_ai_usage.charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
     as credits
-  into charge from private.charge_of(pricing, usage) c;
-  if charge.credits > 0 then
+  into priced from private.charge_of(pricing, usage) c;
+  if priced.credits > 0 then
     -- It was used already: it is recorded even past what is there.
-    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -charge.credits, 'generation', at,
+    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
         wanted.model))).transaction_id;
@@ -832,9 +832,9 @@ begin
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
-    usage => usage, pricing => pricing, charged => charge.credits, entry_id => entry_id,
+    usage => usage, pricing => pricing, charged => priced.credits, entry_id => entry_id,
     is_use => record_ai_usage.status <> 'failed');
-  return row(true, charge.cost_usd, charge.credits)::public.recorded_usage;
+  return row(true, priced.cost_usd, priced.credits)::public.recorded_usage;
 end;
 $$;
 comment on function public.record_ai_usage is
