@@ -1257,7 +1257,7 @@ table user_subscriptions
   policy "owners and admins can read their workspace's subscriptions" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER user_subscriptions_audit_changes AFTER UPDATE OF plan_type, next_plan_type, plan_status, workspace_id ON public.user_subscriptions FOR EACH ROW WHEN (((((old.plan_type IS DISTINCT FROM new.plan_type) OR (old.next_plan_type IS DISTINCT FROM new.next_plan_type)) OR (old.plan_status IS DISTINCT FROM new.plan_status)) OR ((old.workspace_id IS NULL) AND (new.workspace_id IS NOT NULL)))) EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'plan_type next_plan_type plan_status workspace_id')
   CREATE TRIGGER user_subscriptions_audit_start AFTER INSERT ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'platform subscription_id plan_type next_plan_type plan_status')
-  CREATE TRIGGER user_subscriptions_follow_period AFTER UPDATE OF is_live, current_period_start, current_period_end ON public.user_subscriptions FOR EACH ROW WHEN (((old.is_live OR new.is_live) AND (((old.is_live IS DISTINCT FROM new.is_live) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.current_period_end IS DISTINCT FROM new.current_period_end)))) EXECUTE FUNCTION private.follow_plan_period()
+  CREATE TRIGGER user_subscriptions_follow_period AFTER UPDATE OF is_live, current_period_start, current_period_end ON public.user_subscriptions FOR EACH ROW WHEN (((old.is_live OR new.is_live) AND (((old.is_live IS DISTINCT FROM new.is_live) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.current_period_end IS DISTINCT FROM new.current_period_end)))) EXECUTE FUNCTION private.sync_plan_periods()
   CREATE TRIGGER user_subscriptions_set_updated_at BEFORE UPDATE ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
@@ -1327,7 +1327,7 @@ table video_jobs
   policy "people can share their own video jobs" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
   CREATE TRIGGER video_jobs_forget_person BEFORE UPDATE OF user_id ON public.video_jobs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_video_person()
   CREATE TRIGGER video_jobs_keep BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.guard_video_job()
-  CREATE TRIGGER video_jobs_keep_under_way AFTER INSERT OR DELETE OR UPDATE OF finished_at ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.keep_job_under_way()
+  CREATE TRIGGER video_jobs_keep_under_way AFTER INSERT OR DELETE OR UPDATE OF finished_at ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.sync_job_under_way()
   CREATE TRIGGER video_jobs_remove_file AFTER DELETE ON public.video_jobs FOR EACH ROW WHEN ((old.status = 'completed'::video_job_status)) EXECUTE FUNCTION private.remove_file_of_video_job()
   CREATE TRIGGER video_jobs_set_updated_at BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (is_shared); service_role: select
@@ -1471,7 +1471,7 @@ table workspaces
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
-  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.copy_plan()
+  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
@@ -1528,7 +1528,6 @@ function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
-function private.copy_plan() returns trigger
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
@@ -1585,7 +1584,6 @@ function private.fire_alert(alert credit_alerts, details jsonb, at timestamp wit
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
-function private.follow_plan_period() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
@@ -1627,7 +1625,6 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
-function private.keep_job_under_way() returns trigger security definer
 function private.kind_of_reason(reason text) returns credit_grant_kind
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
@@ -1793,8 +1790,11 @@ function private.spent_between(wanted_workspace uuid, spender uuid, since timest
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
+function private.sync_job_under_way() returns trigger security definer
 function private.sync_key_limit() returns trigger security definer
 function private.sync_member_limit() returns trigger security definer
+function private.sync_plan() returns trigger
+function private.sync_plan_periods() returns trigger security definer
 function private.take_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.terms_of(product payment_products, at timestamp with time zone) returns private.payment_product_terms
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms

@@ -180,7 +180,7 @@ create trigger workspaces_set_updated_at before update on public.workspaces
 
 -- users.subscription_plan is a copy: workspaces.plan is the one source of a plan, for people and teams alike.
 -- Writes a personal workspace's new plan into its person's snapshot.
-create function private.copy_plan() returns trigger
+create function private.sync_plan() returns trigger
 language plpgsql set search_path = ''
 as $$
 begin
@@ -189,7 +189,7 @@ begin
 end;
 $$;
 create trigger workspaces_copy_plan after update of plan on public.workspaces
-  for each row when (new.plan <> old.plan and new.personal_user_id is not null) execute function private.copy_plan();
+  for each row when (new.plan <> old.plan and new.personal_user_id is not null) execute function private.sync_plan();
 
 -- What someone is in a workspace; null for a stranger.
 create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role

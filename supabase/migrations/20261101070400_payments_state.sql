@@ -121,7 +121,7 @@ end;
 $$;
 
 -- Features are counted by the periods of the subscription that gives a workspace its plan.
-create function private.follow_plan_period() returns trigger
+create function private.sync_plan_periods() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -142,7 +142,7 @@ create trigger user_subscriptions_follow_period
   after update of is_live, current_period_start, current_period_end on public.user_subscriptions
   for each row when ((old.is_live or new.is_live) and (old.is_live, old.current_period_start, old.current_period_end)
     is distinct from (new.is_live, new.current_period_start, new.current_period_end))
-  execute function private.follow_plan_period();
+  execute function private.sync_plan_periods();
 
 -- Decides which subscription gives a workspace its plan, and keeps the person's snapshot of its state.
 create function private.refresh_plan(wanted_workspace uuid, at timestamptz) returns void

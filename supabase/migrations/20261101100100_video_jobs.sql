@@ -237,7 +237,7 @@ create trigger video_jobs_set_updated_at before update on public.video_jobs
   for each row execute function private.set_updated_at();
 
 -- A job that has not ended counts to the calls that its plan allows.
-create function private.keep_job_under_way() returns trigger
+create function private.sync_job_under_way() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -250,7 +250,7 @@ begin
 end;
 $$;
 create trigger video_jobs_keep_under_way after insert or update of finished_at or delete on public.video_jobs
-  for each row execute function private.keep_job_under_way();
+  for each row execute function private.sync_job_under_way();
 
 -- What the function is told -------------------------------------------------------------------------------------------
 
