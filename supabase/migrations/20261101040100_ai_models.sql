@@ -80,10 +80,10 @@ create table public.ai_models (
   constraint a_part_without_a_bound_needs_a_context_window
     check (context_window is not null
       or not jsonb_path_exists(content_parts, 'strict $.* ? (@ == null)', silent => true)),
-  -- Until there are prices for what they ask for, no row may let them through.
+  -- What they ask for has no bound before the call, so no row may let them through.
   constraint extra_fields_change_no_price
-    check (not extra_fields && array['service_tier', 'web_search_options', 'plugins',
-    'models', 'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',
+    check (not extra_fields && array['web_search_options', 'plugins', 'models',
+    'modalities', 'audio', 'prediction', 'provider', 'route', 'preset', 'search_parameters', 'enable_search',
     'cache_control', 'prompt_cache_options', 'prompt_cache_breakpoint', 'partial_images', 'best_of'])
 );
 comment on table public.ai_models is 'Models that callers may name. The operator''s; clients read the view models.';
@@ -101,7 +101,7 @@ comment on column public.ai_models.content_parts is
   'a part can be as much as the context window. E.g. {"image_url": 1445, "file": null}.';
 comment on column public.ai_models.extra_fields is
   'Names of request fields that it takes besides those every endpoint knows, at any level of a request. '
-  'Only names that change no price.';
+  'Only names that change no price, and service_tier.';
 comment on column public.ai_models.credits_per_request is
   'A fixed price in credits; without it a call is charged by its cost.';
 comment on column public.ai_models.markup is 'Factor on its cost; system_config.default_markup where null.';

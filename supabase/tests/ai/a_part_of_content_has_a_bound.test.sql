@@ -59,8 +59,8 @@ select throws_ok($$ update public.ai_models set content_parts = '["file"]' $$, '
   'new row for relation "ai_models" violates check constraint "content_parts_are_token_bounds"', 'nor is a list a set of bounds');
 select throws_ok($$ update public.ai_models set content_parts = '{"file": null}' where model = 'plain' $$, '23514', null,
   'without a bound there is a context window');
-select throws_ok($$ update public.ai_models set extra_fields = '{service_tier}' $$, '23514', null,
-  'and no row lets a field through that changes the price');
+select throws_ok($$ update public.ai_models set extra_fields = '{web_search_options}' $$, '23514', null,
+  'and no row lets a field through whose price has no bound');
 
 select * from finish();
 rollback;
