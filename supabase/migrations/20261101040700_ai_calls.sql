@@ -411,23 +411,29 @@ begin
   if pools <> '{}' then
     input_left := usage.prompt_tokens - usage.cached_tokens;
     output_left := usage.completion_tokens;
-    usage.cache_write_5m_tokens := nullif(greatest(least(usage.cache_write_5m_tokens, input_left), 0), 0);
+    usage.cache_write_5m_tokens := case when usage.cache_write_5m_tokens > 0
+      then least(usage.cache_write_5m_tokens, input_left) end;
     input_left := input_left - coalesce(usage.cache_write_5m_tokens, 0);
-    usage.cache_write_1h_tokens := nullif(greatest(least(usage.cache_write_1h_tokens, input_left), 0), 0);
+    usage.cache_write_1h_tokens := case when usage.cache_write_1h_tokens > 0
+      then least(usage.cache_write_1h_tokens, input_left) end;
     input_left := input_left - coalesce(usage.cache_write_1h_tokens, 0);
-    usage.audio_input_tokens := nullif(greatest(least(usage.audio_input_tokens, input_left), 0), 0);
+    usage.audio_input_tokens := case when usage.audio_input_tokens > 0
+      then least(usage.audio_input_tokens, input_left) end;
     input_left := input_left - coalesce(usage.audio_input_tokens, 0);
-    usage.image_input_tokens := nullif(greatest(least(usage.image_input_tokens, input_left), 0), 0);
-    usage.reasoning_tokens := nullif(greatest(least(usage.reasoning_tokens, output_left), 0), 0);
+    usage.image_input_tokens := case when usage.image_input_tokens > 0
+      then least(usage.image_input_tokens, input_left) end;
+    usage.reasoning_tokens := case when usage.reasoning_tokens > 0 then least(usage.reasoning_tokens, output_left) end;
     output_left := output_left - coalesce(usage.reasoning_tokens, 0);
-    usage.audio_output_tokens := nullif(greatest(least(usage.audio_output_tokens, output_left), 0), 0);
+    usage.audio_output_tokens := case when usage.audio_output_tokens > 0
+      then least(usage.audio_output_tokens, output_left) end;
     output_left := output_left - coalesce(usage.audio_output_tokens, 0);
-    usage.image_output_tokens := nullif(greatest(least(usage.image_output_tokens, output_left), 0), 0);
-    usage.input_seconds := nullif(greatest(least(usage.input_seconds, 1000000), 0), 0);
-    usage.output_seconds := nullif(greatest(least(usage.output_seconds, 1000000), 0), 0);
-    usage.characters := nullif(greatest(least(usage.characters, 1000000000), 0), 0);
-    usage.web_searches := nullif(greatest(least(usage.web_searches, 1000000), 0), 0);
-    usage.tool_calls := nullif(greatest(least(usage.tool_calls, 1000000), 0), 0);
+    usage.image_output_tokens := case when usage.image_output_tokens > 0
+      then least(usage.image_output_tokens, output_left) end;
+    usage.input_seconds := case when usage.input_seconds > 0 then least(usage.input_seconds, 1000000) end;
+    usage.output_seconds := case when usage.output_seconds > 0 then least(usage.output_seconds, 1000000) end;
+    usage.characters := case when usage.characters > 0 then least(usage.characters, 1000000000) end;
+    usage.web_searches := case when usage.web_searches > 0 then least(usage.web_searches, 1000000) end;
+    usage.tool_calls := case when usage.tool_calls > 0 then least(usage.tool_calls, 1000000) end;
     usage.service_tier := nullif(left(usage.service_tier, 50), 'standard');
   end if;
   return usage;
@@ -468,9 +474,9 @@ begin
     usage.prompt_tokens := least(greatest(call.prompt_tokens, 0), 1000000000);
     usage.completion_tokens := least(greatest(call.completion_tokens, 0), 1000000000)
       + private.config_numeric('output_tokens_per_extension', 1000)::bigint;
-    usage.audio_input_tokens := least(usage.audio_input_tokens, usage.prompt_tokens);
-    usage.image_input_tokens := least(usage.image_input_tokens,
-      usage.prompt_tokens - coalesce(usage.audio_input_tokens, 0));
+    usage.audio_input_tokens := least(coalesce(usage.audio_input_tokens, 0), usage.prompt_tokens);
+    usage.image_input_tokens := least(coalesce(usage.image_input_tokens, 0),
+      usage.prompt_tokens - usage.audio_input_tokens);
     more := greatest(round(private.sum_of(private.pools_of(usage, null), rates), 6) - hold.amount, 0);
     select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
     wallet := private.free_due_holds(wallet, more, at);
@@ -532,11 +538,11 @@ begin
     -- What was not sent is neither sound nor picture.
     to_jsonb(usage) || jsonb_build_object(
       'audio_input_tokens',
-        least(usage.audio_input_tokens, ceil(tolerance * coalesce(worst_case.audio_input_tokens, 0))),
+        least(coalesce(usage.audio_input_tokens, 0), ceil(tolerance * coalesce(worst_case.audio_input_tokens, 0))),
       'image_input_tokens',
-        least(usage.image_input_tokens, ceil(tolerance * coalesce(worst_case.image_input_tokens, 0))),
-      'web_searches', least(usage.web_searches, tolerance * worst_case.web_searches),
-      'tool_calls', least(usage.tool_calls, tolerance * worst_case.tool_calls),
+        least(coalesce(usage.image_input_tokens, 0), ceil(tolerance * coalesce(worst_case.image_input_tokens, 0))),
+      'web_searches', least(coalesce(usage.web_searches, 0), floor(tolerance * worst_case.web_searches)),
+      'tool_calls', least(coalesce(usage.tool_calls, 0), floor(tolerance * worst_case.tool_calls)),
       'input_seconds', null, 'output_seconds', null, 'characters', null));
   -- A count that has no price may be what it likes.
   if bounded is distinct from usage and (private.charge_of(pricing, bounded, began, ended)).cost_usd
