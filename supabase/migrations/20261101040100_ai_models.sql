@@ -540,15 +540,15 @@ begin
 end;
 $$;
 
--- What a call can cost at most, in credits a unit, with this input (its other counts don't matter) in so many seconds:
--- each unit at the dearest that its tokens may turn out to be.
-create function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamptz, seconds integer)
+-- What a call can cost at most, in credits a unit, with this input (its other counts don't matter): each unit at the
+-- dearest that its tokens may turn out to be, in the time that it may take (its hold expires after 990 s at most).
+create function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamptz)
 returns private.price_units
 language plpgsql stable set search_path = ''
 as $$
 declare
   r private.price_units := private.default_rates(private.price_rows(pricing, usage, began,
-    began + make_interval(secs => seconds), in_credits => true, is_bound => true));
+    began + interval '1000 seconds', in_credits => true, is_bound => true));
 begin
   if pricing ->> 'credits_per_request' is not null
     and not pricing @? '$.price.components[*].credits_per_unit' then

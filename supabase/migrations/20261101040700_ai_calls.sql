@@ -90,7 +90,10 @@ begin
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, scene_description,
     reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data,
-    usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
+    usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts,
+    cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens, reasoning_tokens,
+    audio_output_tokens, image_output_tokens, input_seconds, output_seconds, characters, web_searches, tool_calls,
+    service_tier
   )
   values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
@@ -104,7 +107,10 @@ begin
     ), c.model, c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address,
     c.user_agent, c.request_data, c.response_data, c.usage_record_id, c.usage_period_start, c.served_model,
     coalesce(charge.cost_usd, 0), coalesce(trim_scale(charge.credits / (pricing ->> 'credits_per_usd')::numeric), 0),
-    case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts);
+    case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts,
+    usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.audio_input_tokens, usage.image_input_tokens,
+    usage.reasoning_tokens, usage.audio_output_tokens, usage.image_output_tokens, usage.input_seconds,
+    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier);
 end;
 $$;
 
@@ -669,7 +675,8 @@ comment on function public.finish_ai_call is
   'frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was '
   'held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input '
   'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
-  'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
+  'free_empty_answers_per_day are used up. pools are further counts by the log''s columns (cache_write_5m_tokens, …, '
+  'service_tier). Later endings of the same call change nothing.';
 
 -- Finishes a call whose function ended before it did.
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
@@ -928,7 +935,8 @@ $$;
 comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the '
   'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
-  'error_code, error_message, …).';
+  'error_code, error_message, …); pools are further counts by theirs (cache_write_5m_tokens, reasoning_tokens, '
+  'input_seconds, characters, web_searches, service_tier, …).';
 
 grant execute on function public.admit_ai_call to service_role;
 grant execute on function public.extend_ai_call to service_role;

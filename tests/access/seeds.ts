@@ -104,8 +104,7 @@ export const SEEDS: Record<string, Seed> = {
   },
   ai_model_prices: {
     needs: 'ai_models',
-    shared: (name) =>
-      `select private.set_model_price('${name}', '{"input": 0, "output": 1}', '2020-01-01')`,
+    shared: (name) => `select private.set_model_price('${name}', '{"input": 0, "output": 1}', '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
   models: {

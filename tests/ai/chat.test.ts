@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { serviceClient, sql } from '../support/stack.ts';
+import { sql } from '../support/stack.ts';
 import { AI_URL, logsOf, newCaller, newModel, openai, priceModel, simulate, untilLogged, walletOf } from './helpers.ts';
 
 const USAGE = {
