@@ -7,7 +7,7 @@ select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-
   private.set_model_price('test-free', '{"input": 10, "output": 100}', '2020-01-01');
 select tests.remember('hold', public.admit_ai_call(tests.id('owner'), 'test', 500, 50) ->> 'hold_id');
 
-update public.ai_price_components set usd_per_unit = 0.001 where unit = 'input';
+update public.ai_price_components c set usd_per_unit = 0.001 from public.ai_model_prices p where p.id = c.price_id and p.model = 'test' and c.unit = 'input';
 select private.set_model_price('test', '{"input": 5000, "output": 0}');
 update public.ai_models set markup = 9, credits_per_request = 2, is_active = false where model = 'test';
 update public.system_config set config_value = '9999' where config_key = 'credits_per_usd';

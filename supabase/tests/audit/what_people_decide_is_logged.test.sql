@@ -1,6 +1,6 @@
 -- Every table that matters, changed by who may change it: what the log then says.
 begin;
-select plan(45);
+select plan(46);
 select tests.create_user('owner');
 select tests.create_user('mate');
 update auth.users set email_confirmed_at = now() where id = tests.id('mate');
