@@ -137,6 +137,7 @@ create table public.ai_model_prices (
   effective_to timestamptz,
   source text not null default 'manual'
     constraint source_is_a_name check (source ~ '^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$'),
+  components jsonb not null default '[]',
   created_at timestamptz not null default now(),
   constraint one_price_at_a_time unique (model, effective_from),
   constraint effective_to_is_after_effective_from check (effective_to > effective_from),
@@ -148,6 +149,7 @@ comment on table public.ai_model_prices is
 comment on column public.ai_model_prices.effective_from is 'In force from here until the next row of the model.';
 comment on column public.ai_model_prices.effective_to is
   'Until when at most: after it the row before is in force again. Null: no such end.';
+comment on column public.ai_model_prices.components is 'A copy of its rows of ai_price_components.';
 comment on column public.ai_model_prices.source is 'Who says so: manual, or the catalogue it was imported from.';
 
 create table public.ai_price_components (
@@ -294,43 +296,59 @@ exception when data_exception or integrity_constraint_violation then
 end;
 $$;
 
+-- Keeps a price's parts beside it, as calls are charged by: what is the default is left out, and they stand from general
+-- to special.
+create function private.sync_price_components() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.ai_model_prices p set components = coalesce((
+    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('unit', c.unit, 'usd_per_unit', c.usd_per_unit,
+        'credits_per_unit', c.credits_per_unit, 'resolution', c.resolution,
+        'above_input_tokens', nullif(c.above_input_tokens, 0), 'bound_included', nullif(c.bound_included, false),
+        'reprices', nullif(c.reprices, 'whole'), 'service_tier', nullif(c.service_tier, 'standard'),
+        'clock', case when c.weekdays is not null or c.clock_from is not null
+          then jsonb_build_object('weekdays', c.weekdays, 'from', to_char(c.clock_from, 'HH24:MI'),
+            'to', to_char(c.clock_to, 'HH24:MI')) end))
+      order by c.unit, c.resolution is not null, c.service_tier <> 'standard',
+        c.weekdays is not null or c.clock_from is not null, c.above_input_tokens, c.usd_per_unit, c.id)
+    from public.ai_price_components c where c.price_id = p.id), '[]')
+  where p.id = coalesce(new.price_id, old.price_id);
+  return null;
+end;
+$$;
+create trigger ai_price_components_sync after insert or update or delete on public.ai_price_components
+  for each row execute function private.sync_price_components();
+
 -- What a call's charge is computed from, as it is when the call begins; null for a model without a price. Of a video
--- (duration, resolution) null where its resolution has none. The components stand from general to special.
+-- (duration, resolution) null where its resolution has none.
 create function private.pricing_of(wanted public.ai_models, at timestamptz, video jsonb default null) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   price public.ai_model_prices;
-  components jsonb;
+  own jsonb := '{}';
 begin
   select * into price from public.ai_model_prices p
   where p.model = wanted.model and p.effective_from <= at and (p.effective_to is null or p.effective_to > at)
   order by p.effective_from desc limit 1;
   if not found then
     return null;
-  end if;
-  select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('unit', c.unit, 'usd_per_unit', c.usd_per_unit,
-      'credits_per_unit', c.credits_per_unit, 'resolution', c.resolution,
-      'above_input_tokens', nullif(c.above_input_tokens, 0), 'bound_included', nullif(c.bound_included, false),
-      'reprices', nullif(c.reprices, 'whole'), 'service_tier', nullif(c.service_tier, 'standard'),
-      'clock', case when c.weekdays is not null or c.clock_from is not null
-        then jsonb_build_object('weekdays', c.weekdays, 'from', to_char(c.clock_from, 'HH24:MI'),
-          'to', to_char(c.clock_to, 'HH24:MI')) end))
-    order by c.unit, c.resolution is not null, c.service_tier <> 'standard',
-      c.weekdays is not null or c.clock_from is not null, c.above_input_tokens, c.usd_per_unit, c.id)
-  into components
-  from public.ai_price_components c
-  where c.price_id = price.id and (c.resolution is null or c.resolution = video ->> 'resolution');
-  if video is not null and (components @? '$[*].unit ? (@ == "request" || @ == "video_second")') is not true then
-    return null;
+  elsif video is not null then
+    price.components := jsonb_path_query_array(price.components,
+      '$[*] ? (!exists(@.resolution) || @.resolution == $video.resolution)', jsonb_build_object('video', video));
+    if not price.components @? '$[*].unit ? (@ == "request" || @ == "video_second")' then
+      return null;
+    end if;
+    own := jsonb_build_object('duration', video -> 'duration', 'resolution', video -> 'resolution');
+  elsif price.components @? '$[*].resolution' then
+    price.components := jsonb_path_query_array(price.components, '$[*] ? (!exists(@.resolution))');
   end if;
   return jsonb_build_object('price', jsonb_build_object('id', price.id, 'model', price.model, 'effective_from',
-      price.effective_from, 'components', components),
+      price.effective_from, 'components', price.components),
     'credits_per_request', wanted.credits_per_request, 'credits_per_usd',
     private.config_numeric('credits_per_usd', 100), 'markup',
-    coalesce(wanted.markup, private.config_numeric('default_markup', 1)))
-    || case when video is null then '{}' else jsonb_build_object('duration', video -> 'duration',
-      'resolution', video -> 'resolution') end;
+    coalesce(wanted.markup, private.config_numeric('default_markup', 1))) || own;
 end;
 $$;
 
@@ -606,11 +624,11 @@ begin
     price.credits_per_job := trim_scale(round(r.request, 6));
     price.credits_per_second := trim_scale(nullif(round(r.video_second, 6), 0));
   else
-    price.credits_per_request := trim_scale(round(r.request, 6));
+    price.credits_per_request := coalesce(trim_scale(round(r.request, 6)), 0);
     price.credits_per_million_input_tokens := trim_scale(round(r.input * 1000000, 6));
     price.credits_per_million_cached_input_tokens := trim_scale(round(r.cached_input * 1000000, 6));
     price.credits_per_million_output_tokens := trim_scale(round(r.output * 1000000, 6));
-    price.credits_per_image := trim_scale(round(r.image, 6));
+    price.credits_per_image := coalesce(trim_scale(round(r.image, 6)), 0);
   end if;
   if components @? '$[*] ? (exists(@.service_tier) || exists(@.clock) || exists(@.above_input_tokens)
     || !(@.unit like_regex "^(input|cached_input|output|image|request|video_second)$"))' then

@@ -281,7 +281,8 @@ create trigger ai_models_audit_changes after insert or update or delete on publi
   for each row execute function private.audit_change('model', '');
 create trigger ai_model_fallbacks_audit_changes after insert or update or delete on public.ai_model_fallbacks
   for each row execute function private.audit_change('model position', '');
-create trigger ai_model_prices_audit_changes after insert or update or delete on public.ai_model_prices
+create trigger ai_model_prices_audit_changes
+  after insert or update of model, effective_from, effective_to, source or delete on public.ai_model_prices
   for each row execute function private.audit_change('id', '');
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');

@@ -46,8 +46,9 @@ async function offer(model: string, price: object): Promise<void> {
 async function costs(cases: Case[]): Promise<{ usd: number; unpriced: string[] | null }[]> {
   const { rows } = await client.query(
     `select c.cost_usd::float8 as usd, c.unpriced
-     from jsonb_to_recordset($1) with ordinality
-       as x (model text, counts jsonb, began timestamptz, ended timestamptz, video jsonb, place bigint)
+     from rows from (jsonb_to_recordset($1)
+       as (model text, counts jsonb, began timestamptz, ended timestamptz, video jsonb)
+     ) with ordinality as x (model, counts, began, ended, video, place)
      join public.ai_models m on m.model = x.model,
      lateral private.charge_of(private.pricing_of(m, x.began, x.video), private.usage_of_call(
        (counts ->> 'prompt_tokens')::bigint, (counts ->> 'cached_tokens')::bigint, (counts ->> 'completion_tokens')::bigint,
@@ -210,13 +211,14 @@ describe('what a call is held for', () => {
         const model = randomUUID();
         await client.query('savepoint before_it');
         await offer(model, components);
-        const cases = calls.map((one) => {
+        const cases = calls.map((one, place) => {
           const of = (most: number, at: number) => Math.floor(most * (one.used[at] ?? 0));
           const audio = Math.floor(one.prompt * one.audio);
           const image = Math.floor((one.prompt - audio) * one.image);
           const prompt = of(one.prompt, 0);
           const completion = of(one.completion, 1);
           return {
+            place,
             worst: {
               prompt: one.prompt,
               completion: one.completion,
@@ -249,8 +251,8 @@ describe('what a call is held for', () => {
         const { rows } = await client.query(
           `select x.place, c.credits, round(private.sum_of(private.pools_of(w.usage, null),
              private.bound_rates(p.pricing, w.usage, x.began)), 6) as held
-           from jsonb_to_recordset($2) with ordinality
-             as x (worst jsonb, used jsonb, began timestamptz, ended timestamptz, markup numeric, place bigint)
+           from jsonb_to_recordset($2)
+             as x (place integer, worst jsonb, used jsonb, began timestamptz, ended timestamptz, markup numeric)
            join public.ai_models m on m.model = $1,
            lateral (select private.pricing_of(m, x.began) || jsonb_build_object('markup', x.markup)
              || case when x.used #>> '{pools,service_tier}' is null then '{}' else '{"any_service_tier": true}' end as pricing) p,

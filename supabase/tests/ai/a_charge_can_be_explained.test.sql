@@ -34,7 +34,7 @@ select public.admit_ai_call(tests.id('owner'), 'no-such', 1, request_id => 'refu
 select tests.sign_in('owner');
 select tests.remember('ok', to_jsonb(public.explain_charge('ok')));
 select is(jsonb_strip_nulls(tests.recall('ok')::jsonb -> 'tokens'), '{"input": 60, "output": 10, "cached_input": 40}'::jsonb, 'token pools exclude each other');
-select is(jsonb_strip_nulls(tests.recall('ok')::jsonb -> 'price'), '{"credits_per_million_input_tokens": 1500,
+select is(jsonb_strip_nulls(tests.recall('ok')::jsonb -> 'price'), '{"credits_per_request": 0, "credits_per_million_input_tokens": 1500,
   "credits_per_million_cached_input_tokens": 750, "credits_per_million_output_tokens": 15000, "credits_per_image": 0}'::jsonb, 'the price in force is told in credits');
 select is(pg_temp.sentence('ok'), '100 input tokens (40 of them cached) and 10 output tokens of test cost 0.27 credits. 1.5 credits had been held.', 'in a sentence');
 select is(tests.recall('ok')::jsonb #>> '{hold,state}' || ' ' || (tests.recall('ok')::jsonb #>> '{settlement,credits}') || ' ' || (tests.recall('ok')::jsonb #>> '{settlement,balance_after}'),

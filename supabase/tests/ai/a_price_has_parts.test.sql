@@ -66,11 +66,11 @@ select is(pg_temp.held(100, parts => '{"file": {"count": 1, "param": "x"}}'), 20
 create function pg_temp.charged(pools jsonb, parts jsonb default '{}', at timestamptz default '2026-06-01 12:00Z', ended timestamptz default '2026-06-01 12:01Z') returns text
 language plpgsql as $$
 declare
-  hold_id uuid := public.admit_ai_call(tests.id('owner'), 'm', 100, 100, parts => parts, at => at) ->> 'hold_id';
+  made uuid := public.admit_ai_call(tests.id('owner'), 'm', 100, 100, parts => parts, at => at) ->> 'hold_id';
 begin
-  perform public.finish_ai_call(hold_id, 'success', 100, 10, 100, pools => pools, at => ended);
+  perform public.finish_ai_call(made, 'success', 100, 10, 100, pools => pools, at => ended);
   return (select concat_ws(' ', trim_scale(l.credits_charged), l.service_tier, l.reasoning_tokens, l.audio_input_tokens, l.usage_source)
-    from private.ai_usage_logs l where l.hold_id = charged.hold_id);
+    from private.ai_usage_logs l where l.hold_id = made);
 end;
 $$;
 select is(pg_temp.charged('{"service_tier": "priority", "reasoning_tokens": 50}'), '10.5 priority 50 reported', 'the answer names its tier');

@@ -12,10 +12,10 @@ select private.set_model_price('sound', '{"audio_input": 10, "output": 100, "too
 create function pg_temp.call(model text, prompt integer, images integer default 0, pools jsonb default '{}') returns text
 language plpgsql as $$
 declare
-  hold_id uuid := public.admit_ai_call(tests.id('owner'), model, 100, 1, request_id => model || prompt || pools, images => 1) ->> 'hold_id';
+  made uuid := public.admit_ai_call(tests.id('owner'), model, 100, 1, request_id => model || prompt || pools, images => 1) ->> 'hold_id';
 begin
-  perform public.finish_ai_call(hold_id, 'success', prompt, images => images, pools => pools);
-  return (select concat_ws(' ', trim_scale(l.credits_charged), l.pricing ->> 'unpriced') from private.ai_usage_logs l where l.hold_id = call.hold_id);
+  perform public.finish_ai_call(made, 'success', prompt, images => images, pools => pools);
+  return (select concat_ws(' ', trim_scale(l.credits_charged), l.pricing ->> 'unpriced') from private.ai_usage_logs l where l.hold_id = made);
 end;
 $$;
 create function pg_temp.told() returns text
