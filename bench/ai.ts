@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- ai [requests]`: what a metered call adds to a call of the provider, beside what `@portkey-ai/gateway`
- * adds, which keeps no books. The provider is the simulator. In turns, so that noise hits all alike.
+ * adds, which keeps no ledger. The provider is the simulator. In turns, so that noise hits all alike.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
