@@ -123,6 +123,7 @@ begin
   ends_at := private.later(started_at, ('1 ' || period)::interval);
 end;
 $$;
+grant execute on function private.later, private.window_at to authenticated, service_role;
 
 create table private.secrets (
   name text primary key,
