@@ -27,9 +27,13 @@ export type Stack = LocalSupabase & { env: StatusEnv };
 
 /**
  * What a stack is started with. Without AI_BASE_URL in `env` the AI simulator is started, and without CREEM_API_KEY or
- * STRIPE_SECRET_KEY the payment simulator, for the platform that has no key.
+ * STRIPE_SECRET_KEY the payment simulator, for the platform that has no key. An empty BASEMETER_DB_URL has the functions
+ * go to Postgres by PostgREST.
  */
-export type StackOptions = Omit<LocalSupabaseOptions, 'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes'>;
+export type StackOptions = Omit<
+  LocalSupabaseOptions,
+  'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes' | 'functionsRole'
+>;
 
 /** What is done from time to time; a hosted project has pg_cron for it. */
 export const SCHEDULE = {
@@ -49,6 +53,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     projectDir: PROJECT_DIR,
     denoDir: DENO_DIR,
     env: { ...env, ...secrets },
+    functionsRole: { role: 'basemeter_functions', variable: 'BASEMETER_DB_URL' },
     programs: simulators(env, secrets),
     schedule: SCHEDULE,
     notes: secrets,
