@@ -7,16 +7,17 @@ const PREFIX = 'BASEMETER_DB_';
 const TRANSACTION_POOLER = '6543';
 
 const count = (least: number, usual: number) => z.coerce.number().int().min(least).max(1_000).default(usual);
-const seconds = (usual: number) => z.coerce.number().positive().max(86_400).default(usual);
+const time = (usual: number) => z.coerce.number().positive().max(86_400).default(usual);
 
 const variables = z.object({
   URL: z.url({ protocol: /^postgres(ql)?$/ }),
   CA: z.string().includes('-----BEGIN CERTIFICATE-----').optional(),
   MIN: count(0, 0),
   MAX: count(1, 4),
-  IDLE_SECONDS: seconds(30),
-  ACQUIRE_SECONDS: seconds(3),
-  RECYCLE_SECONDS: seconds(1_800),
+  IDLE_SECONDS: time(30),
+  ACQUIRE_SECONDS: time(3),
+  RECYCLE_SECONDS: time(1_800),
+  STATEMENT_SECONDS: time(8),
 });
 
 /** What a pool is opened with; times in ms. */
@@ -39,6 +40,8 @@ export interface PoolSettings {
   acquire: number;
   /** A connection is closed when it is so old. */
   recycle: number;
+  /** How long a statement may take; as long as PostgREST's role has on the platform, unless set. */
+  statement: number;
 }
 
 /** Reads `BASEMETER_DB_…`; nothing without `BASEMETER_DB_URL`. Throws an Error that names the variable that is invalid. */
@@ -50,7 +53,7 @@ export function readPoolSettings(env: { get(name: string): string | undefined })
   );
   // Not the value: it may hold the password.
   if (!result.success) throw invalid(String(result.error.issues[0]?.path[0]), 'its value cannot be used');
-  const { URL: text, CA, MIN, MAX, IDLE_SECONDS, ACQUIRE_SECONDS, RECYCLE_SECONDS } = result.data;
+  const { URL: text, CA, MIN, MAX, ...seconds } = result.data;
   const url = new URL(text);
   const [user, password, database] = [url.username, url.password, url.pathname.slice(1)].map(decodeURIComponent);
   if (!user || !password || !database) throw invalid('URL', 'it needs a user, a password and a database');
@@ -60,8 +63,12 @@ export function readPoolSettings(env: { get(name: string): string | undefined })
     ...{ host, port: Number(url.port || 5432), database, user, password },
     tls: isLoopback(host) ? false : { rejectUnauthorized: true, ca: CA },
     prepare: url.port !== TRANSACTION_POOLER && url.searchParams.get('pgbouncer') !== 'true',
-    ...{ min: MIN, max: MAX },
-    ...{ idle: IDLE_SECONDS * 1000, acquire: ACQUIRE_SECONDS * 1000, recycle: RECYCLE_SECONDS * 1000 },
+    min: MIN,
+    max: MAX,
+    idle: seconds.IDLE_SECONDS * 1000,
+    acquire: seconds.ACQUIRE_SECONDS * 1000,
+    recycle: seconds.RECYCLE_SECONDS * 1000,
+    statement: seconds.STATEMENT_SECONDS * 1000,
   };
 }
 

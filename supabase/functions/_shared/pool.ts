@@ -9,10 +9,8 @@ import { inTime } from './in-time.ts';
 import { NOT_FREE, type RpcAnswer } from './outage.ts';
 import type { PoolSettings } from './pool-settings.ts';
 
-/** How long a statement may take, ms: as long as PostgREST's role may on the platform. */
-const STATEMENT_TIMEOUT = 8_000;
-/** A server that says nothing for so long is gone, ms. */
-const LONGEST_SILENCE = STATEMENT_TIMEOUT + 2_000;
+/** A server that says nothing for so much longer than a statement may take is gone, ms. */
+const GRACE = 2_000;
 /** The claims of the service role's key: `auth.uid()` is nobody's. */
 const CLAIMS = JSON.stringify({ role: 'service_role' });
 /** Of these rpcs the answer is rows. */
@@ -20,20 +18,23 @@ const OF_ROWS = new Set(['list_ai_models']);
 /** SQLSTATE of a prepared statement that is not there: the next server of a transaction pooler was given. */
 const NOT_PREPARED = '26000';
 
-const SETTINGS = {
-  name: 'settings',
-  text: `select set_config('request.jwt.claims', $1, true), set_config('request.headers', $2, true),
+/** What PostgREST sets for each request. */
+const SETTINGS = named(
+  'settings',
+  `select set_config('request.jwt.claims', $1, true), set_config('request.headers', $2, true),
     set_config('statement_timeout', $3, true)`,
-};
+);
 
 /** A pool of connections; none is opened before it is needed. */
 export class RpcPool {
   readonly #pool: pg.Pool;
   readonly #statements = new Map<string, Statement>();
+  readonly #statementTimeout: number;
   #prepare: boolean;
 
-  constructor({ tls, prepare, min, max, idle, acquire, recycle, ...where }: PoolSettings) {
+  constructor({ tls, prepare, min, max, idle, acquire, recycle, statement, ...where }: PoolSettings) {
     this.#prepare = prepare;
+    this.#statementTimeout = statement;
     this.#pool = new pg.Pool({
       ...where,
       ssl: tls,
@@ -55,30 +56,28 @@ export class RpcPool {
     } catch (thrown) {
       return failed(thrown);
     }
+    const prepare = this.#prepare;
     const given = Object.entries(args).filter(([, value]) => value !== undefined);
-    const query = new Transaction(client, this.#prepare, [
-      { ...SETTINGS, values: [CLAIMS, JSON.stringify(headers), String(STATEMENT_TIMEOUT)] },
-      {
-        ...this.#statementOf(
-          name,
-          given.map(([arg]) => arg),
-        ),
-        values: given.map(([, value]) => asText(value)),
-      },
+    const statement = this.#statementOf(
+      name,
+      given.map(([arg]) => arg),
+    );
+    const query = new Transaction(client, prepare, [
+      { ...SETTINGS, values: [CLAIMS, JSON.stringify(headers), String(this.#statementTimeout)] },
+      { ...statement, values: given.map(([, value]) => asText(value)) },
     ]);
+    let text: string | null;
     try {
-      const text = await inTime(LONGEST_SILENCE, () => query.sendBy(client));
-      client.release();
-      return { data: text ? JSON.parse(text) : null, error: null, status: 200 };
+      text = await inTime(this.#statementTimeout + GRACE, () => query.sendBy(client));
     } catch (thrown) {
       // After an error of a statement a connection is as good as before; after any other nobody knows.
       client.release(!isOfStatement(thrown));
-      if (this.#prepare && isOfStatement(thrown) && thrown.code === NOT_PREPARED) {
-        this.#prepare = false;
-        return this.call(name, args, headers); // nothing was executed
-      }
-      return failed(thrown);
+      if (!prepare || !isOfStatement(thrown) || thrown.code !== NOT_PREPARED) return failed(thrown);
+      this.#prepare = false;
+      return this.call(name, args, headers); // nothing was executed
     }
+    client.release();
+    return { data: text ? JSON.parse(text) : null, error: null, status: 200 };
   }
 
   /** Closes all connections, when their calls have ended. */
@@ -86,18 +85,21 @@ export class RpcPool {
     return this.#pool.end();
   }
 
-  /** Its name says what it is: behind a pooler another process may have prepared it. */
   #statementOf(rpc: string, args: string[]): Statement {
     const key = `${rpc}(${args})`;
     const known = this.#statements.get(key);
     if (known) return known;
-    const named = args.map((arg, index) => `${pg.escapeIdentifier(arg)} => $${index + 1}`);
-    const call = `public.${pg.escapeIdentifier(rpc)}(${named})`;
-    const text = OF_ROWS.has(rpc) ? `select to_json(array(select ${call}))` : `select ${call}`;
-    const statement = { name: `${rpc}_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
+    const given = args.map((arg, index) => `${pg.escapeIdentifier(arg)} => $${index + 1}`);
+    const call = `public.${pg.escapeIdentifier(rpc)}(${given})`;
+    const statement = named(rpc, OF_ROWS.has(rpc) ? `select to_json(array(select ${call}))` : `select ${call}`);
     this.#statements.set(key, statement);
     return statement;
   }
+}
+
+/** A statement whose name says what it is: behind a pooler another process may have prepared it. */
+function named(what: string, text: string): Statement {
+  return { name: `${what}_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
 }
 
 /** Names of statements that a connection has prepared. */
@@ -114,7 +116,6 @@ interface Statement {
  */
 class Transaction {
   #answer: string | null = null;
-  #error: Error | undefined;
   #end!: { resolve(text: string | null): void; reject(error: Error): void };
   readonly #prepared: Set<string>;
 
@@ -157,15 +158,10 @@ class Transaction {
   }
 
   handleError(error: Error): void {
-    if (isOfStatement(error)) this.#error = error;
-    else this.#end.reject(error); // nothing more comes
+    this.#end.reject(error);
   }
 
   handleReadyForQuery(): void {
-    if (this.#error) {
-      this.#end.reject(this.#error);
-      return;
-    }
     if (this.prepare) for (const { name } of this.statements) this.#prepared.add(name);
     this.#end.resolve(this.#answer);
   }
