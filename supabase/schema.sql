@@ -712,9 +712,9 @@ table plans
   is_active boolean not null default true
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
-  seats integer not null default 1
   credit_rollover credit_rollover not null default 'none'::credit_rollover
   credit_rollover_cap unsigned_credit_amount
+  seats integer not null default 1
   constraint a_cap_is_there_where_rollover_is_capped CHECK (((credit_rollover = 'capped'::credit_rollover) = (credit_rollover_cap IS NOT NULL)))
   constraint messages_per_month_not_below_unlimited CHECK ((messages_per_month >= '-1'::integer))
   constraint plan_is_snake_case CHECK ((plan ~ '^[a-z][a-z0-9_]{0,62}$'::text))
@@ -1233,6 +1233,7 @@ table users
   CREATE TRIGGER users_audit_rights AFTER UPDATE OF role, is_active ON public.users FOR EACH ROW WHEN (((old.role IS DISTINCT FROM new.role) OR (old.is_active IS DISTINCT FROM new.is_active))) EXECUTE FUNCTION private.audit_change('id', 'id', 'role is_active')
   CREATE TRIGGER users_forget_audit_logs AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER users_grant_signup_credits AFTER INSERT OR UPDATE OF email ON public.users FOR EACH ROW EXECUTE FUNCTION private.grant_signup_credits()
+  CREATE TRIGGER users_lock_wallet BEFORE INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION private.lock_wallet_of_user()
   CREATE TRIGGER users_merge_statistics AFTER DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION private.merge_statistics_of_person()
   CREATE TRIGGER users_set_updated_at BEFORE UPDATE OF email, full_name, avatar_url, phone, preferred_language, theme_preference, role, is_active, subscription_plan, subscription_status ON public.users FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (avatar_url, full_name, phone, preferred_language, theme_preference); service_role: select; service_role update: (avatar_url, full_name, is_active, phone, preferred_language, role, theme_preference)
@@ -1390,6 +1391,7 @@ table workspace_members
   CREATE TRIGGER workspace_members_audit_end AFTER DELETE ON public.workspace_members FOR EACH ROW EXECUTE FUNCTION private.audit_change('user_id', 'workspace_id', 'role')
   CREATE TRIGGER workspace_members_audit_start AFTER INSERT ON public.workspace_members FOR EACH ROW WHEN ((new.workspace_id <> new.user_id)) EXECUTE FUNCTION private.audit_change('user_id', 'workspace_id', 'role')
   CREATE TRIGGER workspace_members_end_limit AFTER DELETE ON public.workspace_members FOR EACH ROW WHEN ((old.workspace_id <> old.user_id)) EXECUTE FUNCTION private.keep_member_limit()
+  CREATE TRIGGER workspace_members_end_top_up AFTER DELETE OR UPDATE OF role ON public.workspace_members FOR EACH ROW EXECUTE FUNCTION private.end_top_up_of_member()
   CREATE TRIGGER workspace_members_make_limit AFTER INSERT ON public.workspace_members FOR EACH ROW WHEN ((new.workspace_id <> new.user_id)) EXECUTE FUNCTION private.keep_member_limit()
   grants authenticated: select; service_role: select
 
@@ -1466,7 +1468,7 @@ function private.claim_payments_of_address(address text, at timestamp with time 
 function private.claim_signup(identity text) returns boolean
 function private.close_ai_call(call private.ai_calls, hold credit_holds, is_charged boolean, answer jsonb) returns void
 function private.close_hold(hold credit_holds, closing_state credit_hold_state, used numeric, at timestamp with time zone) returns void
-function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void security definer
+function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
@@ -1511,7 +1513,7 @@ function private.end_next_overdue_video_job(at timestamp with time zone) returns
 function private.end_next_top_up(at timestamp with time zone) returns boolean
 function private.end_overdue_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
 function private.end_top_up(wallet_id uuid, reason text, at timestamp with time zone) returns void
-function private.end_top_up_of(wallet_id uuid, account_id uuid) returns void
+function private.end_top_up_of_member() returns trigger security definer
 function private.end_video_job(job video_jobs, ending video_job_status, code text, said text, at timestamp with time zone) returns jsonb
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
@@ -1596,6 +1598,7 @@ function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
 function private.lock_video_job(wanted_job uuid, at timestamp with time zone) returns video_jobs
 function private.lock_wallet(wallet_id uuid, at timestamp with time zone) returns credit_wallets
+function private.lock_wallet_of_user() returns trigger
 function private.lock_wallets_of_user() returns trigger security definer
 function private.lock_workspace(wanted_workspace uuid, least_role workspace_role) returns workspace_role
 function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamp with time zone, is_use boolean DEFAULT false) returns void
@@ -1637,7 +1640,7 @@ function private.own_customers(of_workspace uuid) returns SETOF payment_customer
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 function private.part_tokens(candidate ai_models, parts jsonb) returns bigint
-function private.pass_teams_on(account_id uuid) returns void
+function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period

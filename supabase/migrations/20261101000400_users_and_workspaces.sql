@@ -151,6 +151,18 @@ $$;
 comment on function private.is_operator() is
   'Whether the caller may see what is the operator''s: the service role and platform admins.';
 
+create function private.require_platform_admin() returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not private.is_operator() then
+    perform private.raise_error('forbidden', 'Only platform admins may do this.');
+  end if;
+end;
+$$;
+comment on function private.require_platform_admin() is
+  'Refuses clients who do not run the platform; the service role may.';
+
 create function private.is_account_active() returns boolean
 language sql stable security definer set search_path = ''
 as $$
@@ -179,6 +191,40 @@ begin
 end;
 $$;
 comment on function private.role_in(uuid, uuid) is 'What someone is in a workspace; null for a stranger.';
+
+create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
+returns public.workspace_role
+language plpgsql stable set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.role_in(wanted_workspace, account_id);
+begin
+  if role is null then
+    perform private.raise_error('not_found',
+      format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
+  elsif role > least_role then
+    perform private.raise_error('forbidden', format('This is for a workspace''s %s.',
+      case least_role when 'owner' then 'owners' else 'owners and admins' end));
+  end if;
+  return role;
+end;
+$$;
+comment on function private.require_role is 'What somebody is in a workspace; an error for who is less than this role.';
+
+create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
+language plpgsql stable set search_path = ''
+as $$
+declare
+  role public.workspace_role := private.role_in(wanted_workspace, account_id);
+begin
+  if role is null then
+    perform private.raise_error('not_found',
+      format('%s is no member of this workspace.', coalesce(account_id::text, 'null')));
+  end if;
+  return role;
+end;
+$$;
+comment on function private.require_member(uuid, uuid) is 'What a member is; an error for who is none.';
 
 alter table public.users enable row level security;
 create policy "people can read their own account" on public.users

@@ -184,6 +184,19 @@ comment on function private.create_wallet() is 'Gives every new workspace its wa
 create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
 
+create function private.lock_wallet_of_user() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  perform from public.credit_wallets w where w.workspace_id = new.id for no key update;
+  return new;
+end;
+$$;
+comment on function private.lock_wallet_of_user() is
+  'Takes the wallet before the user''s row, as every credit operation does: the insert may turn into an update.';
+create trigger users_lock_wallet before insert on public.users
+  for each row execute function private.lock_wallet_of_user();
+
 -- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot:
 -- while one runs, nobody else holds several of such rows, or a wallet and waits for one.
 create function private.share_settings() returns void
@@ -210,6 +223,32 @@ $$;
 comment on function private.lock_settings() is
   'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id '
   'order, or keeps everybody else waiting.';
+
+create function private.lock_wallets_of_user() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- Whatever table has rows of a person in a workspace, those of later chapters and of a project's own among them.
+  workspaces_of_user text := (
+    select string_agg(format('select t.workspace_id from %s t where t.user_id = $1', c.oid::regclass), ' union ')
+    from pg_catalog.pg_class c
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p')
+      and not c.relispartition and 2 = (
+        select count(*) from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attname in ('workspace_id', 'user_id') and a.atttypid = 'uuid'::regtype
+      )
+  );
+begin
+  perform private.share_settings();
+  execute format('select from public.credit_wallets w where w.workspace_id = any (array(select $1 union %s))
+    order by w.workspace_id for update', workspaces_of_user) using old.id;
+  return old;
+end;
+$$;
+comment on function private.lock_wallets_of_user() is
+  'Takes the wallets before the rows: a deletion that met a debit half way would deadlock.';
+create or replace trigger users_lock_wallets before delete on auth.users
+  for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
 create function private.keep_ledger_entries() returns trigger

@@ -18,6 +18,28 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
+create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
+returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_result;
+begin
+  if not exists (
+    select from public.credit_grants g
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+  ) then
+    return answer;
+  end if;
+  perform private.expire_wallet(wallet_id, at);
+  wallet := private.change_held(wallet_id, 0, answer.hold_id, answer.amount);
+  wallet.transaction_id := answer.transaction_id;
+  return wallet;
+end;
+$$;
+comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
+  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns public.credit_holds
 language plpgsql set search_path = ''
 as $$
@@ -92,9 +114,7 @@ begin
   if wallet_id <> hold_credits.user_id or hold_credits.spender_id is not null then
     perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   end if;
-  if wallet.frozen_at is not null or amount > wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit then
-    perform private.require_available(wallet, amount, at);
-  end if;
+  perform private.require_available(wallet, amount, at);
   insert into public.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
     metadata, idempotency_key, expires_at, created_at)
   values (wallet_id, hold_credits.user_id, hold_credits.spender_id, hold_credits.amount, hold_credits.reason,
@@ -262,7 +282,7 @@ begin
   if (hold.workspace_id <> hold.user_id or hold.spender_id is not null) and amount > 0 then
     perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
   end if;
-  if amount > 0 and amount > private.available(wallet) then
+  if amount > 0 then
     perform private.require_available(wallet, amount, at);
   end if;
   update public.credit_holds h

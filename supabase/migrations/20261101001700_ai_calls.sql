@@ -173,29 +173,6 @@ end;
 $$;
 comment on function private.refuse_ai_call is 'Logs or counts a refused call and says why it was.';
 
-create function private.require_account(account_id uuid) returns public.users
-language plpgsql set search_path = ''
-as $$
-declare
-  account public.users;
-begin
-  select * into account from public.users u where u.id = account_id;
-  if not found then
-    perform private.complete_account(account_id);
-    select * into account from public.users u where u.id = account_id;
-    if not found then
-      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.',
-        'Sign in again.');
-    end if;
-  end if;
-  account.is_active := private.is_admitted(account);
-  return account;
-end;
-$$;
-comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. '
-  'is_active is false also for one that Auth banned or soft-deleted.';
-
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values

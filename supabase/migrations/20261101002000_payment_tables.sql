@@ -328,21 +328,45 @@ create index unmatched_payment_emails_email_idx on public.unmatched_payment_emai
   where resolved_at is null;
 create index unmatched_payment_emails_workspace_id_idx on public.unmatched_payment_emails (workspace_id);
 
-create table public.admin_notifications (
+create type private.payment_task_state as enum ('requested', 'tried', 'voiding', 'done', 'voided');
+comment on type private.payment_task_state is
+  'requested: the platform was asked for nothing yet; tried: it was asked, and what it did is not known; voiding: a '
+  'charge '
+  'that was tried and is to be voided. Those are open. done and voided: it has ended.';
+
+create table private.payment_tasks (
   id bigint generated always as identity primary key,
-  kind text not null,
-  subject text not null,
-  data jsonb not null default '{}',
-  read_at timestamptz constraint read_at_is_a_time check (isfinite(read_at)),
-  created_at timestamptz not null default clock_timestamp(),
-  constraint a_thing_is_told_once unique (kind, subject)
+  platform public.payment_platform not null,
+  task text not null constraint task_is_known check (task in ('cancel_subscription', 'charge_pack')),
+  subscription_id text,
+  workspace_id uuid,
+  payment_product_id uuid references public.payment_products,
+  requested_at timestamptz not null default clock_timestamp(),
+  attempts integer not null default 0,
+  first_tried_at timestamptz,
+  due_at timestamptz not null default now(),
+  state private.payment_task_state not null default 'requested',
+  error text,
+  charge jsonb,
+  payment_id text,
+  constraint a_task_is_there_once unique (platform, task, subscription_id),
+  constraint a_task_says_what_it_is_about check ((task = 'cancel_subscription') = (subscription_id is not null)
+    and (task = 'charge_pack') = (workspace_id is not null and payment_product_id is not null))
 );
-comment on table public.admin_notifications is
-  'What platform admins have to look at: payment_event_failed, payment_event_foreign, payment_unmatched, '
-  'product_unknown, dispute_opened, reversal_without_payment, second_subscription, '
-  'cancellation_failed, video_status_unknown (a provider has a word of its own for a job''s state; once a day), '
-  'usage_bounded (a provider reported more than a call could use; once for each model and day), '
-  'model_unpriced (an active model without a price was asked for; once for each model and day).';
+comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
+comment on column private.payment_tasks.workspace_id is
+  'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
+comment on column private.payment_tasks.first_tried_at is
+  'When it was first tried: a day later Stripe may have forgotten that, and a charge is not requested again.';
+comment on column private.payment_tasks.charge is
+  'What the platform is asked to charge: the same at every try.';
+comment on column private.payment_tasks.state is 'Its moves are listed in the chapter of automatic top-ups.';
+comment on column private.payment_tasks.payment_id is 'What it was charged by.';
+create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
+create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where state < 'done';
+create unique index payment_tasks_open_charge_idx on private.payment_tasks (workspace_id)
+  where task = 'charge_pack' and state < 'done';
+create index payment_tasks_payment_product_id_idx on private.payment_tasks (payment_product_id);
 
 create trigger payment_products_set_updated_at before update on public.payment_products
   for each row execute function private.set_updated_at();
@@ -352,16 +376,6 @@ create trigger user_subscriptions_set_updated_at before update on public.user_su
   for each row execute function private.set_updated_at();
 create trigger payments_set_updated_at before update on public.payments
   for each row execute function private.set_updated_at();
-
-create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into public.admin_notifications (kind, subject, data) values (about, about_subject, details)
-  on conflict (kind, subject) do nothing;
-end;
-$$;
-comment on function private.notify_admins(text, text, jsonb) is 'Tells platform admins of a thing, once.';
 
 alter table public.payment_products enable row level security;
 create policy "everyone can read what is sold" on public.payment_products
@@ -391,20 +405,12 @@ create policy "people can remove their own further addresses" on public.user_ema
 alter table public.unmatched_payment_emails enable row level security;
 create policy "platform admins can read unmatched payers" on public.unmatched_payment_emails
   for select to authenticated using ((select private.is_platform_admin()));
-alter table public.admin_notifications enable row level security;
-create policy "platform admins can read their notifications" on public.admin_notifications
-  for select to authenticated using ((select private.is_platform_admin()));
-create policy "platform admins can mark it as read" on public.admin_notifications
-  for update to authenticated
-  using ((select private.is_platform_admin())) with check ((select private.is_platform_admin()));
 
 grant select on public.payment_products to anon, authenticated;
 grant select, insert, update on public.payment_products to service_role;
 grant select on public.payment_customers, public.user_subscriptions, public.payments, public.subscription_history
   to authenticated, service_role;
-grant select on public.payment_events, public.unmatched_payment_emails, public.admin_notifications
-  to authenticated, service_role;
-grant update (read_at) on public.admin_notifications to authenticated, service_role;
+grant select on public.payment_events, public.unmatched_payment_emails to authenticated, service_role;
 grant select, delete on public.user_email_aliases to authenticated, service_role;
 grant insert (user_id, email) on public.user_email_aliases to authenticated;
 grant insert (user_id, email, confirmed_at), update (confirmed_at) on public.user_email_aliases to service_role;
@@ -441,3 +447,17 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('checkout_return_urls', '""', 'text', null, null, false,
     'Origins that checkouts and portals may return to, separated by commas: https://app.example.com. None: '
     'checkouts are refused.');
+
+create trigger payment_products_audit_changes after insert or update or delete on public.payment_products
+  for each row execute function private.audit_change('id', '');
+create trigger user_email_aliases_audit_changes after insert or update of confirmed_at or delete
+  on public.user_email_aliases
+  for each row execute function private.audit_change('id', 'user_id');
+create trigger user_subscriptions_audit_start after insert on public.user_subscriptions
+  for each row execute function private.audit_change('id', 'workspace_id',
+    'platform subscription_id plan_type next_plan_type plan_status');
+create trigger user_subscriptions_audit_changes
+  after update of plan_type, next_plan_type, plan_status, workspace_id on public.user_subscriptions
+  for each row when ((old.plan_type, old.next_plan_type, old.plan_status) is distinct from
+      (new.plan_type, new.next_plan_type, new.plan_status) or old.workspace_id is null and new.workspace_id is not null)
+  execute function private.audit_change('id', 'workspace_id', 'plan_type next_plan_type plan_status workspace_id');

@@ -1,18 +1,6 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
-create function private.require_platform_admin() returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if not private.is_operator() then
-    perform private.raise_error('forbidden', 'Only platform admins may do this.');
-  end if;
-end;
-$$;
-comment on function private.require_platform_admin() is
-  'Refuses clients who do not run the platform; the service role may.';
-
 create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -223,46 +211,6 @@ comment on function private.report_next_lone_reversal(timestamptz) is
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 
-create type private.payment_task_state as enum ('requested', 'tried', 'voiding', 'done', 'voided');
-comment on type private.payment_task_state is
-  'requested: the platform was asked for nothing yet; tried: it was asked, and what it did is not known; voiding: a '
-  'charge '
-  'that was tried and is to be voided. Those are open. done and voided: it has ended.';
-
-create table private.payment_tasks (
-  id bigint generated always as identity primary key,
-  platform public.payment_platform not null,
-  task text not null constraint task_is_known check (task in ('cancel_subscription', 'charge_pack')),
-  subscription_id text,
-  workspace_id uuid,
-  payment_product_id uuid references public.payment_products,
-  requested_at timestamptz not null default clock_timestamp(),
-  attempts integer not null default 0,
-  first_tried_at timestamptz,
-  due_at timestamptz not null default now(),
-  state private.payment_task_state not null default 'requested',
-  error text,
-  charge jsonb,
-  payment_id text,
-  constraint a_task_is_there_once unique (platform, task, subscription_id),
-  constraint a_task_says_what_it_is_about check ((task = 'cancel_subscription') = (subscription_id is not null)
-    and (task = 'charge_pack') = (workspace_id is not null and payment_product_id is not null))
-);
-comment on table private.payment_tasks is 'What has to be done at a platform, by function billing.';
-comment on column private.payment_tasks.workspace_id is
-  'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
-comment on column private.payment_tasks.first_tried_at is
-  'When it was first tried: a day later Stripe may have forgotten that, and a charge is not requested again.';
-comment on column private.payment_tasks.charge is
-  'What the platform is asked to charge: the same at every try.';
-comment on column private.payment_tasks.state is 'Its moves are listed in the chapter of automatic top-ups.';
-comment on column private.payment_tasks.payment_id is 'What it was charged by.';
-create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;
-create index payment_tasks_due_at_idx on private.payment_tasks (due_at) where state < 'done';
-create unique index payment_tasks_open_charge_idx on private.payment_tasks (workspace_id)
-  where task = 'charge_pack' and state < 'done';
-create index payment_tasks_payment_product_id_idx on private.payment_tasks (payment_product_id);
-
 create function private.leave_payments_without_workspace() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -290,102 +238,6 @@ comment on function private.leave_payments_without_workspace() is
   'When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.';
 create trigger workspaces_leave_payments before delete on public.workspaces
   for each row execute function private.leave_payments_without_workspace();
-
-create function private.next_cancellation(at timestamptz) returns private.payment_tasks
-language plpgsql set search_path = ''
-as $$
-declare
-  task private.payment_tasks;
-begin
-  select * into task from private.payment_tasks t
-  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= next_cancellation.at
-  order by t.due_at limit 1 for update skip locked;
-  return task;
-end;
-$$;
-comment on function private.next_cancellation(timestamptz) is 'Locks the next subscription that is to be cancelled.';
-
-create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  task private.payment_tasks := private.next_cancellation(at);
-begin
-  perform private.require_time(at);
-  if task.id is null then
-    task := private.next_charge(at);
-  end if;
-  if task.id is null then
-    return null;
-  end if;
-  -- Due again later, ever less often, unless it is reported done.
-  update private.payment_tasks t
-  set state = greatest(t.state, 'tried'), attempts = t.attempts + 1,
-    first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
-    due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
-  where t.id = task.id returning * into task;
-  return jsonb_build_object('id', task.id, 'platform', task.platform,
-    'task', case when task.state = 'voiding' then 'void_charge' else task.task end)
-    || jsonb_strip_nulls(jsonb_build_object('invoice_id', task.payment_id))
-    || coalesce(task.charge, jsonb_build_object('subscription_id', task.subscription_id));
-end;
-$$;
-comment on function public.claim_payment_task is
-  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, '
-  'or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: '
-  'by what it was charged, where that is known.';
-grant execute on function public.claim_payment_task to service_role, basemeter_functions;
-
-create function private.is_forgotten(task private.payment_tasks, at timestamptz) returns boolean
-language sql immutable set search_path = ''
-as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id is null $$;
-comment on function private.is_forgotten is
-  'Whether the platform may no longer know that it was asked before (Stripe: a day), '
-  'so that asking would charge again.';
-
-create function public.finish_payment_task(
-  task_id bigint,
-  error text default null,
-  outcome text default null,
-  payment_id text default null,
-  at timestamptz default clock_timestamp()
-) returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
-  task private.payment_tasks;
-begin
-  perform private.require_time(at);
-  if outcome not in ('declined', 'impossible') then
-    perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
-  end if;
-  perform from public.credit_wallets w where w.workspace_id = payer for no key update; -- before the task, as everywhere
-  update private.payment_tasks t
-  set state = case
-      when finish_payment_task.error is not null and outcome is null
-        -- Whether it was charged is not known, and it is not tried for ever.
-        and (t.task <> 'charge_pack' or t.attempts < case t.state when 'voiding' then 10 else 5 end
-          and private.is_forgotten(t, finish_payment_task.at) is not true) then t.state
-      when t.state = 'voiding' and (finish_payment_task.error is not null or finish_payment_task.payment_id is null)
-        then 'voided'
-      else 'done' end,
-    error = left(finish_payment_task.error, 1000), payment_id = coalesce(finish_payment_task.payment_id, t.payment_id)
-  where t.id = task_id and t.state < 'done'
-  returning * into task;
-  if task.task = 'charge_pack' and task.state >= 'done' then
-    perform private.end_charge(task, outcome, finish_payment_task.payment_id, at);
-  elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.state < 'done' then
-    perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
-      jsonb_build_object('error', task.error));
-  end if;
-end;
-$$;
-comment on function public.finish_payment_task is
-  'Reports that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
-  'or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever '
-  'will be).';
-grant execute on function public.finish_payment_task to service_role, basemeter_functions;
 
 create function public.resolve_unmatched_payment(
   unmatched_id uuid, workspace_id uuid, at timestamptz default clock_timestamp()

@@ -651,3 +651,10 @@ grant select on public.workspace_features, public.feature_usage to authenticated
 grant select, insert, update on public.features to service_role;
 grant select, insert, update, delete on public.plan_features to service_role;
 grant insert, update, delete on public.workspace_features to service_role;
+
+create trigger features_audit_changes after insert or update or delete on public.features
+  for each row execute function private.audit_change('feature_code', '');
+create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
+  for each row execute function private.audit_change('plan feature_code', '');
+create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
+  for each row execute function private.audit_change('feature_code', 'workspace_id');

@@ -139,9 +139,10 @@ begin
     perform private.require_available(wallet, -amount, at);
     -- Neither an overdraft nor what is set aside is an admin's to take.
     select * into wallet from public.credit_wallets w where w.workspace_id = of_workspace;
-    if wallet.credits_balance - wallet.credits_held < -amount then
+    if private.available(wallet) - wallet.overdraft_limit < -amount then
       perform private.raise_error('insufficient_credits', format('%s credits are to be taken and %s are there.',
-        trim_scale(-amount), trim_scale(greatest(wallet.credits_balance - wallet.credits_held, 0))), 'Take less.');
+        trim_scale(-amount), trim_scale(greatest(private.available(wallet) - wallet.overdraft_limit, 0))),
+        'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
     answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at,

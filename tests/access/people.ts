@@ -81,13 +81,13 @@ export function roleOf(actor: Actor): 'anon' | 'authenticated' | 'service_role' 
 /** What a try came to: its rows, or the error. */
 export type Tried = { rows: Record<string, unknown>[] } | { code: string; message: string };
 
-/** One statement as an actor, with the role and claims that the API gives them, and undone. */
-export async function tryAs(world: World, actor: Actor, statement: string): Promise<Tried> {
+/** One statement as an actor, with the role and claims that the API gives them, and undone; `before` is the owner's. */
+export async function tryAs(world: World, actor: Actor, statement: string, before = ''): Promise<Tried> {
   const role = roleOf(actor);
   const claims = JSON.stringify({ role, sub: world.people[actor] });
   try {
     const results = (await world.client.query(
-      `savepoint try; select set_config('request.jwt.claims', ${pg.escapeLiteral(claims)}, true);
+      `savepoint try; ${before}; select set_config('request.jwt.claims', ${pg.escapeLiteral(claims)}, true);
        set local role ${role}; ${statement}`,
     )) as unknown as pg.QueryResult[];
     return { rows: results.at(-1)?.rows ?? [] };

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { isOurs } from '../support/ours.ts';
 import { sql } from '../support/stack.ts';
 import { linesOf } from './lines.ts';
-import { ACTORS, type Actor, inWorld, type Tried, tryAs, type World } from './people.ts';
+import { ACTORS, type Actor, inWorld, roleOf, type Tried, tryAs, type World } from './people.ts';
 import { SEEDS, type Seed } from './seeds.ts';
 
 const VERBS = ['select', 'insert', 'update', 'delete'] as const;
@@ -44,6 +44,39 @@ test('every table has its four lines and a seed, and every line and seed its tab
     'tables without a row in tests/access/seeds.ts': [],
     'rows of tests/access/seeds.ts without a table': [],
   });
+});
+
+test('each role has the rights that its lines say, and no other', async () => {
+  const granted = await sql<{ name: string; right: string }>(`
+    with granted as (
+      select c.oid, c.relname, a.grantee, a.privilege_type, null::name as column_name
+      from pg_class c, aclexplode(c.relacl) a where c.relnamespace = 'public'::regnamespace and a.grantee <> c.relowner
+      union all
+      select c.oid, c.relname, a.grantee, a.privilege_type, t.attname
+      from pg_class c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
+      where c.relnamespace = 'public'::regnamespace and a.grantee <> c.relowner
+    )
+    select coalesce(s.refobjid::regclass::text, relname) as name, concat_ws(' ', case when grantee = 0 then 'PUBLIC' else grantee::regrole::text end,
+      lower(privilege_type), relname, '(' || string_agg(column_name, ', ' order by column_name collate "C") || ')') as right
+    from granted g
+    left join pg_depend s on s.objid = g.oid and s.classid = 'pg_class'::regclass and s.deptype in ('a', 'i')
+      and s.refobjsubid > 0
+    group by s.refobjid, relname, grantee, privilege_type`);
+  const listed = lines.flatMap((line) =>
+    (['anon', 'authenticated', 'service_role'] as const)
+      .filter((role) => ACTORS.some((actor) => roleOf(actor) === role && line[actor] !== '-'))
+      .map((role) => {
+        const columns = line[role === 'service_role' ? 'columns of the service role' : 'columns of the signed in'];
+        const ofSome = ['insert', 'update'].includes(line.verb ?? '') && columns !== '*';
+        return `${role} ${line.verb} ${line.table}${ofSome ? ` (${columns})` : ''}`;
+      }),
+  );
+  expect(
+    granted
+      .filter(isOurs)
+      .map(({ right }) => right)
+      .sort(),
+  ).toEqual(listed.sort());
 });
 
 test.each(relations)('$name is open to whom its lines say', async (relation) => {

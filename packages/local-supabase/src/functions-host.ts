@@ -4,7 +4,10 @@
  * Run by functions.ts, for development alone.
  */
 import dgram from 'node:dgram';
+import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
+import tls from 'node:tls';
 import { createLocalJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'npm:jose@6.2.17';
 
 type Handler = (request: Request, info?: Deno.ServeHandlerInfo) => Response | Promise<Response>;
@@ -41,8 +44,9 @@ const listen = Deno.serve;
 let served: Handler | undefined;
 Deno.serve = takeHandler as typeof Deno.serve;
 Deno.listen = Deno.listenTls = refuseToListen as never;
-// Under node:http and the others too.
-net.Server.prototype.listen = dgram.Socket.prototype.bind = refuseToListen as never;
+// Not in every version of Deno do the others' servers inherit from that of node:net.
+for (const { Server } of [net, tls, http, https]) Server.prototype.listen = refuseToListen as never;
+dgram.Socket.prototype.bind = refuseToListen as never;
 
 const handlers = new Map<string, { handler: Handler | undefined; verifyJwt: boolean }>();
 for (const spec of specs) handlers.set(spec.name, { handler: await load(spec), verifyJwt: spec.verifyJwt });

@@ -50,10 +50,13 @@ const SERVING: Record<string, string> = {
   'serve-both': `Deno.serve(() => new Response('served')); export default { fetch: () => new Response('exported') };`,
   'opens-ports': `import { createSocket } from 'node:dgram';
     import { createServer } from 'node:http';
+    import https from 'node:https';
+    import net from 'node:net';
     const tried = [];
     for (const open of [() => Deno.listen({ port: 0 }), () => Deno.listenTls({ port: 0, cert: '', key: '' }),
       () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, resolve)),
-      () => new Promise((resolve, reject) => createServer().on('error', reject).listen(0, '127.0.0.1', resolve)),
+      ...[createServer(), https.createServer({ key: '', cert: '' }), net.createServer()].map((server) =>
+        () => new Promise((resolve, reject) => server.on('error', reject).listen(0, '127.0.0.1', resolve))),
       () => new Promise((resolve) => createSocket('udp4').bind(0, '127.0.0.1', resolve))]) {
       try { await open(); tried.push('open'); } catch (error) { tried.push(error.name); }
     }

@@ -88,60 +88,6 @@ comment on function private.send_mail(text, text, jsonb) is
   'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, '
   'workspace_name, role, token, expires_at }.';
 
-create function private.my_account() returns uuid
-language plpgsql set search_path = ''
-as $$
-declare
-  account public.users;
-begin
-  if auth.uid() is null then
-    perform private.raise_error('not_authenticated', 'Sign in first.');
-  end if;
-  account := private.require_account(auth.uid());
-  if not account.is_active then
-    perform private.raise_error('account_disabled', 'This account is disabled.');
-  end if;
-  return account.id;
-end;
-$$;
-comment on function private.my_account() is
-  'The signed-in caller; an error for anyone else, and for a disabled account.';
-
-create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
-returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
-declare
-  role public.workspace_role := private.role_in(wanted_workspace, account_id);
-begin
-  if role is null then
-    perform private.raise_error('not_found',
-      format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
-  elsif role > least_role then
-    perform private.raise_error('forbidden', format('This is for a workspace''s %s.',
-      case least_role when 'owner' then 'owners' else 'owners and admins' end));
-  end if;
-  return role;
-end;
-$$;
-comment on function private.require_role is 'What somebody is in a workspace; an error for who is less than this role.';
-
-create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
-returns public.workspace_role
-language plpgsql set search_path = ''
-as $$
-declare
-  account_id uuid := private.my_account();
-begin
-  perform private.require_role(wanted_workspace, account_id, least_role); -- nobody else locks what is not theirs
-  perform private.share_settings();
-  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
-  return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
-end;
-$$;
-comment on function private.lock_workspace(uuid, public.workspace_role) is
-  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
-
 create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
 language plpgsql set search_path = ''
 as $$
@@ -168,21 +114,6 @@ begin
 end;
 $$;
 comment on function private.owners_besides(uuid, uuid) is 'Whether a team has an owner besides this one.';
-
-create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
-declare
-  role public.workspace_role := private.role_in(wanted_workspace, account_id);
-begin
-  if role is null then
-    perform private.raise_error('not_found',
-      format('%s is no member of this workspace.', coalesce(account_id::text, 'null')));
-  end if;
-  return role;
-end;
-$$;
-comment on function private.require_member(uuid, uuid) is 'What a member is; an error for who is none.';
 
 create function private.seats_of(wanted_workspace uuid) returns integer
 language plpgsql stable set search_path = ''
@@ -284,12 +215,11 @@ begin
     and i.accepted_at is null;
   update public.workspace_invitations i set revoked_at = clock_timestamp()
   where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
-  perform private.end_top_up_of(wanted_workspace, account_id); -- they agreed to it for a team of theirs
 end;
 $$;
 comment on function private.end_management(uuid, uuid) is
   'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, '
-  'invitations and an automatic top-up of theirs.';
+  'and invitations of theirs.';
 
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
@@ -432,21 +362,24 @@ comment on function private.transfer_my_ownership(uuid, uuid) is
   'Makes a member owner in the caller''s place, who stays as an admin.';
 grant execute on function private.transfer_my_ownership(uuid, uuid) to authenticated;
 
-create function private.pass_teams_on(account_id uuid) returns void
-language plpgsql set search_path = ''
+create function private.pass_teams_on() returns trigger
+language plpgsql security definer set search_path = ''
 as $$
 declare
   team record;
 begin
+  -- Secrets that they were shown of keys that others made would live on.
+  perform private.end_management(m.workspace_id, old.id) from public.workspace_members m
+  where m.user_id = old.id and m.workspace_id <> old.id;
   for team in
     select m.workspace_id, (
         select n.user_id from public.workspace_members n join public.users u on u.id = n.user_id
-        where n.workspace_id = m.workspace_id and n.user_id <> account_id
+        where n.workspace_id = m.workspace_id and n.user_id <> old.id
         order by private.is_admitted(u) desc, n.role, n.created_at, n.user_id limit 1
       ) as heir_id
     from public.workspace_members m
-    where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
-      and not private.owners_besides(m.workspace_id, account_id)
+    where m.user_id = old.id and m.role = 'owner' and m.workspace_id <> old.id
+      and not private.owners_besides(m.workspace_id, old.id)
   loop
     if team.heir_id is null then
       delete from public.workspaces w where w.id = team.workspace_id;
@@ -455,11 +388,17 @@ begin
       where m.workspace_id = team.workspace_id and m.user_id = team.heir_id;
     end if;
   end loop;
+  -- While rows still name the person: what hangs on a membership ends with it.
+  delete from public.workspace_members m where m.user_id = old.id and m.workspace_id <> old.id;
+  return old;
 end;
 $$;
-comment on function private.pass_teams_on(uuid) is
+comment on function private.pass_teams_on() is
   'Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is active '
   'if there is one; a team with nobody else goes too.';
+-- After users_lock_wallets: triggers of one table fire in the order of their names.
+create or replace trigger users_pass_teams_on before delete on auth.users
+  for each row execute function private.pass_teams_on();
 
 -- Invitations ---------------------------------------------------------------------------------------------------------
 
@@ -849,3 +788,11 @@ grant execute on function public.create_workspace, public.delete_workspace, publ
   public.remove_member,
   public.list_members, public.set_member_role, public.transfer_ownership, public.set_member_limit, public.invite_member,
   public.resend_invitation, public.revoke_invitation, public.accept_invitation to authenticated;
+
+create trigger workspace_invitations_audit_start_and_end after insert or delete on public.workspace_invitations
+  for each row execute function private.audit_change('id', 'workspace_id');
+create trigger workspace_invitations_audit_changes
+  after update of role, expires_at, accepted_at, revoked_at on public.workspace_invitations
+  for each row when ((old.role, old.expires_at, old.accepted_at, old.revoked_at)
+    is distinct from (new.role, new.expires_at, new.accepted_at, new.revoked_at))
+  execute function private.audit_change('id', 'workspace_id');

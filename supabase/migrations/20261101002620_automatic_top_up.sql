@@ -1,5 +1,6 @@
 -- Automatic top-up: a workspace whose balance falls below a threshold has a pack charged. Here it is only requested;
 -- function billing asks the platform, and the credits come by the platform's events, as those of any other payment.
+-- What function billing claims and finishes, charges and cancellations alike, stands here too: public.claim_payment_task.
 -- A charge is a row of private.payment_tasks. Its state, and who moves it:
 --   -         → requested  request_top_up: the balance is low, the month has room, no other charge is open or unpaid
 --   requested → (removed)  withdraw_top_up, and the end of the workspace: nothing was asked of the platform
@@ -161,6 +162,13 @@ end;
 $$;
 comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was requested and not begun.';
 
+create function private.is_forgotten(task private.payment_tasks, at timestamptz) returns boolean
+language sql immutable set search_path = ''
+as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id is null $$;
+comment on function private.is_forgotten is
+  'Whether the platform may no longer know that it was asked before (Stripe: a day), '
+  'so that asking would charge again.';
+
 create function private.end_top_up(wallet_id uuid, reason text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -178,18 +186,24 @@ end;
 $$;
 comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and notifies its workspace.';
 
-create function private.end_top_up_of(wallet_id uuid, account_id uuid) returns void
-language plpgsql set search_path = ''
+create function private.end_top_up_of_member() returns trigger
+language plpgsql security definer set search_path = ''
 as $$
 begin
-  if exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.user_id = account_id
-    and t.is_active) then
-    perform private.end_top_up(wallet_id, 'Whoever set it sees to this workspace''s payments no more.',
+  if (tg_op = 'DELETE' or new.role = 'member') and exists (
+    select from public.auto_top_ups t join public.workspaces w on w.id = t.workspace_id -- it may be going as well
+    where t.workspace_id = old.workspace_id and t.user_id = old.user_id and t.is_active
+  ) then
+    perform private.end_top_up(old.workspace_id, 'Whoever set it sees to this workspace''s payments no more.',
       clock_timestamp());
   end if;
+  return null;
 end;
 $$;
-comment on function private.end_top_up_of(uuid, uuid) is 'Ends the top-up of a locked wallet if it is this person''s.';
+comment on function private.end_top_up_of_member() is
+  'Ends the top-up of a team when whoever agreed to it manages the team no more. Under the lock of its wallet.';
+create trigger workspace_members_end_top_up after update of role or delete on public.workspace_members
+  for each row execute function private.end_top_up_of_member();
 
 create function private.end_next_top_up(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -256,6 +270,128 @@ $$;
 comment on function private.review_charge is
   'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
 
+create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  rule public.auto_top_ups;
+begin
+  update public.auto_top_ups t set failures = t.failures + 1, last_error = reason, pending_payment_id = null,
+    next_try_at = decline_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
+  where t.workspace_id = of_workspace returning * into rule;
+  if rule.failures > 3 or is_last then
+    perform private.end_top_up(of_workspace, reason, at);
+  end if;
+end;
+$$;
+comment on function private.decline_top_up is
+  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
+  'it ends and its workspace is notified.';
+
+create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.auto_top_ups t where t.workspace_id = task.workspace_id
+      and t.pending_payment_id = task.payment_id
+  ) then
+    return;
+  end if;
+  if status = 'failed' then
+    perform private.decline_top_up(task.workspace_id, 'The charge failed.', false, at);
+    -- What was not paid is still open at the platform, and counts to its month until it is voided.
+    update private.payment_tasks t set state = 'voiding', attempts = 1, due_at = follow_charge.at
+    where t.id = task.id and not exists (
+      select from private.payment_tasks o
+      where o.workspace_id = t.workspace_id and o.task = 'charge_pack' and o.state < 'done'
+    );
+  elsif status = 'succeeded' then
+    update public.auto_top_ups t set failures = 0, last_error = null where t.workspace_id = task.workspace_id;
+  end if;
+end;
+$$;
+comment on function private.follow_charge is
+  'What a top-up''s newest charge came to: one that fails later (a direct debit) is a decline like any other.';
+
+create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
+returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if outcome is not null or task.state = 'voided' and task.error is null then
+    perform private.uncount_top_up(task);
+  end if;
+  if task.state = 'voided' then
+    return;
+  elsif task.error is not null then
+    perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
+    return;
+  end if;
+  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = end_charge.at
+  where t.workspace_id = task.workspace_id;
+  -- Its events may have come before the answer.
+  perform private.follow_charge(task, p.status, at)
+  from public.payments p where p.platform = task.platform and p.payment_id = charged_as;
+end;
+$$;
+comment on function private.end_charge is
+  'What became of a charge that has ended; charged_as: the payment that tells whether it was paid.';
+
+create function public.finish_payment_task(
+  task_id bigint,
+  error text default null,
+  outcome text default null,
+  payment_id text default null,
+  at timestamptz default clock_timestamp()
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
+  task private.payment_tasks;
+begin
+  perform private.require_time(at);
+  if outcome not in ('declined', 'impossible') then
+    perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
+  end if;
+  perform from public.credit_wallets w where w.workspace_id = payer for no key update; -- before the task, as everywhere
+  update private.payment_tasks t
+  set state = case
+      when finish_payment_task.error is not null and outcome is null
+        -- Whether it was charged is not known, and it is not tried for ever.
+        and (t.task <> 'charge_pack' or t.attempts < case t.state when 'voiding' then 10 else 5 end
+          and private.is_forgotten(t, finish_payment_task.at) is not true) then t.state
+      when t.state = 'voiding' and (finish_payment_task.error is not null or finish_payment_task.payment_id is null)
+        then 'voided'
+      else 'done' end,
+    error = left(finish_payment_task.error, 1000), payment_id = coalesce(finish_payment_task.payment_id, t.payment_id)
+  where t.id = task_id and t.state < 'done'
+  returning * into task;
+  if task.task = 'charge_pack' and task.state >= 'done' then
+    perform private.end_charge(task, outcome, finish_payment_task.payment_id, at);
+  elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.state < 'done' then
+    perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
+      jsonb_build_object('error', task.error));
+  end if;
+end;
+$$;
+comment on function public.finish_payment_task is
+  'Reports that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
+  'or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever '
+  'will be).';
+grant execute on function public.finish_payment_task to service_role, basemeter_functions;
+
+create function private.end_lost_charge(lost bigint, at timestamptz) returns void
+language sql set search_path = ''
+as $$
+  select public.finish_payment_task(lost,
+    'The function that was to charge it never reported what came of it.', at => at)
+$$;
+comment on function private.end_lost_charge is
+  'Ends a charge of which nobody knows whether it was made: it stays counted.';
+
 create function private.next_charge(at timestamptz) returns private.payment_tasks
 language plpgsql set search_path = ''
 as $$
@@ -297,74 +433,50 @@ $$;
 comment on function private.next_charge(timestamptz) is
   'The next charge that is due and still to be made or voided, its wallet locked.';
 
-create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
+create function private.next_cancellation(at timestamptz) returns private.payment_tasks
 language plpgsql set search_path = ''
 as $$
 declare
-  rule public.auto_top_ups;
+  task private.payment_tasks;
 begin
-  update public.auto_top_ups t set failures = t.failures + 1, last_error = reason, pending_payment_id = null,
-    next_try_at = decline_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
-  where t.workspace_id = of_workspace returning * into rule;
-  if rule.failures > 3 or is_last then
-    perform private.end_top_up(of_workspace, reason, at);
-  end if;
+  select * into task from private.payment_tasks t
+  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= next_cancellation.at
+  order by t.due_at limit 1 for update skip locked;
+  return task;
 end;
 $$;
-comment on function private.decline_top_up is
-  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
-  'it ends and its workspace is notified.';
+comment on function private.next_cancellation(timestamptz) is 'Locks the next subscription that is to be cancelled.';
 
-create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
-returns void
-language plpgsql set search_path = ''
+create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
+language plpgsql security definer set search_path = ''
 as $$
+declare
+  task private.payment_tasks := private.next_cancellation(at);
 begin
-  if outcome is not null or task.state = 'voided' and task.error is null then
-    perform private.uncount_top_up(task);
+  perform private.require_time(at);
+  if task.id is null then
+    task := private.next_charge(at);
   end if;
-  if task.state = 'voided' then
-    return;
-  elsif task.error is not null then
-    perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
-    return;
+  if task.id is null then
+    return null;
   end if;
-  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = end_charge.at
-  where t.workspace_id = task.workspace_id;
-  -- Its events may have come before the answer.
-  perform private.follow_charge(task, p.status, at)
-  from public.payments p where p.platform = task.platform and p.payment_id = charged_as;
+  -- Due again later, ever less often, unless it is reported done.
+  update private.payment_tasks t
+  set state = greatest(t.state, 'tried'), attempts = t.attempts + 1,
+    first_tried_at = coalesce(t.first_tried_at, claim_payment_task.at),
+    due_at = claim_payment_task.at + make_interval(mins => power(2, least(t.attempts, 10))::integer)
+  where t.id = task.id returning * into task;
+  return jsonb_build_object('id', task.id, 'platform', task.platform,
+    'task', case when task.state = 'voiding' then 'void_charge' else task.task end)
+    || jsonb_strip_nulls(jsonb_build_object('invoice_id', task.payment_id))
+    || coalesce(task.charge, jsonb_build_object('subscription_id', task.subscription_id));
 end;
 $$;
-comment on function private.end_charge is
-  'What became of a charge that has ended; charged_as: the payment that tells whether it was paid.';
-
-create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
-returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if not exists (
-    select from public.auto_top_ups t where t.workspace_id = task.workspace_id
-      and t.pending_payment_id = task.payment_id
-  ) then
-    return;
-  end if;
-  if status = 'failed' then
-    perform private.decline_top_up(task.workspace_id, 'The charge failed.', false, at);
-    -- What was not paid is still open at the platform, and counts to its month until it is voided.
-    update private.payment_tasks t set state = 'voiding', attempts = 1, due_at = follow_charge.at
-    where t.id = task.id and not exists (
-      select from private.payment_tasks o
-      where o.workspace_id = t.workspace_id and o.task = 'charge_pack' and o.state < 'done'
-    );
-  elsif status = 'succeeded' then
-    update public.auto_top_ups t set failures = 0, last_error = null where t.workspace_id = task.workspace_id;
-  end if;
-end;
-$$;
-comment on function private.follow_charge is
-  'What a top-up''s newest charge came to: one that fails later (a direct debit) is a decline like any other.';
+comment on function public.claim_payment_task is
+  'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, '
+  'or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: '
+  'by what it was charged, where that is known.';
+grant execute on function public.claim_payment_task to service_role, basemeter_functions;
 
 create function private.follow_payment() returns trigger
 language plpgsql security definer set search_path = ''
@@ -400,15 +512,6 @@ end;
 $$;
 comment on function private.request_next_top_up(timestamptz) is
   'Asks for one top-up that time made due: a wait or a month is over; false when there is none.';
-
-create function private.end_lost_charge(lost bigint, at timestamptz) returns void
-language sql set search_path = ''
-as $$
-  select public.finish_payment_task(lost,
-    'The function that was to charge it never reported what came of it.', at => at)
-$$;
-comment on function private.end_lost_charge is
-  'Ends a charge of which nobody knows whether it was made: it stays counted.';
 
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''

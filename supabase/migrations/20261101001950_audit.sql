@@ -255,13 +255,6 @@ create trigger spending_limits_audit_limits
   for each row when (new.spender_kind = 'member' and (old.credit_limit, old.period_credit_limit, old.limit_period)
     is distinct from (new.credit_limit, new.period_credit_limit, new.limit_period))
   execute function private.audit_change('spender_id', 'workspace_id', 'credit_limit period_credit_limit limit_period');
-create trigger workspace_invitations_audit_start_and_end after insert or delete on public.workspace_invitations
-  for each row execute function private.audit_change('id', 'workspace_id');
-create trigger workspace_invitations_audit_changes
-  after update of role, expires_at, accepted_at, revoked_at on public.workspace_invitations
-  for each row when ((old.role, old.expires_at, old.accepted_at, old.revoked_at)
-    is distinct from (new.role, new.expires_at, new.accepted_at, new.revoked_at))
-  execute function private.audit_change('id', 'workspace_id');
 
 -- Not what a call writes: its counters and last_used_at. user_id is listed because the end of a person ends the key.
 create trigger api_keys_audit_start_and_end after insert or delete on public.api_keys
@@ -282,22 +275,9 @@ create trigger credit_wallets_audit_limits after update of overdraft_limit, froz
 create trigger users_audit_rights after update of role, is_active on public.users
   for each row when ((old.role, old.is_active) is distinct from (new.role, new.is_active))
   execute function private.audit_change('id', 'id', 'role is_active');
-create trigger user_email_aliases_audit_changes after insert or update of confirmed_at or delete
-  on public.user_email_aliases
-  for each row execute function private.audit_change('id', 'user_id');
-create trigger user_subscriptions_audit_start after insert on public.user_subscriptions
-  for each row execute function private.audit_change('id', 'workspace_id',
-    'platform subscription_id plan_type next_plan_type plan_status');
-create trigger user_subscriptions_audit_changes
-  after update of plan_type, next_plan_type, plan_status, workspace_id on public.user_subscriptions
-  for each row when ((old.plan_type, old.next_plan_type, old.plan_status) is distinct from
-      (new.plan_type, new.next_plan_type, new.plan_status) or old.workspace_id is null and new.workspace_id is not null)
-  execute function private.audit_change('id', 'workspace_id', 'plan_type next_plan_type plan_status workspace_id');
 
 create trigger plans_audit_changes after insert or update or delete on public.plans
   for each row execute function private.audit_change('plan', '');
-create trigger payment_products_audit_changes after insert or update or delete on public.payment_products
-  for each row execute function private.audit_change('id', '');
 create trigger ai_providers_audit_changes after insert or update or delete on public.ai_providers
   for each row execute function private.audit_change('provider', '');
 create trigger ai_models_audit_changes after insert or update or delete on public.ai_models
@@ -308,12 +288,6 @@ create trigger ai_model_prices_audit_changes after insert or update or delete on
   for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');
-create trigger features_audit_changes after insert or update or delete on public.features
-  for each row execute function private.audit_change('feature_code', '');
-create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
-  for each row execute function private.audit_change('plan feature_code', '');
-create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
-  for each row execute function private.audit_change('feature_code', 'workspace_id');
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
 -- behind.

@@ -1,5 +1,6 @@
--- Sign-up: an account in auth.users gets its user and its personal workspace, and with them its wallet and credits.
--- None of it may ever make a sign-up fail: what goes wrong is recorded and done again by the next call that needs it.
+-- Sign-up: an account in auth.users gets its user and its personal workspace, and by their triggers its wallet and
+-- credits. None of it may ever make a sign-up fail: what goes wrong is recorded and done again by the next call that
+-- needs it.
 
 create table private.account_failures (
   user_id uuid primary key references auth.users on delete cascade,
@@ -11,7 +12,7 @@ create table private.account_failures (
 comment on table private.account_failures is 'Accounts that could not be made or changed yet, and why.';
 
 create function private.complete_account(account_id uuid, phone_changed boolean default false) returns void
-language plpgsql security definer set search_path = ''
+language plpgsql set search_path = ''
 as $$
 declare
   account auth.users;
@@ -23,8 +24,6 @@ begin
   if not found then
     return;
   end if;
-  -- The wallet's lock comes before the user's row, as in every credit operation.
-  perform from public.credit_wallets w where w.workspace_id = account_id for no key update;
   profile := coalesce(account.raw_user_meta_data, '{}');
   is_gone := account.deleted_at is not null;
   if is_gone then -- what Auth leaves as its address and phone are hashes
@@ -87,31 +86,6 @@ create or replace trigger users_follow_account after update of email, phone, is_
     is distinct from (new.email, new.phone, new.is_anonymous, new.deleted_at))
   execute function private.handle_new_user();
 
-create function private.lock_wallets_of_user() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.share_settings();
-  perform from public.credit_wallets w
-  where w.workspace_id in (select m.workspace_id from public.workspace_members m where m.user_id = old.id)
-    or w.workspace_id = old.id
-    or w.workspace_id in (select h.workspace_id from public.credit_holds h where h.user_id = old.id)
-    or w.workspace_id in (select u.workspace_id from private.usage_by_day u where u.user_id = old.id)
-    or w.workspace_id in (select k.workspace_id from public.api_keys k where k.user_id = old.id)
-    or w.workspace_id in (select j.workspace_id from public.video_jobs j where j.user_id = old.id)
-  order by w.workspace_id for update;
-  -- Secrets that they were shown of keys that others made would live on.
-  perform private.end_management(m.workspace_id, old.id) from public.workspace_members m
-  where m.user_id = old.id and m.workspace_id <> old.id;
-  perform private.pass_teams_on(old.id);
-  return old;
-end;
-$$;
-comment on function private.lock_wallets_of_user() is
-  'Takes the wallets before the rows: a deletion that met a debit half way would deadlock.';
-create or replace trigger users_lock_wallets before delete on auth.users
-  for each row execute function private.lock_wallets_of_user();
-
 create function private.complete_next_account(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -135,3 +109,45 @@ end;
 $$;
 comment on function private.complete_next_account(timestamptz) is
   'Tries one incomplete account again, ever less often; false when none is due.';
+
+create function private.require_account(account_id uuid) returns public.users
+language plpgsql set search_path = ''
+as $$
+declare
+  account public.users;
+begin
+  select * into account from public.users u where u.id = account_id;
+  if not found then
+    perform private.complete_account(account_id);
+    select * into account from public.users u where u.id = account_id;
+    if not found then
+      perform private.raise_error('not_authenticated', 'The account of this token does not exist any more.',
+        'Sign in again.');
+    end if;
+  end if;
+  account.is_active := private.is_admitted(account);
+  return account;
+end;
+$$;
+comment on function private.require_account(uuid) is
+  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. '
+  'is_active is false also for one that Auth banned or soft-deleted.';
+
+create function private.my_account() returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  account public.users;
+begin
+  if auth.uid() is null then
+    perform private.raise_error('not_authenticated', 'Sign in first.');
+  end if;
+  account := private.require_account(auth.uid());
+  if not account.is_active then
+    perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  return account.id;
+end;
+$$;
+comment on function private.my_account() is
+  'The signed-in caller; an error for anyone else, and for a disabled account.';

@@ -1,4 +1,5 @@
--- Expiry of holds and lots. What is due goes when its wallet is next used, or by the sweep, whichever comes first.
+-- The wallet's lock, and expiry of holds and lots: what is due goes when its wallet is next locked, or by the sweep,
+-- whichever comes first. What may be admitted is read under the lock.
 
 create function private.expire_lots(wallet_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -66,26 +67,84 @@ $$;
 comment on function private.expire_wallet(uuid, timestamptz) is
   'Ends the holds and lots of a locked wallet that are due, and notes when the next lot is.';
 
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
-returns public.credit_result
+create function private.lock_wallet(wallet_id uuid, at timestamptz) returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_wallets;
+begin
+  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  if not found then
+    -- An account whose sign-up could not finish is finished by the first call that needs it.
+    perform private.complete_account(wallet_id);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+    if not found then
+      perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
+    end if;
+  end if;
+  at := private.time_under_lock(at);
+  if wallet.next_expiry_at <= at then
+    perform private.expire_wallet(wallet_id, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+  end if;
+  return wallet;
+end;
+$$;
+comment on function private.lock_wallet(uuid, timestamptz) is
+  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
+
+create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
+returns public.workspace_role
+language plpgsql set search_path = ''
+as $$
+declare
+  account_id uuid := private.my_account();
+begin
+  perform private.require_role(wanted_workspace, account_id, least_role); -- nobody else locks what is not theirs
+  perform private.share_settings();
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
+  return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
+end;
+$$;
+comment on function private.lock_workspace(uuid, public.workspace_role) is
+  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
+
+create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
+returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 begin
-  if not exists (
-    select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+  if amount > private.available(wallet) and exists (
+    select from public.credit_holds h
+    where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
-    return answer;
+    perform private.expire_wallet(wallet.workspace_id, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
   end if;
-  perform private.expire_wallet(wallet_id, at);
-  select w.credits_balance, w.credits_expired, w.credits_held, w.credits_balance - w.credits_held
-  into answer.credits_balance, answer.credits_expired, answer.credits_held, answer.credits_available
-  from public.credit_wallets w where w.workspace_id = wallet_id;
-  return answer;
+  return wallet;
 end;
 $$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+comment on function private.free_due_holds(public.credit_wallets, numeric, timestamptz) is
+  'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
+
+create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if wallet.frozen_at is not null then
+    perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.',
+      'It can be used again once the dispute is resolved.');
+  end if;
+  wallet := private.free_due_holds(wallet, amount, at);
+  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
+    perform private.raise_error('insufficient_credits',
+      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
+      'Add credits, or ask for less.');
+  end if;
+end;
+$$;
+comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
+  'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
 
 create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
 language plpgsql set search_path = ''

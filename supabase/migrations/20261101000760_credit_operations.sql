@@ -1,0 +1,341 @@
+-- Credit, debit, refund, claw back.
+
+create function private.kind_of_reason(reason text) returns public.credit_grant_kind
+language sql immutable set search_path = ''
+as $$
+  select case reason
+    when 'purchase' then 'purchase' when 'subscription' then 'subscription' when 'refund' then 'refund'
+    when 'promotion' then 'promotion' else 'free'
+  end::public.credit_grant_kind
+$$;
+comment on function private.kind_of_reason(text) is
+  'The kind of lot that a credit with this reason makes, unless told.';
+
+create function public.credit_user_credits_transaction(
+  user_id uuid,
+  amount numeric,
+  reason text,
+  metadata jsonb default '{}',
+  workspace_id uuid default null,
+  idempotency_key text default null,
+  description text default null,
+  kind public.credit_grant_kind default null,
+  expires_at timestamptz default null,
+  priority integer default 0,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid := coalesce(credit_user_credits_transaction.workspace_id, credit_user_credits_transaction.user_id);
+  lot_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
+  paid boolean := lot_kind in ('purchase', 'subscription');
+  cap numeric := private.config_numeric('max_credits_balance', 50000);
+  wallet public.credit_wallets;
+  request jsonb;
+  earlier jsonb;
+  answer public.credit_result;
+  lot_id uuid;
+begin
+  perform private.require_time(at);
+  perform private.require_amount(amount);
+  perform private.require_texts(reason, metadata, idempotency_key);
+  wallet := private.lock_wallet(wallet_id, at);
+  perform private.require_user(credit_user_credits_transaction.user_id);
+  request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
+    'expires_at', extract(epoch from expires_at), 'priority', priority);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  if not isfinite(expires_at) or expires_at <= at then
+    perform private.raise_error('invalid_request',
+      'expires_at must be a time in the future; without it credits never expire.');
+  end if;
+  if not paid and reason <> 'signup' and wallet.credits_balance + amount > cap then
+    perform private.raise_error('credits_cap_exceeded',
+      format('A balance of %s and %s more would pass the cap of %s.',
+        trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
+  end if;
+  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
+  -- Debt is paid first: only what is left can be burned later.
+  answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
+    private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.credit_user_credits_transaction is
+  'Adds a lot of credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
+
+create function public.debit_user_credits_transaction(
+  user_id uuid,
+  amount numeric,
+  reason text,
+  metadata jsonb default '{}',
+  workspace_id uuid default null,
+  idempotency_key text default null,
+  description text default null,
+  feature_code text default null,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid := coalesce(debit_user_credits_transaction.workspace_id, debit_user_credits_transaction.user_id);
+  wallet public.credit_wallets;
+  request jsonb;
+  earlier jsonb;
+  answer public.credit_result;
+begin
+  perform private.require_time(at);
+  perform private.require_amount(amount);
+  perform private.require_texts(reason, metadata, idempotency_key);
+  if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
+    -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
+      only_if_admitted => true, entry_metadata => metadata, entry_description => description,
+        entry_feature => feature_code);
+    if answer.credits_balance is not null then
+      return answer;
+    end if;
+  end if;
+  wallet := private.lock_wallet(wallet_id, at);
+  at := private.time_under_lock(at);
+  perform private.require_user(debit_user_credits_transaction.user_id);
+  request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  if wallet_id <> debit_user_credits_transaction.user_id then
+    perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
+  end if;
+  perform private.require_available(wallet, amount, at);
+  answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
+    entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
+      key => idempotency_key);
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.debit_user_credits_transaction is
+  'Takes credits, or raises insufficient_credits and takes none.';
+
+create function private.lots_to_return(entry_id bigint, wanted numeric, at timestamptz)
+returns public.credit_lot_change[]
+language sql stable set search_path = ''
+as $$
+  with burned as (
+    select l.grant_id, -l.amount as amount, l.ordinality
+    from public.credit_transactions t, unnest(t.lots) with ordinality l
+    where t.id = entry_id
+  ), given_back as (
+    select l.grant_id, sum(l.amount) as amount
+    from public.credit_transactions t, unnest(t.lots) l
+    where t.refunded_transaction_id = entry_id
+    group by l.grant_id
+  ), living as (
+    -- What was clawed back of a lot or expired is not its to have again. The last burned comes first: it lives longest.
+    select b.grant_id, b.ordinality, least(b.amount - coalesce(r.amount, 0),
+      g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as room
+    from burned b
+    join public.credit_grants g on g.id = b.grant_id
+    left join given_back r on r.grant_id = b.grant_id
+    where (g.expires_at > at or g.expires_at is null) and g.expired_amount = 0 -- at may be before it expired
+  ), filled as (
+    select l.grant_id, l.ordinality, l.room,
+      sum(l.room) over (order by l.ordinality desc rows unbounded preceding) - l.room as before
+    from living l where l.room > 0
+  )
+  select array(
+    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_lot_change
+    from filled f where f.before < wanted
+    order by f.ordinality desc
+  )
+$$;
+comment on function private.lots_to_return(bigint, numeric, timestamptz) is
+  'To which living lots an amount goes back: to those that an entry burned, '
+  'what it took from them less what came back before.';
+
+create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  entry public.credit_transactions;
+  open_amount numeric := greatest(wallet.credits_spent, 0);
+begin
+  if entry_id is not null then
+    select * into entry from public.credit_transactions t
+    where t.id = entry_id and t.workspace_id = wallet.workspace_id;
+    if not found then
+      perform private.raise_error('not_found', format('This wallet has no entry %s.', entry_id));
+    end if;
+    if entry.transaction_type <> 'debit' then
+      perform private.raise_error('invalid_request', format('transaction_id: entry %s is no debit.', entry_id));
+    end if;
+    select least(open_amount, -entry.amount - coalesce(sum(t.amount), 0)) into open_amount
+    from public.credit_transactions t where t.refunded_transaction_id = entry_id;
+  end if;
+  if amount > open_amount then
+    perform private.raise_error('invalid_state',
+      format('%s credits are to be refunded and %s can be.', trim_scale(amount), trim_scale(open_amount)),
+      'A refund never gives back more than was taken.');
+  end if;
+end;
+$$;
+comment on function private.require_refundable(public.credit_wallets, numeric, bigint) is
+  'Refuses a refund of more than its entry took, or than was spent at all.';
+
+create function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  wallet public.credit_wallets;
+  paid boolean;
+begin
+  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+  select coalesce(bool_or(g.is_paid), false) into paid
+  from public.credit_transactions t, unnest(t.lots) l
+  join public.credit_grants g on g.id = l.grant_id
+  where t.id = entry_id;
+  return private.add_lot(wallet, amount, 'refund', paid, 0,
+    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
+end;
+$$;
+comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
+  'A new lot for what no burned lot can take back; paid where the entry had burned paid credits.';
+
+create function private.post_refund(
+  wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
+    key text,
+  entry_id bigint, at timestamptz
+) returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+declare
+  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
+  left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
+  lot_id uuid;
+  spender uuid;
+begin
+  if entry_id is not null then -- it is given back to who used it, whoever asks for that
+    select t.user_id, t.spender_id into account_id, spender from public.credit_transactions t where t.id = entry_id;
+  end if;
+  if left_over > 0 and entry_id is not null then
+    lots := private.lots_to_return(entry_id, left_over, at);
+    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
+  end if;
+  if left_over > 0 then
+    lot_id := private.add_refund_lot(wallet.workspace_id, left_over, entry_id, at);
+    lots := lots || private.lot_change(lot_id, left_over);
+  end if;
+  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
+    entry_metadata => metadata, entry_description => description, key => post_refund.key,
+    refunded_id => entry_id, new_grant => lot_id, spender => spender);
+end;
+$$;
+comment on function private.post_refund is
+  'Gives back to a locked wallet what may be: to debt, then to the lots its entry burned, then as a new lot.';
+
+create function public.refund_user_credits(
+  user_id uuid,
+  amount numeric,
+  reason text,
+  metadata jsonb default '{}',
+  workspace_id uuid default null,
+  idempotency_key text default null,
+  description text default null,
+  transaction_id bigint default null,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid := coalesce(refund_user_credits.workspace_id, refund_user_credits.user_id);
+  wallet public.credit_wallets;
+  request jsonb;
+  earlier jsonb;
+  answer public.credit_result;
+begin
+  perform private.require_time(at);
+  perform private.require_amount(amount);
+  perform private.require_texts(reason, metadata, idempotency_key);
+  wallet := private.lock_wallet(wallet_id, at);
+  perform private.require_user(refund_user_credits.user_id);
+  request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'user_id', refund_user_credits.user_id, 'description', description,
+    'transaction_id', refund_user_credits.transaction_id);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
+  answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
+    idempotency_key,
+    refund_user_credits.transaction_id, at);
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.refund_user_credits is
+  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, '
+  'then as a new lot.';
+
+create function public.clawback_credits(
+  grant_id uuid,
+  amount numeric,
+  reason text,
+  metadata jsonb default '{}',
+  idempotency_key text default null,
+  description text default null,
+  at timestamptz default clock_timestamp()
+) returns public.credit_result
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  wallet_id uuid;
+  lot public.credit_grants;
+  request jsonb;
+  earlier jsonb;
+  answer public.credit_result;
+  taken numeric;
+begin
+  perform private.require_time(at);
+  perform private.require_amount(amount);
+  perform private.require_texts(reason, metadata, idempotency_key);
+  select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;
+  if not found then
+    perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
+  end if;
+  perform private.lock_wallet(wallet_id, at);
+  request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
+    'grant_id', clawback_credits.grant_id, 'description', description);
+  earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
+  if earlier is not null then
+    return jsonb_populate_record(answer, earlier);
+  end if;
+  select * into lot from public.credit_grants g where g.id = clawback_credits.grant_id;
+  -- What expired is gone already and is not taken a second time.
+  taken := least(amount, lot.amount - lot.clawed_back_amount - lot.expired_amount);
+  if amount > lot.amount - lot.clawed_back_amount or taken <= 0 then
+    perform private.raise_error('invalid_state',
+      format('%s credits are to be taken back and %s can be.', trim_scale(amount), trim_scale(taken)));
+  end if;
+  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
+  update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
+  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  return answer;
+end;
+$$;
+comment on function public.clawback_credits is
+  'Takes a lot back (its payment was refunded or disputed): from the lot, then from others, then as debt.';
+
+grant execute on function public.credit_user_credits_transaction to service_role;
+grant execute on function public.debit_user_credits_transaction to service_role;
+grant execute on function public.refund_user_credits to service_role;
+grant execute on function public.clawback_credits to service_role;
