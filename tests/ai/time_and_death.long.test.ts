@@ -157,7 +157,7 @@ test('Postgres and PostgREST down when answers come: the calls wait, are answere
 }, async () => {
   const answers = Array.from({ length: 6 }, (_, index) => {
     const reference = randomUUID();
-    const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 20 } : { delay_ms: 400 }) };
+    const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 75 } : { delay_ms: 1_500 }) };
     return { reference, index, answer: call(directive, index % 2 === 1, reference, `outage-${index}`) };
   });
   await vi.waitFor(async () => {

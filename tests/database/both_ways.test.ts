@@ -17,7 +17,6 @@ describe.each([true, false])('statements prepared: %s', (prepare) => {
 
   test.each<[string, string, object]>([
     ['JSON', 'get_billing_account', { user_id: someone }],
-    ['rows', 'list_ai_models', { user_id: someone, api_key_hash: null }],
     ['nothing', 'finish_video_file_removal', { path: `${randomUUID()}/x`, next_try_at: '2020-01-01T00:00:00Z' }],
     ['a list as a parameter, an empty one', 'sync_video_jobs', { max_jobs: 1, kinds: [] }],
     ['a list as a parameter', 'sync_video_jobs', { max_jobs: 1, kinds: [TEXT, 'a,b', ''] }],
@@ -36,6 +35,23 @@ describe.each([true, false])('statements prepared: %s', (prepare) => {
       if (error?.code.startsWith('PT')) expect(answer.error?.details).toBe(error.details);
     }
   });
+});
+
+test('rows', async () => {
+  const model = `model-${randomUUID()}`;
+  await sql(
+    `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, 'Mine', 'up', 10)`,
+    [model],
+  );
+  await sql(
+    `insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ($1, '2020-01-01', 1.5)`,
+    [model],
+  );
+  const args = { user_id: someone, api_key_hash: null };
+  const answers = [(await pool.call('list_ai_models', args, {})).data, (await overApi('list_ai_models', args)).data];
+  const [ours, theirs] = answers.map((rows) => (rows as { model: string }[]).find((row) => row.model === model));
+  expect(ours).toMatchObject({ display_name: 'Mine' });
+  expect(ours).toEqual(theirs);
 });
 
 test('what a limit refuses has its status, and says when to come again', async () => {
