@@ -14,10 +14,16 @@ const ANY_TIME = `
     when 'max_backdating_days' then 1 else 1440 end)
   where config_key in ('max_backdating_days', 'max_clock_skew_minutes')`;
 
-/** By which way functions go to Postgres is for whoever runs the tests to say: an empty BASEMETER_DB_URL is PostgREST. */
+/**
+ * By which way functions go to Postgres is for whoever runs the tests to say: an empty BASEMETER_DB_URL is PostgREST. Many tests
+ * at once share the functions' few connections, and none is about how long another waits.
+ */
 function waysToPostgres(): Record<string, string> {
   const given = Object.entries(process.env).filter(([name]) => name.startsWith('BASEMETER_DB_'));
-  return Object.fromEntries(given.map(([name, value = '']) => [name, value]));
+  return {
+    BASEMETER_DB_ACQUIRE_SECONDS: '30',
+    ...Object.fromEntries(given.map(([name, value = '']) => [name, value])),
+  };
 }
 
 /**

@@ -44,8 +44,8 @@ async function overApi(name: keyof Rpcs, args: unknown, headers: Record<string, 
 const PATIENCE = 1_000;
 
 /**
- * Runs a query, again after a wait where that can help, and returns its data. Tries end after `patience` ms, but there are
- * always two: an answer may have been lost on its way, so a query that is run twice must do what it does once.
+ * Runs a query, again after a wait where that can help, and returns its data. Tries end after `patience` ms, but what was
+ * sent is sent twice: its answer may have been lost on its way, so a query that is run twice must do what it does once.
  * Throws an ApiError with the code, status and sentence that SQL raised; 503 `unavailable` where no try succeeded.
  */
 export async function run<T>(query: () => PromiseLike<Answer<T>>, patience = PATIENCE): Promise<T> {
@@ -55,8 +55,8 @@ export async function run<T>(query: () => PromiseLike<Answer<T>>, patience = PAT
     if (!error) return data as T;
     if (!isTransient(error, status)) throw raisedError(error, status);
     const wait = waitAfter(tries);
-    const maySettle = tries > 0 || error.code === NOT_FREE;
-    if (maySettle && Date.now() + wait > until) {
+    const isEnough = tries > 0 || error.code === NOT_FREE;
+    if (isEnough && Date.now() + wait > until) {
       console.error('database unavailable:', error);
       throw new ApiError(503, 'unavailable', 'The service is busy. Try again in a moment.', null, {
         'retry-after': '1',
