@@ -93,7 +93,7 @@ async function insertRate(client: pg.Client, users: number): Promise<number> {
     for (let row = 0; row < 300; row += 1) {
       await client.query({
         name: 'log',
-        text: `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+        text: `insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
             completion_tokens, duration, estimated_cost, credits_charged, request_id, response_data)
           select pg_temp.account($1), pg_temp.account($1), '2026-12-20', 'text_chat', 'success', 'reported', 'model-1', 100, 50, 900, 0.001, 0.1, 'req_x',
             jsonb_build_object('text', t.body) from bodies t where t.number = $1 % 1000`,

@@ -60,9 +60,9 @@ async function loadLedger(client: pg.Client): Promise<void> {
   await withoutTriggers(client, async () => {
     await client.query(
       `insert into public.credit_transactions (created_at, workspace_id, user_id, hold_id, transaction_type, is_overdraft, amount,
-         balance_after, reason, lots, metadata)
+         balance_after, reason, grant_changes, metadata)
        select created_at, workspace_id, user_id, gen_random_uuid(), 'debit', false, -credits_charged, 100, 'generation',
-         array[(gen_random_uuid(), -credits_charged)]::public.credit_lot_change[], jsonb_build_object('model', model)
+         array[(gen_random_uuid(), -credits_charged)]::public.credit_grant_change[], jsonb_build_object('model', model)
        from public.ai_usage_logs order by created_at`,
     );
   });

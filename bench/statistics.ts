@@ -22,7 +22,7 @@ const ACCOUNTS = `
 
 /** A call number `n` of person number `p`: seven in ten of one model, one in seven an embedding, a third of the people by key. */
 const call = (p: string, n: string, at: string): string => `
-  insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+  insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
     completion_tokens, duration, estimated_cost, credits_charged, free_credits, api_key_id)
   select w, w, ${at}, case when ${n} % 7 = 0 then 'embedding' else 'text_chat' end::public.ai_usage_scene,
     case when ${n} % 20 = 0 then 'failed' else 'success' end::public.ai_usage_status, 'reported',
@@ -67,7 +67,7 @@ async function compare(sessions: number, folders: string[], urls: string[]): Pro
     for (const [at, clients] of servers.entries()) {
       for (const state of ['off', 'on'] as const) {
         await clients[0]?.query(
-          `alter table public.ai_usage_logs ${state === 'on' ? 'enable' : 'disable'} trigger ai_usage_logs_count`,
+          `alter table private.ai_usage_logs ${state === 'on' ? 'enable' : 'disable'} trigger ai_usage_logs_count`,
         );
         times[at]?.[state].push(await insert(clients, round));
       }
@@ -110,7 +110,7 @@ async function insert(clients: pg.Client[], round: number): Promise<number> {
 /** Rows and size of a year, from the calls of some days, of which each person makes one after the other. */
 async function growth(url: string): Promise<string> {
   return withClient(url, async (client) => {
-    await client.query(`truncate public.ai_usage_logs`);
+    await client.query(`truncate private.ai_usage_logs`);
     const { rows } = await client.query(
       `select to_regclass('private.usage_by_day') is null as is_old from (select set_config('search_path', 'public', false)) s`,
     );

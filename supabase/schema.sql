@@ -11,9 +11,9 @@ type ai_usage_status: success, failed, canceled, refused
 type billing_period: month, quarter, half_year, year
 type calendar_period: day, week, month
 type charge_entry: transaction_id bigint, credits numeric, balance_after numeric, at timestamp with time zone
-type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, lots charge_lot[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
+type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
+type charge_grant: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_hold: id uuid, credits numeric, state credit_hold_state
-type charge_lot: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_tokens: input bigint, cached_input bigint, output bigint
 type charge_video: seconds numeric, resolution text
 type config_value_type: boolean, integer, number, text
@@ -21,9 +21,9 @@ type created_api_key: id uuid, key text, prefix text, name text, workspace_id uu
 type created_workspace: id uuid, name text, slug text
 type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
+type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
 type credit_hold_state: open, settled, released, expired
-type credit_lot_change: grant_id uuid, amount numeric
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
@@ -46,6 +46,7 @@ type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute integer, messages_per_month integer, products product_on_sale[]
+type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_refusal: code text, message text, param text, retry_after integer
 type private.ai_request: call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
@@ -60,6 +61,7 @@ type private.payment_subject: customer, subscription, payment, reversal
 type private.payment_subjects: platform payment_platform, subscriptions text[], payments text[], touched timestamp with time zone[]
 type private.payment_task_state: requested, tried, voiding, done, voided
 type private.subscription_period: starts_at timestamp with time zone, ends_at timestamp with time zone, cut_at timestamp with time zone, is_paid boolean, is_trial boolean, product payment_products, units integer, reversed_share numeric
+type private.usage_part: scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
 type private.video_order: job video_jobs, work private.video_job_work, refusal private.ai_refusal
 type product_on_sale: id uuid, name text, platform payment_platform, period billing_period, credits numeric, trial_credits numeric, trial_days integer, amount bigint, currency text
 type recorded_usage: recorded boolean, cost_usd numeric, credits_charged numeric
@@ -180,30 +182,30 @@ table ai_providers
   CREATE TRIGGER ai_providers_set_updated_at BEFORE UPDATE ON public.ai_providers FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants service_role: delete, insert, select, update
 
-table ai_usage_logs
-  id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+view ai_usage_logs
+  id uuid
+  workspace_id uuid
   user_id uuid
   hold_id uuid
   api_key_id uuid
-  created_at timestamp with time zone not null default clock_timestamp()
-  scene ai_usage_scene not null
-  status ai_usage_status not null
-  usage_source ai_usage_source not null default 'none'::ai_usage_source
-  prompt_tokens integer not null default 0
-  cached_tokens integer not null default 0
-  completion_tokens integer not null default 0
-  images integer not null default 0
+  created_at timestamp with time zone
+  scene ai_usage_scene
+  status ai_usage_status
+  usage_source ai_usage_source
+  prompt_tokens integer
+  cached_tokens integer
+  completion_tokens integer
+  images integer
   usage_record_id bigint
   usage_period_start timestamp with time zone
-  total_tokens integer not null generated (prompt_tokens + completion_tokens)
-  requests integer not null default 1
+  total_tokens integer
+  requests integer
   duration integer
-  estimated_cost numeric not null default 0
-  credits_charged credit_amount not null default 0
-  free_credits credit_amount not null default 0
-  paid_credits credit_amount not null generated ((credits_charged)::numeric - (free_credits)::numeric)
-  model text not null
+  estimated_cost numeric
+  credits_charged credit_amount
+  free_credits credit_amount
+  paid_credits credit_amount
+  model text
   scene_description text
   reference_id text
   request_id text
@@ -213,22 +215,7 @@ table ai_usage_logs
   user_agent text
   request_data jsonb
   response_data jsonb
-  constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
-  constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
-  constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  constraint cached_tokens_within_prompt CHECK (((cached_tokens >= 0) AND (cached_tokens <= prompt_tokens)))
-  constraint completion_tokens_not_negative CHECK ((completion_tokens >= 0))
-  constraint duration_not_negative CHECK ((duration >= 0))
-  constraint images_not_negative CHECK ((images >= 0))
-  constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
-  constraint requests_positive CHECK ((requests > 0))
-  CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
-  CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
-  CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
-  CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
-  CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON public.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
+  CREATE TRIGGER ai_usage_logs_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 view ai_usage_statistics
@@ -400,36 +387,28 @@ table credit_grants
   constraint remaining_expired_and_clawed_back_within_amount CHECK ((((((remaining)::numeric + (expired_amount)::numeric) + (clawed_back_amount)::numeric) <= (amount)::numeric) AND (is_spent = ((remaining)::numeric = (0)::numeric))))
   CREATE INDEX credit_grants_workspace_id_created_at_idx using btree (workspace_id, created_at)
   CREATE INDEX credit_grants_workspace_id_priority_idx using btree (workspace_id, priority, expires_at, is_paid, created_at, id) WHERE (NOT is_spent)
-  policy "owners and admins can read their workspace's lots" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
+  policy "owners and admins can read their workspace's grants" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER credit_grants_note_next_expiry AFTER UPDATE OF is_spent, expires_at ON public.credit_grants FOR EACH ROW WHEN (((NOT new.is_spent) AND (new.expires_at IS NOT NULL) AND (old.is_spent OR (old.expires_at IS DISTINCT FROM new.expires_at)))) EXECUTE FUNCTION private.note_next_expiry()
   grants authenticated: select; service_role: select
 
-table credit_holds
-  id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+view credit_holds
+  id uuid
+  workspace_id uuid
   user_id uuid
   spender_id uuid
-  amount unsigned_credit_amount not null
-  settled_amount unsigned_credit_amount not null default 0
+  amount unsigned_credit_amount
+  settled_amount unsigned_credit_amount
   final_amount unsigned_credit_amount
-  state credit_hold_state not null default 'open'::credit_hold_state
-  reason text not null
+  state credit_hold_state
+  reason text
   feature_code text
   description text
-  metadata jsonb not null default '{}'::jsonb
+  metadata jsonb
   idempotency_key text
-  expires_at timestamp with time zone not null
+  expires_at timestamp with time zone
   closed_at timestamp with time zone
-  created_at timestamp with time zone not null default clock_timestamp()
-  constraint closed_unless_open_and_final_once_settled CHECK ((((state = 'open'::credit_hold_state) = (closed_at IS NULL)) AND ((state = 'settled'::credit_hold_state) = (final_amount IS NOT NULL))))
-  constraint credit_holds_pkey PRIMARY KEY (id)
-  constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
-  constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
-  CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
-  CREATE INDEX credit_holds_user_id_idx using btree (user_id)
-  CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  created_at timestamp with time zone
+  CREATE TRIGGER credit_holds_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.credit_holds FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table credit_transactions
@@ -448,7 +427,7 @@ table credit_transactions
   reason text not null
   feature_code text
   description text
-  lots credit_lot_change[] not null
+  grant_changes credit_grant_change[] not null
   metadata jsonb not null default '{}'::jsonb
   idempotency_key text
   constraint amount_has_the_sign_of_its_type CHECK ( CASE WHEN (transaction_type = ANY (ARRAY['credit'::credit_transaction_type, 'refund'::credit_transaction_type])) THEN ((amount)::numeric > (0)::numeric) ELSE ((amount)::numeric < (0)::numeric) END)
@@ -738,49 +717,23 @@ table private.account_failures
   constraint account_failures_pkey PRIMARY KEY (user_id)
   constraint account_failures_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE
 
-table private.ai_call_costs
-  log_id uuid not null
-  workspace_id uuid not null
-  created_at timestamp with time zone not null
-  model text not null
-  served_model text
-  cost_usd numeric not null
-  charged_usd numeric not null
-  pricing jsonb
-  attempts jsonb
-  constraint ai_call_costs_pkey PRIMARY KEY (log_id)
-  constraint ai_call_costs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX ai_call_costs_workspace_id_idx using btree (workspace_id)
-  CREATE TRIGGER ai_call_costs_count AFTER INSERT ON private.ai_call_costs FOR EACH ROW WHEN (((new.cost_usd <> (0)::numeric) OR (new.charged_usd <> (0)::numeric))) EXECUTE FUNCTION private.count_ai_costs()
-
-table private.ai_calls
-  hold_id uuid not null
-  request_id text
+view private.ai_calls
+  hold_id uuid
+  workspace_id uuid
+  user_id uuid
   api_key_id uuid
+  hold_expires_at timestamp with time zone
+  request_id text
   idempotency_key text
   message_month timestamp with time zone
-  started_at timestamp with time zone not null
-  expires_at timestamp with time zone not null
-  heard_at timestamp with time zone not null
-  prompt_tokens bigint not null default 0
-  completion_tokens bigint not null default 0
-  worst_case private.ai_usage not null
+  started_at timestamp with time zone
+  heard_at timestamp with time zone
+  prompt_tokens bigint
+  completion_tokens bigint
+  worst_case private.ai_usage
   served_model text
-  pricings jsonb not null
-  details jsonb not null
-  constraint ai_calls_hold_id_fkey FOREIGN KEY (hold_id) REFERENCES credit_holds(id) ON DELETE CASCADE
-  constraint ai_calls_pkey PRIMARY KEY (hold_id)
-  CREATE INDEX ai_calls_expires_at_idx using btree (expires_at)
-
-table private.ai_cost_statistics
-  workspace_id uuid not null
-  day date not null
-  model text not null
-  cost_usd numeric not null
-  charged_usd numeric not null
-  constraint ai_cost_statistics_pkey PRIMARY KEY (workspace_id, day, model)
-  constraint ai_cost_statistics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX ai_cost_statistics_day_idx using btree (day)
+  pricings jsonb
+  details jsonb
 
 table private.ai_request_counts
   workspace_id uuid not null
@@ -794,6 +747,62 @@ table private.ai_request_counts
   month_messages integer not null
   constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, month_started_at)
   constraint ai_request_counts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+
+table private.ai_usage_logs
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  user_id uuid
+  hold_id uuid
+  api_key_id uuid
+  created_at timestamp with time zone not null default clock_timestamp()
+  scene ai_usage_scene not null
+  status ai_usage_status not null
+  usage_source ai_usage_source not null default 'none'::ai_usage_source
+  prompt_tokens integer not null default 0
+  cached_tokens integer not null default 0
+  completion_tokens integer not null default 0
+  images integer not null default 0
+  usage_record_id bigint
+  usage_period_start timestamp with time zone
+  total_tokens integer not null generated (prompt_tokens + completion_tokens)
+  requests integer not null default 1
+  duration integer
+  estimated_cost numeric not null default 0
+  credits_charged credit_amount not null default 0
+  free_credits credit_amount not null default 0
+  paid_credits credit_amount not null generated ((credits_charged)::numeric - (free_credits)::numeric)
+  model text not null
+  scene_description text
+  reference_id text
+  request_id text
+  error_code text
+  error_message text
+  ip_address inet
+  user_agent text
+  request_data jsonb
+  response_data jsonb
+  served_model text
+  cost_usd numeric not null default 0
+  charged_usd numeric not null default 0
+  pricing jsonb
+  attempts jsonb
+  constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
+  constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  constraint cached_tokens_within_prompt CHECK (((cached_tokens >= 0) AND (cached_tokens <= prompt_tokens)))
+  constraint completion_tokens_not_negative CHECK ((completion_tokens >= 0))
+  constraint duration_not_negative CHECK ((duration >= 0))
+  constraint images_not_negative CHECK ((images >= 0))
+  constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
+  constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
+  CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
+  CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
+  CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
+  CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
+  grants authenticated select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id); service_role select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -812,6 +821,36 @@ table private.audit_removals
   constraint audit_removals_pkey PRIMARY KEY (gone_id, found_by)
   constraint found_by_a_column CHECK ((found_by = ANY (ARRAY['workspace_id'::text, 'resource_id'::text, 'actor_id'::text])))
   CREATE INDEX audit_removals_gone_at_idx using btree (gone_at)
+
+table private.credit_holds
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  user_id uuid
+  spender_id uuid
+  amount unsigned_credit_amount not null
+  settled_amount unsigned_credit_amount not null default 0
+  final_amount unsigned_credit_amount
+  state credit_hold_state not null default 'open'::credit_hold_state
+  reason text not null
+  feature_code text
+  description text
+  metadata jsonb not null default '{}'::jsonb
+  idempotency_key text
+  work jsonb
+  expires_at timestamp with time zone not null
+  closed_at timestamp with time zone
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint closed_unless_open_and_final_once_settled CHECK ((((state = 'open'::credit_hold_state) = (closed_at IS NULL)) AND ((state = 'settled'::credit_hold_state) = (final_amount IS NOT NULL))))
+  constraint credit_holds_pkey PRIMARY KEY (id)
+  constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_user_id_idx using btree (user_id)
+  CREATE INDEX credit_holds_work_expires_at_idx using btree (expires_at) WHERE (work IS NOT NULL)
+  CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  grants authenticated select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id); service_role select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)
 
 table private.deleted_free_teams
   user_id uuid not null
@@ -964,13 +1003,15 @@ table private.usage_by_day
   cost numeric not null
   credits credit_amount not null
   free_credits credit_amount not null
+  cost_usd numeric not null default 0
+  charged_usd numeric not null default 0
   model text not null
   constraint one_row_a_day UNIQUE NULLS NOT DISTINCT (workspace_id, day, user_id, scene, model, api_key_id)
   constraint usage_by_day_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX usage_by_day_day_idx using btree (day)
   CREATE INDEX usage_by_day_user_id_idx using btree (user_id)
   policy "members can read their own figures, owners and admins all of th" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  grants authenticated: select; service_role: select
+  grants authenticated select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id); service_role select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id)
 
 table private.usage_records
   id bigint not null identity
@@ -1423,8 +1464,9 @@ table workspaces
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
-function private.add_lot(wallet credit_wallets, lot_amount numeric, lot_kind credit_grant_kind, paid boolean, lot_priority integer, lot_expires_at timestamp with time zone) returns uuid
-function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
+function private.add_grant(wallet credit_wallets, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
+function private.add_hold(hold private.credit_holds) returns credit_result
+function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
 function private.add_usage(more private.usage_by_day) returns void
 function private.admin_adjust_credits(of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
 function private.admin_find_users(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
@@ -1451,38 +1493,36 @@ function private.begin_video_job(job video_jobs, work private.video_job_work, at
 function private.bind_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
+function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
 function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamp with time zone) returns private.ai_caller
 function private.cancel_without_account(subjects private.payment_subjects) returns void
 function private.candidate_answer(candidate ai_models, covered bigint, part_tokens bigint) returns jsonb
+function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
-function private.change_lots(lots credit_lot_change[], is_expiry boolean) returns void
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
-function private.charge_sentence(call ai_usage_logs, pricing jsonb, hold credit_holds, is_debited boolean, is_refunded boolean) returns text
+function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
 function private.claim_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.claim_payments() returns trigger security definer
 function private.claim_payments_of_address(address text, at timestamp with time zone) returns void
 function private.claim_signup(identity text) returns boolean
-function private.close_ai_call(call private.ai_calls, hold credit_holds, is_charged boolean, answer jsonb) returns void
-function private.close_hold(hold credit_holds, closing_state credit_hold_state, used numeric, at timestamp with time zone) returns void
+function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
+function private.close_hold(hold private.credit_holds, used numeric, at timestamp with time zone, metadata jsonb DEFAULT '{}'::jsonb, description text DEFAULT NULL::text, key text DEFAULT NULL::text, is_work_done boolean DEFAULT false) returns credit_result
 function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
-function private.costs_of_operator(first_day date, last_day date) returns SETOF private.ai_cost_statistics security definer -- execute: authenticated, service_role
 function private.count_ai_call() returns trigger security definer
-function private.count_ai_costs() returns trigger security definer
 function private.count_empty_answer(wallet_id uuid) returns boolean
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
-function private.count_features_of_call(call ai_usage_logs) returns void
+function private.count_features_of_call(call private.ai_usage_logs) returns void
 function private.count_invitation(account_id uuid, address text) returns void
-function private.count_message(wallet_id uuid, month timestamp with time zone, change integer) returns void
-function private.count_refusal(call ai_usage_logs) returns boolean
+function private.count_refusal(call private.ai_usage_logs) returns boolean
+function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
@@ -1518,8 +1558,8 @@ function private.end_video_job(job video_jobs, ending video_job_status, code tex
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted uuid) returns uuid
-function private.expire_kept_lots(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
-function private.expire_lots(wallet_id uuid, at timestamp with time zone) returns void
+function private.expire_grants(wallet_id uuid, at timestamp with time zone) returns void
+function private.expire_kept_grants(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wallet_id uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
@@ -1530,7 +1570,7 @@ function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, wanted_plan text, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
-function private.finish_lost_ai_call(lost private.ai_calls, at timestamp with time zone) returns void
+function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
@@ -1546,7 +1586,10 @@ function private.free_due_holds(wallet credit_wallets, amount numeric, at timest
 function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
+function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
+function private.grants_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
+function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
 function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
@@ -1590,7 +1633,7 @@ function private.limit_email_aliases() returns trigger security definer
 function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
-function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns credit_holds
+function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_next_due_wallet(at timestamp with time zone, passed_over uuid[]) returns uuid
 function private.lock_settings() returns trigger security definer
@@ -1604,9 +1647,6 @@ function private.lock_workspace(wanted_workspace uuid, least_role workspace_role
 function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamp with time zone, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
 function private.log_video_job(job video_jobs, work private.video_job_work, ending ai_usage_status, said text, at timestamp with time zone) returns void
-function private.lot_change(lot_id uuid, amount numeric) returns credit_lot_change[]
-function private.lots_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_lot uuid) returns credit_lot_change[]
-function private.lots_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_lot_change[]
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
@@ -1645,12 +1685,12 @@ function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, ro
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.plan_of(wanted_workspace uuid) returns plans
-function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, entry_lots credit_lot_change[] DEFAULT NULL::credit_lot_change[], first_lot uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
+function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
 function private.price_in_force(wanted_model text, at timestamp with time zone) returns ai_model_prices
 function private.pricing_of(wanted ai_models, at timestamp with time zone) returns jsonb
-function private.pricing_of_call(call private.ai_calls, served_model text) returns jsonb
+function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
 function private.product_on_sale(wanted_product uuid) returns payment_products
 function private.project_payment(of_platform payment_platform, of_payment text) returns void
@@ -1744,7 +1784,7 @@ function private.set_spending_limit(wallet_id uuid, spender uuid, new_limit nume
 function private.set_top_up_of_mine(wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer) returns void security definer -- execute: authenticated
 function private.set_updated_at() returns trigger
 function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamp with time zone) returns void
-function private.settle_part(hold credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamp with time zone) returns credit_result
+function private.settle_part(hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamp with time zone) returns credit_result
 function private.settle_subjects(subjects private.payment_subjects, at timestamp with time zone) returns void
 function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wallet_id uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric
@@ -1762,7 +1802,7 @@ function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at time
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.uncount_top_up(task private.payment_tasks) returns void
-function private.usage_by(dimension text, parts private.usage_by_day[]) returns jsonb -- execute: authenticated, service_role
+function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, only_one uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.video_answer(job video_jobs, answer jsonb) returns jsonb

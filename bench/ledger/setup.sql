@@ -1,4 +1,4 @@
--- 10,000 personal wallets with one lot each, and as many rows of the barest ledger there can be.
+-- 10,000 personal wallets with one grant each, and as many rows of the barest ledger there can be.
 update public.system_config set config_value = '0' where config_key = 'signup_credits';
 
 insert into auth.users (id, email)

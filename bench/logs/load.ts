@@ -50,7 +50,7 @@ export async function loadLog(
   await withoutTriggers(client, async () => {
     for (let day = 0; day < DAYS; day += 1) {
       await client.query(
-        `insert into public.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
+        `insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, usage_source, model, prompt_tokens,
            completion_tokens, duration, estimated_cost, credits_charged, request_id, request_data, response_data)
          select pg_temp.account(n), pg_temp.account($1 + (n - $1 + ($3 + c) % $5) % ($2 - $1 + 1)),
            '2026-01-01'::timestamptz + make_interval(days => $3, secs => c * 8000 + n % 3600),
@@ -61,7 +61,7 @@ export async function loadLog(
       );
     }
   });
-  await client.query('vacuum analyze public.ai_usage_logs');
+  await client.query('vacuum analyze private.ai_usage_logs');
   await client.query('checkpoint'); // or what was loaded is written out while the rest is measured
 }
 

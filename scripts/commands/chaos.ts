@@ -1,6 +1,6 @@
 /**
  * `npm run chaos [-- <seconds> [<seed>]]`: mixed load on a stack of its own while its parts are killed at random, then the
- * books compared with what clients were told. Two minutes unless told otherwise.
+ * ledger compared with what clients were told. Two minutes unless told otherwise.
  */
 import { StackError } from '@basemeter/local-supabase';
 import { abortOnSignal } from '../signals.ts';

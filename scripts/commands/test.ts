@@ -10,7 +10,7 @@ import { loadConfig } from '../config.ts';
 import { PROJECT_DIR, resolveModule } from '../paths.ts';
 import { abortOnSignal } from '../signals.ts';
 import type { Stack } from '../stack.ts';
-import { proveBooks } from '../testing/books.ts';
+import { proveLedger } from '../testing/ledger.ts';
 import { installPgtap, runPgtap } from '../testing/pgtap.ts';
 import { startTestStack } from '../testing/test-stack.ts';
 
@@ -34,7 +34,7 @@ export async function run(args: string[]): Promise<number> {
   if (words.some((word) => /^packages(\/|$)/.test(word))) {
     const inPackages = words.map((word) => word.replace(/^packages\/?/, '')).filter(Boolean);
     const vitest = await runVitest(inPackages, interrupted, { folder: 'packages' });
-    return conclude({ pgtap: NOTHING, vitest, books: NOTHING }, interrupted.aborted);
+    return conclude({ pgtap: NOTHING, vitest, ledger: NOTHING }, interrupted.aborted);
   }
   const config = loadConfig();
   if (!config.databaseUrl) installPgtap();
@@ -48,26 +48,26 @@ export async function run(args: string[]): Promise<number> {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
     const pgtap = await runPgtap(stack.urls.databaseAdmin, words, (line) => console.log(line));
     const vitest = interrupted.aborted ? NOTHING : await runVitest(words, interrupted, { stack });
-    // Whatever the tests did, they leave books that are right.
-    const books = interrupted.aborted
+    // Whatever the tests did, they leave a ledger that is right.
+    const ledger = interrupted.aborted
       ? NOTHING
-      : await proveBooks(stack.urls.databaseAdmin, (line) => console.log(line));
-    return conclude({ pgtap, vitest, books }, interrupted.aborted);
+      : await proveLedger(stack.urls.databaseAdmin, (line) => console.log(line));
+    return conclude({ pgtap, vitest, ledger }, interrupted.aborted);
   } finally {
     await stack.stop();
   }
 }
 
-function conclude(totals: Record<'pgtap' | 'vitest' | 'books', Totals>, interrupted: boolean): number {
-  const { pgtap, vitest, books } = totals;
-  const passed = pgtap.passed + vitest.passed + books.passed;
-  const failed = pgtap.failed + vitest.failed + books.failed;
+function conclude(totals: Record<'pgtap' | 'vitest' | 'ledger', Totals>, interrupted: boolean): number {
+  const { pgtap, vitest, ledger } = totals;
+  const passed = pgtap.passed + vitest.passed + ledger.passed;
+  const failed = pgtap.failed + vitest.failed + ledger.failed;
   const words = ({ passed, failed }: Totals) => `${passed} passed, ${failed} failed`;
   console.log(
-    `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the books: ${words(books)}`,
+    `\npgTAP assertions: ${words(pgtap)}; vitest tests: ${words(vitest)}; rules of the ledger: ${words(ledger)}`,
   );
   if (interrupted) throw new StackError('The tests were interrupted.');
-  if (passed + failed === books.passed) throw new StackError('No test has any of that in its path.');
+  if (passed + failed === ledger.passed) throw new StackError('No test has any of that in its path.');
   console.log(`${passed} passed, ${failed} failed`);
   return failed > 0 ? 1 : 0;
 }

@@ -15,7 +15,7 @@ export interface JournalEntry {
   id: string;
   person: string;
   amount: number;
-  /** It was answered whole, so that it has to be in the books. */
+  /** It was answered whole, so that it has to be in the ledger. */
   isAcknowledged: boolean;
   /** What the answer said was charged, where it did. */
   charged?: number;

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive, readRunningState, StackError } from '@basemeter/local-supabase';
 import pg from 'pg';
 import type { Stack } from '../stack.ts';
-import { proveBooks } from './books.ts';
 import { KINDS, Load, PACK, PACK_CREDITS, type Person } from './chaos-load.ts';
+import { proveLedger } from './ledger.ts';
 import { startTestStack } from './test-stack.ts';
 
 const PARTS = ['postgres', 'postgrest', 'functions'] as const;
@@ -142,8 +142,8 @@ interface Outcome {
 }
 
 async function compare({ stack, pool, load, kills, print }: Outcome): Promise<number> {
-  const books = await proveBooks(stack.urls.databaseAdmin, print);
-  let failed = books.failed;
+  const ledger = await proveLedger(stack.urls.databaseAdmin, print);
+  let failed = ledger.failed;
   const check = (rule: string, broken: unknown[]): void => {
     if (broken.length > 0) failed += 1;
     print(`${broken.length === 0 ? '✓' : '✗'} ${rule}`);

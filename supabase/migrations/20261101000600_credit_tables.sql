@@ -1,16 +1,16 @@
--- The credit ledger's tables: wallets, lots, entries, holds.
+-- The credit ledger's tables: wallets, grants, entries, holds.
 -- Only the functions of the next chapters write them; clients and the service role read.
 
 create type public.credit_grant_kind as enum ('free', 'subscription', 'purchase', 'promotion', 'refund');
-comment on type public.credit_grant_kind is 'Where a lot of credits came from.';
+comment on type public.credit_grant_kind is 'Where a grant of credits came from.';
 create type public.credit_transaction_type as enum ('credit', 'debit', 'refund', 'expire', 'clawback');
 comment on type public.credit_transaction_type is 'What a ledger entry did.';
 create type public.credit_hold_state as enum ('open', 'settled', 'released', 'expired');
 comment on type public.credit_hold_state is
   'open: set aside; settled: used; released: given back; expired: given back by time.';
 
-create type public.credit_lot_change as (grant_id uuid, amount numeric);
-comment on type public.credit_lot_change is 'What an entry added to a lot (above zero) or took from it.';
+create type public.credit_grant_change as (grant_id uuid, amount numeric);
+comment on type public.credit_grant_change is 'What an entry added to a grant (above zero) or took from it.';
 
 create domain public.unsigned_credit_amount as numeric(20, 6)
   constraint credit_amount_is_not_negative check (value >= 0 and value <> 'NaN');
@@ -41,7 +41,8 @@ comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
 comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
-comment on column public.credit_wallets.next_expiry_at is 'No lot expires before this; null where none expires at all.';
+comment on column public.credit_wallets.next_expiry_at is
+  'No grant expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is
   'Whether alerts or an automatic top-up watch it: the others'' operations look for none.';
 comment on column public.credit_wallets.frozen_at is
@@ -65,7 +66,7 @@ create table public.credit_grants (
   constraint remaining_expired_and_clawed_back_within_amount
     check (remaining + expired_amount + clawed_back_amount <= amount and is_spent = (remaining = 0))
 ) with (fillfactor = 80);
-comment on table public.credit_grants is 'Lots: credits granted at once, with one origin, priority and expiry.';
+comment on table public.credit_grants is 'Credits granted at once, with one origin, priority and expiry.';
 comment on column public.credit_grants.remaining is 'What is left of it.';
 comment on column public.credit_grants.expired_amount is 'What of it was lost to expiry.';
 comment on column public.credit_grants.clawed_back_amount is
@@ -97,7 +98,8 @@ create trigger credit_grants_note_next_expiry after update of is_spent, expires_
     and (old.is_spent or old.expires_at is distinct from new.expires_at))
   execute function private.note_next_expiry();
 
-create table public.credit_holds (
+-- In private: what the work needs to end is for no reader, and the view in public leaves it out.
+create table private.credit_holds (
   id uuid primary key default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
@@ -111,24 +113,22 @@ create table public.credit_holds (
   description text,
   metadata jsonb not null default '{}',
   idempotency_key text,
+  work jsonb,
   expires_at timestamptz not null,
   closed_at timestamptz,
   created_at timestamptz not null default clock_timestamp(),
   constraint closed_unless_open_and_final_once_settled
     check ((state = 'open') = (closed_at is null) and (state = 'settled') = (final_amount is not null))
 );
-comment on table public.credit_holds is
-  'Credits set aside for work under way. A hold names no lots; they burn when it settles.';
-comment on column public.credit_holds.spender_id is
-  'Whose spending limit counts it besides the user''s: an API key.';
-comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
-comment on column public.credit_holds.settled_amount is 'Used under it so far.';
-comment on column public.credit_holds.final_amount is
-  'What the settlement that closed it used; retries are told by it.';
-create index credit_holds_workspace_id_created_at_idx on public.credit_holds (workspace_id, created_at);
-create index credit_holds_user_id_idx on public.credit_holds (user_id);
-create index credit_holds_open_workspace_id_idx on public.credit_holds (workspace_id, expires_at) where state = 'open';
-create index credit_holds_open_expires_at_idx on public.credit_holds (expires_at) where state = 'open';
+comment on table private.credit_holds is 'Holds, with what the work under way needs to be ended.';
+comment on column private.credit_holds.work is
+  'The work under way, as its chapter keeps it (private.ai_call). Null once it has ended, and where there is none: the '
+  'first ending takes it away, and later ones find nothing.';
+create index credit_holds_workspace_id_created_at_idx on private.credit_holds (workspace_id, created_at);
+create index credit_holds_user_id_idx on private.credit_holds (user_id);
+create index credit_holds_open_workspace_id_idx on private.credit_holds (workspace_id, expires_at) where state = 'open';
+create index credit_holds_open_expires_at_idx on private.credit_holds (expires_at) where state = 'open';
+create index credit_holds_work_expires_at_idx on private.credit_holds (expires_at) where work is not null;
 
 create table public.credit_transactions (
   id bigint generated always as identity primary key,
@@ -146,7 +146,7 @@ create table public.credit_transactions (
   reason text not null,
   feature_code text,
   description text,
-  lots public.credit_lot_change[] not null,
+  grant_changes public.credit_grant_change[] not null,
   metadata jsonb not null default '{}',
   idempotency_key text,
   constraint amount_has_the_sign_of_its_type
@@ -159,12 +159,12 @@ comment on column public.credit_transactions.spender_id is
 comment on column public.credit_transactions.amount is 'Signed: what it added to the balance.';
 comment on column public.credit_transactions.balance_after is 'The balance it left.';
 comment on column public.credit_transactions.is_overdraft is 'It left debt: what was used went past what was there.';
-comment on column public.credit_transactions.lots is
-  'Lots it changed, as [{"grant_id", "amount"}]; what no lot covers is a change of debt.';
+comment on column public.credit_transactions.grant_changes is
+  'Grants it changed, as [{"grant_id", "amount"}]; what no grant covers is a change of debt.';
 comment on column public.credit_transactions.refunded_transaction_id is
   'The debit that a refund gives back; none if free-standing.';
 comment on column public.credit_transactions.grant_id is
-  'The grant that it gives to, or takes back: in full, where lots name what it changed. None for what burns.';
+  'The grant that it gives to, or takes back: in full, where grants name what it changed. None for what burns.';
 comment on column public.credit_transactions.hold_id is
   'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
@@ -285,14 +285,14 @@ create trigger credit_transactions_refuse_truncate before truncate on public.cre
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;
-alter table public.credit_holds enable row level security;
+alter table private.credit_holds enable row level security;
 alter table public.credit_transactions enable row level security;
 create policy "owners and admins can read their workspace's wallet" on public.credit_wallets
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
-create policy "owners and admins can read their workspace's lots" on public.credit_grants
+create policy "owners and admins can read their workspace's grants" on public.credit_grants
   for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
 -- The first condition is what the index serves.
-create policy "members can read their own holds, owners and admins all of their workspace" on public.credit_holds
+create policy "members can read their own holds, owners and admins all of their workspace" on private.credit_holds
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 -- An entry tells the wallet's balance and grants: a member who may not see those asks my_credit_transactions.
@@ -301,6 +301,24 @@ create policy "owners and admins can read their workspace's entries" on public.c
 
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;
+create view public.credit_holds with (security_invoker = true) as
+select id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
+  metadata, idempotency_key, expires_at, closed_at, created_at
+from private.credit_holds;
+comment on view public.credit_holds is
+  'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
+comment on column public.credit_holds.spender_id is
+  'Whose spending limit counts it besides the user''s: an API key.';
+comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
+comment on column public.credit_holds.settled_amount is 'Used under it so far.';
+comment on column public.credit_holds.final_amount is
+  'What the settlement that closed it used; retries are told by it.';
+create trigger credit_holds_refuse_write instead of insert or update or delete on public.credit_holds
+  for each row execute function private.refuse_write();
+grant select (
+  id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
+  metadata, idempotency_key, expires_at, closed_at, created_at
+) on private.credit_holds to authenticated, service_role;
 grant select on public.credit_holds to authenticated, service_role;
 grant select on public.credit_transactions to authenticated, service_role;
 grant update (overdraft_limit) on public.credit_wallets to service_role;

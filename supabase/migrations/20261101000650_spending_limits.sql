@@ -44,7 +44,7 @@ as $$
   select greatest(coalesce(-sum(t.amount), 0), 0)
   from public.credit_transactions t
   left join public.credit_transactions r on r.id = t.refunded_transaction_id
-  left join public.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
+  left join private.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
   cross join lateral (select coalesce(h.created_at, r.created_at, t.created_at)) b (begun_at)
   where t.workspace_id = wallet_id and spender in (t.user_id, t.spender_id)
     and t.transaction_type in ('debit', 'refund') and t.created_at >= since
@@ -79,7 +79,7 @@ begin
   select coalesce(sum(h.amount), 0), coalesce(sum(h.amount)
     filter (where h.created_at >= period.started_at and h.created_at < period.ends_at), 0)
   into held, held_in_period
-  from public.credit_holds h
+  from private.credit_holds h
   where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at > spending_left.at
     and spender in (h.user_id, h.spender_id);
   credits := least(spending.credit_limit - spending.credits_used - held,
@@ -153,7 +153,7 @@ declare
 begin
   select * into refunded from public.credit_transactions t where t.id = refunded_id;
   begun_at := coalesce(
-    (select h.created_at from public.credit_holds h where h.id = coalesce(for_hold, refunded.hold_id)),
+    (select h.created_at from private.credit_holds h where h.id = coalesce(for_hold, refunded.hold_id)),
     refunded.created_at, at);
   -- What began in an earlier period, or comes back of it, is none of this one's use.
   update public.spending_limits l set

@@ -1,6 +1,6 @@
 -- Posting: the one place that moves credits, and what every operation checks.
--- Every operation takes the wallet's row lock first and so runs alone on its wallet: idempotency, admission and lots
--- are then plain reads and writes. Whatever else it locks comes after (holds, lots, snapshot), so no two can deadlock.
+-- Every operation takes the wallet's row lock first and so runs alone on its wallet: idempotency, admission and grants
+-- are then plain reads and writes. What else it locks comes after (holds, grants, snapshot), so no two can deadlock.
 
 create type public.credit_result as (
   credits_balance numeric,
@@ -102,17 +102,17 @@ end;
 $$;
 comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
-create function private.lots_to_burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
-) returns public.credit_lot_change[]
+create function private.grants_to_burn(
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+) returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
   select array(
-    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_lot_change
+    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_grant_change
     from (
       select g.id, g.remaining, sum(g.remaining) over (
-        -- An expired lot is still here only because holds need it: what is no settlement takes it last.
-        order by g.id is distinct from first_lot, spare_expired and g.expires_at <= at is true,
+        -- An expired grant is still here only because holds need it: what is no settlement takes it last.
+        order by g.id is distinct from first_grant, spare_expired and g.expires_at <= at is true,
           g.priority, g.expires_at, g.is_paid, g.created_at, g.id
         rows unbounded preceding
       ) - g.remaining as before
@@ -123,34 +123,34 @@ as $$
     order by l.before
   )
 $$;
-comment on function private.lots_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Which lots an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before paid, '
-  'oldest.';
+comment on function private.grants_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
+  'Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, '
+  'free before paid, oldest.';
 
-create function private.change_lots(lots public.credit_lot_change[], is_expiry boolean) returns void
+create function private.change_grants(changes public.credit_grant_change[], is_expiry boolean) returns void
 language sql set search_path = ''
 as $$
   update public.credit_grants g set
     remaining = g.remaining + l.amount,
     is_spent = g.remaining + l.amount = 0,
     expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
-  from unnest(lots) l
+  from unnest(changes) l
   where g.id = l.grant_id
 $$;
-comment on function private.change_lots(public.credit_lot_change[], boolean) is
-  'Puts credits into lots and takes them out.';
+comment on function private.change_grants(public.credit_grant_change[], boolean) is
+  'Puts credits into grants and takes them out.';
 
 create function private.burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_lot uuid
-) returns public.credit_lot_change[]
+  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+) returns public.credit_grant_change[]
 language plpgsql set search_path = ''
 as $$
 declare
-  lot_id uuid;
-  lots public.credit_lot_change[];
+  grant_id uuid;
+  changes public.credit_grant_change[];
 begin
-  -- Nearly always the first lot is enough: one statement then, and no sort, for the index has this order.
-  if first_lot is null then
+  -- Nearly always the first grant is enough: one statement then, and no sort, for the index has this order.
+  if first_grant is null then
     update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
     where g.id = (
       select n.id from public.credit_grants n
@@ -158,18 +158,18 @@ begin
       order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
       limit 1
     ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
-    returning g.id into lot_id;
+    returning g.id into grant_id;
     if found then
-      return array[(lot_id, -wanted)::public.credit_lot_change];
+      return array[(grant_id, -wanted)::public.credit_grant_change];
     end if;
   end if;
-  lots := private.lots_to_burn(wallet_id, wanted, at, spare_expired, first_lot);
-  perform private.change_lots(lots, is_expiry => false);
-  return lots;
+  changes := private.grants_to_burn(wallet_id, wanted, at, spare_expired, first_grant);
+  perform private.change_grants(changes, is_expiry => false);
+  return changes;
 end;
 $$;
 comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Takes an amount from a locked wallet''s lots, as far as they last, and says from which.';
+  'Takes an amount from a locked wallet''s grants, as far as they last, and says from which.';
 
 create function private.available(wallet public.credit_wallets) returns numeric
 language plpgsql immutable set search_path = ''
@@ -191,8 +191,8 @@ create function private.post_entry(
   signed_amount numeric,
   entry_reason text,
   at timestamptz,
-  entry_lots public.credit_lot_change[] default null,
-  first_lot uuid default null,
+  grant_changes public.credit_grant_change[] default null,
+  first_grant uuid default null,
   only_if_admitted boolean default false,
   entry_metadata jsonb default '{}',
   entry_description text default null,
@@ -235,10 +235,11 @@ begin
   if not found then
     return null;
   end if;
-  if entry_lots is null then
-    entry_lots := private.burn(wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_lot);
-  elsif entry_lots <> '{}' then
-    perform private.change_lots(entry_lots, entry_type = 'expire');
+  if grant_changes is null then
+    grant_changes := private.burn(
+      wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
+  elsif grant_changes <> '{}' then
+    perform private.change_grants(grant_changes, entry_type = 'expire');
   end if;
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
@@ -252,11 +253,11 @@ begin
   end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
-    is_overdraft, amount, balance_after, reason, feature_code, description, lots, metadata, idempotency_key
+    is_overdraft, amount, balance_after, reason, feature_code, description, grant_changes, metadata, idempotency_key
   )
   values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
     signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
-    entry_feature, entry_description, entry_lots, entry_metadata, key)
+    entry_feature, entry_description, grant_changes, entry_metadata, key)
   returning id into answer.transaction_id;
   answer.credits_available := answer.credits_balance - answer.credits_held;
   answer.amount := abs(signed_amount);
@@ -266,34 +267,34 @@ begin
 end;
 $$;
 comment on function private.post_entry is
-  'The one place that moves credits: wallet, lots, the user''s snapshot and the entry that tells of it, together. '
-  'Without lots given it burns them. Null where an admission was asked for and not granted.';
+  'The one place that moves credits: wallet, grants, the user''s snapshot and the entry that tells of it, together. '
+  'Without grants given it burns them. Null where an admission was asked for and not granted.';
 
-create function private.add_lot(
+create function private.add_grant(
   wallet public.credit_wallets,
-  lot_amount numeric,
-  lot_kind public.credit_grant_kind,
+  grant_amount numeric,
+  grant_kind public.credit_grant_kind,
   paid boolean,
-  lot_priority integer,
-  lot_expires_at timestamptz
+  grant_priority integer,
+  grant_expires_at timestamptz
 ) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
-  lot_id uuid;
+  grant_id uuid;
 begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
-  values (wallet.workspace_id, lot_amount, 0, true, lot_kind, paid, lot_priority, lot_expires_at)
-  returning id into lot_id;
-  return lot_id;
+  values (wallet.workspace_id, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
+  returning id into grant_id;
+  return grant_id;
 end;
 $$;
-comment on function private.add_lot is 'Adds an empty lot; the entry that grants it fills it.';
+comment on function private.add_grant is 'Adds an empty grant; the entry that grants it fills it.';
 
-create function private.lot_change(lot_id uuid, amount numeric) returns public.credit_lot_change[]
+create function private.grant_change(grant_id uuid, amount numeric) returns public.credit_grant_change[]
 language sql immutable set search_path = ''
 as $$
-  select case when amount = 0 then '{}' else array[(lot_id, trim_scale(amount))::public.credit_lot_change] end
+  select case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end
 $$;
-comment on function private.lot_change(uuid, numeric) is
-  'The lots of an entry that changes one, or none where nothing changes.';
+comment on function private.grant_change(uuid, numeric) is
+  'The grants of an entry that changes one, or none where nothing changes.';

@@ -1,49 +1,50 @@
--- The wallet's lock, and expiry of holds and lots: what is due goes when its wallet is next locked, or by the sweep,
+-- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
 -- whichever comes first. What may be admitted is read under the lock.
 
-create function private.expire_lots(wallet_id uuid, at timestamptz) returns void
+create function private.expire_grants(wallet_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  lot record;
+  credit_grant record;
   taken numeric;
   expirable numeric;
   total numeric := 0;
-  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
+  changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
 begin
-  -- While holds are open, expired lots keep what living ones could not pay of them.
-  select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at), 0)
-    - greatest(w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_lots.at is not true), 0),
+  -- While holds are open, expired grants keep what living ones could not pay of them.
+  select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at), 0)
+    - greatest(
+        w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at is not true), 0),
       0)
   into expirable
   from public.credit_wallets w
   left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
   where w.workspace_id = wallet_id
   group by w.workspace_id;
-  for lot in
+  for credit_grant in
     select g.id, g.remaining from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_lots.at
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_grants.at
     order by g.expires_at, g.created_at, g.id
   loop
-    taken := least(lot.remaining, expirable - total);
+    taken := least(credit_grant.remaining, expirable - total);
     exit when taken <= 0;
-    lots := lots || private.lot_change(lot.id, -taken);
+    changes := changes || private.grant_change(credit_grant.id, -taken);
     total := total + taken;
   end loop;
   if total > 0 then
-    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, lots);
+    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, changes);
   end if;
 end;
 $$;
-comment on function private.expire_lots(uuid, timestamptz) is
-  'Takes what is left of lots past their expiry, as one ledger entry.';
+comment on function private.expire_grants(uuid, timestamptz) is
+  'Takes what is left of grants past their expiry, as one ledger entry.';
 
 create function private.expire_wallet(wallet_id uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   with expired as (
-    update public.credit_holds h set state = 'expired', closed_at = expire_wallet.at
+    update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
     where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at <= expire_wallet.at
     returning h.amount
   )
@@ -51,12 +52,12 @@ begin
   from (select sum(e.amount) as amount from expired e) freed
   where w.workspace_id = wallet_id and freed.amount is not null;
 
-  perform private.expire_lots(wallet_id, at);
+  perform private.expire_grants(wallet_id, at);
 
-  -- Lots that holds keep alive are looked at again when one of those holds ends.
+  -- Grants that holds keep alive are looked at again when one of those holds ends.
   update public.credit_wallets w set next_expiry_at = (
     select min(case when g.expires_at > expire_wallet.at then g.expires_at else (
-      select min(h.expires_at) from public.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
+      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
     ) end)
     from public.credit_grants g
     where g.workspace_id = wallet_id and not g.is_spent and g.expires_at is not null
@@ -65,7 +66,7 @@ begin
 end;
 $$;
 comment on function private.expire_wallet(uuid, timestamptz) is
-  'Ends the holds and lots of a locked wallet that are due, and notes when the next lot is.';
+  'Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.';
 
 create function private.lock_wallet(wallet_id uuid, at timestamptz) returns public.credit_wallets
 language plpgsql set search_path = ''
@@ -115,7 +116,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   if amount > private.available(wallet) and exists (
-    select from public.credit_holds h
+    select from private.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
     perform private.expire_wallet(wallet.workspace_id, at);
@@ -159,7 +160,7 @@ begin
   if not found then
     select w.workspace_id into wallet_id
     from public.credit_wallets w
-    join public.credit_holds h on h.workspace_id = w.workspace_id
+    join private.credit_holds h on h.workspace_id = w.workspace_id
     where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
     limit 1 for no key update of w skip locked;
   end if;

@@ -9,7 +9,7 @@ as $$
   end::public.credit_grant_kind
 $$;
 comment on function private.kind_of_reason(text) is
-  'The kind of lot that a credit with this reason makes, unless told.';
+  'The kind of grant that a credit with this reason makes, unless told.';
 
 create function public.credit_user_credits_transaction(
   user_id uuid,
@@ -28,14 +28,14 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(credit_user_credits_transaction.workspace_id, credit_user_credits_transaction.user_id);
-  lot_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
-  paid boolean := lot_kind in ('purchase', 'subscription');
+  grant_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
+  paid boolean := grant_kind in ('purchase', 'subscription');
   cap numeric := private.config_numeric('max_credits_balance', 50000);
   wallet public.credit_wallets;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
-  lot_id uuid;
+  grant_id uuid;
 begin
   perform private.require_time(at);
   perform private.require_amount(amount);
@@ -43,7 +43,7 @@ begin
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(credit_user_credits_transaction.user_id);
   request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
-    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', lot_kind,
+    'user_id', credit_user_credits_transaction.user_id, 'description', description, 'kind', grant_kind,
     'expires_at', extract(epoch from expires_at), 'priority', priority);
   earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
   if earlier is not null then
@@ -58,17 +58,17 @@ begin
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
   end if;
-  lot_id := private.add_lot(wallet, amount, lot_kind, paid, coalesce(priority, 0), expires_at);
+  grant_id := private.add_grant(wallet, amount, grant_kind, paid, coalesce(priority, 0), expires_at);
   -- Debt is paid first: only what is left can be burned later.
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
-    private.lot_change(lot_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
-    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot_id);
+    private.grant_change(grant_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => grant_id);
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.credit_user_credits_transaction is
-  'Adds a lot of credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
+  'Grants credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
 
 create function public.debit_user_credits_transaction(
   user_id uuid,
@@ -125,21 +125,21 @@ $$;
 comment on function public.debit_user_credits_transaction is
   'Takes credits, or raises insufficient_credits and takes none.';
 
-create function private.lots_to_return(entry_id bigint, wanted numeric, at timestamptz)
-returns public.credit_lot_change[]
+create function private.grants_to_return(entry_id bigint, wanted numeric, at timestamptz)
+returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
   with burned as (
     select l.grant_id, -l.amount as amount, l.ordinality
-    from public.credit_transactions t, unnest(t.lots) with ordinality l
+    from public.credit_transactions t, unnest(t.grant_changes) with ordinality l
     where t.id = entry_id
   ), given_back as (
     select l.grant_id, sum(l.amount) as amount
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     where t.refunded_transaction_id = entry_id
     group by l.grant_id
   ), living as (
-    -- What was clawed back of a lot or expired is not its to have again. The last burned comes first: it lives longest.
+    -- What was clawed back of a grant or expired does not come back. The last burned comes first: it lives longest.
     select b.grant_id, b.ordinality, least(b.amount - coalesce(r.amount, 0),
       g.amount - g.remaining - g.clawed_back_amount - g.expired_amount) as room
     from burned b
@@ -152,13 +152,13 @@ as $$
     from living l where l.room > 0
   )
   select array(
-    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_lot_change
+    select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_grant_change
     from filled f where f.before < wanted
     order by f.ordinality desc
   )
 $$;
-comment on function private.lots_to_return(bigint, numeric, timestamptz) is
-  'To which living lots an amount goes back: to those that an entry burned, '
+comment on function private.grants_to_return(bigint, numeric, timestamptz) is
+  'To which living grants an amount goes back: to those that an entry burned, '
   'what it took from them less what came back before.';
 
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
@@ -190,7 +190,7 @@ $$;
 comment on function private.require_refundable(public.credit_wallets, numeric, bigint) is
   'Refuses a refund of more than its entry took, or than was spent at all.';
 
-create function private.add_refund_lot(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
+create function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
@@ -199,15 +199,15 @@ declare
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
   select coalesce(bool_or(g.is_paid), false) into paid
-  from public.credit_transactions t, unnest(t.lots) l
+  from public.credit_transactions t, unnest(t.grant_changes) l
   join public.credit_grants g on g.id = l.grant_id
   where t.id = entry_id;
-  return private.add_lot(wallet, amount, 'refund', paid, 0,
+  return private.add_grant(wallet, amount, 'refund', paid, 0,
     at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
 end;
 $$;
-comment on function private.add_refund_lot(uuid, numeric, bigint, timestamptz) is
-  'A new lot for what no burned lot can take back; paid where the entry had burned paid credits.';
+comment on function private.add_refund_grant(uuid, numeric, bigint, timestamptz) is
+  'A new grant for what no burned grant can take back; paid where the entry had burned paid credits.';
 
 create function private.post_refund(
   wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
@@ -217,29 +217,29 @@ create function private.post_refund(
 language plpgsql set search_path = ''
 as $$
 declare
-  lots public.credit_lot_change[] := array[]::public.credit_lot_change[];
+  changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
-  lot_id uuid;
+  grant_id uuid;
   spender uuid;
 begin
   if entry_id is not null then -- it is given back to who used it, whoever asks for that
     select t.user_id, t.spender_id into account_id, spender from public.credit_transactions t where t.id = entry_id;
   end if;
   if left_over > 0 and entry_id is not null then
-    lots := private.lots_to_return(entry_id, left_over, at);
-    left_over := left_over - coalesce((select sum(l.amount) from unnest(lots) l), 0);
+    changes := private.grants_to_return(entry_id, left_over, at);
+    left_over := left_over - coalesce((select sum(l.amount) from unnest(changes) l), 0);
   end if;
   if left_over > 0 then
-    lot_id := private.add_refund_lot(wallet.workspace_id, left_over, entry_id, at);
-    lots := lots || private.lot_change(lot_id, left_over);
+    grant_id := private.add_refund_grant(wallet.workspace_id, left_over, entry_id, at);
+    changes := changes || private.grant_change(grant_id, left_over);
   end if;
-  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, lots,
+  return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, changes,
     entry_metadata => metadata, entry_description => description, key => post_refund.key,
-    refunded_id => entry_id, new_grant => lot_id, spender => spender);
+    refunded_id => entry_id, new_grant => grant_id, spender => spender);
 end;
 $$;
 comment on function private.post_refund is
-  'Gives back to a locked wallet what may be: to debt, then to the lots its entry burned, then as a new lot.';
+  'Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.';
 
 create function public.refund_user_credits(
   user_id uuid,
@@ -282,8 +282,8 @@ begin
 end;
 $$;
 comment on function public.refund_user_credits is
-  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the lots it burned, '
-  'then as a new lot.';
+  'Gives credits back, of one debit (transaction_id) or free-standing: to debt, then to the grants it burned, '
+  'then as a new grant.';
 
 create function public.clawback_credits(
   grant_id uuid,
@@ -298,7 +298,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid;
-  lot public.credit_grants;
+  credit_grant public.credit_grants;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
@@ -309,7 +309,7 @@ begin
   perform private.require_texts(reason, metadata, idempotency_key);
   select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;
   if not found then
-    perform private.raise_error('not_found', format('There is no lot %s.', clawback_credits.grant_id));
+    perform private.raise_error('not_found', format('There is no grant %s.', clawback_credits.grant_id));
   end if;
   perform private.lock_wallet(wallet_id, at);
   request := jsonb_build_object('clawback', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -318,22 +318,22 @@ begin
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  select * into lot from public.credit_grants g where g.id = clawback_credits.grant_id;
+  select * into credit_grant from public.credit_grants g where g.id = clawback_credits.grant_id;
   -- What expired is gone already and is not taken a second time.
-  taken := least(amount, lot.amount - lot.clawed_back_amount - lot.expired_amount);
-  if amount > lot.amount - lot.clawed_back_amount or taken <= 0 then
+  taken := least(amount, credit_grant.amount - credit_grant.clawed_back_amount - credit_grant.expired_amount);
+  if amount > credit_grant.amount - credit_grant.clawed_back_amount or taken <= 0 then
     perform private.raise_error('invalid_state',
       format('%s credits are to be taken back and %s can be.', trim_scale(amount), trim_scale(taken)));
   end if;
-  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_lot => lot.id,
-    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => lot.id);
-  update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = lot.id;
+  answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_grant => credit_grant.id,
+    entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => credit_grant.id);
+  update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = credit_grant.id;
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.clawback_credits is
-  'Takes a lot back (its payment was refunded or disputed): from the lot, then from others, then as debt.';
+  'Takes a grant back (its payment was refunded or disputed): from the grant, then from others, then as debt.';
 
 grant execute on function public.credit_user_credits_transaction to service_role;
 grant execute on function public.debit_user_credits_transaction to service_role;

@@ -18,7 +18,7 @@ $$;
 comment on function private.change_held(uuid, numeric, uuid, numeric) is
   'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_lots(wallet_id uuid, answer public.credit_result, at timestamptz)
+create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,7 +27,7 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_lots.at
+    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
@@ -37,20 +37,20 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.expire_kept_lots(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the lots that only it had kept, and corrects the answer.';
+comment on function private.expire_kept_grants(uuid, public.credit_result, timestamptz) is
+  'After a hold has closed: expires the grants that only it had kept, and corrects the answer.';
 
-create function private.lock_hold(wanted_hold uuid, at timestamptz) returns public.credit_holds
+create function private.lock_hold(wanted_hold uuid, at timestamptz) returns private.credit_holds
 language plpgsql set search_path = ''
 as $$
 declare
-  hold public.credit_holds;
+  hold private.credit_holds;
 begin
   perform private.require_time(at);
-  select * into hold from public.credit_holds h where h.id = wanted_hold;
+  select * into hold from private.credit_holds h where h.id = wanted_hold;
   if found then
     perform private.lock_wallet(hold.workspace_id, at);
-    select * into hold from public.credit_holds h where h.id = wanted_hold; -- as it is under the wallet's lock
+    select * into hold from private.credit_holds h where h.id = wanted_hold; -- as it is under the wallet's lock
   end if;
   if not found then
     perform private.raise_error('not_found', format('There is no hold %s.', coalesce(wanted_hold::text, 'null')));
@@ -60,6 +60,21 @@ end;
 $$;
 comment on function private.lock_hold(uuid, timestamptz) is
   'Locks a hold''s wallet and reads the hold under that lock.';
+
+create function private.add_hold(hold private.credit_holds) returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into private.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
+    metadata, idempotency_key, work, expires_at, created_at)
+  values (hold.workspace_id, hold.user_id, hold.spender_id, hold.amount, hold.reason, hold.feature_code,
+    hold.description, hold.metadata, hold.idempotency_key, hold.work, hold.expires_at, hold.created_at)
+  returning * into hold;
+  return private.change_held(hold.workspace_id, hold.amount, hold.id, hold.amount);
+end;
+$$;
+comment on function private.add_hold(private.credit_holds) is
+  'Sets credits of a locked wallet aside, for whoever was found to have them.';
 
 create function private.require_interval(expires_in interval) returns void
 language plpgsql stable set search_path = ''
@@ -92,7 +107,7 @@ as $$
 declare
   wallet_id uuid := coalesce(hold_credits.workspace_id, hold_credits.user_id);
   wallet public.credit_wallets;
-  hold public.credit_holds;
+  hold private.credit_holds;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
@@ -115,13 +130,18 @@ begin
     perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   end if;
   perform private.require_available(wallet, amount, at);
-  insert into public.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
-    metadata, idempotency_key, expires_at, created_at)
-  values (wallet_id, hold_credits.user_id, hold_credits.spender_id, hold_credits.amount, hold_credits.reason,
-    hold_credits.feature_code, hold_credits.description, hold_credits.metadata, hold_credits.idempotency_key,
-    private.later(at, expires_in), at)
-  returning * into hold;
-  answer := private.change_held(wallet_id, hold.amount, hold.id, hold.amount);
+  hold.workspace_id := wallet_id;
+  hold.user_id := hold_credits.user_id;
+  hold.spender_id := hold_credits.spender_id;
+  hold.amount := hold_credits.amount;
+  hold.reason := hold_credits.reason;
+  hold.feature_code := hold_credits.feature_code;
+  hold.description := hold_credits.description;
+  hold.metadata := hold_credits.metadata;
+  hold.idempotency_key := hold_credits.idempotency_key;
+  hold.expires_at := private.later(at, expires_in);
+  hold.created_at := at;
+  answer := private.add_hold(hold);
   perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
@@ -130,25 +150,8 @@ comment on function public.hold_credits is
   'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
   'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
-create function private.close_hold(
-  hold public.credit_holds, closing_state public.credit_hold_state, used numeric, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  update public.credit_holds h set
-    state = closing_state,
-    closed_at = at,
-    settled_amount = h.settled_amount + coalesce(used, 0),
-    final_amount = used
-  where h.id = hold.id;
-end;
-$$;
-comment on function private.close_hold(public.credit_holds, public.credit_hold_state, numeric, timestamptz) is
-  'Writes a hold''s last state; the wallet''s share is the caller''s.';
-
 create function private.settle_part(
-  hold public.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
+  hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
 ) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -166,6 +169,29 @@ $$;
 comment on function private.settle_part is
   'Posts what was used under a hold and frees what of it is no longer set aside.';
 
+create function private.close_hold(
+  hold private.credit_holds, used numeric, at timestamptz, metadata jsonb default '{}', description text default null,
+  key text default null, is_work_done boolean default false
+) returns public.credit_result
+language plpgsql set search_path = ''
+as $$
+begin
+  update private.credit_holds h set
+    state = case when used is null then 'released' else 'settled' end::public.credit_hold_state,
+    closed_at = at,
+    settled_amount = h.settled_amount + coalesce(used, 0),
+    final_amount = used,
+    work = case when not is_work_done then h.work end
+  where h.id = hold.id;
+  -- One that expired is settled all the same, though nothing of it is set aside: nothing that was used is lost.
+  return private.expire_kept_grants(hold.workspace_id, private.settle_part(hold, coalesce(used, 0),
+    case when hold.state = 'open' then hold.amount else 0 end, metadata, description, key, at), at);
+end;
+$$;
+comment on function private.close_hold is
+  'Settles a locked hold that is not closed yet at what was used, or releases it (null), and frees the rest of it. '
+  'is_work_done: it was the ending of its work.';
+
 create function public.settle_credit_hold(
   hold_id uuid,
   amount numeric,
@@ -178,7 +204,7 @@ create function public.settle_credit_hold(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  hold public.credit_holds;
+  hold private.credit_holds;
   freed numeric;
   request jsonb;
   earlier jsonb;
@@ -205,17 +231,16 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is %s already.', hold.id, hold.state),
       'This settlement changed nothing.');
   end if;
-  -- One that expired is settled all the same: nothing that was used is lost.
-  freed := case when hold.state = 'expired' then 0 when keep_open then least(amount, hold.amount) else hold.amount end;
   if keep_open then
-    update public.credit_holds h
+    freed := case when hold.state = 'open' then least(amount, hold.amount) else 0 end;
+    update private.credit_holds h
     set amount = h.amount - freed, settled_amount = h.settled_amount + settle_credit_hold.amount
     where h.id = hold.id;
+    answer := private.expire_kept_grants(hold.workspace_id,
+      private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at), at);
   else
-    perform private.close_hold(hold, 'settled', amount, at);
+    answer := private.close_hold(hold, amount, at, metadata, description, idempotency_key);
   end if;
-  answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
-  answer := private.expire_kept_lots(hold.workspace_id, answer, at);
   perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
@@ -229,19 +254,19 @@ returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  hold public.credit_holds;
+  hold private.credit_holds;
   answer public.credit_result;
 begin
   hold := private.lock_hold(release_credit_hold.hold_id, at);
   if hold.state = 'settled' then
     perform private.raise_error('invalid_state', format('Hold %s is settled already.', hold.id));
   end if;
-  answer := private.change_held(hold.workspace_id, case when hold.state = 'open' then -hold.amount else 0 end,
-    hold.id, case when hold.state = 'open' then hold.amount else 0 end);
-  if hold.state <> 'released' then
-    perform private.close_hold(hold, 'released', null, at);
+  if hold.state = 'released' then
+    return private.change_held(hold.workspace_id, 0, hold.id, 0);
   end if;
-  return private.expire_kept_lots(hold.workspace_id, answer, at);
+  answer := private.close_hold(hold, null, at);
+  answer.amount := case when hold.state = 'open' then hold.amount else 0 end;
+  return answer;
 end;
 $$;
 comment on function public.release_credit_hold is
@@ -257,7 +282,7 @@ create function public.extend_credit_hold(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  hold public.credit_holds;
+  hold private.credit_holds;
   wallet public.credit_wallets;
   request jsonb;
   earlier jsonb;
@@ -285,7 +310,7 @@ begin
   if amount > 0 then
     perform private.require_available(wallet, amount, at);
   end if;
-  update public.credit_holds h
+  update private.credit_holds h
   set amount = h.amount + extend_credit_hold.amount,
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;

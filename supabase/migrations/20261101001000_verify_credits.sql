@@ -1,4 +1,4 @@
--- Proof of the books. Each table is proved by a function prove_…, here and in later chapters, where the table stands:
+-- Proof of the ledger. Each table is proved by a function prove_…, here and in later chapters, where the table stands:
 -- it returns what drifts in one workspace, or in all of them.
 
 create type private.drift as (wallet_id uuid, rule text, expected numeric, actual numeric, subject text);
@@ -23,11 +23,11 @@ begin
     where only_one is null or t.workspace_id = only_one
     group by t.workspace_id
   ), holds as (
-    select h.workspace_id, sum(h.amount) as held, max(h.expires_at) as last_end from public.credit_holds h
+    select h.workspace_id, sum(h.amount) as held, max(h.expires_at) as last_end from private.credit_holds h
     where h.state = 'open' and (only_one is null or h.workspace_id = only_one)
     group by h.workspace_id
-  ), lots as (
-    -- Open holds keep lots past their time: these are looked at again when the holds end.
+  ), grants as (
+    -- Open holds keep grants past their time: these are looked at again when the holds end.
     select g.workspace_id, sum(g.remaining) as remaining,
       extract(epoch from min(case when g.expires_at < w.next_expiry_at then greatest(g.expires_at, h.last_end)
         else g.expires_at end)) as expiry
@@ -41,7 +41,7 @@ begin
   from public.workspaces s
   left join public.credit_wallets w on w.workspace_id = s.id
   left join entries e on e.workspace_id = s.id
-  left join lots l on l.workspace_id = s.id
+  left join grants l on l.workspace_id = s.id
   left join holds h on h.workspace_id = s.id
   left join public.users u on u.id = s.id
   cross join lateral (values
@@ -53,7 +53,7 @@ begin
     ('total is what entries granted', coalesce(e.total, 0), w.credits_total),
     ('spent is what entries used', coalesce(e.spent, 0), w.credits_spent),
     ('expired is what entries expired', coalesce(e.expired, 0), w.credits_expired),
-    ('lots hold the balance', greatest(w.credits_balance, 0), coalesce(l.remaining, 0)),
+    ('grants hold the balance', greatest(w.credits_balance, 0), coalesce(l.remaining, 0)),
     ('held is the sum of open holds', coalesce(h.held, 0), w.credits_held),
     ('next expiry is no later than that of a grant', l.expiry, case when l.expiry is not null then
       greatest(extract(epoch from w.next_expiry_at), case when w.next_expiry_at is not null then l.expiry end) end),
@@ -65,7 +65,7 @@ begin
     and (w.workspace_id is not null or r.rule = 'a workspace has a wallet');
 end;
 $$;
-comment on function private.prove_wallets(uuid) is 'Wallets against their entries, lots, holds and the snapshot.';
+comment on function private.prove_wallets(uuid) is 'Wallets against their entries, grants, holds and the snapshot.';
 
 create function private.prove_grants(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
@@ -76,11 +76,11 @@ begin
     select l.grant_id, sum(l.amount) as remaining,
       sum(l.amount) filter (where t.transaction_type = 'expire' or t.transaction_type = 'refund'
         and t.grant_id = l.grant_id) as worth
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     where only_one is null or t.workspace_id = only_one
     group by l.grant_id
   ), given as (
-    -- In full: what of a credit paid debt is in no lot, and a clawback takes from others too.
+    -- In full: what of a credit paid debt is in no grant, and a clawback takes from others too.
     select t.grant_id, sum(t.amount) as worth
     from public.credit_transactions t
     where t.transaction_type in ('credit', 'clawback') and (only_one is null or t.workspace_id = only_one)
@@ -122,7 +122,7 @@ begin
         as off_sign,
       count(*) filter (where g.id is null) as lost
     from public.credit_transactions t
-    cross join lateral unnest(t.lots) l
+    cross join lateral unnest(t.grant_changes) l
     left join public.credit_grants g on g.id = l.grant_id and g.workspace_id = t.workspace_id
     where only_one is null or t.workspace_id = only_one
     group by t.id
@@ -132,13 +132,13 @@ begin
   left join changes c on c.id = e.id
   left join public.credit_grants g on g.id = e.grant_id and g.workspace_id = e.workspace_id
     and (only_one is null or g.workspace_id = only_one)
-  left join public.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
+  left join private.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
     and (only_one is null or h.workspace_id = only_one)
   cross join lateral (values
     ('an entry leaves the balance before it and its amount', e.balance_before + e.amount, e.balance_after::numeric),
-    ('the lots of an entry and its change of debt are its amount',
+    ('the grants of an entry and its change of debt are its amount',
       greatest(e.balance_after, 0) - greatest(e.balance_after - e.amount, 0), coalesce(c.changed, 0)),
-    ('an entry and its lots have the sign of its type', 0, coalesce(c.off_sign, 0)
+    ('an entry and its grants have the sign of its type', 0, coalesce(c.off_sign, 0)
       + (sign(e.amount) <> case when e.transaction_type in ('credit', 'refund') then 1 else -1 end)::integer),
     ('an entry is an overdraft that takes and leaves debt', (e.amount < 0 and e.balance_after < 0)::integer,
       e.is_overdraft::integer),
@@ -171,7 +171,7 @@ begin
     group by t.hold_id
   )
   select h.workspace_id, r.rule, r.expected, r.actual, h.id::text
-  from public.credit_holds h
+  from private.credit_holds h
   left join used u on u.hold_id = h.id
   cross join lateral (values
     ('what a hold settled is what its entries took', coalesce(u.settled, 0), h.settled_amount::numeric),
@@ -201,7 +201,7 @@ begin
     cross join lateral (values (t.user_id), (t.spender_id)) s (id)
     join public.spending_limits l on l.workspace_id = t.workspace_id and l.spender_id = s.id
     left join public.credit_transactions r on r.id = t.refunded_transaction_id
-    left join public.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
+    left join private.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
     where t.transaction_type in ('debit', 'refund') and (only_one is null or t.workspace_id = only_one)
   ), sums as (
     select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used,

@@ -16,8 +16,9 @@ alter table public.workspaces add column ai_log_content public.ai_log_content no
 comment on column public.workspaces.ai_log_content is 'What the log keeps of what is asked and answered.';
 grant update (ai_log_content) on public.workspaces to authenticated, service_role;
 
+-- Its base is in private: the columns that are the operator's are for no client, and the view in public has the others.
 -- What makes a call be logged once is its hold: the key has to name created_at, so it could not.
-create table public.ai_usage_logs (
+create table private.ai_usage_logs (
   id uuid not null default gen_random_uuid(),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
@@ -51,69 +52,30 @@ create table public.ai_usage_logs (
   user_agent text,
   request_data jsonb,
   response_data jsonb,
+  served_model text,
+  cost_usd numeric not null default 0,
+  charged_usd numeric not null default 0,
+  pricing jsonb,
+  attempts jsonb,
   primary key (id, created_at)
 ) partition by range (created_at);
-comment on table public.ai_usage_logs is
-  'Every AI call: what was asked, how it ended, what it cost and what was charged.';
-comment on column public.ai_usage_logs.hold_id is 'The hold it ran under. No foreign key: a refused call had none.';
-comment on column public.ai_usage_logs.api_key_id is
-  'The API key it was made with. No foreign key: figures outlive keys.';
-comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
-comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
-comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
-comment on column public.ai_usage_logs.requests is
-  'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, '
-  'account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
-comment on column public.ai_usage_logs.images is 'Images that were made.';
-comment on column public.ai_usage_logs.usage_record_id is
-  'The id of its api_call in usage_records; that of its tokens is the next. Null: it counts to no feature.';
-comment on column public.ai_usage_logs.usage_period_start is 'The period of its features that it counts to.';
-comment on column public.ai_usage_logs.model is 'The model the caller named.';
-comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
-comment on column public.ai_usage_logs.estimated_cost is
-  'What the call is worth to its caller, in US dollars: the provider''s cost x markup, or the model''s fixed price.';
-comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
-comment on column public.ai_usage_logs.free_credits is 'Of it what came from lots that were given.';
-comment on column public.ai_usage_logs.paid_credits is
-  'Of it what came from lots that were bought, and what no lot covered: debt is paid by the credits that come next.';
-comment on column public.ai_usage_logs.scene_description is
-  'The caller''s words for the scene (header x-ai-scene-description).';
-comment on column public.ai_usage_logs.reference_id is
-  'The caller''s own id for what the call belongs to (header x-ai-reference).';
-comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
-create index ai_usage_logs_workspace_id_created_at_idx on public.ai_usage_logs (workspace_id, created_at);
-create index ai_usage_logs_user_id_created_at_idx on public.ai_usage_logs (user_id, created_at);
-create index ai_usage_logs_request_id_idx on public.ai_usage_logs (request_id);
-create index ai_usage_logs_usage_record_id_idx on public.ai_usage_logs (usage_record_id)
-  where usage_record_id is not null;
-
-create table private.ai_call_costs (
-  log_id uuid primary key,
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  created_at timestamptz not null,
-  model text not null,
-  served_model text,
-  cost_usd numeric not null,
-  charged_usd numeric not null,
-  pricing jsonb,
-  attempts jsonb
-);
-comment on table private.ai_call_costs is
-  'What of a logged call is the operator''s to know. No foreign key to the log, whose rows move between partitions.';
-comment on column private.ai_call_costs.model is 'The model the caller named.';
-comment on column private.ai_call_costs.served_model is 'The model that answered: that one, or a fallback.';
-comment on column private.ai_call_costs.cost_usd is 'The provider''s charge in US dollars by our price list.';
-comment on column private.ai_call_costs.charged_usd is
+comment on table private.ai_usage_logs is 'The log, with what of a call is the operator''s to know.';
+comment on column private.ai_usage_logs.served_model is 'The model that answered: the one named, or a fallback.';
+comment on column private.ai_usage_logs.cost_usd is 'The provider''s charge in US dollars by our price list.';
+comment on column private.ai_usage_logs.charged_usd is
   'The credits that were charged, in US dollars at the rate of that time.';
-comment on column private.ai_call_costs.pricing is
+comment on column private.ai_usage_logs.pricing is
   'What the charge was computed from: prices, fixed price, rate, markup.';
-comment on column private.ai_call_costs.attempts is
+comment on column private.ai_usage_logs.attempts is
   'What was tried to get an answer, in order, for the service role alone: [{ model, provider, status or error, said, '
   'duration }].';
-create index ai_call_costs_workspace_id_idx on private.ai_call_costs (workspace_id);
+create index ai_usage_logs_workspace_id_created_at_idx on private.ai_usage_logs (workspace_id, created_at);
+create index ai_usage_logs_user_id_created_at_idx on private.ai_usage_logs (user_id, created_at);
+create index ai_usage_logs_request_id_idx on private.ai_usage_logs (request_id);
+create index ai_usage_logs_usage_record_id_idx on private.ai_usage_logs (usage_record_id)
+  where usage_record_id is not null;
 
--- In private: a partition in public would be a way past its parent's policies.
-create table private.ai_usage_logs_default partition of public.ai_usage_logs default;
+create table private.ai_usage_logs_default partition of private.ai_usage_logs default;
 
 create function private.make_usage_log_partition(month date) returns boolean
 language plpgsql set search_path = '' set lock_timeout = '2s'
@@ -125,7 +87,7 @@ begin
   if to_regclass('private.' || partition_name) is not null then
     return false;
   end if;
-  execute format('create table private.%I (like public.ai_usage_logs including defaults including constraints '
+  execute format('create table private.%I (like private.ai_usage_logs including defaults including constraints '
     'including generated)',
     partition_name);
   -- Rows that came before their month had a partition wait in the default one; generated columns make themselves.
@@ -135,9 +97,9 @@ begin
      insert into private.%3$I (%4$s) select %4$s from moved',
     month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC', partition_name,
     (select string_agg(quote_ident(a.attname), ', ') from pg_catalog.pg_attribute a
-     where a.attrelid = 'public.ai_usage_logs'::regclass and a.attnum > 0 and not a.attisdropped
+     where a.attrelid = 'private.ai_usage_logs'::regclass and a.attnum > 0 and not a.attisdropped
        and a.attgenerated = ''));
-  execute format('alter table public.ai_usage_logs attach partition private.%I for values from (%L) to (%L)',
+  execute format('alter table private.ai_usage_logs attach partition private.%I for values from (%L) to (%L)',
     partition_name, month::timestamp at time zone 'UTC', next_month::timestamp at time zone 'UTC');
   return true;
 end;
@@ -180,23 +142,63 @@ begin
   new.response_data := null;
   new.ip_address := null;
   new.user_agent := null;
-  update private.ai_call_costs c
-  set attempts = (select jsonb_agg(a.attempt - 'said') from jsonb_array_elements(c.attempts) a (attempt))
-  where c.log_id = new.id and jsonb_path_exists(c.attempts, '$[*].said');
+  new.attempts := (select jsonb_agg(a.attempt - 'said') from jsonb_array_elements(new.attempts) a (attempt));
   return new;
 end;
 $$;
 comment on function private.forget_log_person() is
   'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, '
   'and from where.';
-create trigger ai_usage_logs_forget_person before update of user_id on public.ai_usage_logs
+create trigger ai_usage_logs_forget_person before update of user_id on private.ai_usage_logs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_log_person();
 
-alter table public.ai_usage_logs enable row level security;
+alter table private.ai_usage_logs enable row level security;
 -- The first condition is what the index serves.
-create policy "members can read their own calls, owners and admins all of their workspace" on public.ai_usage_logs
+create policy "members can read their own calls, owners and admins all of their workspace" on private.ai_usage_logs
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 
+create view public.ai_usage_logs with (security_invoker = true) as
+select id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
+  completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration, estimated_cost,
+  credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id, error_code,
+  error_message, ip_address, user_agent, request_data, response_data
+from private.ai_usage_logs;
+comment on view public.ai_usage_logs is
+  'Every AI call: what was asked, how it ended, what it cost and what was charged.';
+comment on column public.ai_usage_logs.hold_id is 'The hold it ran under. No foreign key: a refused call had none.';
+comment on column public.ai_usage_logs.api_key_id is
+  'The API key it was made with. No foreign key: figures outlive keys.';
+comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
+comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
+comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
+comment on column public.ai_usage_logs.requests is
+  'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, '
+  'account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
+comment on column public.ai_usage_logs.images is 'Images that were made.';
+comment on column public.ai_usage_logs.usage_record_id is
+  'The id of its api_call in usage_records; that of its tokens is the next. Null: it counts to no feature.';
+comment on column public.ai_usage_logs.usage_period_start is 'The period of its features that it counts to.';
+comment on column public.ai_usage_logs.model is 'The model the caller named.';
+comment on column public.ai_usage_logs.duration is 'Milliseconds from the call''s admission to its end.';
+comment on column public.ai_usage_logs.estimated_cost is
+  'What the call is worth to its caller, in US dollars: the provider''s cost x markup, or the model''s fixed price.';
+comment on column public.ai_usage_logs.credits_charged is 'What the wallet paid.';
+comment on column public.ai_usage_logs.free_credits is 'Of it what came from grants that were given.';
+comment on column public.ai_usage_logs.paid_credits is
+  'Of it what came from grants that were bought, and what no grant covered: the credits that come next pay debt.';
+comment on column public.ai_usage_logs.scene_description is
+  'The caller''s words for the scene (header x-ai-scene-description).';
+comment on column public.ai_usage_logs.reference_id is
+  'The caller''s own id for what the call belongs to (header x-ai-reference).';
+comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
+grant select (
+  id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
+  completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration, estimated_cost,
+  credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id, error_code,
+  error_message, ip_address, user_agent, request_data, response_data
+) on private.ai_usage_logs to authenticated, service_role;
 grant select on public.ai_usage_logs to authenticated, service_role;
+create trigger ai_usage_logs_refuse_write instead of insert or update or delete on public.ai_usage_logs
+  for each row execute function private.refuse_write();

@@ -19,12 +19,15 @@ create table private.usage_by_day (
   cost numeric not null,
   credits public.credit_amount not null,
   free_credits public.credit_amount not null,
+  cost_usd numeric not null default 0,
+  charged_usd numeric not null default 0,
   model text not null,
   constraint one_row_a_day unique nulls not distinct (workspace_id, day, user_id, scene, model, api_key_id)
 ) with (fillfactor = 80); -- each call rewrites its row
 comment on table private.usage_by_day is
   'Sums of the log: one row for each workspace, person, day (UTC), scene, model and API key. No foreign key to people: '
   'setting it null would collide at the second deletion.';
+comment on column private.usage_by_day.cost_usd is 'What the calls cost the operator; for no client, as charged_usd.';
 create index usage_by_day_user_id_idx on private.usage_by_day (user_id);
 create index usage_by_day_day_idx on private.usage_by_day (day);
 
@@ -32,8 +35,10 @@ alter table private.usage_by_day enable row level security;
 create policy "members can read their own figures, owners and admins all of their workspace" on private.usage_by_day
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
--- The view and usage_report read it with their caller's rights.
-grant select on private.usage_by_day to authenticated, service_role;
+-- The view and usage_report read it with their caller's rights. Not cost_usd and charged_usd, which are the operator's.
+grant select (workspace_id, user_id, api_key_id, first_call_at, last_call_at, prompt_tokens, completion_tokens, duration,
+  day, scene, requests, success_requests, failed_requests, canceled_requests, refused_requests, cost, credits,
+  free_credits, model) on private.usage_by_day to authenticated, service_role;
 
 create function private.add_usage(more private.usage_by_day) returns void
 language plpgsql set search_path = ''
@@ -53,7 +58,9 @@ begin
     duration = u.duration + excluded.duration,
     cost = u.cost + excluded.cost,
     credits = u.credits + excluded.credits,
-    free_credits = u.free_credits + excluded.free_credits;
+    free_credits = u.free_credits + excluded.free_credits,
+    cost_usd = u.cost_usd + excluded.cost_usd,
+    charged_usd = u.charged_usd + excluded.charged_usd;
 end;
 $$;
 comment on function private.add_usage(private.usage_by_day) is
@@ -95,13 +102,15 @@ begin
   more.cost := new.estimated_cost;
   more.credits := new.credits_charged;
   more.free_credits := new.free_credits;
+  more.cost_usd := new.cost_usd;
+  more.charged_usd := new.charged_usd;
   more.model := private.counted_model(new.model, new.status, new.error_code);
   perform private.add_usage(more);
   return null;
 end;
 $$;
 comment on function private.count_ai_call() is 'Adds a new row of the log to its day.';
-create trigger ai_usage_logs_count after insert on public.ai_usage_logs
+create trigger ai_usage_logs_count after insert on private.ai_usage_logs
   for each row execute function private.count_ai_call();
 
 create function private.merge_statistics_of_person() returns trigger
@@ -123,57 +132,32 @@ comment on function private.merge_statistics_of_person() is
 create trigger users_merge_statistics after delete on public.users
   for each row execute function private.merge_statistics_of_person();
 
-create table private.ai_cost_statistics (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  day date not null,
-  model text not null,
-  cost_usd numeric not null,
-  charged_usd numeric not null,
-  primary key (workspace_id, day, model)
-);
-comment on table private.ai_cost_statistics is
-  'What the calls of a workspace, day (UTC) and named model cost the operator, and what was charged for them, '
-  'in US dollars.';
-create index ai_cost_statistics_day_idx on private.ai_cost_statistics (day);
-
-create function private.count_ai_costs() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.ai_cost_statistics as s (workspace_id, day, model, cost_usd, charged_usd)
-  values (new.workspace_id, (new.created_at at time zone 'UTC')::date, new.model, new.cost_usd, new.charged_usd)
-  on conflict (workspace_id, day, model) do update
-  set cost_usd = s.cost_usd + excluded.cost_usd, charged_usd = s.charged_usd + excluded.charged_usd;
-  return null;
-end;
-$$;
-comment on function private.count_ai_costs() is 'Adds what a call cost the operator to its day.';
-create trigger ai_call_costs_count after insert on private.ai_call_costs
-  for each row when (new.cost_usd <> 0 or new.charged_usd <> 0) execute function private.count_ai_costs();
-
 -- The view ------------------------------------------------------------------------------------------------------------
 
-create function private.usage_by(dimension text, parts private.usage_by_day[]) returns jsonb
+create type private.usage_part as (
+  scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
+);
+comment on type private.usage_part is 'What of a day is shown by scene, model or key.';
+
+create function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (
     select coalesce(jsonb_object_agg(x.name, x.figures), '{}')
     from (
-      select
-        case dimension when 'scene' then p.scene::text when 'model' then p.model else p.api_key_id::text end as name,
-        jsonb_build_object('requests', sum(p.requests), 'tokens', sum(p.prompt_tokens + p.completion_tokens),
-          'cost', trim_scale(sum(p.cost)), 'credits', trim_scale(sum(p.credits)),
-          'free_credits', trim_scale(sum(p.free_credits))) as figures
+      select case dimension when 'scene' then p.scene when 'model' then p.model else p.key end as name,
+        jsonb_build_object('requests', sum(p.requests), 'tokens', sum(p.tokens), 'cost', trim_scale(sum(p.cost)),
+          'credits', trim_scale(sum(p.credits)), 'free_credits', trim_scale(sum(p.free_credits))) as figures
       from unnest(parts) p group by 1
     ) x
     where x.name is not null
   );
 end;
 $$;
-comment on function private.usage_by(text, private.usage_by_day[]) is
-  'Sums of rows by scene, model or key: { name: { requests, tokens, cost, credits, free_credits } }.';
-grant execute on function private.usage_by(text, private.usage_by_day[]) to authenticated, service_role;
+comment on function private.usage_by is
+  'Sums of a day by scene, model or key: { name: { requests, tokens, cost, credits, free_credits } }.';
+grant execute on function private.usage_by to authenticated, service_role;
 
 create view public.ai_usage_statistics with (security_invoker = true) as
 select md5(concat_ws(' ', d.workspace_id, d.user_id, d.date - 'epoch'::date))::uuid as id, d.workspace_id, d.user_id,
@@ -190,7 +174,9 @@ from (
     sum(u.prompt_tokens)::bigint as total_prompt_tokens,
     sum(u.completion_tokens)::bigint as total_completion_tokens,
     sum(u.duration)::bigint as total_duration, trim_scale(sum(u.cost)) as total_cost, sum(u.credits) as credits,
-    sum(u.free_credits) as free_credits, array_agg(u) as parts, min(u.first_call_at) as created_at,
+    sum(u.free_credits) as free_credits, array_agg(row(u.scene::text, u.model,
+      u.api_key_id::text, u.requests, u.prompt_tokens + u.completion_tokens, u.cost, u.credits,
+      u.free_credits)::private.usage_part) as parts, min(u.first_call_at) as created_at,
     max(u.last_call_at) as updated_at
   from private.usage_by_day u group by u.workspace_id, u.user_id, u.day
 ) d;
@@ -229,27 +215,22 @@ begin
     perform private.raise_error('invalid_request', 'from and to must be days, in order and at most ten years apart.');
   end if;
   -- Whoever is logging a call waits: its row is either seen here or added afterwards.
-  lock table private.usage_by_day, private.ai_cost_statistics in share row exclusive mode;
+  lock table private.usage_by_day in share row exclusive mode;
   delete from private.usage_by_day u where u.day between first_day and last_day;
-  delete from private.ai_cost_statistics s where s.day between first_day and last_day;
   insert into private.usage_by_day (workspace_id, user_id, day, scene, model, api_key_id, first_call_at, last_call_at,
     requests, success_requests, failed_requests, canceled_requests, refused_requests, prompt_tokens, completion_tokens,
-    duration, cost, credits, free_credits)
+    duration, cost, credits, free_credits, cost_usd, charged_usd)
   select l.workspace_id, l.user_id, (l.created_at at time zone 'UTC')::date, l.scene,
     private.counted_model(l.model, l.status, l.error_code), l.api_key_id, min(l.created_at), max(l.created_at),
     sum(l.requests), coalesce(sum(l.requests) filter (where l.status = 'success'), 0),
     coalesce(sum(l.requests) filter (where l.status = 'failed'), 0),
     coalesce(sum(l.requests) filter (where l.status = 'canceled'), 0),
     coalesce(sum(l.requests) filter (where l.status = 'refused'), 0), sum(l.prompt_tokens), sum(l.completion_tokens),
-    coalesce(sum(l.duration), 0), sum(l.estimated_cost), sum(l.credits_charged), sum(l.free_credits)
-  from public.ai_usage_logs l
+    coalesce(sum(l.duration), 0), sum(l.estimated_cost), sum(l.credits_charged), sum(l.free_credits),
+    sum(l.cost_usd), sum(l.charged_usd)
+  from private.ai_usage_logs l
   where l.created_at >= began_at and l.created_at < ended_at
   group by 1, 2, 3, 4, 5, 6;
-  insert into private.ai_cost_statistics (workspace_id, day, model, cost_usd, charged_usd)
-  select c.workspace_id, (c.created_at at time zone 'UTC')::date, c.model, sum(c.cost_usd), sum(c.charged_usd)
-  from private.ai_call_costs c
-  where c.created_at >= began_at and c.created_at < ended_at and (c.cost_usd <> 0 or c.charged_usd <> 0)
-  group by 1, 2, 3;
   return (select count(*) from public.ai_usage_statistics s where s.date between first_day and last_day);
 end;
 $$;
@@ -280,16 +261,3 @@ $$;
 comment on function private.usage_of_everyone(date, date, uuid) is
   'The figures of all workspaces, or of any one, for platform admins and the service role.';
 grant execute on function private.usage_of_everyone(date, date, uuid) to authenticated, service_role;
-
-create function private.costs_of_operator(first_day date, last_day date) returns setof private.ai_cost_statistics
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  if private.is_operator() then
-    return query select * from private.ai_cost_statistics s where s.day between first_day and last_day;
-  end if;
-end;
-$$;
-comment on function private.costs_of_operator(date, date) is
-  'What all calls cost the operator, for platform admins and the service role; nothing for anyone else.';
-grant execute on function private.costs_of_operator(date, date) to authenticated, service_role;

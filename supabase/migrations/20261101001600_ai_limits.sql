@@ -169,58 +169,64 @@ $$;
 comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
 
 create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
-language plpgsql set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 declare
   per_minute integer := (caller.plan).requests_per_minute;
   per_day integer := (caller.plan).requests_per_day;
-  minute timestamptz;
-  day timestamptz;
-  begun integer;
-  begun_today integer;
+  counts private.ai_request_counts;
+  used record;
 begin
-  insert into private.ai_request_counts
-    as c (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests,
-    month_started_at, month_messages)
-  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
-    private.period_start('month', at), 0)
-  on conflict (workspace_id, month_started_at) do update
-  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers) = (
-    -- What the minute refuses takes nothing from the day.
-    select m.started_at, m.used + 1, d.started_at, d.used + (m.used < per_minute)::integer,
-      case when d.started_at = c.day_started_at then c.day_content else 0 end,
-      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end
-    from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
-      private.window_at('day', c.day_started_at, c.day_requests, at) d)
-  returning c.minute_started_at, c.minute_requests, c.day_started_at, c.day_requests into minute, begun, day,
-    begun_today;
-  if begun > per_minute then
+  select * into counts from private.ai_request_counts c
+  where c.workspace_id = caller.workspace_id and c.month_started_at = private.period_start('month', at);
+  used := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
+  if used.used >= per_minute then
     return private.refuse_rate(format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute),
-      minute + interval '1 minute', at);
-  elsif per_day <> -1 and begun_today > per_day and not private.has_paid_credits(caller.workspace_id, at) then
-    return private.refuse_rate(
-      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day),
-        day + interval '24 hours', at);
+      used.ends_at, at);
   end if;
-  if (caller.api_key).id is null then
-    return null;
-  end if;
-  update public.api_keys k set
-    last_used_at = greatest(k.last_used_at, refuse_request_rate.at),
-    (minute_started_at, minute_requests) =
-      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
-  where k.id = (caller.api_key).id
-  returning k.minute_started_at, k.minute_requests into minute, begun;
-  if begun > (caller.api_key).requests_per_minute then
+  used := private.window_at('day', counts.day_started_at, counts.day_requests, at);
+  if per_day <> -1 and used.used >= per_day and not private.has_paid_credits(caller.workspace_id, at) then
     return private.refuse_rate(
-      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute),
-      minute + interval '1 minute', at);
+      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), used.ends_at, at);
+  end if;
+  used := private.window_at('minute', (caller.api_key).minute_started_at, (caller.api_key).minute_requests, at);
+  if used.used >= (caller.api_key).requests_per_minute then
+    return private.refuse_rate(
+      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), used.ends_at, at);
   end if;
   return null;
 end;
 $$;
 comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
-  'Counts a call that begins, and why it may not in this minute, if so. Calls that are refused count too.';
+  'Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.';
+
+create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
+    day_requests, month_started_at, month_messages)
+  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
+    private.period_start('month', at), is_message::integer)
+  on conflict (workspace_id, month_started_at) do update
+  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers, month_messages)
+  = (
+    -- What the minute refuses takes nothing from the day.
+    select m.started_at, m.used + 1, d.started_at, d.used + (m.used < (caller.plan).requests_per_minute)::integer,
+      case when d.started_at = c.day_started_at then c.day_content else 0 end,
+      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end,
+      c.month_messages + excluded.month_messages
+    from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
+      private.window_at('day', c.day_started_at, c.day_requests, at) d);
+  update public.api_keys k set
+    last_used_at = greatest(k.last_used_at, count_request.at),
+    (minute_started_at, minute_requests) =
+      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
+  where k.id = (caller.api_key).id;
+end;
+$$;
+comment on function private.count_request is
+  'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
 
 create function private.refuse_rate(message text, until timestamptz, at timestamptz) returns private.ai_refusal
 language sql immutable set search_path = ''
@@ -292,10 +298,10 @@ declare
   allowed integer := (caller.plan).messages_per_month;
   month record := private.window_at('month', null, 0, at);
 begin
-  if allowed = -1 or exists (
-    select from private.ai_request_counts c
-    where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at and c.month_messages < allowed
-  ) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
+  if allowed = -1 or allowed > coalesce((
+    select c.month_messages from private.ai_request_counts c
+    where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
+  ), 0) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
     return null;
   end if;
   return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, allowed,
@@ -304,7 +310,7 @@ begin
 end;
 $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
-  'Why this caller may send no message more this month, if so. Called after the call itself was counted.';
+  'Why this caller may send no message more this month, if so.';
 
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -329,8 +335,8 @@ begin
       used := private.feature_used(caller.workspace_id, code, period.period_start);
       if code = 'api_call' then -- calls under way will count
         used := used + (
-          select count(*) from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
-          where h.workspace_id = caller.workspace_id and h.state = 'open' and h.expires_at > refuse_counted_features.at
+          select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
+            and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
         ) + private.video_jobs_running(caller.workspace_id);
       end if;
       if used >= most then
@@ -400,17 +406,6 @@ end;
 $$;
 comment on function private.refuse_request is
   'Why a call may not be made, whatever it costs, if so: account, rate, model, messages, features.';
-
-create function private.count_message(wallet_id uuid, month timestamptz, change integer) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  update private.ai_request_counts c set month_messages = c.month_messages + change
-  where c.workspace_id = wallet_id and c.month_started_at = month;
-end;
-$$;
-comment on function private.count_message(uuid, timestamptz, integer) is
-  'Counts a message in the month it began in, or takes it back when it came to nothing.';
 
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''

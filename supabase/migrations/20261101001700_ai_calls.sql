@@ -1,36 +1,24 @@
 -- An AI call: admitted once, finished once. In between the function talks to the provider.
 -- A refusal is data, not an error: an error would take its log row back with it.
 
-create table private.ai_calls (
-  hold_id uuid primary key references public.credit_holds on delete cascade,
-  request_id text,
-  api_key_id uuid,
-  idempotency_key text,
-  message_month timestamptz,
-  started_at timestamptz not null,
-  expires_at timestamptz not null,
-  heard_at timestamptz not null,
-  prompt_tokens bigint not null default 0,
-  completion_tokens bigint not null default 0,
-  worst_case private.ai_usage not null,
-  served_model text,
-  pricings jsonb not null,
-  details jsonb not null
+create type private.ai_call as (
+  request_id text, idempotency_key text, message_month timestamptz, started_at timestamptz, heard_at timestamptz,
+  prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb,
+  details jsonb
 );
-comment on table private.ai_calls is
-  'Calls under way. A row goes when its call is finished; what is left past its time was lost and is swept.';
-comment on column private.ai_calls.message_month is
-  'The month whose messages it counts to; null where it is no message.';
-comment on column private.ai_calls.heard_at is
-  'When its function last said that it runs; one under an Idempotency-Key says so every ten seconds.';
-comment on column private.ai_calls.completion_tokens is
-  'What a long stream last told of itself; what a lost call is charged.';
-comment on column private.ai_calls.worst_case is
-  'What it may use at most, by its request and its limits: what it is held for.';
-comment on column private.ai_calls.pricings is
-  'What its charge is computed from, by the model that answers, as it was when the call began.';
-comment on column private.ai_calls.details is 'Columns of its log row that were known when it began.';
-create index ai_calls_expires_at_idx on private.ai_calls (expires_at);
+comment on type private.ai_call is
+  'A call under way, as it is kept in the work of its hold. message_month: the month whose messages it counts to. '
+  'heard_at: when its function last said that it runs; one under an Idempotency-Key says so every ten seconds. '
+  'prompt_tokens, completion_tokens: what a long stream last told of itself; what a lost call is charged. '
+  'worst_case: what it may use at most, by its request and its limits: what it is held for. '
+  'pricings: what its charge is computed from, by the model that answers, as it was when the call began. '
+  'details: columns of its log row that were known when it began.';
+
+create view private.ai_calls as
+select h.id as hold_id, h.workspace_id, h.user_id, h.spender_id as api_key_id, h.expires_at as hold_expires_at, c.*
+from private.credit_holds h cross join lateral jsonb_populate_record(null::private.ai_call, h.work) c
+where h.work is not null;
+comment on view private.ai_calls is 'Calls under way; what is left past its time was lost and is swept.';
 
 create function private.log_data(value jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
@@ -51,14 +39,14 @@ as $$
 begin
   return (
     select coalesce(-sum(l.amount), 0)
-    from public.credit_transactions t, unnest(t.lots) l
+    from public.credit_transactions t, unnest(t.grant_changes) l
     join public.credit_grants g on g.id = l.grant_id
     where t.id = entry_id and not g.is_paid
   );
 end;
 $$;
 comment on function private.free_credits_of(bigint) is
-  'What a debit took from lots that were given; the rest came from bought ones or is debt. 0 without an entry.';
+  'What a debit took from grants that were given; the rest came from bought ones or is debt. 0 without an entry.';
 
 create function private.log_ai_call(
   call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false
@@ -66,8 +54,8 @@ create function private.log_ai_call(
 language plpgsql set search_path = ''
 as $$
 declare
-  c public.ai_usage_logs := jsonb_populate_record(null::public.ai_usage_logs, call);
-  logged public.ai_usage_logs;
+  c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, call);
+  logged private.ai_usage_logs;
   record_id bigint;
   period_start timestamptz;
   asked jsonb := private.log_data(call -> 'request_data');
@@ -85,48 +73,41 @@ begin
     record_id := nextval('private.usage_records_id_seq');
     period_start := (private.feature_period(wallet_id, at)).period_start;
   end if;
-  insert into public.ai_usage_logs (
+  insert into private.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
     scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data,
-    response_data, usage_record_id, usage_period_start
+    response_data, usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
   )
   values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'),
     coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
     c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
     c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    asked, answered, record_id, period_start)
+    asked, answered, record_id, period_start, c.served_model, coalesce(c.cost_usd, 0),
+    coalesce(trim_scale(c.credits_charged / (c.pricing ->> 'credits_per_usd')::numeric), 0),
+    c.pricing, c.attempts)
   returning * into logged;
-  if call ?| array['pricing', 'attempts'] then
-    insert into private.ai_call_costs (log_id, workspace_id, created_at, model, served_model, cost_usd, charged_usd,
-      pricing, attempts)
-    values (logged.id, wallet_id, at, logged.model, call ->> 'served_model',
-      coalesce((call ->> 'cost_usd')::numeric, 0),
-      coalesce(trim_scale(logged.credits_charged / (call #>> '{pricing,credits_per_usd}')::numeric), 0),
-      nullif(call -> 'pricing', 'null'), nullif(call -> 'attempts', 'null'));
-  end if;
   if record_id is not null then
     perform private.count_features_of_call(logged);
   end if;
 end;
 $$;
 comment on function private.log_ai_call is
-  'Writes a call''s log row, from facts by column name, and apart from it what is the operator''s (pricing, cost_usd, '
-  'served_model, attempts). is_use: it counts to its features.';
+  'Writes a call''s log row, from facts by column name. is_use: it counts to its features.';
 
-create function private.count_refusal(call public.ai_usage_logs) returns boolean
+create function private.count_refusal(call private.ai_usage_logs) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
   minute timestamptz := date_trunc('minute', call.created_at);
-  logged public.ai_usage_logs;
+  logged private.ai_usage_logs;
 begin
   -- These come before any limit on how many there are.
   if call.error_code not in ('rate_limited', 'maintenance', 'account_disabled') then
     return false;
   end if;
-  update public.ai_usage_logs l set requests = l.requests + 1
+  update private.ai_usage_logs l set requests = l.requests + 1
   where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused'
     and l.error_code = call.error_code
     and l.created_at >= minute and l.created_at < minute + interval '1 minute'
@@ -142,7 +123,7 @@ begin
   return true;
 end;
 $$;
-comment on function private.count_refusal(public.ai_usage_logs) is
+comment on function private.count_refusal(private.ai_usage_logs) is
   'Counts a call that was refused for its rate or account in the row of the minute''s first; '
   'false where that is to be logged.';
 
@@ -151,8 +132,11 @@ returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-  refused public.ai_usage_logs;
+  refused private.ai_usage_logs;
 begin
+  if refusal.code not in ('maintenance', 'account_disabled') then
+    perform private.count_request(caller, false, at);
+  end if;
   refused.workspace_id := caller.workspace_id;
   refused.user_id := (caller.account).id;
   refused.created_at := at;
@@ -423,24 +407,27 @@ declare
   call jsonb := request.call;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
   message_month timestamptz := case when is_message then private.period_start('month', at) end;
-  hold_id uuid;
+  hold private.credit_holds;
 begin
-  -- The hold outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
-  hold_id := (public.hold_credits((caller.account).id, terms.credits, 'generation', workspace_id => caller.workspace_id,
-    feature_code => call ->> 'scene', expires_in => make_interval(secs => timeout_seconds + 600), at => at,
-    metadata => jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model'),
-    spender_id => (caller.api_key).id)).hold_id;
-  if is_message then
-    perform private.count_message(caller.workspace_id, message_month, 1);
-  end if;
-  insert into private.ai_calls (hold_id, request_id, api_key_id, idempotency_key, message_month, started_at, heard_at,
-    expires_at, worst_case, pricings, details)
-  values (hold_id, call ->> 'request_id', (caller.api_key).id, request.idempotency_key, message_month, at, at,
-    at + make_interval(secs => timeout_seconds + 30), terms.worst_case, terms.pricings, call);
+  perform private.require_user((caller.account).id);
+  perform private.count_request(caller, is_message, at);
+  hold.workspace_id := caller.workspace_id;
+  hold.user_id := (caller.account).id;
+  hold.spender_id := (caller.api_key).id;
+  hold.amount := terms.credits;
+  hold.reason := 'generation';
+  hold.feature_code := call ->> 'scene';
+  hold.metadata := jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model');
+  hold.created_at := at;
+  -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
+  hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
+  hold.work := to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0, 0,
+    terms.worst_case, null, terms.pricings, call)::private.ai_call);
+  hold.id := (private.add_hold(hold)).hold_id;
   perform private.keep_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
     to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
     call ->> 'request_id', is_running => true, expires_at => at + interval '24 hours');
-  return jsonb_build_object('admitted', true, 'hold_id', hold_id, 'credits_held', trim_scale(terms.credits),
+  return jsonb_build_object('admitted', true, 'hold_id', hold.id, 'credits_held', trim_scale(terms.credits),
     'output_limit', terms.output_limit, 'candidates', terms.candidates, 'timeout_seconds', timeout_seconds,
     'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
 end;
@@ -496,7 +483,7 @@ declare
   earlier jsonb;
 begin
   -- What the log could not hold fails now, before anything runs that would have to be logged.
-  perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
   wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
     admit_ai_call.request_id, at);
   earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
@@ -557,58 +544,62 @@ create function public.extend_ai_call(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  hold public.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
-  call private.ai_calls;
+  hold private.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
   pricing jsonb;
   wallet public.credit_wallets;
-  more numeric;
+  more numeric := 0;
   available numeric;
   covered bigint;
   usage private.ai_usage;
 begin
+  if hold.work is null then
+    return jsonb_build_object('extended', false);
+  end if;
   at := private.time_under_lock(at);
-  update private.ai_calls c
-  set prompt_tokens = coalesce(extend_ai_call.prompt_tokens, c.prompt_tokens),
-    completion_tokens = coalesce(extend_ai_call.completion_tokens, c.completion_tokens),
-    served_model = coalesce(extend_ai_call.served_model, c.served_model), heard_at = greatest(c.heard_at, at)
-  where c.hold_id = hold.id
-  returning * into call;
-  if not found or hold.state <> 'open' or hold.expires_at <= at or extend_ai_call.completion_tokens is null then
-    return jsonb_build_object('extended', false);
+  call.prompt_tokens := coalesce(extend_ai_call.prompt_tokens, call.prompt_tokens);
+  call.completion_tokens := coalesce(extend_ai_call.completion_tokens, call.completion_tokens);
+  call.served_model := coalesce(extend_ai_call.served_model, call.served_model);
+  call.heard_at := greatest(call.heard_at, at);
+  if hold.state = 'open' and hold.expires_at > at and extend_ai_call.completion_tokens is not null then
+    pricing := private.pricing_of_call(call, call.served_model);
+    usage := private.usage_of_call(call.prompt_tokens, 0,
+      call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
+    more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
+    select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+    wallet := private.free_due_holds(wallet, more, at);
+    available := greatest(private.available(wallet), 0);
+    -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
+    -- nothing.
+    more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
+    if more > available then
+      more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
+    end if;
+    covered := private.output_tokens_for(pricing, usage, hold.amount + more);
+    if covered <= call.completion_tokens or covered is null then
+      covered := null;
+      more := 0;
+    end if;
   end if;
-  pricing := private.pricing_of_call(call, call.served_model);
-  usage := private.usage_of_call(call.prompt_tokens, 0,
-    call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
-  more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
-  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  wallet := private.free_due_holds(wallet, more, at);
-  available := greatest(private.available(wallet), 0);
-  -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
-  -- nothing.
-  more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
-  if more > available then
-    more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
+  update private.credit_holds h set work = to_jsonb(call), amount = h.amount + more where h.id = hold.id;
+  if more > 0 then
+    perform private.change_held(hold.workspace_id, more, hold.id, more);
   end if;
-  covered := private.output_tokens_for(pricing, usage, hold.amount + more);
-  if covered <= call.completion_tokens or covered is null then
-    return jsonb_build_object('extended', false);
-  end if;
-  perform public.extend_credit_hold(hold.id, more, at => at);
-  return jsonb_build_object('extended', true, 'output_tokens_covered', covered);
+  return jsonb_strip_nulls(jsonb_build_object('extended', covered is not null, 'output_tokens_covered', covered));
 end;
 $$;
 comment on function public.extend_ai_call is
   'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
   'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
 
-create function private.pricing_of_call(call private.ai_calls, served_model text) returns jsonb
+create function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
 begin
   return coalesce(call.pricings -> served_model, call.pricings -> (call.details ->> 'model'));
 end;
 $$;
-comment on function private.pricing_of_call(private.ai_calls, text) is
+comment on function private.pricing_of_call(private.ai_call, text) is
   'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
 
 -- The end -------------------------------------------------------------------------------------------------------------
@@ -685,10 +676,10 @@ create function public.finish_ai_call(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  hold public.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
+  hold private.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
   reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   usage private.ai_usage;
-  call private.ai_calls;
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
   facts jsonb;
   pricing jsonb;
   cost numeric;
@@ -696,14 +687,12 @@ declare
   worth numeric;
   is_charged boolean := ending in ('success', 'canceled');
   wallet public.credit_wallets;
-  is_first boolean;
+  is_first boolean := hold.work is not null;
   entry_id bigint;
 begin
   if ending is null then
     perform private.raise_error('invalid_request', 'ending must be success, failed, canceled or refused.');
   end if;
-  delete from private.ai_calls c where c.hold_id = hold.id returning * into call;
-  is_first := found;
   if is_first then
     at := greatest(at, call.started_at);
     pricing := private.pricing_of_call(call, served_model);
@@ -723,10 +712,11 @@ begin
     select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
     from private.charge_of(pricing, usage) c
     where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
-    if is_charged and charged is not null then
-      entry_id := (public.settle_credit_hold(hold.id, charged, hold.metadata, at => at)).transaction_id;
-    elsif hold.state <> 'settled' then
-      perform public.release_credit_hold(hold.id, at => at);
+    if hold.state in ('open', 'expired') then
+      entry_id := (private.close_hold(hold, case when is_charged then charged end, at, hold.metadata,
+        is_work_done => true)).transaction_id;
+    else -- it was closed by hand
+      update private.credit_holds h set work = null where h.id = hold.id;
     end if;
     perform private.close_ai_call(call, hold, is_charged, answer);
     facts := call.details || finish_ai_call.details;
@@ -734,7 +724,7 @@ begin
       facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
     end if;
     perform private.log_ai_call(facts || jsonb_build_object('status', ending,
-      'api_key_id', call.api_key_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
+      'api_key_id', hold.spender_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
         then 'bounded'
@@ -746,7 +736,7 @@ begin
       'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
       hold.workspace_id, hold.user_id, hold.id, at, is_charged);
   end if;
-  select * into hold from public.credit_holds h where h.id = hold.id;
+  select * into hold from private.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
   return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
     'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
@@ -761,13 +751,14 @@ comment on function public.finish_ai_call is
   'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
 create function private.close_ai_call(
-  call private.ai_calls, hold public.credit_holds, is_charged boolean, answer jsonb
+  call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   if call.message_month is not null and not is_charged then
-    perform private.count_message(hold.workspace_id, call.message_month, -1);
+    update private.ai_request_counts c set month_messages = c.month_messages - 1
+    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
   end if;
   if call.idempotency_key is not null and is_charged then
     -- The answer is kept where the workspace keeps all content.
@@ -789,18 +780,20 @@ $$;
 comment on function private.close_ai_call is
   'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
-create function private.finish_lost_ai_call(lost private.ai_calls, at timestamptz) returns void
+create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, lost.work);
 begin
   -- Charged what it had told of; one that told of nothing is not charged.
-  perform public.finish_ai_call(lost.hold_id, case when lost.completion_tokens > 0 then 'canceled' else 'failed'
+  perform public.finish_ai_call(lost.id, case when call.completion_tokens > 0 then 'canceled' else 'failed'
     end::public.ai_usage_status,
-    lost.prompt_tokens, 0, lost.completion_tokens, usage_source => 'estimated', served_model => lost.served_model,
+    call.prompt_tokens, 0, call.completion_tokens, usage_source => 'estimated', served_model => call.served_model,
       at => at,
-    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when lost.completion_tokens > 0
+    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when call.completion_tokens > 0
       then format('The function that ran this call ended before it did; it had reported %s output tokens.',
-        lost.completion_tokens)
+        call.completion_tokens)
       else 'The function that ran this call ended before it did, and had reported no usage.' end));
 end;
 $$;
@@ -810,13 +803,12 @@ create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
-  lost private.ai_calls;
+  lost private.credit_holds;
 begin
-  select c.* into lost
-  from private.ai_calls c
-  join public.credit_holds h on h.id = c.hold_id
-  join public.credit_wallets w on w.workspace_id = h.workspace_id
-  where c.expires_at <= finish_next_lost_ai_call.at
+  -- Half a minute after its time, for its hold lives ten minutes longer (begin_ai_call).
+  select h.* into lost
+  from private.credit_holds h join public.credit_wallets w on w.workspace_id = h.workspace_id
+  where h.work is not null and h.expires_at <= finish_next_lost_ai_call.at + interval '570 seconds'
   limit 1 for no key update of w skip locked;
   if not found then
     return false;
@@ -834,20 +826,21 @@ create function private.end_earlier_tries(
 language plpgsql set search_path = ''
 as $$
 declare
-  earlier private.ai_calls;
-  hold public.credit_holds;
+  earlier private.credit_holds;
+  call private.ai_call;
 begin
   for earlier in
-    select c.* from public.credit_holds h join private.ai_calls c on c.hold_id = h.id
-    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open'
-      and (c.request_id = wanted_request_id or (c.idempotency_key = key and c.heard_at < at - interval '30 seconds'))
+    select h.* from private.credit_holds h
+    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open' and h.work is not null
+      and (h.metadata ->> 'request_id' = wanted_request_id
+        or key is not null and h.work ->> 'idempotency_key' = key
+          and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds')
   loop
-    if earlier.request_id = wanted_request_id then
+    if earlier.metadata ->> 'request_id' = wanted_request_id then
       -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.
-      select * into hold from public.credit_holds h where h.id = earlier.hold_id;
-      delete from private.ai_calls c where c.hold_id = hold.id;
-      perform public.release_credit_hold(hold.id, at => at);
-      perform private.close_ai_call(earlier, hold, false, null);
+      call := jsonb_populate_record(null::private.ai_call, earlier.work);
+      perform private.close_hold(earlier, null, at, is_work_done => true);
+      perform private.close_ai_call(call, earlier, false, null);
     else
       perform private.finish_lost_ai_call(earlier, at);
     end if;
@@ -887,7 +880,7 @@ declare
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   wanted public.ai_models;
   pricing jsonb;
-  earlier public.ai_usage_logs;
+  earlier private.ai_usage_logs;
   cost numeric;
   credits numeric := 0;
   worth numeric;
@@ -902,11 +895,10 @@ begin
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  select * into earlier from public.ai_usage_logs l
+  select * into earlier from private.ai_usage_logs l
   where l.request_id = record_ai_usage.request_id and l.workspace_id = wallet_id and l.status <> 'refused' limit 1;
   if found then
-    return row(false, (select c.cost_usd from private.ai_call_costs c where c.log_id = earlier.id),
-      earlier.credits_charged)::public.recorded_usage;
+    return row(false, earlier.cost_usd, earlier.credits_charged)::public.recorded_usage;
   end if;
   perform private.require_user(record_ai_usage.user_id);
   perform private.require_spender(wallet_id, record_ai_usage.user_id);

@@ -3,14 +3,14 @@
 create type public.charge_tokens as (input bigint, cached_input bigint, output bigint);
 create type public.charge_hold as (id uuid, credits numeric, state public.credit_hold_state);
 create type public.charge_entry as (transaction_id bigint, credits numeric, balance_after numeric, at timestamptz);
-create type public.charge_lot as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
+create type public.charge_grant as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
 create type public.charge_video as (seconds numeric, resolution text);
 create type public.charge_explanation as (
   request_id text, model text, scene public.ai_usage_scene, status public.ai_usage_status, error_code text,
   usage_source public.ai_usage_source, tokens public.charge_tokens, images integer, video public.charge_video,
   price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric,
     hold public.charge_hold,
-  settlement public.charge_entry, refund public.charge_entry, lots public.charge_lot[], sentence text,
+  settlement public.charge_entry, refund public.charge_entry, grants public.charge_grant[], sentence text,
   cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric,
     markup numeric,
   attempts jsonb
@@ -18,7 +18,7 @@ create type public.charge_explanation as (
 comment on type public.charge_tokens is 'Tokens of a call, each in one pool.';
 comment on type public.charge_hold is 'What was held for a call.';
 comment on type public.charge_entry is 'A ledger entry of a call.';
-comment on type public.charge_lot is 'What a call took from a grant of credits.';
+comment on type public.charge_grant is 'What a call took from a grant of credits.';
 comment on type public.charge_video is 'What was asked for.';
 comment on type public.charge_explanation is
   'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
@@ -34,7 +34,7 @@ $$;
 comment on function private.amount_of(numeric, text) is 'A number of things, in English.';
 
 create function private.charge_sentence(
-  call public.ai_usage_logs, pricing jsonb, hold public.credit_holds, is_debited boolean, is_refunded boolean
+  call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean
 ) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -80,15 +80,14 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   is_operator boolean := private.is_operator();
-  call public.ai_usage_logs;
-  costs private.ai_call_costs;
-  hold public.credit_holds;
+  call private.ai_usage_logs;
+  hold private.credit_holds;
   entry public.credit_transactions;
   refund public.credit_transactions;
   answer public.charge_explanation;
   sees_wallet boolean;
 begin
-  select * into call from public.ai_usage_logs l
+  select * into call from private.ai_usage_logs l
   where l.request_id = wanted_request
     and (is_operator or l.workspace_id = any (array(select private.my_workspace_ids()))
     and (l.user_id = (select auth.uid()) or l.workspace_id = any (array(select private.my_managed_workspace_ids()))))
@@ -98,8 +97,7 @@ begin
       coalesce(to_json(wanted_request)::text, 'null')));
   end if;
   sees_wallet := is_operator or call.workspace_id = any (array(select private.my_managed_workspace_ids()));
-  select * into costs from private.ai_call_costs c where c.log_id = call.id;
-  select * into hold from public.credit_holds h where h.id = call.hold_id;
+  select * into hold from private.credit_holds h where h.id = call.hold_id;
   -- The entry was made in the instant in which the call ended; that of a video job when it began.
   select * into entry from public.credit_transactions t
   where t.workspace_id = call.workspace_id and t.transaction_type = 'debit'
@@ -110,12 +108,13 @@ begin
   order by t.created_at limit 1;
   select * into refund from public.credit_transactions t
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
-  answer := jsonb_populate_record(null::public.charge_explanation, to_jsonb(call));
+  answer := jsonb_populate_record(null::public.charge_explanation,
+    to_jsonb(call) - array['cost_usd', 'served_model', 'attempts']);
   answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens,
     call.completion_tokens)::public.charge_tokens;
-  answer.video := case when costs.pricing ? 'duration' then
-    row(costs.pricing -> 'duration', costs.pricing ->> 'resolution')::public.charge_video end;
-  answer.price := case when costs.pricing is not null then private.model_price_of(costs.pricing) end;
+  answer.video := case when call.pricing ? 'duration' then
+    row(call.pricing -> 'duration', call.pricing ->> 'resolution')::public.charge_video end;
+  answer.price := case when call.pricing is not null then private.model_price_of(call.pricing) end;
   answer.credits_charged := trim_scale(call.credits_charged);
   answer.free_credits := trim_scale(call.free_credits);
   answer.paid_credits := trim_scale(call.paid_credits);
@@ -125,20 +124,20 @@ begin
     case when sees_wallet then trim_scale(entry.balance_after) end, entry.created_at)::public.charge_entry end;
   answer.refund := case when refund.id is not null then row(refund.id, trim_scale(refund.amount),
     case when sees_wallet then trim_scale(refund.balance_after) end, refund.created_at)::public.charge_entry end;
-  answer.lots := case when sees_wallet then array(
-    select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_lot
-    from unnest(entry.lots) with ordinality c (grant_id, amount, position) join public.credit_grants g
+  answer.grants := case when sees_wallet then array(
+    select row(g.id, g.kind, g.is_paid, trim_scale(-c.amount))::public.charge_grant
+    from unnest(entry.grant_changes) with ordinality c (grant_id, amount, position) join public.credit_grants g
       on g.id = c.grant_id
     order by c.position) end;
-  answer.sentence := private.charge_sentence(call, costs.pricing, hold, entry.id is not null, refund.id is not null);
+  answer.sentence := private.charge_sentence(call, call.pricing, hold, entry.id is not null, refund.id is not null);
   if is_operator then
-    answer.cost_usd := trim_scale(coalesce(costs.cost_usd, 0));
-    answer.margin_usd := trim_scale(coalesce(costs.charged_usd - costs.cost_usd, 0));
-    answer.served_model := costs.served_model;
-    answer.provider_price := costs.pricing -> 'price';
-    answer.credits_per_usd := (costs.pricing ->> 'credits_per_usd')::numeric;
-    answer.markup := (costs.pricing ->> 'markup')::numeric;
-    answer.attempts := case when current_setting('role') not in ('anon', 'authenticated') then costs.attempts end;
+    answer.cost_usd := trim_scale(call.cost_usd);
+    answer.margin_usd := trim_scale(call.charged_usd - call.cost_usd);
+    answer.served_model := call.served_model;
+    answer.provider_price := call.pricing -> 'price';
+    answer.credits_per_usd := (call.pricing ->> 'credits_per_usd')::numeric;
+    answer.markup := (call.pricing ->> 'markup')::numeric;
+    answer.attempts := case when current_setting('role') not in ('anon', 'authenticated') then call.attempts end;
     answer.sentence := answer.sentence || format(' The provider''s cost was %s.',
       private.amount_of(answer.cost_usd, 'US dollar'));
   end if;
@@ -153,7 +152,7 @@ create function public.explain_charge(request_id text) returns public.charge_exp
 language sql stable set search_path = ''
 as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
-  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, lots and a sentence or two. '
-  'For everyone who may see its log row; balance and lots for owners and admins of its workspace; '
+  'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, grants, a sentence or two. '
+  'For everyone who may see its log row; balance and grants for owners and admins of its workspace; '
   'the provider''s cost and margin for platform admins and the service role; attempts for the service role.';
 grant execute on function public.explain_charge to authenticated, service_role;

@@ -22,23 +22,19 @@ as $$
       case when coalesce(all_workspaces, false) or auth.uid() is null then $4 else coalesce($4, auth.uid()) end
         as workspace
   ), facts as (
-    select u.workspace_id, u.user_id, u.day, u.scene, u.model, u.api_key_id, u.requests,
-      u.prompt_tokens + u.completion_tokens as tokens, u.cost, u.credits, u.free_credits, null as cost_usd,
-      null as charged_usd
+    select u.*, u.prompt_tokens + u.completion_tokens as tokens
     from asked
     cross join lateral (
-      select * from private.usage_by_day m
+      select m.workspace_id, m.user_id, m.day, m.scene, m.model, m.api_key_id, m.requests, m.prompt_tokens,
+        m.completion_tokens, m.cost, m.credits, m.free_credits, null::numeric as cost_usd, null::numeric as charged_usd
+      from private.usage_by_day m
       where not asked.of_all and m.day between $2 and $3 and m.workspace_id = asked.workspace
       union all
-      select * from private.usage_of_everyone($2, $3, asked.workspace) where asked.of_all
+      select m.workspace_id, m.user_id, m.day, m.scene, m.model, m.api_key_id, m.requests, m.prompt_tokens,
+        m.completion_tokens, m.cost, m.credits, m.free_credits, m.cost_usd, m.charged_usd
+      from private.usage_of_everyone($2, $3, asked.workspace) m where asked.of_all
     ) u
     where not coalesce('key' in (by, then_by), false) or u.api_key_id is not null
-    union all
-    select c.workspace_id, null, c.day, null, c.model, null, 0, 0, 0, 0, 0, c.cost_usd, c.charged_usd
-    from asked
-    cross join lateral private.costs_of_operator($2, $3) c
-    where not array[by, then_by] && array['scene', 'user', 'key']::public.usage_dimension[]
-      and (asked.workspace is null or c.workspace_id = asked.workspace)
   )
   select n.names ->> by::text, n.names ->> then_by::text, sum(f.requests), sum(f.tokens)::bigint,
     sum(f.cost), sum(f.credits), sum(f.free_credits), sum(f.credits - f.free_credits), sum(f.cost_usd),
@@ -54,5 +50,5 @@ comment on function public.usage_report is
   'day, model, scene, user (null: deleted people), API key (calls made with one) or workspace, and by a second of '
   'these (then_by), from and to (UTC days, both included; default: this month), of a workspace (default: '
   'the caller''s own) or, for platform admins (all_workspaces) and the service role, of all. These see the providers'' '
-  'cost and the margin too, by day, model and workspace.';
+  'cost and the margin too.';
 grant execute on function public.usage_report to authenticated, service_role;

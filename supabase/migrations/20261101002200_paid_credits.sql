@@ -294,24 +294,24 @@ as $$
 declare
   balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
   payer uuid := (select u.id from public.users u where u.id = wallet_id);
-  lots public.credit_lot_change[];
-  change_of_lots numeric;
+  changes public.credit_grant_change[];
+  change_of_grants numeric;
 begin
   if change > 0 then
-    change_of_lots := least(change, greatest(balance + change, 0)); -- debt is paid first
+    change_of_grants := least(change, greatest(balance + change, 0)); -- debt is paid first
     -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds its
     -- room.
-    lots := array(
-      select l from unnest(private.lots_to_return((
+    changes := array(
+      select l from unnest(private.grants_to_return((
         select max(t.id) from public.credit_transactions t
         where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
-      ), least(change_of_lots, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
-    lots := lots || private.lot_change(grant_id, change_of_lots - (select coalesce(sum(l.amount), 0)
-      from unnest(lots) l));
+      ), least(change_of_grants, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
+    changes := changes || private.grant_change(grant_id, change_of_grants - (select coalesce(sum(l.amount), 0)
+      from unnest(changes) l));
   elsif entry_type = 'expire' then
-    lots := private.lot_change(grant_id, change);
+    changes := private.grant_change(grant_id, change);
   end if;
-  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, lots, first_lot => grant_id,
+  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, changes, first_grant => grant_id,
     entry_metadata => details, new_grant => grant_id);
 end;
 $$;
@@ -335,7 +335,7 @@ declare
   returned numeric;
 begin
   select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
-  paid.grant_id := coalesce(paid.grant_id, private.add_lot(wallet, 0, (case due.source when 'payment' then 'purchase'
+  paid.grant_id := coalesce(paid.grant_id, private.add_grant(wallet, 0, (case due.source when 'payment' then 'purchase'
     when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
       due.expires_at));
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
@@ -399,7 +399,7 @@ begin
   if taken > 0 then
     perform private.post_entry(paid.workspace_id, (select u.id from public.users u where u.id = paid.workspace_id),
       'clawback',
-      -taken, due.clawback_reason, at, null, first_lot => own_grant.id, entry_metadata => due.details,
+      -taken, due.clawback_reason, at, null, first_grant => own_grant.id, entry_metadata => due.details,
         new_grant => own_grant.id);
     update public.credit_grants g
     set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)

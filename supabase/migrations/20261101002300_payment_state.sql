@@ -184,7 +184,7 @@ begin
     select g.id, refresh_freeze.at + (g.expires_at - since) as until, least(-sum(l.amount),
       g.expired_amount - coalesce(c.written_off + c.cap_expired, 0)) as amount
     from public.credit_transactions t
-    cross join lateral unnest(t.lots) l
+    cross join lateral unnest(t.grant_changes) l
     join public.credit_grants g on g.id = l.grant_id
     left join private.paid_credits c on c.grant_id = g.id
     where t.workspace_id = of_workspace and t.created_at >= since and t.reason = 'expiry' and g.expires_at > since

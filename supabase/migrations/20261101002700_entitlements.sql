@@ -99,13 +99,13 @@ from private.usage_records r
 union all
 select l.usage_record_id, l.workspace_id, l.user_id, 'api_call'::text, 1::numeric, l.usage_period_start, l.created_at,
   null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, '{}'::jsonb
-from public.ai_usage_logs l where l.usage_record_id is not null
+from private.ai_usage_logs l where l.usage_record_id is not null
 union all
 -- The cost is the call's, so that a sum over all records has it once.
 select l.usage_record_id + 1, l.workspace_id, l.user_id, 'token'::text, l.total_tokens::numeric, l.usage_period_start,
   l.created_at, null::bigint, null::numeric, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric,
   '{}'::jsonb
-from public.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
+from private.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
 comment on view public.usage_records is
   'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the '
   'tokens of each AI call. feature_usage has the sums.';
@@ -476,7 +476,7 @@ begin
     where i.workspace_id = wanted_workspace and i.scope = 'features' and i.idempotency_key = key));
   if not found and record_id is not null then
     select r.* into found_use
-    from public.ai_usage_logs l
+    from private.ai_usage_logs l
     join public.usage_records r on r.workspace_id = l.workspace_id and r.created_at = l.created_at
     where l.usage_record_id in (record_id, record_id - 1) and r.id = record_id;
   end if;
@@ -618,7 +618,7 @@ grant execute on function public.check_feature to authenticated, service_role;
 
 -- AI calls ------------------------------------------------------------------------------------------------------------
 
-create function private.count_features_of_call(call public.ai_usage_logs) returns void
+create function private.count_features_of_call(call private.ai_usage_logs) returns void
 language plpgsql set search_path = ''
 as $$
 begin
@@ -630,7 +630,7 @@ begin
   on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
 end;
 $$;
-comment on function private.count_features_of_call(public.ai_usage_logs) is
+comment on function private.count_features_of_call(private.ai_usage_logs) is
   'Adds a call that was settled, by its log row, to the sums of api_call and token. Called under the wallet''s lock.';
 
 alter table public.features enable row level security;

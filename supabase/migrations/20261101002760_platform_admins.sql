@@ -131,7 +131,7 @@ begin
   end if;
   if amount > 0 then
     answer := public.credit_user_credits_transaction(
-      -- Lots are given to somebody; in a team to its first owner.
+      -- Grants are given to somebody; in a team to its first owner.
       (select m.user_id from public.workspace_members m where m.workspace_id = of_workspace
         order by m.role, m.created_at, m.user_id limit 1),
       amount, 'admin_adjustment', workspace_id => of_workspace, description => reason, kind => of_kind, at => at);

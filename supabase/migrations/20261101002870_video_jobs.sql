@@ -345,7 +345,7 @@ begin
   return trim_scale(returned);
 end;
 $$;
-comment on function private.refund_video_job is 'Gives back what a job cost, to its lots and its key.';
+comment on function private.refund_video_job is 'Gives back what a job cost, to its grants and its key.';
 
 create function private.video_log_content(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
@@ -476,7 +476,7 @@ begin
 end;
 $$;
 comment on function public.fail_video_job is
-  'Ends a job that came to nothing and gives its credits back to the lots they came from, once: { job, failed, '
+  'Ends a job that came to nothing and gives its credits back to the grants they came from, once: { job, failed, '
   'credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused '
   'it. A job that has ended stays as it is.';
 
@@ -926,7 +926,7 @@ declare
   request jsonb := to_jsonb(coalesce(create_video_job.request_hash, ''));
   earlier jsonb;
 begin
-  perform jsonb_populate_record(null::public.ai_usage_logs, details);
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
   -- A key goes with its job.
   delete from private.idempotent_requests r
@@ -960,6 +960,7 @@ begin
       'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal,
         at) - 'admitted' || '{"created": false}';
   end if;
+  perform private.count_request(caller, false, at);
   job := private.begin_video_job(ordered.job, ordered.work, at);
   perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
     jsonb_build_object('video_job_id', job.id), job.user_id, (caller.api_key).id, job.request_id);

@@ -128,14 +128,14 @@ as $$
 $$;
 comment on function tests.wallet(text) is 'A wallet in words, as the current role sees it.';
 
-create or replace function tests.lots(name text) returns text
+create or replace function tests.grants(name text) returns text
 language sql stable set search_path = ''
 as $$
   select string_agg(format('%s of %s %s', trim_scale(g.remaining), trim_scale(g.amount), g.kind), ', '
     order by g.created_at)
-  from public.credit_grants g where g.workspace_id = tests.id(lots.name)
+  from public.credit_grants g where g.workspace_id = tests.id(grants.name)
 $$;
-comment on function tests.lots(text) is 'A wallet''s lots in words, oldest first.';
+comment on function tests.grants(text) is 'A wallet''s grants in words, oldest first.';
 
 create or replace function tests.ledger(name text) returns text
 language sql stable set search_path = ''
@@ -150,15 +150,15 @@ language sql stable set search_path = ''
 as $$ select max(t.id) from public.credit_transactions t where t.workspace_id = tests.id(last_entry.name) $$;
 comment on function tests.last_entry(text) is 'The id of a wallet''s newest entry.';
 
-create or replace function tests.entry_lots(entry_id bigint) returns text
+create or replace function tests.grant_changes(entry_id bigint) returns text
 language sql stable set search_path = ''
 as $$
   select string_agg(format('%s %s', trim_scale((l.value ->> 'amount')::numeric), g.kind), ', ' order by l.ordinality)
-  from public.credit_transactions t, jsonb_array_elements(to_jsonb(t.lots)) with ordinality l
+  from public.credit_transactions t, jsonb_array_elements(to_jsonb(t.grant_changes)) with ordinality l
   join public.credit_grants g on g.id = (l.value ->> 'grant_id')::uuid
   where t.id = entry_id
 $$;
-comment on function tests.entry_lots(bigint) is 'What an entry changed of which lots, in words, in its order.';
+comment on function tests.grant_changes(bigint) is 'What an entry changed of which grants, in words, in its order.';
 
 create or replace function tests.hide_yours() returns void
 language plpgsql set search_path = ''

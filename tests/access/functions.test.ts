@@ -74,10 +74,10 @@ async function makeThings(world: World): Promise<Record<string, string>> {
   const results = await world.client.query<{ id: string }>(
     fill(
       `insert into public.api_keys (id, workspace_id, user_id, name, prefix) values (:key, :team, :member, 'a key', 'sk-');
-       insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model, request_id, created_at)
+       insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model, request_id, created_at)
        values (:team, :member, 'text_chat', 'success', 'a model', :request, '2020-01-01');
        insert into public.credit_transactions
-         (workspace_id, user_id, created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots)
+         (workspace_id, user_id, created_at, transaction_type, is_overdraft, amount, balance_after, reason, grant_changes)
        values (:team, :member, now(), 'credit', false, 1, 1, 'manual', '{}');
        insert into public.workspace_invitations (id, workspace_id, email, role, expires_at)
        select :invitation, :team, email, 'member', now() + interval '1 day' from auth.users where id = :stranger;

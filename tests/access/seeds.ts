@@ -64,19 +64,25 @@ export const SEEDS: Record<string, Seed> = {
     'created_at, amount, remaining, kind, is_paid, is_spent',
     () => `now(), 1, 1, 'free', false, false`,
   ),
-  credit_holds: personal(
-    'credit_holds',
-    'created_at, amount, reason, expires_at',
-    () => `now(), 1, 'generation', now() + interval '1 day'`,
-  ),
+  credit_holds: {
+    ...personal(
+      'private.credit_holds',
+      'created_at, amount, reason, expires_at',
+      () => `now(), 1, 'generation', now() + interval '1 day'`,
+    ),
+    key: 'id',
+  },
   credit_transactions: personal(
     'credit_transactions',
-    'created_at, transaction_type, is_overdraft, amount, balance_after, reason, lots',
+    'created_at, transaction_type, is_overdraft, amount, balance_after, reason, grant_changes',
     () => `now(), 'credit', false, 1, 1, 'manual', '{}'`,
   ),
 
   api_keys: personal('api_keys', 'name, prefix', () => `'a key', 'sk-'`),
-  ai_usage_logs: personal('ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
+  ai_usage_logs: {
+    ...personal('private.ai_usage_logs', 'scene, status, model', () => `'text_chat', 'success', 'a model'`),
+    key: 'id',
+  },
   ai_usage_statistics: {
     ...personal(
       'private.usage_by_day',

@@ -91,7 +91,7 @@ test('accounts deleted while debited: each debit counts or gets not_found', asyn
   await expectOnly(outcomes, accounts, ['PT404 not_found']);
 });
 
-test('accounts deleted while debits expire their lots on the way', async () => {
+test('accounts deleted while debits expire their grants on the way', async () => {
   // Two entries in one transaction: Postgres checks foreign keys again of a row that it changes a second time.
   const accounts = await newAccounts(ACCOUNTS, 50);
   await sql(
@@ -197,7 +197,7 @@ test('accounts deleted while credits are held, settled, released and extended', 
 
 test('accounts deleted while refunded, credited and clawed back', async () => {
   const accounts = await newAccounts(ACCOUNTS, 50);
-  const lots = await sql<{ id: string }>(
+  const grants = await sql<{ id: string }>(
     `select (public.credit_user_credits_transaction(id, 10, 'purchase')).grant_id as id from unnest($1::uuid[]) id`,
     [accounts],
   );
@@ -210,7 +210,7 @@ test('accounts deleted while refunded, credited and clawed back', async () => {
       (account) =>
         `select * from public.credit_user_credits_transaction('${account}', 1, 'manual', idempotency_key => 'k')`,
     ),
-    ...lots.map((lot) => `select * from public.clawback_credits('${lot.id}', 5, 'dispute')`),
+    ...grants.map((grant) => `select * from public.clawback_credits('${grant.id}', 5, 'dispute')`),
   ];
   await expectOnly(await deleteDuring(accounts, uses), accounts, ['PT404 not_found']);
 });
@@ -241,7 +241,7 @@ async function teamHoldsOf(accounts: string[]): Promise<{ user_id: string; team:
   );
 }
 
-test('members deleted while their teams are debited and settle their holds: the books of the teams stay right', async () => {
+test('members deleted while their teams are debited and settle their holds: the ledgers of the teams stay right', async () => {
   const accounts = await newAccounts(ACCOUNTS, 50);
   const teams = await teamHoldsOf(accounts);
   const uses = [

@@ -77,7 +77,7 @@ describe('no client calls a credit function', () => {
   test('and the same calls reach the service role', async () => {
     for (const name of CREDIT_FUNCTIONS) {
       const { error } = await serviceClient().rpc(name, argumentsOf(name, user));
-      expect(error?.code ?? 'none').toMatch(/^(none|PT404)$/); // PT404: the made-up hold or lot
+      expect(error?.code ?? 'none').toMatch(/^(none|PT404)$/); // PT404: the made-up hold or grant
     }
   });
 });

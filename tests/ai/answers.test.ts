@@ -165,7 +165,7 @@ test('of a long error the beginning is read, and the connection ended', async ()
     messages: [{ role: 'user', content: 'a long error' }],
   });
   expect(answer.status).toBe(502);
-  const [costs] = await sql('select attempts from private.ai_call_costs where workspace_id = $1', [user.id]);
+  const [costs] = await sql('select attempts from private.ai_usage_logs where workspace_id = $1', [user.id]);
   expect(costs?.attempts).toMatchObject([{ status: 500, said: expect.stringMatching(/^Overloaded: x+$/) }]);
   await expect.poll(() => provider.left.has('a long error')).toBe(true);
 });

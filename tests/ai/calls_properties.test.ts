@@ -1,4 +1,4 @@
-/** Random lives of calls under one API key: whatever happens to them, in any order and repeated, the books agree. */
+/** Random lives of calls under one API key: whatever happens to them, in any order and repeated, the ledger agrees. */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
@@ -127,7 +127,7 @@ class Life {
   }
 }
 
-test(`the books agree after each of ${RUNS} lives`, { timeout: 60_000 + RUNS * 300 }, async () => {
+test(`the ledger agrees after each of ${RUNS} lives`, { timeout: 60_000 + RUNS * 300 }, async () => {
   const client = await adminPool.connect();
   try {
     await fc.assert(

@@ -42,13 +42,7 @@ function ask(name: string, stream: boolean, headers: Record<string, string>, wan
 }
 
 async function logOf(reference: string) {
-  return (
-    await sql(
-      `select c.*, l.* from public.ai_usage_logs l left join private.ai_call_costs c on c.log_id = l.id
-       where l.reference_id = $1`,
-      [reference],
-    )
-  )[0];
+  return (await sql('select * from private.ai_usage_logs where reference_id = $1', [reference]))[0];
 }
 
 /** What a client reads in a stream: its words, its error's code, and whether it had an end. */

@@ -72,7 +72,7 @@ async function ask(content: string, logContent: string) {
   });
   const text = await answer.text();
   const { data: logs } = await user.client.from('ai_usage_logs').select();
-  const [costs] = await sql('select attempts from private.ai_call_costs where log_id = $1', [logs?.[0]?.id]);
+  const [costs] = await sql('select attempts from private.ai_usage_logs where id = $1', [logs?.[0]?.id]);
   const { data: explained } = await user.client.rpc('explain_charge', { request_id: logs?.[0]?.request_id ?? '' });
   return {
     status: answer.status,

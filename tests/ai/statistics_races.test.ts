@@ -10,7 +10,7 @@ test('each row counts once', async () => {
   const account = await newAccount(3);
   const callers = await openCallers(20, 'postgres');
   const log = (number: number) => `
-    insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, credits_charged, estimated_cost, duration)
+    insert into private.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, credits_charged, estimated_cost, duration)
     select '${account}', '${account}', '2026-03-01', 'success', 'text_chat', 'model-${number % 3}', 1, 0.5, 0.01, 10 from generate_series(1, 2)`;
   const rebuild = `select public.rebuild_usage_statistics('2026-03-01', '2026-03-01')`;
   const outcomes = await callAtOnce(

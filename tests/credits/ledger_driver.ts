@@ -10,7 +10,7 @@ export type Reply = {
   error: string | null;
   answer: Record<string, string | null> | null;
   wallet: Record<'balance' | 'total' | 'spent' | 'expired' | 'held', string>;
-  lots: string[];
+  grants: string[];
   holds: string[];
   entries: number;
 };
@@ -23,7 +23,7 @@ export function decimal(micro: bigint): string {
 }
 
 /**
- * Makes the function that plays sequences, for the life of a connection. It keeps the ids of lots, holds and entries in the order in which
+ * Makes the function that plays sequences, for the life of a connection. It keeps the ids of grants, holds and entries in the order in which
  * they came to be, catches each step's error, and rereads the wallet after each step. A hold that is due and not yet swept
  * is told as expired: whether a sweep has come by is nobody's business.
  */
@@ -58,7 +58,7 @@ create function pg_temp.hour(hours numeric) returns timestamptz language sql imm
   select timestamptz '2030-01-01 00:00Z' + make_interval(hours => hours::integer)
 $$;
 
-create function pg_temp.serve(account uuid, lots uuid[], holds uuid[], entries bigint[], r jsonb, at timestamptz)
+create function pg_temp.serve(account uuid, grants uuid[], holds uuid[], entries bigint[], r jsonb, at timestamptz)
 returns public.credit_result language plpgsql as $$
 declare
   key text := r ->> 'key';
@@ -77,7 +77,7 @@ begin
       return public.refund_user_credits(account, amount, 'refund', idempotency_key => key, at => serve.at,
         transaction_id => case when r ->> 'entry' is not null then coalesce(entries[(r ->> 'entry')::integer + 1], -1) end);
     when 'clawback' then
-      return public.clawback_credits(coalesce(lots[(r ->> 'lot')::integer + 1], gen_random_uuid()), amount, 'dispute',
+      return public.clawback_credits(coalesce(grants[(r ->> 'grant')::integer + 1], gen_random_uuid()), amount, 'dispute',
         idempotency_key => key, at => serve.at);
     when 'hold' then
       return public.hold_credits(account, amount, 'generation', idempotency_key => key, expires_in => lasting, at => serve.at);
@@ -94,7 +94,7 @@ begin
   end case;
 end $$;
 
-create function pg_temp.state(account uuid, lots uuid[], holds uuid[], entries bigint[], at timestamptz)
+create function pg_temp.state(account uuid, grants uuid[], holds uuid[], entries bigint[], at timestamptz)
 returns jsonb language sql as $$
   select jsonb_build_object(
     'wallet', jsonb_build_object(
@@ -102,9 +102,9 @@ returns jsonb language sql as $$
       'spent', trim_scale(w.credits_spent)::text, 'expired', trim_scale(w.credits_expired)::text,
       'held', trim_scale(w.credits_held - coalesce((select sum(h.amount) from public.credit_holds h
         where h.workspace_id = account and h.state = 'open' and h.expires_at <= state.at), 0))::text),
-    'lots', (select coalesce(jsonb_agg(concat_ws(' ', trim_scale(g.amount), trim_scale(g.remaining),
+    'grants', (select coalesce(jsonb_agg(concat_ws(' ', trim_scale(g.amount), trim_scale(g.remaining),
         trim_scale(g.expired_amount), trim_scale(g.clawed_back_amount), g.is_paid::text) order by l.place), '[]')
-      from unnest(lots) with ordinality l (id, place) join public.credit_grants g on g.id = l.id),
+      from unnest(grants) with ordinality l (id, place) join public.credit_grants g on g.id = l.id),
     'holds', (select coalesce(jsonb_agg(concat_ws(' ', trim_scale(h.settled_amount),
         case when h.state = 'open' and h.expires_at <= state.at then 'expired' else h.state::text end) order by l.place), '[]')
       from unnest(holds) with ordinality l (id, place) join public.credit_holds h on h.id = l.id),
@@ -115,7 +115,7 @@ $$;
 create function pg_temp.play(overdraft numeric, is_swept boolean, requests jsonb) returns jsonb language plpgsql as $$
 declare
   account uuid := gen_random_uuid();
-  lots uuid[] := '{}';
+  grants uuid[] := '{}';
   holds uuid[] := '{}';
   entries bigint[] := '{}';
   r jsonb;
@@ -138,20 +138,20 @@ begin
       entries := array(select t.id from public.credit_transactions t where t.workspace_id = account order by t.id);
     end if;
     begin
-      answer := pg_temp.serve(account, lots, holds, entries, r, at);
+      answer := pg_temp.serve(account, grants, holds, entries, r, at);
       told := to_jsonb(answer);
     exception when others then
       error := sqlstate || ' ' || sqlerrm;
     end;
     entries := array(select t.id from public.credit_transactions t where t.workspace_id = account order by t.id);
-    lots := array(select g.id from public.credit_grants g where g.workspace_id = account order by g.created_at, g.id);
+    grants := array(select g.id from public.credit_grants g where g.workspace_id = account order by g.created_at, g.id);
     if error is null and r ->> 'op' = 'hold' and answer.hold_id <> all (holds) then
       holds := holds || answer.hold_id;
     end if;
     replies := replies || (jsonb_build_object('error', error, 'answer', (
         select jsonb_object_agg(f.key, case when f.value ~ '^-?[0-9.]+$' then trim_scale(f.value::numeric)::text else f.value end)
         from jsonb_each_text(told) f))
-      || pg_temp.state(account, lots, holds, entries, at));
+      || pg_temp.state(account, grants, holds, entries, at));
   end loop;
   return jsonb_build_object('replies', replies,
     'drift', (select coalesce(jsonb_agg(v), '[]') from public.verify_credits(account) v));

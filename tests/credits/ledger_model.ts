@@ -1,20 +1,20 @@
 /**
  * The ledger's rules once more, as plain arithmetic, to hold the database against. Written from the description of the rules
- * (lots, burn order, holds, debt, refunds, clawbacks, expiry), not from the SQL. Amounts are micro-credits; times are whole
- * hours; lots, holds and entries are named by their place in the order in which they came to be.
+ * (grants, burn order, holds, debt, refunds, clawbacks, expiry), not from the SQL. Amounts are micro-credits; times are whole
+ * hours; grants, holds and entries are named by their place in the order in which they came to be.
  */
 
-/** Kinds of lots that a credit may name. */
-export const LOT_KINDS = ['free', 'subscription', 'purchase', 'promotion'] as const;
+/** Kinds of grants that a credit may name. */
+export const GRANT_KINDS = ['free', 'subscription', 'purchase', 'promotion'] as const;
 
-type LotKind = (typeof LOT_KINDS)[number];
+type GrantKind = (typeof GRANT_KINDS)[number];
 
 /** One request as the database gets it. Places are -1 where nothing of that sort exists. */
 export type Request = { key: string | null } & (
-  | { op: 'credit'; amount: bigint; kind: LotKind; priority: number; expiresAt: number | null }
+  | { op: 'credit'; amount: bigint; kind: GrantKind; priority: number; expiresAt: number | null }
   | { op: 'debit'; amount: bigint }
   | { op: 'refund'; amount: bigint; entry: number | null }
-  | { op: 'clawback'; amount: bigint; lot: number }
+  | { op: 'clawback'; amount: bigint; grant: number }
   | { op: 'hold'; amount: bigint; expiresIn: number }
   | { op: 'extend'; amount: bigint; hold: number; expiresIn: number | null }
   | { op: 'settle'; amount: bigint; hold: number; keepOpen: boolean }
@@ -22,7 +22,7 @@ export type Request = { key: string | null } & (
   | { op: 'expire' }
 );
 
-type Lot = {
+type Grant = {
   amount: bigint;
   remaining: bigint;
   expired: bigint;
@@ -38,11 +38,11 @@ type Hold = {
   state: 'open' | 'settled' | 'released' | 'expired';
   expiresAt: number;
 };
-type Part = { lot: number; amount: bigint };
+type Part = { grant: number; amount: bigint };
 type Entry = {
   type: 'credit' | 'debit' | 'refund' | 'expire' | 'clawback';
   amount: bigint;
-  lots: Part[];
+  grants: Part[];
   of: number | null;
 };
 
@@ -68,7 +68,7 @@ const atLeastZero = (amount: bigint): bigint => (amount > 0n ? amount : 0n);
 
 /** One wallet. `serve` answers a request or throws a Refusal, which leaves everything as it was. */
 export class LedgerModel {
-  lots: Lot[] = [];
+  grants: Grant[] = [];
   holds: Hold[] = [];
   entries: Entry[] = [];
   /** When what is due was last ended. */
@@ -106,13 +106,13 @@ export class LedgerModel {
     return sum(this.holds.filter((hold) => isOpen(hold, at)).map((hold) => hold.amount));
   }
 
-  /** Whether a lot past its expiry is still here because open holds may need it. */
-  keepsExpiredLots(at: number): boolean {
-    return this.lots.some((lot) => lot.remaining > 0n && isDead(lot, at));
+  /** Whether a grant past its expiry is still here because open holds may need it. */
+  keepsExpiredGrants(at: number): boolean {
+    return this.grants.some((grant) => grant.remaining > 0n && isDead(grant, at));
   }
 
   /**
-   * Ends what is due: holds, then lots as far as no open hold may need them. Comes with time and with the end of a hold;
+   * Ends what is due: holds, then grants as far as no open hold may need them. Comes with time and with the end of a hold;
    * what holds keep alive is not looked at again because credits arrived.
    */
   sweep(at: number): void {
@@ -120,20 +120,20 @@ export class LedgerModel {
     for (const hold of this.holds) {
       if (hold.state === 'open' && hold.expiresAt <= at) hold.state = 'expired';
     }
-    const living = sum(this.lots.filter((lot) => !isDead(lot, at)).map((lot) => lot.remaining));
-    const dead = this.#inOrder((lot) => [lot.expiresAt ?? Infinity]).filter(
-      ([lot]) => isDead(lot, at) && lot.remaining > 0n,
+    const living = sum(this.grants.filter((grant) => !isDead(grant, at)).map((grant) => grant.remaining));
+    const dead = this.#inOrder((grant) => [grant.expiresAt ?? Infinity]).filter(
+      ([grant]) => isDead(grant, at) && grant.remaining > 0n,
     );
     const needed = atLeastZero(this.heldAt(at) - living);
-    let expirable = atLeastZero(sum(dead.map(([lot]) => lot.remaining)) - needed);
+    let expirable = atLeastZero(sum(dead.map(([grant]) => grant.remaining)) - needed);
     const parts: Part[] = [];
-    for (const [lot, place] of dead) {
-      const taken = least(lot.remaining, expirable);
+    for (const [grant, place] of dead) {
+      const taken = least(grant.remaining, expirable);
       if (taken === 0n) continue;
-      lot.remaining -= taken;
-      lot.expired += taken;
+      grant.remaining -= taken;
+      grant.expired += taken;
       expirable -= taken;
-      parts.push({ lot: place, amount: -taken });
+      parts.push({ grant: place, amount: -taken });
     }
     if (parts.length > 0) this.#post('expire', sum(parts.map((part) => part.amount)), parts);
   }
@@ -141,7 +141,7 @@ export class LedgerModel {
   /** Answers a request at a time (never before the last one). */
   serve(request: Request, at: number): Answer {
     const before = structuredClone({
-      lots: this.lots,
+      grants: this.grants,
       holds: this.holds,
       entries: this.entries,
       sweptAt: this.sweptAt,
@@ -149,7 +149,7 @@ export class LedgerModel {
     try {
       checkForm(request);
       // A key belongs to a wallet, and what does not exist has none.
-      if ('lot' in request) this.#lot(request.lot);
+      if ('grant' in request) this.#grant(request.grant);
       if ('hold' in request) this.#hold(request.hold);
       if (at > this.sweptAt) this.sweep(at);
       return this.#once(request, () => this.#apply(request, at));
@@ -183,7 +183,7 @@ export class LedgerModel {
       case 'refund':
         return this.#refund(request.amount, request.entry, at);
       case 'clawback':
-        return this.#clawback(request.amount, request.lot, at);
+        return this.#clawback(request.amount, request.grant, at);
       case 'hold':
         this.#requireAvailable(request.amount, at);
         this.holds.push({
@@ -211,14 +211,14 @@ export class LedgerModel {
     if (expiresAt !== null && expiresAt <= at) throw new Refusal('PT400 invalid_request');
     const isPaid = request.kind === 'purchase' || request.kind === 'subscription';
     if (!isPaid && this.balance + amount > CAP) throw new Refusal('PT422 credits_cap_exceeded');
-    const place = this.#addLot({
+    const place = this.#addGrant({
       amount,
       remaining: this.#afterDebt(amount),
       isPaid,
       priority: request.priority,
       expiresAt,
     });
-    this.#post('credit', amount, [{ lot: place, amount }]);
+    this.#post('credit', amount, [{ grant: place, amount }]);
     return amount;
   }
 
@@ -226,20 +226,20 @@ export class LedgerModel {
     if (amount > this.refundable(of)) throw new Refusal('PT409 invalid_state');
     let left = this.#afterDebt(amount);
     const parts: Part[] = [];
-    const burned = of === null ? [] : (this.entries[of]?.lots ?? []);
+    const burned = of === null ? [] : (this.entries[of]?.grants ?? []);
     for (const part of [...burned].reverse()) {
-      const lot = this.#lot(part.lot);
-      if (isDead(lot, at)) continue;
-      const back = least(left, -part.amount - this.#returnedTo(part.lot, of), roomOf(lot));
+      const grant = this.#grant(part.grant);
+      if (isDead(grant, at)) continue;
+      const back = least(left, -part.amount - this.#returnedTo(part.grant, of), roomOf(grant));
       if (back <= 0n) continue;
-      lot.remaining += back;
+      grant.remaining += back;
       left -= back;
-      parts.push({ lot: part.lot, amount: back });
+      parts.push({ grant: part.grant, amount: back });
     }
     if (left > 0n) {
-      const isPaid = burned.some((part) => this.#lot(part.lot).isPaid);
-      const place = this.#addLot({ amount: left, remaining: left, isPaid, priority: 0, expiresAt: at + REFUND_LIFE });
-      parts.push({ lot: place, amount: left });
+      const isPaid = burned.some((part) => this.#grant(part.grant).isPaid);
+      const place = this.#addGrant({ amount: left, remaining: left, isPaid, priority: 0, expiresAt: at + REFUND_LIFE });
+      parts.push({ grant: place, amount: left });
     }
     this.#post('refund', amount, parts, of);
     return amount;
@@ -256,10 +256,10 @@ export class LedgerModel {
   }
 
   #clawback(amount: bigint, place: number, at: number): bigint {
-    const lot = this.#lot(place);
-    const taken = least(amount, lot.amount - lot.clawedBack - lot.expired);
-    if (amount > lot.amount - lot.clawedBack || taken <= 0n) throw new Refusal('PT409 invalid_state');
-    lot.clawedBack += taken;
+    const grant = this.#grant(place);
+    const taken = least(amount, grant.amount - grant.clawedBack - grant.expired);
+    if (amount > grant.amount - grant.clawedBack || taken <= 0n) throw new Refusal('PT409 invalid_state');
+    grant.clawedBack += taken;
     this.#post('clawback', -taken, this.#burn(taken, { at, spareDead: false, first: place }));
     return taken;
   }
@@ -302,35 +302,35 @@ export class LedgerModel {
   }
 
   /**
-   * Takes an amount from lots as far as they last; the rest is debt. Burn order: priority, soonest expiry, free before paid,
-   * oldest. What is no settlement spares lots that only holds keep alive, a clawback begins with its own lot.
+   * Takes an amount from grants as far as they last; the rest is debt. Burn order: priority, soonest expiry, free before paid,
+   * oldest. What is no settlement spares grants that only holds keep alive, a clawback begins with its own grant.
    */
   #burn(amount: bigint, how: { at: number; spareDead: boolean; first?: number }): Part[] {
-    const order = this.#inOrder((lot, place) => [
+    const order = this.#inOrder((grant, place) => [
       place === how.first ? 0 : 1,
-      how.spareDead && isDead(lot, how.at) ? 1 : 0,
-      lot.priority,
-      lot.expiresAt ?? Infinity,
-      lot.isPaid ? 1 : 0,
+      how.spareDead && isDead(grant, how.at) ? 1 : 0,
+      grant.priority,
+      grant.expiresAt ?? Infinity,
+      grant.isPaid ? 1 : 0,
     ]);
     const parts: Part[] = [];
     let wanted = amount;
-    for (const [lot, place] of order) {
-      const taken = least(wanted, lot.remaining);
+    for (const [grant, place] of order) {
+      const taken = least(wanted, grant.remaining);
       if (taken === 0n) continue;
-      lot.remaining -= taken;
+      grant.remaining -= taken;
       wanted -= taken;
-      parts.push({ lot: place, amount: -taken });
+      parts.push({ grant: place, amount: -taken });
     }
     return parts;
   }
 
-  /** Lots with their places, ordered by the ranks given, then by age. */
-  #inOrder(ranks: (lot: Lot, place: number) => number[]): [Lot, number][] {
-    return this.lots
-      .map((lot, place) => ({ lot, place, ranks: [...ranks(lot, place), place] }))
+  /** Grants with their places, ordered by the ranks given, then by age. */
+  #inOrder(ranks: (grant: Grant, place: number) => number[]): [Grant, number][] {
+    return this.grants
+      .map((grant, place) => ({ grant, place, ranks: [...ranks(grant, place), place] }))
       .sort((a, b) => compare(a.ranks, b.ranks))
-      .map(({ lot, place }) => [lot, place]);
+      .map(({ grant, place }) => [grant, place]);
   }
 
   #requireAvailable(amount: bigint, at: number): void {
@@ -343,28 +343,30 @@ export class LedgerModel {
     return least(amount, atLeastZero(this.balance + amount));
   }
 
-  /** What refunds of an entry have given back to a lot. */
+  /** What refunds of an entry have given back to a grant. */
   #returnedTo(place: number, of: number | null): bigint {
     const refunds = this.entries.filter((entry) => entry.type === 'refund' && entry.of === of);
-    return sum(refunds.flatMap((entry) => entry.lots.filter((part) => part.lot === place).map((part) => part.amount)));
+    return sum(
+      refunds.flatMap((entry) => entry.grants.filter((part) => part.grant === place).map((part) => part.amount)),
+    );
   }
 
-  #addLot(lot: Omit<Lot, 'expired' | 'clawedBack'>): number {
-    return this.lots.push({ ...lot, expired: 0n, clawedBack: 0n }) - 1;
+  #addGrant(grant: Omit<Grant, 'expired' | 'clawedBack'>): number {
+    return this.grants.push({ ...grant, expired: 0n, clawedBack: 0n }) - 1;
   }
 
-  #post(type: Entry['type'], amount: bigint, lots: Part[], of: number | null = null): void {
-    this.entries.push({ type, amount, lots, of });
+  #post(type: Entry['type'], amount: bigint, grants: Part[], of: number | null = null): void {
+    this.entries.push({ type, amount, grants, of });
   }
 
   #sumOf(...types: Entry['type'][]): bigint {
     return sum(this.entries.filter((entry) => types.includes(entry.type)).map((entry) => entry.amount));
   }
 
-  #lot(place: number): Lot {
-    const lot = this.lots[place];
-    if (!lot) throw new Refusal('PT404 not_found');
-    return lot;
+  #grant(place: number): Grant {
+    const grant = this.grants[place];
+    if (!grant) throw new Refusal('PT404 not_found');
+    return grant;
   }
 
   #hold(place: number): Hold {
@@ -375,8 +377,8 @@ export class LedgerModel {
 }
 
 const isOpen = (hold: Hold, at: number): boolean => hold.state === 'open' && hold.expiresAt > at;
-const isDead = (lot: Lot, at: number): boolean => lot.expiresAt !== null && lot.expiresAt <= at;
-const roomOf = (lot: Lot): bigint => lot.amount - lot.remaining - lot.expired - lot.clawedBack;
+const isDead = (grant: Grant, at: number): boolean => grant.expiresAt !== null && grant.expiresAt <= at;
+const roomOf = (grant: Grant): bigint => grant.amount - grant.remaining - grant.expired - grant.clawedBack;
 
 function compare(a: number[], b: number[]): number {
   const at = a.findIndex((rank, index) => rank !== b[index]);

@@ -29,8 +29,8 @@ function plan({ overdraft, isSwept, intents }: Sequence): {
     const request = requestOf(intended, model, at, keyed);
     if (isSwept && at > model.sweptAt) model.sweep(at);
     const reply = expectedReply(model, request, at, isSwept);
-    // When exactly lots that holds keep alive are looked at again is left open; a sweep each time the hour changes settles it.
-    isCertain &&= isSwept || !model.keepsExpiredLots(at);
+    // When exactly grants that holds keep alive are looked at again is left open; a sweep each time the hour changes settles it.
+    isCertain &&= isSwept || !model.keepsExpiredGrants(at);
     steps.push({ at, request });
     expected.push(isCertain ? reply : undefined);
   }
@@ -55,8 +55,8 @@ function expectedReply(model: LedgerModel, request: Request, at: number, isSwept
     error,
     answer,
     wallet: inDecimals({ balance, total, spent, expired, held: model.heldAt(at) }),
-    lots: model.lots.map((lot) =>
-      [...[lot.amount, lot.remaining, lot.expired, lot.clawedBack].map(decimal), lot.isPaid].join(' '),
+    grants: model.grants.map((grant) =>
+      [...[grant.amount, grant.remaining, grant.expired, grant.clawedBack].map(decimal), grant.isPaid].join(' '),
     ),
     holds: model.holds.map((hold) => {
       const isDue = hold.state === 'open' && hold.expiresAt <= at;
@@ -119,7 +119,7 @@ afterAll(async () => {
   await Promise.all(connections.map((connection) => connection.end()));
 });
 
-test(`${CONNECTIONS * SEQUENCES} random sequences leave the books as the rules say`, {
+test(`${CONNECTIONS * SEQUENCES} random sequences leave the ledger as the rules say`, {
   timeout: 60_000 + SEQUENCES * 1000,
 }, async () => {
   const property = (connection: pg.Client) =>

@@ -1,10 +1,10 @@
 /** Random sequences for the ledger: what a step intends, and the request it becomes once it is known what there is. */
 import fc from 'fast-check';
-import { type LedgerModel, LOT_KINDS, type Request } from './ledger_model.ts';
+import { GRANT_KINDS, type LedgerModel, type Request } from './ledger_model.ts';
 
 const MICRO = 1_000_000n;
 
-type Mistake = 'expired lot' | 'no hold' | 'long hold' | 'no key' | 'key of our own';
+type Mistake = 'expired grant' | 'no hold' | 'long hold' | 'no key' | 'key of our own';
 
 /** An amount: a fixed one, or as much as the operation could just have (and a millionth more or less). */
 type Wish = { fixed: bigint } | { edge: bigint };
@@ -32,13 +32,13 @@ const credit = fc.record({
   op: fc.constant('credit' as const),
   wish: upTo(30n),
   key,
-  kind: fc.constantFrom(...LOT_KINDS),
+  kind: fc.constantFrom(...GRANT_KINDS),
   priority: fc.constantFrom(0, 0, 0, -1, 5),
   expiresIn: fc.option(fc.constantFrom(1, 2, 5, 5, 24, 24 * 9, 24 * 40), { freq: 3 }),
 });
-const mistake = fc.constantFrom<Mistake>('expired lot', 'no hold', 'long hold', 'no key', 'key of our own');
+const mistake = fc.constantFrom<Mistake>('expired grant', 'no hold', 'long hold', 'no key', 'key of our own');
 
-/** What a step asks, before it is known which lots, holds and entries there are. */
+/** What a step asks, before it is known which grants, holds and entries there are. */
 const intent = fc.oneof(
   { weight: 4, arbitrary: credit },
   { weight: 5, arbitrary: fc.record({ op: fc.constant('debit' as const), wish: upTo(9n), key }) },
@@ -82,8 +82,8 @@ const someCredits: fc.Arbitrary<Intended[]> = fc.array(fc.record({ wait: fc.cons
   minLength: 1,
   maxLength: 3,
 });
-/** A lot that expires under a hold of all of it, and credits that arrive after that: chance seldom gets there. */
-const aLotKeptAlive: fc.Arbitrary<Intended[]> = fc.tuple(credit, credit).map(([doomed, later]) => [
+/** A grant that expires under a hold of all of it, and credits that arrive after that: chance seldom gets there. */
+const aGrantKeptAlive: fc.Arbitrary<Intended[]> = fc.tuple(credit, credit).map(([doomed, later]) => [
   { wait: 0, intent: { ...doomed, expiresIn: 5 } },
   { wait: 0, intent: { op: 'hold', wish: { edge: 0n }, key: null, expiresIn: 24 * 9 } },
   { wait: 5, intent: { op: 'expire' } },
@@ -95,7 +95,7 @@ export const sequence: fc.Arbitrary<Sequence> = fc
   .record({
     overdraft: fc.constantFrom(0n, 0n, 5n * MICRO),
     isSwept: fc.boolean(),
-    opening: fc.oneof({ weight: 3, arbitrary: someCredits }, { weight: 1, arbitrary: aLotKeptAlive }),
+    opening: fc.oneof({ weight: 3, arbitrary: someCredits }, { weight: 1, arbitrary: aGrantKeptAlive }),
     further: fc.array(fc.record({ wait: fc.constantFrom(0, 0, 0, 1, 4, 24, 24 * 10), intent }), {
       minLength: 8,
       maxLength: 22,
@@ -118,9 +118,9 @@ export function requestOf(intent: Intent, model: LedgerModel, at: number, earlie
     case 'refund':
       return refundOf(intended, model);
     case 'clawback': {
-      const lot = placeIn(model.lots, intended.place);
-      const most = (model.lots[lot]?.amount ?? MICRO) - (model.lots[lot]?.clawedBack ?? 0n);
-      return { op: 'clawback', amount: amountOf(intended.wish, most), lot, key: intended.key };
+      const grant = placeIn(model.grants, intended.place);
+      const most = (model.grants[grant]?.amount ?? MICRO) - (model.grants[grant]?.clawedBack ?? 0n);
+      return { op: 'clawback', amount: amountOf(intended.wish, most), grant, key: intended.key };
     }
     case 'hold': {
       const { key, expiresIn } = intended;
@@ -157,7 +157,7 @@ function possible(intended: Intent, model: LedgerModel): Intent {
 
 /** Requests that are off in themselves, or name what does not exist. */
 const mistakes = (at: number): Record<Mistake, Request> => ({
-  'expired lot': { op: 'credit', amount: MICRO, kind: 'free', priority: 0, expiresAt: at, key: null },
+  'expired grant': { op: 'credit', amount: MICRO, kind: 'free', priority: 0, expiresAt: at, key: null },
   'no hold': { op: 'settle', amount: MICRO, hold: -1, keepOpen: false, key: null },
   'long hold': { op: 'hold', amount: MICRO, expiresIn: 24 * 30 + 1, key: null },
   'no key': { op: 'settle', amount: MICRO, hold: 0, keepOpen: true, key: null },

@@ -201,11 +201,11 @@ test('free-standing refunds at once never give back more than was spent', async 
   expect(tally(outcomes)).toEqual({ ok: 7, 'PT409 invalid_state': 43 });
 });
 
-test('clawbacks of one lot at once never take more than it was', async () => {
-  const lot = await first(
+test('clawbacks of one grant at once never take more than it was', async () => {
+  const grant = await first(
     `select * from public.credit_user_credits_transaction('${wallet}', 30, 'purchase', idempotency_key => '${randomUUID()}')`,
   );
-  const outcomes = await atOnce(50, () => `select * from public.clawback_credits('${lot.grant_id}', 4, 'dispute')`);
+  const outcomes = await atOnce(50, () => `select * from public.clawback_credits('${grant.grant_id}', 4, 'dispute')`);
   expect(tally(outcomes)).toEqual({ ok: 7, 'PT409 invalid_state': 43 });
   expect(await walletOf(wallet)).toMatchObject({ balance: 52, total: 52 });
 });

@@ -29,7 +29,7 @@ afterAll(async () => {
   expect(counted).toBe(deadlocks);
 });
 
-/** Wallets of 20 that live, 5 in a lot that is past its expiry, and a hold of 4 that is past its own. */
+/** Wallets of 20 that live, 5 in a grant that is past its expiry, and a hold of 4 that is past its own. */
 async function walletsWithDueWork(count: number): Promise<string[]> {
   const wallets = await newAccounts(count, 20);
   await sql(
@@ -54,12 +54,12 @@ const debits = (wallets: string[], each: number): Call[] =>
   }));
 
 /** What of these wallets is still due. */
-async function dueIn(wallets: string[]): Promise<{ holds: number; lots: number } | undefined> {
-  const [due] = await sql<{ holds: number; lots: number }>(
+async function dueIn(wallets: string[]): Promise<{ holds: number; grants: number } | undefined> {
+  const [due] = await sql<{ holds: number; grants: number }>(
     `select (select count(*)::integer from public.credit_holds
               where workspace_id = any ($1::uuid[]) and state = 'open' and expires_at <= now()) as holds,
             (select count(*)::integer from public.credit_grants
-              where workspace_id = any ($1::uuid[]) and remaining > 0 and expires_at <= now()) as lots`,
+              where workspace_id = any ($1::uuid[]) and remaining > 0 and expires_at <= now()) as grants`,
     [wallets],
   );
   return due;
@@ -71,7 +71,7 @@ test('sweeps and debits at once: every debit counts, what is due goes once', asy
   expect(tally(debited)).toEqual({ ok: 120 });
   expect(tally(swept)).toEqual({ ok: 90 });
   while ((await sql<{ done: number }>('select private.run_due_work() as done'))[0]?.done === 1);
-  expect(await dueIn(wallets)).toEqual({ holds: 0, lots: 0 });
+  expect(await dueIn(wallets)).toEqual({ holds: 0, grants: 0 });
   const after = await sql(
     `select distinct credits_balance::float8 as balance, credits_expired::float8 as expired, credits_held::float8 as held
        from public.credit_wallets where workspace_id = any ($1::uuid[])`,

@@ -46,7 +46,7 @@ test('subscription.paid of Creem: 3 credits become 103, a debit of 20 leaves 83'
   expect(await driftOf([user.id])).toEqual([]);
 });
 
-test('a subscription of Stripe, its events the wrong way round: one lot', async () => {
+test('a subscription of Stripe, its events the wrong way round: one grant', async () => {
   const user = await newUser();
   const { product } = await sell('stripe', { plan: 'basic', credits: 100 });
   const story = purchaseBy(user, product, 'stripe');

@@ -39,7 +39,7 @@ export async function walletOf(id: string): Promise<Wallet | undefined> {
   return wallet;
 }
 
-/** The rows of `verify_credits` for these wallets: none where the books are right. */
+/** The rows of `verify_credits` for these wallets: none where the ledger is right. */
 export async function driftOf(ids: string[]): Promise<pg.QueryResultRow[]> {
   return sql('select v.* from unnest($1::uuid[]) id, public.verify_credits(id) v', [ids]);
 }

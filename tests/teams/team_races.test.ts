@@ -334,7 +334,7 @@ test.each(['create', 'rotate'])('%s_api_key and the end of an admin wait for eac
   }
 });
 
-test('teams deleted while they are debited and held for: no error of the server, and the books are right', async () => {
+test('teams deleted while they are debited and held for: no error of the server, and the ledger is right', async () => {
   callers = await openCallers(30, 'authenticated');
   const service = await openCallers(30);
   callers.push(...service);

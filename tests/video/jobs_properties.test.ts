@@ -95,7 +95,7 @@ declare
   step jsonb;
   states jsonb := '[]';
 begin
-  -- A lot that expires while the jobs run: what comes back finds it gone. Here, or the sweep would take it meanwhile.
+  -- A grant that expires while the jobs run: what comes back finds it gone. Here, or the sweep would take it meanwhile.
   perform public.credit_user_credits_transaction(account, 25, 'gift', kind => 'promotion', expires_at => at + interval '20 minutes', at => at);
   for n in 1 .. 2 loop
     jobs := jobs || (public.create_video_job(account, model, 'a cat', request_id => 'run ' || account || n, at => at) #>> '{job,id}')::uuid;

@@ -35,7 +35,7 @@ async function jobOf(account: string, workspace?: string): Promise<string> {
   return job.id;
 }
 
-/** What the books tell of a job. */
+/** What the ledger tells of a job. */
 async function booksOf(job: string) {
   const [books] = await sql<{ status: string; paid: number; refunds: number; logged: string | null }>(
     `select j.status,

@@ -105,38 +105,6 @@ isOneToOne: false
                   Relationships: [
                     
                   ]
-                },"ai_usage_logs": {
-                  Row: {
-                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model": string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id": string
-                  }
-                  Update: {
-                    "api_key_id"?: string | null,"cached_tokens"?: number,"completion_tokens"?: number,"created_at"?: string,"credits_charged"?: number,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number,"free_credits"?: number,"hold_id"?: string | null,"id"?: string,"images"?: number,"ip_address"?: unknown,"model"?: string,"paid_credits"?: never,"prompt_tokens"?: number,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"],"total_tokens"?: never,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "ai_usage_logs_user_id_fkey"
-      columns: ["user_id"]
-isOneToOne: false
-      referencedRelation: "users"
-      referencedColumns: ["id"]
-    },{
-      foreignKeyName: "ai_usage_logs_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "current_subscriptions"
-      referencedColumns: ["workspace_id"]
-    },{
-      foreignKeyName: "ai_usage_logs_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "workspaces"
-      referencedColumns: ["id"]
-    }
-                  ]
                 },"api_keys": {
                   Row: {
                     "allowed_models": (string)[] | null,"allowed_scenes": (Database["public"]['Enums']["ai_usage_scene"])[] | null,"budget": number | null,"budget_period": Database["public"]['Enums']["calendar_period"] | null,"created_at": string,"expires_at": string | null,"id": string,"last_used_at": string | null,"minute_requests": number,"minute_started_at": string | null,"name": string,"period_budget": number | null,"prefix": string,"requests_per_minute": number | null,"revoked_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string,"credits_used": number | null,"period_credits_used": number | null,"period_started_at": string | null
@@ -273,48 +241,16 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"credit_holds": {
-                  Row: {
-                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "amount": number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at": string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason": string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id": string
-                  }
-                  Update: {
-                    "amount"?: number,"closed_at"?: string | null,"created_at"?: string,"description"?: string | null,"expires_at"?: string,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string,"idempotency_key"?: string | null,"metadata"?: NonNullable<Json>,"reason"?: string,"settled_amount"?: number,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"],"user_id"?: string | null,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "credit_holds_user_id_fkey"
-      columns: ["user_id"]
-isOneToOne: false
-      referencedRelation: "users"
-      referencedColumns: ["id"]
-    },{
-      foreignKeyName: "credit_holds_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "current_subscriptions"
-      referencedColumns: ["workspace_id"]
-    },{
-      foreignKeyName: "credit_holds_workspace_id_fkey"
-      columns: ["workspace_id"]
-isOneToOne: false
-      referencedRelation: "workspaces"
-      referencedColumns: ["id"]
-    }
-                  ]
                 },"credit_transactions": {
                   Row: {
-                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_changes": (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"lots": (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
+                    "amount": number,"balance_after": number,"created_at": string,"description"?: string | null,"feature_code"?: string | null,"grant_changes": (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft": boolean,"metadata"?: NonNullable<Json>,"reason": string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"lots"?: (Database["public"]['CompositeTypes']["credit_lot_change"])[],"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
+                    "amount"?: number,"balance_after"?: number,"created_at"?: string,"description"?: string | null,"feature_code"?: string | null,"grant_changes"?: (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id"?: string | null,"hold_id"?: string | null,"id"?: never,"idempotency_key"?: string | null,"is_overdraft"?: boolean,"metadata"?: NonNullable<Json>,"reason"?: string,"refunded_transaction_id"?: number | null,"spender_id"?: string | null,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -946,7 +882,39 @@ isOneToOne: false
                 }
           }
           Views: {
-            "ai_usage_statistics": {
+            "ai_usage_logs": {
+                  Row: {
+                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
+                    {
+      foreignKeyName: "ai_usage_logs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "ai_usage_logs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "ai_usage_logs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"ai_usage_statistics": {
                   Row: {
                     "avg_duration": number | null,"canceled_requests": number | null,"created_at": string | null,"credits": number | null,"date": string,"failed_requests": number | null,"free_credits": number | null,"id": string | null,"key_stats": Json | null,"model_stats": Json | null,"paid_credits": number | null,"refused_requests": number | null,"scene_stats": Json | null,"success_requests": number | null,"total_completion_tokens": number | null,"total_cost": number | null,"total_duration": number | null,"total_prompt_tokens": number | null,"total_requests": number | null,"total_tokens": number | null,"updated_at": string | null,"user_id": string | null,"workspace_id": string
                   }
@@ -966,6 +934,38 @@ isOneToOne: false
       referencedColumns: ["workspace_id"]
     },{
       foreignKeyName: "usage_by_day_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"credit_holds": {
+                  Row: {
+                    "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Update: {
+                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
+                         }
+                        Relationships: [
+                    {
+      foreignKeyName: "credit_holds_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "credit_holds_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "credit_holds_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -1433,11 +1433,11 @@ isOneToOne: false
                       },"charge_entry": {
                         "transaction_id": number | null,"credits": number | null,"balance_after": number | null,"at": string | null
                       },"charge_explanation": {
-                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"lots": (Database["public"]['CompositeTypes']["charge_lot"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                        "request_id": string | null,"model": string | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null,"status": Database["public"]['Enums']["ai_usage_status"] | null,"error_code": string | null,"usage_source": Database["public"]['Enums']["ai_usage_source"] | null,"tokens": Database["public"]['CompositeTypes']["charge_tokens"] | null,"images": number | null,"video": Database["public"]['CompositeTypes']["charge_video"] | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"credits_charged": number | null,"free_credits": number | null,"paid_credits": number | null,"hold": Database["public"]['CompositeTypes']["charge_hold"] | null,"settlement": Database["public"]['CompositeTypes']["charge_entry"] | null,"refund": Database["public"]['CompositeTypes']["charge_entry"] | null,"grants": (Database["public"]['CompositeTypes']["charge_grant"])[] | null,"sentence": string | null,"cost_usd": number | null,"margin_usd": number | null,"served_model": string | null,"provider_price": Json | null,"credits_per_usd": number | null,"markup": number | null,"attempts": Json | null
+                      },"charge_grant": {
+                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_hold": {
                         "id": string | null,"credits": number | null,"state": Database["public"]['Enums']["credit_hold_state"] | null
-                      },"charge_lot": {
-                        "grant_id": string | null,"kind": Database["public"]['Enums']["credit_grant_kind"] | null,"is_paid": boolean | null,"credits": number | null
                       },"charge_tokens": {
                         "input": number | null,"cached_input": number | null,"output": number | null
                       },"charge_video": {
@@ -1446,7 +1446,7 @@ isOneToOne: false
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null
                       },"created_workspace": {
                         "id": string | null,"name": string | null,"slug": string | null
-                      },"credit_lot_change": {
+                      },"credit_grant_change": {
                         "grant_id": string | null,"amount": number | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null

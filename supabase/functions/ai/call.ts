@@ -172,7 +172,7 @@ function refusal({ status, code, message, param, retry_after }: Admission): ApiE
 }
 
 /**
- * Tells the books what a stream has used so far, so that its hold covers what comes next. Returns the output tokens that
+ * Tells the database what a stream has used so far, so that its hold covers what comes next. Returns the output tokens that
  * are covered now; undefined where wallet or key cannot pay for more.
  */
 export async function extend(call: Call, candidate: Candidate, usage: Usage): Promise<number | undefined> {

@@ -12,7 +12,7 @@ import { StreamReader } from './stream.ts';
 import { type Answer, refusalIn, upstreamError } from './upstream.ts';
 import { type Usage, usageOf } from './usage.ts';
 
-/** A stream tells the books how far it is so often, ms: what is lost when a function is killed is no more than that. */
+/** A stream tells the database how far it is so often, ms: what is lost when a function is killed is no more than that. */
 const REPORT_EVERY = 10_000;
 /** The client waits no longer for the first words, ms, while an error instead of them could still be mended elsewhere. */
 const HELD_BACK = 2_000;

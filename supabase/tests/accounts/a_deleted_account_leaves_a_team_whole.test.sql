@@ -27,7 +27,7 @@ select is((select count(user_id) from public.credit_holds where workspace_id = t
   'its holds likewise');
 select is(tests.wallet('team'), 'balance 6, total 10, spent 4, expired 0, held 2',
   'the team''s credits are what they were');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

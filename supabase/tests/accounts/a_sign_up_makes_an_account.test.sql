@@ -14,7 +14,7 @@ select results_eq(
   $$ values (tests.id('ann'), tests.id('ann')) $$, 'a personal workspace whose id is the user''s');
 select is(tests.wallet('ann'), 'balance 3, total 3, spent 0, expired 0, held 0', 'a wallet of 3 credits');
 select is(tests.ledger('ann'), 'credit 3 signup', 'that are a ledger entry');
-select is(tests.lots('ann'), '3 of 3 free', 'and a free lot');
+select is(tests.grants('ann'), '3 of 3 free', 'and a free grant');
 select is((select user_id from public.credit_transactions where workspace_id = tests.id('ann')), tests.id('ann'),
   'the entry names its person');
 select results_eq(

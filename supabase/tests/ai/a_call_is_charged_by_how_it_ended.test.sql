@@ -34,7 +34,7 @@ select is(pg_temp.call('success', 5, 9, null), 'success 5 5 0 0.005', 'what cann
 select is(pg_temp.call('success', -5, -9, -1), 'success 0 0 0 0', 'less than nothing as nothing');
 select is(pg_temp.call('success', 1000, 0, 200), 'success 1000 0 200 3', 'more than was held is charged');
 select is(tests.wallet('owner'), 'balance -1.305, total 3, spent 4.305, expired 0, held 0', 'as debt where need be');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 update public.credit_wallets set overdraft_limit = 10 where workspace_id = tests.id('owner');
 select lives_ok($$ select pg_temp.call('success', 1, 0, 1, details => '{"scene": null, "model": null}') $$,
   'details that say nothing of a thing do not unsay it');

@@ -22,7 +22,7 @@ select is((select concat_ws(' ', scene, status, duration, usage_source, trim_sca
 select throws_ok($$ select public.record_ai_usage(tests.id('owner'), 'no-such', 'e') $$, 'PT404', 'not_found', 'an unknown model has no price');
 select throws_ok($$ select public.record_ai_usage(tests.id('owner'), 'new', 'e') $$, 'PT404', 'not_found', 'nor one without any');
 select throws_ok($$ select public.record_ai_usage(tests.id('owner'), 'test', '') $$, 'PT400', 'invalid_request', 'a request has an id');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

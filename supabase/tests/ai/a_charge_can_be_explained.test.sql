@@ -37,7 +37,7 @@ select is(jsonb_strip_nulls(tests.recall('ok')::jsonb -> 'price'), '{"credits_pe
 select is(pg_temp.sentence('ok'), '100 input tokens (40 of them cached) and 10 output tokens of test cost 0.27 credits. 1.5 credits had been held.', 'in a sentence');
 select is(tests.recall('ok')::jsonb #>> '{hold,state}' || ' ' || (tests.recall('ok')::jsonb #>> '{settlement,credits}') || ' ' || (tests.recall('ok')::jsonb #>> '{settlement,balance_after}'),
   'settled 0.27 12.73', 'hold and settlement');
-select is(tests.recall('ok')::jsonb #>> '{lots,0,kind}' || ' ' || (tests.recall('ok')::jsonb #>> '{lots,0,credits}'), 'free 0.27', 'the lots that paid');
+select is(tests.recall('ok')::jsonb #>> '{grants,0,kind}' || ' ' || (tests.recall('ok')::jsonb #>> '{grants,0,credits}'), 'free 0.27', 'the grants that paid');
 select is((select jsonb_object_agg(e.key, e.value) from jsonb_each(tests.recall('ok')::jsonb) e
     where e.key = any ('{cost_usd,margin_usd,served_model,provider_price,credits_per_usd,markup,attempts}')),
   '{"cost_usd": null, "margin_usd": null, "served_model": null, "provider_price": null, "credits_per_usd": null, "markup": null, "attempts": null}'::jsonb,
@@ -56,7 +56,7 @@ select is((public.explain_charge('ours')).settlement.balance_after, 99.73, 'the 
 select tests.sign_in('member');
 select is((public.explain_charge('ours')).settlement.credits, 0.27, 'a member sees what their call cost');
 select is((public.explain_charge('ours')).settlement.balance_after, null, 'and not what the team has');
-select is((public.explain_charge('ours')).lots, null, 'nor from which grants');
+select is((public.explain_charge('ours')).grants, null, 'nor from which grants');
 
 select tests.sign_in('stranger');
 select throws_ok($$ select public.explain_charge('ok') $$, 'PT404', 'not_found', 'a stranger hears nothing of it');

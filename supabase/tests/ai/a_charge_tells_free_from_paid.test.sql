@@ -18,8 +18,8 @@ $$;
 
 -- A token is a credit.
 select is(pg_temp.call('a', 3), '3 = 3 free + 0 paid', 'what was given burns first');
-select is(pg_temp.call('b', 4), '4 = 2 free + 2 paid', 'a charge over both kinds of lots is told apart');
-select is(pg_temp.call('c', 10), '10 = 0 free + 10 paid', 'what no lot covers counts as paid: debt is paid by what comes next');
+select is(pg_temp.call('b', 4), '4 = 2 free + 2 paid', 'a charge over both kinds of grants is told apart');
+select is(pg_temp.call('c', 10), '10 = 0 free + 10 paid', 'what no grant covers counts as paid: debt is paid by what comes next');
 select public.credit_user_credits_transaction(tests.id('owner'), 20, 'manual', kind => 'free');
 select is(pg_temp.call('e', 0, 'failed'), '0 = 0 free + 0 paid', 'a failure is neither');
 select public.record_ai_usage(tests.id('owner'), 'test', 'f', completion_tokens => 5, charge => true);

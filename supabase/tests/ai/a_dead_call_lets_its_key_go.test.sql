@@ -49,7 +49,7 @@ select public.debit_user_credits_transaction(tests.id('owner'), (select credits_
 select is(pg_temp.call('last', 'req_5', 100) ->> 'admitted', 'true', 'a call that the wallet pays for once');
 select is(pg_temp.call('last', 'req_5', 100) ->> 'admitted' || ' ' || (pg_temp.call('last', 'req_6', 131) ->> 'admitted'), 'true true',
   'is admitted again where the first try is over');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 begin;
 select plan(5);
 select tests.create_user('owner'), tests.create_user('colleague'), tests.create_team('team');
-insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model, prompt_tokens, credits_charged,
+insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model, prompt_tokens, credits_charged,
   ip_address, user_agent, request_data, response_data, reference_id, created_at)
 select tests.id('team'), tests.id(person), 'text_chat', 'success', person, 7, 1.5, '192.0.2.1', 'tests', '{"q": 1}',
   '{"a": 1}', 'ref', now() + age

@@ -15,7 +15,7 @@ select is(tests.recall('call')::jsonb ->> 'credits_held', '2', 'the dearest of t
 select is(tests.recall('call')::jsonb #>> '{candidates,0,base_url}', null, 'a provider without an address is the functions'' own');
 select is(public.finish_ai_call((tests.recall('call')::jsonb ->> 'hold_id')::uuid, 'success', 1, 0, 1, served_model => 'second') ->> 'credits_charged',
   '2.000000', 'the one that answered is charged');
-select is((select model || ' ' || served_model from private.ai_call_costs), 'main second', 'and both are kept for the operator');
+select is((select model || ' ' || served_model from private.ai_usage_logs), 'main second', 'and both are kept for the operator');
 select throws_ok($$ insert into public.ai_model_fallbacks values ('main', 9, 'main') $$, '23514', null, 'none is its own fallback');
 select throws_ok($$ insert into public.ai_providers (provider, api_key_env) values ('x', 'SUPABASE_SECRET_KEYS') $$, '23514', null,
   'a provider''s key is in a variable that begins with AI_');

@@ -35,8 +35,10 @@ select results_eq($$
 $$,
   $$ values ('req_1', 'ref', 'why', '192.0.2.1', 'tests', '{"q": null}'::jsonb, '{"a": 1, "b": null}'::jsonb, null) $$,
   'and what was said, as it was');
-select is((select tableoid::regclass::text from public.ai_usage_logs where hold_id = tests.recall('hold')::uuid),
+select tests.be_postgres();
+select is((select tableoid::regclass::text from private.ai_usage_logs where hold_id = tests.recall('hold')::uuid),
   'private.ai_usage_logs_' || to_char(now() at time zone 'UTC', 'YYYY_MM'), 'in the partition of its month');
+select tests.be_service();
 
 select is(public.finish_ai_call(tests.recall('hold')::uuid, 'success', 400, 100, 20),
   '{"finished": false, "credits_charged": 0.51, "credits_balance": 2.49, "credits_available": 2.49}'::jsonb,
@@ -50,7 +52,7 @@ select is((select count(*) from public.ai_usage_logs where hold_id = tests.recal
   'or logged');
 select throws_ok($$ select public.finish_ai_call(tests.id('no call'), 'success') $$, 'PT404', 'not_found',
   'a call that was never admitted is not finished');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

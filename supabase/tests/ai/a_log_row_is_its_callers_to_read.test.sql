@@ -1,9 +1,9 @@
 begin;
-select plan(14);
+select plan(17);
 select tests.create_user('owner'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner');
 select public.admit_ai_call(tests.id('owner'), 'none', 1), public.admit_ai_call(tests.id('stranger'), 'none', 1);
-insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model)
+insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model)
   values (tests.id('team'), tests.id('owner'), 'other', 'success', 'in team');
 
 select tests.sign_in('owner');
@@ -14,6 +14,9 @@ select throws_ok('delete from public.ai_usage_logs', '42501', null, 'and delete 
 select throws_ok('update public.ai_usage_logs set credits_charged = 0', '42501', null, 'change none');
 select throws_ok($$ insert into public.ai_usage_logs (workspace_id, scene, status, model)
   values (tests.id('owner'), 'other', 'success', 'x') $$, '42501', null, 'and add none');
+select throws_ok('select cost_usd from private.ai_usage_logs', '42501', null, 'what a call cost the operator is not theirs');
+select throws_ok('select cost_usd from private.usage_by_day', '42501', null, 'nor is the sum of it');
+select throws_ok('select work from private.credit_holds', '42501', null, 'nor what a call under way is charged by');
 select throws_ok($$ select public.admit_ai_call(tests.id('owner'), 'none', 1) $$, '42501', null, 'nor admit a call');
 select throws_ok($$ select public.finish_ai_call(tests.id('owner'), 'failed') $$, '42501', null, 'or finish one');
 

@@ -19,7 +19,7 @@ select is((public.finish_ai_call((tests.recall('call')::jsonb ->> 'hold_id')::uu
   'then what was used is charged');
 select is(pg_temp.extend(3001), 'false', 'one that has ended extends nothing');
 select is(tests.wallet('owner'), 'balance 0, total 3, spent 3, expired 0, held 0', 'the wallet has paid');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -28,7 +28,7 @@ select is(public.admit_ai_call(tests.id('owner'), 'test', 1, idempotency_key => 
 select count(private.run_due_work(now() + interval '25 hours')) from generate_series(1, 20);
 select is((select count(*) from private.idempotent_requests where scope = 'ai_calls'), 0::bigint, 'a day later keys are forgotten, those of lost calls too');
 select throws_ok($$ select public.admit_ai_call(tests.id('gone'), 'test', 1) $$, 'PT401', 'not_authenticated', 'nobody''s call is none');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

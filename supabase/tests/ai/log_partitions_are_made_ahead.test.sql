@@ -3,23 +3,23 @@ select plan(14);
 select tests.create_user('owner');
 
 select set_has($$ select c.relname::text from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
-  where i.inhparent = 'public.ai_usage_logs'::regclass $$,
+  where i.inhparent = 'private.ai_usage_logs'::regclass $$,
   $$ select 'ai_usage_logs_' || to_char((now() at time zone 'UTC') + make_interval(months => ahead), 'YYYY_MM')
     from generate_series(0, 3) ahead $$,
   'this month and the next three have theirs');
 select is(private.make_usage_log_partition(date_trunc('month', now() at time zone 'UTC')::date), false,
   'one that exists is not made again');
 
-insert into public.ai_usage_logs (workspace_id, user_id, scene, status, model, prompt_tokens, completion_tokens,
+insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model, prompt_tokens, completion_tokens,
   created_at)
 select tests.id('owner'), tests.id('owner'), 'other', 'success', at, 3, 4, at::timestamptz
 from unnest(array['2051-05-01 00:00+00', '2051-05-31 23:59:59.999999+00', '2051-06-01 00:00+00']) at;
-select results_eq($$ select count(*), min(tableoid::regclass::text) from public.ai_usage_logs
+select results_eq($$ select count(*), min(tableoid::regclass::text) from private.ai_usage_logs
   where created_at > '2051-01-01' $$,
   $$ values (3::bigint, 'private.ai_usage_logs_default') $$, 'rows without one wait in the default');
 
 select is(private.make_usage_log_partition('2051-05-01'), true, 'a month''s partition is made');
-select results_eq($$ select tableoid::regclass::text, model, total_tokens from public.ai_usage_logs
+select results_eq($$ select tableoid::regclass::text, model, total_tokens from private.ai_usage_logs
   where created_at > '2051-01-01' order by created_at $$,
   $$ values ('private.ai_usage_logs_2051_05', '2051-05-01 00:00+00', 7),
     ('private.ai_usage_logs_2051_05', '2051-05-31 23:59:59.999999+00', 7),
@@ -32,7 +32,7 @@ select is((select sum(total_requests) from public.ai_usage_statistics where date
 select throws_ok($$ insert into private.ai_usage_logs_2051_05 (workspace_id, scene, status, model, created_at,
   prompt_tokens, cached_tokens) values (tests.id('owner'), 'other', 'success', 'x', '2051-05-02', 1, 2) $$,
   '23514', null, 'a new partition has the checks');
-select throws_ok($$ insert into public.ai_usage_logs (workspace_id, scene, status, model, created_at)
+select throws_ok($$ insert into private.ai_usage_logs (workspace_id, scene, status, model, created_at)
   values (tests.id('nobody'), 'other', 'success', 'x', '2051-05-02') $$,
   '23503', null, 'and the keys');
 select is((select count(*) from pg_catalog.pg_indexes

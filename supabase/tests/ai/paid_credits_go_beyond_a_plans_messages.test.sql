@@ -22,7 +22,7 @@ update public.plans set messages_limit_paid = false where plan = 'free';
 select public.debit_user_credits_transaction(tests.id('free'), 3.1, 'manual', at => '2026-05-04 03:00+00');
 select is((select sum(g.remaining) filter (where g.is_paid) from public.credit_grants g), 0::numeric, 'once they are used');
 select is(pg_temp.message(76), 'limit_reached', 'the plan''s messages are what is left');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

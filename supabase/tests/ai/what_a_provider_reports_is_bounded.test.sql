@@ -36,7 +36,7 @@ select pg_temp.call('chat', 1000000, 0, 0, at => now() + interval '1 day');
 select is((select count(*) from public.admin_notifications where subject like 'chat %'), 2::bigint, 'and again the next day');
 update public.system_config set config_value = '10' where config_key = 'usage_tolerance';
 select is(pg_temp.call('chat', 10000, 0, 500), '10000 0 500 0 reported 15', 'an operator may believe more');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -14,7 +14,7 @@ select results_eq($$
   from public.credit_transactions where id = tests.last_entry('owner')
 $$, $$ values ('debit', -1.25, 1.75, 'generation', 'A call', 'text_chat', '{"call": 1}'::jsonb, false) $$,
   'its entry says what was asked');
-select is(tests.entry_lots(tests.last_entry('owner')), '-1.25 free', 'and what it took from which lot');
+select is(tests.grant_changes(tests.last_entry('owner')), '-1.25 free', 'and what it took from which grant');
 
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.750001, 'generation') $$, 'PT402',
   'insufficient_credits', 'more than there is is refused');

@@ -35,7 +35,7 @@ select is(tests.wallet('owner'), 'balance 10, total 10, spent 0, expired 0, held
   'a refused extension changes nothing');
 select throws_ok($$ select public.extend_credit_hold(tests.recall('hold')::uuid, 1,
   at => now() + interval '20 minutes') $$, 'PT409', 'invalid_state', 'what is past its time is not revived');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -14,7 +14,7 @@ select results_eq($$ select user_id, amount::numeric, state::text, reason, featu
   $$ values (tests.id('owner'), 2::numeric, 'open', 'generation', 'text_chat', 'A call', '{"call": 1}'::jsonb,
     now() + interval '5 minutes', null::timestamptz) $$, 'the hold says what was asked');
 select is(tests.ledger('owner'), 'credit 3 signup', 'nothing is charged');
-select is(tests.lots('owner'), '3 of 3 free', 'and no lot is touched');
+select is(tests.grants('owner'), '3 of 3 free', 'and no grant is touched');
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
   'insufficient_credits', 'a debit finds only what is available');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
@@ -36,7 +36,7 @@ update public.credit_wallets set overdraft_limit = 2 where workspace_id = tests.
 select lives_ok($$ select public.hold_credits(tests.id('owner'), 2, 'generation') $$, 'an overdraft limit admits more');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 0.000001, 'generation') $$, 'PT402',
   'insufficient_credits', 'up to itself');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -10,7 +10,7 @@ select tests.remember('debit', tests.last_entry('owner'));
 
 select lives_ok($$ select public.refund_user_credits(tests.id('owner'), 2, 'refund') $$,
   'what was spent can be refunded');
-select is(tests.lots('owner'), '2 of 5 purchase, 2 of 2 refund', 'as a new lot');
+select is(tests.grants('owner'), '2 of 5 purchase, 2 of 2 refund', 'as a new grant');
 select is((select is_paid from public.credit_grants where workspace_id = tests.id('owner') and kind = 'refund'), false,
   'that is not paid');
 select throws_ok($$ select public.refund_user_credits(tests.id('owner'), 1.000001, 'refund') $$, 'PT409',

@@ -53,8 +53,8 @@ select is(tests.wallet('owner'), 'balance -1.5, total 10, spent 11.5, expired 0,
   'past what is there: the rest is debt');
 select is((select is_overdraft from public.credit_transactions where id = tests.last_entry('owner')), true,
   'and the entry is marked');
-select is(tests.lots('owner'), '0 of 10 purchase', 'lots end at nothing');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is(tests.grants('owner'), '0 of 10 purchase', 'grants end at nothing');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

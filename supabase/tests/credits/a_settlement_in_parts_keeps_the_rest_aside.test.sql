@@ -29,7 +29,7 @@ select throws_ok($$ select public.settle_credit_hold(tests.recall('hold')::uuid,
   idempotency_key => 'part 3') $$, 'PT409', 'invalid_state', 'then no part follows');
 select is((select count(*) from public.credit_transactions where hold_id = tests.recall('hold')::uuid), 3::bigint,
   'each part is an entry');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

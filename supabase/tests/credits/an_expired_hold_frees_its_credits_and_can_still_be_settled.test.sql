@@ -36,7 +36,7 @@ select public.hold_credits(tests.id('owner'), 5, 'generation', expires_in => '10
 select lives_ok($$
   select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation', at => now() + interval '10 minutes')
 $$, 'what an expired hold frees adds to the overdraft limit');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -8,9 +8,9 @@ select public.credit_user_credits_transaction(tests.id('owner'), 2, 'purchase');
 select lives_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 6, 'generation') $$,
   'an overdraft limit admits debt');
 select is(tests.wallet('owner'), 'balance -4, total 2, spent 6, expired 0, held 0', 'which is a negative balance');
-select results_eq($$ select is_overdraft, tests.entry_lots(id) from public.credit_transactions
+select results_eq($$ select is_overdraft, tests.grant_changes(id) from public.credit_transactions
   where id = tests.last_entry('owner') $$,
-  $$ values (true, '-2 purchase') $$, 'the entry is marked, and names the lot that was there');
+  $$ values (true, '-2 purchase') $$, 'the entry is marked, and names the grant that was there');
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
   'insufficient_credits', 'not past the limit');
 select throws_ok($$ select public.hold_credits(tests.id('owner'), 1.000001, 'generation') $$, 'PT402',
@@ -26,18 +26,18 @@ select throws_ok(format('select public.extend_credit_hold(%L, 0.000001)', tests.
 select public.refund_user_credits(tests.id('owner'), 3, 'refund', transaction_id => tests.last_entry('owner'));
 
 select public.credit_user_credits_transaction(tests.id('owner'), 3, 'purchase');
-select is(tests.lots('owner'), '0 of 2 purchase, 0 of 3 purchase', 'the next lot is used up by it');
+select is(tests.grants('owner'), '0 of 2 purchase, 0 of 3 purchase', 'the next grant is used up by it');
 select is(tests.wallet('owner'), 'balance -1, total 5, spent 6, expired 0, held 0', 'as far as it lasts');
 select public.credit_user_credits_transaction(tests.id('owner'), 3, 'purchase');
-select is(tests.lots('owner'), '0 of 2 purchase, 0 of 3 purchase, 2 of 3 purchase', 'and the one after in part');
+select is(tests.grants('owner'), '0 of 2 purchase, 0 of 3 purchase, 2 of 3 purchase', 'and the one after in part');
 select is(tests.wallet('owner'), 'balance 2, total 8, spent 6, expired 0, held 0', 'then there are credits again');
 
 select public.debit_user_credits_transaction(tests.id('owner'), 5, 'generation');
 select public.refund_user_credits(tests.id('owner'), 4, 'refund');
 select is(tests.wallet('owner'), 'balance 1, total 8, spent 7, expired 0, held 0', 'a refund pays debt first');
-select matches(tests.lots('owner'), '1 of 1 refund$', 'and only the rest becomes a lot');
+select matches(tests.grants('owner'), '1 of 1 refund$', 'and only the rest becomes a grant');
 select throws_ok($$ update public.credit_wallets set overdraft_limit = -1 $$, '23514', null, 'a limit is not negative');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

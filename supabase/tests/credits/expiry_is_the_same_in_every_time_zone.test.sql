@@ -46,6 +46,6 @@ select is_empty($$
     and p.prosrc ~ '(make_interval\((days|weeks|months|years)|interval ''\d+ (day|week|month|year))'
     and p.prosrc !~ 'at time zone|::date|date_trunc' and p.prosrc !~ 'generate_series\(first_day'
 $$, 'no function adds a span that depends on the session');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@ begin;
 select plan(55);
 select tests.create_user('owner');
 select tests.be_service();
-select tests.remember('lot', (public.credit_user_credits_transaction(tests.id('owner'), 10, 'purchase')).grant_id);
+select tests.remember('grant', (public.credit_user_credits_transaction(tests.id('owner'), 10, 'purchase')).grant_id);
 select tests.remember('hold', (public.hold_credits(tests.id('owner'), 1, 'generation')).hold_id);
 
 select throws_ok(format(call, arguments), 'PT400', 'invalid_request', format(call, left(arguments, 60)))
@@ -10,7 +10,7 @@ from (values
   ($$ select public.credit_user_credits_transaction(tests.id('owner'), 1, %s) $$),
   ($$ select public.debit_user_credits_transaction(tests.id('owner'), 1, %s) $$),
   ($$ select public.refund_user_credits(tests.id('owner'), 1, %s) $$),
-  ($$ select public.clawback_credits(tests.recall('lot')::uuid, 1, %s) $$),
+  ($$ select public.clawback_credits(tests.recall('grant')::uuid, 1, %s) $$),
   ($$ select public.hold_credits(tests.id('owner'), 1, %s) $$)
 ) c (call)
 cross join (values

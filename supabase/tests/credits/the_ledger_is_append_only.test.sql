@@ -13,7 +13,7 @@ select throws_ok($$ insert into public.credit_transactions (created_at, workspac
   values (now(), tests.id('owner'), 'credit', 1000, 1003, 'manual') $$, '42501', null, 'and posts none by hand');
 select throws_ok('update public.credit_wallets set credits_balance = 1000', '42501', null,
   'a balance is not set by hand');
-select throws_ok('update public.credit_grants set remaining = amount', '42501', null, 'nor what is left of a lot');
+select throws_ok('update public.credit_grants set remaining = amount', '42501', null, 'nor what is left of a grant');
 select throws_ok($$ update public.credit_holds set state = 'released' $$, '42501', null, 'nor a hold');
 
 select tests.be_postgres();

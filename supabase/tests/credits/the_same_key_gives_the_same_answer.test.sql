@@ -61,7 +61,7 @@ select public.credit_user_credits_transaction(tests.id('other'), 1, 'purchase', 
 set local timezone = 'Asia/Tokyo';
 select lives_ok($$ select public.credit_user_credits_transaction(tests.id('other'), 1, 'purchase',
   expires_at => '2100-01-01 00:00+00', idempotency_key => 'expiring') $$, 'a time is the same in any zone');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -18,7 +18,7 @@ select tests.remember('open', (public.hold_credits(tests.id('owner'), 1, 'genera
 select results_eq($$ select tests.ledger('owner'), tests.wallet('owner') $$, $$ values (
   'credit 3 signup, credit 10 purchase, credit 10 gift, debit -15 generation, refund 6 refund, debit -1 generation, '
     'debit -2 generation, expire -8 expiry, debit -14 generation, credit 20 purchase, clawback -5 refund',
-  'balance 4, total 38, spent 26, expired 8, held 1') $$, 'a wallet has been through a lot');
+  'balance 4, total 38, spent 26, expired 8, held 1') $$, 'a wallet has been through much');
 select is_empty('select * from public.verify_credits()', 'nothing drifts');
 
 -- What no operation does: the ledger's own triggers would refuse it, and no role of the API may.
@@ -43,13 +43,13 @@ insert into drifts values
   ('update public.credit_wallets set credits_spent = credits_spent + 1, credits_total = credits_total + 1 where OWNER',
     'snapshot of spent, snapshot of total, spent is what entries used, total is what entries granted'),
   ('update public.credit_wallets set credits_expired = 9, credits_balance = 3 where OWNER',
-    'balance is the sum of entries, expired is what entries expired, lots hold the balance, snapshot of balance'),
+    'balance is the sum of entries, expired is what entries expired, grants hold the balance, snapshot of balance'),
   ('delete from public.credit_wallets where OWNER', 'a workspace has a wallet'),
   ('delete from public.users where id = (select w.id from public.workspaces w where w.id = tests.id(''owner''))', 'a personal workspace has a user'),
   ('update public.users set credits_balance = 9 where id = tests.id(''owner'')', 'snapshot of balance'),
   ('update public.users set credits_total = 9 where id = tests.id(''owner'')', 'snapshot of total'),
   ('update public.users set credits_spent = 9 where id = tests.id(''owner'')', 'snapshot of spent'),
-  ('update public.credit_grants set remaining = remaining - 1 where not is_spent and OWNER', 'lots hold the balance, what remains of a grant is what its entries left'),
+  ('update public.credit_grants set remaining = remaining - 1 where not is_spent and OWNER', 'grants hold the balance, what remains of a grant is what its entries left'),
   ('update public.credit_grants set amount = amount + 1 where kind = ''free'' and OWNER', 'GRANT'),
   ('update public.credit_grants set expired_amount = expired_amount - 1 where expired_amount > 0 and OWNER', 'GRANT'),
   ('update public.credit_grants set clawed_back_amount = 4 where clawed_back_amount = 5 and OWNER', 'GRANT'),
@@ -57,8 +57,8 @@ insert into drifts values
   ('update public.credit_transactions set balance_after = balance_after + 1 where id = LAST',
     'an entry leaves the balance before it and its amount'),
   ('update public.credit_transactions set amount = amount - 1 where id = LAST', 'GRANT, an entry leaves the balance before it and its amount, balance is the sum of entries, '
-    'the lots of an entry and its change of debt are its amount, total is what entries granted'),
-  ('update public.credit_transactions set lots = ''{}'' where id = LAST', 'the lots of an entry and its change of debt are its amount, what remains of a grant is what its entries left'),
+    'the grants of an entry and its change of debt are its amount, total is what entries granted'),
+  ('update public.credit_transactions set grant_changes = ''{}'' where id = LAST', 'the grants of an entry and its change of debt are its amount, what remains of a grant is what its entries left'),
   ('update public.credit_transactions set grant_id = null where id = LAST', 'GRANT'),
   ('update public.credit_transactions set grant_id = gen_random_uuid() where id = LAST', 'GRANT, the grants of an entry exist'),
   ('update public.credit_transactions set is_overdraft = not is_overdraft where id = LAST', 'an entry is an overdraft that takes and leaves debt'),
@@ -67,15 +67,15 @@ insert into drifts values
     'the last settlement of a hold is its last entry, what a hold settled is what its entries took'),
   ('update public.credit_transactions set refunded_transaction_id = LAST where refunded_transaction_id is not null', 'what was refunded is a debit, and no more than it took'),
   ('update public.credit_transactions set refunded_transaction_id = 1 where refunded_transaction_id is not null', 'what was refunded is a debit, and no more than it took'),
-  ('update public.credit_holds set amount = 2 where state = ''open'' and OWNER', 'held is the sum of open holds'),
-  ('update public.credit_holds set settled_amount = 2 where state = ''settled'' and settled_amount = 3 and OWNER', 'what a hold settled is what its entries took'),
-  ('update public.credit_holds set final_amount = 1 where final_amount = 2 and OWNER', 'the last settlement of a hold is its last entry');
+  ('update private.credit_holds set amount = 2 where state = ''open'' and OWNER', 'held is the sum of open holds'),
+  ('update private.credit_holds set settled_amount = 2 where state = ''settled'' and settled_amount = 3 and OWNER', 'what a hold settled is what its entries took'),
+  ('update private.credit_holds set final_amount = 1 where final_amount = 2 and OWNER', 'the last settlement of a hold is its last entry');
 select throws_ok(format('select pg_temp.drift(%L)', d.change), 'P0001', replace(d.found, 'GRANT', 'a grant less its expired and clawed-back parts is what its entries gave and took'), d.change)
 from drifts d;
 
 select throws_ok($$ update public.credit_wallets set credits_balance = 2 where workspace_id = tests.id('owner') $$,
   '23514', null, 'a balance that is not total less spent less expired cannot even be written');
-update public.credit_holds set amount = 2 where id = tests.recall('open')::uuid;
+update private.credit_holds set amount = 2 where id = tests.recall('open')::uuid;
 select is_empty($$ select * from public.verify_credits(tests.id('other')) $$, 'one wallet can be asked about alone');
 select results_eq('select wallet_id, rule, expected, actual, subject from public.verify_credits()',
   $$ values (tests.id('owner'), 'held is the sum of open holds', 2::numeric, 1::numeric, null) $$,

@@ -19,7 +19,7 @@ from (values
   ($$refund_user_credits(tests.id('team'), 1, 'refund')$$),
   ($$hold_credits(tests.id('team'), 0, 'generation')$$),
   ($$expire_credits(tests.id('no team'))$$),
-  ($$clawback_credits(tests.id('no lot'), 1, 'refund')$$),
+  ($$clawback_credits(tests.id('no grant'), 1, 'refund')$$),
   ($$settle_credit_hold(tests.id('no hold'), 1)$$),
   ($$release_credit_hold(null)$$),
   ($$extend_credit_hold(tests.id('no hold'), 1)$$),

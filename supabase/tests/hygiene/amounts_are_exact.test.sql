@@ -7,7 +7,7 @@ select set_eq($$
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0
     and a.atttypid in ('numeric'::regtype, 'real'::regtype, 'double precision'::regtype, 'money'::regtype)
 $$, array[
-  'system_config.minimum', 'system_config.maximum', 'ai_models.markup', 'ai_usage_logs.estimated_cost',
+  'system_config.minimum', 'system_config.maximum', 'ai_models.markup',
   'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
   'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request', 'ai_model_prices.usd_per_image',
   'payments.reversed_share',

@@ -17,7 +17,7 @@ select is_empty($$
     and attnotnull)
   and not (child in ('payment_customers', 'payments', 'subscription_history', 'user_subscriptions', 'unmatched_payment_emails')
     and column_name = 'workspace_id' and confdeltype = 'n')
-$$, 'every key to workspaces is workspace_id, not null, on delete cascade; but payments stay for the books');
+$$, 'every key to workspaces is workspace_id, not null, on delete cascade; but payments stay for bookkeeping');
 
 select is_empty($$
   select * from pg_temp.keys

@@ -21,7 +21,7 @@ $$, 'every view in public has its reader''s rights');
 
 select is_empty($$
   select c.relname from pg_catalog.pg_class c join pg_catalog.pg_inherits i on i.inhrelid = c.oid
-  where i.inhparent = 'public.ai_usage_logs'::regclass and c.relnamespace <> 'private'::regnamespace
+  where i.inhparent = 'private.ai_usage_logs'::regclass and c.relnamespace <> 'private'::regnamespace
 $$, 'the partitions of the usage log are in private');
 
 select * from finish();

@@ -15,7 +15,7 @@ select * from reached;
 
 select set_has($$ select format('%s %s', table_id::regclass, verb) from pg_temp.reached $$, $$
   values ('users c'), ('workspaces c'), ('credit_wallets c'), ('credit_transactions c'), ('credit_transactions n'),
-    ('ai_usage_logs n')
+    ('private.ai_usage_logs n')
 $$, 'the deletion of an account reaches what it should');
 
 -- Bits of tgtype: 8 is DELETE, 16 UPDATE. The last one touches nothing but the row in its hands.

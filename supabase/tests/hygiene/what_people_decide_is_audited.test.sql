@@ -25,7 +25,7 @@ select set_eq($$
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
     and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgfoid = 'private.audit_change'::regproc)
 $$, array[
-  'credit_grants', 'credit_holds', 'credit_transactions', 'ai_usage_logs', 'feature_usage',
+  'credit_grants', 'credit_transactions', 'feature_usage',
   'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
   'notifications', 'audit_logs', 'video_jobs'
 ], 'and these tables hold nothing that people decide');

@@ -84,7 +84,7 @@ select public.record_ai_usage(tests.id('ben'), 'paid', 'yesterday''s', charge =>
 select is((select period_credits_used::numeric || ' of ' || credits_used::numeric from public.workspace_member_credits where user_id = tests.id('ben')),
   '5.000000 of 11.000000', 'a call of yesterday that is recorded now leaves today''s use as it is');
 select is(pg_temp.debited(pg_temp.after_edge(), 1), 0, 'so that it makes no room');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -35,7 +35,7 @@ select throws_ok($$ select pg_temp.hold(1, pg_temp.day(1)) $$, 'PT429', 'limit_r
 select is(private.credits_left_to(tests.id('team'), tests.id('ben'), tests.id('key'), pg_temp.day(1)), 0::numeric, 'the least of both is what is left');
 select isnt(pg_temp.hold(1, pg_temp.day(1), null), null, 'which leaves the member theirs');
 select throws_ok($$ select pg_temp.hold(1, pg_temp.day(1), gen_random_uuid()) $$, 'PT404', 'not_found', 'a spender that the workspace does not have');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select is((select format('%s %s %s', k.credits_used, k.period_credits_used, k.period_started_at = pg_temp.day(1) - interval '12 hours') from public.api_keys k),
   '4.000000 0.000000 t', 'a key''s columns tell its use');
 

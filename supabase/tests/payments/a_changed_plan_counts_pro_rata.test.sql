@@ -103,7 +103,7 @@ select is(tests.wallet('unknown'), 'balance 100, total 100, spent 0, expired 0, 
 select tests.deliver('evt_t1', jsonb_set(tests.paid_period('prod_basic', '2026-01-01', 'two', 'sub_t'), '{period,items}',
   '[{"product_id": "prod_basic"}, {"product_id": "prod_pro"}]'));
 select is(tests.wallet('two'), 'balance 300, total 300, spent 0, expired 0, held 0', 'of two plans at once the one with more credits counts');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

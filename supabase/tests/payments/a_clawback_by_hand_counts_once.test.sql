@@ -76,7 +76,7 @@ select pg_temp.refund('both', 18, 250), pg_temp.refund('both', 19, 250, 'failed'
 select is(pg_temp.balance('both'), 137.5, 'what counted for a refund that failed comes back');
 select pg_temp.pay_change('both', 16, 'prod_big');
 select is(pg_temp.balance('both'), 587.5, 'and a change of plan gives back what a change of plan took');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -64,7 +64,7 @@ end $$;
 select tests.be_postgres();
 select is((select string_agg(pg_temp.say(case when n % 2 = 0 then 'won' else 'lost' end), ' ' order by n) from generate_series(1, 8) n),
   '2 52 2 52 2 52 2 52', 'and the last of several words holds');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -21,7 +21,7 @@ select throws_ok(format('select public.begin_checkout(%L, %L)', tests.id('buyer'
 select throws_ok(format('select public.begin_checkout(%L, %L, at => ''2026-01-02'')', tests.id('owner'),
   (select id from public.payment_products where product_id = 'prod_pack')), 'PT422', 'credits_cap_exceeded',
   'also for a workspace that is past it');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -46,7 +46,7 @@ select tests.deliver('evt_4', jsonb_set(jsonb_set(tests.paid_pack('prod_pack', '
 select is(tests.wallet('invoiced'), 'balance 50, total 50, spent 0, expired 0, held 0', 'an invoice of a purchase is no second one');
 select tests.deliver('evt_5', tests.reversed('in_1', 1000));
 select is(tests.wallet('invoiced'), 'balance 0, total 0, spent 0, expired 0, held 0', 'and a refund may name either');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -83,7 +83,7 @@ select is(tests.wallet('owner'), 'balance 303, total 303, spent 0, expired 0, he
 select tests.deliver('evt_8', jsonb_build_object('owner', jsonb_build_object('user_id', tests.id('owner')), 'customer',
   '{"id": "cust_5"}'::jsonb, 'payment', '{"id": "tran_6"}'::jsonb));
 select is(tests.wallet('owner'), 'balance 353, total 353, spent 0, expired 0, held 0', 'a later event of that payment does');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

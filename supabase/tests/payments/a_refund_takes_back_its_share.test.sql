@@ -14,7 +14,7 @@ select tests.deliver('evt_1', tests.paid_period('prod_basic', '2026-01-01', 'own
 select tests.deliver('evt_2', tests.paid_pack('prod_pack', 'tran_pack', 'owner'));
 select tests.deliver('evt_3', tests.reversed('tran_1_20260101', 250));
 select is(tests.wallet('owner'), 'balance 125, total 125, spent 0, expired 0, held 0', 'a quarter refunded takes back a quarter');
-select is(tests.lots('owner'), '75 of 100 subscription, 50 of 50 purchase', 'of the lot that was paid for');
+select is(tests.grants('owner'), '75 of 100 subscription, 50 of 50 purchase', 'of the grant that was paid for');
 select results_eq($$ select status::text, refunded_amount from public.payments where payment_id = 'tran_1_20260101' $$,
   $$ values ('partially_refunded', 250::bigint) $$, 'the payment tells of it');
 select tests.deliver('evt_4', tests.reversed('tran_1_20260101', 250, id => 'ref_2'));
@@ -36,7 +36,7 @@ select tests.deliver('evt_8', tests.reversed('tran_spent', 1000, id => 'ref_5'))
 select is(tests.wallet('spender'), 'balance -50, total 0, spent 50, expired 0, held 0', 'what is spent becomes a debt');
 select tests.deliver('evt_9', jsonb_set(tests.paid_pack('prod_pack', 'tran_next', 'spender'), '{customer}', '{"id": "cust_2"}'));
 select is(tests.wallet('spender'), 'balance 0, total 50, spent 50, expired 0, held 0', 'that the next credits pay');
-select is(tests.lots('spender'), '0 of 50 purchase, 0 of 50 purchase', 'and nothing is left of them');
+select is(tests.grants('spender'), '0 of 50 purchase, 0 of 50 purchase', 'and nothing is left of them');
 
 select tests.deliver('evt_9b', jsonb_set(tests.paid_pack('prod_pack', 'tran_more', 'spender'), '{customer}', '{"id": "cust_2"}'));
 select public.debit_user_credits_transaction(tests.id('spender'), 50, 'generation');
@@ -44,7 +44,7 @@ select tests.deliver('evt_9c', tests.reversed('tran_next', 1000, id => 'ref_7'))
 select tests.deliver('evt_9d', tests.reversed('tran_more', 1000, id => 'ref_8'));
 select tests.deliver('evt_9e', jsonb_set(tests.paid_pack('prod_pack', 'tran_last', 'spender'), '{customer}', '{"id": "cust_2"}'));
 select is(tests.wallet('spender'), 'balance -50, total 50, spent 100, expired 0, held 0', 'a debt may be more than the next credits');
-select is_empty('select * from public.verify_credits()', 'and the books are right meanwhile');
+select is_empty('select * from public.verify_credits()', 'and the ledger is right meanwhile');
 
 select tests.deliver('evt_u1', jsonb_set(tests.paid_pack('prod_pack', 'tran_untold', 'untold'), '{customer}', '{"id": "cust_4"}') #- '{payment,amount}');
 select tests.deliver('evt_u2', tests.reversed('tran_untold', 250, id => 'ref_u'));
@@ -65,7 +65,7 @@ select is(tests.wallet('late'), 'balance 275, total 275, spent 0, expired 0, hel
 select is(tests.deliver('evt_10', tests.reversed('tran_early', 600, id => 'ref_6')), 'applied', 'a refund may come before its payment');
 select tests.deliver('evt_11', jsonb_set(tests.paid_pack('prod_pack', 'tran_early', 'early'), '{customer}', '{"id": "cust_3"}'));
 select is(tests.wallet('early'), 'balance 20, total 20, spent 0, expired 0, held 0', 'which then brings what is left of it');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

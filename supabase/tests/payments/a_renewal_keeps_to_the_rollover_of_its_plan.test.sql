@@ -57,7 +57,7 @@ select tests.deliver('evt_h2', tests.paid_period('prod_none', '2026-01-31', 'hol
 select is_empty('select * from public.verify_credits()', 'a hold keeps what it needs');
 select cmp_ok((select credits_balance - credits_held from public.credit_wallets where workspace_id = tests.id('holds')), '>=', 0::numeric,
   'of what a cap would end');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select is(tests.wallet('keeps_none'), 'balance 150, total 250, spent 0, expired 100, held 0', 'nobody else is touched');
 
 select * from finish();

@@ -34,7 +34,7 @@ select tests.deliver('evt_5', tests.told_status('trialing', 'prod_basic', 'sub_3
   'period', '{"start": "2026-02-10T00:00:00Z", "end": "2026-02-17T00:00:00Z", "is_trial": true, "product_id": "prod_basic"}'::jsonb),
   '2026-02-10', '2026-02-10');
 select is(tests.wallet('team'), 'balance 0, total 0, spent 0, expired 0, held 0', 'nor does one of the same person''s in a team');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

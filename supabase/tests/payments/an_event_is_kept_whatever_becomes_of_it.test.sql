@@ -35,7 +35,7 @@ select is((select to_jsonb(public.replay_payment_event(id)) ->> 'state' from pub
   'who has put it on sale by now');
 select tests.be_service();
 select is(tests.wallet('owner'), 'balance 120, total 120, spent 0, expired 0, held 0', 'then it brings its credits');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -71,7 +71,7 @@ select pg_temp.tell('u1', tests.paid_period('prod_none', '2026-01-01', 'paid_up'
 select public.debit_user_credits_transaction(tests.id('paid_up'), 100, 'generation', at => '2026-01-10');
 select pg_temp.tell('u2', '{"payment": {"id": "tran_u2", "status": "succeeded", "kind": "subscription", "amount": 1000,
   "product_id": "prod_none", "units": 2, "subscription_id": "sub_u", "changed_at": "2026-01-16T00:00:00Z"}}', '2026-01-16');
-select is(tests.wallet('paid_up'), 'balance 50, total 150, spent 100, expired 0, held 0', 'a spent lot that is filled again');
+select is(tests.wallet('paid_up'), 'balance 50, total 150, spent 100, expired 0, held 0', 'a spent grant that is filled again');
 select public.expire_credits(tests.id('paid_up'), '2026-02-03');
 select is(tests.wallet('paid_up'), 'balance 0, total 150, spent 100, expired 50, held 0', 'ends with its period');
 
@@ -127,7 +127,7 @@ select pg_temp.stripe('n4', tests.told_status('active', 'prod_none', 'sub_n'), '
 select pg_temp.stripe('n5', tests.reversed('tran_n_20260101', 1000, id => 'ref_n'), '2026-01-21');
 select pg_temp.stripe('n6', tests.reversed('tran_n2', 1000, id => 'ref_n2'), '2026-01-22');
 select is(tests.wallet('undone'), 'balance 0, total 0, spent 0, expired 0, held 0', 'nor does its refund take more');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -74,7 +74,7 @@ select pg_temp.balance('rolled', 65);
 select pg_temp.dispute('rolled', 70, 'open');
 select is(pg_temp.balance('rolled', 70), 0::numeric, 'all is over');
 select is((select frozen_at from public.credit_wallets where workspace_id = tests.id('rolled')), pg_temp.day(70), 'and frozen');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

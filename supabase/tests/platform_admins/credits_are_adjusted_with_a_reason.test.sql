@@ -36,7 +36,7 @@ select is(tests.ledger('customer'), 'credit 3 signup, credit 7 admin_adjustment,
 select is((select string_agg(concat_ws(' ', actor_role, details ->> 'amount', details ->> 'reason'), ', ' order by id) from public.audit_logs where action = 'admin_adjust_credits'),
   'authenticated 7 they wrote in, authenticated -4 too much, authenticated 20 a present, service_role -20 taken again, service_role 1 why',
   'and the audit log who and why, each once');
-select is_empty('select * from public.verify_credits()', 'the books add up');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

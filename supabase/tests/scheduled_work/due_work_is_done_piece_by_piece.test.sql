@@ -11,7 +11,7 @@ select is(private.run_due_work(now() + interval '2 hours') + private.run_due_wor
   'each call does one piece');
 select is(tests.wallet('owner') || '; ' || tests.wallet('other'),
   'balance 0, total 5, spent 0, expired 5, held 0; balance 5, total 5, spent 0, expired 0, held 0',
-    'lots and holds are expired');
+    'grants and holds are expired');
 select is(private.run_due_work(now() + interval '2 hours'), 0, 'until there is none');
 
 select is(private.run_due_work(now() + interval '1 month'), 1, 'a month later a partition of the log is missing');

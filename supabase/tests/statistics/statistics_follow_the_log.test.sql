@@ -4,7 +4,7 @@ select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team');
 create function pg_temp.log(person text, workspace text, day date, status public.ai_usage_status, model text, tokens integer, credits numeric,
   key uuid default null, error text default null) returns void language sql as $$
-  insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, completion_tokens, duration,
+  insert into private.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, completion_tokens, duration,
     estimated_cost, credits_charged, free_credits, api_key_id, error_code)
   values (tests.id(workspace), tests.id(person), day::timestamp at time zone 'UTC', status, 'text_chat', model, tokens, 2 * tokens,
     case when status <> 'refused' then 100 end, credits / 100, credits, credits * 0.4, key, error)
@@ -23,7 +23,7 @@ select results_eq($$ select model_stats, scene_stats, key_stats from public.ai_u
     '{"text_chat": {"requests": 4, "tokens": 45, "cost": 0.0075, "credits": 0.75, "free_credits": 0.3}}'::jsonb,
     jsonb_build_object(tests.id('key'), '{"requests": 1, "tokens": 15, "cost": 0.0025, "credits": 0.25, "free_credits": 0.1}'::jsonb) $$, 'by model, scene and key too');
 select is((select count(*) from public.ai_usage_statistics), 4::bigint, 'a row for each workspace, person and day');
-insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens)
+insert into private.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens)
 select tests.id('team'), p, '2026-05-01', 'success', 'embedding', 'e', 1 from unnest(array[tests.id('ann'), tests.id('ben'), tests.id('ann')]) p;
 select is((select string_agg(total_requests::text, ' ' order by user_id = tests.id('ann') desc) from public.ai_usage_statistics where workspace_id = tests.id('team')), '3 2',
   'many rows at once count as one by one');

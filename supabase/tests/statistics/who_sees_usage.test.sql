@@ -3,15 +3,11 @@ select plan(27);
 select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
 select tests.create_team('team'), tests.join_team('team', 'ann');
-with logged as (
-insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, credits_charged, free_credits, api_key_id) values
-  (tests.id('ann'), tests.id('ann'), '2026-05-01', 'success', 'text_chat', 'a', 10, 1, 1, null),
-  (tests.id('ann'), tests.id('ann'), '2026-05-02', 'success', 'embedding', 'b', 20, 2, 0.5, tests.id('key')),
-  (tests.id('team'), tests.id('ann'), '2026-05-02', 'success', 'text_chat', 'a', 5, 4, 0, null),
-  (tests.id('ben'), tests.id('ben'), '2026-05-01', 'success', 'text_chat', 'a', 40, 8, 2, null)
-returning *)
-insert into private.ai_call_costs (log_id, workspace_id, created_at, model, cost_usd, charged_usd)
-select id, workspace_id, created_at, model, credits_charged / 200, credits_charged / 100 from logged;
+insert into private.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model, prompt_tokens, credits_charged, free_credits, api_key_id, cost_usd, charged_usd) values
+  (tests.id('ann'), tests.id('ann'), '2026-05-01', 'success', 'text_chat', 'a', 10, 1, 1, null, 0.005, 0.01),
+  (tests.id('ann'), tests.id('ann'), '2026-05-02', 'success', 'embedding', 'b', 20, 2, 0.5, tests.id('key'), 0.01, 0.02),
+  (tests.id('team'), tests.id('ann'), '2026-05-02', 'success', 'text_chat', 'a', 5, 4, 0, null, 0.02, 0.04),
+  (tests.id('ben'), tests.id('ben'), '2026-05-01', 'success', 'text_chat', 'a', 40, 8, 2, null, 0.04, 0.08);
 create function pg_temp.report(by public.usage_dimension, day date default '2026-05-31', workspace uuid default null, all_of_them boolean default false) returns text
 language sql as $$
   select string_agg(concat_ws(' ', name, requests, tokens, trim_scale(credits), trim_scale(free_credits), trim_scale(paid_credits)), ', ' order by name) from public.usage_report(by, '2026-05-01', day, workspace, all_of_them)
@@ -56,10 +52,10 @@ select is(pg_temp.costs('day', 'model'), '2026-05-01 a 2 0.045 0.045, 2026-05-02
 select tests.be_service();
 select is(pg_temp.costs('workspace', all_of_them => false), (select string_agg(x, ', ' order by x) from (values (tests.id('ann') || ' 2 0.015 0.015'),
   (tests.id('ben') || ' 1 0.04 0.04'), (tests.id('team') || ' 1 0.02 0.02')) v (x)), 'the service role asks for all workspaces');
-select is(pg_temp.costs('day', 'user', tests.id('team'), false), '2026-05-02 ' || tests.id('ann') || ' 1', 'or for one; by person the cost is not kept');
+select is(pg_temp.costs('day', 'user', tests.id('team'), false), '2026-05-02 ' || tests.id('ann') || ' 1 0.02 0.02', 'or for one, and by person');
 select tests.be_postgres();
 select lives_ok($$ select public.rebuild_usage_statistics('2026-05-01', '2026-05-02') $$, 'costs are made again from the calls');
-insert into public.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model) values (tests.id('ann'), tests.id('ann'), now(), 'success', 'text_chat', 'now');
+insert into private.ai_usage_logs (workspace_id, user_id, created_at, status, scene, model) values (tests.id('ann'), tests.id('ann'), now(), 'success', 'text_chat', 'now');
 select tests.be_service();
 select is(pg_temp.costs('model'), 'a 3 0.065 0.065, b 1 0.01 0.01', 'to the same');
 select tests.sign_in('ann');

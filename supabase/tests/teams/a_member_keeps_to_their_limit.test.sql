@@ -68,7 +68,7 @@ select is((select count(*)::integer from public.credit_wallets where workspace_i
 select tests.sign_in('ann');
 select is((select count(*)::integer from public.credit_transactions where workspace_id = tests.id('team')), 6, 'an owner sees all');
 select tests.be_postgres();
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -43,7 +43,7 @@ select public.debit_user_credits_transaction(tests.id('ben'), 6, 'manual', works
 select is(pg_temp.used(), '6 in all, 6 in the period', 'what is used from then on counts');
 select is(pg_temp.give_back(1, (select id from entries where name = 'yesterday'), now()), '6 in all, 6 in the period',
   'and a refund of the time before makes no room in it');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -22,7 +22,7 @@ select is(pg_temp.used(), '3 of 3, 5 of 5', 'counted by the ledger it is the sam
 delete from public.workspace_members where workspace_id = tests.id('team') and user_id = tests.id('ben');
 select public.refund_user_credits(tests.id('ann'), 5, 'x', workspace_id => tests.id('team'), transaction_id => tests.recall('debit')::bigint);
 select is(pg_temp.used(), '3 of 3', 'what somebody had used who has left makes nobody else room');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

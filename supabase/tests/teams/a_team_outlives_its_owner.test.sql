@@ -23,7 +23,7 @@ select is((select string_agg(user_id::text, ' ') from public.workspace_members w
 select is((select string_agg(user_id::text, ' ') from public.workspace_members where workspace_id = tests.id('frozen') and role = 'owner'),
   tests.id('off')::text, 'else to one whose is not');
 select is_empty(format('select * from public.workspaces where id = %L', tests.id('alone')), 'one with nobody else goes');
-select is(tests.wallet('passed'), 'balance 6, total 10, spent 4, expired 0, held 0', 'the books stay');
+select is(tests.wallet('passed'), 'balance 6, total 10, spent 4, expired 0, held 0', 'the ledger stays');
 select results_eq(format('select amount::numeric, user_id from public.credit_transactions where workspace_id = %L order by id', tests.id('passed')),
   $$ values (10::numeric, null::uuid), (-4, null) $$, 'without the person');
 select tests.create_user('dan');
@@ -50,7 +50,7 @@ select public.remove_member(tests.id('passed'), tests.id('dan'));
 select tests.be_postgres();
 select isnt((select revoked_at from public.api_keys where name = 'k'), null, 'the keys of who is removed are revoked');
 select is_empty($$ select * from private.api_key_hashes where key_hash = sha256('secret') $$, 'and gone');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select tests.create_user('gus');
 select tests.join_team('passed', 'gus', 'admin');

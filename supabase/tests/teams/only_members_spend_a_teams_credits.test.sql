@@ -35,7 +35,7 @@ select is((public.refund_user_credits(tests.id('ben'), 5, 'x', workspace_id => t
 select throws_ok(format('select public.hold_credits(%L, 1, ''x'', workspace_id => %L)', tests.id('ben'), tests.id('team')), 'PT403', 'forbidden',
   'nothing new begins');
 select is(tests.wallet('team'), 'balance 88, total 100, spent 12, expired 0, held 0', 'the team paid what was used');
-select is_empty('select * from public.verify_credits()', 'the books are whole');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -47,7 +47,7 @@ select is(tests.wallet('owner'), 'balance 83, total 103, spent 20, expired 0, he
 select is(tests.video_log(tests.recall('job')::uuid), 'success 20 3 free', 'it is logged with its cost, free credits first');
 select results_eq($$ select success_requests, credits::numeric, free_credits::numeric, total_cost, scene_stats ? 'video_generation'
   from public.ai_usage_statistics where workspace_id = tests.id('owner') $$, $$ values (1, 20.0, 3.0, 0.2, true) $$, 'and counted, as what it is worth');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -42,7 +42,7 @@ select throws_ok($$ select public.update_video_job(tests.recall('job')::uuid, '{
 select is(public.update_video_job(tests.recall('job')::uuid, '{"status": "processing", "progress": 180}') #>> '{job,progress}', '100', 'or what is nearest to a percentage');
 select is(public.update_video_job(tests.recall('next')::uuid, '{"job_id": "t4", "status": "processing", "progress": -5}') #>> '{job,progress}', '0', 'on both ends');
 select is(public.update_video_job(tests.recall('job')::uuid, '{"status": "completed", "result_url": "file:///etc/passwd"}') #>> '{job,error_code}', 'upstream_error', 'a result has a web address');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -31,7 +31,7 @@ select ok(tests.ask_video('member', workspace => 'team', key => 'm', hash => 'ot
 select is(pg_temp.end_all(), 1::bigint, 'as another one');
 delete from auth.users where id = tests.id('member');
 select ok(tests.ask_video('owner', workspace => 'team', key => 'm', hash => 'h') @> '{"created": true}', 'or the account that used it');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -41,13 +41,13 @@ select results_eq($$ select path from private.video_file_removals order by path 
 select is((select concat_ws(' ', user_id, quote_literal(prompt), storage_path, parameters, cost_credits::integer, status) from public.video_jobs where id = tests.recall('unshared')::uuid),
   $$'' {} 20 completed$$, 'what was not shared is figures');
 select is((select prompt from public.video_jobs where id = tests.recall('shared')::uuid), 'secret', 'what was shared stays');
-select is((select count(*) from private.ai_call_costs c where c.attempts::text like '%some words%'), 0::bigint, 'what the provider said of a failure goes');
+select is((select count(*) from private.ai_usage_logs c where c.attempts::text like '%some words%'), 0::bigint, 'what the provider said of a failure goes');
 select is((select is_file_due from private.video_job_work where video_job_id = tests.recall('uncopied')::uuid), false, 'and no file is copied any more');
 select is((select count(*) from private.video_job_work w join public.video_jobs j on j.id = w.video_job_id where not j.is_shared and (w.*::text like '%secret%' or w.*::text like '%1.2.3.4%')), 0::bigint,
   'nothing of the rest is kept elsewhere');
 select is((select count(*) from private.video_job_work where details ?| array['ip_address', 'user_agent']), 0::bigint, 'nor from where it was asked');
 select is(public.fail_video_job(tests.recall('running')::uuid, 'upstream_error', 'secret') #>> '{credits_refunded}', '20', 'a job that ran is refunded to the team');
-select is((select count(*) from private.ai_call_costs c where c.attempts::text like '%secret%'), 0::bigint, 'without words');
+select is((select count(*) from private.ai_usage_logs c where c.attempts::text like '%secret%'), 0::bigint, 'without words');
 select is(public.cancel_video_job(tests.recall('pending')::uuid, true) #>> '{credits_refunded}', '20', 'one that was pending too');
 select public.update_video_job(tests.recall('completing')::uuid, '{"status": "completed", "result_url": "https://x.test/secret"}', '{"echo": "secret"}');
 select is((select concat_ws(' ', j.status, w.result_url, w.is_file_due, w.provider_answer) from public.video_jobs j join private.video_job_work w on w.video_job_id = j.id where j.id = tests.recall('completing')::uuid),
@@ -63,7 +63,7 @@ select public.finish_video_file_removal(path, next_try_at) from private.video_fi
 select public.note_video_file(tests.recall('completing')::uuid, format('%s/%s.mp4', tests.id('team'), tests.recall('completing')));
 select is((select storage_path from public.video_jobs where id = tests.recall('completing')::uuid), null, 'a copy that comes too late is no job''s');
 select is((select path from private.video_file_removals), format('%s/%s.mp4', tests.id('team'), tests.recall('completing')), 'and removed');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 delete from public.workspaces where id = tests.id('team');
 select is((select count(*) from private.video_file_removals), 5::bigint, 'a workspace that is deleted leaves its files to be removed');

@@ -50,7 +50,7 @@ select tests.remember('job', tests.make_video('owner', 'free', at => now() + int
 select is((select count(*) from public.credit_transactions where metadata ->> 'request_id' = 'free'), 0::bigint, 'a job for nothing makes no entry');
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => now() + interval '5 minutes');
 select is(tests.video_log(tests.recall('job')::uuid), 'failed 0 0 free upstream_error', 'and fails like any other');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -43,7 +43,7 @@ begin
   end loop;
   return concat_ws(' | ', array_to_string(answers, ''), (select concat_ws(' ', j.status, j.error_code) from public.video_jobs j where j.id = job),
     (select trim_scale(w.credits_balance) || ' left, spent ' || trim_scale(w.credits_spent) from public.credit_wallets w where w.workspace_id = tests.id(name)),
-    tests.lots(name), replace(tests.ledger(name), 'credit 25 purchase, debit -20 generation', '…'), tests.video_log(job),
+    tests.grants(name), replace(tests.ledger(name), 'credit 25 purchase, debit -20 generation', '…'), tests.video_log(job),
     (select concat_ws(' ', total_requests, success_requests, failed_requests, canceled_requests, refused_requests, trim_scale(credits))
       from public.ai_usage_statistics s where s.workspace_id = tests.id(name)));
 end;
@@ -85,7 +85,7 @@ insert into endings (name, steps, outcome) values
   ('found again', '1 start, 2 missing, 3 missing, 4 progress, 5 missing', 'tfftf | processing | 5 left, spent 20 | 5 of 25 purchase | …');
 select is(pg_temp.story(e.name, e.steps), e.outcome, e.name) from (select * from endings order by position) e;
 
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select is((select count(*) from public.video_jobs where finished_at is null), 2::bigint, 'all but two are at rest');
 
 -- What was given back by hand is not given back again, and stops no ending.
@@ -102,13 +102,13 @@ select is((select cancel_requested_at from public.video_jobs where id = tests.re
 select is(public.fail_video_job(tests.recall('job')::uuid, 'upstream_error') -> 'credits_refunded', '5', 'nor more than was spent at all');
 select is(tests.wallet('free hand'), 'balance 25, total 25, spent 0, expired 0, held 0', 'by whatever refunds');
 
--- A debit over two lots goes back to both; one that expired meanwhile leaves a fresh lot.
-select tests.create_guest('lots'), public.credit_user_credits_transaction(tests.id('lots'), 15, 'gift', kind => 'promotion', expires_at => now() + interval '5 minutes'),
-  public.credit_user_credits_transaction(tests.id('lots'), 10, 'purchase');
-select tests.remember('job', tests.make_video('lots'));
+-- A debit over two grants goes back to both; one that expired meanwhile leaves a fresh grant.
+select tests.create_guest('grants'), public.credit_user_credits_transaction(tests.id('grants'), 15, 'gift', kind => 'promotion', expires_at => now() + interval '5 minutes'),
+  public.credit_user_credits_transaction(tests.id('grants'), 10, 'purchase');
+select tests.remember('job', tests.make_video('grants'));
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => now() + interval '10 minutes');
-select is(tests.lots('lots'), '0 of 15 promotion, 10 of 10 purchase, 15 of 15 refund', 'credits go back to their lots while these live');
-select is_empty('select * from public.verify_credits()', 'and the books are right');
+select is(tests.grants('grants'), '0 of 15 promotion, 10 of 10 purchase, 15 of 15 refund', 'credits go back to their grants while these live');
+select is_empty('select * from public.verify_credits()', 'and the ledger is right');
 
 -- One that cannot be ended is passed over, and the work that time brings gets to the others.
 select tests.create_guest('stuck'), public.credit_user_credits_transaction(tests.id('stuck'), 25, 'purchase'),

@@ -100,7 +100,7 @@ from public.video_jobs where workspace_id = tests.id('counted') and finished_at 
 update public.credit_wallets set frozen_at = null, overdraft_limit = 20 where workspace_id = tests.id('counted');
 select public.debit_user_credits_transaction(tests.id('counted'), 983, 'x');
 select isnt((tests.make_video('counted')), null, 'an overdraft pays for a job');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

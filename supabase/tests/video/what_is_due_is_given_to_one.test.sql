@@ -80,7 +80,7 @@ delete from public.video_jobs where id = tests.recall('e')::uuid;
 select is((select count(*) from private.video_file_removals where next_try_at <= clock_timestamp() + interval '3 minutes'), 0::bigint,
   'a file that may be on its way is waited for');
 select is(pg_temp.work(50000), '0 remove a file', 'and then removed');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

@@ -12,7 +12,7 @@ select public.debit_user_credits_transaction(tests.id('owner'), 2, 'generation')
 
 select throws_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 11, 'generation',
   at => now() + interval '1 day') $$, 'PT402', 'insufficient_credits',
-  'a lot is gone at its time, without a sweep');
+  'a grant is gone at its time, without a sweep');
 select lives_ok($$ select public.debit_user_credits_transaction(tests.id('owner'), 1, 'generation',
   at => now() + interval '1 day') $$, 'an operation takes it first');
 select is(tests.ledger('owner'),
@@ -21,7 +21,7 @@ select is(tests.ledger('owner'),
 select is(tests.wallet('owner'), 'balance 9, total 15, spent 3, expired 3, held 0',
   'expired is neither spent nor taken back');
 select is((select expired_amount::numeric from public.credit_grants
-  where workspace_id = tests.id('owner') and kind = 'promotion'), 3::numeric, 'the lot knows');
+  where workspace_id = tests.id('owner') and kind = 'promotion'), 3::numeric, 'the grant knows');
 select is((select next_expiry_at from public.credit_wallets where workspace_id = tests.id('owner')),
   now() + interval '2 days', 'the wallet knows when the next is due');
 
@@ -34,7 +34,7 @@ select is(tests.wallet('owner') || '; ' || tests.wallet('other'),
     'everything due is gone');
 select is((select next_expiry_at from public.credit_wallets where workspace_id = tests.id('owner')), null,
   'what never expires stays');
-select is_empty('select * from public.verify_credits()', 'the books are right');
+select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();
 rollback;

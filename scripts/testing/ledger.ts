@@ -1,4 +1,4 @@
-/** What has to hold of a database after everything was done to it: its books are right, its statistics tell its log. */
+/** What has to hold of a database after everything was done to it: its ledger is right, its statistics tell its log. */
 import { withClient } from '@basemeter/local-supabase';
 
 /** One statement a rule; a rule is broken by every row that its statement gives. */
@@ -14,14 +14,15 @@ const RULES: Record<string, string> = {
 
 const REBUILD = `
   create temporary view statistics_now as select to_jsonb(s) as row from public.ai_usage_statistics s
-    union all select to_jsonb(c) from private.ai_cost_statistics c;
+    union all select jsonb_build_object('cost', sum(u.cost_usd), 'charged', sum(u.charged_usd)) from private.usage_by_day u
+              group by u.workspace_id, u.day, u.model;
   create temporary table statistics_before as table statistics_now;
   select public.rebuild_usage_statistics(min(d.day), max(d.day)) from (
     select day from private.usage_by_day union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
   ) d having count(*) > 0`;
 
 /** Checks every rule of the database at `adminUrl` and tells of each. */
-export async function proveBooks(
+export async function proveLedger(
   adminUrl: string,
   say: (line: string) => void,
 ): Promise<{ passed: number; failed: number }> {

@@ -19,22 +19,22 @@ $$, $$ values ('credit', 2.500001, 2.500001, 'purchase', 'Pack', '{"invoice": 7}
   'its entry says what was asked');
 select results_eq($$ select amount::numeric, remaining::numeric, kind::text, is_paid, priority, expires_at
   from public.credit_grants where workspace_id = tests.id('owner') $$,
-  $$ values (2.500001, 2.500001, 'purchase', true, 5, now() + interval '1 year') $$, 'its lot too');
-select is(tests.entry_lots(tests.last_entry('owner')), '2.500001 purchase', 'the entry names the lot');
+  $$ values (2.500001, 2.500001, 'purchase', true, 5, now() + interval '1 year') $$, 'its grant too');
+select is(tests.grant_changes(tests.last_entry('owner')), '2.500001 purchase', 'the entry names the grant');
 
 select public.credit_user_credits_transaction(tests.id('owner'), 1, reason)
 from unnest(array['manual', 'subscription', 'promotion', 'refund', 'thanks']) reason;
-select is(tests.lots('owner'),
+select is(tests.grants('owner'),
   '2.500001 of 2.500001 purchase, 1 of 1 free, 1 of 1 subscription, 1 of 1 promotion, 1 of 1 refund, 1 of 1 free',
-  'the kind of a lot follows the reason');
+  'the kind of a grant follows the reason');
 select public.credit_user_credits_transaction(tests.id('owner'), 1, 'thanks', kind => 'promotion');
-select matches(tests.lots('owner'), '1 of 1 promotion$', 'unless it is told');
+select matches(tests.grants('owner'), '1 of 1 promotion$', 'unless it is told');
 select results_eq($$ select kind::text, is_paid from public.credit_grants
   where workspace_id = tests.id('owner') group by 1, 2 having is_paid order by 1 $$,
   $$ values ('purchase', true), ('subscription', true) $$, 'purchases and subscriptions are paid');
 select throws_ok($$ select public.credit_user_credits_transaction(tests.id('owner'), 1, 'manual',
   expires_at => now()) $$,
-  'PT400', 'invalid_request', 'a lot does not begin expired');
+  'PT400', 'invalid_request', 'a grant does not begin expired');
 
 select * from finish();
 rollback;
