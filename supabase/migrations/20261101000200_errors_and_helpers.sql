@@ -48,6 +48,9 @@ returns void
 language plpgsql set search_path = ''
 as $$
 begin
+  if retry_after_seconds is null then
+    perform private.raise_error(error_code, detail, hint);
+  end if;
   -- Only the PGRST form lets an error carry a header.
   raise exception using
     errcode = 'PGRST',
@@ -59,7 +62,7 @@ begin
 end;
 $$;
 comment on function private.raise_limit(text, text, integer, text) is
-  'Raises a 429 with a Retry-After header (seconds).';
+  'Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.';
 
 create function private.set_updated_at() returns trigger
 language plpgsql set search_path = ''

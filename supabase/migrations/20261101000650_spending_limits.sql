@@ -124,7 +124,7 @@ create function private.require_spending_left(
 language plpgsql stable set search_path = ''
 as $$
 declare
-  left_now numeric;
+  refusal record;
 begin
   perform private.require_spender(wallet_id, account_id);
   if spender is not null and not exists (
@@ -132,10 +132,17 @@ begin
   ) then
     perform private.raise_error('not_found', format('This workspace has no spender %s.', spender));
   end if;
-  left_now := private.credits_left_to(wallet_id, account_id, spender, at);
-  if amount > 0 and amount > left_now then -- nothing can be had past the limit too
-    perform private.raise_error('limit_reached', format('%s credits are needed and the spending limit has %s left.',
-      trim_scale(amount), trim_scale(greatest(left_now, 0))), 'Ask an admin of the workspace for a higher limit.');
+  -- Nothing can be had past the limits too. By waiting only where a next period lifts each that is in the way.
+  select min(l.credits) as credits,
+    case when bool_and(l.next_period_at is not null)
+      then ceil(extract(epoch from max(l.next_period_at) - at))::integer end as wait
+  into refusal
+  from unnest(array[account_id, spender]) s (id), private.spending_left(wallet_id, s.id, at) l
+  where amount > 0 and amount > l.credits;
+  if refusal.credits is not null then
+    perform private.raise_limit('limit_reached', format('%s credits are needed and the spending limit has %s left.',
+      trim_scale(amount), trim_scale(greatest(refusal.credits, 0))), refusal.wait,
+      'Ask an admin of the workspace for a higher limit.');
   end if;
 end;
 $$;

@@ -3,6 +3,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseForm } from '@basemeter/simulators';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { moderate } from '../../supabase/functions/_shared/moderation.ts';
+import type { PaymentEvent } from '../../supabase/functions/_shared/payments/event.ts';
 import { readCreemAccess } from '../../supabase/functions/_shared/platform-keys.ts';
 import { createCreem } from '../../supabase/functions/billing/creem.ts';
 import {
@@ -12,6 +14,8 @@ import {
   requireReturnUrl,
 } from '../../supabase/functions/billing/request.ts';
 import { createGateways } from '../../supabase/functions/billing/settings.ts';
+import { createStripe } from '../../supabase/functions/billing/stripe.ts';
+import { withProducts } from '../../supabase/functions/stripe-webhook/line-items.ts';
 import { orderOf } from './helpers.ts';
 
 describe('the Creem client', () => {
@@ -82,6 +86,39 @@ describe('the Creem client', () => {
     const { creem, seen } = await creemThatAnswers([[200, '<html>']]);
     await expect(creem.portal('cust_1', '')).rejects.toMatchObject({ code: 'upstream_error' });
     expect(seen).toHaveLength(1);
+  });
+});
+
+describe('an answer without end', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
+  const access = { apiKey: 'creem_secret', baseUrl: 'http://creem.test' };
+  const env = {
+    get: (name: string) => (name === 'CREEM_API_KEY' || name === 'STRIPE_SECRET_KEY' ? 'a key' : undefined),
+  };
+  const block = { provider: 'creem', flagged: 'block', failed: 'block' } as const;
+  const bought = { payment: { checkout_id: 'cs_1' } } as PaymentEvent['facts'];
+  const asking: Record<string, () => Promise<unknown>> = {
+    'of Creem': () => createCreem(access).cancel('sub_1', 'now'),
+    'of Stripe': () => createStripe({ secretKey: 'sk_1' }).cancel('sub_1', 'now'),
+    'of the moderation': () => moderate(block, 'a cat', 'req_1', env),
+    'about what was sold': () => withProducts({ facts: bought } as PaymentEvent, env),
+  };
+
+  test.each(Object.keys(asking))('%s is read for a MiB', async (name) => {
+    vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    let pieces = 0;
+    const pull = (controller: ReadableStreamDefaultController) => {
+      pieces += 1;
+      if (pieces > 100) controller.close();
+      else controller.enqueue(new Uint8Array(64 * 1024).fill(32));
+    };
+    vi.stubGlobal('fetch', async () => new Response(new ReadableStream({ pull })));
+    await asking[name]?.().catch(() => undefined);
+    expect(pieces).toBeGreaterThan(15);
+    expect(pieces).toBeLessThan(25);
   });
 });
 

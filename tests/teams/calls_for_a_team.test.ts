@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { AI_URL, newKey, newModel, simulate } from '../ai/helpers.ts';
 import { runs } from '../support/runs.ts';
-import { newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 import { driftOf, walletOf } from '../support/wallets.ts';
 
 async function call(token: string, model: string, workspace?: string, content = 'Hello') {
@@ -97,6 +97,27 @@ test('a member hears what a limit of theirs leaves, and no balance of the team',
   await owner.client.rpc('set_member_limit', { workspace_id: id, user_id: member.id, credit_limit: 10 });
   expect(await ask(member)).toBe('7');
   expect(await ask(member, true)).toEqual({ finished: true, credits_charged: 1, credits_available: 6 });
+});
+
+test("a debit over REST beyond a member's limit says when to try again, where waiting helps", async () => {
+  const { id, owner, member } = await newTeam(100);
+  const debit = async (amount: number) => {
+    const response = await fetch(`${env.API_URL}/rest/v1/rpc/debit_user_credits_transaction`, {
+      method: 'POST',
+      headers: { apikey: env.SECRET_KEY, 'content-type': 'application/json' },
+      body: JSON.stringify({ user_id: member.id, amount, reason: 'manual', workspace_id: id }),
+    });
+    const { message } = (await response.json()) as { message: string };
+    return [response.status, message, response.headers.get('retry-after')];
+  };
+  const limit = { workspace_id: id, user_id: member.id };
+  await owner.client.rpc('set_member_limit', { ...limit, period_credit_limit: 5, limit_period: 'day' });
+  const [status, message, wait] = await debit(6);
+  expect([status, message]).toEqual([429, 'limit_reached']);
+  expect(Number(wait)).toBeGreaterThan(0);
+  expect(Number(wait)).toBeLessThanOrEqual(86_400);
+  await owner.client.rpc('set_member_limit', { ...limit, credit_limit: 5 });
+  expect(await debit(6)).toEqual([429, 'limit_reached', null]);
 });
 
 test('an answer that is kept under an Idempotency-Key is for who asked, not for the team', async () => {

@@ -1,56 +1,30 @@
 /** Functions that are killed at each step of a job, and a file looked at on its way: on a stack of its own, whose other users would mind. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Stack, startStack } from '../../scripts/stack.ts';
+import { type OwnStack, startOwnStack } from '../support/own-stack.ts';
 
-const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-video-death-'));
-let stack: Stack;
-let pool: pg.Pool;
-let maker: { id: string; token: string };
+let own: OwnStack;
+let rows: OwnStack['rows'];
 
 beforeAll(async () => {
-  stack = await startStack({ dataDir, apiPort: 0, dbPort: 0, durable: false });
-  pool = new pg.Pool({ connectionString: stack.urls.database, max: 5 });
-  pool.on('error', () => undefined);
-  const signUp = await fetch(`${stack.env.API_URL}/auth/v1/signup`, {
-    method: 'POST',
-    headers: { apikey: stack.env.PUBLISHABLE_KEY, 'content-type': 'application/json' },
-    body: JSON.stringify({ email: 'ana@example.com', password: 'correct horse' }),
-  });
-  const session = (await signUp.json()) as { access_token: string; user: { id: string } };
-  maker = { id: session.user.id, token: session.access_token };
-  await pool.query(`update public.users set subscription_plan = 'enterprise'`);
-  await pool.query(
-    `update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`,
-  );
-  // The sweep of half an hour later is made now.
-  await pool.query(`update public.system_config set config_value = '60' where config_key = 'max_clock_skew_minutes'`);
-  await pool.query(`update public.system_config set config_value = '"creem"' where config_key = 'prompt_moderation'`);
-  await pool.query(`select public.credit_user_credits_transaction($1, 5000, 'manual')`, [maker.id]);
-});
-afterAll(async () => {
-  await pool?.end();
-  await stack?.stop();
-  rmSync(dataDir, { recursive: true, force: true });
-});
-
-async function rows(text: string, params: unknown[] = []) {
-  return (await pool.query(text, params)).rows;
-}
+  own = await startOwnStack(5000);
+  rows = own.rows;
+  await rows(`update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`);
+  await rows(`update public.system_config set config_value = '"creem"' where config_key = 'prompt_moderation'`);
+}, 120_000);
+afterAll(() => own?.stop(), 60_000);
 
 /** Makes a job and gives the answer's status, 0 where none came. The job is found again by its prompt. */
 async function make(directive: object, word = 'allow') {
   const key = randomUUID();
   const prompt = `${key} [[simulate:${JSON.stringify(directive)}]] [[moderate:${word}]]`;
-  const status = fetch(`${stack.env.FUNCTIONS_URL}/video/jobs`, {
+  const status = fetch(`${own.stack.env.FUNCTIONS_URL}/video/jobs`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${maker.token}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${own.person.token}`, 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'google-veo3.1', prompt }),
   }).then(
     ({ status: number }) => number,
@@ -68,10 +42,10 @@ async function make(directive: object, word = 'allow') {
 }
 
 const sync = () =>
-  fetch(`${stack.env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: stack.env.SECRET_KEY } });
+  fetch(`${own.stack.env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: own.stack.env.SECRET_KEY } });
 
 async function kill() {
-  process.kill(stack.pids().functions as number, 'SIGKILL');
+  process.kill(own.stack.pids().functions as number, 'SIGKILL');
   await vi.waitFor(async () => expect((await sync()).status).toBe(200), { timeout: 20_000, interval: 200 });
 }
 
@@ -132,7 +106,7 @@ const STEPS: [string, object, string, (job: Record<string, unknown>) => boolean,
 
 /** Bytes of the files that Storage is still getting. */
 function bytesUnderWay(): number {
-  const folder = join(dataDir, 'storage', 'uploads');
+  const folder = join(own.dataDir, 'storage', 'uploads');
   return readdirSync(folder).reduce((bytes, name) => bytes + statSync(join(folder, name)).size, 0);
 }
 
@@ -157,7 +131,7 @@ test('a file is on its way to Storage before its host has sent the end of it', a
 
 /** The simulator's task of a job, whether or not anyone was told of it. */
 async function taskOf(prompt: string) {
-  const response = await fetch(`${stack.urls.programs.simulator}/__simulator/videos`);
+  const response = await fetch(`${own.stack.urls.programs.simulator}/__simulator/videos`);
   const { videos } = (await response.json()) as { videos: { id: string; prompt: string }[] };
   return videos.find((task) => task.prompt.startsWith(prompt.slice(0, 36)));
 }
@@ -171,7 +145,7 @@ test('killed when the provider has the task and nobody has noted it: its webhook
   await kill();
   await status;
   expect(await job()).toMatchObject({ status: 'pending', job_id: null });
-  await fetch(`${stack.urls.programs.simulator}/__simulator/videos/${task?.id}`, {
+  await fetch(`${own.stack.urls.programs.simulator}/__simulator/videos/${task?.id}`, {
     method: 'PATCH',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ status: 'completed', webhooks: 1 }),

@@ -55,7 +55,14 @@ async function ask({ answer, headers = {}, method = 'GET', url = FILE, api = '30
   const id = randomUUID();
   rpc.mockResolvedValue({
     job: { id, storage_path, task: { result_url: url } },
-    submission: { api, result_hosts: [HOST], api_key_env: 'AI_API_KEY', base_url: null, provider_base_url: null },
+    submission: {
+      api,
+      result_hosts: [HOST],
+      api_key_env: 'AI_API_KEY',
+      base_url: null,
+      provider_base_url: null,
+      max_video_bytes: 1000,
+    },
   });
   const http = new Request('http://x/', { method, headers });
   return getFile(http, id, String(until), token).catch(
@@ -68,10 +75,15 @@ const VIDEO = { 'content-type': 'video/mp4' };
 const soon = () => Math.floor(Date.now() / 1000) + 600;
 const codeOf = async (response: Response) => [response.status, ((await response.json()) as { code?: string }).code];
 
-test.each(['bytes=0-3', 'bytes=5-', 'bytes=-4'])('the range %s is passed on', async (range) => {
+test.each([
+  ['bytes=0-3', 'bytes=0-3'],
+  ['bytes=5-', 'bytes=5-1004'],
+  ['bytes=5-5000', 'bytes=5-1004'],
+  ['bytes=-4', 'bytes=-4'],
+])('the range %s is passed on, of at most what may be copied: %s', async (range, asked) => {
   const part = { ...VIDEO, 'content-range': 'bytes 0-3/10', 'content-length': '4', 'accept-ranges': 'bytes' };
   const answer = await ask({ headers: { range }, answer: new Response('film', { status: 206, headers: part }) });
-  expect(sent[0]?.get('range')).toBe(range);
+  expect(sent[0]?.get('range')).toBe(asked);
   expect([answer.status, await answer.text()]).toEqual([206, 'film']);
   expect(Object.fromEntries(answer.headers)).toMatchObject(part);
 });
@@ -181,6 +193,19 @@ test('a file that stops coming is broken off', async () => {
   await reading;
   vi.useRealTimers();
   expect(cancel).toHaveBeenCalledOnce();
+});
+
+test('no more is passed on at once than may be copied, and parts of a larger file are', async () => {
+  const sized = (status: number, length: number, more = {}) =>
+    new Response('film', { status, headers: { ...VIDEO, 'content-length': String(length), ...more } });
+  expect(await codeOf(await ask({ answer: sized(200, 1001) }))).toEqual([502, 'upstream_error']);
+  expect((await ask({ answer: sized(200, 1000) })).status).toBe(200);
+  expect((await ask({ answer: sized(200, 1001), method: 'HEAD' })).headers.get('content-length')).toBe('1001');
+  const headers = { range: 'bytes=0-999' };
+  const part = await ask({ headers, answer: sized(206, 1000, { 'content-range': 'bytes 0-999/5000' }) });
+  expect(part.status).toBe(206);
+  const unsaid = await ask({ answer: new Response('x'.repeat(1001), { headers: VIDEO }) });
+  await expect(unsaid.text()).rejects.toThrow('larger than 1000 bytes');
 });
 
 test('a copy is shown for as long as the link lasts, and no longer', async () => {

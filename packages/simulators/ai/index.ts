@@ -17,10 +17,11 @@ import { imageGenerations } from './images.ts';
 import { Journal } from './journal.ts';
 import { createOpenAiVideo, deleteOpenAiVideo, getOpenAiVideo, getOpenAiVideoFile } from './openai-videos.ts';
 import { type Endpoint, serve } from './protocol.ts';
+import { fetchTask } from './video-calls.ts';
 import { listTasks, moveTask } from './video-controls.ts';
 import { fileOf } from './video-files.ts';
 import { VideoTasks } from './video-tasks.ts';
-import { createVideo, fetchTask, taskObject } from './videos.ts';
+import { createVideo, taskObject } from './videos.ts';
 
 /** What `GET /v1/models` lists. Calls may name any model: the project's own catalogue decides what exists. */
 const MODELS = ['simulator-chat', 'simulator-chat-large', 'simulator-embedding', 'simulator-image', 'simulator-video'];

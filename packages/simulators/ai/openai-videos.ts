@@ -2,10 +2,10 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import { ApiError } from './errors.ts';
-import { type Endpoint, jsonAnswer, parseWith, pause } from './protocol.ts';
+import type { Endpoint } from './protocol.ts';
+import { failureOf, fetchTask, submission } from './video-calls.ts';
 import { fileOf } from './video-files.ts';
 import { isOver, standingOf, type VideoTask, type VideoTasks } from './video-tasks.ts';
-import { fetchTask, startTask } from './videos.ts';
 
 const DEFAULT_SECONDS = 4;
 const WORDS = { pending: 'queued', processing: 'in_progress', completed: 'completed', failed: 'failed', canceled: '' };
@@ -20,24 +20,17 @@ const createSchema = z.looseObject({
   input_reference: z.unknown().optional(),
 });
 
-/** POST /v1/videos, as a form or as JSON. It knows no webhook of its own. */
+/** POST /v1/videos, as a form or as JSON. */
 export function createOpenAiVideo(tasks: VideoTasks): Endpoint {
-  return {
-    promptOf(body) {
-      return parseWith(createSchema, body).prompt;
-    },
-
-    async answer(call) {
-      const body = parseWith(createSchema, call.body);
-      const task = startTask(tasks, call, {
-        seconds: Number(body.seconds ?? DEFAULT_SECONDS),
-        resolution: body.size ?? '720x1280',
-        hasImage: body.input_reference != null,
-      });
-      await pause(task.directive.answer_delay_ms, call.signal);
-      return jsonAnswer(call, videoObject(task), 0);
-    },
-  };
+  return submission(tasks, {
+    schema: createSchema,
+    asked: ({ seconds, size, input_reference }) => ({
+      seconds: Number(seconds ?? DEFAULT_SECONDS),
+      resolution: size ?? '720x1280',
+      hasImage: input_reference != null,
+    }),
+    shown: videoObject,
+  });
 }
 
 /** GET /v1/videos/{id}. */
@@ -65,7 +58,6 @@ export function deleteOpenAiVideo(tasks: VideoTasks, c: Context): Response {
 function videoObject(task: VideoTask): object {
   const { status, progress } = standingOf(task);
   const now = Math.floor(Date.now() / 1000);
-  const message = task.directive.fail_message ?? 'The simulated generation failed.';
   return {
     id: task.id,
     object: 'video',
@@ -75,7 +67,7 @@ function videoObject(task: VideoTask): object {
     created_at: Math.floor(task.createdAt / 1000),
     completed_at: status === 'completed' ? now : null,
     expires_at: null,
-    error: status === 'failed' ? { code: 'generation_failed', message } : null,
+    error: status === 'failed' ? { code: 'generation_failed', message: failureOf(task) } : null,
     prompt: task.prompt,
     seconds: String(task.seconds),
     size: task.resolution,

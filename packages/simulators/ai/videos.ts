@@ -1,9 +1,8 @@
 /** 302.AI's unified video API: POST /302/v2/video/create, GET /302/v2/video/fetch/{id}. It has no cancellation. */
 import { z } from 'zod';
-import { ApiError } from './errors.ts';
-import { type Call, type Endpoint, jsonAnswer, parseWith, pause } from './protocol.ts';
+import type { Endpoint } from './protocol.ts';
+import { failureOf, submission } from './video-calls.ts';
 import { standingOf, type VideoTask, type VideoTasks } from './video-tasks.ts';
-import { announce, announceEnd } from './video-webhooks.ts';
 
 const DEFAULT_SECONDS = 8;
 
@@ -17,54 +16,17 @@ const createSchema = z.looseObject({
   aspect_ratio: z.string().nullish(),
 });
 
-/** Submission. The task is made even where a directive then breaks the answer. */
+/** Submission. */
 export function createVideo(tasks: VideoTasks): Endpoint {
-  return {
-    promptOf(body) {
-      return parseWith(createSchema, body).prompt;
-    },
-
-    async answer(call) {
-      const body = parseWith(createSchema, call.body);
-      const task = startTask(tasks, call, {
-        seconds: Number(body.duration ?? DEFAULT_SECONDS),
-        resolution: body.resolution ?? null,
-        hasImage: body.image != null,
-      });
-      if (task.directive.webhook_early) await announce(task, taskObject, 1);
-      announceEnd(task, taskObject).catch((error) => console.error('AI simulator:', error));
-      await pause(task.directive.answer_delay_ms, call.signal);
-      return jsonAnswer(call, taskObject(task), 0);
-    },
-  };
-}
-
-/** Begins the task of a call. */
-export function startTask(
-  tasks: VideoTasks,
-  { url, directive, model, prompt, entry }: Call,
-  { seconds, resolution, hasImage }: { seconds: number; resolution: string | null; hasImage: boolean },
-): VideoTask {
-  if (!Number.isFinite(seconds) || seconds <= 0 || seconds > 60) {
-    throw new ApiError(400, 'A video has from 1 to 60 seconds.', { param: 'duration' });
-  }
-  const mode = hasImage ? 'i2v' : 't2v';
-  const webhook = url.searchParams.get('webhook');
-  return tasks.start(url.origin, { key: entry.key, model, prompt, mode, seconds, resolution, directive, webhook });
-}
-
-/** Finds a task for a fetch, with the delay and the failures that its directive asks for. Throws 404 where there is none. */
-export async function fetchTask(tasks: VideoTasks, id: string, signal: AbortSignal): Promise<VideoTask> {
-  const task = tasks.find(id);
-  if (!task) throw new ApiError(404, `There is no task ${id}.`);
-  task.fetches += 1;
-  const { lost, fetch_error, fetch_errors = Infinity, fetch_delay_ms } = task.directive;
-  await pause(fetch_delay_ms, signal);
-  if (fetch_error !== undefined && task.fetches <= fetch_errors) {
-    throw new ApiError(fetch_error, `Simulated error ${fetch_error}.`);
-  }
-  if (lost) throw new ApiError(404, `There is no task ${id}.`);
-  return task;
+  return submission(tasks, {
+    schema: createSchema,
+    asked: ({ duration, resolution, image }) => ({
+      seconds: Number(duration ?? DEFAULT_SECONDS),
+      resolution: resolution ?? null,
+      hasImage: image != null,
+    }),
+    shown: taskObject,
+  });
 }
 
 /** A task as the API and its webhooks show it. */
@@ -80,7 +42,7 @@ export function taskObject(task: VideoTask): object {
     progress,
     ...times,
     ...(status === 'completed' ? { video_url: urlOf(task), completed_at: times.updated_at, raw_response: {} } : {}),
-    ...(status === 'failed' ? { error: failureOf(task) } : {}),
+    ...(status === 'failed' ? { error: errorOf(task) } : {}),
   };
 }
 
@@ -88,7 +50,7 @@ function urlOf(task: VideoTask): string | null {
   return task.directive.file === 'none' ? null : task.fileUrl;
 }
 
-function failureOf({ directive }: VideoTask): object {
-  const message = directive.fail_message ?? 'The simulated generation failed.';
+function errorOf(task: VideoTask): object {
+  const message = failureOf(task);
   return { error: message, message, error_type: 'generation_failed', attempts: 3, is_network_error: false };
 }

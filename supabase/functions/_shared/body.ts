@@ -1,8 +1,10 @@
-/** A request's body, kept no further than it may be long. */
+/** Bodies of requests and answers, kept no further than they may be long. */
 import { invalidRequest } from './errors.ts';
 
 /** What is read of a body that is too long, bytes: a client that is still sending does not hear the answer. */
 const MOST_READ = 64 * 1024 * 1024;
+/** The longest answer that is read of a platform that is asked something, bytes: to parse one keeps other requests waiting. */
+const LARGEST_ANSWER = 1024 * 1024;
 
 /** A body: its bytes, and the text that they are. */
 export interface Body {
@@ -60,4 +62,17 @@ export function joined(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += piece.length;
   }
   return bytes;
+}
+
+/** An answer whose body breaks where it is longer than `most` bytes. */
+export function bounded(answer: Response, most = LARGEST_ANSWER): Response {
+  let length = 0;
+  const counter = new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, controller) {
+      length += piece.length;
+      if (length > most) controller.error(new Error(`an answer of more than ${most / 1024} KiB`));
+      else controller.enqueue(piece);
+    },
+  });
+  return new Response(answer.body?.pipeThrough(counter), answer);
 }

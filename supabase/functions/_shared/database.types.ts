@@ -887,13 +887,7 @@ isOneToOne: false
                     "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "api_key_id"?: string | null,"cached_tokens"?: number | null,"completion_tokens"?: number | null,"created_at"?: string | null,"credits_charged"?: number | null,"duration"?: number | null,"error_code"?: string | null,"error_message"?: string | null,"estimated_cost"?: number | null,"free_credits"?: number | null,"hold_id"?: string | null,"id"?: string | null,"images"?: number | null,"ip_address"?: unknown,"model"?: string | null,"paid_credits"?: number | null,"prompt_tokens"?: number | null,"reference_id"?: string | null,"request_data"?: Json | null,"request_id"?: string | null,"requests"?: number | null,"response_data"?: Json | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null,"scene_description"?: string | null,"status"?: Database["public"]['Enums']["ai_usage_status"] | null,"total_tokens"?: number | null,"usage_period_start"?: string | null,"usage_record_id"?: number | null,"usage_source"?: Database["public"]['Enums']["ai_usage_source"] | null,"user_agent"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "ai_usage_logs_user_id_fkey"
       columns: ["user_id"]
@@ -919,13 +913,7 @@ isOneToOne: false
                     "avg_duration": number | null,"canceled_requests": number | null,"created_at": string | null,"credits": number | null,"date": string,"failed_requests": number | null,"free_credits": number | null,"id": string | null,"key_stats": Json | null,"model_stats": Json | null,"paid_credits": number | null,"refused_requests": number | null,"scene_stats": Json | null,"success_requests": number | null,"total_completion_tokens": number | null,"total_cost": number | null,"total_duration": number | null,"total_prompt_tokens": number | null,"total_requests": number | null,"total_tokens": number | null,"updated_at": string | null,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "avg_duration"?: number | null,"canceled_requests"?: number | null,"created_at"?: string | null,"credits"?: number | null,"date"?: string | null,"failed_requests"?: number | null,"free_credits"?: number | null,"id"?: string | null,"key_stats"?: Json | null,"model_stats"?: Json | null,"paid_credits"?: number | null,"refused_requests"?: number | null,"scene_stats"?: Json | null,"success_requests"?: number | null,"total_completion_tokens"?: number | null,"total_cost"?: number | null,"total_duration"?: number | null,"total_prompt_tokens"?: number | null,"total_requests"?: number | null,"total_tokens"?: number | null,"updated_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "usage_by_day_workspace_id_fkey"
       columns: ["workspace_id"]
@@ -945,13 +933,7 @@ isOneToOne: false
                     "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "amount"?: number | null,"closed_at"?: string | null,"created_at"?: string | null,"description"?: string | null,"expires_at"?: string | null,"feature_code"?: string | null,"final_amount"?: number | null,"id"?: string | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"reason"?: string | null,"settled_amount"?: number | null,"spender_id"?: string | null,"state"?: Database["public"]['Enums']["credit_hold_state"] | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "credit_holds_user_id_fkey"
       columns: ["user_id"]
@@ -977,13 +959,7 @@ isOneToOne: false
                     "cancel_at_period_end": boolean | null,"current_period_end": string | null,"current_period_start": string | null,"next_plan": string | null,"plan": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"status": Database["public"]['Enums']["subscription_status"] | null,"subscription_id": string | null,"trial_end": string | null,"units": number | null,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "cancel_at_period_end"?: boolean | null,"current_period_end"?: string | null,"current_period_start"?: string | null,"next_plan"?: string | null,"plan"?: string | null,"platform"?: Database["public"]['Enums']["payment_platform"] | null,"status"?: Database["public"]['Enums']["subscription_status"] | null,"subscription_id"?: string | null,"trial_end"?: string | null,"units"?: number | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "user_subscriptions_next_plan_type_fkey"
       columns: ["next_plan"]
@@ -997,13 +973,7 @@ isOneToOne: false
                     "created_at": string | null,"display_name": string | null,"max_output_tokens": number | null,"minimum_plan": string | null,"model": string | null,"price": Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices": (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene": Database["public"]['Enums']["ai_usage_scene"] | null
                   }
                   ComputedFields: never
-                  Insert: {
-                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
-                         }
-                        Update: {
-                           "created_at"?: string | null,"display_name"?: string | null,"max_output_tokens"?: number | null,"minimum_plan"?: string | null,"model"?: string | null,"price"?: Database["public"]['CompositeTypes']["model_price"] | null,"resolution_prices"?: (Database["public"]['CompositeTypes']["model_price"])[] | null,"scene"?: Database["public"]['Enums']["ai_usage_scene"] | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     
                   ]
                 },"usage_records": {
@@ -1011,13 +981,7 @@ isOneToOne: false
                     "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
-                  Insert: {
-                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "cost"?: number | null,"created_at"?: string | null,"feature_code"?: string | null,"id"?: number | null,"idempotency_key"?: string | null,"metadata"?: Json | null,"model"?: string | null,"period_start"?: string | null,"quantity"?: number | null,"reference_id"?: string | null,"reference_type"?: string | null,"released_id"?: number | null,"requested"?: number | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     
                   ]
                 },"workspace_member_credits": {
@@ -1025,13 +989,7 @@ isOneToOne: false
                     "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
-                  Insert: {
-                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Update: {
-                           "credit_limit"?: number | null,"credits_used"?: number | null,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number | null,"period_started_at"?: string | null,"user_id"?: string | null,"workspace_id"?: string | null
-                         }
-                        Relationships: [
+                  Relationships: [
                     {
       foreignKeyName: "spending_limits_workspace_id_fkey"
       columns: ["workspace_id"]

@@ -1,5 +1,6 @@
 /** Whether a prompt may become an image or a video, as the moderation that is set up says. */
 import { z } from 'zod';
+import { bounded } from './body.ts';
 import { ApiError } from './errors.ts';
 import { inTime } from './in-time.ts';
 import { type Env, readCreemAccess } from './platform-keys.ts';
@@ -58,7 +59,7 @@ async function decisionOf(prompt: string, reference: string, env: Env): Promise<
       redirect: 'manual',
       signal,
     });
-    const text = await response.text();
+    const text = await bounded(response).text();
     if (!response.ok) throw new Error(`status ${response.status}: ${text.replaceAll(apiKey, '[key]').slice(0, 300)}`);
     return result.parse(JSON.parse(text)).decision;
   });

@@ -1,5 +1,6 @@
 /** Creem's API, as far as billing needs it. Source: docs.creem.io, API reference; amounts are in minor units. */
 import { z } from 'zod';
+import { bounded } from '../_shared/body.ts';
 import { ApiError } from '../_shared/errors.ts';
 import type { CreemAccess } from '../_shared/platform-keys.ts';
 import { checkoutMetadata, type Gateway, PlatformError, platformRefused, platformSilent } from './gateway.ts';
@@ -119,7 +120,7 @@ class CreemClient {
         body: body === undefined ? undefined : JSON.stringify(body),
         signal,
       });
-      return { status: response.status, text: await response.text() };
+      return { status: response.status, text: await bounded(response).text() };
     }).catch((error: unknown) => {
       throw error instanceof PlatformError ? error : refused(undefined, String(error));
     });

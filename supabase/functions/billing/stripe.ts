@@ -1,5 +1,6 @@
 /** Stripe as a gateway, by its official library. */
 import Stripe from 'stripe';
+import { bounded } from '../_shared/body.ts';
 import { ApiError } from '../_shared/errors.ts';
 import {
   type CheckoutOrder,
@@ -30,6 +31,9 @@ export function createStripe({ secretKey, apiUrl }: StripeSettings): Gateway {
     timeout: TIMEOUT,
     maxNetworkRetries: 2,
     telemetry: false,
+    httpClient: Stripe.createFetchHttpClient((...call: Parameters<typeof fetch>) =>
+      fetch(...call).then((answer) => bounded(answer)),
+    ),
   });
   /** Runs a call and turns the library's errors into ours. */
   const ask = async <T>(call: () => Promise<T>): Promise<T> => {

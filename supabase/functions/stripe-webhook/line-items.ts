@@ -1,5 +1,6 @@
 /** What a checkout sold: its event does not tell, and the session of a payment link has no metadata of ours. */
 import { z } from 'zod';
+import { bounded } from '../_shared/body.ts';
 import { ApiError } from '../_shared/errors.ts';
 import { oneOf, type PaymentEvent } from '../_shared/payments/event.ts';
 import { entity, list, units } from '../_shared/payments/fields.ts';
@@ -27,7 +28,11 @@ export async function withProducts(event: PaymentEvent, env: Env): Promise<Payme
   if (!response || response.status >= 500 || response.status === 429) {
     throw new ApiError(503, 'unavailable', 'Stripe could not be asked what was sold.');
   }
-  const { data } = lineItems.safeParse(await response.json().catch(() => null));
+  const { data } = lineItems.safeParse(
+    await bounded(response)
+      .json()
+      .catch(() => null),
+  );
   const sold = response.ok && data ? data.data : [];
   const bought = sold.map(({ price, quantity }) => ({
     product_id: price?.product?.id,

@@ -21,8 +21,8 @@ select is(pg_temp.state(pg_temp.day(0)), 'api_key 0 0 10, member 0 0 10', 'neith
 select tests.remember('hold', pg_temp.hold(8, pg_temp.day(0))::text);
 select is(pg_temp.state(pg_temp.day(0)), 'api_key 0 0 2, member 0 0 2', 'what is set aside is not used, and not there');
 select is(pg_temp.state(pg_temp.day(1)), 'api_key 0 0 10, member 0 0 10', 'of another period it takes nothing');
-select throws_ok($$ select pg_temp.hold(3, pg_temp.day(0)) $$, 'PT429', 'limit_reached', 'no hold passes a limit');
-select throws_ok($$ select public.extend_credit_hold(tests.recall('hold')::uuid, 3, at => pg_temp.day(0)) $$, 'PT429', 'limit_reached', 'nor grows past it');
+select throws_ok($$ select pg_temp.hold(3, pg_temp.day(0)) $$, 'PGRST', null, 'no hold passes a limit');
+select throws_ok($$ select public.extend_credit_hold(tests.recall('hold')::uuid, 3, at => pg_temp.day(0)) $$, 'PGRST', null, 'nor grows past it');
 select tests.remember('entry', (public.settle_credit_hold(tests.recall('hold')::uuid, 6, at => pg_temp.day(1))).transaction_id::text);
 select is(pg_temp.state(pg_temp.day(1)), 'api_key 6 0 10, member 6 0 10', 'what is used under it counts in the period of the hold');
 select is(pg_temp.state(pg_temp.day(0)), 'api_key 6 0 4, member 6 0 4', 'of which no more is left');

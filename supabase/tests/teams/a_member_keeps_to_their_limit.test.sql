@@ -25,13 +25,13 @@ select is((public.admit_ai_call(tests.id('ann'), 'five', 1, workspace_id => test
   'which is the member''s own');
 select public.finish_ai_call(tests.recall('hold')::uuid, 'success', at => '2026-01-01 10:02');
 select throws_ok(format('select public.debit_user_credits_transaction(%L, 4, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
-  '2026-01-01 10:03'), 'PT429', 'limit_reached', 'a debit keeps to it too');
+  '2026-01-01 10:03'), 'PGRST', null, 'a debit keeps to it too, and says when to try again');
 select throws_ok(format('select public.hold_credits(%L, 4, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
-  '2026-01-01 10:03'), 'PT429', 'limit_reached', 'and a hold');
+  '2026-01-01 10:03'), 'PGRST', null, 'and a hold');
 select lives_ok(format('select public.debit_user_credits_transaction(%L, 3, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
   '2026-01-01 10:03'), 'up to the limit it is paid');
 select throws_ok(format('select public.debit_user_credits_transaction(%L, 5, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
-  '2026-01-02 10:03'), 'PT429', 'limit_reached', 'the next day what is left in all');
+  '2026-01-02 10:03'), 'PT429', 'limit_reached', 'the next day what is left in all, for which waiting does not help');
 select lives_ok(format('select public.debit_user_credits_transaction(%L, 4, ''x'', workspace_id => %L, at => %L)', tests.id('ben'), tests.id('team'),
   '2026-01-02 10:03'), 'counts');
 select is(public.admit_ai_call(tests.id('ben'), 'five', 1, workspace_id => tests.id('team'), at => '2026-01-02 10:04') ->> 'retry_after', null,

@@ -28,7 +28,7 @@ select is(pg_temp.give_back(5, (select id from entries where name = 'yesterday')
 select is(pg_temp.give_back(1, (select id from entries where name = 'today'), pg_temp.today()), '5 in all, 2 in the period',
   'what comes back of today is');
 select is(pg_temp.give_back(3, null, pg_temp.today()), '2 in all, 0 in the period', 'and nothing more than was used');
-select throws_ok($$ select pg_temp.use(10.1, pg_temp.today()) $$, 'PT429', 'limit_reached', 'so that the limit is never more than it says');
+select throws_ok($$ select pg_temp.use(10.1, pg_temp.today()) $$, 'PGRST', null, 'so that the limit is never more than it says');
 select tests.sign_in('ann');
 select public.set_member_limit(tests.id('team'), tests.id('ben'), null, 10, 'day');
 select tests.be_postgres();

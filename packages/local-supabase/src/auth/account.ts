@@ -1,7 +1,7 @@
 /** What a user does with their own account: sign up, sign in, refresh, read, change, sign out. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { type Database, transaction } from './database.ts';
+import { type Database, transaction } from '../transaction.ts';
 import { AuthError, emailExists, errorResponse, invalid, notImplemented, userAlreadyExists } from './errors.ts';
 import {
   isUuid,

@@ -1,7 +1,7 @@
 /** `auth.admin`: what a server does with any account. Only a token of the service role may. */
 import { randomBytes, randomUUID } from 'node:crypto';
+import { type Database, transaction } from '../transaction.ts';
 import { type AuthContext, userResponse } from './account.ts';
-import { type Database, transaction } from './database.ts';
 import { AuthError, emailExists, invalid, notImplemented } from './errors.ts';
 import {
   adminDeleteSchema,

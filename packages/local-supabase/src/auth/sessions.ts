@@ -1,7 +1,7 @@
 /** Rows of auth.sessions, auth.refresh_tokens and auth.mfa_amr_claims: how a sign-in lasts, rotates and ends. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
-import type { Database } from './database.ts';
+import type { Database } from '../transaction.ts';
 import { AuthError } from './errors.ts';
 import { touchSignIn } from './users.ts';
 

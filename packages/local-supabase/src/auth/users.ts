@@ -1,6 +1,6 @@
 /** Rows of auth.users and auth.identities, written in the order Supabase Auth writes them, because triggers see each step. */
 import { createHash } from 'node:crypto';
-import type { Database } from './database.ts';
+import type { Database } from '../transaction.ts';
 
 /** The columns of auth.users that this stand-in reads. */
 export interface UserRow {

@@ -1,5 +1,6 @@
-/** Statements as the caller, under row level security, or as Storage itself. */
+/** Statements as the caller, under row level security. */
 import type pg from 'pg';
+import { transaction } from '../transaction.ts';
 import type { Caller } from './callers.ts';
 
 /** Runs `work` in one transaction as the caller: its role, and its token's claims where policies look for them. */
@@ -28,21 +29,4 @@ export async function tryAsCaller(
   await trial.catch((error) => {
     if (error !== done) throw error;
   });
-}
-
-/** Runs `work` in one transaction as Storage, which owns the tables and so passes their policies. */
-export async function transaction<T>(pool: pg.Pool, work: (tx: pg.ClientBase) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    // When the connection itself is gone there is nothing left to roll back; the first error is the one to report.
-    await client.query('rollback').catch(() => undefined);
-    throw error;
-  } finally {
-    client.release();
-  }
 }

@@ -2,10 +2,11 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream as NodeStream } from 'node:stream/web';
 import type pg from 'pg';
+import { transaction } from '../transaction.ts';
 import type { StorageContext } from './app.ts';
 import { findBucket } from './buckets.ts';
 import type { Caller } from './callers.ts';
-import { asCaller, transaction, tryAsCaller } from './database.ts';
+import { asCaller, tryAsCaller } from './database.ts';
 import { noSuchKey, StorageError, tooLarge } from './errors.ts';
 import { drain, type Stored } from './files.ts';
 import { type Address, addressIn, readBody, removeSchema, type Upload, uploadIn, validKey } from './input.ts';

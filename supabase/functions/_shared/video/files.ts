@@ -97,10 +97,14 @@ export async function passFile({ job, submission }: JobWork, http: Request): Pro
   const { result_url } = job.task;
   if (!result_url) throw new ApiError(404, 'not_found', 'There is no such file.');
   if (isElsewhere(result_url, submission)) return Response.redirect(result_url, 302);
-  const range = readRange(http.headers.get('range'));
+  const mostBytes = submission.max_video_bytes;
+  const range = readRange(http.headers.get('range'), mostBytes);
   const check = (found: Response) => {
     checkPassed(found, range);
     checkType(found);
+    if (http.method === 'HEAD' || lengthOf(found) <= mostBytes) return;
+    const words = `This is more than ${mostBytes} bytes: ask for smaller parts of the file by the header Range.`;
+    throw new ApiError(502, 'upstream_error', words);
   };
   const response = await open(result_url, submission, check, range).catch((error: unknown) => {
     console.error(`video job ${job.id}: its file could not be read at the provider:`, error);
@@ -109,7 +113,7 @@ export async function passFile({ job, submission }: JobWork, http: Request): Pro
   });
   const init = { status: response.status, headers: passedHeaders(response, job.id) };
   if (http.method !== 'HEAD') {
-    return new Response(limitFile(response, Infinity, LONGEST_SILENCE, Infinity).stream, init);
+    return new Response(limitFile(response, mostBytes, LONGEST_SILENCE, Infinity).stream, init);
   }
   await response.body?.cancel();
   return new Response(null, init);
@@ -125,8 +129,12 @@ function isElsewhere(address: string, submission: Submission): boolean {
 function checkHeaders(response: Response, mostBytes: number): void {
   checkType(response);
   if (response.status === 206) throw new Error('a part of the file came, which nobody asked for');
-  const length = Number(response.headers.get('content-length') ?? 0);
-  if (length > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
+  if (lengthOf(response) > mostBytes) throw new FileRefusedError(`the file is larger than ${mostBytes} bytes`);
+}
+
+/** What a host says that it sends; 0 where it does not say. */
+function lengthOf({ headers }: Response): number {
+  return Number(headers.get('content-length')) || 0;
 }
 
 function checkType(response: Response): void {

@@ -10,12 +10,14 @@ const PASSED: Record<string, RegExp> = {
 };
 
 /**
- * The range that a `Range` header asks for: a single, well-formed one. Undefined for every other header, which asks for the
- * whole file then: hosts answer several ranges with another kind of body.
+ * The range that a `Range` header asks for: a single, well-formed one, ended after `most` bytes. Undefined for every other
+ * header, which asks for the whole file then: hosts answer several ranges with another kind of body.
  */
-export function readRange(header: string | null): string | undefined {
+export function readRange(header: string | null, most: number): string | undefined {
   const [range, first, last] = header?.match(/^bytes=(?:(\d{1,15})-(\d{1,15})?|-\d{1,15})$/) ?? [];
-  return last !== undefined && Number(last) < Number(first) ? undefined : range;
+  if (first === undefined) return range;
+  if (last !== undefined && Number(last) < Number(first)) return undefined;
+  return `bytes=${first}-${Math.min(Number(last ?? Infinity), Number(first) + most - 1)}`;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** How providers of videos are called: with the key, in time, and with nothing of the key in what comes back. */
+import { bounded } from '../body.ts';
 import { readAiBaseUrl, readApiKey } from '../env.ts';
 import { ApiError, invalidRequest } from '../errors.ts';
 import { inTime } from '../in-time.ts';
@@ -88,7 +89,7 @@ export class ProviderClient {
         redirect: 'manual',
         signal,
       });
-      return { status: response.status, text: await readShort(response) };
+      return { status: response.status, text: await bounded(response, LARGEST_ANSWER).text() };
     }).catch((error: unknown) => {
       throw new OutcomeUnknownError(hideSecrets(String(error), secrets));
     });
@@ -242,16 +243,4 @@ function parseObject(text: string, clean: (text: string) => string): Record<stri
   } catch {
     return undefined;
   }
-}
-
-async function readShort(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  let length = 0;
-  for await (const piece of response.body ?? []) {
-    length += piece.length;
-    if (length > LARGEST_ANSWER) throw new Error(`an answer of more than ${LARGEST_ANSWER / 1024} KiB`);
-    text += decoder.decode(piece, { stream: true });
-  }
-  return text + decoder.decode();
 }

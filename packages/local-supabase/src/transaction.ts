@@ -5,8 +5,8 @@ import type pg from 'pg';
 export type Database = pg.Pool | pg.ClientBase;
 
 /**
- * Runs `work` in one transaction and gives its result. When it throws, everything is rolled back, so that a sign-up that
- * fails half-way leaves nothing.
+ * Runs `work` in one transaction and gives its result. When it throws, everything is rolled back, so that
+ * work that fails half-way leaves nothing.
  */
 export async function transaction<T>(pool: pg.Pool, work: (tx: pg.ClientBase) => Promise<T>): Promise<T> {
   const client = await pool.connect();
