@@ -46,10 +46,11 @@ type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute integer, messages_per_month integer, products product_on_sale[]
+type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
 type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_refusal: code text, message text, param text, retry_after integer
-type private.ai_request: call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
+type private.ai_request: usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
 type private.ai_terms: credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb, refusal private.ai_refusal
 type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
 type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric, subject text
@@ -62,7 +63,6 @@ type private.payment_subjects: platform payment_platform, subscriptions text[], 
 type private.payment_task_state: requested, tried, voiding, done, voided
 type private.subscription_period: starts_at timestamp with time zone, ends_at timestamp with time zone, cut_at timestamp with time zone, is_paid boolean, is_trial boolean, product payment_products, units integer, reversed_share numeric
 type private.usage_part: scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
-type private.video_order: job video_jobs, work private.video_job_work, refusal private.ai_refusal
 type product_on_sale: id uuid, name text, platform payment_platform, period billing_period, credits numeric, trial_credits numeric, trial_days integer, amount bigint, currency text
 type recorded_usage: recorded boolean, cost_usd numeric, credits_charged numeric
 type replayed_event: id bigint, state payment_event_state, error text
@@ -1488,16 +1488,15 @@ function private.audit_change() returns trigger security definer
 function private.audit_for(person uuid, action text, resource_type text, resource_id text, of_workspace uuid, details jsonb) returns void
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
 function private.available(wallet credit_wallets) returns numeric
-function private.begin_ai_call(caller private.ai_caller, request private.ai_request, terms private.ai_terms, is_message boolean, at timestamp with time zone) returns jsonb
-function private.begin_video_job(job video_jobs, work private.video_job_work, at timestamp with time zone) returns video_jobs
+function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
+function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
+function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
 function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
-function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamp with time zone) returns private.ai_caller
 function private.cancel_without_account(subjects private.payment_subjects) returns void
-function private.candidate_answer(candidate ai_models, covered bigint, part_tokens bigint) returns jsonb
 function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
 function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
@@ -1517,11 +1516,8 @@ function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
 function private.count_ai_call() returns trigger security definer
-function private.count_empty_answer(wallet_id uuid) returns boolean
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
-function private.count_features_of_call(call private.ai_usage_logs) returns void
 function private.count_invitation(account_id uuid, address text) returns void
-function private.count_refusal(call private.ai_usage_logs) returns boolean
 function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
@@ -1581,7 +1577,6 @@ function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
 function private.forget_video_person() returns trigger security definer
-function private.free_credits_of(entry_id bigint) returns numeric
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
 function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
@@ -1644,9 +1639,8 @@ function private.lock_wallet(wallet_id uuid, at timestamp with time zone) return
 function private.lock_wallet_of_user() returns trigger
 function private.lock_wallets_of_user() returns trigger security definer
 function private.lock_workspace(wanted_workspace uuid, least_role workspace_role) returns workspace_role
-function private.log_ai_call(call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamp with time zone, is_use boolean DEFAULT false) returns void
+function private.log_ai_call(facts jsonb, wallet_id uuid, account_id uuid, at timestamp with time zone, began_at timestamp with time zone DEFAULT NULL::timestamp with time zone, hold_id uuid DEFAULT NULL::uuid, usage private.ai_usage DEFAULT NULL::private.ai_usage, pricing jsonb DEFAULT NULL::jsonb, charged numeric DEFAULT NULL::numeric, entry_id bigint DEFAULT NULL::bigint, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
-function private.log_video_job(job video_jobs, work private.video_job_work, ending ai_usage_status, said text, at timestamp with time zone) returns void
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
@@ -1673,13 +1667,11 @@ function private.notify(wanted_workspace uuid, about text, details jsonb, at tim
 function private.notify_admins(about text, about_subject text, details jsonb DEFAULT '{}'::jsonb) returns void
 function private.notify_admins_of_event(event payment_events, subjects private.payment_subjects, owner private.payment_owner) returns void
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
-function private.order_video_job(caller private.ai_caller, wallet credit_wallets, asked_for private.video_order, image_url text, at timestamp with time zone) returns private.video_order
 function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
 function private.own_customers(of_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
-function private.part_tokens(candidate ai_models, parts jsonb) returns bigint
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
@@ -1688,9 +1680,8 @@ function private.plan_of(wanted_workspace uuid) returns plans
 function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
-function private.price_in_force(wanted_model text, at timestamp with time zone) returns ai_model_prices
 function private.pricing_of(wanted ai_models, at timestamp with time zone) returns jsonb
-function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
+function private.pricing_with(wanted ai_models, price jsonb) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
 function private.product_on_sale(wanted_product uuid) returns payment_products
 function private.project_payment(of_platform payment_platform, of_payment text) returns void
@@ -1712,19 +1703,17 @@ function private.refresh_plan(of_workspace uuid, at timestamp with time zone) re
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
 function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
-function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamp with time zone) returns jsonb
-function private.refuse_choice(param text, given jsonb, choices jsonb) returns private.ai_refusal
+function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
-function private.refuse_credits(caller private.ai_caller, wallet credit_wallets, needed numeric, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
 function private.refuse_feature(terms private.feature_terms) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_message(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
-function private.refuse_rate(message text, until timestamp with time zone, at timestamp with time zone) returns private.ai_refusal
-function private.refuse_request(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
-function private.refuse_video_parameters(asked video_models, job video_jobs) returns private.ai_refusal
-function private.refuse_video_start(caller private.ai_caller, wallet credit_wallets, credits numeric, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
+function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
@@ -1796,7 +1785,7 @@ function private.standing_subscription(of_workspace uuid) returns user_subscript
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
 function private.take_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.terms_of(product payment_products, at timestamp with time zone) returns private.payment_product_terms
-function private.terms_of_ai_call(caller private.ai_caller, wallet credit_wallets, wanted ai_models, pricing jsonb, request private.ai_request, at timestamp with time zone) returns private.ai_terms
+function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
@@ -1806,16 +1795,12 @@ function private.usage_by(dimension text, parts private.usage_part[]) returns js
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, only_one uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.video_answer(job video_jobs, answer jsonb) returns jsonb
-function private.video_attempts(job video_jobs, work private.video_job_work, said text) returns jsonb
-function private.video_charge_of(pricing jsonb, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.video_error_message(code text) returns text
 function private.video_file_link(job uuid) returns text
 function private.video_job_json(job video_jobs) returns jsonb
 function private.video_jobs_running(wanted_workspace uuid) returns bigint
-function private.video_log_content(job video_jobs) returns jsonb
-function private.video_parameters(asked video_models, given jsonb) returns jsonb
+function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
-function private.video_price_in_force(wanted_model text, wanted_resolution text, at timestamp with time zone) returns video_model_prices
 function private.video_pricing_of(wanted ai_models, parameters jsonb, at timestamp with time zone) returns jsonb
 function private.video_submission(job video_jobs) returns jsonb
 function private.video_token(about text) returns text

@@ -302,8 +302,8 @@ create policy "owners and admins can read their workspace's entries" on public.c
 grant select on public.credit_wallets to authenticated, service_role;
 grant select on public.credit_grants to authenticated, service_role;
 create view public.credit_holds with (security_invoker = true) as
-select id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
-  metadata, idempotency_key, expires_at, closed_at, created_at
+select id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code,
+  description, metadata, idempotency_key, expires_at, closed_at, created_at
 from private.credit_holds;
 comment on view public.credit_holds is
   'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
@@ -316,8 +316,8 @@ comment on column public.credit_holds.final_amount is
 create trigger credit_holds_refuse_write instead of insert or update or delete on public.credit_holds
   for each row execute function private.refuse_write();
 grant select (
-  id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code, description,
-  metadata, idempotency_key, expires_at, closed_at, created_at
+  id, workspace_id, user_id, spender_id, amount, settled_amount, final_amount, state, reason, feature_code,
+  description, metadata, idempotency_key, expires_at, closed_at, created_at
 ) on private.credit_holds to authenticated, service_role;
 grant select on public.credit_holds to authenticated, service_role;
 grant select on public.credit_transactions to authenticated, service_role;

@@ -162,40 +162,32 @@ create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, com
 comment on type private.ai_usage is
   'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
-create function private.price_in_force(wanted_model text, at timestamptz) returns public.ai_model_prices
+create function private.pricing_with(wanted public.ai_models, price jsonb) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
-declare
-  price public.ai_model_prices;
 begin
-  select p.* into price from public.ai_model_prices p
-  where p.model = wanted_model and p.effective_from <= at
-  order by p.effective_from desc limit 1;
-  return price;
+  return case when price is not null then jsonb_build_object(
+    'price', price - 'created_at',
+    'credits_per_request', wanted.credits_per_request,
+    'credits_per_usd', private.config_numeric('credits_per_usd', 100),
+    'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1))
+  ) end;
 end;
 $$;
-comment on function private.price_in_force(text, timestamptz) is
-  'The price row of a model at a time; null where it has none yet.';
+comment on function private.pricing_with(public.ai_models, jsonb) is
+  'All that a charge is computed from, with this row of prices; null without one.';
 
 create function private.pricing_of(wanted public.ai_models, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
-declare
-  price public.ai_model_prices := private.price_in_force(wanted.model, at);
 begin
-  if price.id is null then
-    return null;
-  end if;
-  return jsonb_build_object(
-    'price', to_jsonb(price) - 'created_at',
-    'credits_per_request', wanted.credits_per_request,
-    'credits_per_usd', private.config_numeric('credits_per_usd', 100),
-    'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1))
-  );
+  return private.pricing_with(wanted, (
+    select to_jsonb(p) from public.ai_model_prices p
+    where p.model = wanted.model and p.effective_from <= at order by p.effective_from desc limit 1));
 end;
 $$;
 comment on function private.pricing_of(public.ai_models, timestamptz) is
-  'All that a call''s charge is computed from, as it is when the call begins; null for a model without a price.';
+  'What a call''s charge is computed from, as it is when the call begins; null for a model without a price.';
 
 create function private.credits_for(pricing jsonb, usd numeric) returns numeric
 language plpgsql immutable set search_path = ''
@@ -243,22 +235,37 @@ create function private.charge_of(
 language plpgsql immutable set search_path = ''
 as $$
 declare
-  price public.ai_model_prices := jsonb_populate_record(null::public.ai_model_prices, pricing -> 'price');
-  cached bigint := least(usage.cached_tokens, usage.prompt_tokens);
+  price jsonb := pricing -> 'price';
+  tokens public.ai_model_prices;
+  cached bigint;
+  seconds numeric;
 begin
-  -- Pools exclude each other: a cached token is not charged as input too.
-  cost_usd := trim_scale(price.usd_per_request + usage.images * price.usd_per_image + (
-    (usage.prompt_tokens - cached) * price.input_usd_per_million
-    + cached * coalesce(price.cached_input_usd_per_million, price.input_usd_per_million)
-    + usage.completion_tokens * price.output_usd_per_million
-  ) / 1000000);
-  credits := coalesce((pricing ->> 'credits_per_request')::numeric, private.credits_for(pricing, cost_usd));
+  if pricing ? 'duration' then
+    seconds := (pricing ->> 'duration')::numeric;
+    cost_usd := (price ->> 'usd_per_job')::numeric + seconds * (price ->> 'usd_per_second')::numeric;
+    if coalesce(price ->> 'credits_per_job', price ->> 'credits_per_second') is not null then
+      credits := coalesce((price ->> 'credits_per_job')::numeric, 0)
+        + seconds * coalesce((price ->> 'credits_per_second')::numeric, 0);
+    end if;
+  else
+    tokens := jsonb_populate_record(null::public.ai_model_prices, price);
+    cached := least(usage.cached_tokens, usage.prompt_tokens);
+    -- Pools exclude each other: a cached token is not charged as input too.
+    cost_usd := tokens.usd_per_request + usage.images * tokens.usd_per_image + (
+      (usage.prompt_tokens - cached) * tokens.input_usd_per_million
+      + cached * coalesce(tokens.cached_input_usd_per_million, tokens.input_usd_per_million)
+      + usage.completion_tokens * tokens.output_usd_per_million
+    ) / 1000000;
+  end if;
+  cost_usd := trim_scale(cost_usd);
+  credits := trim_scale(coalesce(credits, (pricing ->> 'credits_per_request')::numeric,
+    private.credits_for(pricing, cost_usd)));
   worth_usd := private.worth_of(pricing, cost_usd, credits);
 end;
 $$;
 comment on function private.charge_of(jsonb, private.ai_usage) is
-  'What a call costs (US dollars), is charged (credits, to six decimals: the model''s fixed price, '
-  'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
+  'What a call or a video costs (US dollars), is charged (credits, to six decimals: those of a video''s price row, '
+  'else the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
 create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
 language plpgsql immutable set search_path = ''

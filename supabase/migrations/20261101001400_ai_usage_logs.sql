@@ -160,10 +160,10 @@ create policy "members can read their own calls, owners and admins all of their 
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 
 create view public.ai_usage_logs with (security_invoker = true) as
-select id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-  completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration, estimated_cost,
-  credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id, error_code,
-  error_message, ip_address, user_agent, request_data, response_data
+select id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens,
+  cached_tokens, completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration,
+  estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
+  error_code, error_message, ip_address, user_agent, request_data, response_data
 from private.ai_usage_logs;
 comment on view public.ai_usage_logs is
   'Every AI call: what was asked, how it ended, what it cost and what was charged.';
@@ -194,10 +194,10 @@ comment on column public.ai_usage_logs.reference_id is
   'The caller''s own id for what the call belongs to (header x-ai-reference).';
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
 grant select (
-  id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-  completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration, estimated_cost,
-  credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id, error_code,
-  error_message, ip_address, user_agent, request_data, response_data
+  id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens,
+  cached_tokens, completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration,
+  estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
+  error_code, error_message, ip_address, user_agent, request_data, response_data
 ) on private.ai_usage_logs to authenticated, service_role;
 grant select on public.ai_usage_logs to authenticated, service_role;
 create trigger ai_usage_logs_refuse_write instead of insert or update or delete on public.ai_usage_logs

@@ -36,8 +36,8 @@ create policy "members can read their own figures, owners and admins all of thei
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
     and ((select auth.uid()) = user_id or workspace_id = any (array(select private.my_managed_workspace_ids()))));
 -- The view and usage_report read it with their caller's rights. Not cost_usd and charged_usd, which are the operator's.
-grant select (workspace_id, user_id, api_key_id, first_call_at, last_call_at, prompt_tokens, completion_tokens, duration,
-  day, scene, requests, success_requests, failed_requests, canceled_requests, refused_requests, cost, credits,
+grant select (workspace_id, user_id, api_key_id, first_call_at, last_call_at, prompt_tokens, completion_tokens,
+  duration, day, scene, requests, success_requests, failed_requests, canceled_requests, refused_requests, cost, credits,
   free_credits, model) on private.usage_by_day to authenticated, service_role;
 
 create function private.add_usage(more private.usage_by_day) returns void

@@ -11,6 +11,14 @@ create type private.ai_refusal as (code text, message text, param text, retry_af
 comment on type private.ai_refusal is
   'Why a call is refused; all null where it is not. retry_after in seconds: null where waiting does not help.';
 
+create type private.admission as (
+  caller private.ai_caller, wallet public.credit_wallets, at timestamptz, earlier jsonb, wanted public.ai_models,
+  scene public.ai_usage_scene, call jsonb, refusal private.ai_refusal
+);
+comment on type private.admission is
+  'Paid work that is asked for: who asks, under the lock of which wallet, since when; what a retry gets (earlier); the '
+  'model; its scene; its log columns; why it is refused, if so.';
+
 create table private.ai_request_counts (
   workspace_id uuid not null references public.workspaces on delete cascade,
   minute_started_at timestamptz not null,
@@ -176,23 +184,28 @@ declare
   per_day integer := (caller.plan).requests_per_day;
   counts private.ai_request_counts;
   used record;
+  message text;
 begin
   select * into counts from private.ai_request_counts c
   where c.workspace_id = caller.workspace_id and c.month_started_at = private.period_start('month', at);
   used := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
   if used.used >= per_minute then
-    return private.refuse_rate(format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute),
-      used.ends_at, at);
+    message := format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute);
   end if;
-  used := private.window_at('day', counts.day_started_at, counts.day_requests, at);
-  if per_day <> -1 and used.used >= per_day and not private.has_paid_credits(caller.workspace_id, at) then
-    return private.refuse_rate(
-      format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day), used.ends_at, at);
+  if message is null and per_day <> -1 then
+    used := private.window_at('day', counts.day_started_at, counts.day_requests, at);
+    if used.used >= per_day and not private.has_paid_credits(caller.workspace_id, at) then
+      message := format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day);
+    end if;
   end if;
-  used := private.window_at('minute', (caller.api_key).minute_started_at, (caller.api_key).minute_requests, at);
-  if used.used >= (caller.api_key).requests_per_minute then
-    return private.refuse_rate(
-      format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute), used.ends_at, at);
+  if message is null and (caller.api_key).requests_per_minute is not null then
+    used := private.window_at('minute', (caller.api_key).minute_started_at, (caller.api_key).minute_requests, at);
+    if used.used >= (caller.api_key).requests_per_minute then
+      message := format('This API key allows %s calls a minute.', (caller.api_key).requests_per_minute);
+    end if;
+  end if;
+  if message is not null then
+    return row('rate_limited', message, null, ceil(extract(epoch from used.ends_at - at)))::private.ai_refusal;
   end if;
   return null;
 end;
@@ -227,14 +240,6 @@ end;
 $$;
 comment on function private.count_request is
   'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
-
-create function private.refuse_rate(message text, until timestamptz, at timestamptz) returns private.ai_refusal
-language sql immutable set search_path = ''
-as $$
-  select 'rate_limited', message, null::text, ceil(extract(epoch from until - at))::integer
-$$;
-comment on function private.refuse_rate(text, timestamptz, timestamptz) is
-  'A refusal for what is left of a minute or a day.';
 
 create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
@@ -274,22 +279,6 @@ insert into public.system_config
   ('free_empty_answers_per_day', '20', 'integer', 0, 1000000, false,
     'How many answers with nothing in them a workspace gets free a day. '
     'Further ones are charged the input that the provider reports.');
-
-create function private.count_empty_answer(wallet_id uuid) returns boolean
-language plpgsql set search_path = ''
-as $$
-begin
-  update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
-  where c.workspace_id = wallet_id
-    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-      where n.workspace_id = wallet_id)
-    and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
-  return found;
-end;
-$$;
-comment on function private.count_empty_answer(uuid) is
-  'Counts an answer with nothing in it that is free, unless they are too many for today. '
-  'Called under the wallet''s lock.';
 
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -377,35 +366,33 @@ $$;
 comment on function private.notify_unpriced is
   'Tells platform admins that a model was asked for which has no price, once for each model and day.';
 
-create function private.refuse_request(
-  caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
-  endpoint public.ai_usage_scene, at timestamptz
-) returns private.ai_refusal
+create function private.refuse_request(asked private.admission, pricing jsonb, endpoint public.ai_usage_scene)
+returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
 declare
-  refusal private.ai_refusal := private.refuse_account(caller);
+  refusal private.ai_refusal := private.refuse_account(asked.caller);
 begin
   if refusal.code is null then
-    refusal := private.refuse_request_rate(caller, at);
+    refusal := private.refuse_request_rate(asked.caller, asked.at);
   end if;
   if refusal.code is null then
-    refusal := private.refuse_model(caller, wanted_name, wanted, pricing, scene, endpoint);
-    if refusal.code = 'not_found' and wanted.model is not null then
-      perform private.notify_unpriced(wanted.model, null, at);
+    refusal := private.refuse_model(asked.caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+    if refusal.code = 'not_found' and (asked.wanted).model is not null then
+      perform private.notify_unpriced((asked.wanted).model, null, asked.at);
     end if;
   end if;
-  if refusal.code is null and private.is_message(wanted) then
-    refusal := private.refuse_message(caller, at);
+  if refusal.code is null and private.is_message(asked.wanted) then
+    refusal := private.refuse_message(asked.caller, asked.at);
   end if;
   if refusal.code is null then
-    refusal := private.refuse_counted_features(caller, at);
+    refusal := private.refuse_counted_features(asked.caller, asked.at);
   end if;
   return refusal;
 end;
 $$;
 comment on function private.refuse_request is
-  'Why a call may not be made, whatever it costs, if so: account, rate, model, messages, features.';
+  'Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.';
 
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -416,6 +403,34 @@ end;
 $$;
 comment on function private.sees_wallet(uuid, uuid) is
   'Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.';
+
+create function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
+language plpgsql stable set search_path = ''
+as $$
+declare
+  caller private.ai_caller := asked.caller;
+  available numeric := private.available(asked.wallet);
+  by_member record := private.spending_left(caller.workspace_id, (caller.account).id, asked.at);
+  by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, asked.at);
+begin
+  what := format('%s %s credits and', what, trim_scale(needed));
+  if by_member.credits < least(available, by_key.credits) then
+    return row('limit_reached', format('%s your limit in this workspace has %s left.', what,
+      trim_scale(greatest(by_member.credits, 0))), null,
+      ceil(extract(epoch from by_member.next_period_at - asked.at)))::private.ai_refusal;
+  elsif by_key.credits >= available or by_key.credits is null then
+    return row('insufficient_credits', format('%s %s are available.', what,
+      case when private.sees_wallet(caller.workspace_id, (caller.account).id)
+        then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
+  end if;
+  return row('limit_reached', format('%s the API key''s budget has %s left.', what,
+    trim_scale(greatest(by_key.credits, 0))), null,
+    ceil(extract(epoch from by_key.next_period_at - asked.at)))::private.ai_refusal;
+end;
+$$;
+comment on function private.refuse_credits is
+  'The refusal of what the wallet, the budget of the key or the limit of the member cannot pay; what: how its price is '
+  'told.';
 
 create function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''

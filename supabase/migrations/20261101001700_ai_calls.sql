@@ -33,129 +33,111 @@ $$;
 comment on function private.log_data(jsonb) is
   'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
-create function private.free_credits_of(entry_id bigint) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(-sum(l.amount), 0)
-    from public.credit_transactions t, unnest(t.grant_changes) l
-    join public.credit_grants g on g.id = l.grant_id
-    where t.id = entry_id and not g.is_paid
-  );
-end;
-$$;
-comment on function private.free_credits_of(bigint) is
-  'What a debit took from grants that were given; the rest came from bought ones or is debt. 0 without an entry.';
-
 create function private.log_ai_call(
-  call jsonb, wallet_id uuid, account_id uuid, hold_id uuid, at timestamptz, is_use boolean default false
+  facts jsonb, wallet_id uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
+  hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
+  charged numeric default null, entry_id bigint default null, is_use boolean default false
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, call);
-  logged private.ai_usage_logs;
-  record_id bigint;
-  period_start timestamptz;
-  asked jsonb := private.log_data(call -> 'request_data');
-  answered jsonb := private.log_data(call -> 'response_data');
+  c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, facts);
+  cost record;
 begin
-  if not private.has_room_for_content(wallet_id,
-    coalesce(octet_length(asked::text), 0) + coalesce(octet_length(answered::text), 0)) then
-    asked := null;
-    answered := null;
+  c.request_data := private.log_data(c.request_data);
+  c.response_data := private.log_data(c.response_data);
+  if account_id is null then -- deleted while it ran
+    c.request_data := null;
+    c.response_data := null;
+    c.ip_address := null;
+    c.user_agent := null;
+  elsif not private.has_room_for_content(wallet_id,
+    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
+    c.request_data := null;
+    c.response_data := null;
   end if;
+  select * into cost from private.charge_of(pricing, usage) where charged is not null;
   -- A canceled call counts where it used something.
   if is_use and (c.status <> 'canceled'
-    or greatest(c.prompt_tokens, c.completion_tokens, c.images, c.credits_charged) > 0)
+    or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charged) > 0)
   then
-    record_id := nextval('private.usage_records_id_seq');
-    period_start := (private.feature_period(wallet_id, at)).period_start;
+    c.usage_record_id := nextval('private.usage_records_id_seq');
+    c.usage_period_start := (private.feature_period(wallet_id, at)).period_start;
+    -- It was used: it counts even past a limit. In one order, as every other call locks them.
+    insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
+    select wallet_id, n.code, c.usage_period_start, n.amount
+    from (values (1, 'api_call', 1), (2, 'token', usage.prompt_tokens + usage.completion_tokens)) 
+      n (place, code, amount)
+    where n.amount > 0 order by n.place
+    on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
   end if;
   insert into private.ai_usage_logs (
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
-    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model,
-    scene_description, reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data,
-    response_data, usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
+    completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, scene_description,
+    reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data,
+    usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
   )
   values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
-    coalesce(c.usage_source, 'none'),
-    coalesce(c.prompt_tokens, 0), coalesce(c.cached_tokens, 0), coalesce(c.completion_tokens, 0), coalesce(c.images, 0),
-    c.duration, coalesce(c.estimated_cost, 0), coalesce(c.credits_charged, 0), coalesce(c.free_credits, 0), c.model,
-    c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address, c.user_agent,
-    asked, answered, record_id, period_start, c.served_model, coalesce(c.cost_usd, 0),
-    coalesce(trim_scale(c.credits_charged / (c.pricing ->> 'credits_per_usd')::numeric), 0),
-    c.pricing, c.attempts)
-  returning * into logged;
-  if record_id is not null then
-    perform private.count_features_of_call(logged);
-  end if;
+    coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
+    coalesce(usage.completion_tokens, 0), coalesce(usage.images, 0), coalesce(c.duration,
+      least(greatest(extract(epoch from at - began_at) * 1000, 0), 2147483647)::integer), coalesce(cost.worth_usd, 0),
+    coalesce(charged, 0), (
+      -- The rest came from credits that were bought, or is debt.
+      select coalesce(-sum(l.amount), 0)
+      from public.credit_transactions t, unnest(t.grant_changes) l join public.credit_grants g on g.id = l.grant_id
+      where t.id = entry_id and not g.is_paid
+    ), c.model, c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address,
+    c.user_agent, c.request_data, c.response_data, c.usage_record_id, c.usage_period_start, c.served_model,
+    coalesce(cost.cost_usd, 0), coalesce(trim_scale(charged / (pricing ->> 'credits_per_usd')::numeric), 0), pricing,
+    c.attempts);
 end;
 $$;
 comment on function private.log_ai_call is
-  'Writes a call''s log row, from facts by column name. is_use: it counts to its features.';
+  'The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from '
+  'facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use, '
+  'its count to its features. The statistics follow the log. charged null: nothing came of it.';
 
-create function private.count_refusal(call private.ai_usage_logs) returns boolean
+create function private.refuse_ai_call(asked private.admission) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-  minute timestamptz := date_trunc('minute', call.created_at);
+  caller private.ai_caller := asked.caller;
+  refusal private.ai_refusal := asked.refusal;
+  at timestamptz := asked.at;
+  call jsonb;
+  minute timestamptz := date_trunc('minute', asked.at);
   logged private.ai_usage_logs;
-begin
-  -- These come before any limit on how many there are.
-  if call.error_code not in ('rate_limited', 'maintenance', 'account_disabled') then
-    return false;
-  end if;
-  update private.ai_usage_logs l set requests = l.requests + 1
-  where l.workspace_id = call.workspace_id and l.user_id = call.user_id and l.status = 'refused'
-    and l.error_code = call.error_code
-    and l.created_at >= minute and l.created_at < minute + interval '1 minute'
-  returning l.* into logged;
-  if logged.id is null then
-    return false;
-  end if;
-  update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
-  where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
-    and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
-    and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
-    and u.api_key_id is not distinct from logged.api_key_id;
-  return true;
-end;
-$$;
-comment on function private.count_refusal(private.ai_usage_logs) is
-  'Counts a call that was refused for its rate or account in the row of the minute''s first; '
-  'false where that is to be logged.';
-
-create function private.refuse_ai_call(call jsonb, caller private.ai_caller, refusal private.ai_refusal, at timestamptz)
-returns jsonb
-language plpgsql set search_path = ''
-as $$
-declare
-  refused private.ai_usage_logs;
 begin
   if refusal.code not in ('maintenance', 'account_disabled') then
     perform private.count_request(caller, false, at);
   end if;
-  refused.workspace_id := caller.workspace_id;
-  refused.user_id := (caller.account).id;
-  refused.created_at := at;
-  refused.error_code := refusal.code;
-  if not private.count_refusal(refused) then
+  -- These come before any limit on how many there are: the minute's first is logged, and counts the others.
+  if refusal.code in ('rate_limited', 'maintenance', 'account_disabled') then
+    update private.ai_usage_logs l set requests = l.requests + 1
+    where l.workspace_id = caller.workspace_id and l.user_id = (caller.account).id and l.status = 'refused'
+      and l.error_code = refusal.code and l.created_at >= minute and l.created_at < minute + interval '1 minute'
+    returning l.* into logged;
+  end if;
+  if logged.id is not null then
+    update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
+    where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
+      and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
+      and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
+      and u.api_key_id is not distinct from logged.api_key_id;
+  else
     -- Nobody pays for these rows: of each text the beginning.
     call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string'
       and c.key not in ('model', 'request_id')
-      then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(call) c);
-    perform private.log_ai_call(call - array['request_data', 'response_data', 'pricing',
-      'attempts'] || jsonb_build_object('status', 'refused',
-      'error_code', refusal.code, 'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id,
-      (caller.account).id, null, at);
+      then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(asked.call) c);
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'attempts']
+      || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
+        'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id, (caller.account).id, at);
   end if;
   return jsonb_build_object('admitted', false, 'status', private.error_status(refusal.code), 'code', refusal.code,
     'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
 end;
 $$;
-comment on function private.refuse_ai_call is 'Logs or counts a refused call and says why it was.';
+comment on function private.refuse_ai_call is 'Counts and logs a call that is refused, and says why it is.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
@@ -188,11 +170,11 @@ comment on function private.moderation_terms() is
 -- Admission -----------------------------------------------------------------------------------------------------------
 
 create type private.ai_request as (
-  call jsonb, usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean,
-  idempotency_key text, request_hash text, parts jsonb, fields jsonb
+  usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text,
+  request_hash text, parts jsonb, fields jsonb
 );
 comment on type private.ai_request is
-  'What a call asks for: its log columns, its input, the output it may make. usage counts the text alone; '
+  'What a call asks for: its input, the output it may make. usage counts the text alone; '
   'parts and fields are as in admit_ai_call.';
 
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
@@ -221,37 +203,6 @@ $$;
 comment on function private.refuse_input(public.ai_models, private.ai_request) is
   'Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.';
 
-create function private.part_tokens(candidate public.ai_models, parts jsonb) returns bigint
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- The context window for what has no bound.
-  return (
-    select case when bool_or(m.bound is null) then candidate.context_window
-      else least(ceil(coalesce(sum(m.bound * (p.value ->> 'count')::bigint), 0)), 1000000000) end
-    from jsonb_each(part_tokens.parts) p, lateral (select (candidate.content_parts ->> p.key)::numeric as bound) m
-  );
-end;
-$$;
-comment on function private.part_tokens(public.ai_models, jsonb) is
-  'The most input tokens that the parts of a request can be, besides its text.';
-
-create function private.candidate_answer(candidate public.ai_models, covered bigint, part_tokens bigint) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
-    'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
-    'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env,
-    'part_tokens', candidate_answer.part_tokens,
-    'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
-  from public.ai_providers p where p.provider = candidate.provider);
-end;
-$$;
-comment on function private.candidate_answer is
-  'A model that may answer, as the function needs to know it; covered: output tokens that the hold pays for; '
-  'part_tokens: what the hold counts for parts that are no text.';
-
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
   credits numeric
@@ -276,34 +227,6 @@ comment on function private.affordable_output is
   'The output limit (a choice) that these credits (null: any) pay for: the one asked for, '
   'a lower one that is still useful, or null.';
 
-create function private.refuse_credits(
-  caller private.ai_caller, wallet public.credit_wallets, needed numeric, at timestamptz
-) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
-declare
-  available numeric := private.available(wallet);
-  by_member record := private.spending_left(caller.workspace_id, (caller.account).id, at);
-  by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, at);
-begin
-  if by_member.credits < least(available, by_key.credits) then
-    return row('limit_reached',
-      format('This call may cost up to %s credits and your limit in this workspace has %s left.',
-        trim_scale(needed), trim_scale(greatest(by_member.credits, 0))), null,
-      ceil(extract(epoch from by_member.next_period_at - at)))::private.ai_refusal;
-  elsif by_key.credits >= available or by_key.credits is null then
-    return row('insufficient_credits', format('This call may cost up to %s credits and %s are available.',
-      trim_scale(needed), case when private.sees_wallet(caller.workspace_id, (caller.account).id)
-        then trim_scale(available)::text else 'fewer' end), null, null)::private.ai_refusal;
-  end if;
-  return row('limit_reached', format('This call may cost up to %s credits and the API key''s budget has %s left.',
-    trim_scale(needed), trim_scale(greatest(by_key.credits, 0))), null,
-    ceil(extract(epoch from by_key.next_period_at - at)))::private.ai_refusal;
-end;
-$$;
-comment on function private.refuse_credits is
-  'The refusal of a call that the wallet, the budget of the key or the limit of the member cannot pay.';
-
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
   refusal private.ai_refusal
@@ -320,7 +243,11 @@ as $$
 declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
-  part_tokens bigint := private.part_tokens(candidate, request.parts);
+  -- The context window for what has no bound.
+  part_tokens bigint := (
+    select case when bool_or(m.bound is null) then candidate.context_window
+      else least(ceil(coalesce(sum(m.bound * (p.value ->> 'count')::bigint), 0)), 1000000000) end
+    from jsonb_each(request.parts) p, lateral (select (candidate.content_parts ->> p.key)::numeric as bound) m);
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
   output bigint;
   charge numeric;
@@ -348,7 +275,12 @@ begin
     usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
     terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
-    terms.candidates := terms.candidates || private.candidate_answer(candidate, covered, part_tokens);
+    terms.candidates := terms.candidates || (
+      select jsonb_build_object('model', candidate.model, 'upstream_model', candidate.upstream_model,
+        'output_limit_field', candidate.output_limit_field, 'output_tokens_covered', covered,
+        'provider', p.provider, 'base_url', p.base_url, 'api_key_env', p.api_key_env, 'part_tokens', part_tokens,
+        'disconnect_policy', p.disconnect_policy, 'timeout_ms', p.timeout_ms, 'max_retries', p.max_retries)
+      from public.ai_providers p where p.provider = candidate.provider);
   end if;
   return terms;
 end;
@@ -357,34 +289,33 @@ comment on function private.add_candidate is
   'Terms with one more model that may answer: its output is lowered to what credits_left pay for, '
   'and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
 
-create function private.terms_of_ai_call(
-  caller private.ai_caller, wallet public.credit_wallets, wanted public.ai_models, pricing jsonb,
-  request private.ai_request, at timestamptz
-) returns private.ai_terms
+create function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request)
+returns private.ai_terms
 language plpgsql stable set search_path = ''
 as $$
 declare
-  available numeric := private.available(wallet);
+  caller private.ai_caller := asked.caller;
+  available numeric := private.available(asked.wallet);
   -- An output lowered to what the wallet pays for would tell its balance.
   credits_left numeric := least(
-    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at),
+    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, asked.at),
     case when private.sees_wallet(caller.workspace_id, (caller.account).id) then available end);
   terms private.ai_terms;
   fallback public.ai_models;
 begin
   terms.candidates := '[]';
   terms.pricings := '{}';
-  terms := private.add_candidate(terms, wanted, pricing, request, credits_left, available);
+  terms := private.add_candidate(terms, asked.wanted, pricing, request, credits_left, available);
   if (terms.refusal).code is not null then
-    terms.refusal := private.refuse_credits(caller, wallet, terms.credits, at);
+    terms.refusal := private.refuse_credits(asked, terms.credits, 'This call may cost up to');
     return terms;
   end if;
   for fallback in
     select m.* from public.ai_model_fallbacks f join public.ai_models m on m.model = f.fallback_model
-    where f.model = wanted.model and m.is_active
+    where f.model = (asked.wanted).model and m.is_active
     order by f.position
   loop
-    pricing := private.pricing_of(fallback, at);
+    pricing := private.pricing_of(fallback, asked.at);
     if pricing is not null and private.may_use_model(caller, fallback)
       and (private.refuse_input(fallback, request)).code is null
     then
@@ -398,15 +329,17 @@ comment on function private.terms_of_ai_call is
   'The worst case of a call, over every model that may answer it, in the order they are asked, '
   'within what wallet and key can pay.';
 
-create function private.begin_ai_call(
-  caller private.ai_caller, request private.ai_request, terms private.ai_terms, is_message boolean, at timestamptz
-) returns jsonb
+create function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms)
+returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
-  call jsonb := request.call;
+  caller private.ai_caller := asked.caller;
+  call jsonb := asked.call;
+  at timestamptz := asked.at;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
-  message_month timestamptz := case when is_message then private.period_start('month', at) end;
+  is_message boolean := private.is_message(asked.wanted);
+  message_month timestamptz := case when is_message then private.period_start('month', asked.at) end;
   hold private.credit_holds;
 begin
   perform private.require_user((caller.account).id);
@@ -434,20 +367,45 @@ end;
 $$;
 comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
 
-create function private.caller_under_lock(caller private.ai_caller, key_hash text, at timestamptz)
-returns private.ai_caller
+create function private.begin_admission(
+  scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text,
+  request_hash text, details jsonb, at timestamptz
+) returns private.admission
 language plpgsql set search_path = ''
 as $$
+declare
+  asked private.admission;
+  name text := left(coalesce(begin_admission.model, ''), 200);
 begin
-  perform private.require_membership(caller);
-  if key_hash is not null then
-    caller.api_key := private.api_key_of(key_hash, at);
+  asked.caller := private.ai_caller_of(account_id, key_hash, at, wanted_workspace);
+  asked.wallet := private.lock_wallet((asked.caller).workspace_id, at);
+  -- What the log could not hold fails now, before anything runs that would have to be logged.
+  perform jsonb_populate_record(null::private.ai_usage_logs, details);
+  if scope = 'ai_calls' then
+    asked.wallet := private.end_earlier_tries(asked.wallet, ((asked.caller).account).id, key, request_id, at);
   end if;
-  return caller;
+  asked.earlier := private.earlier_answer((asked.caller).workspace_id, scope, key,
+    to_jsonb(coalesce(request_hash, '')), ((asked.caller).account).id, ((asked.caller).api_key).id,
+    is_conflict_raised => false);
+  asked.at := private.time_under_lock(at);
+  -- They, or their key, may have been removed while this waited.
+  perform private.require_membership(asked.caller);
+  if key_hash is not null then
+    asked.caller.api_key := private.api_key_of(key_hash, asked.at);
+  end if;
+  select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
+  asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
+  asked.wallet := private.free_due_holds(asked.wallet,
+    (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
+  asked.call := details || jsonb_build_object('scene', asked.scene, 'model', name,
+    'request_id', begin_admission.request_id, 'api_key_id', ((asked.caller).api_key).id);
+  return asked;
 end;
 $$;
-comment on function private.caller_under_lock is
-  'A caller as they are under the wallet''s lock: they, or their key, may have been removed while this waited.';
+comment on function private.begin_admission is
+  'How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request '
+  'under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call, '
+  'create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.';
 
 create function public.admit_ai_call(
   user_id uuid,
@@ -471,33 +429,16 @@ create function public.admit_ai_call(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(admit_ai_call.user_id, api_key_hash, at, admit_ai_call.workspace_id);
-  wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
-  wanted_name text := left(coalesce(admit_ai_call.model, ''), 200);
-  wanted public.ai_models;
-  pricing jsonb;
-  scene public.ai_usage_scene;
+  asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
+    admit_ai_call.workspace_id, admit_ai_call.model, admit_ai_call.request_id, admit_ai_call.idempotency_key,
+    request_hash, details, at);
+  pricing jsonb := private.pricing_of(asked.wanted, asked.at);
   request private.ai_request;
   terms private.ai_terms;
-  refusal private.ai_refusal;
-  earlier jsonb;
 begin
-  -- What the log could not hold fails now, before anything runs that would have to be logged.
-  perform jsonb_populate_record(null::private.ai_usage_logs, details);
-  wallet := private.end_earlier_tries(wallet, (caller.account).id, admit_ai_call.idempotency_key,
-    admit_ai_call.request_id, at);
-  earlier := private.earlier_answer(caller.workspace_id, 'ai_calls', admit_ai_call.idempotency_key,
-    to_jsonb(coalesce(request_hash, '')), (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
-  if earlier is not null then
-    return earlier || '{"admitted": false}';
+  if asked.earlier is not null then
+    return asked.earlier || '{"admitted": false}';
   end if;
-  at := private.time_under_lock(at);
-  caller := private.caller_under_lock(caller, api_key_hash, at);
-  select * into wanted from public.ai_models m where m.model = wanted_name and m.is_active;
-  scene := coalesce((details ->> 'scene')::public.ai_usage_scene, wanted.scene, 'other');
-  request.call := details || jsonb_build_object('scene', scene, 'model', wanted_name, 'request_id',
-    admit_ai_call.request_id,
-    'api_key_id', (caller.api_key).id);
   request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
     then greatest(admit_ai_call.max_output_tokens, 0) end;
@@ -508,20 +449,18 @@ begin
   request.parts := admit_ai_call.parts;
   request.fields := admit_ai_call.fields;
 
-  pricing := private.pricing_of(wanted, at);
-  refusal := private.refuse_request(caller, wanted_name, wanted, pricing, scene, endpoint, at);
-  if refusal.code is null then
-    refusal := private.refuse_input(wanted, request);
+  asked.refusal := private.refuse_request(asked, pricing, endpoint);
+  if (asked.refusal).code is null then
+    asked.refusal := private.refuse_input(asked.wanted, request);
   end if;
-  if refusal.code is null then
-    wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-    terms := private.terms_of_ai_call(caller, wallet, wanted, pricing, request, at);
-    refusal := terms.refusal;
+  if (asked.refusal).code is null then
+    terms := private.terms_of_ai_call(asked, pricing, request);
+    asked.refusal := terms.refusal;
   end if;
-  if refusal.code is not null then
-    return private.refuse_ai_call(request.call, caller, refusal, at);
+  if (asked.refusal).code is not null then
+    return private.refuse_ai_call(asked);
   end if;
-  return private.begin_ai_call(caller, request, terms, private.is_message(wanted), at)
+  return private.begin_ai_call(asked, request, terms)
     || case when endpoint = 'image_generation' then jsonb_build_object('moderation', private.moderation_terms())
       else '{}' end;
 end;
@@ -562,7 +501,7 @@ begin
   call.served_model := coalesce(extend_ai_call.served_model, call.served_model);
   call.heard_at := greatest(call.heard_at, at);
   if hold.state = 'open' and hold.expires_at > at and extend_ai_call.completion_tokens is not null then
-    pricing := private.pricing_of_call(call, call.served_model);
+    pricing := coalesce(call.pricings -> call.served_model, call.pricings -> (call.details ->> 'model'));
     usage := private.usage_of_call(call.prompt_tokens, 0,
       call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
     more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
@@ -591,16 +530,6 @@ $$;
 comment on function public.extend_ai_call is
   'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
   'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
-
-create function private.pricing_of_call(call private.ai_call, served_model text) returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return coalesce(call.pricings -> served_model, call.pricings -> (call.details ->> 'model'));
-end;
-$$;
-comment on function private.pricing_of_call(private.ai_call, text) is
-  'What a call''s charge is computed from: the terms of the model that answered, as they were when it began.';
 
 -- The end -------------------------------------------------------------------------------------------------------------
 
@@ -680,11 +609,8 @@ declare
   reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
   usage private.ai_usage;
   call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
-  facts jsonb;
   pricing jsonb;
-  cost numeric;
   charged numeric;
-  worth numeric;
   is_charged boolean := ending in ('success', 'canceled');
   wallet public.credit_wallets;
   is_first boolean := hold.work is not null;
@@ -695,7 +621,7 @@ begin
   end if;
   if is_first then
     at := greatest(at, call.started_at);
-    pricing := private.pricing_of_call(call, served_model);
+    pricing := coalesce(call.pricings -> finish_ai_call.served_model, call.pricings -> (call.details ->> 'model'));
     usage := private.bounded_usage(reported, call.worst_case,
       greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
     if usage is distinct from reported then
@@ -706,12 +632,19 @@ begin
     end if;
     -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
     if is_charged and is_empty then
-      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0
-        and (may_be_cut_short or not private.count_empty_answer(hold.workspace_id));
+      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0;
+      if is_charged and not may_be_cut_short then
+        update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
+        where c.workspace_id = hold.workspace_id
+          and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+            where n.workspace_id = hold.workspace_id)
+          and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
+        is_charged := not found;
+      end if;
     end if;
-    select c.cost_usd, c.worth_usd, case when is_charged then c.credits else 0 end into cost, worth, charged
-    from private.charge_of(pricing, usage) c
-    where ending in ('success', 'canceled') and hold.state in ('open', 'expired');
+    if ending in ('success', 'canceled') and hold.state in ('open', 'expired') then
+      charged := case when is_charged then (private.charge_of(pricing, usage)).credits else 0 end;
+    end if;
     if hold.state in ('open', 'expired') then
       entry_id := (private.close_hold(hold, case when is_charged then charged end, at, hold.metadata,
         is_work_done => true)).transaction_id;
@@ -719,22 +652,12 @@ begin
       update private.credit_holds h set work = null where h.id = hold.id;
     end if;
     perform private.close_ai_call(call, hold, is_charged, answer);
-    facts := call.details || finish_ai_call.details;
-    if hold.user_id is null then -- deleted while it ran
-      facts := facts - array['ip_address', 'user_agent', 'request_data', 'response_data'];
-    end if;
-    perform private.log_ai_call(facts || jsonb_build_object('status', ending,
+    perform private.log_ai_call(call.details || finish_ai_call.details || jsonb_build_object('status', ending,
       'api_key_id', hold.spender_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
-        then 'bounded'
-        else finish_ai_call.usage_source end,
-      'prompt_tokens', usage.prompt_tokens, 'cached_tokens', usage.cached_tokens,
-      'completion_tokens', usage.completion_tokens, 'images', usage.images,
-      'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', charged, 'free_credits',
-        private.free_credits_of(entry_id),
-      'duration', least(greatest(extract(epoch from at - call.started_at) * 1000, 0), 2147483647)::integer),
-      hold.workspace_id, hold.user_id, hold.id, at, is_charged);
+        then 'bounded' else finish_ai_call.usage_source end),
+      hold.workspace_id, hold.user_id, at, call.started_at, hold.id, usage, pricing, charged, entry_id, is_charged);
   end if;
   select * into hold from private.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
@@ -881,9 +804,7 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier private.ai_usage_logs;
-  cost numeric;
-  credits numeric := 0;
-  worth numeric;
+  charge record;
   entry_id bigint;
 begin
   perform private.require_time(at);
@@ -908,24 +829,22 @@ begin
     perform private.raise_error('not_found',
       format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
-  select c.cost_usd, c.worth_usd, case when charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
-  into cost, worth, credits
-  from private.charge_of(pricing, usage) c;
-  if credits > 0 then
+  select c.cost_usd, case when record_ai_usage.charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
+    as credits
+  into charge from private.charge_of(pricing, usage) c;
+  if charge.credits > 0 then
     -- It was used already: it is recorded even past what is there.
-    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -credits, 'generation', at,
+    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -charge.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
         wanted.model))).transaction_id;
   end if;
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
-    'request_id', record_ai_usage.request_id, 'usage_source', 'reported', 'prompt_tokens', usage.prompt_tokens,
-    'cached_tokens', usage.cached_tokens, 'completion_tokens', usage.completion_tokens, 'images', usage.images,
-    'pricing', pricing, 'cost_usd', cost, 'estimated_cost', worth, 'credits_charged', credits, 'free_credits',
-      private.free_credits_of(entry_id)),
-    wallet_id, record_ai_usage.user_id, null, at, record_ai_usage.status <> 'failed');
-  return row(true, cost, credits)::public.recorded_usage;
+    'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
+    usage => usage, pricing => pricing, charged => charge.credits, entry_id => entry_id,
+    is_use => record_ai_usage.status <> 'failed');
+  return row(true, charge.cost_usd, charge.credits)::public.recorded_usage;
 end;
 $$;
 comment on function public.record_ai_usage is

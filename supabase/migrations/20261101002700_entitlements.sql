@@ -616,23 +616,6 @@ comment on function public.check_feature is
   'workspaces they are members of.';
 grant execute on function public.check_feature to authenticated, service_role;
 
--- AI calls ------------------------------------------------------------------------------------------------------------
-
-create function private.count_features_of_call(call private.ai_usage_logs) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  -- It was used: it counts even past a limit. In one order, as every other call locks them.
-  insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
-  select call.workspace_id, c.code, call.usage_period_start, c.amount
-  from (values (1, 'api_call', 1), (2, 'token', call.total_tokens)) c (place, code, amount)
-  where c.amount > 0 order by c.place
-  on conflict (workspace_id, feature_code, period_start) do update set used = u.used + excluded.used;
-end;
-$$;
-comment on function private.count_features_of_call(private.ai_usage_logs) is
-  'Adds a call that was settled, by its log row, to the sums of api_call and token. Called under the wallet''s lock.';
-
 alter table public.features enable row level security;
 create policy "everyone can read the features on offer" on public.features
   for select to anon, authenticated using (is_active);

@@ -61,22 +61,6 @@ comment on column public.video_model_prices.usd_per_job is
 comment on column public.video_model_prices.usd_per_second is
   'US dollars that the provider charges for each second, besides.';
 
-create function private.video_price_in_force(wanted_model text, wanted_resolution text, at timestamptz)
-returns public.video_model_prices
-language plpgsql stable set search_path = ''
-as $$
-declare
-  price public.video_model_prices;
-begin
-  select p.* into price from public.video_model_prices p
-  where p.model = wanted_model and p.effective_from <= at and (p.resolution = wanted_resolution or p.resolution is null)
-  order by p.resolution is null, p.effective_from desc limit 1;
-  return price;
-end;
-$$;
-comment on function private.video_price_in_force(text, text, timestamptz) is
-  'The price row of a model and resolution at a time; null where it has none.';
-
 create function private.is_video_model(wanted public.ai_models, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -95,44 +79,17 @@ comment on function private.is_video_model(public.ai_models, timestamptz) is
 create function private.video_pricing_of(wanted public.ai_models, parameters jsonb, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
-declare
-  price public.video_model_prices := private.video_price_in_force(wanted.model, parameters ->> 'resolution', at);
 begin
-  if price.id is null then
-    return null;
-  end if;
-  return jsonb_build_object(
-    'price', to_jsonb(price) - 'created_at',
-    'duration', parameters -> 'duration',
-    'resolution', parameters -> 'resolution',
-    'credits_per_request', wanted.credits_per_request,
-    'credits_per_usd', private.config_numeric('credits_per_usd', 100),
-    'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1))
-  );
+  return private.pricing_with(wanted, (
+    select to_jsonb(p) from public.video_model_prices p
+    where p.model = wanted.model and p.effective_from <= at
+      and (p.resolution = parameters ->> 'resolution' or p.resolution is null)
+    order by p.resolution is null, p.effective_from desc limit 1
+  )) || jsonb_build_object('duration', parameters -> 'duration', 'resolution', parameters -> 'resolution');
 end;
 $$;
 comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
-  'All that a job''s price is computed from, as it is when the job is made; '
-  'null where there is no price for its resolution.';
-
-create function private.video_charge_of(pricing jsonb, out cost_usd numeric, out credits numeric, out worth_usd numeric)
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  price public.video_model_prices := jsonb_populate_record(null::public.video_model_prices, pricing -> 'price');
-  seconds numeric := (pricing ->> 'duration')::numeric;
-begin
-  cost_usd := trim_scale(price.usd_per_job + seconds * price.usd_per_second);
-  credits := trim_scale(case
-    when price.credits_per_job is not null or price.credits_per_second is not null then
-      coalesce(price.credits_per_job, 0) + seconds * coalesce(price.credits_per_second, 0)
-    else coalesce((pricing ->> 'credits_per_request')::numeric, private.credits_for(pricing, cost_usd)) end);
-  worth_usd := private.worth_of(pricing, cost_usd, credits);
-end;
-$$;
-comment on function private.video_charge_of(jsonb) is
-  'What a video costs (US dollars), is charged (credits: the price row''s, else the model''s fixed price, '
-  'else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
+  'What a job''s price is computed from, as it is when the job is made; null where its resolution has no price.';
 
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');

@@ -347,39 +347,25 @@ end;
 $$;
 comment on function private.refund_video_job is 'Gives back what a job cost, to its grants and its key.';
 
-create function private.video_log_content(job public.video_jobs) returns jsonb
+create function private.video_log_facts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   content public.ai_log_content;
 begin
   select w.ai_log_content into content from public.workspaces w where w.id = job.workspace_id;
-  if content = 'none' or job.user_id is null then
-    return '{}'::jsonb;
-  elsif content = 'metadata' then
-    return jsonb_build_object('request_data',
-      job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image));
-  end if;
-  return jsonb_build_object('request_data', job.parameters
-    || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url, 'has_image', job.has_image));
+  return work.details || jsonb_build_object('request_data', case content
+      when 'metadata' then job.parameters - 'negative_prompt' || jsonb_build_object('has_image', job.has_image)
+      when 'full' then job.parameters
+        || jsonb_build_object('prompt', job.prompt, 'image_url', job.image_url, 'has_image', job.has_image) end,
+    'attempts', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('provider', work.provider, 'job_id', work.job_id,
+      'error', job.error_code,
+      'said', case when content <> 'none' and not private.is_forgotten(job) then left(said, 1000) end))));
 end;
 $$;
-comment on function private.video_log_content is
-  'What the log keeps of a job, as its workspace wants it: nothing of what the provider answered, '
-  'which is the operator''s.';
-
-create function private.video_attempts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('provider', work.provider, 'job_id', work.job_id,
-    'error', job.error_code, 'said', case when not private.is_forgotten(job) and exists (
-      select from public.workspaces w where w.id = job.workspace_id and w.ai_log_content <> 'none'
-    ) then left(said, 1000) end)));
-end;
-$$;
-comment on function private.video_attempts is
-  'Who was asked for a job and what they said of its failure, as for AI calls: for the service role alone.';
+comment on function private.video_log_facts is
+  'What the log keeps of a job, as its workspace wants it: what was asked for and, for the service role alone, who was '
+  'asked and what they said of its failure.';
 
 create function private.video_error_message(code text) returns text
 language plpgsql immutable set search_path = ''
@@ -396,32 +382,6 @@ end;
 $$;
 comment on function private.video_error_message(text) is
   'What people are told of a failure. A provider''s own words may name it, its prices and its addresses.';
-
-create function private.log_video_job(
-  job public.video_jobs, work private.video_job_work, ending public.ai_usage_status, said text, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  facts jsonb := work.details || private.video_log_content(job)
-    || jsonb_build_object('pricing', work.terms, 'attempts', private.video_attempts(job, work, said));
-begin
-  if ending = 'success' then
-    facts := facts || (
-      select jsonb_build_object('cost_usd', c.cost_usd, 'estimated_cost', c.worth_usd, 'credits_charged',
-        job.cost_credits,
-        'free_credits', private.free_credits_of(work.debit_id), 'served_model', job.model)
-      from private.video_charge_of(work.terms) c);
-  end if;
-  perform private.log_ai_call(facts || jsonb_build_object('status', ending, 'scene', 'video_generation',
-    'model', job.model, 'request_id', job.request_id, 'api_key_id', work.api_key_id,
-    'error_code', job.error_code, 'error_message', job.error_message,
-    'duration', least(greatest(extract(epoch from at - job.created_at) * 1000, 0), 2147483647)::integer),
-    job.workspace_id, job.user_id, null, at, ending = 'success');
-end;
-$$;
-comment on function private.log_video_job is
-  'Writes the log row of a job that ended, and counts it where it was charged.';
 
 create function private.end_video_job(
   job public.video_jobs, ending public.video_job_status, code text, said text, at timestamptz
@@ -446,11 +406,18 @@ begin
     error_code = left(code, 100), error_message = case when ending = 'failed' then private.video_error_message(code) end
   where j.id = job.id
   returning * into job;
-  perform private.log_video_job(job, work, case
-    when ending = 'completed' then 'success'
-    when ending = 'canceled' then 'canceled'
-    when code = 'content_policy_violation' and job.attempts = 0 then 'refused' -- it never reached the provider
-    else 'failed' end::public.ai_usage_status, said, at);
+  perform private.log_ai_call(private.video_log_facts(job, work, said) || jsonb_build_object(
+    'status', case
+      when ending = 'completed' then 'success'
+      when ending = 'canceled' then 'canceled'
+      when code = 'content_policy_violation' and job.attempts = 0 then 'refused' -- it never reached the provider
+      else 'failed' end,
+    'scene', 'video_generation', 'model', job.model, 'served_model', case when ending = 'completed' then job.model end,
+    'request_id', job.request_id, 'api_key_id', work.api_key_id, 'error_code', job.error_code,
+    'error_message', job.error_message),
+    job.workspace_id, job.user_id, at, job.created_at, pricing => work.terms,
+    charged => case when ending = 'completed' then job.cost_credits end,
+    entry_id => case when ending = 'completed' then work.debit_id end, is_use => ending = 'completed');
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
 $$;
@@ -728,32 +695,21 @@ end;
 $$;
 comment on function private.video_jobs_running(uuid) is 'How many jobs of a workspace have not ended.';
 
-create function private.refuse_choice(param text, given jsonb, choices jsonb) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if given is null or choices @> jsonb_build_array(given) then
-    return null;
-  elsif choices = '[]' then
-    return row('invalid_request', format('This model takes no %s.', param), param, null)::private.ai_refusal;
-  end if;
-  return row('invalid_request', format('%s must be one of %s.', param, choices), param, null)::private.ai_refusal;
-end;
-$$;
-comment on function private.refuse_choice(text, jsonb, jsonb) is 'Why a parameter may not have this value, if so.';
-
 create function private.refuse_video_parameters(
-  asked public.video_models, job public.video_jobs
+  asked public.video_models, job public.video_jobs, image_url text
 ) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
-  refusal private.ai_refusal;
+  wrong record;
   unknown text := (
     select k from jsonb_object_keys(job.parameters) k
     where k not in ('duration', 'resolution', 'aspect_ratio', 'negative_prompt') order by k limit 1);
 begin
-  if unknown is not null then
+  if image_url !~ '^https://' or length(image_url) > 2048 then
+    return row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image',
+      null)::private.ai_refusal;
+  elsif unknown is not null then
     return row('invalid_request', format('There is no parameter %s.', to_json(unknown)), left(unknown, 100),
       null)::private.ai_refusal;
   elsif job.prompt !~ '\S' or job.prompt is null or length(job.prompt) > asked.max_prompt_characters then
@@ -769,135 +725,74 @@ begin
       asked.max_prompt_characters),
       'negative_prompt', null)::private.ai_refusal;
   end if;
-  refusal := private.refuse_choice('duration', job.parameters -> 'duration', to_jsonb(asked.durations));
-  if refusal.code is null then
-    refusal := private.refuse_choice('resolution', job.parameters -> 'resolution', to_jsonb(asked.resolutions));
+  select c.param, c.choices into wrong
+  from (values (1, 'duration', to_jsonb(asked.durations)), (2, 'resolution', to_jsonb(asked.resolutions)),
+    (3, 'aspect_ratio', to_jsonb(asked.aspect_ratios))) c (place, param, choices)
+  where job.parameters ? c.param and not c.choices @> jsonb_build_array(job.parameters -> c.param)
+  order by c.place limit 1;
+  if found then
+    return row('invalid_request', case when wrong.choices = '[]' then format('This model takes no %s.', wrong.param)
+      else format('%s must be one of %s.', wrong.param, wrong.choices) end, wrong.param, null)::private.ai_refusal;
   end if;
-  if refusal.code is null then
-    refusal := private.refuse_choice('aspect_ratio', job.parameters -> 'aspect_ratio', to_jsonb(asked.aspect_ratios));
-  end if;
-  return refusal;
+  return null;
 end;
 $$;
 comment on function private.refuse_video_parameters is 'Why a model cannot be asked for this, if so.';
 
-create function private.video_parameters(asked public.video_models, given jsonb) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return jsonb_strip_nulls(jsonb_build_object('duration', asked.durations[1], 'resolution', asked.resolutions[1],
-    'aspect_ratio', asked.aspect_ratios[1])) || jsonb_strip_nulls(given);
-end;
-$$;
-comment on function private.video_parameters(public.video_models, jsonb) is
-  'What is asked of a model, with its defaults.';
-
-create function private.refuse_video_start(
-  caller private.ai_caller, wallet public.credit_wallets, credits numeric, at timestamptz
-) returns private.ai_refusal
-language plpgsql stable set search_path = ''
+create function private.refuse_video_start(asked private.admission, job public.video_jobs, pricing jsonb)
+returns private.ai_refusal
+language plpgsql set search_path = ''
 as $$
 declare
-  most integer := (caller.plan).video_jobs_at_once;
-  refusal private.ai_refusal;
+  most integer := ((asked.caller).plan).video_jobs_at_once;
 begin
-  if most <> -1 and private.video_jobs_running(caller.workspace_id) >= most then
+  if pricing is null then
+    perform private.notify_unpriced(job.model, job.parameters ->> 'resolution', asked.at);
+    return row('invalid_request', format('This model is not available in %s.',
+      coalesce(job.parameters ->> 'resolution', 'any resolution')), 'resolution', null)::private.ai_refusal;
+  elsif most <> -1 and private.video_jobs_running(job.workspace_id) >= most then
     return row('limit_reached',
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
-      (caller.plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job' else most || ' video jobs'
-        end), null,
-      30)::private.ai_refusal;
-  elsif credits > least(private.available(wallet),
-    private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, at)) then
-    refusal := private.refuse_credits(caller, wallet, credits, at);
-    -- Unlike a call's, the price of a video is known.
-    refusal.message := replace(refusal.message, 'This call may cost up to', 'This video costs');
-    return refusal;
+        ((asked.caller).plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job'
+          else most || ' video jobs' end), null, 30)::private.ai_refusal;
+  elsif job.cost_credits > least(private.available(asked.wallet),
+    private.credits_left_to(job.workspace_id, job.user_id, ((asked.caller).api_key).id, asked.at)) then
+    return private.refuse_credits(asked, job.cost_credits, 'This video costs'); -- unlike a call's, its price is known
   end if;
   return null;
 end;
 $$;
 comment on function private.refuse_video_start is
-  'Why a job may not begin by how many run and what it costs, if so. Called under the wallet''s lock.';
+  'Why a job may not begin by its price and how many run, if so. Called under the wallet''s lock.';
 
 create function private.begin_video_job(
-  job public.video_jobs, work private.video_job_work, at timestamptz
+  asked private.admission, job public.video_jobs, pricing jsonb, details jsonb
 ) returns public.video_jobs
 language plpgsql set search_path = ''
 as $$
+declare
+  key_id uuid := ((asked.caller).api_key).id;
+  debit_id bigint;
 begin
   perform private.require_user(job.user_id);
-  insert into public.video_jobs (id, workspace_id, user_id, model, prompt, image_url, has_image, parameters,
-    cost_credits, request_id, created_at, expires_at)
-  values (job.id, job.workspace_id, job.user_id, job.model, job.prompt, job.image_url, job.has_image, job.parameters,
-    job.cost_credits, job.request_id, at, job.expires_at)
+  perform private.count_request(asked.caller, false, asked.at);
+  insert into public.video_jobs (workspace_id, user_id, model, prompt, image_url, has_image, parameters, cost_credits,
+    request_id, created_at, expires_at)
+  values (job.workspace_id, job.user_id, job.model, job.prompt, job.image_url, job.has_image, job.parameters,
+    job.cost_credits, job.request_id, asked.at, job.expires_at)
   returning * into job;
   if job.cost_credits > 0 then
-    work.debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', at,
+    debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', asked.at,
       entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model',
-        job.model,
-        'request_id', job.request_id), spender => work.api_key_id)).transaction_id;
+        job.model, 'request_id', job.request_id), spender => key_id)).transaction_id;
   end if;
   insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
-  values (job.id, work.provider, work.api_key_id, work.debit_id, at, work.terms, work.details);
+  values (job.id, (asked.wanted).provider, key_id, debit_id, asked.at,
+    pricing || jsonb_build_object('upstream_model', (asked.wanted).upstream_model), begin_video_job.details);
   return job;
 end;
 $$;
-comment on function private.begin_video_job is 'Charges an admitted job and puts it down as pending.';
-
-create type private.video_order as (job public.video_jobs, work private.video_job_work, refusal private.ai_refusal);
-comment on type private.video_order is
-  'A job that was asked for, with what its model makes of it, or why it is refused.';
-
-create function private.order_video_job(
-  caller private.ai_caller, wallet public.credit_wallets, asked_for private.video_order, image_url text, at timestamptz
-) returns private.video_order
-language plpgsql set search_path = ''
-as $$
-declare
-  job public.video_jobs := asked_for.job;
-  terms jsonb;
-  refusal private.ai_refusal;
-  wanted public.ai_models;
-  asked public.video_models;
-begin
-  select * into wanted from public.ai_models m where m.model = job.model and m.is_active;
-  select * into asked from public.video_models v where v.model = job.model;
-  job.parameters := private.video_parameters(asked, job.parameters);
-  refusal := private.refuse_request(caller, job.model, wanted,
-    case when private.is_video_model(wanted, at) then '{}' when wanted.scene <> 'video_generation'
-      then private.pricing_of(wanted, at) end,
-    'video_generation', 'video_generation', at);
-  if refusal.code is null and (image_url !~ '^https://' or length(image_url) > 2048) then
-    refusal := row('invalid_request', 'image must be an https URL of at most 2048 characters, or a data URL.', 'image',
-      null)::private.ai_refusal;
-  elsif refusal.code is null then
-    job.image_url := order_video_job.image_url;
-    refusal := private.refuse_video_parameters(asked, job);
-  end if;
-  if refusal.code is null then
-    terms := private.video_pricing_of(wanted, job.parameters, at) || jsonb_build_object('upstream_model',
-      wanted.upstream_model);
-    job.cost_credits := (private.video_charge_of(terms)).credits;
-    if terms is null then
-      refusal := row('invalid_request', format('This model is not available in %s.',
-        coalesce(job.parameters ->> 'resolution', 'any resolution')), 'resolution', null)::private.ai_refusal;
-      perform private.notify_unpriced(job.model, job.parameters ->> 'resolution', at);
-    else
-      wallet := private.free_due_holds(wallet, wallet.credits_balance + wallet.overdraft_limit, at);
-      refusal := private.refuse_video_start(caller, wallet, job.cost_credits, at);
-    end if;
-  end if;
-  job.expires_at := at + make_interval(secs => asked.time_limit_seconds);
-  asked_for.job := job;
-  asked_for.work.provider := wanted.provider;
-  asked_for.work.terms := terms;
-  asked_for.refusal := refusal;
-  return asked_for;
-end;
-$$;
-comment on function private.order_video_job is
-  'What the model of a job says of it: parameters, price, provider, time limit; or why it is refused.';
+comment on function private.begin_video_job is 'Counts and charges an admitted job and puts it down as pending.';
 
 create function public.create_video_job(
   user_id uuid,
@@ -917,57 +812,62 @@ create function public.create_video_job(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  caller private.ai_caller := private.ai_caller_of(create_video_job.user_id, api_key_hash, at,
-    create_video_job.workspace_id);
-  wallet public.credit_wallets := private.lock_wallet(caller.workspace_id, at);
+  asked private.admission := private.begin_admission('video_jobs', create_video_job.user_id, api_key_hash,
+    create_video_job.workspace_id, create_video_job.model, create_video_job.request_id,
+    create_video_job.idempotency_key, request_hash, details || '{"scene": "video_generation"}', at);
+  offered public.video_models;
   job public.video_jobs;
-  work private.video_job_work;
-  ordered private.video_order;
-  request jsonb := to_jsonb(coalesce(create_video_job.request_hash, ''));
-  earlier jsonb;
+  pricing jsonb;
 begin
-  perform jsonb_populate_record(null::private.ai_usage_logs, details);
   perform private.require_texts('generation', details, create_video_job.idempotency_key);
-  -- A key goes with its job.
-  delete from private.idempotent_requests r
-  where r.workspace_id = caller.workspace_id and r.scope = 'video_jobs'
-    and r.idempotency_key = create_video_job.idempotency_key
-    and not exists (select from public.video_jobs j where j.id = (r.answer ->> 'video_job_id')::uuid);
-  earlier := private.earlier_answer(caller.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
-    (caller.account).id, (caller.api_key).id, is_conflict_raised => false);
-  if earlier ? 'video_job_id' then
-    select * into job from public.video_jobs j where j.id = (earlier ->> 'video_job_id')::uuid;
-    return jsonb_build_object('created', false, 'job', private.video_job_json(job));
-  elsif earlier is not null then
-    return earlier || '{"created": false}';
+  if asked.earlier is not null then
+    -- A key goes with its job.
+    delete from private.idempotent_requests r
+    where r.workspace_id = (asked.caller).workspace_id and r.scope = 'video_jobs'
+      and r.idempotency_key = create_video_job.idempotency_key
+      and not exists (select from public.video_jobs j where j.id = (r.answer ->> 'video_job_id')::uuid);
+    if not found then
+      select * into job from public.video_jobs j where j.id = (asked.earlier ->> 'video_job_id')::uuid;
+      return '{"created": false}'
+        || case when found then jsonb_build_object('job', private.video_job_json(job)) else asked.earlier end;
+    end if;
   end if;
-  at := private.time_under_lock(at);
-  caller := private.caller_under_lock(caller, api_key_hash, at);
-  job.id := gen_random_uuid();
-  job.workspace_id := caller.workspace_id;
-  job.user_id := (caller.account).id;
-  job.model := left(coalesce(create_video_job.model, ''), 200);
+  select * into offered from public.video_models v where v.model = (asked.wanted).model;
+  job.workspace_id := (asked.caller).workspace_id;
+  job.user_id := ((asked.caller).account).id;
+  job.model := asked.call ->> 'model';
   job.prompt := create_video_job.prompt;
   job.has_image := coalesce(create_video_job.has_image, false) or create_video_job.image_url is not null;
-  job.parameters := create_video_job.parameters;
+  job.parameters := jsonb_strip_nulls(jsonb_build_object('duration', offered.durations[1],
+    'resolution', offered.resolutions[1], 'aspect_ratio', offered.aspect_ratios[1]))
+    || jsonb_strip_nulls(create_video_job.parameters);
   job.request_id := create_video_job.request_id;
-  work.api_key_id := (caller.api_key).id;
-  work.details := details;
-  ordered := private.order_video_job(caller, wallet, row(job, work, null)::private.video_order,
-    create_video_job.image_url, at);
-  if (ordered.refusal).code is not null then
-    return private.refuse_ai_call(details || jsonb_build_object('scene', 'video_generation', 'model', job.model,
-      'request_id', job.request_id, 'api_key_id', work.api_key_id), caller, ordered.refusal,
-        at) - 'admitted' || '{"created": false}';
+  job.expires_at := asked.at + make_interval(secs => offered.time_limit_seconds);
+
+  asked.refusal := private.refuse_request(asked,
+    case when private.is_video_model(asked.wanted, asked.at) then '{}'
+      when (asked.wanted).scene <> 'video_generation' then private.pricing_of(asked.wanted, asked.at) end,
+    'video_generation');
+  if (asked.refusal).code is null then
+    asked.refusal := private.refuse_video_parameters(offered, job, create_video_job.image_url);
   end if;
-  perform private.count_request(caller, false, at);
-  job := private.begin_video_job(ordered.job, ordered.work, at);
-  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key, request,
-    jsonb_build_object('video_job_id', job.id), job.user_id, (caller.api_key).id, job.request_id);
+  if (asked.refusal).code is null then
+    job.image_url := create_video_job.image_url;
+    pricing := private.video_pricing_of(asked.wanted, job.parameters, asked.at);
+    job.cost_credits := (private.charge_of(pricing, null)).credits;
+    asked.refusal := private.refuse_video_start(asked, job, pricing);
+  end if;
+  if (asked.refusal).code is not null then
+    return private.refuse_ai_call(asked) - 'admitted' || '{"created": false}';
+  end if;
+  job := private.begin_video_job(asked, job, pricing, details);
+  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key,
+    to_jsonb(coalesce(request_hash, '')), jsonb_build_object('video_job_id', job.id), job.user_id,
+    ((asked.caller).api_key).id, job.request_id);
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
     'submission', private.video_submission(job) || jsonb_build_object('moderation', private.moderation_terms()))
     || jsonb_strip_nulls(jsonb_build_object('credits_available',
-      private.spendable(job.workspace_id, job.user_id, (caller.api_key).id, at)));
+      private.spendable(job.workspace_id, job.user_id, ((asked.caller).api_key).id, asked.at)));
 end;
 $$;
 comment on function public.create_video_job is

@@ -24,6 +24,21 @@ export function invalidRequest(message: string, param: string | null = null): Ap
   return new ApiError(400, 'invalid_request', message, param);
 }
 
+/** What SQL answers where it refuses paid work: data, for an error would take back what it counted and logged. */
+export interface Refusal {
+  status: number;
+  code: string;
+  message: string;
+  param: string | null;
+  /** Seconds; null where waiting does not help. */
+  retry_after: number | null;
+}
+
+/** The error for a refusal, with `retry-after` where waiting helps. */
+export function refusalError({ status, code, message, param, retry_after }: Refusal): ApiError {
+  return new ApiError(status, code, message, param, retry_after === null ? {} : { 'retry-after': String(retry_after) });
+}
+
 /** The body of an error: `{ error: { message, type, code, param, request_id } }`. */
 export function errorBody(error: ApiError, requestId: string) {
   const { message, code, param, status } = error;

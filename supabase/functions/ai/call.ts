@@ -4,7 +4,7 @@ import type { CallDetails, Repeatable } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
-import { ApiError } from '../_shared/errors.ts';
+import { ApiError, type Refusal, refusalError } from '../_shared/errors.ts';
 import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
 import { hideSecrets, toStorable } from '../_shared/text.ts';
 import { type LogContent, toLogData } from './log-data.ts';
@@ -93,7 +93,7 @@ export interface Ending {
   kept?: KeptAnswer;
 }
 
-interface Admission {
+interface Admission extends Refusal {
   admitted: boolean;
   hold_id: string;
   candidates: Candidate[];
@@ -105,11 +105,6 @@ interface Admission {
   moderation?: Moderation;
   answer?: KeptAnswer;
   request_id?: string;
-  status: number;
-  code: string;
-  message: string;
-  param: string | null;
-  retry_after: number | null;
 }
 
 /** What is known of a request when it comes in. */
@@ -143,7 +138,7 @@ export async function admit(
     }),
   )) as unknown as Admission;
   if (admission.answer) return { kept: admission.answer, of: admission.request_id ?? '' };
-  if (!admission.admitted) throw refusal(admission);
+  if (!admission.admitted) throw refusalError(admission);
   return {
     holdId: admission.hold_id,
     requestId,
@@ -164,11 +159,6 @@ export async function admit(
 
 function beat(hold_id: string): Call['heartbeat'] {
   return setInterval(() => void database.rpc('extend_ai_call', { hold_id }).then(), HEARTBEAT);
-}
-
-function refusal({ status, code, message, param, retry_after }: Admission): ApiError {
-  const headers: Record<string, string> = retry_after === null ? {} : { 'retry-after': String(retry_after) };
-  return new ApiError(status, code, message, param, headers);
 }
 
 /**

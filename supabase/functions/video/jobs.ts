@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
-import { ApiError } from '../_shared/errors.ts';
+import { ApiError, refusalError } from '../_shared/errors.ts';
 import { type Creation, callRpc, isOver, type JobWork, type VideoJob } from '../_shared/video/database.ts';
 import { passFile, signedUrlOf } from '../_shared/video/files.ts';
 import { cancelAtProvider, syncJob, syncLastTime } from '../_shared/video/sync.ts';
@@ -49,8 +49,7 @@ async function finishCreation(creation: Extract<Creation, { created: true }>, re
 /** The job that the same request made before. Throws what SQL refused. */
 function jobOrRefusal(creation: Extract<Creation, { created: false }>): VideoJob {
   if (creation.job) return creation.job;
-  const { status, code, message, param, retry_after } = creation;
-  throw new ApiError(status, code, message, param, retry_after === null ? {} : { 'retry-after': String(retry_after) });
+  throw refusalError(creation);
 }
 
 /** Gives a job, as new as can be. */

@@ -12,11 +12,13 @@ language sql as $$
     where m.model = 'test'
 $$;
 
-select is((private.price_in_force('test', '2025-12-31')).id, null, 'before the first price there is none');
-select is((private.price_in_force('test', '2026-01-01')).input_usd_per_million, 1::numeric,
+create function pg_temp.input_price(at timestamptz) returns numeric
+language sql as $$ select (private.pricing_of(m, at) #>> '{price,input_usd_per_million}')::numeric from public.ai_models m where m.model = 'test' $$;
+select is(pg_temp.input_price('2025-12-31'), null, 'before the first price there is none');
+select is(pg_temp.input_price('2026-01-01'), 1::numeric,
   'a price is in force from its first instant');
-select is((private.price_in_force('test', '2026-01-31')).input_usd_per_million, 1::numeric, 'until the next');
-select is((private.price_in_force('test', '2027-01-01')).input_usd_per_million, 2::numeric, 'the last one goes on');
+select is(pg_temp.input_price('2026-01-31'), 1::numeric, 'until the next');
+select is(pg_temp.input_price('2027-01-01'), 2::numeric, 'the last one goes on');
 
 select is(pg_temp.charge('2026-01-02', 1000000, 0, 500000), '3 USD, 300 credits', 'input and output have their prices');
 select is(pg_temp.charge('2026-01-02', 1000000, 400000, 0), '0.64 USD, 64 credits',

@@ -4,6 +4,7 @@
  */
 import type { Caller } from '../auth.ts';
 import { database, run } from '../database.ts';
+import type { Refusal } from '../errors.ts';
 import type { Moderation } from '../moderation.ts';
 import type { VideoStatus, VideoTask } from './adapter.ts';
 import type { Provider } from './provider.ts';
@@ -78,15 +79,7 @@ export interface JobWork {
 export type Creation =
   | (JobWork & { created: true; credits_available?: number })
   | { created: false; job: VideoJob; code?: undefined }
-  | {
-      created: false;
-      job?: undefined;
-      status: number;
-      code: string;
-      message: string;
-      param: string | null;
-      retry_after: number | null;
-    };
+  | (Refusal & { created: false; job?: undefined });
 
 /** One piece of work, as `sync_video_jobs` hands it out. */
 export type SyncWork =
