@@ -56,7 +56,7 @@ async function metered(stack: Stack): Promise<Way> {
   const pool = new pg.Pool({ connectionString: stack.urls.database });
   const headers = await Promise.all(Array.from({ length: WALLETS }, (_, index) => signUp(stack, index)));
   await pool.query(`
-    update public.plans set requests_per_minute = 1000000, messages_per_month = -1;
+    update public.plan_features set feature_limit = null where feature_code in ('requests_per_minute', 'messages_per_month');
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('${MODEL}', 'Bench', 'simulator-chat', 1000);
     insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('${MODEL}', '2020-01-01', 1)`);
   await pool.query(`select public.credit_user_credits_transaction(u.id, 40000, 'manual') from public.users u`);

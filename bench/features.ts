@@ -17,7 +17,7 @@ const CLIENTS = 4;
 const SETUP = `
   update public.system_config set config_value = '0' where config_key = 'signup_credits';
   insert into auth.users (id, email) select md5(n::text)::uuid, n || '@bench.test' from generate_series(1, 10000) n;
-  insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 1e12);
+  insert into public.plan_features (plan, feature_code, feature_limit) values ('free', 'message', 1e12);
   create table public.bare_usage (workspace_id uuid, feature_code text, period_start timestamptz, used numeric not null,
     primary key (workspace_id, feature_code, period_start)) with (fillfactor = 50);
   analyze`;

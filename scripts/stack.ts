@@ -26,14 +26,15 @@ export type StatusEnv = SupabaseEnv & WebhookSecrets;
 export type Stack = LocalSupabase & { env: StatusEnv };
 
 /**
- * What a stack is started with. Without AI_BASE_URL in `env` the AI simulator is started, and without CREEM_API_KEY or
- * STRIPE_SECRET_KEY the payment simulator, for the platform that has no key. An empty BASEMETER_DB_URL has the functions
- * go to Postgres by PostgREST.
+ * What a stack is started with; `projectDir` is this checkout's unless given. Without AI_BASE_URL in `env` the AI simulator
+ * is started, and without CREEM_API_KEY or STRIPE_SECRET_KEY the payment simulator, for the platform that has no key. An empty
+ * BASEMETER_DB_URL has the functions go to Postgres by PostgREST.
  */
 export type StackOptions = Omit<
   LocalSupabaseOptions,
   'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes' | 'functionsRole'
->;
+> &
+  Partial<Pick<LocalSupabaseOptions, 'projectDir'>>;
 
 /** What is done from time to time; a hosted project has pg_cron for it. */
 export const SCHEDULE = {
@@ -49,8 +50,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const { env = {} } = options;
   const secrets = webhookSecrets(env, loadKeys(join(options.dataDir, 'keys.json')));
   const stack = await startLocalSupabase({
-    ...options,
     projectDir: PROJECT_DIR,
+    ...options,
     denoDir: DENO_DIR,
     env: { ...env, ...secrets },
     functionsRole: { role: 'basemeter_functions', variable: 'BASEMETER_DB_URL' },

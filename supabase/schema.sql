@@ -45,7 +45,7 @@ type payment_platform: creem, stripe
 type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
-type plan_on_sale: plan text, name text, description text, requests_per_minute integer, messages_per_month integer, products product_on_sale[]
+type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
 type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
 type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
@@ -495,6 +495,7 @@ table features
   name short_name not null
   unit text not null
   description text not null default ''::text
+  is_counted boolean not null default true
   is_active boolean not null default true
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
@@ -665,13 +666,13 @@ table plan_features
   plan text not null
   feature_code text not null
   is_enabled boolean not null default true
-  limit_per_period numeric
+  feature_limit numeric
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   constraint plan_features_feature_code_fkey FOREIGN KEY (feature_code) REFERENCES features(feature_code)
   constraint plan_features_pkey PRIMARY KEY (plan, feature_code)
   constraint plan_features_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
-  constraint plan_limit_is_an_amount CHECK (((limit_per_period >= (0)::numeric) AND (limit_per_period < 'Infinity'::numeric)))
+  constraint plan_limit_is_an_amount CHECK (((feature_limit >= (0)::numeric) AND (feature_limit < 'Infinity'::numeric)))
   CREATE INDEX plan_features_feature_code_idx using btree (feature_code)
   policy "everyone can read what plans include" for select to anon, authenticated using true
   CREATE TRIGGER plan_features_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.plan_features FOR EACH ROW EXECUTE FUNCTION private.audit_change('plan feature_code', '')
@@ -683,26 +684,16 @@ table plans
   name text not null
   description text not null default ''::text
   rank integer not null
-  requests_per_minute integer not null
-  messages_per_month integer not null
-  video_jobs_at_once integer not null default 1
   messages_limit_paid boolean not null default false
-  requests_per_day integer not null default '-1'::integer
   is_active boolean not null default true
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   credit_rollover credit_rollover not null default 'none'::credit_rollover
   credit_rollover_cap unsigned_credit_amount
-  seats integer not null default 1
   constraint a_cap_is_there_where_rollover_is_capped CHECK (((credit_rollover = 'capped'::credit_rollover) = (credit_rollover_cap IS NOT NULL)))
-  constraint messages_per_month_not_below_unlimited CHECK ((messages_per_month >= '-1'::integer))
   constraint plan_is_snake_case CHECK ((plan ~ '^[a-z][a-z0-9_]{0,62}$'::text))
   constraint plans_pkey PRIMARY KEY (plan)
   constraint plans_rank_is_unique UNIQUE (rank)
-  constraint requests_per_day_not_below_unlimited CHECK ((requests_per_day >= '-1'::integer))
-  constraint requests_per_minute_positive CHECK ((requests_per_minute > 0))
-  constraint seats_positive_or_unlimited CHECK (((seats > 0) OR (seats = '-1'::integer)))
-  constraint video_jobs_at_once_not_below_unlimited CHECK ((video_jobs_at_once >= '-1'::integer))
   policy "everyone can read the plans on offer" for select to anon, authenticated using is_active
   CREATE TRIGGER plans_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.plans FOR EACH ROW EXECUTE FUNCTION private.audit_change('plan', '')
   CREATE TRIGGER plans_set_updated_at BEFORE UPDATE ON public.plans FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
@@ -859,6 +850,12 @@ table private.deleted_free_teams
   constraint deleted_free_teams_pkey PRIMARY KEY (user_id, workspace_id)
   constraint deleted_free_teams_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 
+table private.due_work
+  piece text not null
+  place integer not null
+  constraint due_work_pkey PRIMARY KEY (piece)
+  constraint places_differ UNIQUE (place)
+
 table private.email_providers
   domain text not null
   canonical_domain text
@@ -900,6 +897,13 @@ table private.invitation_mails
   constraint invitation_mails_pkey PRIMARY KEY (id)
   constraint invitation_mails_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
   CREATE INDEX invitation_mails_user_id_sent_at_idx using btree (user_id, sent_at)
+
+table private.jobs_under_way
+  job_id uuid not null
+  workspace_id uuid not null
+  constraint jobs_under_way_pkey PRIMARY KEY (job_id)
+  constraint jobs_under_way_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX jobs_under_way_workspace_id_idx using btree (workspace_id)
 
 table private.paid_credits
   platform payment_platform not null
@@ -974,6 +978,14 @@ table private.payment_tasks
   CREATE INDEX payment_tasks_payment_id_idx using btree (payment_id) WHERE (payment_id IS NOT NULL)
   CREATE INDEX payment_tasks_payment_product_id_idx using btree (payment_product_id)
 
+table private.plan_periods
+  workspace_id uuid not null
+  starts_at timestamp with time zone not null
+  ends_at timestamp with time zone not null
+  constraint ends_after_it_starts CHECK (((ends_at > starts_at) AND isfinite(ends_at)))
+  constraint plan_periods_pkey PRIMARY KEY (workspace_id, starts_at)
+  constraint plan_periods_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+
 table private.secrets
   name text not null
   value bytea not null
@@ -1014,7 +1026,7 @@ table private.usage_by_day
   grants authenticated select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id); service_role select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id)
 
 table private.usage_records
-  id bigint not null identity
+  id bigint not null default nextval('private.usage_record_ids'::regclass)
   workspace_id uuid not null
   user_id uuid
   feature_code text not null
@@ -1245,6 +1257,7 @@ table user_subscriptions
   policy "owners and admins can read their workspace's subscriptions" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER user_subscriptions_audit_changes AFTER UPDATE OF plan_type, next_plan_type, plan_status, workspace_id ON public.user_subscriptions FOR EACH ROW WHEN (((((old.plan_type IS DISTINCT FROM new.plan_type) OR (old.next_plan_type IS DISTINCT FROM new.next_plan_type)) OR (old.plan_status IS DISTINCT FROM new.plan_status)) OR ((old.workspace_id IS NULL) AND (new.workspace_id IS NOT NULL)))) EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'plan_type next_plan_type plan_status workspace_id')
   CREATE TRIGGER user_subscriptions_audit_start AFTER INSERT ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'platform subscription_id plan_type next_plan_type plan_status')
+  CREATE TRIGGER user_subscriptions_follow_period AFTER UPDATE OF is_live, current_period_start, current_period_end ON public.user_subscriptions FOR EACH ROW WHEN (((old.is_live OR new.is_live) AND (((old.is_live IS DISTINCT FROM new.is_live) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.current_period_end IS DISTINCT FROM new.current_period_end)))) EXECUTE FUNCTION private.follow_plan_period()
   CREATE TRIGGER user_subscriptions_set_updated_at BEFORE UPDATE ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
@@ -1267,8 +1280,6 @@ table users
   updated_at timestamp with time zone not null default now()
   constraint users_id_fkey FOREIGN KEY (id) REFERENCES workspaces(personal_user_id) ON DELETE CASCADE
   constraint users_pkey PRIMARY KEY (id)
-  constraint users_subscription_plan_fkey FOREIGN KEY (subscription_plan) REFERENCES plans(plan)
-  CREATE INDEX users_subscription_plan_idx using btree (subscription_plan)
   policy "people can change their own profile" for update to authenticated using ((( SELECT auth.uid() AS uid) = id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = id)
   policy "people can read their own account" for select to authenticated using (( SELECT auth.uid() AS uid) = id)
   CREATE TRIGGER users_audit_rights AFTER UPDATE OF role, is_active ON public.users FOR EACH ROW WHEN (((old.role IS DISTINCT FROM new.role) OR (old.is_active IS DISTINCT FROM new.is_active))) EXECUTE FUNCTION private.audit_change('id', 'id', 'role is_active')
@@ -1316,6 +1327,7 @@ table video_jobs
   policy "people can share their own video jobs" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
   CREATE TRIGGER video_jobs_forget_person BEFORE UPDATE OF user_id ON public.video_jobs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_video_person()
   CREATE TRIGGER video_jobs_keep BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.keep_video_job()
+  CREATE TRIGGER video_jobs_keep_under_way AFTER INSERT OR DELETE OR UPDATE OF finished_at ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.keep_job_under_way()
   CREATE TRIGGER video_jobs_remove_file AFTER DELETE ON public.video_jobs FOR EACH ROW WHEN ((old.status = 'completed'::video_job_status)) EXECUTE FUNCTION private.remove_file_of_video_job()
   CREATE TRIGGER video_jobs_set_updated_at BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (is_shared); service_role: select
@@ -1366,7 +1378,7 @@ table workspace_features
   workspace_id uuid not null
   feature_code text not null
   is_enabled boolean not null default true
-  limit_per_period numeric
+  feature_limit numeric
   expires_at timestamp with time zone
   reason text not null
   created_at timestamp with time zone not null default now()
@@ -1375,7 +1387,7 @@ table workspace_features
   constraint workspace_features_feature_code_fkey FOREIGN KEY (feature_code) REFERENCES features(feature_code)
   constraint workspace_features_pkey PRIMARY KEY (workspace_id, feature_code)
   constraint workspace_features_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  constraint workspace_limit_is_an_amount CHECK (((limit_per_period >= (0)::numeric) AND (limit_per_period < 'Infinity'::numeric)))
+  constraint workspace_limit_is_an_amount CHECK (((feature_limit >= (0)::numeric) AND (feature_limit < 'Infinity'::numeric)))
   CREATE INDEX workspace_features_feature_code_idx using btree (feature_code)
   policy "owners and admins can read what was given to their workspace" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspace_features_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.workspace_features FOR EACH ROW EXECUTE FUNCTION private.audit_change('feature_code', 'workspace_id')
@@ -1441,6 +1453,7 @@ table workspaces
   name text not null
   slug text
   personal_user_id uuid
+  plan text not null default 'free'::text
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
@@ -1451,11 +1464,14 @@ table workspaces
   constraint workspace_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 200)))
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
+  constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_plan_idx using btree (plan)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
+  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.copy_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
@@ -1515,6 +1531,7 @@ function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
+function private.copy_plan() returns trigger
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
@@ -1564,7 +1581,7 @@ function private.feature_is_on(features jsonb, code text, by_default boolean DEF
 function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
-function private.features_of(wanted_workspace uuid, wanted_plan text, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
+function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
@@ -1572,6 +1589,7 @@ function private.fire_alert(alert credit_alerts, details jsonb, at timestamp wit
 function private.fire_limit_alerts(wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
+function private.follow_plan_period() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
@@ -1611,6 +1629,7 @@ function private.issue_invitation(invitation workspace_invitations) returns json
 function private.keep_answer(workspace_id uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.keep_api_key() returns trigger security definer
 function private.keep_audit_logs() returns trigger security definer
+function private.keep_job_under_way() returns trigger security definer
 function private.keep_key_limit() returns trigger security definer
 function private.keep_ledger_entries() returns trigger security definer
 function private.keep_member_limit() returns trigger security definer
@@ -1625,6 +1644,7 @@ function private.lease_video_job(wanted_job uuid, at timestamp with time zone) r
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
 function private.limit_email_aliases() returns trigger security definer
+function private.limit_in(features jsonb, code text) returns numeric
 function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
@@ -1676,7 +1696,6 @@ function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
-function private.plan_of(wanted_workspace uuid) returns plans
 function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
@@ -1764,7 +1783,6 @@ function private.rows_to_forget(removal private.audit_removals, at_most integer)
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_pattern(search_for text) returns text
-function private.seats_of(wanted_workspace uuid) returns integer
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated

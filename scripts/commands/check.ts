@@ -16,7 +16,8 @@ import {
 import { DENO_DIR, PROJECT_DIR } from '../paths.ts';
 import { bundleSize } from '../testing/bundle-size.ts';
 import { generateTypes, OWN_TYPES_FILE, readTypes } from '../testing/generated-types.ts';
-import { hasOwnMigrations, withMigratedDatabase } from '../testing/migrated-database.ts';
+import { withMigratedDatabase } from '../testing/migrated-database.ts';
+import { hasOwnMigrations } from '../testing/modules.ts';
 import { dumpSchema, SCHEMA_FILE } from '../testing/schema-dump.ts';
 
 /** A function's upload may be limited to 5 MB, compressed; bytes. */

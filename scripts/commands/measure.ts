@@ -1,9 +1,11 @@
 /** `npm run measure`: how large and how entangled the SQL is, and how many rows one AI call writes. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { PROJECT_DIR } from '../paths.ts';
 import { withMigratedDatabase } from '../testing/migrated-database.ts';
+import { ourMigrations } from '../testing/modules.ts';
+import { referencesAhead } from '../testing/order.ts';
 
 /** What the sizes of a call, an admission and an event are counted from. */
 const ENTRANCES = ['debit_user_credits_transaction', 'admit_ai_call', 'receive_payment_event'];
@@ -113,32 +115,16 @@ async function rowsOfOneCall(client: pg.Client): Promise<number> {
   return rows[0]?.written ?? 0;
 }
 
-const folder = join(PROJECT_DIR, 'supabase/migrations');
-
 function measuredInFiles(): Measure[] {
-  const files = readdirSync(folder).sort();
-  const texts = files.map((file) => readFileSync(join(folder, file), 'utf8'));
-  const lines = texts.flatMap((text) => text.trimEnd().split('\n'));
+  const migrations = ourMigrations();
+  const lines = migrations.flatMap(({ text }) => text.trimEnd().split('\n'));
   const readme = readFileSync(join(PROJECT_DIR, 'README.md'), 'utf8').trimEnd().split('\n');
   return [
-    ['references to later files', referencesToLaterFiles(texts)],
+    [
+      'references to later files',
+      referencesAhead(migrations).filter(({ file, laterFile }) => file !== laterFile).length,
+    ],
     ['lines of migrations; longer than 120', `${lines.length}; ${lines.filter(({ length }) => length > 120).length}`],
     ['lines of README.md', readme.length],
   ];
-}
-
-/** Pairs of a function and an object that a later file makes, which its body names. */
-function referencesToLaterFiles(texts: string[]): number {
-  const madeIn = new Map<string, number>();
-  for (const [file, text] of texts.entries())
-    for (const [, name] of text.matchAll(/^create (?:or replace )?(?:function|table|view|type|domain) (\w+\.\w+)/gm))
-      if (name && !madeIn.has(name)) madeIn.set(name, file);
-  const references = new Set<string>();
-  for (const [file, text] of texts.entries())
-    for (const [, maker, body] of text.matchAll(
-      /^create (?:or replace )?function (\w+\.\w+)[\s\S]*?\$\$([\s\S]*?)\$\$;/gm,
-    ))
-      for (const [name] of (body ?? '').matchAll(/\b(?:public|private)\.\w+/g))
-        if ((madeIn.get(name) ?? 0) > file) references.add(`${maker} ${name}`);
-  return references.size;
 }

@@ -1,4 +1,7 @@
-/** `npm test [-- <word> …]`: pgTAP files and vitest files on one throwaway stack; `-- packages`: the packages' own tests. */
+/**
+ * `npm test [-- <word> …]`: pgTAP files and vitest files on one throwaway stack; `-- packages`: the packages' own tests;
+ * `-- --modules core..ai`: the tests of the first modules, on a stack that has nothing else.
+ */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +14,7 @@ import { PROJECT_DIR, resolveModule } from '../paths.ts';
 import { abortOnSignal } from '../signals.ts';
 import type { Stack } from '../stack.ts';
 import { proveLedger } from '../testing/ledger.ts';
+import { modulesOf, testsOf, withProjectOf } from '../testing/modules.ts';
 import { installPgtap, runPgtap } from '../testing/pgtap.ts';
 import { startTestStack } from '../testing/test-stack.ts';
 
@@ -25,29 +29,52 @@ const vitestReport = z.object({
 });
 
 /**
- * Runs the tests whose path contains one of the words, all of Basemeter's without any; a word that begins with `packages`
- * chooses the packages' tests instead. Exit code 1 when one failed or none ran.
+ * Runs the tests whose path contains one of the words, all of Basemeter's (or of the modules) without any; a word that
+ * begins with `packages` chooses the packages' tests instead. Exit code 1 when one failed or none ran.
  */
 export async function run(args: string[]): Promise<number> {
-  const words = args.filter((arg) => !arg.startsWith('-'));
+  const [range, words] = rangeAndWords(args);
   const interrupted = abortOnSignal();
   if (words.some((word) => /^packages(\/|$)/.test(word))) {
     const inPackages = words.map((word) => word.replace(/^packages\/?/, '')).filter(Boolean);
     const vitest = await runVitest(inPackages, interrupted, { folder: 'packages' });
     return conclude({ pgtap: NOTHING, vitest, ledger: NOTHING }, interrupted.aborted);
   }
+  if (range === undefined) return runOnStack(words, interrupted);
+  const modules = modulesOf(range);
+  return withProjectOf(modules, (projectDir) =>
+    runOnStack(words, interrupted, { projectDir, tests: testsOf(modules) }),
+  );
+}
+
+/** What follows `--modules`, and the words. */
+function rangeAndWords(args: string[]): [range: string | undefined, words: string[]] {
+  const place = args.indexOf('--modules');
+  const [, range = ''] = place < 0 ? [] : args.splice(place, 2);
+  return [place < 0 ? undefined : range, args.filter((arg) => !arg.startsWith('-'))];
+}
+
+/** Runs them on a stack of their own: of `only` its project, and without words its tests. */
+async function runOnStack(
+  words: string[],
+  interrupted: AbortSignal,
+  only?: { projectDir: string; tests: string[] },
+): Promise<number> {
+  const isShort = words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4;
+  const chosen = words.length > 0 ? words : (only?.tests ?? []);
   const config = loadConfig();
   if (!config.databaseUrl) installPgtap();
   const stack = await startTestStack({
     databaseUrl: config.databaseUrl,
     postgrestBin: config.postgrestBin,
+    ...(only && { projectDir: only.projectDir }),
     signal: interrupted,
     onProgress: (line) => console.log(line),
   });
   try {
     console.log(`\npgTAP, on ${config.databaseUrl ? 'the database of DATABASE_URL' : 'the embedded Postgres'}`);
-    const pgtap = await runPgtap(stack.urls.databaseAdmin, words, (line) => console.log(line));
-    const vitest = interrupted.aborted ? NOTHING : await runVitest(words, interrupted, { stack });
+    const pgtap = await runPgtap(stack.urls.databaseAdmin, chosen, (line) => console.log(line));
+    const vitest = interrupted.aborted ? NOTHING : await runVitest(chosen, interrupted, { stack, isShort });
     // Whatever the tests did, they leave a ledger that is right.
     const ledger = interrupted.aborted
       ? NOTHING
@@ -76,13 +103,12 @@ function conclude(totals: Record<'pgtap' | 'vitest' | 'ledger', Totals>, interru
 async function runVitest(
   words: string[],
   signal: AbortSignal,
-  { folder = '.', stack }: { folder?: string; stack?: Stack },
+  { folder = '.', stack, isShort = false }: { folder?: string; stack?: Stack; isShort?: boolean },
 ): Promise<Totals> {
   const reportFolder = mkdtempSync(join(tmpdir(), 'basemeter-report-'));
   const reportFile = join(reportFolder, 'vitest.json');
   const program = join(dirname(resolveModule('vitest/package.json')), 'vitest.mjs');
   const flags = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, '--passWithNoTests'];
-  const isShort = words.length === 0 && Number(process.env.TEST_RUNS ?? 1) < 4;
   if (isShort) console.log('\nWithout *.long.test.ts, which run when they are named, and with TEST_RUNS=4.');
   const child = spawn(process.execPath, [program, 'run', ...flags, ...words], {
     cwd: join(PROJECT_DIR, folder),

@@ -1,6 +1,7 @@
 /** `npm run types`: writes the TypeScript types and the schema of the database that the migrations make. */
 import { generateTypes, OWN_TYPES_FILE, writeTypes } from '../testing/generated-types.ts';
-import { hasOwnMigrations, withMigratedDatabase } from '../testing/migrated-database.ts';
+import { withMigratedDatabase } from '../testing/migrated-database.ts';
+import { hasOwnMigrations } from '../testing/modules.ts';
 import { dumpSchema, SCHEMA_FILE } from '../testing/schema-dump.ts';
 
 /**

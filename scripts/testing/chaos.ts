@@ -87,7 +87,7 @@ async function prepare(stack: Stack, pool: pg.Pool): Promise<Person[]> {
     }),
   );
   await pool.query(`
-    update public.users set subscription_plan = 'enterprise';
+    update public.workspaces set plan = 'enterprise';
     update public.workspaces set ai_log_content = 'full';
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
       values ('chaos', 'Chaos', 'simulator-chat', 100);

@@ -26,6 +26,9 @@ update public.system_config set maximum = 36500 * 1440, config_value = to_jsonb(
   when 'max_backdating_days' then 1 else 1440 end)
 where config_key in ('max_backdating_days', 'max_clock_skew_minutes');
 
+-- Helpers name tables of modules that a database may do without (npm test -- --modules).
+set local check_function_bodies = off;
+
 create schema if not exists tests;
 comment on schema tests is 'Helpers of the pgTAP files; exists in test databases only.';
 grant usage on schema tests to anon, authenticated, service_role;
@@ -69,8 +72,17 @@ comment on function tests.join_team is 'Makes a person a member of a team.';
 
 create or replace function tests.put_on_plan(name text, plan text) returns void
 language sql set search_path = ''
-as $$ update public.users set subscription_plan = plan where id = tests.id(name) $$;
-comment on function tests.put_on_plan(text, text) is 'Puts a person''s own workspace on a plan.';
+as $$ update public.workspaces w set plan = put_on_plan.plan where w.id = tests.id(put_on_plan.name) $$;
+comment on function tests.put_on_plan(text, text) is 'Puts a team, or a person''s own workspace, on a plan.';
+
+create or replace function tests.limit_plans(feature text, most numeric, only_plan text default null) returns void
+language sql set search_path = ''
+as $$
+  insert into public.plan_features (plan, feature_code, feature_limit)
+  select p.plan, feature, most from public.plans p where p.plan = coalesce(only_plan, p.plan)
+  on conflict (plan, feature_code) do update set feature_limit = excluded.feature_limit
+$$;
+comment on function tests.limit_plans is 'Sets what every plan, or one, has of a feature; null: no limit.';
 
 create or replace function tests.act_as(role_name text, claims jsonb) returns void
 language plpgsql set search_path = ''

@@ -146,8 +146,8 @@ export const SEEDS: Record<string, Seed> = {
 
   plans: {
     shared: (name, isOffered) =>
-      `insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month, is_active)
-       select '${name}', 'A plan', max(rank) + 1, 1, 1, ${isOffered} from public.plans`,
+      `insert into public.plans (plan, name, rank, is_active)
+       select '${name}', 'A plan', max(rank) + 1, ${isOffered} from public.plans`,
     find: (name) => `plan = '${name}'`,
   },
   system_config: {

@@ -40,7 +40,7 @@ class Life {
     await this.client.query(`insert into auth.users (id, email) values ($1::uuid, $1::uuid || '@example.test')`, [
       this.id,
     ]);
-    await this.client.query(`update public.users set subscription_plan = 'enterprise' where id = $1`, [this.id]);
+    await this.client.query(`update public.workspaces set plan = 'enterprise' where id = $1`, [this.id]);
     await this.client.query(`
       insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
         ('priced', 'P', 'up', 300, null, 'text_chat'), ('fixed', 'F', 'up', 300, 0.5, 'text_chat'), ('embedding', 'E', 'up', 0, 0.1, 'embedding');

@@ -25,7 +25,7 @@ export async function newModel(model: object = {}, prices: object = PRICES): Pro
 /** A signed-in user whose plan has no limits worth a word, and whose workspace keeps all that is said. */
 export async function newCaller(): Promise<TestUser> {
   const user = await newUser();
-  await sql(`update public.users set subscription_plan = 'enterprise' where id = $1`, [user.id]);
+  await sql(`update public.workspaces set plan = 'enterprise' where id = $1`, [user.id]);
   await sql(`update public.workspaces set ai_log_content = 'full' where id = $1`, [user.id]);
   return user;
 }

@@ -2,8 +2,7 @@
 import OpenAI from 'openai';
 import { describe, expect, test } from 'vitest';
 import { ApiError, errorResponse } from '../../supabase/functions/_shared/errors.ts';
-import { env, newUser, sql } from '../support/stack.ts';
-import { newVideoModel } from '../video/http_helpers.ts';
+import { newUser, sql } from '../support/stack.ts';
 import { AI_URL, newModel, simulate } from './helpers.ts';
 
 test('the eleventh message of a free month is refused at once, and not tried again when the month is over', async () => {
@@ -31,21 +30,6 @@ test('the eleventh message of a free month is refused at once, and not tried aga
   });
   expect(answers.map(({ headers }) => headers.get('x-should-retry'))).toEqual(['false']);
   expect(Number(answers[0]?.headers.get('retry-after'))).toBeGreaterThan(60);
-});
-
-test('a video that a limit of the month refuses says so too', async () => {
-  const user = await newUser();
-  await sql(
-    `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'api_call', 0, 'a test')`,
-    [user.id],
-  );
-  const refused = await fetch(`${env.FUNCTIONS_URL}/video/jobs`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${user.accessToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: await newVideoModel(), prompt: 'a cat' }),
-  });
-  expect(await refused.json()).toMatchObject({ error: { code: 'limit_reached' } });
-  expect([refused.status, refused.headers.get('x-should-retry')]).toEqual([429, 'false']);
 });
 
 describe('errors of every function', () => {

@@ -50,7 +50,7 @@ test('a plan that allows ten calls a minute lets ten begin in each', async () =>
 
 test('ten messages a month are ten, and the answer says when there are more', async () => {
   const user = await newUser();
-  await sql(`update public.users set subscription_plan = 'basic' where id = $1`, [user.id]);
+  await sql(`update public.workspaces set plan = 'basic' where id = $1`, [user.id]);
   await sql(
     `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests, month_started_at, month_messages)
      values ($1, now(), 0, now(), 0, date_trunc('month', now() at time zone 'UTC') at time zone 'UTC', 90)`,

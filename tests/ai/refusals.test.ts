@@ -262,8 +262,5 @@ describe('bad input is a 400 that names what is off', () => {
     expect((await fetch(`${AI_URL}/chat/completions/`, { method: 'POST', headers, body })).status).toBe(200);
     expect((await fetch(`${AI_URL}/models/`, { headers })).status).toBe(200);
     expect((await fetch(`${AI_URL}/models/${model}/`, { headers })).status).toBe(200);
-    expect((await fetch(`${env.FUNCTIONS_URL}/billing/plans/`)).status).toBe(200);
-    const job = await fetch(`${env.FUNCTIONS_URL}/video/jobs/`, { method: 'POST', headers, body: '{}' });
-    expect(await job.json()).toMatchObject({ error: { code: 'invalid_request', param: 'model' } });
   });
 });

@@ -25,7 +25,7 @@ test('a backend uses and gives back, a person looks', async () => {
   const user = await newUser();
   const feature_code = `export_${randomUUID().replaceAll('-', '')}`;
   await service.from('features').insert({ feature_code, name: 'Exports', unit: 'file' });
-  await service.from('plan_features').insert({ plan: 'free', feature_code, limit_per_period: 5 });
+  await service.from('plan_features').insert({ plan: 'free', feature_code, feature_limit: 5 });
 
   const { data: use } = await service.rpc('consume_feature', { feature_code, quantity: 2.5, user_id: user.id });
   expect(use).toMatchObject({ allowed: true, used: 2.5, limit: 5, remaining: 2.5, id: expect.any(Number) });
@@ -46,7 +46,7 @@ test('a backend uses and gives back, a person looks', async () => {
 test('an AI call counts itself, and is refused when its feature is used up or off', async () => {
   const user = await newCaller();
   const model = await newModel({ credits_per_request: 0 });
-  await give(user.id, 'api_call', { limit_per_period: 1 });
+  await give(user.id, 'api_call', { feature_limit: 1 });
   expect((await ask(user.accessToken, model)).status).toBe(200);
   const { data: used } = await user.client.from('feature_usage').select('feature_code, used').order('feature_code');
   expect(used).toEqual([
@@ -60,7 +60,7 @@ test('an AI call counts itself, and is refused when its feature is used up or of
   await give(user.id, 'api_call', { is_enabled: false });
   const third = await ask(user.accessToken, model);
   expect([third.status, await third.json()]).toMatchObject([403, { error: { code: 'feature_not_in_plan' } }]);
-  await give(user.id, 'api_call', { limit_per_period: null, is_enabled: true });
+  await give(user.id, 'api_call', { feature_limit: null, is_enabled: true });
   await give(user.id, 'scene:text_chat', { is_enabled: false });
   expect((await ask(user.accessToken, model)).status).toBe(403);
 });

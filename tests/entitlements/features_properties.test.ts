@@ -84,7 +84,7 @@ test(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
         const account = await newAccount(3);
         await sql(
-          `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'message', $2, 'a test')`,
+          `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'message', $2, 'a test')`,
           [account, LIMIT],
         );
         const model: Model = { used: 0, uses: [], keys: new Map() };

@@ -32,7 +32,7 @@ afterAll(async () => {
 async function newLimited(limit: number): Promise<string> {
   const id = await newAccount(3);
   await sql(
-    `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'message', $2, 'a test')`,
+    `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'message', $2, 'a test')`,
     [id, limit],
   );
   return id;
@@ -247,9 +247,9 @@ test('AI calls admitted at once do not pass a limit of calls', async () => {
   await adminPool.query(`insert into public.ai_model_prices (model, effective_from) values ($1, '2020-01-01')`, [
     model,
   ]);
-  await adminPool.query(`update public.users set subscription_plan = 'enterprise' where id = $1`, [id]);
+  await adminPool.query(`update public.workspaces set plan = 'enterprise' where id = $1`, [id]);
   await sql(
-    `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'api_call', 7, 'a test')`,
+    `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'api_call', 7, 'a test')`,
     [id],
   );
   const outcomes = await atOnce(

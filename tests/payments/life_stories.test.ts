@@ -39,8 +39,8 @@ async function sell(platform: Platform, rollover: string) {
   const plans = [`story_${rollover}`, `story_${rollover}_bigger`];
   for (const [at, plan] of plans.entries()) {
     await adminPool.query(
-      `insert into public.plans (plan, name, rank, requests_per_minute, messages_per_month, credit_rollover, credit_rollover_cap, is_active)
-       values ($1, $1, $2, 1, 1, $3::public.credit_rollover, case when $3::text = 'capped' then 30 end, false) on conflict do nothing`,
+      `insert into public.plans (plan, name, rank, credit_rollover, credit_rollover_cap, is_active)
+       values ($1, $1, $2, $3::public.credit_rollover, case when $3::text = 'capped' then 30 end, false) on conflict do nothing`,
       [plan, 100 + ROLLOVERS.indexOf(rollover as never) * 10 + at, rollover],
     );
   }

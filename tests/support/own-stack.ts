@@ -22,7 +22,7 @@ export async function startOwnStack(credits: number) {
   });
   const session = (await signUp.json()) as { access_token: string; user: { id: string } };
   const person = { id: session.user.id, token: session.access_token };
-  await rows(`update public.users set subscription_plan = 'enterprise'`);
+  await rows(`update public.workspaces set plan = 'enterprise'`);
   await rows(`select public.credit_user_credits_transaction($1, $2, 'manual')`, [person.id, credits]);
   const stop = async () => {
     await pool.end();

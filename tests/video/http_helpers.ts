@@ -40,7 +40,7 @@ export interface Answer {
 /** Someone with 103 credits whose plan allows many jobs, as long as a test has no other wish. */
 export async function newMaker(plan = 'enterprise'): Promise<TestUser> {
   const user = await newUser();
-  await sql('update public.users set subscription_plan = $2 where id = $1', [user.id, plan]);
+  await sql('update public.workspaces set plan = $2 where id = $1', [user.id, plan]);
   const given = await serviceClient().rpc('credit_user_credits_transaction', {
     user_id: user.id,
     amount: 100,

@@ -13,7 +13,10 @@ let rows: OwnStack['rows'];
 beforeAll(async () => {
   own = await startOwnStack(5000);
   rows = own.rows;
-  await rows(`update public.plans set video_jobs_at_once = -1, requests_per_minute = 1000 where plan = 'enterprise'`);
+  await rows(
+    `update public.plan_features set feature_limit = null
+      where plan = 'enterprise' and feature_code in ('video_jobs_at_once', 'requests_per_minute')`,
+  );
   await rows(`update public.system_config set config_value = '"creem"' where config_key = 'prompt_moderation'`);
 }, 120_000);
 afterAll(() => own?.stop(), 60_000);

@@ -119,7 +119,7 @@ $$;`;
 beforeAll(async () => {
   await offerVideos(model, COST);
   account = await newAccount(30);
-  await adminPool.query(`update public.users set subscription_plan = 'enterprise' where id = $1`, [account]);
+  await adminPool.query(`update public.workspaces set plan = 'enterprise' where id = $1`, [account]);
   db = await sqlAs('postgres');
   await db.query(PLAYER);
 });

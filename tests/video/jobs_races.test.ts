@@ -25,7 +25,7 @@ async function create(account: string, more: { key?: string; workspace?: string 
 
 async function newMaker(balance: number, plan: string): Promise<string> {
   const account = await newAccount(balance);
-  await adminPool.query('update public.users set subscription_plan = $2 where id = $1', [account, plan]);
+  await adminPool.query('update public.workspaces set plan = $2 where id = $1', [account, plan]);
   return account;
 }
 

@@ -327,14 +327,14 @@ isOneToOne: false
                   ]
                 },"features": {
                   Row: {
-                    "created_at": string,"description": string,"feature_code": string,"is_active": boolean,"name": string,"unit": string,"updated_at": string
+                    "created_at": string,"description": string,"feature_code": string,"is_active": boolean,"is_counted": boolean,"name": string,"unit": string,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"description"?: string,"feature_code": string,"is_active"?: boolean,"name": string,"unit": string,"updated_at"?: string
+                    "created_at"?: string,"description"?: string,"feature_code": string,"is_active"?: boolean,"is_counted"?: boolean,"name": string,"unit": string,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"description"?: string,"feature_code"?: string,"is_active"?: boolean,"name"?: string,"unit"?: string,"updated_at"?: string
+                    "created_at"?: string,"description"?: string,"feature_code"?: string,"is_active"?: boolean,"is_counted"?: boolean,"name"?: string,"unit"?: string,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -471,14 +471,14 @@ isOneToOne: false
                   ]
                 },"plan_features": {
                   Row: {
-                    "created_at": string,"feature_code": string,"is_enabled": boolean,"limit_per_period": number | null,"plan": string,"updated_at": string
+                    "created_at": string,"feature_code": string,"feature_limit": number | null,"is_enabled": boolean,"plan": string,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"feature_code": string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"plan": string,"updated_at"?: string
+                    "created_at"?: string,"feature_code": string,"feature_limit"?: number | null,"is_enabled"?: boolean,"plan": string,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"feature_code"?: string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"plan"?: string,"updated_at"?: string
+                    "created_at"?: string,"feature_code"?: string,"feature_limit"?: number | null,"is_enabled"?: boolean,"plan"?: string,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -497,14 +497,14 @@ isOneToOne: false
                   ]
                 },"plans": {
                   Row: {
-                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_limit_paid": boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_day": number,"requests_per_minute": number,"seats": number,"updated_at": string,"video_jobs_at_once": number
+                    "created_at": string,"credit_rollover": Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap": number | null,"description": string,"is_active": boolean,"messages_limit_paid": boolean,"name": string,"plan": string,"rank": number,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month": number,"name": string,"plan": string,"rank": number,"requests_per_day"?: number,"requests_per_minute": number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"name": string,"plan": string,"rank": number,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"messages_per_month"?: number,"name"?: string,"plan"?: string,"rank"?: number,"requests_per_day"?: number,"requests_per_minute"?: number,"seats"?: number,"updated_at"?: string,"video_jobs_at_once"?: number
+                    "created_at"?: string,"credit_rollover"?: Database["public"]['Enums']["credit_rollover"],"credit_rollover_cap"?: number | null,"description"?: string,"is_active"?: boolean,"messages_limit_paid"?: boolean,"name"?: string,"plan"?: string,"rank"?: number,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -689,12 +689,6 @@ isOneToOne: false
 isOneToOne: true
       referencedRelation: "workspaces"
       referencedColumns: ["personal_user_id"]
-    },{
-      foreignKeyName: "users_subscription_plan_fkey"
-      columns: ["subscription_plan"]
-isOneToOne: false
-      referencedRelation: "plans"
-      referencedColumns: ["plan"]
     }
                   ]
                 },"video_jobs": {
@@ -771,14 +765,14 @@ isOneToOne: true
                   ]
                 },"workspace_features": {
                   Row: {
-                    "created_at": string,"expires_at": string | null,"feature_code": string,"is_enabled": boolean,"limit_per_period": number | null,"reason": string,"updated_at": string,"workspace_id": string
+                    "created_at": string,"expires_at": string | null,"feature_code": string,"feature_limit": number | null,"is_enabled": boolean,"reason": string,"updated_at": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"expires_at"?: string | null,"feature_code": string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"reason": string,"updated_at"?: string,"workspace_id": string
+                    "created_at"?: string,"expires_at"?: string | null,"feature_code": string,"feature_limit"?: number | null,"is_enabled"?: boolean,"reason": string,"updated_at"?: string,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"expires_at"?: string | null,"feature_code"?: string,"is_enabled"?: boolean,"limit_per_period"?: number | null,"reason"?: string,"updated_at"?: string,"workspace_id"?: string
+                    "created_at"?: string,"expires_at"?: string | null,"feature_code"?: string,"feature_limit"?: number | null,"is_enabled"?: boolean,"reason"?: string,"updated_at"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -867,17 +861,23 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
-                    
+                    {
+      foreignKeyName: "workspaces_plan_fkey"
+      columns: ["plan"]
+isOneToOne: false
+      referencedRelation: "plans"
+      referencedColumns: ["plan"]
+    }
                   ]
                 }
           }

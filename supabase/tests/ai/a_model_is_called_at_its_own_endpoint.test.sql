@@ -1,7 +1,7 @@
 begin;
 select plan(12);
 select tests.create_user('owner');
-update public.plans set requests_per_minute = 100;
+select tests.limit_plans('requests_per_minute', 100);
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values
   ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation'),
   ('video', 'Video', 'up', 0, 'video_generation'), ('unpriced', 'Unpriced', 'up', 10, 'text_chat');

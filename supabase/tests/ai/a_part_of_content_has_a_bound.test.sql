@@ -8,7 +8,7 @@ values
   ('sharper', 'Sharper', 'up', 0, null, '{"image_url": 2000}', '{}');
 insert into public.ai_model_prices (model, effective_from, input_usd_per_million)
 values ('seeing', '2020-01-01', 10), ('plain', '2020-01-01', 10), ('sharper', '2020-01-01', 10);
-update public.plans set requests_per_minute = 1000, messages_per_month = -1;
+select tests.limit_plans('requests_per_minute', 1000), tests.limit_plans('messages_per_month', null);
 update public.credit_wallets set overdraft_limit = 100 where workspace_id = tests.id('owner');
 select tests.be_service();
 

@@ -10,8 +10,11 @@ create function pg_temp.call(person text, at timestamptz, model text default 'ch
 language sql as $$
   select concat_ws(' ', coalesce(a ->> 'code', 'admitted'), a ->> 'retry_after') from public.admit_ai_call(tests.id(person), model, 1, at => at) a
 $$;
-select results_eq($$ select plan, requests_per_minute, requests_per_day, messages_per_month from public.plans order by rank $$,
-  $$ values ('free', 10, 500, 10), ('basic', 60, -1, 100), ('creator', 120, -1, 1000), ('pro', 300, -1, -1), ('enterprise', 600, -1, -1) $$,
+select results_eq($$
+  select p.plan, max(feature_limit) filter (where feature_code = 'requests_per_minute'),
+    max(feature_limit) filter (where feature_code = 'requests_per_day'), max(feature_limit) filter (where feature_code = 'messages_per_month')
+  from public.plans p join public.plan_features using (plan) group by p.plan order by p.rank
+$$, $$ values ('free', 10.0, 500.0, 10.0), ('basic', 60, null, 100), ('creator', 120, null, 1000), ('pro', 300, null, null), ('enterprise', 600, null, null) $$,
   'each plan has its limits');
 
 select is((select count(*) from generate_series(1, 10) where pg_temp.call('free', '2026-05-05 10:00:01+00', 'embed') = 'admitted'), 10::bigint,
@@ -32,7 +35,7 @@ select is((select count(*) from generate_series(1, 300) where pg_temp.call('pro'
   'a plan without a limit of messages has one of calls');
 select is(pg_temp.call('pro', '2026-05-05 10:00:59+00'), 'rate_limited 1', 'which holds');
 
-update public.plans set requests_per_day = 15 where plan = 'free';
+select tests.limit_plans('requests_per_day', 15, 'free');
 select is((select count(*) from generate_series(1, 30) n where pg_temp.call('free', '2026-06-20 10:00:30+00', 'embed') = 'admitted'), 10::bigint,
   'the minute holds');
 select is((select count(*) from generate_series(1, 6) n where pg_temp.call('free', '2026-06-20 10:05+00', 'embed') = 'admitted'), 5::bigint,

@@ -1,4 +1,4 @@
--- As Supabase Auth runs it: tests/accounts/deletion.test.ts.
+-- As Supabase Auth runs it: tests/together/deletion.test.ts.
 begin;
 select plan(11);
 create function pg_temp.sweep() returns text language plpgsql as $$

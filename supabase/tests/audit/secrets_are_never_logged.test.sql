@@ -22,7 +22,7 @@ select tests.be_postgres();
 update public.users set is_active = false, phone = '+1 secret-phone' where id = tests.id('owner');
 update public.workspace_member_credits set credit_limit = 3 where workspace_id = tests.recall('team')::uuid;
 update public.credit_wallets set overdraft_limit = 1 where workspace_id = tests.recall('team')::uuid;
-update public.plans set requests_per_minute = 11 where plan = 'free';
+update public.plans set messages_limit_paid = true where plan = 'free';
 update public.ai_providers set max_retries = 1;
 select tests.sell('prod_1', 100, 'basic');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);

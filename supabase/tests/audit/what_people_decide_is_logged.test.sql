@@ -60,8 +60,8 @@ update public.system_config set config_value = '5' where config_key = 'signup_cr
 select is(pg_temp.logged('system_config'), 'update system_config {"config_value": 3} {"config_value": 5}', 'a setting');
 select results_eq('select actor_id, actor_role, actor_email from public.audit_logs order by id desc limit 1',
   $$ values (null::uuid, 'service_role', null::text) $$, 'by the service role, which is nobody');
-update public.plans set messages_per_month = 11 where plan = 'free';
-select is(pg_temp.logged('plans'), 'update plans {"messages_per_month": 10} {"messages_per_month": 11}', 'a plan');
+update public.plans set messages_limit_paid = true where plan = 'free';
+select is(pg_temp.logged('plans'), 'update plans {"messages_limit_paid": false} {"messages_limit_paid": true}', 'a plan');
 select tests.be_postgres();
 select tests.sell('prod_1', 100, 'basic');
 select matches(pg_temp.logged('payment_products'), '^insert payment_products .*"product_id": "prod_1"', 'a product');
@@ -91,19 +91,19 @@ select is(pg_temp.logged('user_subscriptions'),
 select tests.be_service();
 update public.features set is_active = false where feature_code = 'message';
 select is(pg_temp.logged('features'), 'update features {"is_active": true} {"is_active": false}', 'a feature');
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 5);
-update public.plan_features set limit_per_period = 6;
-select is(pg_temp.logged('plan_features'), 'update plan_features {"limit_per_period": 5} {"limit_per_period": 6}', 'what a plan includes');
+insert into public.plan_features (plan, feature_code, feature_limit) values ('free', 'message', 5);
+update public.plan_features set feature_limit = 6 where plan = 'free' and feature_code = 'message';
+select is(pg_temp.logged('plan_features'), 'update plan_features {"feature_limit": 5} {"feature_limit": 6}', 'what a plan includes');
 select is((select string_agg(distinct resource_id, ', ') from public.audit_logs where resource_type = 'plan_features'), 'free message', 'and which plan');
-delete from public.plan_features;
-select matches(pg_temp.logged('plan_features'), '^delete plan_features .*"limit_per_period": 6', 'and that it does no more');
-insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values (pg_temp.id_of_team(), 'message', 7, 'a promise');
-update public.workspace_features set limit_per_period = 8;
-select is(pg_temp.logged('workspace_features'), 'update workspace_features {"limit_per_period": 7} {"limit_per_period": 8}', 'what a workspace has besides');
+delete from public.plan_features where plan = 'free' and feature_code = 'message';
+select matches(pg_temp.logged('plan_features'), '^delete plan_features .*"feature_limit": 6', 'and that it does no more');
+insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values (pg_temp.id_of_team(), 'message', 7, 'a promise');
+update public.workspace_features set feature_limit = 8;
+select is(pg_temp.logged('workspace_features'), 'update workspace_features {"feature_limit": 7} {"feature_limit": 8}', 'what a workspace has besides');
 select is((select count(*) from public.audit_logs where resource_type = 'workspace_features' and resource_id = 'message'
   and workspace_id = pg_temp.id_of_team()), 2::bigint, 'which it sees');
 delete from public.workspace_features;
-select matches(pg_temp.logged('workspace_features'), '^delete workspace_features .*"limit_per_period": 8', 'and that it was taken away');
+select matches(pg_temp.logged('workspace_features'), '^delete workspace_features .*"feature_limit": 8', 'and that it was taken away');
 
 select tests.sign_in('owner');
 insert into public.credit_alerts (workspace_id, kind, threshold) values (pg_temp.id_of_team(), 'low_balance', 5);

@@ -2,7 +2,7 @@ begin;
 select plan(8);
 select tests.create_user('owner');
 select tests.sell('prod_basic_x', 10, 'basic');
-insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values (tests.id('owner'), 'message', 5, 'a test');
+insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values (tests.id('owner'), 'message', 5, 'a test');
 create function pg_temp.use(quantity numeric, at timestamptz) returns text language sql as $$
   select concat_ws(' ', a ->> 'allowed', a ->> 'used', to_char((a ->> 'period_start')::timestamptz at time zone 'UTC', 'MM-DD'),
     to_char((a ->> 'period_end')::timestamptz at time zone 'UTC', 'MM-DD'))

@@ -25,7 +25,7 @@ select is(pg_temp.call('chat'), 'chat, better', 'then it is a fallback as well')
 select is(pg_temp.models(), 'better, chat, embed', 'and is listed');
 insert into public.plan_features (plan, feature_code) values ('free', 'model:better');
 select is(pg_temp.call('better', person => 'other'), 'better', 'so may a plan');
-update public.plan_features set is_enabled = false;
+update public.plan_features set is_enabled = false where feature_code = 'model:better';
 update public.workspace_features set expires_at = '2026-05-05';
 select is(pg_temp.call('better'), 'model_not_allowed', 'until that ends');
 insert into public.plan_features (plan, feature_code, is_enabled) values ('free', 'model:chat', false);

@@ -2,7 +2,7 @@ begin;
 select plan(21);
 select tests.create_user('owner'), tests.create_user('other'), tests.create_user('mate'), tests.create_team('team'),
   tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'mate');
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 10);
+select tests.limit_plans('message', 10, 'free');
 select tests.be_service();
 select tests.remember('use', to_jsonb(public.consume_feature('message', 8, tests.id('owner'), model => 'm', cost => 0.5, reference_type => 'chat',
   reference_id => '7', metadata => '{"a": 1}', idempotency_key => 'use', at => '2026-05-05')) -> 'id');

@@ -15,7 +15,7 @@ language sql as $$
 $$;
 
 select is(pg_temp.use(2.5), 'true 2.5', 'without a row it is allowed without limit, in any fraction');
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'export', 4);
+insert into public.plan_features (plan, feature_code, feature_limit) values ('free', 'export', 4);
 select is(pg_temp.look(1.5), 'true 2.5 4 1.5', 'a plan may limit it');
 select is(pg_temp.look(1.6), 'false limit_reached 2.5 4 1.5', 'check_feature says what would be refused');
 select is(pg_temp.use(1.6), 'false limit_reached 2.5 4 1.5', 'what would pass the limit is refused as data');
@@ -27,13 +27,13 @@ select is(pg_temp.look(1), 'false limit_reached 4 4 0', 'and looking counts noth
 
 select tests.be_postgres(), tests.put_on_plan('owner', 'pro'), tests.be_service();
 select is(pg_temp.use(1), 'true 5', 'another plan has its own terms, and no row there is no limit');
-insert into public.plan_features (plan, feature_code, is_enabled, limit_per_period) values ('pro', 'export', false, 100);
+insert into public.plan_features (plan, feature_code, is_enabled, feature_limit) values ('pro', 'export', false, 100);
 select is(pg_temp.use(1), 'false feature_not_in_plan 5 0 0', 'off is refused, whatever the limit says');
-insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason)
+insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason)
 values (tests.id('owner'), 'export', 6, 'a promise');
 select is(pg_temp.use(1), 'true 6 6 0', 'a workspace may have what its plan does not');
 select is(pg_temp.use(1), 'false limit_reached 6 6 0', 'up to its own limit');
-update public.workspace_features set limit_per_period = null;
+update public.workspace_features set feature_limit = null;
 select is(pg_temp.use(1), 'true 7', 'or without one, in place of the plan''s whole row');
 update public.workspace_features set expires_at = '2026-05-05 00:00:01';
 select is(pg_temp.use(1), 'true 8', 'until it expires');

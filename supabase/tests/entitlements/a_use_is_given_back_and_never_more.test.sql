@@ -1,7 +1,7 @@
 begin;
 select plan(21);
 select tests.create_user('owner');
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 10);
+select tests.limit_plans('message', 10, 'free');
 select tests.be_service();
 create function pg_temp.back(quantity numeric default null, at timestamptz default '2026-05-06') returns text
 language sql as $$

@@ -1,7 +1,7 @@
 begin;
 select plan(14);
 select tests.create_user('owner'), tests.create_user('other');
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('free', 'message', 3);
+select tests.limit_plans('message', 3, 'free');
 select tests.be_service();
 create function pg_temp.use(quantity numeric, reference text default 'r', person text default 'owner', code text default 'message') returns jsonb
 language sql as $$

@@ -51,21 +51,21 @@ select is(private.finish_next_lost_ai_call('2026-05-05 11:00+00'), true, 'a lost
 select is(pg_temp.used(), 'api_call 5, token 205', 'and counts what it had told of');
 
 select tests.be_service();
-insert into public.plan_features (plan, feature_code, limit_per_period) values ('pro', 'api_call', 7);
+insert into public.plan_features (plan, feature_code, feature_limit) values ('pro', 'api_call', 7);
 select is(pg_temp.call(), 'admitted', 'below the limit a call is admitted');
 select is(pg_temp.call(), 'admitted', 'calls under way count');
 select is(pg_temp.call('2026-05-31 23:00+00'), 'admitted', 'until their time is over');
 select is(pg_temp.call(), 'limit_reached 429 2296800', 'then the next one waits for the next period');
 select is((select status || ' ' || error_code from public.ai_usage_logs where status = 'refused'), 'refused limit_reached', 'and is logged');
 select is(pg_temp.call('2026-06-01 00:00+00'), 'admitted', 'which has its own seven');
-update public.plan_features set limit_per_period = 206, feature_code = 'token';
+update public.plan_features set feature_limit = 206, feature_code = 'token' where feature_code = 'api_call';
 select is(pg_temp.call(), 'admitted', 'below a limit of tokens a call is admitted');
 select pg_temp.finish('success', 100, 50);
 select is(pg_temp.used(), 'api_call 6, token 355', 'and may pass it, what it uses being known at its end');
 select is(pg_temp.call(), 'limit_reached 429 2296800', 'then none is');
-update public.plan_features set limit_per_period = null;
+update public.plan_features set feature_limit = null where feature_code = 'token';
 select is(pg_temp.call(), 'admitted', 'no limit is none');
-update public.plan_features set is_enabled = false;
+update public.plan_features set is_enabled = false where feature_code = 'token';
 select is(pg_temp.call(), 'feature_not_in_plan 403', 'what is off is not in the plan');
 insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.id('owner'), 'token', 'a gift');
 select is(pg_temp.call(), 'admitted', 'unless the workspace has it');

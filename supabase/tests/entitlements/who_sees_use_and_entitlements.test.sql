@@ -3,7 +3,7 @@ select plan(27);
 select tests.create_user('owner'), tests.create_user('admin'), tests.create_user('member'), tests.create_user('stranger'), tests.create_team('team');
 insert into public.workspace_members (workspace_id, user_id, role)
 select tests.id('team'), tests.id(r), r::public.workspace_role from unnest(array['owner', 'admin', 'member']) r;
-insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values (tests.id('team'), 'message', 10, 'a gift');
+insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values (tests.id('team'), 'message', 10, 'a gift');
 select public.consume_feature('message', 1, tests.id(r), tests.id('team')) from unnest(array['owner', 'admin', 'member']) r;
 create function pg_temp.sees() returns text
 language sql as $$
@@ -28,7 +28,7 @@ select throws_ok($$ insert into public.usage_records (workspace_id, feature_code
 select throws_ok($$ update public.feature_usage set used = 0 $$, '42501', null, 'nor a sum');
 select throws_ok($$ insert into public.workspace_features (workspace_id, feature_code, reason) values (tests.id('member'), 'message', 'x') $$, '42501', null,
   'nor give themselves a feature');
-select throws_ok($$ update public.plan_features set limit_per_period = null $$, '42501', null, 'nor change a plan');
+select throws_ok($$ update public.plan_features set feature_limit = null $$, '42501', null, 'nor change a plan');
 select tests.sign_in('stranger');
 select is(pg_temp.sees(), '0 0 0', 'strangers see nothing');
 select throws_ok($$ select public.check_feature('message', workspace_id => tests.id('team')) $$, 'PT404', 'not_found', 'and are told nothing');

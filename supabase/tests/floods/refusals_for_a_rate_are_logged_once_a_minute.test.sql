@@ -39,7 +39,7 @@ select pg_temp.flood('owner', 60, '2026-05-05 10:02:10+00');
 update public.users set is_active = true where id = tests.id('owner');
 select alike(pg_temp.logged(), '%, maintenance 50, account_disabled 60', 'refusals that come before the rate as well');
 
-update public.plans set requests_per_day = 3 where plan = 'free';
+select tests.limit_plans('requests_per_day', 3, 'free');
 select pg_temp.flood('owner', 5, '2026-05-06 10:00:00+00', workspace => 'team');
 select pg_temp.flood('member', 7, '2026-05-06 10:00:01+00', workspace => 'team');
 select is(pg_temp.logged('team'), 'rate_limited 2, rate_limited 7', 'each person has a row');

@@ -11,7 +11,7 @@ $$, array[
   'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
   'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request', 'ai_model_prices.usd_per_image',
   'payments.reversed_share',
-  'plan_features.limit_per_period', 'workspace_features.limit_per_period', 
+  'plan_features.feature_limit', 'workspace_features.feature_limit', 
   'feature_usage.used', 'video_model_prices.usd_per_job', 'video_model_prices.usd_per_second'
 ], 'every numeric column that is no bound, factor, share, average, quantity of a feature or US dollars holds credits and has one of their domains');
 

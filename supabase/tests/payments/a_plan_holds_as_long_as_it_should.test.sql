@@ -53,7 +53,7 @@ select tests.be_service();
 select tests.deliver('evt_10', tests.paid_period('prod_pro', '2026-01-01', null, 'sub_t') || jsonb_build_object('owner',
   jsonb_build_object('workspace_id', tests.id('team'))));
 select tests.be_postgres();
-select is((private.plan_of(tests.id('team'))).plan, 'pro', 'a team has the plan of its own subscription');
+select is((select plan from public.workspaces where id = tests.id('team')), 'pro', 'a team has the plan of its own subscription');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 select * from finish();

@@ -7,7 +7,7 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
   ('one', 'One', 'up', 100, 1), ('dear', 'Dear', 'up', 100, 1000);
 insert into public.ai_model_prices (model, effective_from) values ('one', '2020-01-01'), ('dear', '2020-01-01');
 select tests.offer_video('veo');
-update public.plans set requests_per_minute = 100, video_jobs_at_once = 5 where plan = 'free';
+select tests.limit_plans('requests_per_minute', 100, 'free'), tests.limit_plans('video_jobs_at_once', 5, 'free');
 create function pg_temp.limit_to(person text, in_all numeric, a_day numeric default null) returns void language plpgsql as $$
 begin
   perform tests.sign_in('ann');

@@ -12,7 +12,7 @@ begin
   perform public.debit_user_credits_transaction(tests.id('ben'), amount, 'manual', workspace_id => tests.id('team'), at => at);
   return 'used';
 exception when others then
-  return sqlerrm;
+  return coalesce(substring(sqlerrm from 'limit_reached'), sqlerrm); -- with Retry-After the message is JSON
 end $$;
 create function pg_temp.limit_to(amount numeric, period public.calendar_period, in_all numeric default null) returns void language plpgsql as $$
 begin

@@ -68,7 +68,7 @@ select tests.sign_in('eve');
 select throws_ok(format('select public.accept_invitation(%L)', tests.recall('late')), 'PT409', 'invalid_state', 'nor what has expired');
 select tests.be_postgres();
 update public.workspace_invitations set expires_at = now() + interval '1 day' where email = 'eve@example.test';
-update public.plans set seats = 1 where plan = 'free';
+select tests.limit_plans('seats', 1, 'free');
 select tests.sign_in('eve');
 select throws_ok(format('select public.accept_invitation(%L)', tests.recall('late')), 'PT429', 'limit_reached', 'nor past the seats of the plan');
 

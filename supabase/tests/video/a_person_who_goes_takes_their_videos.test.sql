@@ -4,7 +4,7 @@ select tests.create_user('author'), tests.create_user('owner'), tests.create_tea
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author');
 select public.credit_user_credits_transaction(tests.id('owner'), 200, 'purchase', workspace_id => tests.id('team')),
   public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 select tests.offer_video('veo');
 update public.workspaces set ai_log_content = 'full' where id = tests.id('team');
 create function pg_temp.make(name text, workspace text, steps integer, shared boolean) returns void

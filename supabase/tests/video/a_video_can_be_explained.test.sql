@@ -3,7 +3,7 @@ select plan(21);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'gift', workspace_id => tests.id('team'), kind => 'promotion');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 select tests.offer_video('veo');
 update public.workspaces set ai_log_content = 'full' where id = tests.id('team');
 select tests.remember('job', tests.make_video('member', workspace => 'team', request_id => 'r1', at => now() - interval '10 minutes',

@@ -2,7 +2,7 @@ begin;
 select plan(21);
 select tests.create_user('owner'), tests.put_on_plan('owner', 'enterprise');
 select public.credit_user_credits_transaction(tests.id('owner'), 1000, 'purchase');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 select tests.offer_video('veo');
 create function pg_temp.price(parameters jsonb default '{}', at timestamptz default now(), model text default 'veo') returns text
 language sql as $$ select trim_scale((answer #>> '{job,cost_credits}')::numeric)::text || coalesce(' ' || (answer ->> 'code'), '')

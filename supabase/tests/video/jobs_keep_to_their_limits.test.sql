@@ -24,11 +24,11 @@ select tests.put_on_plan('owner', 'basic');
 select isnt(tests.make_video('owner'), null, 'and one that was canceled');
 select isnt(tests.make_video('owner'), null, 'another plan allows two');
 select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30', 'and no third');
-update public.plans set video_jobs_at_once = -1 where plan = 'basic';
-select isnt(tests.make_video('owner'), null, '-1 is as many as it likes');
-update public.plans set video_jobs_at_once = 0 where plan = 'basic';
+select tests.limit_plans('video_jobs_at_once', null, 'basic');
+select isnt(tests.make_video('owner'), null, 'null is as many as it likes');
+select tests.limit_plans('video_jobs_at_once', 0, 'basic');
 select is(pg_temp.refused(tests.ask_video('owner')), 'false 429 limit_reached 30', '0 is none');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 
 -- The limit of a member.
 update public.spending_limits set counts_since = '2025-12-31' where workspace_id = tests.id('team');
@@ -76,7 +76,7 @@ select is((select count(*) from public.notifications where workspace_id = tests.
 
 -- The feature api_call: those that run will count.
 select tests.create_user('counted'), public.credit_user_credits_transaction(tests.id('counted'), 1000, 'purchase');
-insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values (tests.id('counted'), 'api_call', 2, 'a test');
+insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values (tests.id('counted'), 'api_call', 2, 'a test');
 select tests.remember('job', tests.make_video('counted')), tests.remember('other', tests.make_video('counted'));
 select is(tests.ask_video('counted') ->> 'code', 'limit_reached', 'jobs under way count as calls');
 select public.fail_video_job(tests.recall('other')::uuid, 'upstream_error');

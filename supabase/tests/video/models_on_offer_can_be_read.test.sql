@@ -13,8 +13,9 @@ select throws_ok($$ update public.video_models set durations = '{0}' $$, '23514'
 select throws_ok($$ update public.video_models set needs_image = true, takes_image = false $$, '23514', null, 'one that needs an image takes it');
 select throws_ok($$ update public.ai_providers set result_hosts = '{"x.test/path"}' $$, '23514', null, 'hosts are hosts');
 select lives_ok($$ update public.ai_providers set result_hosts = '{AI_BASE_URL,*.x.test,127.0.0.1:8080,[::1]:80,localhost}' $$, 'with ports, stars and addresses');
-select throws_ok($$ update public.plans set video_jobs_at_once = -2 $$, '23514', null, 'a plan''s jobs at once are a number or no limit');
-select is((select string_agg(concat_ws(' ', plan, video_jobs_at_once), ', ' order by rank) from public.plans where plan in ('free', 'basic', 'creator', 'pro', 'enterprise')),
+select throws_ok($$ update public.plan_features set feature_limit = -1 $$, '23514', null, 'a plan''s jobs at once are a number or no limit');
+select is((select string_agg(concat_ws(' ', plan, feature_limit), ', ' order by rank) from public.plans join public.plan_features using (plan)
+    where feature_code = 'video_jobs_at_once' and plan in ('free', 'basic', 'creator', 'pro', 'enterprise')),
   'free 1, basic 2, creator 3, pro 5, enterprise 20', 'as they come');
 update public.video_models set time_limit_seconds = 600 where model = 'veo';
 update public.video_model_prices set credits_per_job = 5 where model = 'veo';

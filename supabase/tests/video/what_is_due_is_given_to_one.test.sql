@@ -26,7 +26,7 @@ select is((select string_agg(error_code, ', ') from public.video_jobs), 'timed_o
 select is(tests.wallet('owner'), 'balance 1003, total 1003, spent 0, expired 0, held 0', 'and refunded');
 
 -- In turns, and ever less often.
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 insert into public.ai_providers (provider, api_key_env, video_api) values ('slow', 'AI_SLOW_KEY', '302ai');
 select tests.offer_video('slow');
 update public.ai_models set provider = 'slow' where model = 'slow';

@@ -1,7 +1,7 @@
 -- A refusal is data and a row of the log, and takes nothing.
 begin;
 select plan(35);
-update public.plans set requests_per_minute = 100 where plan = 'free';
+select tests.limit_plans('requests_per_minute', 100, 'free');
 select tests.create_user('owner'), tests.create_team('team'), tests.create_user('member');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase'),
@@ -64,11 +64,11 @@ delete from public.plan_features where feature_code = 'scene:video_generation';
 update public.users set is_active = false where id = tests.id('owner');
 select is(pg_temp.refused(tests.ask_video('owner', at => now() + interval '4 minutes')), 'false 403 account_disabled', 'a disabled account');
 update public.users set is_active = true where id = tests.id('owner');
-update public.plans set requests_per_minute = 1 where plan = 'free';
+select tests.limit_plans('requests_per_minute', 1, 'free');
 select tests.ask_video('member', 'no-such', at => '2026-01-01 00:00:15Z');
 select is(pg_temp.refused(tests.ask_video('member', at => '2026-01-01 00:00:15Z')), 'false 429 rate_limited 45', 'calls in a minute are counted');
 select throws_ok($$ select tests.ask_video('member', workspace => 'owner') $$, 'PT404', 'not_found', 'a workspace of somebody else is not there');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 select throws_ok($$ select tests.ask_video('owner', at => now() + interval '9 minutes', details => '{"ip_address": "nonsense"}') $$, '22P02', null, 'what could not be logged is not run');
 
 select * from finish();

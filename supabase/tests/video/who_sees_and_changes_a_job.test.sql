@@ -4,7 +4,7 @@ select tests.create_user('author'), tests.create_user('owner'), tests.create_use
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author'), tests.join_team('team', 'member');
 select public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase', workspace_id => tests.id('team')),
   public.credit_user_credits_transaction(tests.id('author'), 100, 'purchase');
-update public.plans set video_jobs_at_once = -1;
+select tests.limit_plans('video_jobs_at_once', null);
 select tests.offer_video('veo');
 select tests.remember('job', tests.make_video('author', workspace => 'team', at => now() - interval '1 hour')), tests.remember('own', tests.make_video('author'));
 insert into public.api_keys (id, workspace_id, user_id, name, prefix) values (tests.id('key'), tests.id('author'), tests.id('author'), 'key', 'sk-'),

@@ -1,4 +1,5 @@
--- Models that make videos: which provider's API they are asked by, what may be asked, what it costs.
+-- What clients see of models, and what they cost. Videos have choices and prices of their own: which provider's API
+-- they are asked by, what may be asked, what a job and its seconds cost.
 
 create table public.video_models (
   model text primary key references public.ai_models on delete cascade,
@@ -91,10 +92,6 @@ $$;
 comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
   'What a job''s price is computed from, as it is when the job is made; null where its resolution has no price.';
 
-create trigger video_models_audit_changes after insert or update or delete on public.video_models
-  for each row execute function private.audit_change('model', '');
-create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
-  for each row execute function private.audit_change('id', '');
 
 -- What clients see of models ------------------------------------------------------------------------------------------
 

@@ -286,8 +286,18 @@ create trigger ai_model_fallbacks_audit_changes after insert or update or delete
   for each row execute function private.audit_change('model position', '');
 create trigger ai_model_prices_audit_changes after insert or update or delete on public.ai_model_prices
   for each row execute function private.audit_change('id', '');
+create trigger video_models_audit_changes after insert or update or delete on public.video_models
+  for each row execute function private.audit_change('model', '');
+create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
+  for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');
+create trigger features_audit_changes after insert or update or delete on public.features
+  for each row execute function private.audit_change('feature_code', '');
+create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
+  for each row execute function private.audit_change('plan feature_code', '');
+create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
+  for each row execute function private.audit_change('feature_code', 'workspace_id');
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
 -- behind.
@@ -409,6 +419,7 @@ end;
 $$;
 comment on function private.forget_next_audit_logs(timestamptz) is
   'Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.';
+insert into private.due_work (piece, place) values ('forget_next_audit_logs', 130);
 
 create function private.gone_from_audit_logs() returns setof uuid
 language plpgsql stable security definer set search_path = ''

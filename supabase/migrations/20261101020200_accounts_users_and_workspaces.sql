@@ -37,6 +37,7 @@ create table public.workspaces (
     constraint slug_is_a_name_for_urls check (slug ~ '^[a-z0-9](-?[a-z0-9])+$' and length(slug) <= 63),
   personal_user_id uuid constraint one_personal_workspace_each unique references auth.users on delete cascade
     constraint personal_workspace_has_its_users_id check (personal_user_id = id),
+  plan text not null default 'free' references public.plans,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -44,6 +45,8 @@ comment on table public.workspaces is 'What owns credits, calls and content: a p
 comment on column public.workspaces.slug is
   'Its name in URLs, if it has one: lower case letters, digits and single hyphens.';
 comment on column public.workspaces.personal_user_id is 'Whose personal workspace it is; null for a team.';
+comment on column public.workspaces.plan is 'The plan it is on: that of its subscription, else free; read-only.';
+create index workspaces_plan_idx on public.workspaces (plan);
 
 create table public.users (
   -- By way of the personal workspace: Postgres checks a foreign key anew when a row is updated twice in a transaction,
@@ -61,7 +64,7 @@ create table public.users (
   credits_balance public.credit_amount not null default 0,
   credits_total public.credit_amount not null default 0,
   credits_spent public.credit_amount not null default 0,
-  subscription_plan text not null default 'free' references public.plans,
+  subscription_plan text not null default 'free',
   subscription_status public.subscription_status not null default 'inactive',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -80,7 +83,6 @@ comment on column public.users.credits_total is
 comment on column public.users.credits_spent is 'The personal workspace''s credits used, less refunds; read-only.';
 comment on column public.users.subscription_plan is 'The personal workspace''s plan; read-only.';
 comment on column public.users.subscription_status is 'State of the personal workspace''s subscription; read-only.';
-create index users_subscription_plan_idx on public.users (subscription_plan);
 
 create table public.workspace_members (
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -181,6 +183,19 @@ create trigger users_set_updated_at
   for each row execute function private.set_updated_at();
 create trigger workspaces_set_updated_at before update on public.workspaces
   for each row execute function private.set_updated_at();
+
+-- users.subscription_plan is a copy: workspaces.plan is the one source of a plan, for people and teams alike.
+create function private.copy_plan() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  update public.users u set subscription_plan = new.plan where u.id = new.id;
+  return null;
+end;
+$$;
+comment on function private.copy_plan() is 'Writes a personal workspace''s new plan into its person''s snapshot.';
+create trigger workspaces_copy_plan after update of plan on public.workspaces
+  for each row when (new.plan <> old.plan and new.personal_user_id is not null) execute function private.copy_plan();
 
 create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
 language plpgsql stable set search_path = ''

@@ -126,6 +126,7 @@ end;
 $$;
 comment on function private.make_next_usage_log_partition(timestamptz) is
   'Makes one partition that is missing for this month or those kept ready; false where none is.';
+insert into private.due_work (piece, place) values ('make_next_usage_log_partition', 70);
 
 do $$
 begin

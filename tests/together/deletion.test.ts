@@ -144,6 +144,7 @@ async function payForIt(account: string): Promise<void> {
     `select public.resolve_unmatched_payment(id, $1) from public.unmatched_payment_emails where customer_id = $2`,
     [account, `cust_${account}`],
   );
+  await adminPool.query(`insert into private.plan_periods values ($1, now(), now() + interval '30 days')`, [account]);
 }
 
 async function deleteAsAuth(account: string): Promise<number | null> {

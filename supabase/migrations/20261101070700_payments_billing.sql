@@ -273,10 +273,10 @@ create type public.product_on_sale as (
 comment on type public.product_on_sale is
   'A plan for a period, as it is sold. amount is in minor units of the currency.';
 create type public.plan_on_sale as (
-  plan text, name text, description text, requests_per_minute integer, messages_per_month integer,
+  plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric,
   products public.product_on_sale[]
 );
-comment on type public.plan_on_sale is 'A plan, and what it is sold as.';
+comment on type public.plan_on_sale is 'A plan, and what it is sold as. A limit that is null is none.';
 create type public.pack_on_sale as (
   id uuid, name text, platform public.payment_platform, credits numeric, amount bigint, currency text,
   expires_after_days integer
@@ -291,14 +291,20 @@ as $$
   select jsonb_populate_record(null::public.payment_products_on_sale, jsonb_build_object(
     'plans', (
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,
-        'requests_per_minute', p.requests_per_minute, 'messages_per_month', p.messages_per_month,
+        'requests_per_minute', l.limits -> 'requests_per_minute',
+        'messages_per_month', l.limits -> 'messages_per_month',
         'products', coalesce((
           select jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform, 'period',
             o.billing_period,
             'credits', trim_scale(o.credits), 'trial_credits', trim_scale(o.trial_credits), 'trial_days', o.trial_days,
             'amount', o.amount, 'currency', o.currency) order by o.platform, o.amount)
           from public.payment_products o where o.plan = p.plan and o.is_active), '[]')) order by p.rank), '[]')
-      from public.plans p where p.is_active),
+      from public.plans p
+      cross join lateral (
+        select jsonb_object_agg(f.feature_code, case when f.is_enabled then f.feature_limit else 0 end) as limits
+        from public.plan_features f where f.plan = p.plan
+      ) l
+      where p.is_active),
     'packs', (
       select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'name', o.name, 'platform', o.platform,
         'credits', trim_scale(o.credits), 'amount', o.amount, 'currency', o.currency,

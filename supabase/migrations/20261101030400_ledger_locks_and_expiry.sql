@@ -194,6 +194,7 @@ end;
 $$;
 comment on function private.expire_next_wallet(timestamptz) is
   'Sweeps one wallet in which something is due and that nobody is using; false when there is none.';
+insert into private.due_work (piece, place) values ('expire_next_wallet', 30);
 
 create function public.expire_credits(workspace_id uuid default null, at timestamptz default clock_timestamp())
 returns integer

@@ -39,21 +39,6 @@ comment on column private.ai_request_counts.day_content is
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
-create function private.plan_of(wanted_workspace uuid) returns public.plans
-language plpgsql stable set search_path = ''
-as $$
-declare
-  plan public.plans;
-begin
-  select p.* into plan from public.plans p
-  where p.plan = coalesce((select u.subscription_plan from public.users u where u.id = wanted_workspace),
-    (select s.plan_type from public.user_subscriptions s where s.workspace_id = wanted_workspace and s.is_live),
-      'free');
-  return plan;
-end;
-$$;
-comment on function private.plan_of(uuid) is 'The plan a workspace is on; free without a subscription.';
-
 create function private.require_membership(caller private.ai_caller) returns void
 language plpgsql set search_path = ''
 as $$
@@ -85,8 +70,9 @@ begin
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
   end if;
   perform private.require_membership(caller);
-  caller.plan := private.plan_of(caller.workspace_id);
-  caller.features := private.features_of(caller.workspace_id, (caller.plan).plan, at);
+  select p into caller.plan
+  from public.workspaces w join public.plans p on p.plan = w.plan where w.id = caller.workspace_id;
+  caller.features := private.features_of(caller.workspace_id, at);
   return caller;
 end;
 $$;
@@ -176,12 +162,26 @@ end;
 $$;
 comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
 
+create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.credit_grants g
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
+      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
+  );
+end;
+$$;
+comment on function private.has_paid_credits(uuid, timestamptz) is
+  'Whether a workspace has credits left that were paid for.';
+
 create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
 declare
-  per_minute integer := (caller.plan).requests_per_minute;
-  per_day integer := (caller.plan).requests_per_day;
+  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
+  per_day numeric := private.limit_in(caller.features, 'requests_per_day');
   counts private.ai_request_counts;
   used record;
   message text;
@@ -192,7 +192,7 @@ begin
   if used.used >= per_minute then
     message := format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute);
   end if;
-  if message is null and per_day <> -1 then
+  if message is null and per_day is not null then
     used := private.window_at('day', counts.day_started_at, counts.day_requests, at);
     if used.used >= per_day and not private.has_paid_credits(caller.workspace_id, at) then
       message := format('The plan %s allows %s calls a day without paid credits.', (caller.plan).plan, per_day);
@@ -216,6 +216,8 @@ comment on function private.refuse_request_rate(private.ai_caller, timestamptz) 
 create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
 begin
   insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
     day_requests, month_started_at, month_messages)
@@ -225,7 +227,7 @@ begin
   set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers, month_messages)
   = (
     -- What the minute refuses takes nothing from the day.
-    select m.started_at, m.used + 1, d.started_at, d.used + (m.used < (caller.plan).requests_per_minute)::integer,
+    select m.started_at, m.used + 1, d.started_at, d.used + coalesce(m.used < per_minute, true)::integer,
       case when d.started_at = c.day_started_at then c.day_content else 0 end,
       case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end,
       c.month_messages + excluded.month_messages
@@ -241,25 +243,13 @@ $$;
 comment on function private.count_request is
   'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
 
-create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return exists (
-    select from public.credit_grants g
-    where g.workspace_id = wanted_workspace and not g.is_spent and g.is_paid
-      and (g.expires_at is null or g.expires_at > has_paid_credits.at)
-  );
-end;
-$$;
-comment on function private.has_paid_credits(uuid, timestamptz) is
-  'Whether a workspace has credits left that were paid for.';
-
 create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
-  if content = 0 or (private.plan_of(wallet_id)).requests_per_day = -1 then
+  if content = 0 or private.limit_in(private.features_of(wallet_id, clock_timestamp(), 'requests_per_day'),
+    'requests_per_day') is null
+  then
     return true;
   end if;
   update private.ai_request_counts c set day_content = c.day_content + content
@@ -284,10 +274,10 @@ create function private.refuse_message(caller private.ai_caller, at timestamptz)
 language plpgsql set search_path = ''
 as $$
 declare
-  allowed integer := (caller.plan).messages_per_month;
+  allowed numeric := private.limit_in(caller.features, 'messages_per_month');
   month record := private.window_at('month', null, 0, at);
 begin
-  if allowed = -1 or allowed > coalesce((
+  if allowed is null or allowed > coalesce((
     select c.month_messages from private.ai_request_counts c
     where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
   ), 0) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
@@ -300,6 +290,15 @@ end;
 $$;
 comment on function private.refuse_message(private.ai_caller, timestamptz) is
   'Why this caller may send no message more this month, if so.';
+
+create table private.jobs_under_way (
+  job_id uuid primary key,
+  workspace_id uuid not null references public.workspaces on delete cascade
+);
+comment on table private.jobs_under_way is
+  'Jobs besides AI calls that run and will count as calls. Whoever makes such a job adds a row, and deletes it at its '
+  'end.';
+create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
 
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
@@ -314,7 +313,7 @@ begin
     return null; -- nothing is said of either: nothing to look up
   end if;
   foreach code in array array['api_call', 'token'] loop
-    most := (caller.features -> code ->> 'limit')::numeric;
+    most := private.limit_in(caller.features, code);
     if not private.feature_is_on(caller.features, code) then
       return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code),
         null,
@@ -326,7 +325,7 @@ begin
         used := used + (
           select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
             and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
-        ) + private.video_jobs_running(caller.workspace_id);
+        ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
       end if;
       if used >= most then
         return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most),

@@ -111,6 +111,31 @@ $$;
 comment on function private.project_payment is
   'Writes a payment''s row from all that is known of it, its refunds and disputes included.';
 
+create function private.follow_plan_period() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  is_period boolean := new.is_live and isfinite(new.current_period_end)
+    and new.current_period_end > new.current_period_start;
+begin
+  delete from private.plan_periods p
+  where p.workspace_id = new.workspace_id and (is_period is not true or p.starts_at > new.current_period_start);
+  if is_period then
+    insert into private.plan_periods as p (workspace_id, starts_at, ends_at)
+    values (new.workspace_id, new.current_period_start, new.current_period_end)
+    on conflict (workspace_id, starts_at) do update set ends_at = excluded.ends_at;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.follow_plan_period() is
+  'Features are counted by the periods of the subscription that gives a workspace its plan.';
+create trigger user_subscriptions_follow_period
+  after update of is_live, current_period_start, current_period_end on public.user_subscriptions
+  for each row when ((old.is_live or new.is_live) and (old.is_live, old.current_period_start, old.current_period_end)
+    is distinct from (new.is_live, new.current_period_start, new.current_period_end))
+  execute function private.follow_plan_period();
+
 create function private.refresh_plan(of_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -140,15 +165,14 @@ begin
   where s.workspace_id = of_workspace
   order by s.state_occurred_at desc, s.platform, s.subscription_id
   limit 1;
-  update public.users u
-  set subscription_plan = coalesce(live.plan_type, 'free'),
-    subscription_status = coalesce(live.plan_status, last_status, 'inactive')
-  where u.id = of_workspace and (u.subscription_plan, u.subscription_status)
-    is distinct from (coalesce(live.plan_type, 'free'), coalesce(live.plan_status, last_status, 'inactive'));
+  update public.workspaces w set plan = coalesce(live.plan_type, 'free')
+  where w.id = of_workspace and w.plan <> coalesce(live.plan_type, 'free');
+  update public.users u set subscription_status = coalesce(live.plan_status, last_status, 'inactive')
+  where u.id = of_workspace and u.subscription_status <> coalesce(live.plan_status, last_status, 'inactive');
 end;
 $$;
 comment on function private.refresh_plan is
-  'Decides which subscription gives a workspace its plan, and the person''s snapshot of it.';
+  'Decides which subscription gives a workspace its plan, and keeps the person''s snapshot of its state.';
 
 create function private.is_disputed(of_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -371,6 +395,7 @@ end;
 $$;
 comment on function private.end_next_access is
   'Ends one plan whose time is over and of which nothing more was reported; false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_access', 50);
 
 create function private.prove_payments(only_one uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan

@@ -1,6 +1,6 @@
 -- Automatic top-up: a workspace whose balance falls below a threshold has a pack charged. Here it is only requested;
 -- function billing asks the platform, and the credits come by the platform's events, as those of any other payment.
--- What function billing claims and finishes, charges and cancellations alike, stands here too: public.claim_payment_task.
+-- What function billing claims and finishes, charges and cancellations alike, stands here too.
 -- A charge is a row of private.payment_tasks. Its state, and who moves it:
 --   -         → requested  request_top_up: the balance is low, the month has room, no other charge is open or unpaid
 --   requested → (removed)  withdraw_top_up, and the end of the workspace: nothing was asked of the platform
@@ -228,6 +228,7 @@ $$;
 comment on function private.end_next_top_up(timestamptz) is
   'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; '
   'false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_top_up', 120);
 
 create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
 returns private.payment_tasks
@@ -512,6 +513,7 @@ end;
 $$;
 comment on function private.request_next_top_up(timestamptz) is
   'Asks for one top-up that time made due: a wait or a month is over; false when there is none.';
+insert into private.due_work (piece, place) values ('request_next_top_up', 110);
 
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -532,6 +534,7 @@ end;
 $$;
 comment on function private.end_next_lost_charge(timestamptz) is
   'Ends one charge of which nothing was reported however often it was tried; false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_lost_charge', 100);
 
 create function private.lock_billing(wanted_workspace uuid) returns public.credit_wallets
 language plpgsql set search_path = ''

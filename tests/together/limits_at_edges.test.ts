@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newCaller, newKey, newModel } from '../ai/helpers.ts';
 import { callAtOnce, hangUp, inTurn, type Outcome, openCallers, rowsOf, untilBlocked } from '../support/callers.ts';
 import { adminPool, newUser, sql, sqlAs } from '../support/stack.ts';
 import { driftOf, newAccount } from '../support/wallets.ts';
-import { newCaller, newKey, newModel } from './helpers.ts';
 
 const CALLS = 60;
 let callers: pg.Client[] = [];
@@ -69,7 +69,7 @@ test('a minute within a month: what comes late counts in the minute that runs', 
 
 test('a month: ten messages are ten in each', async () => {
   const user = await newUser();
-  await sql(`update public.users set subscription_plan = 'basic' where id = $1`, [user.id]);
+  await sql(`update public.workspaces set plan = 'basic' where id = $1`, [user.id]);
   for (const at of [around(0), around(1)]) {
     await sql(
       `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
@@ -137,7 +137,7 @@ test('a member: five a day are five in each, and the count is what the ledger ha
 test('a feature: a limit of five in a period is five in each', async () => {
   const user = await newAccount(3);
   await sql(
-    `insert into public.workspace_features (workspace_id, feature_code, limit_per_period, reason) values ($1, 'message', 5, 'a test')`,
+    `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'message', 5, 'a test')`,
     [user],
   );
   const passed = await letThrough(

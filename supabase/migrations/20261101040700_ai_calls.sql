@@ -61,7 +61,7 @@ begin
   if is_use and (c.status <> 'canceled'
     or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charged) > 0)
   then
-    c.usage_record_id := nextval('private.usage_records_id_seq');
+    c.usage_record_id := nextval('private.usage_record_ids');
     c.usage_period_start := (private.feature_period(wallet_id, at)).period_start;
     -- It was used: it counts even past a limit. In one order, as every other call locks them.
     insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
@@ -367,6 +367,310 @@ end;
 $$;
 comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
 
+create function private.usage_of_call(
+  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
+) returns private.ai_usage
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  usage private.ai_usage;
+begin
+  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
+  usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
+  usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
+  usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
+  usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
+  return usage;
+end;
+$$;
+comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
+
+create function public.extend_ai_call(
+  hold_id uuid,
+  prompt_tokens bigint default null,
+  completion_tokens bigint default null,
+  served_model text default null,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold private.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
+  pricing jsonb;
+  wallet public.credit_wallets;
+  more numeric := 0;
+  available numeric;
+  covered bigint;
+  usage private.ai_usage;
+begin
+  if hold.work is null then
+    return jsonb_build_object('extended', false);
+  end if;
+  at := private.time_under_lock(at);
+  call.prompt_tokens := coalesce(extend_ai_call.prompt_tokens, call.prompt_tokens);
+  call.completion_tokens := coalesce(extend_ai_call.completion_tokens, call.completion_tokens);
+  call.served_model := coalesce(extend_ai_call.served_model, call.served_model);
+  call.heard_at := greatest(call.heard_at, at);
+  if hold.state = 'open' and hold.expires_at > at and extend_ai_call.completion_tokens is not null then
+    pricing := coalesce(call.pricings -> call.served_model, call.pricings -> (call.details ->> 'model'));
+    usage := private.usage_of_call(call.prompt_tokens, 0,
+      call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
+    more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
+    select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+    wallet := private.free_due_holds(wallet, more, at);
+    available := greatest(private.available(wallet), 0);
+    -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
+    -- nothing.
+    more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
+    if more > available then
+      more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
+    end if;
+    covered := private.output_tokens_for(pricing, usage, hold.amount + more);
+    if covered <= call.completion_tokens or covered is null then
+      covered := null;
+      more := 0;
+    end if;
+  end if;
+  update private.credit_holds h set work = to_jsonb(call), amount = h.amount + more where h.id = hold.id;
+  if more > 0 then
+    perform private.change_held(hold.workspace_id, more, hold.id, more);
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object('extended', covered is not null, 'output_tokens_covered', covered));
+end;
+$$;
+comment on function public.extend_ai_call is
+  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
+  'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
+
+-- The end -------------------------------------------------------------------------------------------------------------
+
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('usage_tolerance', '2', 'number', 1, 1000, false,
+    'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
+
+create function private.bounded_usage(
+  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
+) returns private.ai_usage
+language plpgsql stable set search_path = ''
+as $$
+declare
+  tolerance numeric := 1;
+  bounded private.ai_usage := usage;
+begin
+  if usage.prompt_tokens > worst_case.prompt_tokens or usage.completion_tokens > worst_case.completion_tokens then
+    tolerance := private.config_numeric('usage_tolerance', 2);
+  end if;
+  -- However short a request is, what a provider itself tells the model comes on top of it.
+  bounded.prompt_tokens := least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500)));
+  bounded.cached_tokens := least(usage.cached_tokens, bounded.prompt_tokens);
+  -- What was seen to be written was used, limits or not.
+  bounded.completion_tokens := least(usage.completion_tokens,
+    ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens)));
+  bounded.images := least(usage.images, worst_case.images);
+  -- A count that has no price may be what it likes.
+  if bounded is distinct from usage
+    and (private.charge_of(pricing, bounded)).cost_usd < (private.charge_of(pricing, usage)).cost_usd then
+    return bounded;
+  end if;
+  return usage;
+end;
+$$;
+comment on function private.bounded_usage is
+  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
+  'or than was written.';
+
+create function private.close_ai_call(
+  call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  if call.message_month is not null and not is_charged then
+    update private.ai_request_counts c set month_messages = c.month_messages - 1
+    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
+  end if;
+  if call.idempotency_key is not null and is_charged then
+    -- The answer is kept where the workspace keeps all content.
+    update private.idempotent_requests r
+    set is_running = false, answer = case
+      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
+        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
+      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
+    from public.workspaces w
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
+      and w.id = hold.workspace_id;
+  elsif call.idempotency_key is not null then
+    -- It came to nothing: the same request may be tried again.
+    delete from private.idempotent_requests r
+    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
+  end if;
+end;
+$$;
+comment on function private.close_ai_call is
+  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
+
+create function public.finish_ai_call(
+  hold_id uuid,
+  ending public.ai_usage_status,
+  prompt_tokens bigint default 0,
+  cached_tokens bigint default 0,
+  completion_tokens bigint default 0,
+  details jsonb default '{}',
+  images bigint default 0,
+  usage_source public.ai_usage_source default 'reported',
+  is_empty boolean default false,
+  served_model text default null,
+  answer jsonb default null,
+  written_tokens bigint default 0,
+  may_be_cut_short boolean default false,
+  at timestamptz default clock_timestamp()
+) returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  hold private.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
+  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  usage private.ai_usage;
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
+  pricing jsonb;
+  charged numeric;
+  is_charged boolean := ending in ('success', 'canceled');
+  wallet public.credit_wallets;
+  is_first boolean := hold.work is not null;
+  entry_id bigint;
+begin
+  if ending is null then
+    perform private.raise_error('invalid_request', 'ending must be success, failed, canceled or refused.');
+  end if;
+  if is_first then
+    at := greatest(at, call.started_at);
+    pricing := coalesce(call.pricings -> finish_ai_call.served_model, call.pricings -> (call.details ->> 'model'));
+    usage := private.bounded_usage(reported, call.worst_case,
+      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
+    if usage is distinct from reported then
+      perform private.notify_admins('usage_bounded',
+        format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
+        jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
+          'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
+    end if;
+    -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
+    if is_charged and is_empty then
+      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0;
+      if is_charged and not may_be_cut_short then
+        update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
+        where c.workspace_id = hold.workspace_id
+          and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
+            where n.workspace_id = hold.workspace_id)
+          and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
+        is_charged := not found;
+      end if;
+    end if;
+    if ending in ('success', 'canceled') and hold.state in ('open', 'expired') then
+      charged := case when is_charged then (private.charge_of(pricing, usage)).credits else 0 end;
+    end if;
+    if hold.state in ('open', 'expired') then
+      entry_id := (private.close_hold(hold, case when is_charged then charged end, at, hold.metadata,
+        is_work_done => true)).transaction_id;
+    else -- it was closed by hand
+      update private.credit_holds h set work = null where h.id = hold.id;
+    end if;
+    perform private.close_ai_call(call, hold, is_charged, answer);
+    perform private.log_ai_call(call.details || finish_ai_call.details || jsonb_build_object('status', ending,
+      'api_key_id', hold.spender_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
+      'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
+      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
+        then 'bounded' else finish_ai_call.usage_source end),
+      hold.workspace_id, hold.user_id, at, call.started_at, hold.id, usage, pricing, charged, entry_id, is_charged);
+  end if;
+  select * into hold from private.credit_holds h where h.id = hold.id;
+  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
+  return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
+    'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
+    'credits_available', private.spendable(hold.workspace_id, hold.user_id, hold.spender_id, at)));
+end;
+$$;
+comment on function public.finish_ai_call is
+  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), '
+  'frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was '
+  'held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input '
+  'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
+  'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
+
+create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  call private.ai_call := jsonb_populate_record(null::private.ai_call, lost.work);
+begin
+  -- Charged what it had told of; one that told of nothing is not charged.
+  perform public.finish_ai_call(lost.id, case when call.completion_tokens > 0 then 'canceled' else 'failed'
+    end::public.ai_usage_status,
+    call.prompt_tokens, 0, call.completion_tokens, usage_source => 'estimated', served_model => call.served_model,
+      at => at,
+    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when call.completion_tokens > 0
+      then format('The function that ran this call ended before it did; it had reported %s output tokens.',
+        call.completion_tokens)
+      else 'The function that ran this call ended before it did, and had reported no usage.' end));
+end;
+$$;
+comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
+
+create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+  lost private.credit_holds;
+begin
+  -- Half a minute after its time, for its hold lives ten minutes longer (begin_ai_call).
+  select h.* into lost
+  from private.credit_holds h join public.credit_wallets w on w.workspace_id = h.workspace_id
+  where h.work is not null and h.expires_at <= finish_next_lost_ai_call.at + interval '570 seconds'
+  limit 1 for no key update of w skip locked;
+  if not found then
+    return false;
+  end if;
+  perform private.finish_lost_ai_call(lost, at);
+  return true;
+end;
+$$;
+comment on function private.finish_next_lost_ai_call(timestamptz) is
+  'Finishes one call whose function ended before it did; false when there is none.';
+insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
+
+create function private.end_earlier_tries(
+  wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
+) returns public.credit_wallets
+language plpgsql set search_path = ''
+as $$
+declare
+  earlier private.credit_holds;
+  call private.ai_call;
+begin
+  for earlier in
+    select h.* from private.credit_holds h
+    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open' and h.work is not null
+      and (h.metadata ->> 'request_id' = wanted_request_id
+        or key is not null and h.work ->> 'idempotency_key' = key
+          and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds')
+  loop
+    if earlier.metadata ->> 'request_id' = wanted_request_id then
+      -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.
+      call := jsonb_populate_record(null::private.ai_call, earlier.work);
+      perform private.close_hold(earlier, null, at, is_work_done => true);
+      perform private.close_ai_call(call, earlier, false, null);
+    else
+      perform private.finish_lost_ai_call(earlier, at);
+    end if;
+    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
+  end loop;
+  return wallet;
+end;
+$$;
+comment on function private.end_earlier_tries is
+  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
+  'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
+
 create function private.begin_admission(
   scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text,
   request_hash text, details jsonb, at timestamptz
@@ -472,309 +776,6 @@ comment on function public.admit_ai_call is
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
-
-create function public.extend_ai_call(
-  hold_id uuid,
-  prompt_tokens bigint default null,
-  completion_tokens bigint default null,
-  served_model text default null,
-  at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  hold private.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
-  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
-  pricing jsonb;
-  wallet public.credit_wallets;
-  more numeric := 0;
-  available numeric;
-  covered bigint;
-  usage private.ai_usage;
-begin
-  if hold.work is null then
-    return jsonb_build_object('extended', false);
-  end if;
-  at := private.time_under_lock(at);
-  call.prompt_tokens := coalesce(extend_ai_call.prompt_tokens, call.prompt_tokens);
-  call.completion_tokens := coalesce(extend_ai_call.completion_tokens, call.completion_tokens);
-  call.served_model := coalesce(extend_ai_call.served_model, call.served_model);
-  call.heard_at := greatest(call.heard_at, at);
-  if hold.state = 'open' and hold.expires_at > at and extend_ai_call.completion_tokens is not null then
-    pricing := coalesce(call.pricings -> call.served_model, call.pricings -> (call.details ->> 'model'));
-    usage := private.usage_of_call(call.prompt_tokens, 0,
-      call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
-    more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
-    select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-    wallet := private.free_due_holds(wallet, more, at);
-    available := greatest(private.available(wallet), 0);
-    -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
-    -- nothing.
-    more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
-    if more > available then
-      more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
-    end if;
-    covered := private.output_tokens_for(pricing, usage, hold.amount + more);
-    if covered <= call.completion_tokens or covered is null then
-      covered := null;
-      more := 0;
-    end if;
-  end if;
-  update private.credit_holds h set work = to_jsonb(call), amount = h.amount + more where h.id = hold.id;
-  if more > 0 then
-    perform private.change_held(hold.workspace_id, more, hold.id, more);
-  end if;
-  return jsonb_strip_nulls(jsonb_build_object('extended', covered is not null, 'output_tokens_covered', covered));
-end;
-$$;
-comment on function public.extend_ai_call is
-  'A long stream tells what it has used so far, and its hold grows to cover what comes next; extended is false where '
-  'wallet or key cannot pay for more. Without counts it says no more than that the call is under way.';
-
--- The end -------------------------------------------------------------------------------------------------------------
-
-create function private.usage_of_call(
-  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
-) returns private.ai_usage
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  usage private.ai_usage;
-begin
-  -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
-  usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
-  usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
-  usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
-  usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
-  return usage;
-end;
-$$;
-comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
-
-insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
-  ('usage_tolerance', '2', 'number', 1, 1000, false,
-    'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
-
-create function private.bounded_usage(
-  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
-) returns private.ai_usage
-language plpgsql stable set search_path = ''
-as $$
-declare
-  tolerance numeric := 1;
-  bounded private.ai_usage := usage;
-begin
-  if usage.prompt_tokens > worst_case.prompt_tokens or usage.completion_tokens > worst_case.completion_tokens then
-    tolerance := private.config_numeric('usage_tolerance', 2);
-  end if;
-  -- However short a request is, what a provider itself tells the model comes on top of it.
-  bounded.prompt_tokens := least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500)));
-  bounded.cached_tokens := least(usage.cached_tokens, bounded.prompt_tokens);
-  -- What was seen to be written was used, limits or not.
-  bounded.completion_tokens := least(usage.completion_tokens,
-    ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens)));
-  bounded.images := least(usage.images, worst_case.images);
-  -- A count that has no price may be what it likes.
-  if bounded is distinct from usage
-    and (private.charge_of(pricing, bounded)).cost_usd < (private.charge_of(pricing, usage)).cost_usd then
-    return bounded;
-  end if;
-  return usage;
-end;
-$$;
-comment on function private.bounded_usage is
-  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
-  'or than was written.';
-
-create function public.finish_ai_call(
-  hold_id uuid,
-  ending public.ai_usage_status,
-  prompt_tokens bigint default 0,
-  cached_tokens bigint default 0,
-  completion_tokens bigint default 0,
-  details jsonb default '{}',
-  images bigint default 0,
-  usage_source public.ai_usage_source default 'reported',
-  is_empty boolean default false,
-  served_model text default null,
-  answer jsonb default null,
-  written_tokens bigint default 0,
-  may_be_cut_short boolean default false,
-  at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  hold private.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
-  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
-  usage private.ai_usage;
-  call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
-  pricing jsonb;
-  charged numeric;
-  is_charged boolean := ending in ('success', 'canceled');
-  wallet public.credit_wallets;
-  is_first boolean := hold.work is not null;
-  entry_id bigint;
-begin
-  if ending is null then
-    perform private.raise_error('invalid_request', 'ending must be success, failed, canceled or refused.');
-  end if;
-  if is_first then
-    at := greatest(at, call.started_at);
-    pricing := coalesce(call.pricings -> finish_ai_call.served_model, call.pricings -> (call.details ->> 'model'));
-    usage := private.bounded_usage(reported, call.worst_case,
-      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
-    if usage is distinct from reported then
-      perform private.notify_admins('usage_bounded',
-        format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
-        jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
-          'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
-    end if;
-    -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
-    if is_charged and is_empty then
-      is_charged := finish_ai_call.usage_source = 'reported' and reported.prompt_tokens > 0;
-      if is_charged and not may_be_cut_short then
-        update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
-        where c.workspace_id = hold.workspace_id
-          and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-            where n.workspace_id = hold.workspace_id)
-          and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
-        is_charged := not found;
-      end if;
-    end if;
-    if ending in ('success', 'canceled') and hold.state in ('open', 'expired') then
-      charged := case when is_charged then (private.charge_of(pricing, usage)).credits else 0 end;
-    end if;
-    if hold.state in ('open', 'expired') then
-      entry_id := (private.close_hold(hold, case when is_charged then charged end, at, hold.metadata,
-        is_work_done => true)).transaction_id;
-    else -- it was closed by hand
-      update private.credit_holds h set work = null where h.id = hold.id;
-    end if;
-    perform private.close_ai_call(call, hold, is_charged, answer);
-    perform private.log_ai_call(call.details || finish_ai_call.details || jsonb_build_object('status', ending,
-      'api_key_id', hold.spender_id, 'model', hold.metadata -> 'model', 'request_id', call.request_id,
-      'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
-      'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
-        then 'bounded' else finish_ai_call.usage_source end),
-      hold.workspace_id, hold.user_id, at, call.started_at, hold.id, usage, pricing, charged, entry_id, is_charged);
-  end if;
-  select * into hold from private.credit_holds h where h.id = hold.id;
-  select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  return jsonb_strip_nulls(jsonb_build_object('finished', is_first, 'credits_charged', coalesce(hold.final_amount, 0),
-    'credits_balance', case when private.sees_wallet(hold.workspace_id, hold.user_id) then wallet.credits_balance end,
-    'credits_available', private.spendable(hold.workspace_id, hold.user_id, hold.spender_id, at)));
-end;
-$$;
-comment on function public.finish_ai_call is
-  'Ends an admitted call once: charges its usage (success, canceled) or nothing (failed, refused for its prompt), '
-  'frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was '
-  'held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input '
-  'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
-  'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
-
-create function private.close_ai_call(
-  call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if call.message_month is not null and not is_charged then
-    update private.ai_request_counts c set month_messages = c.month_messages - 1
-    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
-  end if;
-  if call.idempotency_key is not null and is_charged then
-    -- The answer is kept where the workspace keeps all content.
-    update private.idempotent_requests r
-    set is_running = false, answer = case
-      when w.ai_log_content = 'full' and octet_length(close_ai_call.answer::text) <= 262144
-        and private.has_room_for_content(w.id, octet_length(close_ai_call.answer::text))
-      then jsonb_build_object('answer', close_ai_call.answer, 'request_id', r.request_id) end
-    from public.workspaces w
-    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key
-      and w.id = hold.workspace_id;
-  elsif call.idempotency_key is not null then
-    -- It came to nothing: the same request may be tried again.
-    delete from private.idempotent_requests r
-    where r.workspace_id = hold.workspace_id and r.scope = 'ai_calls' and r.idempotency_key = call.idempotency_key;
-  end if;
-end;
-$$;
-comment on function private.close_ai_call is
-  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
-
-create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  call private.ai_call := jsonb_populate_record(null::private.ai_call, lost.work);
-begin
-  -- Charged what it had told of; one that told of nothing is not charged.
-  perform public.finish_ai_call(lost.id, case when call.completion_tokens > 0 then 'canceled' else 'failed'
-    end::public.ai_usage_status,
-    call.prompt_tokens, 0, call.completion_tokens, usage_source => 'estimated', served_model => call.served_model,
-      at => at,
-    details => jsonb_build_object('error_code', 'call_lost', 'error_message', case when call.completion_tokens > 0
-      then format('The function that ran this call ended before it did; it had reported %s output tokens.',
-        call.completion_tokens)
-      else 'The function that ran this call ended before it did, and had reported no usage.' end));
-end;
-$$;
-comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
-
-create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
-declare
-  lost private.credit_holds;
-begin
-  -- Half a minute after its time, for its hold lives ten minutes longer (begin_ai_call).
-  select h.* into lost
-  from private.credit_holds h join public.credit_wallets w on w.workspace_id = h.workspace_id
-  where h.work is not null and h.expires_at <= finish_next_lost_ai_call.at + interval '570 seconds'
-  limit 1 for no key update of w skip locked;
-  if not found then
-    return false;
-  end if;
-  perform private.finish_lost_ai_call(lost, at);
-  return true;
-end;
-$$;
-comment on function private.finish_next_lost_ai_call(timestamptz) is
-  'Finishes one call whose function ended before it did; false when there is none.';
-
-create function private.end_earlier_tries(
-  wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
-) returns public.credit_wallets
-language plpgsql set search_path = ''
-as $$
-declare
-  earlier private.credit_holds;
-  call private.ai_call;
-begin
-  for earlier in
-    select h.* from private.credit_holds h
-    where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open' and h.work is not null
-      and (h.metadata ->> 'request_id' = wanted_request_id
-        or key is not null and h.work ->> 'idempotency_key' = key
-          and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds')
-  loop
-    if earlier.metadata ->> 'request_id' = wanted_request_id then
-      -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.
-      call := jsonb_populate_record(null::private.ai_call, earlier.work);
-      perform private.close_hold(earlier, null, at, is_work_done => true);
-      perform private.close_ai_call(call, earlier, false, null);
-    else
-      perform private.finish_lost_ai_call(earlier, at);
-    end if;
-    select * into wallet from public.credit_wallets w where w.workspace_id = wallet.workspace_id;
-  end loop;
-  return wallet;
-end;
-$$;
-comment on function private.end_earlier_tries is
-  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
-  'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
 

@@ -136,3 +136,38 @@ create table private.secrets (
 );
 comment on table private.secrets is 'Random keys made with the database; nothing outside reads them.';
 insert into private.secrets (name, value) values ('identity_hash_key', extensions.gen_random_bytes(32));
+
+-- Work that time brings, one small piece a transaction.
+
+create table private.due_work (
+  piece text primary key,
+  place integer not null constraint places_differ unique
+);
+comment on table private.due_work is
+  'What time makes due: functions of private that take a time, do one piece and say whether there was one. Each '
+  'chapter adds its own. Lost calls have the lowest places: their credits are settled before their holds expire.';
+
+create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  piece text;
+  is_done boolean;
+begin
+  for piece in select w.piece from private.due_work w order by w.place loop
+    begin
+      execute format('select private.%I($1)', piece) into is_done using at;
+      if is_done then
+        return 1;
+      end if;
+    exception when others then
+      -- What one kind of work meets is no reason to leave the others undone.
+      raise warning '% failed: % (%)', piece, sqlerrm, sqlstate;
+    end;
+  end loop;
+  return 0;
+end;
+$$;
+comment on function private.run_due_work(timestamptz) is
+  'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, '
+  'until it answers 0.';

@@ -4,6 +4,9 @@ create type public.ai_usage_scene as enum (
   'text_chat', 'embedding', 'image_generation', 'video_generation', 'session_analysis', 'other'
 );
 comment on type public.ai_usage_scene is 'What an AI call was for.';
+insert into public.features (feature_code, name, unit, description)
+select 'scene:' || s, initcap(replace(s::text, '_', ' ')), 'call', 'Whether AI calls of this scene may be made.'
+from unnest(enum_range(null::public.ai_usage_scene)) s;
 create type public.ai_disconnect_policy as enum ('drain', 'cancel');
 comment on type public.ai_disconnect_policy is
   'When a client leaves a stream: drain reads the provider''s answer to its end and charges that; '
@@ -229,6 +232,18 @@ end;
 $$;
 comment on function private.model_price_of(jsonb) is 'A pricing as customers see it: in credits.';
 
+create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  -- Of a fixed price its credits, for cost x markup would tell the cost.
+  return trim_scale(case when credits = private.credits_for(pricing, cost_usd)
+    then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
+end;
+$$;
+comment on function private.worth_of(jsonb, numeric, numeric) is
+  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
+
 create function private.charge_of(
   pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric, out worth_usd numeric
 )
@@ -266,18 +281,6 @@ $$;
 comment on function private.charge_of(jsonb, private.ai_usage) is
   'What a call or a video costs (US dollars), is charged (credits, to six decimals: those of a video''s price row, '
   'else the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
-
-create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- Of a fixed price its credits, for cost x markup would tell the cost.
-  return trim_scale(case when credits = private.credits_for(pricing, cost_usd)
-    then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
-end;
-$$;
-comment on function private.worth_of(jsonb, numeric, numeric) is
-  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
 
 create function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 language plpgsql immutable set search_path = ''

@@ -1,12 +1,6 @@
 -- Teams: workspaces of several people. Their wallet, keys and payments are those of any workspace.
 -- Everything done to a team's members runs under the lock of its wallet, and so one after the other.
 
-alter table public.plans add column seats integer not null default 1
-  constraint seats_positive_or_unlimited check (seats > 0 or seats = -1);
-comment on column public.plans.seats is 'Members that a team may have; -1: as many as it likes.';
-update public.plans set seats = case plan when 'free' then 3 when 'basic' then 5 when 'creator' then 10 when 'pro'
-  then 25 else -1 end;
-
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('free_teams_per_user', '3', 'integer', 0, 1000, true,
     'Teams on the free plan that a person may own; one that was deleted counts for the month it was made in.'),
@@ -114,15 +108,6 @@ begin
 end;
 $$;
 comment on function private.owners_besides(uuid, uuid) is 'Whether a team has an owner besides this one.';
-
-create function private.seats_of(wanted_workspace uuid) returns integer
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (private.plan_of(wanted_workspace)).seats;
-end;
-$$;
-comment on function private.seats_of(uuid) is 'Members that a workspace may have by its plan; -1: unlimited.';
 
 create function private.is_free_team(wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
@@ -571,7 +556,7 @@ as $$
 declare
   account_id uuid := private.my_account();
   invitation public.workspace_invitations;
-  seats integer;
+  seats numeric;
 begin
   select i.* into invitation
   from private.invitation_hashes h join public.workspace_invitations i on i.id = h.invitation_id
@@ -588,8 +573,8 @@ begin
   if not found or invitation.revoked_at is not null or invitation.expires_at <= clock_timestamp() then
     perform private.raise_error('invalid_state', 'This invitation was revoked or has expired.');
   elsif invitation.accepted_at is null and private.role_in(invitation.workspace_id, account_id) is null then
-    seats := private.seats_of(invitation.workspace_id);
-    if seats <> -1 and seats <= (
+    seats := private.limit_in(private.features_of(invitation.workspace_id, clock_timestamp(), 'seats'), 'seats');
+    if seats <= (
       select count(*) from public.workspace_members m where m.workspace_id = invitation.workspace_id
     ) then
       perform private.raise_error('limit_reached', format('The plan of this workspace has %s seats.', seats),

@@ -109,6 +109,7 @@ end;
 $$;
 comment on function private.complete_next_account(timestamptz) is
   'Tries one incomplete account again, ever less often; false when none is due.';
+insert into private.due_work (piece, place) values ('complete_next_account', 40);
 
 create function private.require_account(account_id uuid) returns public.users
 language plpgsql set search_path = ''

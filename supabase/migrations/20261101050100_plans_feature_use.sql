@@ -1,66 +1,8 @@
--- Entitlements: what a plan includes and how much of it, what a workspace has besides, and what was used.
--- There is one way to decide: private.features_of gathers the rows that hold for a workspace (its own before its
--- plan's), and private.feature_is_on reads them. Models and scenes are features too: model:<model> and scene:<scene>.
--- Counting locks no wallet: one upsert of feature_usage admits and counts, and an AI call counts under its wallet's
--- lock.
-
-create table public.features (
-  feature_code text primary key
-    constraint feature_code_is_snake_case_or_a_scene_or_model
-    check (feature_code ~ '^([a-z][a-z0-9_]{0,62}|scene:[a-z_]{1,63}|model:.{1,200})$'),
-  name public.short_name not null,
-  unit text not null constraint unit_is_short check (length(unit) between 1 and 40),
-  description text not null default '',
-  is_active boolean not null default true,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
-);
-comment on table public.features is
-  'What plans include and workspaces use. scene:<scene> and model:<model> switch AI scenes and models on and off; '
-  'they are not counted.';
-comment on column public.features.unit is 'What its quantities count.';
-comment on column public.features.is_active is 'False: off for every plan and workspace.';
-create index features_inactive_idx on public.features (feature_code) where not is_active;
-
-create table public.plan_features (
-  plan text not null references public.plans,
-  feature_code text not null references public.features,
-  is_enabled boolean not null default true,
-  limit_per_period numeric constraint plan_limit_is_an_amount
-    check (limit_per_period >= 0 and limit_per_period < 'infinity'),
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  primary key (plan, feature_code)
-);
-comment on table public.plan_features is
-  'What a plan includes. A missing row: allowed without limit (for model:<model>: what ai_models.minimum_plan says).';
-comment on column public.plan_features.is_enabled is
-  'False: the plan does not have it. For model:<model> true overrules ai_models.minimum_plan.';
-comment on column public.plan_features.limit_per_period is
-  'How much a workspace may use in a period of its subscription, else in a calendar month (UTC); null: no limit.';
-create index plan_features_feature_code_idx on public.plan_features (feature_code);
-
-create table public.workspace_features (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  feature_code text not null references public.features,
-  is_enabled boolean not null default true,
-  limit_per_period numeric constraint workspace_limit_is_an_amount
-    check (limit_per_period >= 0 and limit_per_period < 'infinity'),
-  expires_at timestamptz,
-  reason text not null constraint reason_is_given check (reason ~ '\S' and length(reason) <= 1000),
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  primary key (workspace_id, feature_code)
-);
-comment on table public.workspace_features is 'What holds for one workspace in place of its plan''s whole row.';
-comment on column public.workspace_features.limit_per_period is 'In place of the plan''s limit; null: no limit.';
-comment on column public.workspace_features.expires_at is 'When the plan holds again; null: never.';
-comment on column public.workspace_features.reason is 'Why it was given or taken away.';
-create index workspace_features_feature_code_idx on public.workspace_features (feature_code);
+-- What was used of features, and whether there is more of it. Counting locks no wallet: one upsert of feature_usage
+-- admits and counts, and an AI call counts under its wallet's lock.
 
 create table private.usage_records (
-  -- An AI call takes two numbers, for its api_call and its tokens.
-  id bigint generated always as identity (increment by 2) primary key,
+  id bigint primary key default nextval('private.usage_record_ids'),
   workspace_id uuid not null references public.workspaces on delete cascade,
   user_id uuid references public.users on delete set null,
   feature_code text not null,
@@ -123,16 +65,6 @@ grant select on private.usage_records, public.usage_records to authenticated, se
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
-create table public.feature_usage (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  feature_code text not null,
-  period_start timestamptz not null,
-  used numeric not null constraint used_not_negative check (used >= 0 and used < 'infinity'),
-  primary key (workspace_id, feature_code, period_start)
-) with (fillfactor = 50); -- every use rewrites its row
-comment on table public.feature_usage is
-  'What a workspace used of a feature in a period: the sum of its usage_records.';
-
 create function private.keep_usage_records() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -163,129 +95,36 @@ create trigger usage_records_refuse_delete after delete on private.usage_records
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
   for each statement execute function private.keep_usage_records();
 
-create trigger features_set_updated_at before update on public.features
-  for each row execute function private.set_updated_at();
-create trigger plan_features_set_updated_at before update on public.plan_features
-  for each row execute function private.set_updated_at();
-create trigger workspace_features_set_updated_at before update on public.workspace_features
-  for each row execute function private.set_updated_at();
-
-insert into public.features (feature_code, name, unit, description) values
-  ('message', 'Messages', 'message',
-    'For an application''s own count. AI calls have plans.messages_per_month besides.'),
-  ('token', 'Tokens', 'token', 'Input and output tokens of AI calls; counted when a call ends.'),
-  ('api_call', 'AI calls', 'call', 'AI calls that were settled.');
-insert into public.features (feature_code, name, unit, description)
-select 'scene:' || s, initcap(replace(s::text, '_', ' ')), 'call', 'Whether AI calls of this scene may be made.'
-from unnest(enum_range(null::public.ai_usage_scene)) s;
-
 -- Deciding ------------------------------------------------------------------------------------------------------------
-
-create function private.features_of(
-  wanted_workspace uuid, wanted_plan text, at timestamptz, wanted_feature text default null
-) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Of rows for the same feature the last one stays.
-  return (
-    select jsonb_object_agg(x.feature_code, jsonb_build_object('on', x.is_enabled, 'limit', x.most) order by x.place)
-    from (
-      select p.feature_code, p.is_enabled, p.limit_per_period as most, 1 as place
-      from public.plan_features p where p.plan = wanted_plan
-      union all
-      select w.feature_code, w.is_enabled, w.limit_per_period, 2
-      from public.workspace_features w
-      where w.workspace_id = wanted_workspace and (w.expires_at is null or w.expires_at > features_of.at)
-      union all
-      select f.feature_code, false, null, 3 from public.features f where not f.is_active
-    ) x
-    where wanted_feature is null or x.feature_code = wanted_feature
-  );
-end;
-$$;
-comment on function private.features_of(uuid, text, timestamptz, text) is
-  'What holds for a workspace on a plan, by feature: { on, limit }. Its own row before its plan''s; '
-  'inactive features are off. Null where there is no row.';
-
-create function private.feature_is_on(features jsonb, code text, by_default boolean default true) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return coalesce((features -> code ->> 'on')::boolean, by_default);
-end;
-$$;
-comment on function private.feature_is_on(jsonb, text, boolean) is
-  'Whether a feature is on, by features_of; without a row, what holds by default. Every switch is decided here: '
-  'features, scenes, models.';
-
-create function private.feature_period(
-  wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
-)
-language plpgsql stable set search_path = ''
-as $$
-declare
-  seconds double precision;
-  subscription public.user_subscriptions;
-begin
-  select s.* into subscription from public.user_subscriptions s
-  where s.workspace_id = wanted_workspace and s.is_live
-    and s.current_period_end > s.current_period_start and isfinite(s.current_period_end);
-  period_start := subscription.current_period_start;
-  period_end := subscription.current_period_end;
-  if period_start > at then
-    -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins
-    -- anew.
-    select max(p.starts_at), max(p.cut_at) into period_start, period_end
-    from private.periods_of(subscription.platform, subscription.subscription_id) p
-    where p.starts_at <= feature_period.at and p.cut_at > feature_period.at;
-  end if;
-  if period_start is null then
-    select w.started_at, w.ends_at into period_start, period_end from private.window_at('month', null, 0, at) w;
-  elsif period_end <= at then
-    -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
-    seconds := extract(epoch from period_end - period_start);
-    period_start := period_end + make_interval(secs => floor(extract(epoch from at - period_end) / seconds) * seconds);
-    period_end := period_start + make_interval(secs => seconds);
-  end if;
-end;
-$$;
-comment on function private.feature_period(uuid, timestamptz) is
-  'The period that a use counts to: the live subscription''s, else the calendar month (UTC).';
 
 create type private.feature_terms as (is_on boolean, most numeric, period_start timestamptz, period_end timestamptz);
 comment on type private.feature_terms is
-  'Whether a workspace has a feature, how much of it (null: no limit) and in which period.';
+  'Whether a workspace has a feature, how much of it (null: no limit; 0 where it is off) and in which period (null: it '
+  'is not counted).';
 
 create function private.feature_terms_of(wanted_workspace uuid, code text, at timestamptz) returns private.feature_terms
 language plpgsql stable set search_path = ''
 as $$
 declare
-  features jsonb;
-  period record;
+  features jsonb := private.features_of(wanted_workspace, at, code);
+  feature public.features;
+  terms private.feature_terms;
 begin
-  if not exists (select from public.features f where f.feature_code = code) then
+  select f.* into feature from public.features f where f.feature_code = code;
+  if not found then
     perform private.raise_error('not_found', format('There is no feature %s.', coalesce(to_json(code)::text, 'null')));
   end if;
-  features := private.features_of(wanted_workspace, (private.plan_of(wanted_workspace)).plan, at, code);
-  period := private.feature_period(wanted_workspace, at);
-  return row(private.feature_is_on(features, code), (features -> code ->> 'limit')::numeric,
-    period.period_start, period.period_end)::private.feature_terms;
+  terms.is_on := private.feature_is_on(features, code);
+  terms.most := private.limit_in(features, code);
+  if feature.is_counted then
+    select p.period_start, p.period_end into terms.period_start, terms.period_end
+    from private.feature_period(wanted_workspace, at) p;
+  end if;
+  return terms;
 end;
 $$;
 comment on function private.feature_terms_of(uuid, text, timestamptz) is
   'A workspace''s terms for a feature; not_found for an unknown one.';
-
-create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return coalesce((select u.used from public.feature_usage u
-    where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);
-end;
-$$;
-comment on function private.feature_used(uuid, text, timestamptz) is
-  'What a workspace has used of a feature in the period that began then.';
 
 create type public.feature_use as (
   allowed boolean, code text, id bigint, used numeric, "limit" numeric, remaining numeric, period_start timestamptz,
@@ -302,18 +141,15 @@ comment on type public.feature_release is 'What a release of a feature''s use ga
 create function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
-declare
-  most numeric := case when terms.is_on then terms.most else 0 end;
 begin
-  -- greatest passes over null.
-  return jsonb_build_object('used', trim_scale(used), 'limit', most,
-    'remaining', case when most is not null then trim_scale(greatest(most - used, 0))
-      end, 'period_start', terms.period_start, 'period_end', terms.period_end);
+  return jsonb_build_object('used', trim_scale(used), 'limit', terms.most,
+    'remaining', case when used <= terms.most then trim_scale(terms.most - used) when used > terms.most then 0 end,
+    'period_start', terms.period_start, 'period_end', terms.period_end);
 end;
 $$;
 comment on function private.feature_answer(private.feature_terms, numeric) is
-  'What is told of a feature: { used, limit, remaining, period_start, period_end }; limit and remaining null: '
-  'no limit, 0 where it is off.';
+  'The part of an answer about a feature: { used, limit, remaining, period_start, period_end }; limit and remaining '
+  'null: no limit, 0 where it is off; used, remaining and period null: it is not counted.';
 
 create function private.refuse_feature(terms private.feature_terms) returns text
 language plpgsql immutable set search_path = ''
@@ -434,7 +270,10 @@ begin
     return jsonb_populate_record(null::public.feature_use, answer);
   end if;
   terms := private.feature_terms_of(wallet_id, feature_code, at);
-  if terms.is_on then
+  if terms.period_start is null then
+    perform private.raise_error('invalid_request', format('Feature %s is not counted by uses.', feature_code),
+      'check_feature answers its limit.');
+  elsif terms.is_on then
     used_now := private.count_feature(wallet_id, feature_code, terms.period_start, quantity, terms.most);
   end if;
   if used_now is null then
@@ -590,8 +429,10 @@ begin
   wanted_workspace := coalesce(wanted_workspace, account_id);
   perform private.require_usage_member(wanted_workspace, account_id);
   terms := private.feature_terms_of(wanted_workspace, code, at);
-  used_now := private.feature_used(wanted_workspace, code, terms.period_start);
-  is_allowed := terms.is_on and coalesce(used_now + wanted_quantity <= terms.most, true);
+  if terms.period_start is not null then
+    used_now := private.feature_used(wanted_workspace, code, terms.period_start);
+  end if;
+  is_allowed := terms.is_on and coalesce(coalesce(used_now, 0) + wanted_quantity <= terms.most, true);
   return jsonb_build_object('allowed', is_allowed)
     || case when is_allowed then '{}' else jsonb_build_object('code', private.refuse_feature(terms)) end
     || private.feature_answer(terms, used_now);
@@ -615,29 +456,3 @@ comment on function public.check_feature is
   'Whether a use would be allowed now, as consume_feature would answer, counting nothing. Signed-in people ask for '
   'workspaces they are members of.';
 grant execute on function public.check_feature to authenticated, service_role;
-
-alter table public.features enable row level security;
-create policy "everyone can read the features on offer" on public.features
-  for select to anon, authenticated using (is_active);
-alter table public.plan_features enable row level security;
-create policy "everyone can read what plans include" on public.plan_features
-  for select to anon, authenticated using (true);
-alter table public.workspace_features enable row level security;
-create policy "owners and admins can read what was given to their workspace" on public.workspace_features
-  for select to authenticated using (workspace_id = any (array(select private.my_managed_workspace_ids())));
-alter table public.feature_usage enable row level security;
-create policy "members can read what their workspace has used" on public.feature_usage
-  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
-
-grant select on public.features, public.plan_features to anon, authenticated;
-grant select on public.workspace_features, public.feature_usage to authenticated, service_role;
-grant select, insert, update on public.features to service_role;
-grant select, insert, update, delete on public.plan_features to service_role;
-grant insert, update, delete on public.workspace_features to service_role;
-
-create trigger features_audit_changes after insert or update or delete on public.features
-  for each row execute function private.audit_change('feature_code', '');
-create trigger plan_features_audit_changes after insert or update or delete on public.plan_features
-  for each row execute function private.audit_change('plan feature_code', '');
-create trigger workspace_features_audit_changes after insert or update or delete on public.workspace_features
-  for each row execute function private.audit_change('feature_code', 'workspace_id');

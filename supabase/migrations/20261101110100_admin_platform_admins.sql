@@ -84,7 +84,7 @@ begin
   perform private.require_search(search_for, max_rows);
   select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
-    select w.id, w.name, w.slug, w.personal_user_id is not null as is_personal, (private.plan_of(w.id)).plan as plan,
+    select w.id, w.name, w.slug, w.personal_user_id is not null as is_personal, w.plan,
       (select count(*) from public.workspace_members m where m.workspace_id = w.id) as members,
       trim_scale(c.credits_balance) as credits_balance, trim_scale(c.overdraft_limit) as overdraft_limit, c.frozen_at,
       w.created_at

@@ -129,6 +129,16 @@ $$;
 comment on function private.require_keys_left_today(uuid) is
   'Refuses a key to a workspace that has made as many as it may in 24 hours. Called under its wallet''s lock.';
 
+create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id',
+    k.workspace_id,
+    'expires_at', k.expires_at, 'created_at', k.created_at)
+  from public.api_keys k where k.id = wanted_key
+$$;
+comment on function private.api_key_answer(uuid, text) is 'What the maker of a key is told, the secret this once.';
+
 create function private.create_my_api_key(wanted public.api_keys, budget numeric, period_budget numeric) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -169,16 +179,6 @@ $$;
 comment on function private.create_my_api_key(public.api_keys, numeric, numeric) is
   'Makes a key for a workspace of the caller.';
 grant execute on function private.create_my_api_key(public.api_keys, numeric, numeric) to authenticated;
-
-create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
-language sql stable set search_path = ''
-as $$
-  select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id',
-    k.workspace_id,
-    'expires_at', k.expires_at, 'created_at', k.created_at)
-  from public.api_keys k where k.id = wanted_key
-$$;
-comment on function private.api_key_answer(uuid, text) is 'What the maker of a key is told, the secret this once.';
 
 create function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb
 language plpgsql security definer set search_path = ''

@@ -184,7 +184,10 @@ begin
       is distinct from (old.workspace_id, old.model, old.cost_credits, old.created_at)
     or old.user_id is distinct from new.user_id and new.user_id is not null
     or old.finished_at is distinct from new.finished_at and old.finished_at is not null
-    or old.status <> new.status and (old.finished_at is not null or new.status = 'pending') then
+    or old.status <> new.status and (old.status, new.status) not in (
+      ('pending', 'processing'), ('pending', 'completed'), ('pending', 'failed'), ('pending', 'canceled'),
+      ('processing', 'completed'), ('processing', 'failed'), ('processing', 'canceled')
+    ) then
     perform private.raise_error('invalid_state',
       format('Video job %s is %s; a job only moves forward.', old.id, old.status));
   end if;
@@ -238,6 +241,23 @@ create trigger video_jobs_remove_file after delete on public.video_jobs
   execute function private.remove_file_of_video_job();
 create trigger video_jobs_set_updated_at before update on public.video_jobs
   for each row execute function private.set_updated_at();
+
+create function private.keep_job_under_way() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into private.jobs_under_way (job_id, workspace_id) values (new.id, new.workspace_id);
+  elsif tg_op = 'DELETE' or new.finished_at is not null then
+    delete from private.jobs_under_way j where j.job_id = old.id;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.keep_job_under_way() is
+  'A job that has not ended counts to the calls that its plan allows.';
+create trigger video_jobs_keep_under_way after insert or update of finished_at or delete on public.video_jobs
+  for each row execute function private.keep_job_under_way();
 
 -- What the function is told -------------------------------------------------------------------------------------------
 
@@ -447,6 +467,20 @@ comment on function public.fail_video_job is
   'credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused '
   'it. A job that has ended stays as it is.';
 
+create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  -- Longer than a function lives: after that nobody waits for the answer any more.
+  return exists (
+    select from private.video_job_work w where w.video_job_id = job.id and w.canceling_at > at - interval '3 minutes'
+  );
+end;
+$$;
+comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
+  'Whether a provider is canceling a job now. It may be deleting the file, '
+  'so that the job''s being completed does not count yet.';
+
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
 ) returns jsonb
@@ -561,20 +595,6 @@ begin
 end;
 $$;
 comment on function private.apply_video_task is 'Writes what the provider says of a job that has not ended.';
-
-create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Longer than a function lives: after that nobody waits for the answer any more.
-  return exists (
-    select from private.video_job_work w where w.video_job_id = job.id and w.canceling_at > at - interval '3 minutes'
-  );
-end;
-$$;
-comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
-  'Whether a provider is canceling a job now. It may be deleting the file, '
-  'so that the job''s being completed does not count yet.';
 
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -744,13 +764,13 @@ returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
 declare
-  most integer := ((asked.caller).plan).video_jobs_at_once;
+  most numeric := private.limit_in((asked.caller).features, 'video_jobs_at_once');
 begin
   if pricing is null then
     perform private.notify_unpriced(job.model, job.parameters ->> 'resolution', asked.at);
     return row('invalid_request', format('This model is not available in %s.',
       coalesce(job.parameters ->> 'resolution', 'any resolution')), 'resolution', null)::private.ai_refusal;
-  elsif most <> -1 and private.video_jobs_running(job.workspace_id) >= most then
+  elsif most is not null and private.video_jobs_running(job.workspace_id) >= most then
     return row('limit_reached',
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
         ((asked.caller).plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job'
@@ -1039,6 +1059,7 @@ end;
 $$;
 comment on function private.end_next_overdue_video_job(timestamptz) is
   'Ends one job that nothing more is to be hoped for, and refunds it; false when there is none.';
+insert into private.due_work (piece, place) values ('end_next_overdue_video_job', 20);
 
 create function private.lease_due_videos(kind text, most integer, at timestamptz) returns setof public.video_jobs
 language plpgsql set search_path = ''

@@ -1,6 +1,24 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
+create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
+language sql set search_path = ''
+as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
+comment on function private.lock_customer is 'Keeps events of a customer waiting.';
+
+create function private.claim_customer(
+  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
+) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.lock_customer(of_platform, of_customer);
+  perform private.lock_wallet(owner_id, at);
+  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
+end;
+$$;
+comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
+
 create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -34,24 +52,6 @@ end;
 $$;
 comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
-
-create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
-comment on function private.lock_customer is 'Keeps events of a customer waiting.';
-
-create function private.claim_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  perform private.lock_customer(of_platform, of_customer);
-  perform private.lock_wallet(owner_id, at);
-  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
-end;
-$$;
-comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
 
 create function private.claim_payments_of_address(address text, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -126,6 +126,7 @@ end;
 $$;
 comment on function private.match_next_payment(timestamptz) is
   'Matches one payment whose payer has confirmed the address by now; false when there is none.';
+insert into private.due_work (piece, place) values ('match_next_payment', 60);
 
 create function private.resolve_dispute(
   of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
@@ -208,6 +209,7 @@ end;
 $$;
 comment on function private.report_next_lone_reversal(timestamptz) is
   'Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
+insert into private.due_work (piece, place) values ('report_next_lone_reversal', 90);
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 

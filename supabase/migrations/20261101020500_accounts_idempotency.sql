@@ -105,3 +105,4 @@ end;
 $$;
 comment on function private.forget_expired_requests(timestamptz) is
   'Deletes expired keys, a thousand at a time; false when there are none.';
+insert into private.due_work (piece, place) values ('forget_expired_requests', 80);
