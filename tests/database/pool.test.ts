@@ -70,7 +70,7 @@ test('a call that gets no connection in time is told so as PostgREST tells it, a
 
 test('200 callers share 4 connections: each is admitted and settled once', async () => {
   const people = await Promise.all([newAccount(50), newAccount(50), newAccount(50), newAccount(50)]);
-  await sql(`update public.users set subscription_plan = 'enterprise' where id = any ($1)`, [people]);
+  await sql(`update public.workspaces set plan = 'enterprise' where id = any ($1)`, [people]);
   const before = await walletOf(people[0] as string);
   const pool = openPool({ max: 4, acquire: 60_000 });
   const settled = await Promise.all(
