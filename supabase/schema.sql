@@ -57,7 +57,7 @@ type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric,
 type private.due_credits: platform payment_platform, source private.paid_source, source_id text, period_start timestamp with time zone, credits numeric, in_full numeric, starts_at timestamp with time zone, expires_at timestamp with time zone, clawback_reason text, details jsonb
 type private.feature_terms: is_on boolean, most numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type private.paid_source: payment, period, trial
-type private.payment_owner: workspace_id uuid, is_gone boolean, evidence payment_evidence
+type private.payment_owner: workspace_id uuid, user_id uuid, evidence payment_evidence, bound_at timestamp with time zone, is_gone boolean
 type private.payment_subject: customer, subscription, payment, reversal
 type private.payment_subjects: platform payment_platform, subscriptions text[], payments text[], touched timestamp with time zone[]
 type private.payment_task_state: requested, tried, voiding, done, voided
@@ -278,11 +278,11 @@ table api_keys
   policy "owners and admins can read their workspace's keys" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER api_keys_audit_changes AFTER UPDATE OF user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at, revoked_at ON public.api_keys FOR EACH ROW WHEN ((old.prefix <> ''::text)) EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'user_id name prefix allowed_models allowed_scenes requests_per_minute budget period_budget budget_period expires_at revoked_at')
   CREATE TRIGGER api_keys_audit_start_and_end AFTER INSERT OR DELETE ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'user_id name allowed_models allowed_scenes requests_per_minute budget period_budget budget_period expires_at')
-  CREATE TRIGGER api_keys_keep BEFORE INSERT OR UPDATE OF name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.keep_api_key()
+  CREATE TRIGGER api_keys_keep BEFORE INSERT OR UPDATE OF name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.guard_api_key()
   CREATE TRIGGER api_keys_lock_settings BEFORE UPDATE OF name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at ON public.api_keys FOR EACH STATEMENT WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION private.lock_settings()
-  CREATE TRIGGER api_keys_make_limit AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.keep_key_limit()
+  CREATE TRIGGER api_keys_make_limit AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.sync_key_limit()
   CREATE TRIGGER api_keys_revoke_of_person BEFORE UPDATE OF user_id ON public.api_keys FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.revoke_keys_of_person()
-  CREATE TRIGGER api_keys_set_limit AFTER UPDATE OF budget, period_budget, budget_period ON public.api_keys FOR EACH ROW WHEN (((((old.budget)::numeric IS DISTINCT FROM (new.budget)::numeric) OR ((old.period_budget)::numeric IS DISTINCT FROM (new.period_budget)::numeric)) OR (old.budget_period IS DISTINCT FROM new.budget_period))) EXECUTE FUNCTION private.keep_key_limit()
+  CREATE TRIGGER api_keys_set_limit AFTER UPDATE OF budget, period_budget, budget_period ON public.api_keys FOR EACH ROW WHEN (((((old.budget)::numeric IS DISTINCT FROM (new.budget)::numeric) OR ((old.period_budget)::numeric IS DISTINCT FROM (new.period_budget)::numeric)) OR (old.budget_period IS DISTINCT FROM new.budget_period))) EXECUTE FUNCTION private.sync_key_limit()
   CREATE TRIGGER api_keys_set_updated_at BEFORE UPDATE OF name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute); service_role: select; service_role update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)
 
@@ -307,8 +307,8 @@ table audit_logs
   CREATE INDEX audit_logs_resource_id_idx using btree (resource_id, id)
   CREATE INDEX audit_logs_workspace_id_idx using btree (workspace_id, id)
   policy "owners and admins can read their workspace's audit log, platfor" for select to authenticated using (((workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) OR ( SELECT private.is_platform_admin() AS is_platform_admin)) AND (((workspace_id = ANY (ARRAY( SELECT private.gone_from_audit_logs() AS gone_from_audit_logs))) OR (actor_id = ANY (ARRAY( SELECT private.gone_from_audit_logs() AS gone_from_audit_logs))) OR (resource_id = ANY ((ARRAY( SELECT private.gone_from_audit_logs() AS gone_from_audit_logs))::text[]))) IS NOT TRUE))
-  CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE OR TRUNCATE ON public.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION private.keep_audit_logs()
-  CREATE TRIGGER audit_logs_refuse_update BEFORE UPDATE ON public.audit_logs FOR EACH ROW EXECUTE FUNCTION private.keep_audit_logs()
+  CREATE TRIGGER audit_logs_refuse_delete BEFORE DELETE OR TRUNCATE ON public.audit_logs FOR EACH STATEMENT EXECUTE FUNCTION private.guard_audit_logs()
+  CREATE TRIGGER audit_logs_refuse_update BEFORE UPDATE ON public.audit_logs FOR EACH ROW EXECUTE FUNCTION private.guard_audit_logs()
   grants authenticated: select; service_role: select
 
 table auto_top_ups
@@ -438,9 +438,9 @@ table credit_transactions
   CREATE INDEX credit_transactions_user_id_idx using btree (user_id)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "owners and admins can read their workspace's entries" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
-  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_entries FOR EACH STATEMENT EXECUTE FUNCTION private.keep_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.keep_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.keep_ledger_entries()
+  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_entries FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
+  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
+  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.guard_ledger_entries()
   grants authenticated: select; service_role: select
 
 table credit_wallets
@@ -614,7 +614,7 @@ table payment_products
   CREATE INDEX payment_products_plan_idx using btree (plan)
   policy "everyone can read what is sold" for select to anon, authenticated using is_active
   CREATE TRIGGER payment_products_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.payment_products FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
-  CREATE TRIGGER payment_products_keep_terms AFTER INSERT OR UPDATE OF credits, trial_credits, amount ON public.payment_products FOR EACH ROW EXECUTE FUNCTION private.keep_product_terms()
+  CREATE TRIGGER payment_products_keep_terms AFTER INSERT OR UPDATE OF credits, trial_credits, amount ON public.payment_products FOR EACH ROW EXECUTE FUNCTION private.record_product_terms()
   CREATE TRIGGER payment_products_set_updated_at BEFORE UPDATE ON public.payment_products FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants anon: select; authenticated: select; service_role: insert, select, update
 
@@ -1052,9 +1052,9 @@ table private.usage_records
   CREATE INDEX usage_records_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX usage_records_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own use, owners and admins all of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_records FOR EACH STATEMENT EXECUTE FUNCTION private.keep_usage_records()
-  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.keep_usage_records()
-  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.keep_usage_records()
+  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
+  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
+  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_usage_records()
   grants authenticated: select; service_role: select
 
 table private.video_file_removals
@@ -1257,7 +1257,7 @@ table user_subscriptions
   policy "owners and admins can read their workspace's subscriptions" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER user_subscriptions_audit_changes AFTER UPDATE OF plan_type, next_plan_type, plan_status, workspace_id ON public.user_subscriptions FOR EACH ROW WHEN (((((old.plan_type IS DISTINCT FROM new.plan_type) OR (old.next_plan_type IS DISTINCT FROM new.next_plan_type)) OR (old.plan_status IS DISTINCT FROM new.plan_status)) OR ((old.workspace_id IS NULL) AND (new.workspace_id IS NOT NULL)))) EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'plan_type next_plan_type plan_status workspace_id')
   CREATE TRIGGER user_subscriptions_audit_start AFTER INSERT ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'workspace_id', 'platform subscription_id plan_type next_plan_type plan_status')
-  CREATE TRIGGER user_subscriptions_follow_period AFTER UPDATE OF is_live, current_period_start, current_period_end ON public.user_subscriptions FOR EACH ROW WHEN (((old.is_live OR new.is_live) AND (((old.is_live IS DISTINCT FROM new.is_live) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.current_period_end IS DISTINCT FROM new.current_period_end)))) EXECUTE FUNCTION private.follow_plan_period()
+  CREATE TRIGGER user_subscriptions_follow_period AFTER UPDATE OF is_live, current_period_start, current_period_end ON public.user_subscriptions FOR EACH ROW WHEN (((old.is_live OR new.is_live) AND (((old.is_live IS DISTINCT FROM new.is_live) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.current_period_end IS DISTINCT FROM new.current_period_end)))) EXECUTE FUNCTION private.sync_plan_periods()
   CREATE TRIGGER user_subscriptions_set_updated_at BEFORE UPDATE ON public.user_subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
@@ -1326,8 +1326,8 @@ table video_jobs
   policy "people can read their own video jobs, members what is shared wi" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
   policy "people can share their own video jobs" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
   CREATE TRIGGER video_jobs_forget_person BEFORE UPDATE OF user_id ON public.video_jobs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_video_person()
-  CREATE TRIGGER video_jobs_keep BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.keep_video_job()
-  CREATE TRIGGER video_jobs_keep_under_way AFTER INSERT OR DELETE OR UPDATE OF finished_at ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.keep_job_under_way()
+  CREATE TRIGGER video_jobs_keep BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.guard_video_job()
+  CREATE TRIGGER video_jobs_keep_under_way AFTER INSERT OR DELETE OR UPDATE OF finished_at ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.sync_job_under_way()
   CREATE TRIGGER video_jobs_remove_file AFTER DELETE ON public.video_jobs FOR EACH ROW WHEN ((old.status = 'completed'::video_job_status)) EXECUTE FUNCTION private.remove_file_of_video_job()
   CREATE TRIGGER video_jobs_set_updated_at BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (is_shared); service_role: select
@@ -1443,9 +1443,9 @@ table workspace_members
   CREATE TRIGGER workspace_members_audit_changes AFTER UPDATE OF role ON public.workspace_members FOR EACH ROW WHEN ((old.role IS DISTINCT FROM new.role)) EXECUTE FUNCTION private.audit_change('user_id', 'workspace_id', 'role')
   CREATE TRIGGER workspace_members_audit_end AFTER DELETE ON public.workspace_members FOR EACH ROW EXECUTE FUNCTION private.audit_change('user_id', 'workspace_id', 'role')
   CREATE TRIGGER workspace_members_audit_start AFTER INSERT ON public.workspace_members FOR EACH ROW WHEN ((new.workspace_id <> new.user_id)) EXECUTE FUNCTION private.audit_change('user_id', 'workspace_id', 'role')
-  CREATE TRIGGER workspace_members_end_limit AFTER DELETE ON public.workspace_members FOR EACH ROW WHEN ((old.workspace_id <> old.user_id)) EXECUTE FUNCTION private.keep_member_limit()
+  CREATE TRIGGER workspace_members_end_limit AFTER DELETE ON public.workspace_members FOR EACH ROW WHEN ((old.workspace_id <> old.user_id)) EXECUTE FUNCTION private.sync_member_limit()
   CREATE TRIGGER workspace_members_end_top_up AFTER DELETE OR UPDATE OF role ON public.workspace_members FOR EACH ROW EXECUTE FUNCTION private.end_top_up_of_member()
-  CREATE TRIGGER workspace_members_make_limit AFTER INSERT ON public.workspace_members FOR EACH ROW WHEN ((new.workspace_id <> new.user_id)) EXECUTE FUNCTION private.keep_member_limit()
+  CREATE TRIGGER workspace_members_make_limit AFTER INSERT ON public.workspace_members FOR EACH ROW WHEN ((new.workspace_id <> new.user_id)) EXECUTE FUNCTION private.sync_member_limit()
   grants authenticated: select; service_role: select
 
 table workspaces
@@ -1471,7 +1471,7 @@ table workspaces
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
-  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.copy_plan()
+  CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
@@ -1480,17 +1480,16 @@ table workspaces
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
-function private.add_grant(wallet credit_wallets, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
+function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
 function private.add_hold(hold private.credit_holds) returns credit_result
-function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamp with time zone) returns uuid
 function private.add_usage(more private.usage_by_day) returns void
-function private.admin_adjust_credits(of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
+function private.admin_adjust_credits(wanted_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
 function private.admin_find_users(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
 function private.admin_find_workspaces(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
 function private.admin_set_account_active(account_id uuid, to_active boolean, reason text) returns void security definer -- execute: authenticated, service_role
 function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void security definer -- execute: authenticated, service_role
 function private.admin_set_model_price(wanted ai_model_prices, reason text, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
-function private.admin_set_overdraft(of_workspace uuid, new_limit numeric, reason text) returns void security definer -- execute: authenticated, service_role
+function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void security definer -- execute: authenticated, service_role
 function private.affordable_output(pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean, credits numeric) returns bigint
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
@@ -1498,28 +1497,26 @@ function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
 function private.apply_video_task(job video_jobs, task jsonb, at timestamp with time zone) returns jsonb
-function private.audit(action text, resource_type text, resource_id text, of_workspace uuid DEFAULT NULL::uuid, details jsonb DEFAULT NULL::jsonb, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb) returns void
+function private.audit(action text, resource_type text, resource_id text, wanted_workspace uuid DEFAULT NULL::uuid, details jsonb DEFAULT NULL::jsonb, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb) returns void
 function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
-function private.audit_for(person uuid, action text, resource_type text, resource_id text, of_workspace uuid, details jsonb) returns void
+function private.audit_for(person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb) returns void
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
 function private.available(wallet credit_wallets) returns numeric
 function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
 function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
-function private.bind_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
+function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
+function private.burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
-function private.cancel_without_account(subjects private.payment_subjects) returns void
 function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
-function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
+function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
-function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
-function private.claim_customer(of_platform payment_platform, of_customer text, owner_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
+function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 function private.claim_payments() returns trigger security definer
 function private.claim_payments_of_address(address text, at timestamp with time zone) returns void
 function private.claim_signup(identity text) returns boolean
@@ -1531,29 +1528,27 @@ function private.config(key text) returns jsonb
 function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
-function private.copy_plan() returns trigger
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
 function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
-function private.count_spending(wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
+function private.count_spending(wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
 function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb security definer -- execute: authenticated
 function private.create_wallet() returns trigger security definer
 function private.credits_a_month(product payment_products, units numeric, at timestamp with time zone) returns numeric
 function private.credits_for(pricing jsonb, usd numeric) returns numeric
-function private.credits_left_to(wallet_id uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
+function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
 function private.credits_of_period(of_platform payment_platform, of_subscription text, period private.subscription_period) returns numeric
-function private.customer_of(facts jsonb) returns text
-function private.customer_to_charge(of_workspace uuid, of_platform payment_platform) returns text
+function private.customer_to_charge(wanted_workspace uuid, of_platform payment_platform) returns text
 function private.cut_values(named jsonb) returns jsonb
-function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamp with time zone) returns void
+function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamp with time zone) returns void
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.due_of_periods(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns SETOF private.due_credits
-function private.due_of_purchase(of_platform payment_platform, of_payment text) returns SETOF private.due_credits
-function private.earlier_answer(workspace_id uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
+function private.due_of_purchase(payment payments) returns private.due_credits
+function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
 function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamp with time zone) returns void
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
@@ -1565,16 +1560,16 @@ function private.end_next_lost_charge(at timestamp with time zone) returns boole
 function private.end_next_overdue_video_job(at timestamp with time zone) returns boolean
 function private.end_next_top_up(at timestamp with time zone) returns boolean
 function private.end_overdue_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
-function private.end_top_up(wallet_id uuid, reason text, at timestamp with time zone) returns void
+function private.end_top_up(wanted_workspace uuid, reason text, at timestamp with time zone) returns void
 function private.end_top_up_of_member() returns trigger security definer
 function private.end_video_job(job video_jobs, ending video_job_status, code text, said text, at timestamp with time zone) returns jsonb
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
-function private.existing_workspace(wanted uuid) returns uuid
-function private.expire_grants(wallet_id uuid, at timestamp with time zone) returns void
-function private.expire_kept_grants(wallet_id uuid, answer credit_result, at timestamp with time zone) returns credit_result
+function private.existing_workspace(wanted_workspace uuid) returns uuid
+function private.expire_grants(wanted_workspace uuid, at timestamp with time zone) returns void
+function private.expire_kept_grants(wanted_workspace uuid, answer credit_result, at timestamp with time zone) returns credit_result
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
-function private.expire_wallet(wallet_id uuid, at timestamp with time zone) returns void
+function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
 function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
@@ -1586,10 +1581,9 @@ function private.find_use(record_id bigint, key text, wanted_workspace uuid) ret
 function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
-function private.fire_limit_alerts(wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
+function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
-function private.follow_plan_period() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
@@ -1601,19 +1595,24 @@ function private.give_paid_credits(paid private.paid_credits, due private.due_cr
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
 function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
-function private.grants_to_burn(wallet_id uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
+function private.grants_to_burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
-function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
+function private.guard_api_key() returns trigger security definer
+function private.guard_audit_logs() returns trigger security definer
+function private.guard_ledger_entries() returns trigger security definer
+function private.guard_usage_records() returns trigger security definer
+function private.guard_video_job() returns trigger security definer
+function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
-function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
+function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
 function private.is_being_canceled(job video_jobs, at timestamp with time zone) returns boolean
 function private.is_beyond(alert credit_alerts, balance numeric, overdraft numeric) returns boolean
 function private.is_config_value(value_type config_value_type, value jsonb, minimum numeric, maximum numeric) returns boolean -- execute: authenticated, service_role
-function private.is_disputed(of_workspace uuid) returns boolean
+function private.is_disputed(wanted_workspace uuid) returns boolean
 function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
@@ -1626,16 +1625,6 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
-function private.keep_answer(workspace_id uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
-function private.keep_api_key() returns trigger security definer
-function private.keep_audit_logs() returns trigger security definer
-function private.keep_job_under_way() returns trigger security definer
-function private.keep_key_limit() returns trigger security definer
-function private.keep_ledger_entries() returns trigger security definer
-function private.keep_member_limit() returns trigger security definer
-function private.keep_product_terms() returns trigger security definer
-function private.keep_usage_records() returns trigger security definer
-function private.keep_video_job() returns trigger security definer
 function private.kind_of_reason(reason text) returns credit_grant_kind
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
@@ -1655,17 +1644,17 @@ function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
 function private.lock_video_job(wanted_job uuid, at timestamp with time zone) returns video_jobs
-function private.lock_wallet(wallet_id uuid, at timestamp with time zone) returns credit_wallets
+function private.lock_wallet(wanted_workspace uuid, at timestamp with time zone) returns credit_wallets
 function private.lock_wallet_of_user() returns trigger
 function private.lock_wallets_of_user() returns trigger security definer
 function private.lock_workspace(wanted_workspace uuid, least_role workspace_role) returns workspace_role
-function private.log_ai_call(facts jsonb, wallet_id uuid, account_id uuid, at timestamp with time zone, began_at timestamp with time zone DEFAULT NULL::timestamp with time zone, hold_id uuid DEFAULT NULL::uuid, usage private.ai_usage DEFAULT NULL::private.ai_usage, pricing jsonb DEFAULT NULL::jsonb, charged numeric DEFAULT NULL::numeric, entry_id bigint DEFAULT NULL::bigint, is_use boolean DEFAULT false) returns void
+function private.log_ai_call(facts jsonb, wanted_workspace uuid, account_id uuid, at timestamp with time zone, began_at timestamp with time zone DEFAULT NULL::timestamp with time zone, hold_id uuid DEFAULT NULL::uuid, usage private.ai_usage DEFAULT NULL::private.ai_usage, pricing jsonb DEFAULT NULL::jsonb, charged numeric DEFAULT NULL::numeric, entry_id bigint DEFAULT NULL::bigint, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.match_next_payment(at timestamp with time zone) returns boolean
-function private.may_try(of_workspace uuid, person_id uuid) returns boolean
+function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.model_price_of(pricing jsonb) returns model_price
@@ -1677,7 +1666,6 @@ function private.my_api_key(wanted_key uuid) returns api_keys
 function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer) returns SETOF my_credit_transaction security definer -- execute: authenticated
 function private.my_managed_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
 function private.my_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
-function private.next_cancellation(at timestamp with time zone) returns private.payment_tasks
 function private.next_charge(at timestamp with time zone) returns private.payment_tasks
 function private.normalised_email(email text) returns text
 function private.note_alerts() returns trigger security definer
@@ -1689,36 +1677,36 @@ function private.notify_admins_of_event(event payment_events, subjects private.p
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
 function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
-function private.own_customers(of_workspace uuid) returns SETOF payment_customers
+function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
-function private.post_entry(wallet_id uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
+function private.post_entry(wanted_workspace uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
-function private.post_to_grant(wallet_id uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
+function private.post_to_grant(wanted_workspace uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
 function private.pricing_of(wanted ai_models, at timestamp with time zone) returns jsonb
 function private.pricing_with(wanted ai_models, price jsonb) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
 function private.product_on_sale(wanted_product uuid) returns payment_products
-function private.project_payment(of_platform payment_platform, of_payment text) returns void
-function private.project_subjects(subjects private.payment_subjects, owner_id uuid, person_id uuid, evidence payment_evidence, at timestamp with time zone) returns void
-function private.project_subscription(of_platform payment_platform, of_subscription text) returns void
-function private.prove_entries(only_one uuid) returns SETOF private.drift
-function private.prove_grants(only_one uuid) returns SETOF private.drift
-function private.prove_holds(only_one uuid) returns SETOF private.drift
-function private.prove_limits(only_one uuid) returns SETOF private.drift
-function private.prove_payments(only_one uuid) returns SETOF private.drift
-function private.prove_wallets(only_one uuid) returns SETOF private.drift
+function private.project_payment(of_platform payment_platform, of_payment text, owner private.payment_owner) returns void
+function private.project_subjects(subjects private.payment_subjects, owner private.payment_owner) returns void
+function private.project_subscription(of_platform payment_platform, of_subscription text, owner private.payment_owner) returns void
+function private.prove_entries(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_grants(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text) returns void
 function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text DEFAULT ''::text) returns void
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
-function private.record_ended_trials(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns void
-function private.refresh_freeze(of_workspace uuid, at timestamp with time zone) returns void
-function private.refresh_has_alerts(wallet_id uuid) returns void
-function private.refresh_plan(of_workspace uuid, at timestamp with time zone) returns void
+function private.record_product_terms() returns trigger security definer
+function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
+function private.refresh_has_alerts(wanted_workspace uuid) returns void
+function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
 function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
@@ -1760,15 +1748,15 @@ function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
 function private.require_search(search_for text, max_rows integer) returns void
-function private.require_spender(wallet_id uuid, account_id uuid) returns void
-function private.require_spending_left(wallet_id uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
+function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
+function private.require_spending_left(wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
 function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 function private.require_time(at timestamp with time zone) returns void
 function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
 function private.require_user(account_id uuid) returns void
 function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.resolve_dispute(of_platform payment_platform, dispute_id text, outcome text, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
-function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
+function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
 function private.return_urls() returns jsonb
 function private.reversals_of(of_platform payment_platform, of_payment text, OUT amount numeric, OUT total numeric, OUT is_disputed boolean) returns record
 function private.review_charge(task private.payment_tasks, wallet credit_wallets, at timestamp with time zone) returns private.payment_tasks
@@ -1787,20 +1775,26 @@ function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boo
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
-function private.set_spending_limit(wallet_id uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void
+function private.set_spending_limit(wanted_workspace uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void
 function private.set_top_up_of_mine(wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer) returns void security definer -- execute: authenticated
 function private.set_updated_at() returns trigger
-function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamp with time zone) returns void
+function private.settle_paid_credits(due private.due_credits, wanted_workspace uuid, at timestamp with time zone) returns void
 function private.settle_part(hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamp with time zone) returns credit_result
 function private.settle_subjects(subjects private.payment_subjects, at timestamp with time zone) returns void
-function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wallet_id uuid, at timestamp with time zone) returns void
+function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wanted_workspace uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric
 function private.share_settings() returns void
 function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamp with time zone) returns numeric
-function private.spending_left(wallet_id uuid, spender uuid, at timestamp with time zone, OUT credits numeric, OUT next_period_at timestamp with time zone) returns record
-function private.spent_between(wallet_id uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
-function private.standing_subscription(of_workspace uuid) returns user_subscriptions
+function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp with time zone, OUT credits numeric, OUT next_period_at timestamp with time zone) returns record
+function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
+function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
+function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
+function private.sync_job_under_way() returns trigger security definer
+function private.sync_key_limit() returns trigger security definer
+function private.sync_member_limit() returns trigger security definer
+function private.sync_plan() returns trigger
+function private.sync_plan_periods() returns trigger security definer
 function private.take_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.terms_of(product payment_products, at timestamp with time zone) returns private.payment_product_terms
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
@@ -1811,7 +1805,7 @@ function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) re
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
-function private.usage_of_everyone(first_day date, last_day date, only_one uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
+function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.video_answer(job video_jobs, answer jsonb) returns jsonb
 function private.video_error_message(code text) returns text
 function private.video_file_link(job uuid) returns text
@@ -1828,7 +1822,7 @@ function private.watch_wallet() returns trigger security definer
 function private.why_top_up_ends(rule auto_top_ups) returns text
 function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
-function private.withdraw_top_up(wallet_id uuid) returns void
+function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
 function private.write_history(event payment_events) returns void

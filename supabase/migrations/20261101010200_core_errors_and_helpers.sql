@@ -2,6 +2,7 @@
 -- An error is a stable snake_case code (MESSAGE), one sentence with the numbers (DETAIL) and what to do (HINT).
 -- SQLSTATE PTnnn makes PostgREST answer with HTTP status nnn.
 
+-- The HTTP status of an error code; null for an unknown code.
 create function private.error_status(error_code text) returns integer
 language sql immutable set search_path = ''
 as $$
@@ -26,8 +27,8 @@ as $$
     when 'upstream_timeout' then 504
   end
 $$;
-comment on function private.error_status(text) is 'The HTTP status of an error code; null for an unknown code.';
 
+-- Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.
 create function private.raise_error(error_code text, detail text, hint text default '') returns void
 language plpgsql set search_path = ''
 as $$
@@ -40,9 +41,8 @@ begin
   raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
 end;
 $$;
-comment on function private.raise_error(text, text, text) is
-  'Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.';
 
+-- Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.
 create function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text default '')
 returns void
 language plpgsql set search_path = ''
@@ -61,9 +61,8 @@ begin
     )::text;
 end;
 $$;
-comment on function private.raise_limit(text, text, integer, text) is
-  'Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.';
 
+-- Keeps updated_at, on every table that has it.
 create function private.set_updated_at() returns trigger
 language plpgsql set search_path = ''
 as $$
@@ -72,8 +71,8 @@ begin
   return new;
 end;
 $$;
-comment on function private.set_updated_at() is 'Keeps updated_at, on every table that has it.';
 
+-- Makes a write to a view a missing privilege (403). Else Postgres says 55000, which PostgREST answers with 500.
 create function private.refuse_write() returns trigger
 language plpgsql set search_path = ''
 as $$
@@ -81,12 +80,11 @@ begin
   raise exception using errcode = 'insufficient_privilege', message = 'This view is read only.';
 end;
 $$;
-comment on function private.refuse_write() is
-  'Makes a write to a view a missing privilege (403). Else Postgres says 55000, which PostgREST answers with 500.';
 
 create type public.calendar_period as enum ('day', 'week', 'month');
 comment on type public.calendar_period is 'A calendar period in UTC; a week begins on Monday.';
 
+-- When the period began that an instant falls into.
 create function private.period_start(period public.calendar_period, at timestamptz) returns timestamptz
 language plpgsql immutable set search_path = ''
 as $$
@@ -94,9 +92,9 @@ begin
   return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
 end;
 $$;
-comment on function private.period_start(public.calendar_period, timestamptz) is
-  'When the period began that an instant falls into.';
 
+-- A time plus a span with days and months of UTC: plain addition takes those of the session's time zone, which a
+-- client may choose.
 create function private.later(at timestamptz, span interval) returns timestamptz
 language plpgsql immutable set search_path = ''
 as $$
@@ -104,10 +102,9 @@ begin
   return (at at time zone 'UTC' + span) at time zone 'UTC';
 end;
 $$;
-comment on function private.later(timestamptz, interval) is
-  'A time plus a span with days and months of UTC: plain addition takes those of the session''s time zone, '
-  'which a client may choose.';
 
+-- The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when:
+-- the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.
 create function private.window_at(
   period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
   out ends_at timestamptz, out used numeric
@@ -126,9 +123,6 @@ begin
   ends_at := private.later(started_at, ('1 ' || period)::interval);
 end;
 $$;
-comment on function private.window_at is
-  'The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when: '
-  'the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.';
 
 create table private.secrets (
   name text primary key,
@@ -147,6 +141,8 @@ comment on table private.due_work is
   'What time makes due: functions of private that take a time, do one piece and say whether there was one. Each '
   'chapter adds its own. Lost calls have the lowest places: their credits are settled before their holds expire.';
 
+-- Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, until it
+-- answers 0.
 create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
 language plpgsql security definer set search_path = ''
 as $$
@@ -168,6 +164,3 @@ begin
   return 0;
 end;
 $$;
-comment on function private.run_due_work(timestamptz) is
-  'Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, '
-  'until it answers 0.';

@@ -96,6 +96,7 @@ comment on table public.workspace_members is
 create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
 
 -- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
+-- Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.
 create function private.my_workspace_ids() returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -103,10 +104,9 @@ begin
   return query select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid());
 end;
 $$;
-comment on function private.my_workspace_ids() is
-  'Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.';
 grant execute on function private.my_workspace_ids() to authenticated;
 
+-- Workspaces that the caller owns or administers: money and statistics of a team are for these.
 create function private.my_managed_workspace_ids() returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -115,11 +115,10 @@ begin
     where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin');
 end;
 $$;
-comment on function private.my_managed_workspace_ids() is
-  'Workspaces that the caller owns or administers: money and statistics of a team are for these.';
 grant execute on function private.my_managed_workspace_ids() to authenticated;
 
 -- Auth's own word is read each time: a ban that ends needs no job, and a token that was issued before it admits nobody.
+-- Whether an account is neither disabled here nor banned or soft-deleted in Auth: the one place that decides it.
 create function private.is_admitted(account public.users) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -130,9 +129,8 @@ begin
   );
 end;
 $$;
-comment on function private.is_admitted(public.users) is
-  'Whether an account is neither disabled here nor banned or soft-deleted in Auth: the one place that decides it.';
 
+-- Whether the caller runs the platform.
 create function private.is_platform_admin() returns boolean
 language sql stable security definer set search_path = ''
 as $$
@@ -140,9 +138,9 @@ as $$
     select from public.users u where u.id = (select auth.uid()) and u.role = 'admin' and private.is_admitted(u)
   )
 $$;
-comment on function private.is_platform_admin() is 'Whether the caller runs the platform.';
 grant execute on function private.is_platform_admin() to authenticated;
 
+-- Whether the caller may see what is the operator's: the service role and platform admins.
 create function private.is_operator() returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -150,9 +148,8 @@ begin
   return current_setting('role') not in ('anon', 'authenticated') or private.is_platform_admin();
 end;
 $$;
-comment on function private.is_operator() is
-  'Whether the caller may see what is the operator''s: the service role and platform admins.';
 
+-- Refuses clients who do not run the platform; the service role may.
 create function private.require_platform_admin() returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -162,17 +159,14 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_platform_admin() is
-  'Refuses clients who do not run the platform; the service role may.';
 
+-- Whether the caller's account is admitted: one that is disabled, banned or soft-deleted may read, and change
+-- nothing.
 create function private.is_account_active() returns boolean
 language sql stable security definer set search_path = ''
 as $$
   select not exists (select from public.users u where u.id = (select auth.uid()) and not private.is_admitted(u))
 $$;
-comment on function private.is_account_active() is
-  'Whether the caller''s account is admitted: one that is disabled, banned or soft-deleted may read, '
-  'and change nothing.';
 grant execute on function private.is_account_active() to authenticated;
 
 -- Not for the snapshot: every debit rewrites it, and it has the ledger for its history.
@@ -185,7 +179,8 @@ create trigger workspaces_set_updated_at before update on public.workspaces
   for each row execute function private.set_updated_at();
 
 -- users.subscription_plan is a copy: workspaces.plan is the one source of a plan, for people and teams alike.
-create function private.copy_plan() returns trigger
+-- Writes a personal workspace's new plan into its person's snapshot.
+create function private.sync_plan() returns trigger
 language plpgsql set search_path = ''
 as $$
 begin
@@ -193,10 +188,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.copy_plan() is 'Writes a personal workspace''s new plan into its person''s snapshot.';
 create trigger workspaces_copy_plan after update of plan on public.workspaces
-  for each row when (new.plan <> old.plan and new.personal_user_id is not null) execute function private.copy_plan();
+  for each row when (new.plan <> old.plan and new.personal_user_id is not null) execute function private.sync_plan();
 
+-- What someone is in a workspace; null for a stranger.
 create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
 language plpgsql stable set search_path = ''
 as $$
@@ -205,8 +200,8 @@ begin
     where m.workspace_id = wanted_workspace and m.user_id = account_id);
 end;
 $$;
-comment on function private.role_in(uuid, uuid) is 'What someone is in a workspace; null for a stranger.';
 
+-- What somebody is in a workspace; an error for who is less than this role.
 create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
 returns public.workspace_role
 language plpgsql stable set search_path = ''
@@ -224,8 +219,8 @@ begin
   return role;
 end;
 $$;
-comment on function private.require_role is 'What somebody is in a workspace; an error for who is less than this role.';
 
+-- What a member is; an error for who is none.
 create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
 language plpgsql stable set search_path = ''
 as $$
@@ -239,7 +234,6 @@ begin
   return role;
 end;
 $$;
-comment on function private.require_member(uuid, uuid) is 'What a member is; an error for who is none.';
 
 alter table public.users enable row level security;
 create policy "people can read their own account" on public.users

@@ -91,6 +91,8 @@ cross join lateral (values
   ('messages_per_month', l.messages_per_month), ('video_jobs_at_once', l.video_jobs_at_once), ('seats', l.seats)
 ) f (feature_code, feature_limit);
 
+-- What holds for a workspace, by feature: its limit, null for no limit, or false where it is off. Its own row
+-- before its plan's; inactive features are off. Null where there is no row.
 create function private.features_of(wanted_workspace uuid, at timestamptz, wanted_feature text default null)
 returns jsonb
 language plpgsql stable set search_path = ''
@@ -115,10 +117,8 @@ begin
   );
 end;
 $$;
-comment on function private.features_of(uuid, timestamptz, text) is
-  'What holds for a workspace, by feature: its limit, null for no limit, or false where it is off. Its own row before '
-  'its plan''s; inactive features are off. Null where there is no row.';
 
+-- Whether a feature is on, by features_of; without a row, what holds by default.
 create function private.feature_is_on(features jsonb, code text, by_default boolean default true) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -126,9 +126,8 @@ begin
   return coalesce(features -> code <> 'false', by_default);
 end;
 $$;
-comment on function private.feature_is_on(jsonb, text, boolean) is
-  'Whether a feature is on, by features_of; without a row, what holds by default.';
 
+-- The limit of a feature, by features_of: null for no limit or no row, 0 where it is off.
 create function private.limit_in(features jsonb, code text) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -136,8 +135,6 @@ begin
   return case features -> code when 'false' then 0 else (features ->> code)::numeric end;
 end;
 $$;
-comment on function private.limit_in(jsonb, text) is
-  'The limit of a feature, by features_of: null for no limit or no row, 0 where it is off.';
 
 -- Counting ------------------------------------------------------------------------------------------------------------
 
@@ -166,6 +163,7 @@ comment on table private.plan_periods is
   'Periods of what gives a workspace its plan, the newest one and those before it; whoever sells plans keeps them. '
   'Without any, uses count to the calendar month (UTC).';
 
+-- The period that a use counts to: that of its plan, else the calendar month (UTC).
 create function private.feature_period(
   wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
 )
@@ -192,9 +190,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.feature_period(uuid, timestamptz) is
-  'The period that a use counts to: that of its plan, else the calendar month (UTC).';
 
+-- What a workspace has used of a feature in the period that began then.
 create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -203,8 +200,6 @@ begin
     where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);
 end;
 $$;
-comment on function private.feature_used(uuid, text, timestamptz) is
-  'What a workspace has used of a feature in the period that began then.';
 
 alter table public.features enable row level security;
 create policy "everyone can read the features on offer" on public.features

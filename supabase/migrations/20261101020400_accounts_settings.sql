@@ -3,6 +3,7 @@
 create type public.config_value_type as enum ('boolean', 'integer', 'number', 'text');
 comment on type public.config_value_type is 'What a setting may hold.';
 
+-- Whether a setting's value is of its type and within its bounds.
 create function private.is_config_value(
   value_type public.config_value_type, value jsonb, minimum numeric, maximum numeric
 ) returns boolean
@@ -17,8 +18,6 @@ as $$
       and value::numeric between coalesce(minimum, value::numeric) and coalesce(maximum, value::numeric)
   end
 $$;
-comment on function private.is_config_value(public.config_value_type, jsonb, numeric, numeric) is
-  'Whether a setting''s value is of its type and within its bounds.';
 -- A check constraint calls it as whoever writes the row.
 grant execute on function private.is_config_value(public.config_value_type, jsonb, numeric, numeric)
   to authenticated, service_role;
@@ -46,6 +45,7 @@ comment on column public.system_config.is_public is 'Whether clients may read it
 
 -- These and other helpers of the hot paths are plpgsql where one statement of SQL would do: Postgres keeps the plan of
 -- a plpgsql function, and plans an SQL function that it cannot inline anew in every transaction (up to 150 µs each).
+-- A setting's value; null where it is missing or inactive.
 create function private.config(key text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -53,8 +53,8 @@ begin
   return (select c.config_value from public.system_config c where c.config_key = config.key and c.is_active);
 end;
 $$;
-comment on function private.config(text) is 'A setting''s value; null where it is missing or inactive.';
 
+-- A numeric setting, or the default given.
 create function private.config_numeric(key text, fallback numeric) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -62,8 +62,8 @@ begin
   return coalesce(private.config(key)::numeric, fallback);
 end;
 $$;
-comment on function private.config_numeric(text, numeric) is 'A numeric setting, or the default given.';
 
+-- A yes/no setting, or the default given.
 create function private.config_boolean(key text, fallback boolean) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -71,7 +71,6 @@ begin
   return coalesce(private.config(key)::boolean, fallback);
 end;
 $$;
-comment on function private.config_boolean(text, boolean) is 'A yes/no setting, or the default given.';
 
 create trigger system_config_set_updated_at before update on public.system_config
   for each row execute function private.set_updated_at();

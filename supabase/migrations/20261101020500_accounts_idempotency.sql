@@ -1,6 +1,6 @@
 -- Idempotency: the one store of idempotency keys and of what was answered under them.
 -- A scope finds earlier_answer under a lock that all requests with the key wait for (the wallet's; features have one of
--- their own), and calls keep_answer in the same transaction. Without a key both do nothing.
+-- their own), and calls store_answer in the same transaction. Without a key both do nothing.
 
 create table private.idempotent_requests (
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -29,8 +29,10 @@ create index idempotent_requests_user_id_idx on private.idempotent_requests (use
 create index idempotent_requests_expires_at_idx on private.idempotent_requests (expires_at)
   where expires_at is not null;
 
+-- What a retry gets: the answer kept under its key; or idempotency_conflict, raised or as a refusal; null for a new
+-- request and without a key.
 create function private.earlier_answer(
-  workspace_id uuid, scope text, key text, request jsonb, user_id uuid default null, api_key_id uuid default null,
+  wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid default null, api_key_id uuid default null,
   is_conflict_raised boolean default true
 ) returns jsonb
 language plpgsql stable set search_path = ''
@@ -43,7 +45,7 @@ begin
     return null;
   end if;
   select * into earlier from private.idempotent_requests r
-  where r.workspace_id = earlier_answer.workspace_id and r.scope = earlier_answer.scope and r.idempotency_key = key;
+  where r.workspace_id = wanted_workspace and r.scope = earlier_answer.scope and r.idempotency_key = key;
   if not found then
     return null;
   end if;
@@ -67,12 +69,10 @@ begin
     'retry_after', case when conflict like '%still running.' then 1 end);
 end;
 $$;
-comment on function private.earlier_answer is
-  'What a retry gets: the answer kept under its key; or idempotency_conflict, raised or as a refusal; null for a new '
-  'request and without a key.';
 
-create function private.keep_answer(
-  workspace_id uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid default null,
+-- Stores a request and its answer under its key, if there is one; null is the answer of what still runs.
+create function private.store_answer(
+  wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid default null,
   api_key_id uuid default null, request_id text default null, is_running boolean default false,
   expires_at timestamptz default null
 ) returns void
@@ -82,15 +82,14 @@ begin
   if key is not null then
     insert into private.idempotent_requests (workspace_id, scope, idempotency_key, user_id, api_key_id, request,
       request_id, is_running, answer, expires_at)
-    values (keep_answer.workspace_id, keep_answer.scope, key, keep_answer.user_id, keep_answer.api_key_id,
-      keep_answer.request, keep_answer.request_id, keep_answer.is_running, to_jsonb(keep_answer.answer),
-      keep_answer.expires_at);
+    values (wanted_workspace, store_answer.scope, key, store_answer.user_id, store_answer.api_key_id,
+      store_answer.request, store_answer.request_id, store_answer.is_running, to_jsonb(store_answer.answer),
+      store_answer.expires_at);
   end if;
 end;
 $$;
-comment on function private.keep_answer is
-  'Stores a request and its answer under its key, if there is one; null is the answer of what still runs.';
 
+-- Deletes expired keys, a thousand at a time; false when there are none.
 create function private.forget_expired_requests(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -103,6 +102,4 @@ begin
   return found;
 end;
 $$;
-comment on function private.forget_expired_requests(timestamptz) is
-  'Deletes expired keys, a thousand at a time; false when there are none.';
 insert into private.due_work (piece, place) values ('forget_expired_requests', 80);

@@ -11,6 +11,8 @@ create table private.account_failures (
 );
 comment on table private.account_failures is 'Accounts that could not be made or changed yet, and why.';
 
+-- Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted
+-- loses its person's data. Doing it again changes nothing.
 create function private.complete_account(account_id uuid, phone_changed boolean default false) returns void
 language plpgsql set search_path = ''
 as $$
@@ -53,10 +55,8 @@ begin
   delete from private.account_failures f where f.user_id = account_id;
 end;
 $$;
-comment on function private.complete_account(uuid, boolean) is
-  'Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted '
-  'loses its person''s data. Doing it again changes nothing.';
 
+-- Completes the account behind a new or changed row of auth.users; never fails it.
 create function private.handle_new_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -76,8 +76,6 @@ exception when others then
   return null;
 end;
 $$;
-comment on function private.handle_new_user() is
-  'Completes the account behind a new or changed row of auth.users; never fails it.';
 
 create or replace trigger users_create_account after insert on auth.users
   for each row execute function private.handle_new_user();
@@ -86,6 +84,7 @@ create or replace trigger users_follow_account after update of email, phone, is_
     is distinct from (new.email, new.phone, new.is_anonymous, new.deleted_at))
   execute function private.handle_new_user();
 
+-- Tries one incomplete account again, ever less often; false when none is due.
 create function private.complete_next_account(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -107,10 +106,10 @@ exception when others then
   return true;
 end;
 $$;
-comment on function private.complete_next_account(timestamptz) is
-  'Tries one incomplete account again, ever less often; false when none is due.';
 insert into private.due_work (piece, place) values ('complete_next_account', 40);
 
+-- The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active
+-- is false also for one that Auth banned or soft-deleted.
 create function private.require_account(account_id uuid) returns public.users
 language plpgsql set search_path = ''
 as $$
@@ -130,10 +129,8 @@ begin
   return account;
 end;
 $$;
-comment on function private.require_account(uuid) is
-  'The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. '
-  'is_active is false also for one that Auth banned or soft-deleted.';
 
+-- The signed-in caller; an error for anyone else, and for a disabled account.
 create function private.my_account() returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -150,5 +147,3 @@ begin
   return account.id;
 end;
 $$;
-comment on function private.my_account() is
-  'The signed-in caller; an error for anyone else, and for a disabled account.';

@@ -18,6 +18,8 @@ comment on column public.notifications.data is 'What it is about, by kind; no te
 create index notifications_workspace_id_created_at_idx on public.notifications (workspace_id, created_at);
 create index notifications_user_id_idx on public.notifications (user_id);
 
+-- Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind,
+-- at most.
 create function private.notify(
   wanted_workspace uuid, about text, details jsonb, at timestamptz, person uuid default null
 ) returns void
@@ -39,9 +41,6 @@ begin
   where m.workspace_id = wanted_workspace and m.user_id = person and m.role = 'member';
 end;
 $$;
-comment on function private.notify is
-  'Tells the owners and admins of a workspace, and the member whom it concerns: a hundred times a day of one kind, '
-  'at most.';
 
 alter table public.notifications enable row level security;
 create policy "people can read what they are told, owners and admins what their workspace is" on public.notifications
@@ -86,6 +85,7 @@ comment on table public.admin_notifications is
   'usage_bounded (a provider reported more than a call could use; once for each model and day), '
   'model_unpriced (an active model without a price was asked for; once for each model and day).';
 
+-- Tells platform admins of a thing, once.
 create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
 language plpgsql set search_path = ''
 as $$
@@ -94,7 +94,6 @@ begin
   on conflict (kind, subject) do nothing;
 end;
 $$;
-comment on function private.notify_admins(text, text, jsonb) is 'Tells platform admins of a thing, once.';
 
 alter table public.admin_notifications enable row level security;
 create policy "platform admins can read their notifications" on public.admin_notifications

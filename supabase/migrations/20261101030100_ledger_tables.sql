@@ -80,6 +80,8 @@ create index credit_grants_workspace_id_priority_idx on public.credit_grants
   (workspace_id, priority, expires_at, is_paid, created_at, id) where not is_spent;
 create index credit_grants_workspace_id_created_at_idx on public.credit_grants (workspace_id, created_at);
 
+-- Keeps a wallet's next expiry no later than that of any grant that has credits, whatever filled, shortened or
+-- extended it.
 create function private.note_next_expiry() returns trigger
 language plpgsql set search_path = ''
 as $$
@@ -89,9 +91,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.note_next_expiry() is
-  'Keeps a wallet''s next expiry no later than that of any grant that has credits, whatever filled, '
-  'shortened or extended it.';
 -- Grants are made empty and filled by their entry, so an update is what gives them credits.
 create trigger credit_grants_note_next_expiry after update of is_spent, expires_at on public.credit_grants
   for each row when (not new.is_spent and new.expires_at is not null
@@ -172,6 +171,7 @@ create index credit_transactions_user_id_idx on public.credit_transactions (user
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
   where refunded_transaction_id is not null;
 
+-- Gives every new workspace its wallet.
 create function private.create_wallet() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -180,10 +180,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.create_wallet() is 'Gives every new workspace its wallet.';
 create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
 
+-- Takes the wallet before the user's row, as every credit operation does: the insert may turn into an update.
 create function private.lock_wallet_of_user() returns trigger
 language plpgsql set search_path = ''
 as $$
@@ -192,19 +192,18 @@ begin
   return new;
 end;
 $$;
-comment on function private.lock_wallet_of_user() is
-  'Takes the wallet before the user''s row, as every credit operation does: the insert may turn into an update.';
 create trigger users_lock_wallet before insert on public.users
   for each row execute function private.lock_wallet_of_user();
 
 -- Wallets come before the rows they guard. The service role's own statements name rows of any workspace, and so cannot:
 -- while one runs, nobody else holds several of such rows, or a wallet and waits for one.
+-- Comes before the wallets of whoever changes or deletes settings (keys, alerts) together with other rows.
 create function private.share_settings() returns void
 language sql set search_path = ''
 as $$ select pg_advisory_xact_lock_shared(hashtextextended('settings', 0)) $$;
-comment on function private.share_settings() is
-  'Comes before the wallets of whoever changes or deletes settings (keys, alerts) together with other rows.';
 
+-- Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id
+-- order, or keeps everybody else waiting.
 create function private.lock_settings() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -220,10 +219,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.lock_settings() is
-  'Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id '
-  'order, or keeps everybody else waiting.';
 
+-- Takes the wallets before the rows: a deletion that met a debit half way would deadlock.
 create function private.lock_wallets_of_user() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -245,13 +242,12 @@ begin
   return old;
 end;
 $$;
-comment on function private.lock_wallets_of_user() is
-  'Takes the wallets before the rows: a deletion that met a debit half way would deadlock.';
 create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
-create function private.keep_ledger_entries() returns trigger
+-- Refuses every change of the ledger but the end of its workspace or person.
+create function private.guard_ledger_entries() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -274,14 +270,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_ledger_entries() is
-  'Refuses every change of the ledger but the end of its workspace or person.';
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
-  for each row execute function private.keep_ledger_entries();
+  for each row execute function private.guard_ledger_entries();
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
-  referencing old table as deleted_entries for each statement execute function private.keep_ledger_entries();
+  referencing old table as deleted_entries for each statement execute function private.guard_ledger_entries();
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
-  for each statement execute function private.keep_ledger_entries();
+  for each statement execute function private.guard_ledger_entries();
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;
@@ -329,6 +323,7 @@ create type public.my_credit_transaction as (
 );
 comment on type public.my_credit_transaction is 'A ledger entry without what it tells of the wallet.';
 
+-- The caller's own entries in the workspaces that they are in, newest first.
 create function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer)
 returns setof public.my_credit_transaction
 language plpgsql stable security definer set search_path = ''
@@ -344,7 +339,6 @@ begin
   order by t.id desc limit least(greatest(coalesce(max_rows, 100), 1), 1000);
 end;
 $$;
-comment on function private.my_entries is 'The caller''s own entries in the workspaces that they are in, newest first.';
 grant execute on function private.my_entries to authenticated;
 
 create function public.my_credit_transactions(

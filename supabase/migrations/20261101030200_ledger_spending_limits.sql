@@ -37,7 +37,8 @@ create policy "people can read their own limits, owners and admins all of their 
   using ((select auth.uid()) = spender_id or workspace_id = any (array(select private.my_managed_workspace_ids())));
 grant select on public.spending_limits to authenticated, service_role;
 
-create function private.spent_between(wallet_id uuid, spender uuid, since timestamptz, until timestamptz)
+-- What a spender used that began in a period, less refunds of that, by the ledger.
+create function private.spent_between(wanted_workspace uuid, spender uuid, since timestamptz, until timestamptz)
 returns numeric
 language sql stable set search_path = ''
 as $$
@@ -46,15 +47,14 @@ as $$
   left join public.credit_transactions r on r.id = t.refunded_transaction_id
   left join private.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
   cross join lateral (select coalesce(h.created_at, r.created_at, t.created_at)) b (begun_at)
-  where t.workspace_id = wallet_id and spender in (t.user_id, t.spender_id)
+  where t.workspace_id = wanted_workspace and spender in (t.user_id, t.spender_id)
     and t.transaction_type in ('debit', 'refund') and t.created_at >= since
     and b.begun_at >= since and b.begun_at < until
 $$;
-comment on function private.spent_between is
-  'What a spender used that began in a period, less refunds of that, by the ledger.';
 
+-- What a spender may still use now, and from when on more; null: no limit, or no more by waiting.
 create function private.spending_left(
-  wallet_id uuid, spender uuid, at timestamptz, out credits numeric, out next_period_at timestamptz
+  wanted_workspace uuid, spender uuid, at timestamptz, out credits numeric, out next_period_at timestamptz
 )
 language plpgsql stable set search_path = ''
 as $$
@@ -65,7 +65,7 @@ declare
   held_in_period numeric;
 begin
   select * into spending from public.spending_limits l
-  where l.workspace_id = wallet_id and l.spender_id = spender
+  where l.workspace_id = wanted_workspace and l.spender_id = spender
     and (l.credit_limit is not null or l.period_credit_limit is not null);
   if not found then
     return;
@@ -73,14 +73,14 @@ begin
   period := private.window_at(spending.limit_period::text, spending.period_started_at, spending.period_credits_used,
     at);
   if at < period.started_at then -- back-dated: a period that is over has its own use
-    select w.started_at, w.ends_at, private.spent_between(wallet_id, spender, w.started_at, w.ends_at) as used
+    select w.started_at, w.ends_at, private.spent_between(wanted_workspace, spender, w.started_at, w.ends_at) as used
     into period from private.window_at(spending.limit_period::text, null, 0, at) w;
   end if;
   select coalesce(sum(h.amount), 0), coalesce(sum(h.amount)
     filter (where h.created_at >= period.started_at and h.created_at < period.ends_at), 0)
   into held, held_in_period
   from private.credit_holds h
-  where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at > spending_left.at
+  where h.workspace_id = wanted_workspace and h.state = 'open' and h.expires_at > spending_left.at
     and spender in (h.user_id, h.spender_id);
   credits := least(spending.credit_limit - spending.credits_used - held,
     spending.period_credit_limit - period.used - held_in_period);
@@ -89,46 +89,45 @@ begin
   end if;
 end;
 $$;
-comment on function private.spending_left is
-  'What a spender may still use now, and from when on more; null: no limit, or no more by waiting.';
 
-create function private.credits_left_to(wallet_id uuid, account_id uuid, spender uuid, at timestamptz) returns numeric
+-- What somebody, by this spender (null: none), may still use of a workspace's credits; null: no limit.
+create function private.credits_left_to(
+  wanted_workspace uuid, account_id uuid, spender uuid, at timestamptz
+) returns numeric
 language plpgsql stable set search_path = ''
 as $$
 begin
-  if account_id <> wallet_id and private.role_in(wallet_id, account_id) is null then
+  if account_id <> wanted_workspace and private.role_in(wanted_workspace, account_id) is null then
     return 0; -- who has left while a call ran gets no more of it
   end if;
-  return least((private.spending_left(wallet_id, account_id, at)).credits,
-    (private.spending_left(wallet_id, spender, at)).credits);
+  return least((private.spending_left(wanted_workspace, account_id, at)).credits,
+    (private.spending_left(wanted_workspace, spender, at)).credits);
 end;
 $$;
-comment on function private.credits_left_to is
-  'What somebody, by this spender (null: none), may still use of a workspace''s credits; null: no limit.';
 
-create function private.require_spender(wallet_id uuid, account_id uuid) returns void
+-- Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet's lock.
+create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql stable set search_path = ''
 as $$
 begin
-  if wallet_id <> account_id and private.role_in(wallet_id, account_id) is null then
-    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wallet_id));
+  if wanted_workspace <> account_id and private.role_in(wanted_workspace, account_id) is null then
+    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wanted_workspace));
   end if;
 end;
 $$;
-comment on function private.require_spender(uuid, uuid) is
-  'Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet''s lock.';
 
+-- Refuses who is no member, and what would pass a limit. Called under the wallet's lock.
 create function private.require_spending_left(
-  wallet_id uuid, account_id uuid, spender uuid, amount numeric, at timestamptz
+  wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamptz
 ) returns void
 language plpgsql stable set search_path = ''
 as $$
 declare
   refusal record;
 begin
-  perform private.require_spender(wallet_id, account_id);
+  perform private.require_spender(wanted_workspace, account_id);
   if spender is not null and not exists (
-    select from public.spending_limits l where l.workspace_id = wallet_id and l.spender_id = spender
+    select from public.spending_limits l where l.workspace_id = wanted_workspace and l.spender_id = spender
   ) then
     perform private.raise_error('not_found', format('This workspace has no spender %s.', spender));
   end if;
@@ -137,7 +136,7 @@ begin
     case when bool_and(l.next_period_at is not null)
       then ceil(extract(epoch from max(l.next_period_at) - at))::integer end as wait
   into refusal
-  from unnest(array[account_id, spender]) s (id), private.spending_left(wallet_id, s.id, at) l
+  from unnest(array[account_id, spender]) s (id), private.spending_left(wanted_workspace, s.id, at) l
   where amount > 0 and amount > l.credits;
   if refusal.credits is not null then
     perform private.raise_limit('limit_reached', format('%s credits are needed and the spending limit has %s left.',
@@ -146,11 +145,10 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_spending_left is
-  'Refuses who is no member, and what would pass a limit. Called under the wallet''s lock.';
 
+-- Counts credits that were used, or came back, to the limits of who used them.
 create function private.count_spending(
-  wallet_id uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamptz
+  wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -169,15 +167,14 @@ begin
       select w.started_at,
         greatest(w.used + case when least(begun_at, at) < w.started_at then 0 else count_spending.used end, 0)
       from private.window_at(coalesce(l.limit_period, 'month')::text, l.period_started_at, l.period_credits_used, at) w)
-  where l.workspace_id = wallet_id and l.spender_id in (account_id, spender)
+  where l.workspace_id = wanted_workspace and l.spender_id in (account_id, spender)
     and (refunded_id is not null and begun_at < l.counts_since) is not true;
 end;
 $$;
-comment on function private.count_spending is
-  'Counts credits that were used, or came back, to the limits of who used them.';
 
+-- Sets what a spender may use; null: no limit.
 create function private.set_spending_limit(
-  wallet_id uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
+  wanted_workspace uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -185,16 +182,16 @@ declare
   spending public.spending_limits;
 begin
   select * into spending from public.spending_limits l
-  where l.workspace_id = wallet_id and l.spender_id = spender for no key update;
+  where l.workspace_id = wanted_workspace and l.spender_id = spender for no key update;
   if coalesce(new_period, 'month') <> coalesce(spending.limit_period, 'month') then
     -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
     spending.period_started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
-    spending.period_credits_used := private.spent_between(wallet_id, spender, spending.period_started_at, 'infinity');
+    spending.period_credits_used := private.spent_between(wanted_workspace, spender, spending.period_started_at,
+      'infinity');
   end if;
   update public.spending_limits l
   set credit_limit = new_limit, period_credit_limit = new_period_limit, limit_period = new_period,
     period_started_at = spending.period_started_at, period_credits_used = spending.period_credits_used
-  where l.workspace_id = wallet_id and l.spender_id = spender;
+  where l.workspace_id = wanted_workspace and l.spender_id = spender;
 end;
 $$;
-comment on function private.set_spending_limit is 'Sets what a spender may use; null: no limit.';

@@ -17,6 +17,7 @@ create type public.credit_result as (
 comment on type public.credit_result is
   'The wallet after a credit operation; amount is what the operation moved, the ids name what it made or closed.';
 
+-- Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.
 create function private.require_amount(amount numeric, field text default 'amount', zero_allowed boolean default false)
 returns void
 language plpgsql immutable set search_path = ''
@@ -30,9 +31,9 @@ begin
     format('%s must be a number above 0 with at most six decimals, not %s.', field, coalesce(amount::text, 'null')));
 end;
 $$;
-comment on function private.require_amount(numeric, text, boolean) is
-  'Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.';
 
+-- Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank
+-- what is to come.
 create function private.require_time(at timestamptz) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -55,10 +56,8 @@ begin
       coalesce(at::text, 'null')));
 end;
 $$;
-comment on function private.require_time(timestamptz) is
-  'Refuses a time that no operation can have: null, infinite, long past or in the future, '
-  'which would end or outrank what is to come.';
 
+-- The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.
 create function private.time_under_lock(at timestamptz) returns timestamptz
 language plpgsql stable set search_path = ''
 as $$
@@ -67,9 +66,8 @@ begin
   return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
 end;
 $$;
-comment on function private.time_under_lock(timestamptz) is
-  'The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.';
 
+-- Refuses an operation's texts when they are off.
 create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -87,8 +85,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_texts(text, jsonb, text) is 'Refuses an operation''s texts when they are off.';
 
+-- Refuses a user who does not exist. Called under the wallet's lock.
 create function private.require_user(account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -100,10 +98,11 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_user(uuid) is 'Refuses a user who does not exist. Called under the wallet''s lock.';
 
+-- Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before
+-- paid, oldest.
 create function private.grants_to_burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
 language sql stable set search_path = ''
 as $$
@@ -117,31 +116,30 @@ as $$
         rows unbounded preceding
       ) - g.remaining as before
       from public.credit_grants g
-      where g.workspace_id = wallet_id and not g.is_spent
+      where g.workspace_id = wanted_workspace and not g.is_spent
     ) l
     where l.before < wanted
     order by l.before
   )
 $$;
-comment on function private.grants_to_burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, '
-  'free before paid, oldest.';
 
+-- Puts credits into grants and takes them out.
 create function private.change_grants(changes public.credit_grant_change[], is_expiry boolean) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
   update public.credit_grants g set
     remaining = g.remaining + l.amount,
     is_spent = g.remaining + l.amount = 0,
     expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
   from unnest(changes) l
-  where g.id = l.grant_id
+  where g.id = l.grant_id;
+end;
 $$;
-comment on function private.change_grants(public.credit_grant_change[], boolean) is
-  'Puts credits into grants and takes them out.';
 
+-- Takes an amount from a locked wallet's grants, as far as they last, and says from which.
 create function private.burn(
-  wallet_id uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
 ) returns public.credit_grant_change[]
 language plpgsql set search_path = ''
 as $$
@@ -154,7 +152,7 @@ begin
     update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
     where g.id = (
       select n.id from public.credit_grants n
-      where n.workspace_id = wallet_id and not n.is_spent
+      where n.workspace_id = wanted_workspace and not n.is_spent
       order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
       limit 1
     ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
@@ -163,14 +161,13 @@ begin
       return array[(grant_id, -wanted)::public.credit_grant_change];
     end if;
   end if;
-  changes := private.grants_to_burn(wallet_id, wanted, at, spare_expired, first_grant);
+  changes := private.grants_to_burn(wanted_workspace, wanted, at, spare_expired, first_grant);
   perform private.change_grants(changes, is_expiry => false);
   return changes;
 end;
 $$;
-comment on function private.burn(uuid, numeric, timestamptz, boolean, uuid) is
-  'Takes an amount from a locked wallet''s grants, as far as they last, and says from which.';
 
+-- What an operation may be admitted for: the one place that decides it.
 create function private.available(wallet public.credit_wallets) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -181,11 +178,11 @@ begin
   return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
 end;
 $$;
-comment on function private.available(public.credit_wallets) is
-  'What an operation may be admitted for: the one place that decides it.';
 
+-- The one place that moves credits: wallet, grants, the user's snapshot and the entry that tells of it, together.
+-- Without grants given it burns them. Null where an admission was asked for and not granted.
 create function private.post_entry(
-  wallet_id uuid,
+  wanted_workspace uuid,
   account_id uuid,
   entry_type public.credit_transaction_type,
   signed_amount numeric,
@@ -213,12 +210,13 @@ declare
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
-  if abs(signed_amount) > 1e9 and exists (
-    select from public.credit_wallets w where w.workspace_id = wallet_id
-      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13
-  ) then
-    perform private.raise_error('invalid_request',
-      format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+  if abs(signed_amount) > 1e9 then -- alone, or the question is planned anew for every entry
+    perform from public.credit_wallets w where w.workspace_id = wanted_workspace
+      and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13;
+    if found then
+      perform private.raise_error('invalid_request',
+        format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
+    end if;
   end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
@@ -227,7 +225,7 @@ begin
     credits_spent = w.credits_spent + spent_change,
     credits_expired = w.credits_expired + expired_change,
     credits_held = w.credits_held + held_change
-  where w.workspace_id = wallet_id and (not only_if_admitted or (
+  where w.workspace_id = wanted_workspace and (not only_if_admitted or (
     private.available(w) >= -signed_amount and w.next_expiry_at <= at is not true
   ))
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
@@ -237,25 +235,25 @@ begin
   end if;
   if grant_changes is null then
     grant_changes := private.burn(
-      wallet_id, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
+      wanted_workspace, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
   elsif grant_changes <> '{}' then
     perform private.change_grants(grant_changes, entry_type = 'expire');
   end if;
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
     credits_spent = answer.credits_spent
-  where u.id = wallet_id;
-  if not found and account_id = wallet_id then
+  where u.id = wanted_workspace;
+  if not found and account_id = wanted_workspace then
     perform private.raise_error('not_found', format('There is no user %s.', account_id));
   end if;
-  if (account_id <> wallet_id or spender is not null) and entry_type in ('debit', 'refund') then
-    perform private.count_spending(wallet_id, account_id, spender, -signed_amount, for_hold, refunded_id, at);
+  if (account_id <> wanted_workspace or spender is not null) and entry_type in ('debit', 'refund') then
+    perform private.count_spending(wanted_workspace, account_id, spender, -signed_amount, for_hold, refunded_id, at);
   end if;
   insert into public.credit_transactions (
     created_at, workspace_id, user_id, spender_id, hold_id, grant_id, refunded_transaction_id, transaction_type,
     is_overdraft, amount, balance_after, reason, feature_code, description, grant_changes, metadata, idempotency_key
   )
-  values (at, wallet_id, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
+  values (at, wanted_workspace, account_id, spender, for_hold, new_grant, refunded_id, entry_type,
     signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
     entry_feature, entry_description, grant_changes, entry_metadata, key)
   returning id into answer.transaction_id;
@@ -266,12 +264,10 @@ begin
   return answer;
 end;
 $$;
-comment on function private.post_entry is
-  'The one place that moves credits: wallet, grants, the user''s snapshot and the entry that tells of it, together. '
-  'Without grants given it burns them. Null where an admission was asked for and not granted.';
 
+-- Adds an empty grant; the entry that grants it fills it.
 create function private.add_grant(
-  wallet public.credit_wallets,
+  wanted_workspace uuid,
   grant_amount numeric,
   grant_kind public.credit_grant_kind,
   paid boolean,
@@ -284,17 +280,17 @@ declare
   grant_id uuid;
 begin
   insert into public.credit_grants (workspace_id, amount, remaining, is_spent, kind, is_paid, priority, expires_at)
-  values (wallet.workspace_id, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
+  values (wanted_workspace, grant_amount, 0, true, grant_kind, paid, grant_priority, grant_expires_at)
   returning id into grant_id;
   return grant_id;
 end;
 $$;
-comment on function private.add_grant is 'Adds an empty grant; the entry that grants it fills it.';
 
+-- The grants of an entry that changes one, or none where nothing changes.
 create function private.grant_change(grant_id uuid, amount numeric) returns public.credit_grant_change[]
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end
+begin
+  return case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end;
+end;
 $$;
-comment on function private.grant_change(uuid, numeric) is
-  'The grants of an entry that changes one, or none where nothing changes.';

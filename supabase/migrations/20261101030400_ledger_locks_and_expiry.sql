@@ -1,7 +1,8 @@
 -- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
 -- whichever comes first. What may be admitted is read under the lock.
 
-create function private.expire_grants(wallet_id uuid, at timestamptz) returns void
+-- Takes what is left of grants past their expiry, as one ledger entry.
+create function private.expire_grants(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -19,11 +20,11 @@ begin
   into expirable
   from public.credit_wallets w
   left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
-  where w.workspace_id = wallet_id
+  where w.workspace_id = wanted_workspace
   group by w.workspace_id;
   for credit_grant in
     select g.id, g.remaining from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_grants.at
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_grants.at
     order by g.expires_at, g.created_at, g.id
   loop
     taken := least(credit_grant.remaining, expirable - total);
@@ -32,68 +33,66 @@ begin
     total := total + taken;
   end loop;
   if total > 0 then
-    perform private.post_entry(wallet_id, null, 'expire', -total, 'expiry', at, changes);
+    perform private.post_entry(wanted_workspace, null, 'expire', -total, 'expiry', at, changes);
   end if;
 end;
 $$;
-comment on function private.expire_grants(uuid, timestamptz) is
-  'Takes what is left of grants past their expiry, as one ledger entry.';
 
-create function private.expire_wallet(wallet_id uuid, at timestamptz) returns void
+-- Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.
+create function private.expire_wallet(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 begin
   with expired as (
     update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
-    where h.workspace_id = wallet_id and h.state = 'open' and h.expires_at <= expire_wallet.at
+    where h.workspace_id = wanted_workspace and h.state = 'open' and h.expires_at <= expire_wallet.at
     returning h.amount
   )
   update public.credit_wallets w set credits_held = w.credits_held - freed.amount
   from (select sum(e.amount) as amount from expired e) freed
-  where w.workspace_id = wallet_id and freed.amount is not null;
+  where w.workspace_id = wanted_workspace and freed.amount is not null;
 
-  perform private.expire_grants(wallet_id, at);
+  perform private.expire_grants(wanted_workspace, at);
 
   -- Grants that holds keep alive are looked at again when one of those holds ends.
   update public.credit_wallets w set next_expiry_at = (
     select min(case when g.expires_at > expire_wallet.at then g.expires_at else (
-      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wallet_id and h.state = 'open'
+      select min(h.expires_at) from private.credit_holds h where h.workspace_id = wanted_workspace and h.state = 'open'
     ) end)
     from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at is not null
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at is not null
   )
-  where w.workspace_id = wallet_id;
+  where w.workspace_id = wanted_workspace;
 end;
 $$;
-comment on function private.expire_wallet(uuid, timestamptz) is
-  'Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.';
 
-create function private.lock_wallet(wallet_id uuid, at timestamptz) returns public.credit_wallets
+-- Locks a wallet for the rest of the transaction, with what is due to expire gone from it.
+create function private.lock_wallet(wanted_workspace uuid, at timestamptz) returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 declare
   wallet public.credit_wallets;
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   if not found then
     -- An account whose sign-up could not finish is finished by the first call that needs it.
-    perform private.complete_account(wallet_id);
-    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+    perform private.complete_account(wanted_workspace);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
     if not found then
-      perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(wallet_id::text, 'null')));
+      perform private.raise_error('not_found', format('There is no workspace %s.',
+        coalesce(wanted_workspace::text, 'null')));
     end if;
   end if;
   at := private.time_under_lock(at);
   if wallet.next_expiry_at <= at then
-    perform private.expire_wallet(wallet_id, at);
-    select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
+    perform private.expire_wallet(wanted_workspace, at);
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
   return wallet;
 end;
 $$;
-comment on function private.lock_wallet(uuid, timestamptz) is
-  'Locks a wallet for the rest of the transaction, with what is due to expire gone from it.';
 
+-- Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.
 create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
 returns public.workspace_role
 language plpgsql set search_path = ''
@@ -107,9 +106,8 @@ begin
   return private.require_role(wanted_workspace, account_id, least_role); -- as it is under the lock
 end;
 $$;
-comment on function private.lock_workspace(uuid, public.workspace_role) is
-  'Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.';
 
+-- A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.
 create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
 returns public.credit_wallets
 language plpgsql set search_path = ''
@@ -125,9 +123,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.free_due_holds(public.credit_wallets, numeric, timestamptz) is
-  'A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.';
 
+-- Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).
 create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -144,9 +141,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_available(public.credit_wallets, numeric, timestamptz) is
-  'Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).';
 
+-- Locks a wallet in which something is due and that nobody is using; null when there is none.
 create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -167,9 +163,8 @@ begin
   return wallet_id;
 end;
 $$;
-comment on function private.lock_next_due_wallet(timestamptz, uuid[]) is
-  'Locks a wallet in which something is due and that nobody is using; null when there is none.';
 
+-- Sweeps one wallet in which something is due and that nobody is using; false when there is none.
 create function private.expire_next_wallet(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -192,8 +187,6 @@ begin
   return false;
 end;
 $$;
-comment on function private.expire_next_wallet(timestamptz) is
-  'Sweeps one wallet in which something is due and that nobody is using; false when there is none.';
 insert into private.due_work (piece, place) values ('expire_next_wallet', 30);
 
 create function public.expire_credits(workspace_id uuid default null, at timestamptz default clock_timestamp())

@@ -1,5 +1,6 @@
 -- Credit, debit, refund, claw back.
 
+-- The kind of grant that a credit with this reason makes, unless told.
 create function private.kind_of_reason(reason text) returns public.credit_grant_kind
 language sql immutable set search_path = ''
 as $$
@@ -8,8 +9,6 @@ as $$
     when 'promotion' then 'promotion' else 'free'
   end::public.credit_grant_kind
 $$;
-comment on function private.kind_of_reason(text) is
-  'The kind of grant that a credit with this reason makes, unless told.';
 
 create function public.credit_user_credits_transaction(
   user_id uuid,
@@ -58,12 +57,12 @@ begin
       format('A balance of %s and %s more would pass the cap of %s.',
         trim_scale(wallet.credits_balance), trim_scale(amount), trim_scale(cap)));
   end if;
-  grant_id := private.add_grant(wallet, amount, grant_kind, paid, coalesce(priority, 0), expires_at);
+  grant_id := private.add_grant(wallet_id, amount, grant_kind, paid, coalesce(priority, 0), expires_at);
   -- Debt is paid first: only what is left can be burned later.
   answer := private.post_entry(wallet_id, credit_user_credits_transaction.user_id, 'credit', amount, reason, at,
     private.grant_change(grant_id, least(amount, greatest(wallet.credits_balance + amount, 0))),
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => grant_id);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -118,18 +117,21 @@ begin
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
       key => idempotency_key);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
 comment on function public.debit_user_credits_transaction is
   'Takes credits, or raises insufficient_credits and takes none.';
 
+-- To which living grants an amount goes back: to those that an entry burned, what it took from them less what came
+-- back before.
 create function private.grants_to_return(entry_id bigint, wanted numeric, at timestamptz)
 returns public.credit_grant_change[]
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  with burned as (
+begin
+  return (with burned as (
     select l.grant_id, -l.amount as amount, l.ordinality
     from public.credit_transactions t, unnest(t.grant_changes) with ordinality l
     where t.id = entry_id
@@ -155,12 +157,11 @@ as $$
     select (f.grant_id, trim_scale(least(f.room, wanted - f.before)))::public.credit_grant_change
     from filled f where f.before < wanted
     order by f.ordinality desc
-  )
+  ));
+end;
 $$;
-comment on function private.grants_to_return(bigint, numeric, timestamptz) is
-  'To which living grants an amount goes back: to those that an entry burned, '
-  'what it took from them less what came back before.';
 
+-- Refuses a refund of more than its entry took, or than was spent at all.
 create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -187,28 +188,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_refundable(public.credit_wallets, numeric, bigint) is
-  'Refuses a refund of more than its entry took, or than was spent at all.';
 
-create function private.add_refund_grant(wallet_id uuid, amount numeric, entry_id bigint, at timestamptz) returns uuid
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet public.credit_wallets;
-  paid boolean;
-begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = wallet_id;
-  select coalesce(bool_or(g.is_paid), false) into paid
-  from public.credit_transactions t, unnest(t.grant_changes) l
-  join public.credit_grants g on g.id = l.grant_id
-  where t.id = entry_id;
-  return private.add_grant(wallet, amount, 'refund', paid, 0,
-    at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
-end;
-$$;
-comment on function private.add_refund_grant(uuid, numeric, bigint, timestamptz) is
-  'A new grant for what no burned grant can take back; paid where the entry had burned paid credits.';
-
+-- Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.
 create function private.post_refund(
   wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
     key text,
@@ -230,7 +211,12 @@ begin
     left_over := left_over - coalesce((select sum(l.amount) from unnest(changes) l), 0);
   end if;
   if left_over > 0 then
-    grant_id := private.add_refund_grant(wallet.workspace_id, left_over, entry_id, at);
+    -- Paid where the entry had burned paid credits.
+    grant_id := private.add_grant(wallet.workspace_id, left_over, 'refund', exists (
+        select from public.credit_transactions t, unnest(t.grant_changes) l
+        join public.credit_grants g on g.id = l.grant_id
+        where t.id = entry_id and g.is_paid),
+      0, at + make_interval(hours => 24 * private.config_numeric('refund_expiry_days', 30)::integer));
     changes := changes || private.grant_change(grant_id, left_over);
   end if;
   return private.post_entry(wallet.workspace_id, account_id, 'refund', amount, reason, at, changes,
@@ -238,8 +224,6 @@ begin
     refunded_id => entry_id, new_grant => grant_id, spender => spender);
 end;
 $$;
-comment on function private.post_refund is
-  'Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.';
 
 create function public.refund_user_credits(
   user_id uuid,
@@ -277,7 +261,7 @@ begin
   answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
     idempotency_key,
     refund_user_credits.transaction_id, at);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -328,7 +312,7 @@ begin
   answer := private.post_entry(wallet_id, null, 'clawback', -taken, reason, at, first_grant => credit_grant.id,
     entry_metadata => metadata, entry_description => description, key => idempotency_key, new_grant => credit_grant.id);
   update public.credit_grants g set clawed_back_amount = g.clawed_back_amount + taken where g.id = credit_grant.id;
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

@@ -1,6 +1,7 @@
 -- Holds: credits set aside for work under way, then settled at what was really used.
 
-create function private.change_held(wallet_id uuid, change numeric, for_hold uuid, moved numeric)
+-- Moves what a wallet's open holds set aside, where no entry does; answers with the wallet.
+create function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -8,17 +9,16 @@ declare
   answer public.credit_result;
 begin
   update public.credit_wallets w set credits_held = w.credits_held + change
-  where w.workspace_id = wallet_id
+  where w.workspace_id = wanted_workspace
   returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
     w.credits_balance - w.credits_held, moved, null::bigint, null::uuid, for_hold
   into answer;
   return answer;
 end;
 $$;
-comment on function private.change_held(uuid, numeric, uuid, numeric) is
-  'Moves what a wallet''s open holds set aside, where no entry does; answers with the wallet.';
 
-create function private.expire_kept_grants(wallet_id uuid, answer public.credit_result, at timestamptz)
+-- After a hold has closed: expires the grants that only it had kept, and corrects the answer.
+create function private.expire_kept_grants(wanted_workspace uuid, answer public.credit_result, at timestamptz)
 returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -27,19 +27,18 @@ declare
 begin
   if not exists (
     select from public.credit_grants g
-    where g.workspace_id = wallet_id and not g.is_spent and g.expires_at <= expire_kept_grants.at
+    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_kept_grants.at
   ) then
     return answer;
   end if;
-  perform private.expire_wallet(wallet_id, at);
-  wallet := private.change_held(wallet_id, 0, answer.hold_id, answer.amount);
+  perform private.expire_wallet(wanted_workspace, at);
+  wallet := private.change_held(wanted_workspace, 0, answer.hold_id, answer.amount);
   wallet.transaction_id := answer.transaction_id;
   return wallet;
 end;
 $$;
-comment on function private.expire_kept_grants(uuid, public.credit_result, timestamptz) is
-  'After a hold has closed: expires the grants that only it had kept, and corrects the answer.';
 
+-- Locks a hold's wallet and reads the hold under that lock.
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns private.credit_holds
 language plpgsql set search_path = ''
 as $$
@@ -58,9 +57,8 @@ begin
   return hold;
 end;
 $$;
-comment on function private.lock_hold(uuid, timestamptz) is
-  'Locks a hold''s wallet and reads the hold under that lock.';
 
+-- Sets credits of a locked wallet aside, for whoever was found to have them.
 create function private.add_hold(hold private.credit_holds) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
@@ -73,9 +71,8 @@ begin
   return private.change_held(hold.workspace_id, hold.amount, hold.id, hold.amount);
 end;
 $$;
-comment on function private.add_hold(private.credit_holds) is
-  'Sets credits of a locked wallet aside, for whoever was found to have them.';
 
+-- Refuses a lifetime that no hold may have.
 create function private.require_interval(expires_in interval) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -87,7 +84,6 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_interval(interval) is 'Refuses a lifetime that no hold may have.';
 
 create function public.hold_credits(
   user_id uuid,
@@ -142,7 +138,7 @@ begin
   hold.expires_at := private.later(at, expires_in);
   hold.created_at := at;
   answer := private.add_hold(hold);
-  perform private.keep_answer(wallet_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -150,6 +146,7 @@ comment on function public.hold_credits is
   'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
   'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
+-- Posts what was used under a hold and frees what of it is no longer set aside.
 create function private.settle_part(
   hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
 ) returns public.credit_result
@@ -166,9 +163,9 @@ begin
     for_hold => hold.id, spender => hold.spender_id, held_change => -freed);
 end;
 $$;
-comment on function private.settle_part is
-  'Posts what was used under a hold and frees what of it is no longer set aside.';
 
+-- Settles a locked hold that is not closed yet at what was used, or releases it (null), and frees the rest of it.
+-- is_work_done: it was the ending of its work.
 create function private.close_hold(
   hold private.credit_holds, used numeric, at timestamptz, metadata jsonb default '{}', description text default null,
   key text default null, is_work_done boolean default false
@@ -188,9 +185,6 @@ begin
     case when hold.state = 'open' then hold.amount else 0 end, metadata, description, key, at), at);
 end;
 $$;
-comment on function private.close_hold is
-  'Settles a locked hold that is not closed yet at what was used, or releases it (null), and frees the rest of it. '
-  'is_work_done: it was the ending of its work.';
 
 create function public.settle_credit_hold(
   hold_id uuid,
@@ -224,7 +218,7 @@ begin
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
     answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
-    perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+    perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
     return answer;
   end if;
   if hold.state in ('settled', 'released') then
@@ -241,7 +235,7 @@ begin
   else
     answer := private.close_hold(hold, amount, at, metadata, description, idempotency_key);
   end if;
-  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;
@@ -315,7 +309,7 @@ begin
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
   answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
-  perform private.keep_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
+  perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;
 $$;

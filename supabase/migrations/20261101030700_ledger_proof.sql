@@ -9,7 +9,8 @@ comment on type private.drift is
 -- Their joins are hashed (enable_nestloop): on tables that have grown since they were analyzed, loops would take
 -- minutes. A loop that there is no way around then costs so much to the planner that it would compile the query (jit),
 -- which takes a second.
-create function private.prove_wallets(only_one uuid) returns setof private.drift
+-- Wallets against their entries, grants, holds and the snapshot.
+create function private.prove_wallets(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
 as $$
@@ -20,11 +21,11 @@ begin
       -sum(t.amount) filter (where t.transaction_type in ('debit', 'refund')) as spent,
       -sum(t.amount) filter (where t.transaction_type = 'expire') as expired
     from public.credit_transactions t
-    where only_one is null or t.workspace_id = only_one
+    where wanted_workspace is null or t.workspace_id = wanted_workspace
     group by t.workspace_id
   ), holds as (
     select h.workspace_id, sum(h.amount) as held, max(h.expires_at) as last_end from private.credit_holds h
-    where h.state = 'open' and (only_one is null or h.workspace_id = only_one)
+    where h.state = 'open' and (wanted_workspace is null or h.workspace_id = wanted_workspace)
     group by h.workspace_id
   ), grants as (
     -- Open holds keep grants past their time: these are looked at again when the holds end.
@@ -34,7 +35,7 @@ begin
     from public.credit_grants g
     join public.credit_wallets w on w.workspace_id = g.workspace_id
     left join holds h on h.workspace_id = g.workspace_id
-    where not g.is_spent and (only_one is null or g.workspace_id = only_one)
+    where not g.is_spent and (wanted_workspace is null or g.workspace_id = wanted_workspace)
     group by g.workspace_id
   )
   select s.id, r.rule, r.expected, r.actual, null::text
@@ -61,13 +62,13 @@ begin
     ('snapshot of total', w.credits_total, coalesce(u.credits_total, w.credits_total)),
     ('snapshot of spent', w.credits_spent, coalesce(u.credits_spent, w.credits_spent))
   ) r (rule, expected, actual)
-  where (only_one is null or s.id = only_one) and r.expected is distinct from r.actual
+  where (wanted_workspace is null or s.id = wanted_workspace) and r.expected is distinct from r.actual
     and (w.workspace_id is not null or r.rule = 'a workspace has a wallet');
 end;
 $$;
-comment on function private.prove_wallets(uuid) is 'Wallets against their entries, grants, holds and the snapshot.';
 
-create function private.prove_grants(only_one uuid) returns setof private.drift
+-- Grants against the entries that made, burned, expired and took them back.
+create function private.prove_grants(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
 as $$
@@ -77,13 +78,14 @@ begin
       sum(l.amount) filter (where t.transaction_type = 'expire' or t.transaction_type = 'refund'
         and t.grant_id = l.grant_id) as worth
     from public.credit_transactions t, unnest(t.grant_changes) l
-    where only_one is null or t.workspace_id = only_one
+    where wanted_workspace is null or t.workspace_id = wanted_workspace
     group by l.grant_id
   ), given as (
     -- In full: what of a credit paid debt is in no grant, and a clawback takes from others too.
     select t.grant_id, sum(t.amount) as worth
     from public.credit_transactions t
-    where t.transaction_type in ('credit', 'clawback') and (only_one is null or t.workspace_id = only_one)
+    where t.transaction_type in ('credit', 'clawback')
+      and (wanted_workspace is null or t.workspace_id = wanted_workspace)
     group by t.grant_id
   )
   select g.workspace_id, r.rule, r.expected, r.actual, g.id::text
@@ -95,13 +97,12 @@ begin
     ('a grant less its expired and clawed-back parts is what its entries gave and took',
       coalesce(e.worth, 0) + coalesce(c.worth, 0), g.amount - g.expired_amount - g.clawed_back_amount)
   ) r (rule, expected, actual)
-  where (only_one is null or g.workspace_id = only_one) and r.expected <> r.actual;
+  where (wanted_workspace is null or g.workspace_id = wanted_workspace) and r.expected <> r.actual;
 end;
 $$;
-comment on function private.prove_grants(uuid) is
-  'Grants against the entries that made, burned, expired and took them back.';
 
-create function private.prove_entries(only_one uuid) returns setof private.drift
+-- Entries against each other, and against the grants and holds that they name.
+create function private.prove_entries(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
 as $$
@@ -110,11 +111,11 @@ begin
     select t.*, lag(t.balance_after::numeric, 1, 0::numeric) over (partition by t.workspace_id order by t.id)
       as balance_before
     from public.credit_transactions t
-    where only_one is null or t.workspace_id = only_one
+    where wanted_workspace is null or t.workspace_id = wanted_workspace
   ), refunds as (
     select t.workspace_id, t.refunded_transaction_id as id, sum(t.amount) as refunded
     from public.credit_transactions t
-    where t.refunded_transaction_id is not null and (only_one is null or t.workspace_id = only_one)
+    where t.refunded_transaction_id is not null and (wanted_workspace is null or t.workspace_id = wanted_workspace)
     group by t.workspace_id, t.refunded_transaction_id
   ), changes as (
     select t.id, sum(l.amount) as changed,
@@ -124,16 +125,16 @@ begin
     from public.credit_transactions t
     cross join lateral unnest(t.grant_changes) l
     left join public.credit_grants g on g.id = l.grant_id and g.workspace_id = t.workspace_id
-    where only_one is null or t.workspace_id = only_one
+    where wanted_workspace is null or t.workspace_id = wanted_workspace
     group by t.id
   )
   select e.workspace_id, r.rule, r.expected, r.actual, e.id::text
   from entries e
   left join changes c on c.id = e.id
   left join public.credit_grants g on g.id = e.grant_id and g.workspace_id = e.workspace_id
-    and (only_one is null or g.workspace_id = only_one)
+    and (wanted_workspace is null or g.workspace_id = wanted_workspace)
   left join private.credit_holds h on h.id = e.hold_id and h.workspace_id = e.workspace_id
-    and (only_one is null or h.workspace_id = only_one)
+    and (wanted_workspace is null or h.workspace_id = wanted_workspace)
   cross join lateral (values
     ('an entry leaves the balance before it and its amount', e.balance_before + e.amount, e.balance_after::numeric),
     ('the grants of an entry and its change of debt are its amount',
@@ -152,14 +153,13 @@ begin
   from refunds f
   left join public.credit_transactions d on d.id = f.id and d.workspace_id = f.workspace_id
     and d.transaction_type = 'debit'
-    and (only_one is null or d.workspace_id = only_one)
+    and (wanted_workspace is null or d.workspace_id = wanted_workspace)
   where f.refunded <= -d.amount is not true;
 end;
 $$;
-comment on function private.prove_entries(uuid) is
-  'Entries against each other, and against the grants and holds that they name.';
 
-create function private.prove_holds(only_one uuid) returns setof private.drift
+-- Holds against the entries that settled them.
+create function private.prove_holds(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
 as $$
@@ -167,7 +167,7 @@ begin
   return query with used as (
     select t.hold_id, -sum(t.amount) as settled, (array_agg(-t.amount order by t.id desc))[1] as last_one
     from public.credit_transactions t
-    where t.hold_id is not null and (only_one is null or t.workspace_id = only_one)
+    where t.hold_id is not null and (wanted_workspace is null or t.workspace_id = wanted_workspace)
     group by t.hold_id
   )
   select h.workspace_id, r.rule, r.expected, r.actual, h.id::text
@@ -179,12 +179,12 @@ begin
     ('the last settlement of a hold is its last entry', case when h.final_amount <> 0 then coalesce(u.last_one, 0) end,
       nullif(h.final_amount::numeric, 0))
   ) r (rule, expected, actual)
-  where (only_one is null or h.workspace_id = only_one) and r.expected is distinct from r.actual;
+  where (wanted_workspace is null or h.workspace_id = wanted_workspace) and r.expected is distinct from r.actual;
 end;
 $$;
-comment on function private.prove_holds(uuid) is 'Holds against the entries that settled them.';
 
-create function private.prove_limits(only_one uuid) returns setof private.drift
+-- What members and keys used of a workspace's credits, against their entries.
+create function private.prove_limits(wanted_workspace uuid) returns setof private.drift
 language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
   set enable_nestloop = off set jit = off
 as $$
@@ -202,7 +202,7 @@ begin
     join public.spending_limits l on l.workspace_id = t.workspace_id and l.spender_id = s.id
     left join public.credit_transactions r on r.id = t.refunded_transaction_id
     left join private.credit_holds h on h.id = coalesce(t.hold_id, r.hold_id)
-    where t.transaction_type in ('debit', 'refund') and (only_one is null or t.workspace_id = only_one)
+    where t.transaction_type in ('debit', 'refund') and (wanted_workspace is null or t.workspace_id = wanted_workspace)
   ), sums as (
     select e.*, sum(e.used) filter (where not e.is_earlier) over running as least_used,
       sum(e.used) over running as most_used, sum(e.used) filter (where e.in_period) over running as most_in_period
@@ -228,12 +228,10 @@ begin
     ('what a spender used in the period is what their entries took in it', u.least_in_period, u.most_in_period,
       l.period_credits_used::numeric)
   ) r (rule, at_least, at_most, actual)
-  where (only_one is null or l.workspace_id = only_one)
+  where (wanted_workspace is null or l.workspace_id = wanted_workspace)
     and (r.actual < r.at_least or r.actual > coalesce(r.at_most, 0));
 end;
 $$;
-comment on function private.prove_limits(uuid) is
-  'What members and keys used of a workspace''s credits, against their entries.';
 
 create function public.verify_credits(workspace_id uuid default null)
 returns table (wallet_id uuid, rule text, expected numeric, actual numeric, subject text)

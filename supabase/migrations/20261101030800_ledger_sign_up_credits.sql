@@ -62,6 +62,7 @@ select d, true from unnest(array[
   'swift-mail.com', '123mail.org', 'airpost.net', 'proinbox.com', 'promessage.com', 'rushpost.com', 'warpmail.net',
   'xsmail.com']) d;
 
+-- One spelling for all addresses that reach the same mailbox.
 create function private.normalised_email(email text) returns text
 language sql stable set search_path = ''
 as $$
@@ -81,7 +82,6 @@ as $$
   cross join lateral (select coalesce(known.name, a.mailbox)) as m (name)
   order by p.domain = a.domain desc limit 1
 $$;
-comment on function private.normalised_email(text) is 'One spelling for all addresses that reach the same mailbox.';
 
 create table private.signup_claims (
   identity_hash bytea primary key,
@@ -90,6 +90,7 @@ create table private.signup_claims (
 comment on table private.signup_claims is
   'Who has had the credits of a new account, as keyed hashes: they outlive the account and name nobody.';
 
+-- Claims the sign-up credits for an identity; false where they were claimed before.
 create function private.claim_signup(identity text) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -101,9 +102,9 @@ begin
   return found;
 end;
 $$;
-comment on function private.claim_signup(text) is
-  'Claims the sign-up credits for an identity; false where they were claimed before.';
 
+-- Gives the credits an account starts with: once an account, once a person. Where it fails, so does completing the
+-- account, which is tried again.
 create function private.grant_signup_credits() returns trigger
 language plpgsql set search_path = ''
 as $$
@@ -122,14 +123,11 @@ begin
     'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0
     and private.earlier_answer(account.id, 'credits', 'basemeter:signup', '{}') is null
   then
-    perform private.keep_answer(account.id, 'credits', 'basemeter:signup', '{}',
+    perform private.store_answer(account.id, 'credits', 'basemeter:signup', '{}',
       public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;
   return null;
 end;
 $$;
-comment on function private.grant_signup_credits() is
-  'Gives the credits an account starts with: once an account, once a person. Where it fails, so does completing the '
-  'account, which is tried again.';
 create trigger users_grant_signup_credits after insert or update of email on public.users
   for each row execute function private.grant_signup_credits();

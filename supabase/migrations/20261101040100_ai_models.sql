@@ -165,6 +165,7 @@ create type private.ai_usage as (prompt_tokens bigint, cached_tokens bigint, com
 comment on type private.ai_usage is
   'What a call used. prompt_tokens include the cached ones, completion_tokens the reasoning.';
 
+-- All that a charge is computed from, with this row of prices; null without one.
 create function private.pricing_with(wanted public.ai_models, price jsonb) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -177,9 +178,8 @@ begin
   ) end;
 end;
 $$;
-comment on function private.pricing_with(public.ai_models, jsonb) is
-  'All that a charge is computed from, with this row of prices; null without one.';
 
+-- What a call's charge is computed from, as it is when the call begins; null for a model without a price.
 create function private.pricing_of(wanted public.ai_models, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -189,9 +189,8 @@ begin
     where p.model = wanted.model and p.effective_from <= at order by p.effective_from desc limit 1));
 end;
 $$;
-comment on function private.pricing_of(public.ai_models, timestamptz) is
-  'What a call''s charge is computed from, as it is when the call begins; null for a model without a price.';
 
+-- What a provider's price or charge in US dollars becomes, in credits.
 create function private.credits_for(pricing jsonb, usd numeric) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -199,9 +198,8 @@ begin
   return trim_scale(round(usd * (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric, 6));
 end;
 $$;
-comment on function private.credits_for(jsonb, numeric) is
-  'What a provider''s price or charge in US dollars becomes, in credits.';
 
+-- A pricing as customers see it: in credits.
 create function private.model_price_of(pricing jsonb) returns public.model_price
 language plpgsql immutable set search_path = ''
 as $$
@@ -230,8 +228,8 @@ begin
   return price;
 end;
 $$;
-comment on function private.model_price_of(jsonb) is 'A pricing as customers see it: in credits.';
 
+-- What customers see as the cost of a call, in US dollars: the provider's cost x markup, or its fixed price.
 create function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -241,9 +239,9 @@ begin
     then cost_usd * (pricing ->> 'markup')::numeric else credits / (pricing ->> 'credits_per_usd')::numeric end);
 end;
 $$;
-comment on function private.worth_of(jsonb, numeric, numeric) is
-  'What customers see as the cost of a call, in US dollars: the provider''s cost x markup, or its fixed price.';
 
+-- What a call or a video costs (US dollars), is charged (credits, to six decimals: those of a video's price row,
+-- else the model's fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).
 create function private.charge_of(
   pricing jsonb, usage private.ai_usage, out cost_usd numeric, out credits numeric, out worth_usd numeric
 )
@@ -278,10 +276,9 @@ begin
   worth_usd := private.worth_of(pricing, cost_usd, credits);
 end;
 $$;
-comment on function private.charge_of(jsonb, private.ai_usage) is
-  'What a call or a video costs (US dollars), is charged (credits, to six decimals: those of a video''s price row, '
-  'else the model''s fixed price, else cost x credits_per_usd x markup) and is worth to its caller (US dollars).';
 
+-- The most output tokens that an amount of credits pays for besides the rest of a call; null where it does not pay
+-- for the rest.
 create function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
 language plpgsql immutable set search_path = ''
 as $$
@@ -301,9 +298,6 @@ begin
   return least(ceil((budget + 0.0000005 - base.cost_usd * credits_per_usd) / per_token) - 1, 1000000000);
 end;
 $$;
-comment on function private.output_tokens_for(jsonb, private.ai_usage, numeric) is
-  'The most output tokens that an amount of credits pays for besides the rest of a call; '
-  'null where it does not pay for the rest.';
 
 create trigger ai_providers_set_updated_at before update on public.ai_providers
   for each row execute function private.set_updated_at();

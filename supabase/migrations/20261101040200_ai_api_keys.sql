@@ -50,6 +50,7 @@ comment on column private.api_key_hashes.made_by is
   'Who was shown the secret: it ends with their part in the workspace.';
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
+-- Makes a secret for a key; nothing but its hash stays.
 create function private.add_api_key_secret(for_key uuid) returns text
 language plpgsql set search_path = ''
 as $$
@@ -62,8 +63,8 @@ begin
   return secret;
 end;
 $$;
-comment on function private.add_api_key_secret(uuid) is 'Makes a secret for a key; nothing but its hash stays.';
 
+-- Locks a key of the caller's workspaces, after its wallet; not_found for every other.
 create function private.my_api_key(wanted_key uuid) returns public.api_keys
 language plpgsql set search_path = ''
 as $$
@@ -88,12 +89,11 @@ begin
   return key;
 end;
 $$;
-comment on function private.my_api_key(uuid) is
-  'Locks a key of the caller''s workspaces, after its wallet; not_found for every other.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('api_keys_per_day', '100', 'integer', 0, 100000, false, 'API keys that may be made in a workspace in 24 hours.');
 
+-- Refuses one more active key to a workspace that has a hundred. Called under its wallet's lock.
 create function private.require_room_for_key(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -107,9 +107,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_room_for_key(uuid) is
-  'Refuses one more active key to a workspace that has a hundred. Called under its wallet''s lock.';
 
+-- Refuses a key to a workspace that has made as many as it may in 24 hours. Called under its wallet's lock.
 create function private.require_keys_left_today(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -126,9 +125,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_keys_left_today(uuid) is
-  'Refuses a key to a workspace that has made as many as it may in 24 hours. Called under its wallet''s lock.';
 
+-- What the maker of a key is told, the secret this once.
 create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 language sql stable set search_path = ''
 as $$
@@ -137,8 +135,8 @@ as $$
     'expires_at', k.expires_at, 'created_at', k.created_at)
   from public.api_keys k where k.id = wanted_key
 $$;
-comment on function private.api_key_answer(uuid, text) is 'What the maker of a key is told, the secret this once.';
 
+-- Makes a key for a workspace of the caller.
 create function private.create_my_api_key(wanted public.api_keys, budget numeric, period_budget numeric) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -176,10 +174,9 @@ begin
   return private.api_key_answer(wanted.id, secret);
 end;
 $$;
-comment on function private.create_my_api_key(public.api_keys, numeric, numeric) is
-  'Makes a key for a workspace of the caller.';
 grant execute on function private.create_my_api_key(public.api_keys, numeric, numeric) to authenticated;
 
+-- Gives a key of the caller's a new secret; the old one works on for the grace period.
 create function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -204,10 +201,9 @@ begin
     || jsonb_build_object('old_key_expires_at', private.later(clock_timestamp(), grace_period));
 end;
 $$;
-comment on function private.rotate_my_api_key(uuid, interval) is
-  'Gives a key of the caller''s a new secret; the old one works on for the grace period.';
 grant execute on function private.rotate_my_api_key(uuid, interval) to authenticated;
 
+-- Ends a key of the caller's; doing it again changes nothing.
 create function private.revoke_my_api_key(wanted_key uuid) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -220,9 +216,9 @@ begin
   return jsonb_build_object('id', key.id, 'revoked_at', key.revoked_at);
 end;
 $$;
-comment on function private.revoke_my_api_key(uuid) is 'Ends a key of the caller''s; doing it again changes nothing.';
 grant execute on function private.revoke_my_api_key(uuid) to authenticated;
 
+-- The living key behind a secret, by the secret's SHA-256 in hex; an error where there is none.
 create function private.api_key_of(secret_hash text, at timestamptz) returns public.api_keys
 language plpgsql stable set search_path = ''
 as $$
@@ -243,9 +239,8 @@ begin
   return key;
 end;
 $$;
-comment on function private.api_key_of(text, timestamptz) is
-  'The living key behind a secret, by the secret''s SHA-256 in hex; an error where there is none.';
 
+-- When a person is deleted, a team keeps the key's history and not the key.
 create function private.revoke_keys_of_person() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -254,13 +249,13 @@ begin
   return new;
 end;
 $$;
-comment on function private.revoke_keys_of_person() is
-  'When a person is deleted, a team keeps the key''s history and not the key.';
 create trigger api_keys_revoke_of_person before update of user_id on public.api_keys
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.revoke_keys_of_person();
 
-create function private.keep_api_key() returns trigger
+-- Refuses what a key's columns may not hold. A revoked key changes no more, and an expired one becomes active again
+-- only while there is room for it.
+create function private.guard_api_key() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -289,13 +284,10 @@ begin
   return new;
 end;
 $$;
-comment on function private.keep_api_key() is
-  'Refuses what a key''s columns may not hold. A revoked key changes no more, and an expired one becomes active again '
-  'only while there is room for it.';
 create trigger api_keys_keep
   before insert or update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget,
     budget_period, expires_at on public.api_keys
-  for each row execute function private.keep_api_key();
+  for each row execute function private.guard_api_key();
 create trigger api_keys_lock_settings
   before update of name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,
     expires_at
@@ -309,7 +301,8 @@ create trigger api_keys_set_updated_at
   on public.api_keys
   for each row execute function private.set_updated_at();
 
-create function private.keep_key_limit() returns trigger
+-- Copies a key's budgets into its row of spending_limits.
+create function private.sync_key_limit() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -323,12 +316,11 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_key_limit() is 'Copies a key''s budgets into its row of spending_limits.';
 create trigger api_keys_make_limit after insert on public.api_keys
-  for each row execute function private.keep_key_limit();
+  for each row execute function private.sync_key_limit();
 create trigger api_keys_set_limit after update of budget, period_budget, budget_period on public.api_keys
   for each row when ((old.budget, old.period_budget, old.budget_period)
-    is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.keep_key_limit();
+    is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.sync_key_limit();
 
 -- Columns of a key to clients, kept where every spender's use is.
 create function public.credits_used(public.api_keys) returns numeric

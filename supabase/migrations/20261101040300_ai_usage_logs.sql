@@ -77,6 +77,7 @@ create index ai_usage_logs_usage_record_id_idx on private.ai_usage_logs (usage_r
 
 create table private.ai_usage_logs_default partition of private.ai_usage_logs default;
 
+-- Makes the partition of a month (UTC) and moves its rows out of the default one; false where it exists.
 create function private.make_usage_log_partition(month date) returns boolean
 language plpgsql set search_path = '' set lock_timeout = '2s'
 as $$
@@ -104,9 +105,8 @@ begin
   return true;
 end;
 $$;
-comment on function private.make_usage_log_partition(date) is
-  'Makes the partition of a month (UTC) and moves its rows out of the default one; false where it exists.';
 
+-- Makes one partition that is missing for this month or those kept ready; false where none is.
 create function private.make_next_usage_log_partition(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -124,8 +124,6 @@ begin
   return false;
 end;
 $$;
-comment on function private.make_next_usage_log_partition(timestamptz) is
-  'Makes one partition that is missing for this month or those kept ready; false where none is.';
 insert into private.due_work (piece, place) values ('make_next_usage_log_partition', 70);
 
 do $$
@@ -135,6 +133,8 @@ begin
 end;
 $$;
 
+-- When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, and
+-- from where.
 create function private.forget_log_person() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -147,9 +147,6 @@ begin
   return new;
 end;
 $$;
-comment on function private.forget_log_person() is
-  'When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, '
-  'and from where.';
 create trigger ai_usage_logs_forget_person before update of user_id on private.ai_usage_logs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_log_person();

@@ -40,6 +40,7 @@ grant select (workspace_id, user_id, api_key_id, first_call_at, last_call_at, pr
   duration, day, scene, requests, success_requests, failed_requests, canceled_requests, refused_requests, cost, credits,
   free_credits, model) on private.usage_by_day to authenticated, service_role;
 
+-- Adds figures to their row: the one place that sums them up.
 create function private.add_usage(more private.usage_by_day) returns void
 language plpgsql set search_path = ''
 as $$
@@ -63,9 +64,9 @@ begin
     charged_usd = u.charged_usd + excluded.charged_usd;
 end;
 $$;
-comment on function private.add_usage(private.usage_by_day) is
-  'Adds figures to their row: the one place that sums them up.';
 
+-- The name that a call's model is counted by: one for all names that no model has and for calls that were refused
+-- before their model was looked up.
 create function private.counted_model(model text, status public.ai_usage_status, error_code text) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -74,10 +75,8 @@ begin
     then 'unknown' else model end;
 end;
 $$;
-comment on function private.counted_model(text, public.ai_usage_status, text) is
-  'The name that a call''s model is counted by: one for all names that no model has and for calls that were refused '
-  'before their model was looked up.';
 
+-- Adds a new row of the log to its day.
 create function private.count_ai_call() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -109,10 +108,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.count_ai_call() is 'Adds a new row of the log to its day.';
 create trigger ai_usage_logs_count after insert on private.ai_usage_logs
   for each row execute function private.count_ai_call();
 
+-- When a person is deleted, a team's figures stay, with those of everyone else who was deleted.
 create function private.merge_statistics_of_person() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -127,8 +126,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.merge_statistics_of_person() is
-  'When a person is deleted, a team''s figures stay, with those of everyone else who was deleted.';
 create trigger users_merge_statistics after delete on public.users
   for each row execute function private.merge_statistics_of_person();
 
@@ -139,6 +136,7 @@ create type private.usage_part as (
 );
 comment on type private.usage_part is 'What of a day is shown by scene, model or key.';
 
+-- Sums of a day by scene, model or key: { name: { requests, tokens, cost, credits, free_credits } }.
 create function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -155,8 +153,6 @@ begin
   );
 end;
 $$;
-comment on function private.usage_by is
-  'Sums of a day by scene, model or key: { name: { requests, tokens, cost, credits, free_credits } }.';
 grant execute on function private.usage_by to authenticated, service_role;
 
 create view public.ai_usage_statistics with (security_invoker = true) as
@@ -204,6 +200,7 @@ grant select on public.ai_usage_statistics to authenticated, service_role;
 create trigger ai_usage_statistics_refuse_write instead of insert or update or delete on public.ai_usage_statistics
   for each row execute function private.refuse_write();
 
+-- Does the work of its public twin, whose parameters have names that PL/pgSQL reserves.
 create function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 language plpgsql set search_path = ''
 as $$
@@ -234,8 +231,6 @@ begin
   return (select count(*) from public.ai_usage_statistics s where s.date between first_day and last_day);
 end;
 $$;
-comment on function private.rebuild_usage_statistics is
-  'Does the work of its public twin, whose parameters have names that PL/pgSQL reserves.';
 
 create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
 language sql security definer set search_path = ''
@@ -246,7 +241,8 @@ comment on function public.rebuild_usage_statistics is
 grant execute on function public.rebuild_usage_statistics to service_role;
 
 -- Not another arm of the policy: one that no index serves would make Postgres read the whole table for everyone.
-create function private.usage_of_everyone(first_day date, last_day date, only_one uuid)
+-- The figures of all workspaces, or of any one, for platform admins and the service role.
+create function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid)
 returns setof private.usage_by_day
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -255,9 +251,7 @@ begin
     perform private.raise_error('forbidden', 'Usage of all workspaces is for platform admins.');
   end if;
   return query select * from private.usage_by_day u
-  where u.day between first_day and last_day and (only_one is null or u.workspace_id = only_one);
+  where u.day between first_day and last_day and (wanted_workspace is null or u.workspace_id = wanted_workspace);
 end;
 $$;
-comment on function private.usage_of_everyone(date, date, uuid) is
-  'The figures of all workspaces, or of any one, for platform admins and the service role.';
 grant execute on function private.usage_of_everyone(date, date, uuid) to authenticated, service_role;

@@ -39,6 +39,7 @@ comment on column private.ai_request_counts.day_content is
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
+-- Refuses who calls for a workspace that is not theirs.
 create function private.require_membership(caller private.ai_caller) returns void
 language plpgsql set search_path = ''
 as $$
@@ -48,9 +49,9 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_membership(private.ai_caller) is
-  'Refuses who calls for a workspace that is not theirs.';
 
+-- The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the
+-- key's); an error where there is none.
 create function private.ai_caller_of(
   account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
 ) returns private.ai_caller
@@ -76,10 +77,9 @@ begin
   return caller;
 end;
 $$;
-comment on function private.ai_caller_of(uuid, text, timestamptz, uuid) is
-  'The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, '
-  'the key''s); an error where there is none.';
 
+-- Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, and the feature of
+-- its scene.
 create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -90,10 +90,8 @@ begin
     and private.feature_is_on(caller.features, 'scene:' || wanted.scene), false);
 end;
 $$;
-comment on function private.may_use_model(private.ai_caller, public.ai_models) is
-  'Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, '
-  'and the feature of its scene.';
 
+-- Why this caller may make no call at all, if so.
 create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -111,8 +109,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_account(private.ai_caller) is 'Why this caller may make no call at all, if so.';
 
+-- Where models of a scene are called: named by the scene it is for.
 create function private.endpoint_of(scene public.ai_usage_scene) returns public.ai_usage_scene
 language plpgsql immutable set search_path = ''
 as $$
@@ -120,9 +118,8 @@ begin
   return case when scene in ('embedding', 'image_generation', 'video_generation') then scene else 'text_chat' end;
 end;
 $$;
-comment on function private.endpoint_of(public.ai_usage_scene) is
-  'Where models of a scene are called: named by the scene it is for.';
 
+-- Why this caller may not use a model for a scene, if so.
 create function private.refuse_model(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
   endpoint public.ai_usage_scene
@@ -160,8 +157,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_model is 'Why this caller may not use a model for a scene, if so.';
 
+-- Whether a workspace has credits left that were paid for.
 create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -173,9 +170,8 @@ begin
   );
 end;
 $$;
-comment on function private.has_paid_credits(uuid, timestamptz) is
-  'Whether a workspace has credits left that were paid for.';
 
+-- Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.
 create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -210,9 +206,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_request_rate(private.ai_caller, timestamptz) is
-  'Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.';
 
+-- Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.
 create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -240,29 +235,26 @@ begin
   where k.id = (caller.api_key).id;
 end;
 $$;
-comment on function private.count_request is
-  'Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.';
 
-create function private.has_room_for_content(wallet_id uuid, content bigint) returns boolean
+-- Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds
+-- the calls of a day. Called under the wallet's lock.
+create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
-  if content = 0 or private.limit_in(private.features_of(wallet_id, clock_timestamp(), 'requests_per_day'),
+  if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
   end if;
   update private.ai_request_counts c set day_content = c.day_content + content
-  where c.workspace_id = wallet_id
+  where c.workspace_id = wanted_workspace
     and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-      where n.workspace_id = wallet_id)
+      where n.workspace_id = wanted_workspace)
     and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
   return found;
 end;
 $$;
-comment on function private.has_room_for_content(uuid, bigint) is
-  'Counts bytes of requests and answers that are to be kept, unless they are too many for today: '
-  'where a plan bounds the calls of a day. Called under the wallet''s lock.';
 
 insert into public.system_config
   (config_key, config_value, value_type, minimum, maximum, is_public, description) values
@@ -270,6 +262,7 @@ insert into public.system_config
     'How many answers with nothing in them a workspace gets free a day. '
     'Further ones are charged the input that the provider reports.');
 
+-- Why this caller may send no message more this month, if so.
 create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
@@ -288,8 +281,6 @@ begin
     ceil(extract(epoch from month.ends_at - at)))::private.ai_refusal;
 end;
 $$;
-comment on function private.refuse_message(private.ai_caller, timestamptz) is
-  'Why this caller may send no message more this month, if so.';
 
 create table private.jobs_under_way (
   job_id uuid primary key,
@@ -300,6 +291,8 @@ comment on table private.jobs_under_way is
   'end.';
 create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
 
+-- Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; what tokens
+-- they will use is not known, so the last of them may pass that limit.
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -337,10 +330,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_counted_features(private.ai_caller, timestamptz) is
-  'Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; '
-  'what tokens they will use is not known, so the last of them may pass that limit.';
 
+-- Whether calls of a model count as messages. By the model's own scene: callers name a call's scene as they like.
 create function private.is_message(wanted public.ai_models) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -348,9 +339,8 @@ begin
   return wanted.scene in ('text_chat', 'image_generation');
 end;
 $$;
-comment on function private.is_message(public.ai_models) is
-  'Whether calls of a model count as messages. By the model''s own scene: callers name a call''s scene as they like.';
 
+-- Tells platform admins that a model was asked for which has no price, once for each model and day.
 create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -362,9 +352,8 @@ begin
         || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
 end;
 $$;
-comment on function private.notify_unpriced is
-  'Tells platform admins that a model was asked for which has no price, once for each model and day.';
 
+-- Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.
 create function private.refuse_request(asked private.admission, pricing jsonb, endpoint public.ai_usage_scene)
 returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -390,9 +379,8 @@ begin
   return refusal;
 end;
 $$;
-comment on function private.refuse_request is
-  'Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.';
 
+-- Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -400,9 +388,9 @@ begin
   return coalesce(private.role_in(wanted_workspace, account_id) in ('owner', 'admin'), false);
 end;
 $$;
-comment on function private.sees_wallet(uuid, uuid) is
-  'Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.';
 
+-- The refusal of what the wallet, the budget of the key or the limit of the member cannot pay; what: how its price
+-- is told.
 create function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
 language plpgsql stable set search_path = ''
 as $$
@@ -427,10 +415,9 @@ begin
     ceil(extract(epoch from by_key.next_period_at - asked.at)))::private.ai_refusal;
 end;
 $$;
-comment on function private.refuse_credits is
-  'The refusal of what the wallet, the budget of the key or the limit of the member cannot pay; what: how its price is '
-  'told.';
 
+-- What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget.
+-- Null: not to be told.
 create function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -445,9 +432,6 @@ begin
   return case when available is not null then trim_scale(greatest(available, 0)) end;
 end;
 $$;
-comment on function private.spendable(uuid, uuid, uuid, timestamptz) is
-  'What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget. '
-  'Null: not to be told.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('ai_call_timeout_seconds', '140', 'integer', 1, 390, false,

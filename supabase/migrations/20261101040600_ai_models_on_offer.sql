@@ -62,6 +62,7 @@ comment on column public.video_model_prices.usd_per_job is
 comment on column public.video_model_prices.usd_per_second is
   'US dollars that the provider charges for each second, besides.';
 
+-- Whether videos can be asked of a model: its row, a price and a provider that makes them are there.
 create function private.is_video_model(wanted public.ai_models, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -74,9 +75,8 @@ begin
   );
 end;
 $$;
-comment on function private.is_video_model(public.ai_models, timestamptz) is
-  'Whether videos can be asked of a model: its row, a price and a provider that makes them are there.';
 
+-- What a job's price is computed from, as it is when the job is made; null where its resolution has no price.
 create function private.video_pricing_of(wanted public.ai_models, parameters jsonb, at timestamptz) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -89,12 +89,10 @@ begin
   )) || jsonb_build_object('duration', parameters -> 'duration', 'resolution', parameters -> 'resolution');
 end;
 $$;
-comment on function private.video_pricing_of(public.ai_models, jsonb, timestamptz) is
-  'What a job''s price is computed from, as it is when the job is made; null where its resolution has no price.';
-
 
 -- What clients see of models ------------------------------------------------------------------------------------------
 
+-- The models that can be called, with their prices in credits: all that a client sees of them.
 create function private.models_on_offer(at timestamptz) returns table (
   model text, display_name text, scene public.ai_usage_scene, minimum_plan text, max_output_tokens integer,
   created_at timestamptz, price public.model_price, resolution_prices public.model_price[]
@@ -121,8 +119,6 @@ begin
   from offers o where o.is_video or o.pricing is not null;
 end;
 $$;
-comment on function private.models_on_offer(timestamptz) is
-  'The models that can be called, with their prices in credits: all that a client sees of them.';
 grant execute on function private.models_on_offer(timestamptz) to anon, authenticated, service_role;
 
 create view public.models with (security_invoker = true) as

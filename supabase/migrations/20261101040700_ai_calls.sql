@@ -20,6 +20,7 @@ from private.credit_holds h cross join lateral jsonb_populate_record(null::priva
 where h.work is not null;
 comment on view private.ai_calls is 'Calls under way; what is left past its time was lost and is swept.';
 
+-- What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.
 create function private.log_data(value jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -30,11 +31,12 @@ begin
   return value;
 end;
 $$;
-comment on function private.log_data(jsonb) is
-  'What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.';
 
+-- The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from
+-- facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use,
+-- its count to its features. The statistics follow the log. charged null: nothing came of it.
 create function private.log_ai_call(
-  facts jsonb, wallet_id uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
+  facts jsonb, wanted_workspace uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
   hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
   charged numeric default null, entry_id bigint default null, is_use boolean default false
 ) returns void
@@ -51,7 +53,7 @@ begin
     c.response_data := null;
     c.ip_address := null;
     c.user_agent := null;
-  elsif not private.has_room_for_content(wallet_id,
+  elsif not private.has_room_for_content(wanted_workspace,
     coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
     c.request_data := null;
     c.response_data := null;
@@ -62,10 +64,10 @@ begin
     or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charged) > 0)
   then
     c.usage_record_id := nextval('private.usage_record_ids');
-    c.usage_period_start := (private.feature_period(wallet_id, at)).period_start;
+    c.usage_period_start := (private.feature_period(wanted_workspace, at)).period_start;
     -- It was used: it counts even past a limit. In one order, as every other call locks them.
     insert into public.feature_usage as u (workspace_id, feature_code, period_start, used)
-    select wallet_id, n.code, c.usage_period_start, n.amount
+    select wanted_workspace, n.code, c.usage_period_start, n.amount
     from (values (1, 'api_call', 1), (2, 'token', usage.prompt_tokens + usage.completion_tokens)) 
       n (place, code, amount)
     where n.amount > 0 order by n.place
@@ -77,7 +79,7 @@ begin
     reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data,
     usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
   )
-  values (wallet_id, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
+  values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
     coalesce(usage.completion_tokens, 0), coalesce(usage.images, 0), coalesce(c.duration,
       least(greatest(extract(epoch from at - began_at) * 1000, 0), 2147483647)::integer), coalesce(cost.worth_usd, 0),
@@ -92,11 +94,8 @@ begin
     c.attempts);
 end;
 $$;
-comment on function private.log_ai_call is
-  'The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from '
-  'facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use, '
-  'its count to its features. The statistics follow the log. charged null: nothing came of it.';
 
+-- Counts and logs a call that is refused, and says why it is.
 create function private.refuse_ai_call(asked private.admission) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -137,7 +136,6 @@ begin
     'message', refusal.message, 'param', refusal.param, 'retry_after', refusal.retry_after);
 end;
 $$;
-comment on function private.refuse_ai_call is 'Counts and logs a call that is refused, and says why it is.';
 
 -- Moderation ---------------------------------------------------------------------------------------------------------
 
@@ -154,6 +152,7 @@ alter table public.system_config add constraint a_choice_is_one_of_its_words che
   when 'moderation_failed' then config_value in ('"block"', '"allow"')
   else true end);
 
+-- Who moderates prompts, and what follows where the answer is no clear one.
 create function private.moderation_terms() returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -164,8 +163,6 @@ begin
     'failed', coalesce(private.config('moderation_failed'), '"block"'));
 end;
 $$;
-comment on function private.moderation_terms() is
-  'Who moderates prompts, and what follows where the answer is no clear one.';
 
 -- Admission -----------------------------------------------------------------------------------------------------------
 
@@ -177,6 +174,7 @@ comment on type private.ai_request is
   'What a call asks for: its input, the output it may make. usage counts the text alone; '
   'parts and fields are as in admit_ai_call.';
 
+-- Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
 language plpgsql immutable set search_path = ''
 as $$
@@ -200,9 +198,9 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_input(public.ai_models, private.ai_request) is
-  'Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.';
 
+-- The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still
+-- useful, or null.
 create function private.affordable_output(
   pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
   credits numeric
@@ -223,9 +221,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.affordable_output is
-  'The output limit (a choice) that these credits (null: any) pay for: the one asked for, '
-  'a lower one that is still useful, or null.';
 
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
@@ -234,6 +229,8 @@ create type private.ai_terms as (
 comment on type private.ai_terms is
   'What a call is held for, the lower output limit it runs under if so, and who may answer at which price; or why not.';
 
+-- Terms with one more model that may answer: its output is lowered to what credits_left pay for, and nothing is to
+-- cost above most_credits. The first that they do not pay for is a refusal.
 create function private.add_candidate(
   terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
   most_credits numeric
@@ -285,10 +282,9 @@ begin
   return terms;
 end;
 $$;
-comment on function private.add_candidate is
-  'Terms with one more model that may answer: its output is lowered to what credits_left pay for, '
-  'and nothing is to cost above most_credits. The first that they do not pay for is a refusal.';
 
+-- The worst case of a call, over every model that may answer it, in the order they are asked, within what wallet
+-- and key can pay.
 create function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request)
 returns private.ai_terms
 language plpgsql stable set search_path = ''
@@ -325,10 +321,8 @@ begin
   return terms;
 end;
 $$;
-comment on function private.terms_of_ai_call is
-  'The worst case of a call, over every model that may answer it, in the order they are asked, '
-  'within what wallet and key can pay.';
 
+-- Holds the credits of an admitted call and counts it.
 create function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms)
 returns jsonb
 language plpgsql set search_path = ''
@@ -357,7 +351,7 @@ begin
   hold.work := to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0, 0,
     terms.worst_case, null, terms.pricings, call)::private.ai_call);
   hold.id := (private.add_hold(hold)).hold_id;
-  perform private.keep_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
+  perform private.store_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
     to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
     call ->> 'request_id', is_running => true, expires_at => at + interval '24 hours');
   return jsonb_build_object('admitted', true, 'hold_id', hold.id, 'credits_held', trim_scale(terms.credits),
@@ -365,8 +359,8 @@ begin
     'log_content', (select w.ai_log_content from public.workspaces w where w.id = caller.workspace_id));
 end;
 $$;
-comment on function private.begin_ai_call is 'Holds the credits of an admitted call and counts it.';
 
+-- Counts as they can be priced and logged.
 create function private.usage_of_call(
   prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
 ) returns private.ai_usage
@@ -383,7 +377,6 @@ begin
   return usage;
 end;
 $$;
-comment on function private.usage_of_call is 'Counts as they can be priced and logged.';
 
 create function public.extend_ai_call(
   hold_id uuid,
@@ -449,6 +442,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('usage_tolerance', '2', 'number', 1, 1000, false,
     'How many times what a call may use at most a provider may report. More is charged as that, and admins are told.');
 
+-- What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was
+-- written.
 create function private.bounded_usage(
   usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
 ) returns private.ai_usage
@@ -476,10 +471,8 @@ begin
   return usage;
 end;
 $$;
-comment on function private.bounded_usage is
-  'What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, '
-  'or than was written.';
 
+-- Corrects what was counted when a call began: the month's messages, the Idempotency-Key.
 create function private.close_ai_call(
   call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
 ) returns void
@@ -507,8 +500,6 @@ begin
   end if;
 end;
 $$;
-comment on function private.close_ai_call is
-  'Corrects what was counted when a call began: the month''s messages, the Idempotency-Key.';
 
 create function public.finish_ai_call(
   hold_id uuid,
@@ -597,6 +588,7 @@ comment on function public.finish_ai_call is
   'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
   'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
 
+-- Finishes a call whose function ended before it did.
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -614,8 +606,8 @@ begin
       else 'The function that ran this call ended before it did, and had reported no usage.' end));
 end;
 $$;
-comment on function private.finish_lost_ai_call is 'Finishes a call whose function ended before it did.';
 
+-- Finishes one call whose function ended before it did; false when there is none.
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -634,10 +626,11 @@ begin
   return true;
 end;
 $$;
-comment on function private.finish_next_lost_ai_call(timestamptz) is
-  'Finishes one call whose function ended before it did; false when there is none.';
 insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
 
+-- Before a call is admitted, under its wallet's lock: ends one under the same Idempotency-Key that was silent for
+-- 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is
+-- then.
 create function private.end_earlier_tries(
   wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
 ) returns public.credit_wallets
@@ -667,10 +660,10 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.end_earlier_tries is
-  'Before a call is admitted, under its wallet''s lock: ends one under the same Idempotency-Key that was silent for 30 '
-  'seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is then.';
 
+-- How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request
+-- under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call,
+-- create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.
 create function private.begin_admission(
   scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text,
   request_hash text, details jsonb, at timestamptz
@@ -706,10 +699,6 @@ begin
   return asked;
 end;
 $$;
-comment on function private.begin_admission is
-  'How every kind of paid work is asked for: the caller, the lock of their wallet, the answer to an earlier request '
-  'under the same key, the caller as they are under the lock, the model. The adapters (admit_ai_call, '
-  'create_video_job) add what their kind can be refused for and costs, and then refuse_ai_call or begin it.';
 
 create function public.admit_ai_call(
   user_id uuid,
@@ -805,7 +794,7 @@ declare
   wanted public.ai_models;
   pricing jsonb;
   earlier private.ai_usage_logs;
-  charge record;
+  priced record;
   entry_id bigint;
 begin
   perform private.require_time(at);
@@ -832,10 +821,10 @@ begin
   end if;
   select c.cost_usd, case when record_ai_usage.charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
     as credits
-  into charge from private.charge_of(pricing, usage) c;
-  if charge.credits > 0 then
+  into priced from private.charge_of(pricing, usage) c;
+  if priced.credits > 0 then
     -- It was used already: it is recorded even past what is there.
-    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -charge.credits, 'generation', at,
+    entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
         wanted.model))).transaction_id;
@@ -843,9 +832,9 @@ begin
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
-    usage => usage, pricing => pricing, charged => charge.credits, entry_id => entry_id,
+    usage => usage, pricing => pricing, charged => priced.credits, entry_id => entry_id,
     is_use => record_ai_usage.status <> 'failed');
-  return row(true, charge.cost_usd, charge.credits)::public.recorded_usage;
+  return row(true, priced.cost_usd, priced.credits)::public.recorded_usage;
 end;
 $$;
 comment on function public.record_ai_usage is

@@ -24,6 +24,7 @@ comment on type public.charge_explanation is
   'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
   'which have providers'' words, for the service role alone.';
 
+-- A number of things, in English.
 create function private.amount_of(amount numeric, unit text) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -31,8 +32,8 @@ begin
   return trim_scale(amount)::text || ' ' || unit || case when amount = 1 then '' else 's' end;
 end;
 $$;
-comment on function private.amount_of(numeric, text) is 'A number of things, in English.';
 
+-- A charge in one or two sentences, in credits.
 create function private.charge_sentence(
   call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean
 ) returns text
@@ -73,8 +74,8 @@ begin
     case when hold.id is not null then format('%s had been held.', private.amount_of(hold.amount, 'credit')) end);
 end;
 $$;
-comment on function private.charge_sentence is 'A charge in one or two sentences, in credits.';
 
+-- A call's charge, for who may see its log row. What a plain member of a team gets says nothing of its wallet.
 create function private.explain_charge(wanted_request text) returns public.charge_explanation
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -144,8 +145,6 @@ begin
   return answer;
 end;
 $$;
-comment on function private.explain_charge(text) is
-  'A call''s charge, for who may see its log row. What a plain member of a team gets says nothing of its wallet.';
 grant execute on function private.explain_charge to authenticated, service_role;
 
 create function public.explain_charge(request_id text) returns public.charge_explanation

@@ -65,7 +65,8 @@ grant select on private.usage_records, public.usage_records to authenticated, se
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
-create function private.keep_usage_records() returns trigger
+-- Refuses every change of usage records but the end of their workspace or person.
+create function private.guard_usage_records() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -86,14 +87,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_usage_records() is
-  'Refuses every change of usage records but the end of their workspace or person.';
 create trigger usage_records_refuse_update before update on private.usage_records
-  for each row execute function private.keep_usage_records();
+  for each row execute function private.guard_usage_records();
 create trigger usage_records_refuse_delete after delete on private.usage_records
-  referencing old table as deleted_records for each statement execute function private.keep_usage_records();
+  referencing old table as deleted_records for each statement execute function private.guard_usage_records();
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
-  for each statement execute function private.keep_usage_records();
+  for each statement execute function private.guard_usage_records();
 
 -- Deciding ------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +101,7 @@ comment on type private.feature_terms is
   'Whether a workspace has a feature, how much of it (null: no limit; 0 where it is off) and in which period (null: it '
   'is not counted).';
 
+-- A workspace's terms for a feature; not_found for an unknown one.
 create function private.feature_terms_of(wanted_workspace uuid, code text, at timestamptz) returns private.feature_terms
 language plpgsql stable set search_path = ''
 as $$
@@ -123,8 +123,6 @@ begin
   return terms;
 end;
 $$;
-comment on function private.feature_terms_of(uuid, text, timestamptz) is
-  'A workspace''s terms for a feature; not_found for an unknown one.';
 
 create type public.feature_use as (
   allowed boolean, code text, id bigint, used numeric, "limit" numeric, remaining numeric, period_start timestamptz,
@@ -138,6 +136,8 @@ create type public.feature_release as (
 );
 comment on type public.feature_release is 'What a release of a feature''s use gave back.';
 
+-- The part of an answer about a feature: { used, limit, remaining, period_start, period_end }; limit and remaining
+-- null: no limit, 0 where it is off; used, remaining and period null: it is not counted.
 create function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -147,10 +147,8 @@ begin
     'period_start', terms.period_start, 'period_end', terms.period_end);
 end;
 $$;
-comment on function private.feature_answer(private.feature_terms, numeric) is
-  'The part of an answer about a feature: { used, limit, remaining, period_start, period_end }; limit and remaining '
-  'null: no limit, 0 where it is off; used, remaining and period null: it is not counted.';
 
+-- The error code for what is refused under these terms.
 create function private.refuse_feature(terms private.feature_terms) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -158,9 +156,8 @@ begin
   return case when terms.is_on then 'limit_reached' else 'feature_not_in_plan' end;
 end;
 $$;
-comment on function private.refuse_feature(private.feature_terms) is
-  'The error code for what is refused under these terms.';
 
+-- Refuses what is no quantity: null, NaN, zero, negative, above 1e15.
 create function private.require_quantity(quantity numeric) returns void
 language plpgsql immutable set search_path = ''
 as $$
@@ -173,9 +170,8 @@ begin
     format('quantity must be a number above 0 and at most 1e15, not %s.', coalesce(quantity::text, 'null')));
 end;
 $$;
-comment on function private.require_quantity(numeric) is
-  'Refuses what is no quantity: null, NaN, zero, negative, above 1e15.';
 
+-- Refuses a use by someone who is no member of the workspace.
 create function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -188,11 +184,10 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_usage_member(uuid, uuid) is
-  'Refuses a use by someone who is no member of the workspace.';
 
 -- Counting ------------------------------------------------------------------------------------------------------------
 
+-- Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.
 create function private.count_feature(
   wanted_workspace uuid, code text, in_period timestamptz, change numeric, most numeric
 ) returns numeric
@@ -212,9 +207,9 @@ begin
   return used_now;
 end;
 $$;
-comment on function private.count_feature(uuid, text, timestamptz, numeric, numeric) is
-  'Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.';
 
+-- The answer kept for a use or a release. Requests under one key wait here for each other: they take no wallet's
+-- lock.
 create function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -225,9 +220,6 @@ begin
   return private.earlier_answer(wanted_workspace, 'features', key, request);
 end;
 $$;
-comment on function private.earlier_use(uuid, text, jsonb) is
-  'The answer kept for a use or a release. Requests under one key wait here for each other: '
-  'they take no wallet''s lock.';
 
 create function public.consume_feature(
   feature_code text,
@@ -288,7 +280,7 @@ begin
     consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata)
   returning id into record_id;
   answer := jsonb_build_object('allowed', true, 'id', record_id) || private.feature_answer(terms, used_now);
-  perform private.keep_answer(wallet_id, 'features', idempotency_key, request, answer);
+  perform private.store_answer(wallet_id, 'features', idempotency_key, request, answer);
   return jsonb_populate_record(null::public.feature_use, answer);
 end;
 $$;
@@ -299,6 +291,8 @@ comment on function public.consume_feature is
   'The same key and request get the first answer again.';
 grant execute on function public.consume_feature to service_role;
 
+-- The use that a release names, by its id or its workspace and key; keeps its workspace and person from going
+-- meanwhile.
 create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 language plpgsql set search_path = ''
 as $$
@@ -330,10 +324,8 @@ begin
   return found_use;
 end;
 $$;
-comment on function private.find_use(bigint, text, uuid) is
-  'The use that a release names, by its id or its workspace and key; keeps its workspace and person from going '
-  'meanwhile.';
 
+-- Takes what a release asks for out of the sum, as far as it is left of its use, and says how much that was.
 create function private.give_back(made private.usage_records, used numeric) returns numeric
 language plpgsql set search_path = ''
 as $$
@@ -352,8 +344,6 @@ begin
   return given;
 end;
 $$;
-comment on function private.give_back(private.usage_records, numeric) is
-  'Takes what a release asks for out of the sum, as far as it is left of its use, and says how much that was.';
 
 create function public.release_feature(
   usage_record_id bigint default null,
@@ -395,7 +385,7 @@ begin
       released_id, model, reference_type, reference_id, idempotency_key)
     values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
       made.released_id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
-    perform private.keep_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
+    perform private.store_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
   end if;
   return jsonb_populate_record(null::public.feature_release, answer);
 end;
@@ -407,6 +397,7 @@ comment on function public.release_feature is
   'where nothing was left, nothing is kept.';
 grant execute on function public.release_feature to service_role;
 
+-- Looks what consume_feature would answer; for the caller, or by the service role for anyone.
 create function private.check_feature_for(
   code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamptz
 ) returns jsonb
@@ -438,8 +429,6 @@ begin
     || private.feature_answer(terms, used_now);
 end;
 $$;
-comment on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) is
-  'Looks what consume_feature would answer; for the caller, or by the service role for anyone.';
 grant execute on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) to authenticated,
   service_role;
 

@@ -46,6 +46,7 @@ create index audit_logs_workspace_id_idx on public.audit_logs (workspace_id, id)
 create index audit_logs_actor_id_idx on public.audit_logs (actor_id, id);
 create index audit_logs_resource_id_idx on public.audit_logs (resource_id, id);
 
+-- Columns that the audit log never shows, of whatever table.
 create function private.is_unaudited_column(column_name text) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -55,13 +56,13 @@ begin
     or column_name ~ '(^|_)(hash|token|secret|password|body)$';
 end;
 $$;
-comment on function private.is_unaudited_column(text) is 'Columns that the audit log never shows, of whatever table.';
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('changes_per_day', '1000', 'integer', 10, 1000000, false,
     'Changes of settings (of keys, alerts, limits, roles and the like) that a person may make in 24 hours: '
     'the log keeps each.');
 
+-- Refuses a change to who has made as many in 24 hours as a person may: what is logged stays for ever.
 create function private.require_room_for_change(person uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -80,9 +81,9 @@ begin
     ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
 end;
 $$;
-comment on function private.require_room_for_change(uuid) is
-  'Refuses a change to who has made as many in 24 hours as a person may: what is logged stays for ever.';
 
+-- What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, above 2,000 bytes in all
+-- the names.
 create function private.cut_values(named jsonb) returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
@@ -100,10 +101,8 @@ begin
   return jsonb_build_object('cut', left((select string_agg(k, ' ' order by k) from jsonb_object_keys(named) k), 500));
 end;
 $$;
-comment on function private.cut_values(jsonb) is
-  'What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, '
-  'above 2,000 bytes in all the names.';
 
+-- Who is at work, and over which request: the part of an audit row that says so.
 create function private.audit_actor() returns public.audit_logs
 language plpgsql set search_path = ''
 as $$
@@ -123,9 +122,11 @@ begin
   end;
   -- Locked, so that the account's deletion comes after this as a whole and finds the row; where it came first, nothing
   -- of them is kept. Waiting for it could deadlock with what it waits for.
-  select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
-  if not found and entry.actor_id is not null then
-    return entry;
+  if entry.actor_id is not null then
+    select u.email into entry.actor_email from public.users u where u.id = entry.actor_id for key share skip locked;
+    if not found then
+      return entry;
+    end if;
   end if;
   begin
     headers := nullif(current_setting('request.headers', true), '')::jsonb;
@@ -140,11 +141,10 @@ begin
   return entry;
 end;
 $$;
-comment on function private.audit_actor() is
-  'Who is at work, and over which request: the part of an audit row that says so.';
 
+-- Writes an audit row. Without a workspace it is for platform admins alone.
 create function private.audit(
-  action text, resource_type text, resource_id text, of_workspace uuid default null, details jsonb default null,
+  action text, resource_type text, resource_id text, wanted_workspace uuid default null, details jsonb default null,
   old_values jsonb default null, new_values jsonb default null
 ) returns void
 language plpgsql set search_path = ''
@@ -153,11 +153,13 @@ declare
   actor public.audit_logs := private.audit_actor();
 begin
   -- What ends something for good is never refused, and happens once to what was made.
-  if audit.action in ('insert', 'update') and audit.new_values -> 'revoked_at' is null then
+  if actor.actor_id is not null and audit.action in ('insert', 'update')
+    and audit.new_values -> 'revoked_at' is null then
     perform private.require_room_for_change(actor.actor_id);
   end if;
   -- A customer is told that the platform did it, and not from where.
-  if of_workspace is not null and actor.actor_id is not null and private.role_in(of_workspace, actor.actor_id) is null
+  if wanted_workspace is not null and actor.actor_id is not null
+    and private.role_in(wanted_workspace, actor.actor_id) is null
     and private.is_platform_admin() then
     actor.actor_email := null;
     actor.ip_address := null;
@@ -166,15 +168,15 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     old_values, new_values, details, ip_address, user_agent, request_id)
   values (actor.actor_id, actor.actor_role, actor.actor_email, audit.action, audit.resource_type, audit.resource_id,
-    of_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values),
+    wanted_workspace, private.cut_values(audit.old_values), private.cut_values(audit.new_values),
       private.cut_values(audit.details),
     actor.ip_address, actor.user_agent, actor.request_id);
 end;
 $$;
-comment on function private.audit is 'Writes an audit row. Without a workspace it is for platform admins alone.';
 
+-- Writes an audit row of what a server does for a person whom it has signed in.
 create function private.audit_for(
-  person uuid, action text, resource_type text, resource_id text, of_workspace uuid, details jsonb
+  person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -188,12 +190,12 @@ begin
   insert into public.audit_logs (actor_id, actor_role, actor_email, action, resource_type, resource_id, workspace_id,
     details, request_id)
   values (person, actor.actor_role, actor.actor_email, audit_for.action, audit_for.resource_type, audit_for.resource_id,
-    of_workspace, private.cut_values(audit_for.details), actor.request_id);
+    wanted_workspace, private.cut_values(audit_for.details), actor.request_id);
 end;
 $$;
-comment on function private.audit_for is
-  'Writes an audit row of what a server does for a person whom it has signed in.';
 
+-- Audits the change of a row. Arguments: its id's column (or several, with spaces), its workspace's column (or
+-- empty), and which columns to show (default: all).
 create function private.audit_change() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -229,9 +231,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.audit_change() is
-  'Audits the change of a row. Arguments: its id''s column (or several, with spaces), its workspace''s column (or '
-  'empty), and which columns to show (default: all).';
 
 -- The personal workspace of everyone who signs up is no news.
 create trigger workspaces_audit_start after insert on public.workspaces
@@ -301,7 +300,9 @@ create trigger workspace_features_audit_changes after insert or update or delete
 
 -- Append-only, also for the service role and for whoever connects as the owner; and yet what goes leaves no words
 -- behind.
-create function private.keep_audit_logs() returns trigger
+-- Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who
+-- is.
+create function private.guard_audit_logs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -335,12 +336,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_audit_logs() is
-  'Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who is.';
 create trigger audit_logs_refuse_update before update on public.audit_logs
-  for each row execute function private.keep_audit_logs();
+  for each row execute function private.guard_audit_logs();
 create trigger audit_logs_refuse_delete before delete or truncate on public.audit_logs
-  for each statement execute function private.keep_audit_logs();
+  for each statement execute function private.guard_audit_logs();
 
 -- Not in the deletion's own transaction: however much was done in a workspace, its end must not wait for it.
 create table private.audit_removals (
@@ -357,6 +356,8 @@ comment on column private.audit_removals.found_by is 'The column that leads to t
 comment on column private.audit_removals.done_to is 'The last row that was.';
 create index audit_removals_gone_at_idx on private.audit_removals (gone_at);
 
+-- When a workspace or a person goes: the log keeps that things were done, by which id and when. The rest is due
+-- work.
 create function private.forget_in_audit_logs() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -368,9 +369,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.forget_in_audit_logs() is
-  'When a workspace or a person goes: the log keeps that things were done, by which id and when. The rest is due work.';
 
+-- The next audit rows of who or what is gone, in their order.
 create function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
 language plpgsql stable set search_path = ''
 as $$
@@ -390,9 +390,8 @@ begin
       order by a.id limit at_most));
 end;
 $$;
-comment on function private.rows_to_forget(private.audit_removals, integer) is
-  'The next audit rows of who or what is gone, in their order.';
 
+-- Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.
 create function private.forget_next_audit_logs(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -407,7 +406,7 @@ begin
     return false;
   end if;
   ids := private.rows_to_forget(removal, at_once);
-  update public.audit_logs a set details = a.details where a.id = any (ids); -- keep_audit_logs takes what has to go
+  update public.audit_logs a set details = a.details where a.id = any (ids); -- guard_audit_logs takes what has to go
   if cardinality(ids) < at_once then
     delete from private.audit_removals r where r.gone_id = removal.gone_id and r.found_by = removal.found_by;
   else
@@ -417,10 +416,9 @@ begin
   return true;
 end;
 $$;
-comment on function private.forget_next_audit_logs(timestamptz) is
-  'Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.';
 insert into private.due_work (piece, place) values ('forget_next_audit_logs', 130);
 
+-- Who and what is gone and has rows in the audit log that still tell of it.
 create function private.gone_from_audit_logs() returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -428,8 +426,6 @@ begin
   return query select r.gone_id from private.audit_removals r;
 end;
 $$;
-comment on function private.gone_from_audit_logs() is
-  'Who and what is gone and has rows in the audit log that still tell of it.';
 grant execute on function private.gone_from_audit_logs() to authenticated;
 
 create trigger workspaces_forget_audit_logs after delete on public.workspaces

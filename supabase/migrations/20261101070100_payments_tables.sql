@@ -83,7 +83,8 @@ create table private.payment_product_terms (
 comment on table private.payment_product_terms is
   'What a product granted and cost at which time: a changed product changes nothing that was paid before.';
 
-create function private.keep_product_terms() returns trigger
+-- Keeps what a product grants from now on.
+create function private.record_product_terms() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -92,10 +93,9 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_product_terms() is 'Keeps what a product grants from now on.';
 create trigger payment_products_keep_terms after insert or update of credits, trial_credits, amount
   on public.payment_products
-  for each row execute function private.keep_product_terms();
+  for each row execute function private.record_product_terms();
 
 create index payment_products_plan_idx on public.payment_products (plan);
 
@@ -292,6 +292,7 @@ comment on table public.user_email_aliases is
   'Further addresses a person pays with. Only a confirmed one ever claims a payment.';
 comment on column public.user_email_aliases.confirmed_at is
   'Set by the product''s server once the person has proven that the address is theirs.';
+-- Keeps a person's further addresses to a number that a person has.
 create function private.limit_email_aliases() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -303,8 +304,6 @@ begin
   return new;
 end;
 $$;
-comment on function private.limit_email_aliases() is
-  'Keeps a person''s further addresses to a number that a person has.';
 create trigger user_email_aliases_limit before insert on public.user_email_aliases
   for each row execute function private.limit_email_aliases();
 create unique index user_email_aliases_confirmed_email_idx on public.user_email_aliases (lower(email))

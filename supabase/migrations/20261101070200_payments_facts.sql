@@ -1,8 +1,7 @@
 -- What is known of subscriptions, payments, refunds and disputes. Events arrive twice, late and in any order, and none
--- of
--- that may matter: what is known is folded from all events that were applied. For each field the newest event that has
--- a
--- value counts, by the platform's time, then the rank of the state (times tie within a second), then the event's id.
+-- of that may matter: what is known is folded from all events that were applied. For each field the newest event that
+-- has a value counts, by the platform's time, then the rank of the state (times tie within a second), then the event's
+-- id.
 
 create type private.payment_subject as enum ('customer', 'subscription', 'payment', 'reversal');
 comment on type private.payment_subject is 'What events are about. A reversal is a refund or a dispute.';
@@ -53,6 +52,7 @@ where p.subject = 'payment';
 comment on view private.payment_reversals is
   'Which payments a refund or dispute takes back: none as long as they are unknown.';
 
+-- What a platform's product and price are here; null where they are not ours.
 create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
 returns public.payment_products
 language plpgsql stable set search_path = ''
@@ -68,9 +68,9 @@ begin
   return product;
 end;
 $$;
-comment on function private.product_of is
-  'What a platform''s product and price are here; null where they are not ours.';
 
+-- Facts of something with several items or lines, as those of the one that is a plan of ours (of two, the one with
+-- the most credits), else any product of ours, else the first.
 create function private.with_product(of_platform public.payment_platform, facts jsonb) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -87,10 +87,9 @@ begin
   ), '{}');
 end;
 $$;
-comment on function private.with_product is
-  'Facts of something with several items or lines, as those of the one that is a plan of ours (of two, the one with '
-  'the most credits), else any product of ours, else the first.';
 
+-- All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their
+-- order.
 create function private.known_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
 returns jsonb
 language plpgsql stable set search_path = ''
@@ -111,37 +110,21 @@ begin
   );
 end;
 $$;
-comment on function private.known_of is
-  'All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their '
-  'order.';
-
-create function private.customer_of(facts jsonb) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return (
-    -- Who pays without an account at the platform is known by the e-mail address, or by the payment alone.
-    select coalesce(facts #>> '{customer,id}', 'email:' || lower(trim(facts #>> '{customer,email}')),
-      case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end)
-  );
-end;
-$$;
-comment on function private.customer_of(jsonb) is 'What the customer of an event is called here.';
 
 insert into private.secrets (name, value) values ('checkout_key', extensions.gen_random_bytes(32));
 
-create function private.checkout_proof(for_workspace uuid, for_user uuid) returns text
+-- What our own checkout writes into its metadata: where links take metadata from the URL, nobody else can.
+create function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return (select encode(extensions.hmac(convert_to(concat_ws(' ', for_workspace, for_user), 'UTF8'), s.value,
+  return (select encode(extensions.hmac(convert_to(concat_ws(' ', wanted_workspace, for_user), 'UTF8'), s.value,
     'sha256'), 'hex')
     from private.secrets s where s.name = 'checkout_key');
 end;
 $$;
-comment on function private.checkout_proof(uuid, uuid) is
-  'What our own checkout writes into its metadata: where links take metadata from the URL, nobody else can.';
 
+-- Whether a customer is none of the platform's: an address that somebody typed proves nothing of the next payment.
 create function private.is_guest(customer_id text) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -149,9 +132,8 @@ begin
   return customer_id ~ '^(email|payment):';
 end;
 $$;
-comment on function private.is_guest(text) is
-  'Whether a customer is none of the platform''s: an address that somebody typed proves nothing of the next payment.';
 
+-- What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.
 create function private.refunded_of(of_platform public.payment_platform, of_reversal text) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -170,8 +152,7 @@ begin
       select max(t.occurred_at) as at from reported t where t.amount is not null
     )
     -- What a platform sums up grows with each refund (two events of one second have no other order) and is less after
-    -- one
-    -- failed: so its highest sum since the failure before its newest, less what failed after that.
+    -- one failed: so its highest sum since the failure before its newest, less what failed after that.
     select greatest(max(t.amount) - coalesce((select sum(f.amount) from failed f where f.at >= n.at), 0), 0)
     from newest n
     join reported t on t.amount is not null
@@ -180,9 +161,9 @@ begin
   );
 end;
 $$;
-comment on function private.refunded_of is
-  'What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.';
 
+-- All refunds and disputes of a payment together: what was taken back, of how much (null: unknown), and whether a
+-- dispute is open or lost.
 create function private.reversals_of(
   of_platform public.payment_platform, of_payment text, out amount numeric, out total numeric, out is_disputed boolean
 )
@@ -200,6 +181,3 @@ begin
   where r.platform = of_platform and r.payment_id = of_payment;
 end;
 $$;
-comment on function private.reversals_of is
-  'All refunds and disputes of a payment together: what was taken back, of how much (null: unknown), and whether a '
-  'dispute is open or lost.';

@@ -39,6 +39,7 @@ comment on column private.paid_credits.lives_until is
 create index paid_credits_trial_workspace_id_idx on private.paid_credits (workspace_id) where source = 'trial';
 create index paid_credits_trial_source_id_idx on private.paid_credits (source_id) where source = 'trial';
 
+-- How many months a plan is paid for at a time.
 create function private.months_of(period public.billing_period) returns integer
 language plpgsql immutable set search_path = ''
 as $$
@@ -46,8 +47,8 @@ begin
   return case period when 'month' then 1 when 'quarter' then 3 when 'half_year' then 6 when 'year' then 12 end;
 end;
 $$;
-comment on function private.months_of(public.billing_period) is 'How many months a plan is paid for at a time.';
 
+-- What a product granted and cost at a time; before it existed, what it began with.
 create function private.terms_of(product public.payment_products, at timestamptz) returns private.payment_product_terms
 language plpgsql stable set search_path = ''
 as $$
@@ -63,9 +64,8 @@ begin
   return terms;
 end;
 $$;
-comment on function private.terms_of is
-  'What a product granted and cost at a time; before it existed, what it began with.';
 
+-- Credits that a plan grants a month.
 create function private.credits_a_month(product public.payment_products, units numeric, at timestamptz) returns numeric
 language plpgsql stable set search_path = ''
 as $$
@@ -73,7 +73,6 @@ begin
   return coalesce((private.terms_of(product, at)).credits / private.months_of(product.billing_period), 0) * units;
 end;
 $$;
-comment on function private.credits_a_month is 'Credits that a plan grants a month.';
 
 -- Periods -------------------------------------------------------------------------------------------------------------
 
@@ -85,6 +84,7 @@ comment on type private.subscription_period is
   'A period; cut_at is its end, or when a next one began before it (a change of plan); reversed_share: which part of '
   'what was paid for it was given back.';
 
+-- The periods of a subscription to a plan of ours that are paid or a trial, oldest first.
 create function private.periods_of(of_platform public.payment_platform, of_subscription text)
 returns setof private.subscription_period
 language plpgsql stable set search_path = ''
@@ -141,9 +141,8 @@ begin
     order by c.starts_at;
 end;
 $$;
-comment on function private.periods_of is
-  'The periods of a subscription to a plan of ours that are paid or a trial, oldest first.';
 
+-- Credits that a paid period grants, before refunds: each plan counts for the share of the period in which it held.
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
 ) returns numeric
@@ -195,8 +194,6 @@ begin
   );
 end;
 $$;
-comment on function private.credits_of_period is
-  'Credits that a paid period grants, before refunds: each plan counts for the share of the period in which it held.';
 
 -- What is due ---------------------------------------------------------------------------------------------------------
 
@@ -208,30 +205,36 @@ create type private.due_credits as (
 comment on type private.due_credits is
   'What something paid is worth now (in_full: before refunds and disputes), and how the ledger describes it.';
 
-create function private.due_of_purchase(of_platform public.payment_platform, of_payment text)
-  returns setof private.due_credits
+-- What the payment for a pack is worth now.
+create function private.due_of_purchase(payment public.payments) returns private.due_credits
 language plpgsql stable set search_path = ''
 as $$
+declare
+  pack public.payment_products;
+  due private.due_credits;
 begin
-  return query
-    select p.platform, 'payment'::private.paid_source, p.payment_id, '-infinity'::timestamptz,
-      case when p.kind is distinct from 'purchase' or o.id is null or p.status in ('pending', 'failed') or exists (
-        -- The invoice of a checkout reports the same money once more.
-        select from private.payment_references r
-        where r.platform = p.platform and r.reference = p.payment_id and r.subject = 'payment'
-          and r.subject_id <> p.payment_id
-      ) then 0 else round(t.in_full * (1 - p.reversed_share), 6) end,
-      round(t.in_full, 6), p.paid_at, p.paid_at + make_interval(hours => 24 * o.expires_after_days),
-      case when p.status = 'disputed' then 'dispute' else 'refund' end,
-      jsonb_build_object('platform', p.platform, 'payment_id', p.payment_id)
-    from public.payments p
-    left join public.payment_products o on o.id = p.payment_product_id and o.plan is null
-    cross join lateral (select (private.terms_of(o, p.paid_at)).credits * p.units as in_full) t
-    where p.platform = of_platform and p.payment_id = of_payment;
+  select * into pack from public.payment_products o where o.id = payment.payment_product_id and o.plan is null;
+  due.platform := payment.platform;
+  due.source := 'payment';
+  due.source_id := payment.payment_id;
+  due.period_start := '-infinity';
+  due.in_full := round((private.terms_of(pack, payment.paid_at)).credits * payment.units, 6);
+  due.credits := case when payment.kind is distinct from 'purchase' or pack.id is null
+    or payment.status in ('pending', 'failed') or exists (
+      -- The invoice of a checkout reports the same money once more.
+      select from private.payment_references r
+      where r.platform = payment.platform and r.reference = payment.payment_id and r.subject = 'payment'
+        and r.subject_id <> payment.payment_id
+    ) then 0 else round(due.in_full * (1 - payment.reversed_share), 6) end;
+  due.starts_at := payment.paid_at;
+  due.expires_at := payment.paid_at + make_interval(hours => 24 * pack.expires_after_days);
+  due.clawback_reason := case when payment.status = 'disputed' then 'dispute' else 'refund' end;
+  due.details := jsonb_build_object('platform', payment.platform, 'payment_id', payment.payment_id);
+  return due;
 end;
 $$;
-comment on function private.due_of_purchase is 'What the payment for a pack is worth now.';
 
+-- What periods of a subscription, and the trials in them, are worth now.
 create function private.due_of_periods(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[]
 ) returns setof private.due_credits
@@ -261,11 +264,12 @@ begin
     where p.ends_at > p.starts_at; -- else nothing is known of its length
 end;
 $$;
-comment on function private.due_of_periods is 'What periods of a subscription, and the trials in them, are worth now.';
 
 -- Posting -------------------------------------------------------------------------------------------------------------
 
-create function private.had_trial(due private.due_credits, wallet_id uuid) returns boolean
+-- Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to
+-- make.
+create function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
 declare
@@ -276,99 +280,102 @@ begin
   return exists (
     select from private.paid_credits c
     left join public.user_subscriptions s on s.platform = c.platform and s.subscription_id = c.source_id
-    where c.source = 'trial' and c.credited > 0 and (c.workspace_id = wallet_id or s.user_id = person_id)
+    where c.source = 'trial' and c.credited > 0 and (c.workspace_id = wanted_workspace or s.user_id = person_id)
       and (c.platform, c.source_id, c.period_start) <> (due.platform, due.source_id, due.period_start)
   );
 end;
 $$;
-comment on function private.had_trial is
-  'Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to '
-  'make.';
 
+-- Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them
+-- back: from it, then from others, then as debt.
 create function private.post_to_grant(
-  wallet_id uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
+  wanted_workspace uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
   details jsonb, at timestamptz, returned numeric default 0
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-  balance numeric := (select w.credits_balance from public.credit_wallets w where w.workspace_id = wallet_id);
-  payer uuid := (select u.id from public.users u where u.id = wallet_id);
+  balance numeric;
+  payer uuid;
   changes public.credit_grant_change[];
-  change_of_grants numeric;
+  to_grants numeric;
 begin
+  select w.credits_balance, u.id into balance, payer
+  from public.credit_wallets w left join public.users u on u.id = w.workspace_id
+  where w.workspace_id = wanted_workspace;
   if change > 0 then
-    change_of_grants := least(change, greatest(balance + change, 0)); -- debt is paid first
-    -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds its
-    -- room.
-    changes := array(
-      select l from unnest(private.grants_to_return((
-        select max(t.id) from public.credit_transactions t
-        where t.workspace_id = wallet_id and t.grant_id = post_to_grant.grant_id and t.transaction_type = 'clawback'
-      ), least(change_of_grants, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
-    changes := changes || private.grant_change(grant_id, change_of_grants - (select coalesce(sum(l.amount), 0)
-      from unnest(changes) l));
+    to_grants := least(change, greatest(balance + change, 0)); -- debt is paid first
+    if returned > 0 then
+      -- What was taken from other grants goes back to them while they live: a refund of what this one paid for finds
+      -- its room.
+      changes := array(
+        select l from unnest(private.grants_to_return((
+          select max(t.id) from public.credit_transactions t
+          where t.workspace_id = wanted_workspace and t.grant_id = post_to_grant.grant_id
+            and t.transaction_type = 'clawback'
+        ), least(to_grants, returned), at)) l where l.grant_id <> post_to_grant.grant_id);
+    end if;
+    changes := changes || private.grant_change(grant_id,
+      to_grants - coalesce((select sum(l.amount) from unnest(changes) l), 0));
   elsif entry_type = 'expire' then
     changes := private.grant_change(grant_id, change);
   end if;
-  perform private.post_entry(wallet_id, payer, entry_type, change, entry_reason, at, changes, first_grant => grant_id,
+  perform private.post_entry(wanted_workspace, payer, entry_type, change, entry_reason, at, changes,
+    first_grant => grant_id,
     entry_metadata => details, new_grant => grant_id);
 end;
 $$;
-comment on function private.post_to_grant is
-  'Posts an entry that gives credits to a grant (what is returned: to the grants it was taken from) or takes them '
-  'back: from it, then from others, then as debt.';
 
+-- Grants what is missing. What was taken back comes again to a grant that lives.
 create function private.give_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
 ) returns private.paid_credits
 language plpgsql set search_path = ''
 as $$
 declare
-  wallet public.credit_wallets;
   own_grant public.credit_grants;
   -- What counted for a refund that is less now.
   undone numeric := greatest(paid.manually_clawed_back - (due.in_full - due.credits), 0);
   -- What was gone before it could be taken back was never taken, and is as gone as before.
   still_gone numeric := least(due.credits - paid.credited - undone, paid.written_off);
   change numeric := due.credits - paid.credited - still_gone;
-  returned numeric;
+  returned numeric := 0; -- of what was taken back
 begin
-  select * into wallet from public.credit_wallets w where w.workspace_id = paid.workspace_id;
-  paid.grant_id := coalesce(paid.grant_id, private.add_grant(wallet, 0, (case due.source when 'payment' then 'purchase'
-    when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
-      due.expires_at));
-  select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
-  returned := least(change,
-    own_grant.amount - paid.written_off - paid.credited - paid.manually_clawed_back + undone); -- of what was taken back
-  if returned > 0 and due.expires_at <= at then
-    paid.lives_until := at + (due.expires_at - due.starts_at); -- as long as it would have
+  if paid.grant_id is null then
+    paid.grant_id := private.add_grant(paid.workspace_id, change, (case due.source when 'payment' then 'purchase'
+      when 'period' then 'subscription' else 'promotion' end)::public.credit_grant_kind, due.source <> 'trial', 0,
+      due.expires_at);
+  else
+    select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
+    returned := least(change,
+      own_grant.amount - paid.written_off - paid.credited - paid.manually_clawed_back + undone);
+    if returned > 0 then
+      -- As long as it would have lived; the time that it had left when a refund or dispute took it is not lost either.
+      paid.lives_until := greatest(
+        case when due.expires_at <= at then at + (due.expires_at - due.starts_at) else paid.lives_until end,
+        at + (own_grant.expires_at - (
+          select t.created_at from public.credit_transactions t
+          where t.workspace_id = paid.workspace_id and t.grant_id = own_grant.id and t.transaction_type = 'clawback'
+            and t.reason in ('refund', 'dispute') and t.created_at <= own_grant.expires_at
+          order by t.id desc limit 1)));
+    end if;
+    update public.credit_grants g
+    set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
+      expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
+    where g.id = own_grant.id;
   end if;
-  if returned > 0 then
-    -- The time that it had left when a refund or dispute took it is not lost meanwhile.
-    paid.lives_until := greatest(paid.lives_until, at + (own_grant.expires_at - (
-      select t.created_at from public.credit_transactions t
-      where t.workspace_id = wallet.workspace_id and t.grant_id = own_grant.id and t.transaction_type = 'clawback'
-        and t.reason in ('refund', 'dispute') and t.created_at <= own_grant.expires_at
-      order by t.id desc limit 1)));
-  end if;
-  update public.credit_grants g
-  set amount = g.amount + change - returned, clawed_back_amount = g.clawed_back_amount - returned,
-    expires_at = case when g.expires_at is not null then greatest(g.expires_at, paid.lives_until) end
-  where g.id = own_grant.id;
   if change > 0 then
-    perform private.post_to_grant(wallet.workspace_id, own_grant.id, change, 'credit',
+    perform private.post_to_grant(paid.workspace_id, paid.grant_id, change, 'credit',
       case due.source when 'payment' then 'purchase' when 'period' then 'subscription' else 'trial' end, due.details,
-        at, returned);
+      at, returned);
   end if;
   paid.written_off := paid.written_off - still_gone;
   paid.manually_clawed_back := paid.manually_clawed_back - undone;
   return paid;
 end;
 $$;
-comment on function private.give_paid_credits is
-  'Grants what is missing. What was taken back comes again to a grant that lives.';
 
+-- Takes back what something is no longer worth: from its grant, then from others, then as debt.
 create function private.take_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
 ) returns private.paid_credits
@@ -382,8 +389,7 @@ declare
 begin
   select * into own_grant from public.credit_grants g where g.id = paid.grant_id;
   -- What is gone already counts first, clawed back manually or expired: only what was used beyond the new worth is
-  -- taken.
-  -- Clawed back manually is what the grant says beyond what was taken for this.
+  -- taken. Clawed back manually is what the grant says beyond what was taken for this.
   manual := greatest(own_grant.clawed_back_amount - (own_grant.amount - paid.written_off - paid.credited)
     - greatest(paid.written_off - own_grant.expired_amount, 0), 0);
   if due.clawback_reason <> 'plan_change' then
@@ -397,10 +403,8 @@ begin
   paid.written_off := paid.written_off + gone;
   taken := taken - gone;
   if taken > 0 then
-    perform private.post_entry(paid.workspace_id, (select u.id from public.users u where u.id = paid.workspace_id),
-      'clawback',
-      -taken, due.clawback_reason, at, null, first_grant => own_grant.id, entry_metadata => due.details,
-        new_grant => own_grant.id);
+    perform private.post_to_grant(paid.workspace_id, own_grant.id, -taken, 'clawback', due.clawback_reason,
+      due.details, at);
     update public.credit_grants g
     set clawed_back_amount = least(g.clawed_back_amount + taken, g.amount - g.remaining - g.expired_amount)
     where g.id = own_grant.id;
@@ -408,28 +412,29 @@ begin
   return paid;
 end;
 $$;
-comment on function private.take_paid_credits is
-  'Takes back what something is no longer worth: from its grant, then from others, then as debt.';
 
-create function private.settle_paid_credits(due private.due_credits, wallet_id uuid, at timestamptz) returns void
+-- Brings the credits of something paid to what it is worth now.
+create function private.settle_paid_credits(due private.due_credits, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   paid private.paid_credits;
 begin
-  if due.source = 'trial' and private.had_trial(due, wallet_id) then
+  if due.source = 'trial' and private.had_trial(due, wanted_workspace) then
     due.credits := 0;
     due.in_full := 0;
   end if;
   select * into paid from private.paid_credits c
   where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
     due.period_start);
-  if not found and due.credits > 0 then
-    insert into private.paid_credits (platform, source, source_id, period_start, workspace_id, in_full)
-    values (due.platform, due.source, due.source_id, due.period_start, wallet_id, due.in_full)
-    returning * into paid;
+  if not found then
+    paid.workspace_id := wanted_workspace;
+    paid.credited := 0;
+    paid.in_full := due.in_full;
+    paid.written_off := 0;
+    paid.manually_clawed_back := 0;
   end if;
-  if paid.workspace_id is null or (paid.credited, paid.in_full) is not distinct from (due.credits, due.in_full) then
+  if (paid.credited, paid.in_full) is not distinct from (due.credits, due.in_full) then
     return;
   end if;
   if paid.in_full <> due.in_full then
@@ -445,17 +450,20 @@ begin
   elsif due.credits < paid.credited then
     paid := private.take_paid_credits(paid, due, at);
   end if;
-  update private.paid_credits c
-  set (grant_id, credited, in_full, written_off, manually_clawed_back, lives_until)
-    = (paid.grant_id, due.credits, paid.in_full, paid.written_off, paid.manually_clawed_back, paid.lives_until)
-  where (c.platform, c.source, c.source_id, c.period_start) = (due.platform, due.source, due.source_id,
-    due.period_start);
+  insert into private.paid_credits as c (platform, source, source_id, period_start, workspace_id, grant_id, credited,
+    in_full, written_off, manually_clawed_back, lives_until)
+  values (due.platform, due.source, due.source_id, due.period_start, paid.workspace_id, paid.grant_id, due.credits,
+    paid.in_full, paid.written_off, paid.manually_clawed_back, paid.lives_until)
+  on conflict (platform, source, source_id, period_start) do update
+  set (grant_id, credited, in_full, written_off, manually_clawed_back, lives_until) = (excluded.grant_id,
+    excluded.credited, excluded.in_full, excluded.written_off, excluded.manually_clawed_back, excluded.lives_until);
 end;
 $$;
-comment on function private.settle_paid_credits is 'Brings the credits of something paid to what it is worth now.';
 
 -- Rollover ------------------------------------------------------------------------------------------------------------
 
+-- Rolls over a period's unused credits as far as there is room under the cap; the rest expires now. Answers with
+-- what was rolled over.
 create function private.roll_over_grant(paid private.paid_credits, live_until timestamptz, room numeric, at timestamptz)
 returns numeric
 language plpgsql set search_path = ''
@@ -497,10 +505,8 @@ begin
   return kept;
 end;
 $$;
-comment on function private.roll_over_grant is
-  'Rolls over a period''s unused credits as far as there is room under the cap; the rest expires now. Answers with '
-  'what was rolled over.';
 
+-- Where the plan of a period lets unused credits roll over: does so, if the next one was paid.
 create function private.roll_over(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[], at timestamptz
 ) returns void
@@ -542,5 +548,3 @@ begin
   end loop;
 end;
 $$;
-comment on function private.roll_over is
-  'Where the plan of a period lets unused credits roll over: does so, if the next one was paid.';

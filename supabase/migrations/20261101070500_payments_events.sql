@@ -1,5 +1,7 @@
 -- The inbox: an event is stored and applied in one transaction, once.
 
+-- The one account that has confirmed an address, as its own or as a further one; null where matching by address is
+-- off.
 create function private.confirmed_account(address text) returns uuid
 language plpgsql stable set search_path = ''
 as $$
@@ -26,26 +28,21 @@ begin
     where lower(e.email) = lower(trim(address)) and e.confirmed_at is not null);
 end;
 $$;
-comment on function private.confirmed_account(text) is
-  'The one account that has confirmed an address, as its own or as a further one; null where matching by address is '
-  'off.';
 
-create function private.existing_workspace(wanted uuid) returns uuid
+-- The workspace with this id, or null.
+create function private.existing_workspace(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = ''
 as $$
 begin
-  if wanted is not null and not exists (select from public.workspaces w where w.id = wanted) then
-    perform private.complete_account(wanted); -- one whose sign-up could not finish
+  if wanted_workspace is not null and not exists (select from public.workspaces w where w.id = wanted_workspace) then
+    perform private.complete_account(wanted_workspace); -- one whose sign-up could not finish
   end if;
-  return (select w.id from public.workspaces w where w.id = wanted);
+  return (select w.id from public.workspaces w where w.id = wanted_workspace);
 end;
 $$;
-comment on function private.existing_workspace(uuid) is 'The workspace with this id, or null.';
 
-create type private.payment_owner as (workspace_id uuid, is_gone boolean, evidence public.payment_evidence);
-comment on type private.payment_owner is
-  'Whose a payment is, and by what that is known; is_gone: of a workspace that was deleted.';
-
+-- Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody's
+-- yet.
 create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
 returns private.payment_owner
 language plpgsql set search_path = ''
@@ -56,7 +53,7 @@ declare
   by_address uuid;
 begin
   -- Whose its subscriptions and payments were found to be stays so.
-  select b.workspace_id, b.workspace_id is null, b.bound_by into owner
+  select b.workspace_id, b.workspace_id is null, b.bound_by into owner.workspace_id, owner.is_gone, owner.evidence
   from (
     select s.workspace_id, s.bound_at, s.bound_by from public.user_subscriptions s
     where s.platform = subjects.platform and s.subscription_id = any (subjects.subscriptions)
@@ -72,15 +69,14 @@ begin
   end if;
   owner.is_gone := false;
   -- What our own checkout wrote down, then who this customer was, then whose address it is.
-  owner.workspace_id := coalesce(
-    private.existing_workspace((reported ->> 'workspace_id')::uuid),
-      private.existing_workspace((reported ->> 'user_id')::uuid));
-  owner.evidence := (case
-    when reported ->> 'by' = 'reference' then 'reference'
-    when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid,
-      (reported ->> 'user_id')::uuid) then 'checkout'
-    else 'metadata' end)::public.payment_evidence;
+  owner.workspace_id := coalesce(private.existing_workspace((reported ->> 'workspace_id')::uuid),
+    private.existing_workspace((reported ->> 'user_id')::uuid));
   if owner.workspace_id is not null then
+    owner.evidence := (case
+      when reported ->> 'by' = 'reference' then 'reference'
+      when reported ->> 'proof' = private.checkout_proof((reported ->> 'workspace_id')::uuid,
+        (reported ->> 'user_id')::uuid) then 'checkout'
+      else 'metadata' end)::public.payment_evidence;
     return owner;
   end if;
   by_address := private.existing_workspace(private.confirmed_account(
@@ -100,10 +96,8 @@ begin
   return owner;
 end;
 $$;
-comment on function private.owner_of_event is
-  'Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody''s '
-  'yet.';
 
+-- Subscriptions and payments that an event is about, by what is known now.
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
 language plpgsql stable set search_path = ''
 as $$
@@ -124,9 +118,8 @@ begin
   subjects.subscriptions := array(
     select event.subscription_id where event.subscription_id is not null
     union
-    select k.known ->> 'subscription_id'
-    from unnest(subjects.payments) p (id), private.known_of(event.platform, 'payment', p.id) k (known)
-    where k.known ? 'subscription_id'
+    select p.subscription_id from public.payments p
+    where p.platform = event.platform and p.payment_id = any (subjects.payments) and p.subscription_id is not null
   );
   subjects.touched := array(
     select (p.facts ->> 'start')::timestamptz
@@ -138,37 +131,30 @@ begin
   return subjects;
 end;
 $$;
-comment on function private.subjects_of_event is
-  'Subscriptions and payments that an event is about, by what is known now.';
 
+-- Keeps other events of the same customer, subscription or payment waiting.
 create function private.lock_subjects(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-  key bigint;
 begin
   -- In one order, and before any wallet: two events of one customer are applied one after the other.
-  for key in
-    select distinct hashtextextended(event.platform || ':' || k.name, 0)
+  perform pg_advisory_xact_lock(k.key)
+  from (
+    select distinct hashtextextended(event.platform || ':' || n.name, 0) as key
     from (
-      select 'customer ' || event.customer_id as name
-      union all select 'subscription ' || event.subscription_id
-      union all select 'payment ' || event.payment_id
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}',
-        '[]')) n
-      union all select 'payment ' || n from jsonb_array_elements_text(coalesce(event.facts #> '{reversal,references}',
-        '[]')) n
-    ) k
-    where k.name is not null
+      values ('customer ' || event.customer_id), ('subscription ' || event.subscription_id),
+        ('payment ' || event.payment_id)
+      union all
+      select 'payment ' || jsonb_array_elements_text(coalesce(event.facts #> '{payment,references}', '[]')
+        || coalesce(event.facts #> '{reversal,references}', '[]'))
+    ) n (name)
+    where n.name is not null
     order by 1
-  loop
-    perform pg_advisory_xact_lock(key);
-  end loop;
+  ) k;
 end;
 $$;
-comment on function private.lock_subjects is
-  'Keeps other events of the same customer, subscription or payment waiting.';
 
+-- Writes a customer's row, and whose they are once that is known.
 create function private.write_customer(event public.payment_events, owner private.payment_owner) returns void
 language plpgsql set search_path = ''
 as $$
@@ -181,9 +167,8 @@ begin
     known := '{}'; -- the account is gone, and name and address do not come back
   end if;
   insert into public.payment_customers as c (platform, customer_id, workspace_id, bound_by, email, name)
-  values (event.platform, event.customer_id, owner.workspace_id, case when owner.workspace_id is not null
-    then owner.evidence end,
-    trim(known ->> 'email'), known ->> 'name')
+  values (event.platform, event.customer_id, owner.workspace_id, owner.evidence, trim(known ->> 'email'),
+    known ->> 'name')
   on conflict (platform, customer_id) do update set
     -- Our own checkout stands above what bound it before, for the same workspace.
     bound_by = case when c.workspace_id is null or c.workspace_id = excluded.workspace_id
@@ -194,8 +179,8 @@ begin
   where u.platform = event.platform and u.customer_id = event.customer_id and u.resolved_at is null;
 end;
 $$;
-comment on function private.write_customer is 'Writes a customer''s row, and whose they are once that is known.';
 
+-- Writes what an event reports into the history of its subscription, once.
 create function private.write_history(event public.payment_events) returns void
 language plpgsql set search_path = ''
 as $$
@@ -221,8 +206,8 @@ begin
   on conflict (platform, event_id, event_type) do nothing;
 end;
 $$;
-comment on function private.write_history is 'Writes what an event reports into the history of its subscription, once.';
 
+-- Notifies admins of what an event leaves for people to decide.
 create function private.notify_admins_of_event(
   event public.payment_events, subjects private.payment_subjects, owner private.payment_owner
 ) returns void
@@ -259,35 +244,44 @@ begin
   on conflict (kind, subject) do nothing;
 end;
 $$;
-comment on function private.notify_admins_of_event is 'Notifies admins of what an event leaves for people to decide.';
 
+-- Keeps events of a customer waiting.
+create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
+language sql set search_path = ''
+as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
+
+-- Gives a workspace everything that a customer paid and that is nobody's yet, while no event of theirs is applied.
 create function private.bind_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
+  of_platform public.payment_platform, of_customer text, wanted_workspace uuid, evidence public.payment_evidence,
+    at timestamptz
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   subjects private.payment_subjects;
+  owner private.payment_owner :=
+    (wanted_workspace, (select u.id from public.users u where u.id = wanted_workspace), evidence, at, false);
 begin
+  perform private.lock_customer(of_platform, of_customer);
+  perform private.lock_wallet(wanted_workspace, at);
   subjects.platform := of_platform;
   subjects.subscriptions := array(select s.subscription_id from public.user_subscriptions s
     where s.platform = of_platform and s.customer_id = of_customer and s.bound_at is null);
   subjects.payments := array(select p.payment_id from public.payments p
     where p.platform = of_platform and p.customer_id = of_customer and p.bound_at is null);
   if subjects.subscriptions <> '{}' or subjects.payments <> '{}' then
-    perform private.project_subjects(subjects, owner_id, (select u.id from public.users u where u.id = owner_id),
-      evidence, at);
+    perform private.project_subjects(subjects, owner);
     perform private.settle_subjects(subjects, at);
   end if;
-  update public.payment_customers c set workspace_id = owner_id, bound_by = evidence
+  update public.payment_customers c set workspace_id = wanted_workspace, bound_by = evidence
   where c.platform = of_platform and c.customer_id = of_customer and c.workspace_id is null;
-  update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = owner_id
+  update public.unmatched_payment_emails e set resolved_at = bind_customer.at, workspace_id = wanted_workspace
   where e.platform = of_platform and e.customer_id = of_customer and e.resolved_at is null;
 end;
 $$;
-comment on function private.bind_customer is
-  'Gives a workspace everything that a customer paid and that is nobody''s yet.';
 
+-- Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept
+-- with its error.
 create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
 returns public.payment_events
 language plpgsql set search_path = ''
@@ -320,27 +314,36 @@ begin
       on conflict do nothing;
       subjects := private.subjects_of_event(event);
       owner := private.owner_of_event(event, subjects);
-      perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
-      if not found and owner.workspace_id is not null then
-        raise serialization_failure using message = 'the workspace was deleted meanwhile'; -- another try finds it gone
+      if owner.workspace_id is null then
+        owner.evidence := null; -- of one that is gone
+      else
+        perform from public.credit_wallets w where w.workspace_id = owner.workspace_id for no key update;
+        if not found then
+          -- Another try finds it gone.
+          raise serialization_failure using message = 'the workspace was deleted meanwhile';
+        end if;
+        owner.bound_at := at;
+        -- Who bought is who the metadata names, else whose own workspace it is.
+        owner.user_id := coalesce(
+          (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
+          (select u.id from public.users u where u.id = owner.workspace_id));
       end if;
       perform private.write_customer(event, owner);
-      -- Who bought is who the metadata names, else whose own workspace it is.
-      perform private.project_subjects(subjects, owner.workspace_id, coalesce(
-        (select u.id from public.users u where u.id = (event.facts #>> '{owner,user_id}')::uuid),
-        (select u.id from public.users u where u.id = owner.workspace_id)), owner.evidence, at);
+      perform private.project_subjects(subjects, owner);
       perform private.write_history(event);
       perform private.settle_subjects(subjects, at);
-      perform private.cancel_without_account(subjects);
-      -- Whose event it was, also where it does not name the customer; and nothing personal of an account that is gone.
-      update public.payment_events e set
-        customer_id = coalesce(e.customer_id, (
-          select p.customer_id from public.payments p
-          where p.platform = e.platform and p.payment_id = any (subjects.payments)
-            and p.customer_id is not null limit 1)),
-        raw_body = case when owner.is_gone is not true then e.raw_body end,
-        facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
-      where e.id = event.id and (e.customer_id is null or owner.is_gone);
+      if event.customer_id is null or owner.is_gone then
+        -- Whose event it was, also where it does not name the customer; and nothing personal of an account that is
+        -- gone.
+        update public.payment_events e set
+          customer_id = coalesce(e.customer_id, (
+            select p.customer_id from public.payments p
+            where p.platform = e.platform and p.payment_id = any (subjects.payments)
+              and p.customer_id is not null limit 1)),
+          raw_body = case when not owner.is_gone then e.raw_body end,
+          facts = case when owner.is_gone then e.facts - 'customer' - 'owner' else e.facts end
+        where e.id = event.id;
+      end if;
       perform private.notify_admins_of_event(event, subjects, owner);
       if owner.evidence = 'email' then
         perform private.bind_customer(event.platform, event.customer_id, owner.workspace_id, owner.evidence, at);
@@ -365,9 +368,6 @@ begin
   return event;
 end;
 $$;
-comment on function private.apply_payment_event is
-  'Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept with '
-  'its error.';
 
 create function public.receive_payment_event(
   platform public.payment_platform,
@@ -381,12 +381,16 @@ create function public.receive_payment_event(
   mode text default null,
   account text default null
 ) returns jsonb
-language plpgsql security definer set search_path = ''
+-- Nearly every statement below is a look-up by keys: a plan for every event costs more than it saves.
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   event public.payment_events;
   own_mode text := nullif(lower(trim(private.config('payment_mode') #>> '{}')), '');
   own_account text := coalesce(trim(private.config('stripe_account') #>> '{}'), '');
+  -- Who pays without an account at the platform is known by the e-mail address, or by the payment alone.
+  customer text := coalesce(facts #>> '{customer,id}', 'email:' || lower(trim(facts #>> '{customer,email}')),
+    case when facts #>> '{payment,status}' = 'succeeded' then 'payment:' || (facts #>> '{payment,id}') end);
   -- Why it is none of this project's money; null where it is.
   foreign_reason text := case
     when mode <> own_mode then format('It is of %s mode, and payment_mode is %s.', mode, own_mode)
@@ -401,7 +405,7 @@ begin
         <= at + make_interval(mins => private.config_numeric('max_clock_skew_minutes', 5)::integer)
       then receive_payment_event.occurred_at else at end,
     receive_payment_event.raw_body, receive_payment_event.facts,
-    private.customer_of(receive_payment_event.facts))
+    customer)
   on conflict on constraint an_event_is_kept_once do nothing;
   select * into event from public.payment_events e
   where e.platform = receive_payment_event.platform and e.event_id = receive_payment_event.event_id
@@ -420,7 +424,7 @@ begin
   if event.attempts > 0 then
     -- Read again: what could not be read before may be now.
     update public.payment_events e
-    set facts = receive_payment_event.facts, customer_id = private.customer_of(receive_payment_event.facts)
+    set facts = receive_payment_event.facts, customer_id = customer
     where e.id = event.id returning * into event;
   end if;
   event := private.apply_payment_event(event, problem, at);

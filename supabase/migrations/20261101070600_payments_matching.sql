@@ -1,25 +1,8 @@
 -- What people settle: payments whose owner was not known, disputes, events that could not be applied; and what becomes
 -- of payments when an account goes.
 
-create function private.lock_customer(of_platform public.payment_platform, of_customer text) returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' || of_customer, 0)) $$;
-comment on function private.lock_customer is 'Keeps events of a customer waiting.';
-
-create function private.claim_customer(
-  of_platform public.payment_platform, of_customer text, owner_id uuid, evidence public.payment_evidence, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  perform private.lock_customer(of_platform, of_customer);
-  perform private.lock_wallet(owner_id, at);
-  perform private.bind_customer(of_platform, of_customer, owner_id, evidence, at);
-end;
-$$;
-comment on function private.claim_customer is 'Gives a workspace a customer, while no event of theirs is applied.';
-
-create function private.resolve_unmatched_payment(unmatched_id uuid, to_workspace uuid, at timestamptz) returns void
+-- Gives a workspace what an unmatched customer paid.
+create function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamptz) returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -37,22 +20,23 @@ begin
     perform private.raise_error('not_found',
       format('There is no unmatched payment %s.', coalesce(unmatched_id::text, 'null')));
   end if;
-  if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from to_workspace then
+  if unmatched.resolved_at is not null and unmatched.workspace_id is not distinct from wanted_workspace then
     return;
   elsif unmatched.resolved_at is not null then
     perform private.raise_error('invalid_state', 'This payment is matched already.');
   end if;
-  if private.existing_workspace(to_workspace) is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', coalesce(to_workspace::text, 'null')));
+  if private.existing_workspace(wanted_workspace) is null then
+    perform private.raise_error('not_found', format('There is no workspace %s.',
+      coalesce(wanted_workspace::text, 'null')));
   end if;
-  perform private.claim_customer(unmatched.platform, unmatched.customer_id, to_workspace, 'admin', at);
+  perform private.bind_customer(unmatched.platform, unmatched.customer_id, wanted_workspace, 'admin', at);
   perform private.audit('resolve_unmatched_payment', 'unmatched_payment_emails', unmatched_id::text,
-    details => jsonb_build_object('workspace_id', to_workspace));
+    details => jsonb_build_object('workspace_id', wanted_workspace));
 end;
 $$;
-comment on function private.resolve_unmatched_payment is 'Gives a workspace what an unmatched customer paid.';
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
+-- Gives who has confirmed an address what was paid with it.
 create function private.claim_payments_of_address(address text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
@@ -75,12 +59,12 @@ begin
     where lower(e.email) = lower(trim(address)) and e.resolved_at is null
     order by e.platform, e.customer_id
   loop
-    perform private.claim_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
+    perform private.bind_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
   end loop;
 end;
 $$;
-comment on function private.claim_payments_of_address is 'Gives who has confirmed an address what was paid with it.';
 
+-- Gives who confirms an address what was paid with it.
 create function private.claim_payments() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -93,7 +77,6 @@ exception when others then
   return null;
 end;
 $$;
-comment on function private.claim_payments() is 'Gives who confirms an address what was paid with it.';
 create or replace trigger users_match_payments_when_made after insert on auth.users
   for each row when (new.email_confirmed_at is not null) execute function private.claim_payments();
 create or replace trigger users_match_payments_when_confirmed after update of email, email_confirmed_at on auth.users
@@ -103,6 +86,7 @@ create or replace trigger users_match_payments_when_confirmed after update of em
 create trigger user_email_aliases_match_payments after insert or update of confirmed_at on public.user_email_aliases
   for each row when (new.confirmed_at is not null) execute function private.claim_payments();
 
+-- Matches one payment whose payer has confirmed the address by now; false when there is none.
 create function private.match_next_payment(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -115,7 +99,7 @@ begin
   loop
     -- One whose events are being applied is left for the next time.
     if pg_try_advisory_xact_lock(hashtextextended(unmatched.platform || ':customer ' || unmatched.customer_id, 0)) then
-      perform private.claim_customer(unmatched.platform, unmatched.customer_id,
+      perform private.bind_customer(unmatched.platform, unmatched.customer_id,
         private.confirmed_account(unmatched.email), 'email', at);
       return exists (select from public.unmatched_payment_emails e where e.id = unmatched.id
         and e.resolved_at is not null);
@@ -124,10 +108,9 @@ begin
   return false;
 end;
 $$;
-comment on function private.match_next_payment(timestamptz) is
-  'Matches one payment whose payer has confirmed the address by now; false when there is none.';
 insert into private.due_work (piece, place) values ('match_next_payment', 60);
 
+-- An admin's decision on a dispute.
 create function private.resolve_dispute(
   of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
 ) returns void
@@ -161,9 +144,9 @@ begin
     details => jsonb_build_object('platform', of_platform, 'outcome', outcome));
 end;
 $$;
-comment on function private.resolve_dispute is 'An admin''s decision on a dispute.';
 grant execute on function private.resolve_dispute to authenticated, service_role;
 
+-- Applies a stored event again.
 create function private.replay_payment_event(wanted_event bigint, at timestamptz) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -184,9 +167,9 @@ begin
   return jsonb_build_object('id', event.id, 'state', event.state, 'error', event.error_message);
 end;
 $$;
-comment on function private.replay_payment_event is 'Applies a stored event again.';
 grant execute on function private.replay_payment_event to authenticated, service_role;
 
+-- Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.
 create function private.report_next_lone_reversal(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -207,12 +190,11 @@ begin
   return found;
 end;
 $$;
-comment on function private.report_next_lone_reversal(timestamptz) is
-  'Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.';
 insert into private.due_work (piece, place) values ('report_next_lone_reversal', 90);
 
 -- The end of an account -----------------------------------------------------------------------------------------------
 
+-- When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.
 create function private.leave_payments_without_workspace() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -236,8 +218,6 @@ begin
   return old;
 end;
 $$;
-comment on function private.leave_payments_without_workspace() is
-  'When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.';
 create trigger workspaces_leave_payments before delete on public.workspaces
   for each row execute function private.leave_payments_without_workspace();
 

@@ -1,5 +1,6 @@
 -- What function billing asks before it talks to a platform.
 
+-- The workspace (default: the caller's own) whose payments a caller may see to; an error otherwise.
 create function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
 language plpgsql set search_path = ''
 as $$
@@ -17,17 +18,16 @@ begin
   return workspace.id;
 end;
 $$;
-comment on function private.require_billing_rights is
-  'The workspace (default: the caller''s own) whose payments a caller may see to; an error otherwise.';
 
+-- Origins that checkouts may return to.
 create function private.return_urls() returns jsonb
 language sql stable set search_path = ''
 as $$
   select coalesce(jsonb_agg(trim(u)) filter (where trim(u) <> ''), '[]')
   from string_to_table(private.config('checkout_return_urls') #>> '{}', ',') u
 $$;
-comment on function private.return_urls() is 'Origins that checkouts may return to.';
 
+-- A product that is sold; an error where it is not.
 create function private.product_on_sale(wanted_product uuid) returns public.payment_products
 language plpgsql stable set search_path = ''
 as $$
@@ -41,39 +41,38 @@ begin
   return product;
 end;
 $$;
-comment on function private.product_on_sale is 'A product that is sold; an error where it is not.';
 
-create function private.standing_subscription(of_workspace uuid) returns public.user_subscriptions
+-- The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.
+create function private.standing_subscription(wanted_workspace uuid) returns public.user_subscriptions
 language plpgsql stable set search_path = ''
 as $$
 declare
   subscription public.user_subscriptions;
 begin
   select s.* into subscription from public.user_subscriptions s
-  where s.workspace_id = of_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
+  where s.workspace_id = wanted_workspace and s.plan_status not in ('canceled', 'expired', 'inactive')
     and s.bound_by <> 'reference' -- a link that anyone may write names nobody's business
   order by s.is_live desc, s.state_occurred_at desc, s.platform, s.subscription_id
   limit 1;
   return subscription;
 end;
 $$;
-comment on function private.standing_subscription(uuid) is
-  'The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.';
 
-create function private.own_customers(of_workspace uuid) returns setof public.payment_customers
+-- Customers of a workspace at the platforms, newest first; but not those that a link named.
+create function private.own_customers(wanted_workspace uuid) returns setof public.payment_customers
 language plpgsql stable set search_path = ''
 as $$
 begin
   return query
     select c.* from public.payment_customers c
-    where c.workspace_id = of_workspace and not private.is_guest(c.customer_id)
+    where c.workspace_id = wanted_workspace and not private.is_guest(c.customer_id)
       and c.bound_by in ('checkout', 'metadata', 'admin', 'email')
     order by c.bound_by = 'checkout' desc, c.created_at desc;
 end;
 $$;
-comment on function private.own_customers(uuid) is
-  'Customers of a workspace at the platforms, newest first; but not those that a link named.';
 
+-- Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with
+-- it.
 create function private.is_paid_by_members(customer public.payment_customers) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -100,29 +99,27 @@ begin
   );
 end;
 $$;
-comment on function private.is_paid_by_members(public.payment_customers) is
-  'Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with it.';
 
-create function private.customer_to_charge(of_workspace uuid, of_platform public.payment_platform) returns text
+-- As which customer a workspace pays: null before its first purchase, and where whose card it is has left.
+create function private.customer_to_charge(wanted_workspace uuid, of_platform public.payment_platform) returns text
 language plpgsql stable set search_path = ''
 as $$
 begin
   return (
-    select c.customer_id from private.own_customers(of_workspace) c
+    select c.customer_id from private.own_customers(wanted_workspace) c
     -- Not one that somebody made by typing an address.
     where c.platform = of_platform and c.bound_by in ('checkout', 'admin') and private.is_paid_by_members(c)
     limit 1
   );
 end;
 $$;
-comment on function private.customer_to_charge is
-  'As which customer a workspace pays: null before its first purchase, and where whose card it is has left.';
 
-create function private.may_try(of_workspace uuid, person_id uuid) returns boolean
+-- Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.
+create function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return not exists (select from public.user_subscriptions s where s.workspace_id = of_workspace)
+  return not exists (select from public.user_subscriptions s where s.workspace_id = wanted_workspace)
     -- Also one in a team that is gone: teams are free to make.
     and not exists (
       select from public.user_subscriptions s
@@ -132,8 +129,6 @@ begin
     );
 end;
 $$;
-comment on function private.may_try is
-  'Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.';
 
 create function public.begin_checkout(
   user_id uuid,

@@ -51,6 +51,7 @@ create index auto_top_ups_active_idx on public.auto_top_ups (workspace_id) where
 create trigger auto_top_ups_set_updated_at before update on public.auto_top_ups
   for each row execute function private.set_updated_at();
 
+-- Why nobody agrees to a top-up any more; null where somebody does.
 create function private.why_top_up_ends(rule public.auto_top_ups) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -71,9 +72,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.why_top_up_ends(public.auto_top_ups) is
-  'Why nobody agrees to a top-up any more; null where somebody does.';
 
+-- Whether a workspace needs its top-up and somebody agrees to it.
 create function private.top_up_is_wanted(rule public.auto_top_ups, wallet public.credit_wallets) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -90,8 +90,8 @@ begin
     and private.why_top_up_ends(rule) is null;
 end;
 $$;
-comment on function private.top_up_is_wanted is 'Whether a workspace needs its top-up and somebody agrees to it.';
 
+-- Whether a workspace's top-up is to be requested now.
 create function private.top_up_is_due(rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz)
 returns boolean
 language plpgsql stable set search_path = ''
@@ -112,8 +112,8 @@ begin
     ));
 end;
 $$;
-comment on function private.top_up_is_due is 'Whether a workspace''s top-up is to be requested now.';
 
+-- Asks for the top-up of a locked wallet where it is due, and counts it to the month.
 create function private.request_top_up(wallet public.credit_wallets, at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -134,18 +134,17 @@ begin
   return true;
 end;
 $$;
-comment on function private.request_top_up is
-  'Asks for the top-up of a locked wallet where it is due, and counts it to the month.';
 
+-- Takes a top-up that was certainly not charged out of its month.
 create function private.uncount_top_up(task private.payment_tasks) returns void
 language sql set search_path = ''
 as $$
   update public.auto_top_ups t set requested_this_month = t.requested_this_month - 1
   where t.workspace_id = task.workspace_id and t.month_started_at = private.period_start('month', task.requested_at)
 $$;
-comment on function private.uncount_top_up is 'Takes a top-up that was certainly not charged out of its month.';
 
-create function private.withdraw_top_up(wallet_id uuid) returns void
+-- Takes back a top-up that was requested and not begun.
+create function private.withdraw_top_up(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -153,39 +152,39 @@ declare
 begin
   -- One that has been tried may have been charged: what becomes of it is seen when it comes again.
   delete from private.payment_tasks t
-  where t.workspace_id = wallet_id and t.task = 'charge_pack' and t.state = 'requested'
+  where t.workspace_id = wanted_workspace and t.task = 'charge_pack' and t.state = 'requested'
   returning * into task;
   if found then
     perform private.uncount_top_up(task);
   end if;
 end;
 $$;
-comment on function private.withdraw_top_up(uuid) is 'Takes back a top-up that was requested and not begun.';
 
+-- Whether the platform may no longer know that it was asked before (Stripe: a day), so that asking would charge
+-- again.
 create function private.is_forgotten(task private.payment_tasks, at timestamptz) returns boolean
 language sql immutable set search_path = ''
 as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id is null $$;
-comment on function private.is_forgotten is
-  'Whether the platform may no longer know that it was asked before (Stripe: a day), '
-  'so that asking would charge again.';
 
-create function private.end_top_up(wallet_id uuid, reason text, at timestamptz) returns void
+-- Ends the top-up of a locked wallet, and notifies its workspace.
+create function private.end_top_up(wanted_workspace uuid, reason text, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
 begin
-  perform private.withdraw_top_up(wallet_id);
+  perform private.withdraw_top_up(wanted_workspace);
   update public.auto_top_ups t set is_active = false, last_error = reason
-  where t.workspace_id = wallet_id and t.is_active returning * into rule;
+  where t.workspace_id = wanted_workspace and t.is_active returning * into rule;
   if found then
-    perform private.notify(wallet_id, 'top_up_ended', jsonb_build_object('error', reason, 'failures', rule.failures,
+    perform private.notify(wanted_workspace, 'top_up_ended',
+      jsonb_build_object('error', reason, 'failures', rule.failures,
       'payment_product_id', rule.payment_product_id), at);
   end if;
 end;
 $$;
-comment on function private.end_top_up is 'Ends the top-up of a locked wallet, and notifies its workspace.';
 
+-- Ends the top-up of a team when whoever agreed to it manages the team no more. Under the lock of its wallet.
 create function private.end_top_up_of_member() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -200,11 +199,11 @@ begin
   return null;
 end;
 $$;
-comment on function private.end_top_up_of_member() is
-  'Ends the top-up of a team when whoever agreed to it manages the team no more. Under the lock of its wallet.';
 create trigger workspace_members_end_top_up after update of role or delete on public.workspace_members
   for each row execute function private.end_top_up_of_member();
 
+-- Ends one top-up to which nobody agrees any more: its price changed, or its person's account was disabled; false
+-- when there is none.
 create function private.end_next_top_up(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -225,11 +224,9 @@ begin
   return true;
 end;
 $$;
-comment on function private.end_next_top_up(timestamptz) is
-  'Ends one top-up to which nobody agrees any more: its price changed, or its person''s account was disabled; '
-  'false when there is none.';
 insert into private.due_work (piece, place) values ('end_next_top_up', 120);
 
+-- A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.
 create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
 returns private.payment_tasks
 language plpgsql set search_path = ''
@@ -268,10 +265,10 @@ begin
   return task;
 end;
 $$;
-comment on function private.review_charge is
-  'A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.';
 
-create function private.decline_top_up(of_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
+-- After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, it ends
+-- and its workspace is notified.
+create function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -279,16 +276,14 @@ declare
 begin
   update public.auto_top_ups t set failures = t.failures + 1, last_error = reason, pending_payment_id = null,
     next_try_at = decline_top_up.at + (array['1 hour', '6 hours', '24 hours']::interval[])[t.failures + 1]
-  where t.workspace_id = of_workspace returning * into rule;
+  where t.workspace_id = wanted_workspace returning * into rule;
   if rule.failures > 3 or is_last then
-    perform private.end_top_up(of_workspace, reason, at);
+    perform private.end_top_up(wanted_workspace, reason, at);
   end if;
 end;
 $$;
-comment on function private.decline_top_up is
-  'After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, '
-  'it ends and its workspace is notified.';
 
+-- What a top-up's newest charge came to: one that fails later (a direct debit) is a decline like any other.
 create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
 returns void
 language plpgsql set search_path = ''
@@ -313,9 +308,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.follow_charge is
-  'What a top-up''s newest charge came to: one that fails later (a direct debit) is a decline like any other.';
 
+-- What became of a charge that has ended; charged_as: the payment that tells whether it was paid.
 create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
 returns void
 language plpgsql set search_path = ''
@@ -337,8 +331,6 @@ begin
   from public.payments p where p.platform = task.platform and p.payment_id = charged_as;
 end;
 $$;
-comment on function private.end_charge is
-  'What became of a charge that has ended; charged_as: the payment that tells whether it was paid.';
 
 create function public.finish_payment_task(
   task_id bigint,
@@ -384,15 +376,15 @@ comment on function public.finish_payment_task is
   'will be).';
 grant execute on function public.finish_payment_task to service_role, basemeter_functions;
 
+-- Ends a charge of which nobody knows whether it was made: it stays counted.
 create function private.end_lost_charge(lost bigint, at timestamptz) returns void
 language sql set search_path = ''
 as $$
   select public.finish_payment_task(lost,
     'The function that was to charge it never reported what came of it.', at => at)
 $$;
-comment on function private.end_lost_charge is
-  'Ends a charge of which nobody knows whether it was made: it stays counted.';
 
+-- The next charge that is due and still to be made or voided, its wallet locked.
 create function private.next_charge(at timestamptz) returns private.payment_tasks
 language plpgsql set search_path = ''
 as $$
@@ -431,31 +423,18 @@ begin
   return task;
 end;
 $$;
-comment on function private.next_charge(timestamptz) is
-  'The next charge that is due and still to be made or voided, its wallet locked.';
-
-create function private.next_cancellation(at timestamptz) returns private.payment_tasks
-language plpgsql set search_path = ''
-as $$
-declare
-  task private.payment_tasks;
-begin
-  select * into task from private.payment_tasks t
-  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= next_cancellation.at
-  order by t.due_at limit 1 for update skip locked;
-  return task;
-end;
-$$;
-comment on function private.next_cancellation(timestamptz) is 'Locks the next subscription that is to be cancelled.';
 
 create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  task private.payment_tasks := private.next_cancellation(at);
+  task private.payment_tasks;
 begin
   perform private.require_time(at);
-  if task.id is null then
+  select * into task from private.payment_tasks t
+  where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= claim_payment_task.at
+  order by t.due_at limit 1 for update skip locked;
+  if not found then
     task := private.next_charge(at);
   end if;
   if task.id is null then
@@ -479,6 +458,7 @@ comment on function public.claim_payment_task is
   'by what it was charged, where that is known.';
 grant execute on function public.claim_payment_task to service_role, basemeter_functions;
 
+-- Tells an automatic top-up what became of its payment.
 create function private.follow_payment() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -493,10 +473,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.follow_payment() is 'Tells an automatic top-up what became of its payment.';
 create trigger payments_follow_top_up after insert or update of status on public.payments
   for each row when (new.status in ('succeeded', 'failed')) execute function private.follow_payment();
 
+-- Asks for one top-up that time made due: a wait or a month is over; false when there is none.
 create function private.request_next_top_up(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -511,10 +491,9 @@ begin
   return found and private.request_top_up(wallet, at);
 end;
 $$;
-comment on function private.request_next_top_up(timestamptz) is
-  'Asks for one top-up that time made due: a wait or a month is over; false when there is none.';
 insert into private.due_work (piece, place) values ('request_next_top_up', 110);
 
+-- Ends one charge of which nothing was reported however often it was tried; false when there is none.
 create function private.end_next_lost_charge(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -532,10 +511,9 @@ begin
   return true;
 end;
 $$;
-comment on function private.end_next_lost_charge(timestamptz) is
-  'Ends one charge of which nothing was reported however often it was tried; false when there is none.';
 insert into private.due_work (piece, place) values ('end_next_lost_charge', 100);
 
+-- Locks the wallet of a workspace, also a personal one, that the caller manages.
 create function private.lock_billing(wanted_workspace uuid) returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
@@ -547,9 +525,8 @@ begin
   return wallet;
 end;
 $$;
-comment on function private.lock_billing(uuid) is
-  'Locks the wallet of a workspace, also a personal one, that the caller manages.';
 
+-- Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.
 create function private.set_top_up_of_mine(
   wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer
 ) returns void
@@ -578,10 +555,9 @@ begin
   perform private.request_top_up(wallet, clock_timestamp());
 end;
 $$;
-comment on function private.set_top_up_of_mine is
-  'Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.';
 grant execute on function private.set_top_up_of_mine to authenticated;
 
+-- Ends the automatic top-up of a workspace that the caller manages.
 create function private.disable_top_up_of_mine(wanted_workspace uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -591,8 +567,6 @@ begin
   update public.auto_top_ups t set is_active = false where t.workspace_id = wanted_workspace and t.is_active;
 end;
 $$;
-comment on function private.disable_top_up_of_mine(uuid) is
-  'Ends the automatic top-up of a workspace that the caller manages.';
 grant execute on function private.disable_top_up_of_mine(uuid) to authenticated;
 
 create function public.set_auto_top_up(

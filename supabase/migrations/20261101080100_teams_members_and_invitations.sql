@@ -61,6 +61,8 @@ comment on table private.deleted_free_teams is
   'does not begin anew with another team.';
 comment on column private.deleted_free_teams.workspace_id is 'No foreign key: it is gone.';
 
+-- Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id,
+-- workspace_name, role, token, expires_at }.
 create function private.send_mail(kind text, recipient text, data jsonb) returns void
 language plpgsql set search_path = ''
 as $$
@@ -78,10 +80,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.send_mail(text, text, jsonb) is
-  'Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id, '
-  'workspace_name, role, token, expires_at }.';
 
+-- Locks a team for a change by a caller who is at least of this role, and says what they are.
 create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
 language plpgsql set search_path = ''
 as $$
@@ -94,9 +94,8 @@ begin
   return role;
 end;
 $$;
-comment on function private.lock_team(uuid, public.workspace_role) is
-  'Locks a team for a change by a caller who is at least of this role, and says what they are.';
 
+-- Whether a team has an owner besides this one.
 create function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -107,8 +106,8 @@ begin
   );
 end;
 $$;
-comment on function private.owners_besides(uuid, uuid) is 'Whether a team has an owner besides this one.';
 
+-- Whether nobody pays for a team.
 create function private.is_free_team(wanted_workspace uuid) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -119,8 +118,8 @@ begin
   );
 end;
 $$;
-comment on function private.is_free_team(uuid) is 'Whether nobody pays for a team.';
 
+-- Refuses one free team more for who owns as many as a person may. Called under the lock of their own wallet.
 create function private.require_room_for_team(account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -139,9 +138,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_room_for_team(uuid) is
-  'Refuses one free team more for who owns as many as a person may. Called under the lock of their own wallet.';
 
+-- Makes a team of the caller's.
 create function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -169,9 +167,9 @@ exception when unique_violation then
   return null;
 end;
 $$;
-comment on function private.create_my_workspace(text, text) is 'Makes a team of the caller''s.';
 grant execute on function private.create_my_workspace(text, text) to authenticated;
 
+-- Deletes a team of the caller's, with all that is in it.
 create function private.delete_my_workspace(wanted_workspace uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -185,9 +183,10 @@ begin
   delete from public.workspaces w where w.id = wanted_workspace;
 end;
 $$;
-comment on function private.delete_my_workspace(uuid) is 'Deletes a team of the caller''s, with all that is in it.';
 grant execute on function private.delete_my_workspace(uuid) to authenticated;
 
+-- Ends what someone holds who manages a team no more: secrets of its keys that they were shown, and invitations of
+-- theirs.
 create function private.end_management(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -202,10 +201,8 @@ begin
   where i.workspace_id = wanted_workspace and i.user_id = account_id and i.accepted_at is null and i.revoked_at is null;
 end;
 $$;
-comment on function private.end_management(uuid, uuid) is
-  'Ends what someone holds who manages a team no more: secrets of its keys that they were shown, '
-  'and invitations of theirs.';
 
+-- Takes someone out of a team; the keys they made there are revoked.
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -218,9 +215,8 @@ begin
   delete from public.workspace_members m where m.workspace_id = wanted_workspace and m.user_id = account_id;
 end;
 $$;
-comment on function private.end_membership(uuid, uuid) is
-  'Takes someone out of a team; the keys they made there are revoked.';
 
+-- Takes the caller out of a team.
 create function private.leave_my_workspace(wanted_workspace uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -236,9 +232,9 @@ begin
   perform private.end_membership(wanted_workspace, account_id);
 end;
 $$;
-comment on function private.leave_my_workspace(uuid) is 'Takes the caller out of a team.';
 grant execute on function private.leave_my_workspace(uuid) to authenticated;
 
+-- Takes a member out of a team that the caller manages.
 create function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -255,10 +251,9 @@ begin
   perform private.end_membership(wanted_workspace, member_id);
 end;
 $$;
-comment on function private.remove_member_of_mine(uuid, uuid) is
-  'Takes a member out of a team that the caller manages.';
 grant execute on function private.remove_member_of_mine(uuid, uuid) to authenticated;
 
+-- Locks a team and the wallet of who is to own it, under which their free teams are counted. Before lock_team.
 create function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -273,9 +268,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.lock_for_new_owner(uuid, uuid) is
-  'Locks a team and the wallet of who is to own it, under which their free teams are counted. Before lock_team.';
 
+-- Makes a member an owner, if they may own a free team more or it is none.
 create function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql set search_path = ''
 as $$
@@ -287,9 +281,8 @@ begin
     and m.user_id = member_id;
 end;
 $$;
-comment on function private.make_owner(uuid, uuid) is
-  'Makes a member an owner, if they may own a free team more or it is none.';
 
+-- Gives a member of a team that the caller manages another role.
 create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role)
 returns void
 language plpgsql security definer set search_path = ''
@@ -321,10 +314,9 @@ begin
   end if;
 end;
 $$;
-comment on function private.set_role_in_mine(uuid, uuid, public.workspace_role) is
-  'Gives a member of a team that the caller manages another role.';
 grant execute on function private.set_role_in_mine(uuid, uuid, public.workspace_role) to authenticated;
 
+-- Makes a member owner in the caller's place, who stays as an admin.
 create function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -343,10 +335,10 @@ begin
   end if;
 end;
 $$;
-comment on function private.transfer_my_ownership(uuid, uuid) is
-  'Makes a member owner in the caller''s place, who stays as an admin.';
 grant execute on function private.transfer_my_ownership(uuid, uuid) to authenticated;
 
+-- Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is
+-- active if there is one; a team with nobody else goes too.
 create function private.pass_teams_on() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -378,15 +370,14 @@ begin
   return old;
 end;
 $$;
-comment on function private.pass_teams_on() is
-  'Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is active '
-  'if there is one; a team with nobody else goes too.';
 -- After users_lock_wallets: triggers of one table fire in the order of their names.
 create or replace trigger users_pass_teams_on before delete on auth.users
   for each row execute function private.pass_teams_on();
 
 -- Invitations ---------------------------------------------------------------------------------------------------------
 
+-- Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, to an address
+-- in a minute.
 create function private.count_invitation(account_id uuid, address text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -409,10 +400,8 @@ begin
   insert into private.invitation_mails (user_id, address_hash) values (account_id, hash);
 end;
 $$;
-comment on function private.count_invitation(uuid, text) is
-  'Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, '
-  'to an address in a minute.';
 
+-- Gives an invitation a new token, sends it, and shows it this once.
 create function private.issue_invitation(invitation public.workspace_invitations) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -431,8 +420,8 @@ begin
     'expires_at', invitation.expires_at);
 end;
 $$;
-comment on function private.issue_invitation is 'Gives an invitation a new token, sends it, and shows it this once.';
 
+-- Refuses a lifetime that no invitation may have.
 create function private.require_lifetime(expires_in interval) returns void
 language plpgsql stable set search_path = ''
 as $$
@@ -445,8 +434,8 @@ begin
   perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 90 days.');
 end;
 $$;
-comment on function private.require_lifetime(interval) is 'Refuses a lifetime that no invitation may have.';
 
+-- Refuses a mail to whom a team, whoever of it, has just sent one.
 create function private.require_a_minute(wanted_workspace uuid, address text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -461,9 +450,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_a_minute(uuid, text) is
-  'Refuses a mail to whom a team, whoever of it, has just sent one.';
 
+-- Invites an address into a team that the caller manages.
 create function private.invite_into_mine(
   wanted_workspace uuid, address text, wanted_role public.workspace_role, expires_in interval
 ) returns jsonb
@@ -495,9 +483,9 @@ begin
   return private.issue_invitation(invitation);
 end;
 $$;
-comment on function private.invite_into_mine is 'Invites an address into a team that the caller manages.';
 grant execute on function private.invite_into_mine to authenticated;
 
+-- An open invitation into a team that the caller manages, locked.
 create function private.lock_invitation(wanted_invitation uuid) returns public.workspace_invitations
 language plpgsql set search_path = ''
 as $$
@@ -517,8 +505,8 @@ begin
   return invitation;
 end;
 $$;
-comment on function private.lock_invitation(uuid) is 'An open invitation into a team that the caller manages, locked.';
 
+-- Sends an invitation again with a new token; the old one ends.
 create function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -533,10 +521,9 @@ begin
   return private.issue_invitation(invitation);
 end;
 $$;
-comment on function private.resend_invitation_of_mine(uuid, interval) is
-  'Sends an invitation again with a new token; the old one ends.';
 grant execute on function private.resend_invitation_of_mine(uuid, interval) to authenticated;
 
+-- Ends an open invitation.
 create function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -547,9 +534,9 @@ begin
   update public.workspace_invitations i set revoked_at = clock_timestamp() where i.id = invitation.id;
 end;
 $$;
-comment on function private.revoke_invitation_of_mine(uuid) is 'Ends an open invitation.';
 grant execute on function private.revoke_invitation_of_mine(uuid) to authenticated;
 
+-- Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.
 create function private.accept_my_invitation(token text) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -591,14 +578,13 @@ begin
     'role', private.role_in(invitation.workspace_id, account_id));
 end;
 $$;
-comment on function private.accept_my_invitation(text) is
-  'Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.';
 grant execute on function private.accept_my_invitation(text) to authenticated;
 
 -- Limits of members ---------------------------------------------------------------------------------------------------
 
 -- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
-create function private.keep_member_limit() returns trigger
+-- A new member of a team has no limit, and has used nothing; both end with the membership.
+create function private.sync_member_limit() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -611,12 +597,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_member_limit() is
-  'A new member of a team has no limit, and has used nothing; both end with the membership.';
 create trigger workspace_members_make_limit after insert on public.workspace_members
-  for each row when (new.workspace_id <> new.user_id) execute function private.keep_member_limit();
+  for each row when (new.workspace_id <> new.user_id) execute function private.sync_member_limit();
 create trigger workspace_members_end_limit after delete on public.workspace_members
-  for each row when (old.workspace_id <> old.user_id) execute function private.keep_member_limit();
+  for each row when (old.workspace_id <> old.user_id) execute function private.sync_member_limit();
 
 create view public.workspace_member_credits with (security_invoker = true) as
 select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,
@@ -626,6 +610,7 @@ comment on view public.workspace_member_credits is
   'What each member of a team may use of its credits, and has used: the members'' rows of spending_limits.';
 grant select on public.workspace_member_credits to authenticated, service_role;
 
+-- Limits what a member of a team that the caller manages may use of its credits.
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
 ) returns void
@@ -650,10 +635,9 @@ begin
   perform private.set_spending_limit(wanted_workspace, member_id, new_limit, new_period_limit, new_period);
 end;
 $$;
-comment on function private.set_limit_in_mine is
-  'Limits what a member of a team that the caller manages may use of its credits.';
 grant execute on function private.set_limit_in_mine to authenticated;
 
+-- Who is in a workspace of the caller's; addresses for who manages it.
 create function private.people_of(wanted_workspace uuid)
 returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text,
   joined_at timestamptz)
@@ -674,7 +658,6 @@ begin
     order by m.role, m.created_at, m.user_id;
 end;
 $$;
-comment on function private.people_of(uuid) is 'Who is in a workspace of the caller''s; addresses for who manages it.';
 grant execute on function private.people_of(uuid) to authenticated;
 
 alter table public.workspace_invitations enable row level security;

@@ -29,20 +29,21 @@ create trigger credit_alerts_lock_settings
   before insert or delete or update of kind, threshold, is_active on public.credit_alerts
   for each statement when (pg_trigger_depth() = 0) execute function private.lock_settings();
 
-create function private.refresh_has_alerts(wallet_id uuid) returns void
+-- Notes in a wallet whether anything watches it.
+create function private.refresh_has_alerts(wanted_workspace uuid) returns void
 language plpgsql set search_path = ''
 as $$
 begin
-  perform from public.credit_wallets w where w.workspace_id = wallet_id for no key update;
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   update public.credit_wallets w set has_alerts = not w.has_alerts
-  where w.workspace_id = wallet_id and w.has_alerts <> (
-    exists (select from public.credit_alerts a where a.workspace_id = wallet_id and a.is_active)
-    or exists (select from public.auto_top_ups t where t.workspace_id = wallet_id and t.is_active)
+  where w.workspace_id = wanted_workspace and w.has_alerts <> (
+    exists (select from public.credit_alerts a where a.workspace_id = wanted_workspace and a.is_active)
+    or exists (select from public.auto_top_ups t where t.workspace_id = wanted_workspace and t.is_active)
   );
 end;
 $$;
-comment on function private.refresh_has_alerts(uuid) is 'Notes in a wallet whether anything watches it.';
 
+-- Notes in wallets whether they have alerts, and keeps their number to what a debit can look at.
 create function private.note_alerts() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -64,8 +65,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.note_alerts() is
-  'Notes in wallets whether they have alerts, and keeps their number to what a debit can look at.';
+-- Notes in its wallet that an automatic top-up begins or ends.
 create function private.note_top_up_rule() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -74,7 +74,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.note_top_up_rule() is 'Notes in its wallet that an automatic top-up begins or ends.';
 create trigger auto_top_ups_note_rule after insert or update of is_active on public.auto_top_ups
   for each row execute function private.note_top_up_rule();
 
@@ -85,6 +84,7 @@ create trigger credit_alerts_note_changed after update on public.credit_alerts
 create trigger credit_alerts_note_gone after delete on public.credit_alerts
   referencing old table as new_alerts for each statement execute function private.note_alerts();
 
+-- Tells that an alert's line was crossed.
 create function private.fire_alert(alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null)
 returns void
 language plpgsql set search_path = ''
@@ -97,8 +97,8 @@ begin
   where a.id = (select n.id from public.credit_alerts n where n.id = alert.id for no key update skip locked);
 end;
 $$;
-comment on function private.fire_alert is 'Tells that an alert''s line was crossed.';
 
+-- Whether a balance is on the far side of an alert's line.
 create function private.is_beyond(alert public.credit_alerts, balance numeric, overdraft numeric) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -110,8 +110,8 @@ begin
     else false end;
 end;
 $$;
-comment on function private.is_beyond is 'Whether a balance is on the far side of an alert''s line.';
 
+-- Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.
 create function private.share_of(used numeric, most numeric) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
@@ -119,11 +119,11 @@ begin
   return case when most is null then 0 when most = 0 then (used > 0)::integer else used / most end;
 end;
 $$;
-comment on function private.share_of is
-  'Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.';
 
+-- Fires the alerts that a step of one limit's share crossed; where the limit alone has changed, once a day unless
+-- more is used.
 create function private.fire_limit_alerts(
-  wallet_id uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
+  wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
     person uuid,
   at timestamptz
 ) returns void
@@ -136,14 +136,14 @@ declare
 begin
   for alert in
     select * from public.credit_alerts a
-    where a.workspace_id = wallet_id and a.is_active and a.kind = 'limit_share'
+    where a.workspace_id = wanted_workspace and a.is_active and a.kind = 'limit_share'
       and share_before < a.threshold and share_now >= a.threshold
     order by a.threshold
   loop
     -- A limit that is lowered and raised in turns says the same again as long as no more is used.
     if used_now > used_before or not exists (
       select from public.notifications n
-      where n.workspace_id = wallet_id and n.created_at > fire_limit_alerts.at - interval '24 hours'
+      where n.workspace_id = wanted_workspace and n.created_at > fire_limit_alerts.at - interval '24 hours'
         and n.kind = 'limit_share'
         and n.data @> (subject || jsonb_build_object('alert_id', alert.id)) and (n.data ->> 'used')::numeric >= used_now
     ) then
@@ -154,10 +154,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.fire_limit_alerts is
-  'Fires the alerts that a step of one limit''s share crossed; where the limit alone has changed, '
-  'once a day unless more is used.';
 
+-- Looks at a spender's limits when more is used of them, or a lower one is set that may be used up already.
 create function private.watch_spending() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -193,12 +191,11 @@ begin
   return null;
 end;
 $$;
-comment on function private.watch_spending() is
-  'Looks at a spender''s limits when more is used of them, or a lower one is set that may be used up already.';
 create trigger spending_limits_watch after update on public.spending_limits
   for each row when (new.credit_limit is not null or new.period_credit_limit is not null)
   execute function private.watch_spending();
 
+-- Looks at the alerts of a wallet whose balance or overdraft has moved, then at its automatic top-up.
 create function private.watch_wallet() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -220,8 +217,6 @@ begin
   return null;
 end;
 $$;
-comment on function private.watch_wallet() is
-  'Looks at the alerts of a wallet whose balance or overdraft has moved, then at its automatic top-up.';
 -- The condition is one word, for each debit has Postgres prepare it anew.
 create trigger credit_wallets_watch after update of credits_balance, overdraft_limit on public.credit_wallets
   for each row when (new.has_alerts) execute function private.watch_wallet();

@@ -112,6 +112,7 @@ create index video_file_removals_next_try_at_idx on private.video_file_removals 
 
 insert into private.secrets (name, value) values ('video_webhook_key', extensions.gen_random_bytes(32));
 
+-- A token that only this project can make.
 create function private.video_token(about text) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -120,8 +121,8 @@ begin
     from private.secrets s where s.name = 'video_webhook_key');
 end;
 $$;
-comment on function private.video_token(text) is 'A token that only this project can make.';
 
+-- Whether a token is the one that video_token makes.
 create function private.is_video_token(about text, token text) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -130,8 +131,8 @@ begin
   return sha256(convert_to(coalesce(token, ''), 'UTF8')) = sha256(convert_to(private.video_token(about), 'UTF8'));
 end;
 $$;
-comment on function private.is_video_token(text, text) is 'Whether a token is the one that video_token makes.';
 
+-- What the address of a job's webhook ends with: the provider is told it, and nobody else can make it up.
 create function private.video_webhook_token(job uuid) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -139,9 +140,8 @@ begin
   return private.video_token(job::text);
 end;
 $$;
-comment on function private.video_webhook_token(uuid) is
-  'What the address of a job''s webhook ends with: the provider is told it, and nobody else can make it up.';
 
+-- Where the copy of a job's file is, or would be.
 create function private.video_path_of(job public.video_jobs) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -149,8 +149,8 @@ begin
   return job.workspace_id::text || '/' || job.id::text || '.mp4';
 end;
 $$;
-comment on function private.video_path_of(public.video_jobs) is 'Where the copy of a job''s file is, or would be.';
 
+-- Whether a job's person is gone and nobody else may see it: figures alone are kept.
 create function private.is_forgotten(job public.video_jobs) returns boolean
 language plpgsql immutable set search_path = ''
 as $$
@@ -158,9 +158,9 @@ begin
   return job.user_id is null and not job.is_shared;
 end;
 $$;
-comment on function private.is_forgotten(public.video_jobs) is
-  'Whether a job''s person is gone and nobody else may see it: figures alone are kept.';
 
+-- Has the copy of a job's file removed, if there is one: at once where it is_here, else when none can be under way
+-- any more.
 create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
 language sql set search_path = ''
 as $$
@@ -170,13 +170,11 @@ as $$
   -- Whoever removes it by now may have been too early.
   on conflict (path) do update set next_try_at = excluded.next_try_at
 $$;
-comment on function private.remove_video_file(public.video_jobs, boolean) is
-  'Has the copy of a job''s file removed, if there is one: at once where it is_here, '
-  'else when none can be under way any more.';
 
 -- What may change of a job --------------------------------------------------------------------------------------------
 
-create function private.keep_video_job() returns trigger
+-- Has the state of a job move forward only, whoever writes it, and what it is and costs stay.
+create function private.guard_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -194,11 +192,10 @@ begin
   return new;
 end;
 $$;
-comment on function private.keep_video_job() is
-  'Has the state of a job move forward only, whoever writes it, and what it is and costs stay.';
 create trigger video_jobs_keep before update on public.video_jobs
-  for each row execute function private.keep_video_job();
+  for each row execute function private.guard_video_job();
 
+-- When a person is deleted, a team keeps what they shared, and of the rest the figures.
 create function private.forget_video_person() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -220,12 +217,11 @@ begin
   return new;
 end;
 $$;
-comment on function private.forget_video_person() is
-  'When a person is deleted, a team keeps what they shared, and of the rest the figures.';
 create trigger video_jobs_forget_person before update of user_id on public.video_jobs
   for each row when (old.user_id is not null and new.user_id is null)
   execute function private.forget_video_person();
 
+-- Has the file go with its job, as when a workspace is deleted.
 create function private.remove_file_of_video_job() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -234,15 +230,14 @@ begin
   return null;
 end;
 $$;
-comment on function private.remove_file_of_video_job() is
-  'Has the file go with its job, as when a workspace is deleted.';
 create trigger video_jobs_remove_file after delete on public.video_jobs
   for each row when (old.status = 'completed')
   execute function private.remove_file_of_video_job();
 create trigger video_jobs_set_updated_at before update on public.video_jobs
   for each row execute function private.set_updated_at();
 
-create function private.keep_job_under_way() returns trigger
+-- A job that has not ended counts to the calls that its plan allows.
+create function private.sync_job_under_way() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
@@ -254,13 +249,13 @@ begin
   return null;
 end;
 $$;
-comment on function private.keep_job_under_way() is
-  'A job that has not ended counts to the calls that its plan allows.';
 create trigger video_jobs_keep_under_way after insert or update of finished_at or delete on public.video_jobs
-  for each row execute function private.keep_job_under_way();
+  for each row execute function private.sync_job_under_way();
 
 -- What the function is told -------------------------------------------------------------------------------------------
 
+-- Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, end (Unix time)
+-- and token.
 create function private.video_file_link(job uuid) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -270,10 +265,8 @@ begin
   return link || '/' || private.video_token(link);
 end;
 $$;
-comment on function private.video_file_link(uuid) is
-  'Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, '
-  'end (Unix time) and token.';
 
+-- A job as the function video is told it: its row, and in task what is not for its readers.
 create function private.video_job_json(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -287,9 +280,8 @@ begin
   );
 end;
 $$;
-comment on function private.video_job_json(public.video_jobs) is
-  'A job as the function video is told it: its row, and in task what is not for its readers.';
 
+-- How a job's provider is spoken to, and where its file may come from and go.
 create function private.video_submission(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -305,9 +297,8 @@ begin
   );
 end;
 $$;
-comment on function private.video_submission(public.video_jobs) is
-  'How a job''s provider is spoken to, and where its file may come from and go.';
 
+-- A provider's answer as it is kept.
 create function private.video_answer(job public.video_jobs, answer jsonb) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -316,8 +307,8 @@ begin
   return private.log_data(replace(answer::text, private.video_webhook_token(job.id), '…')::jsonb);
 end;
 $$;
-comment on function private.video_answer(public.video_jobs, jsonb) is 'A provider''s answer as it is kept.';
 
+-- A job, under the lock of the wallet that paid for it.
 create function private.lock_video_job(wanted_job uuid, at timestamptz) returns public.video_jobs
 language plpgsql set search_path = ''
 as $$
@@ -336,11 +327,10 @@ begin
   return job;
 end;
 $$;
-comment on function private.lock_video_job(uuid, timestamptz) is
-  'A job, under the lock of the wallet that paid for it.';
 
 -- The end -------------------------------------------------------------------------------------------------------------
 
+-- Gives back what a job cost, to its grants and its key.
 create function private.refund_video_job(
   job public.video_jobs, work private.video_job_work, code text, at timestamptz
 ) returns numeric
@@ -365,8 +355,9 @@ begin
   return trim_scale(returned);
 end;
 $$;
-comment on function private.refund_video_job is 'Gives back what a job cost, to its grants and its key.';
 
+-- What the log keeps of a job, as its workspace wants it: what was asked for and, for the service role alone, who
+-- was asked and what they said of its failure.
 create function private.video_log_facts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -383,10 +374,8 @@ begin
       'said', case when content <> 'none' and not private.is_forgotten(job) then left(said, 1000) end))));
 end;
 $$;
-comment on function private.video_log_facts is
-  'What the log keeps of a job, as its workspace wants it: what was asked for and, for the service role alone, who was '
-  'asked and what they said of its failure.';
 
+-- What people are told of a failure. A provider's own words may name it, its prices and its addresses.
 create function private.video_error_message(code text) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -400,9 +389,9 @@ begin
     else 'The video provider failed to make the video.' end;
 end;
 $$;
-comment on function private.video_error_message(text) is
-  'What people are told of a failure. A provider''s own words may name it, its prices and its addresses.';
 
+-- Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: the
+-- provider's words.
 create function private.end_video_job(
   job public.video_jobs, ending public.video_job_status, code text, said text, at timestamptz
 ) returns jsonb
@@ -441,9 +430,6 @@ begin
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
 $$;
-comment on function private.end_video_job is
-  'Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: '
-  'the provider''s words.';
 
 create function public.fail_video_job(
   video_job_id uuid, error_code text, said text default null, was_submitted boolean default false,
@@ -467,6 +453,8 @@ comment on function public.fail_video_job is
   'credits_refunded }. said: the provider''s words, for the operator; was_submitted: it is the provider that refused '
   'it. A job that has ended stays as it is.';
 
+-- Whether a provider is canceling a job now. It may be deleting the file, so that the job's being completed does
+-- not count yet.
 create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
 as $$
@@ -477,9 +465,6 @@ begin
   );
 end;
 $$;
-comment on function private.is_being_canceled(public.video_jobs, timestamptz) is
-  'Whether a provider is canceling a job now. It may be deleting the file, '
-  'so that the job''s being completed does not count yet.';
 
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
@@ -513,6 +498,7 @@ comment on function public.cancel_video_job is
 
 -- News of a job -------------------------------------------------------------------------------------------------------
 
+-- Notes what is known of a job's task, and gives the job as it is then; the caller writes that.
 create function private.bind_video_task(
   job public.video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamptz
 ) returns public.video_jobs
@@ -532,8 +518,6 @@ begin
   return job;
 end;
 $$;
-comment on function private.bind_video_task is
-  'Notes what is known of a job''s task, and gives the job as it is then; the caller writes that.';
 
 create function public.start_video_job(
   video_job_id uuid, job_id text, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -564,6 +548,7 @@ comment on function public.start_video_job is
   'The provider has taken a job as its task job_id: { job, started }. Nothing changes (started is false) where the job '
   'has ended or has another task.';
 
+-- Writes what the provider says of a job that has not ended.
 create function private.apply_video_task(job public.video_jobs, task jsonb, at timestamptz) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -594,7 +579,6 @@ begin
   return private.end_video_job(job, 'failed', coalesce(task ->> 'error_code', 'upstream_error'), task ->> 'said', at);
 end;
 $$;
-comment on function private.apply_video_task is 'Writes what the provider says of a job that has not ended.';
 
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
@@ -703,6 +687,7 @@ comment on function public.finish_video_file_removal is
 
 -- A new job -----------------------------------------------------------------------------------------------------------
 
+-- How many jobs of a workspace have not ended.
 create function private.video_jobs_running(wanted_workspace uuid) returns bigint
 language plpgsql stable set search_path = ''
 as $$
@@ -713,8 +698,8 @@ begin
   );
 end;
 $$;
-comment on function private.video_jobs_running(uuid) is 'How many jobs of a workspace have not ended.';
 
+-- Why a model cannot be asked for this, if so.
 create function private.refuse_video_parameters(
   asked public.video_models, job public.video_jobs, image_url text
 ) returns private.ai_refusal
@@ -757,8 +742,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_video_parameters is 'Why a model cannot be asked for this, if so.';
 
+-- Why a job may not begin by its price and how many run, if so. Called under the wallet's lock.
 create function private.refuse_video_start(asked private.admission, job public.video_jobs, pricing jsonb)
 returns private.ai_refusal
 language plpgsql set search_path = ''
@@ -782,9 +767,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.refuse_video_start is
-  'Why a job may not begin by its price and how many run, if so. Called under the wallet''s lock.';
 
+-- Counts and charges an admitted job and puts it down as pending.
 create function private.begin_video_job(
   asked private.admission, job public.video_jobs, pricing jsonb, details jsonb
 ) returns public.video_jobs
@@ -812,7 +796,6 @@ begin
   return job;
 end;
 $$;
-comment on function private.begin_video_job is 'Counts and charges an admitted job and puts it down as pending.';
 
 create function public.create_video_job(
   user_id uuid,
@@ -881,7 +864,7 @@ begin
     return private.refuse_ai_call(asked) - 'admitted' || '{"created": false}';
   end if;
   job := private.begin_video_job(asked, job, pricing, details);
-  perform private.keep_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key,
+  perform private.store_answer(job.workspace_id, 'video_jobs', create_video_job.idempotency_key,
     to_jsonb(coalesce(request_hash, '')), jsonb_build_object('video_job_id', job.id), job.user_id,
     ((asked.caller).api_key).id, job.request_id);
   return jsonb_build_object('created', true, 'job', private.video_job_json(job),
@@ -898,6 +881,7 @@ comment on function public.create_video_job is
 
 -- Reading and syncing -------------------------------------------------------------------------------------------------
 
+-- Whether the caller is to ask the provider how a job is doing: it is time, and nobody else does.
 create function private.lease_video_job(wanted_job uuid, at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -912,8 +896,6 @@ begin
   return found;
 end;
 $$;
-comment on function private.lease_video_job(uuid, timestamptz) is
-  'Whether the caller is to ask the provider how a job is doing: it is time, and nobody else does.';
 
 create function public.get_video_job(
   user_id uuid, video_job_id uuid, api_key_hash text default null, workspace_id uuid default null,
@@ -992,6 +974,8 @@ comment on function public.video_job_of_file is
   'The job whose file a link of task.file_link is for: { job, submission }; not_found for a wrong token, '
   'or once it has expired.';
 
+-- How a job ends now that the provider need not be asked about: canceled, submission_lost or timed_out; null where
+-- it does not.
 create function private.overdue_ending(job public.video_jobs, at timestamptz) returns text
 language plpgsql stable set search_path = ''
 as $$
@@ -1009,10 +993,8 @@ begin
   return null;
 end;
 $$;
-comment on function private.overdue_ending(public.video_jobs, timestamptz) is
-  'How a job ends now that the provider need not be asked about: canceled, submission_lost or timed_out; '
-  'null where it does not.';
 
+-- Ends a job that is overdue; false where it is not, as it is under the lock.
 create function private.end_overdue_video_job(wanted_job uuid, at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -1028,9 +1010,8 @@ begin
   return ending is not null;
 end;
 $$;
-comment on function private.end_overdue_video_job(uuid, timestamptz) is
-  'Ends a job that is overdue; false where it is not, as it is under the lock.';
 
+-- Ends one job that nothing more is to be hoped for, and refunds it; false when there is none.
 create function private.end_next_overdue_video_job(at timestamptz) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -1057,10 +1038,9 @@ begin
   return false;
 end;
 $$;
-comment on function private.end_next_overdue_video_job(timestamptz) is
-  'Ends one job that nothing more is to be hoped for, and refunds it; false when there is none.';
 insert into private.due_work (piece, place) values ('end_next_overdue_video_job', 20);
 
+-- Jobs to ask the provider about (fetch) or whose file to copy (copy), each for one caller at a time.
 create function private.lease_due_videos(kind text, most integer, at timestamptz) returns setof public.video_jobs
 language plpgsql set search_path = ''
 as $$
@@ -1106,8 +1086,6 @@ begin
   select j.* from leased l join public.video_jobs j on j.id = l.video_job_id;
 end;
 $$;
-comment on function private.lease_due_videos(text, integer, timestamptz) is
-  'Jobs to ask the provider about (fetch) or whose file to copy (copy), each for one caller at a time.';
 
 create function public.sync_video_jobs(
   max_jobs integer default 20, kinds text[] default '{fetch,copy,remove}', at timestamptz default clock_timestamp()

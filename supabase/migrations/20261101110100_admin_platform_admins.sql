@@ -1,6 +1,7 @@
 -- What people who run the platform do by hand. Callable by platform admins and the service role; every call is audited
 -- with who did it and why. The role itself is given by the service role alone.
 
+-- Refuses who is no platform admin, and an admin who does not say why.
 create function private.require_admin_reason(reason text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -11,9 +12,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_admin_reason(text) is
-  'Refuses who is no platform admin, and an admin who does not say why.';
 
+-- Refuses who is no platform admin, and a search for nothing.
 create function private.require_search(search_for text, max_rows integer) returns void
 language plpgsql set search_path = ''
 as $$
@@ -26,9 +26,8 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_search(text, integer) is
-  'Refuses who is no platform admin, and a search for nothing.';
 
+-- A pattern for ilike that finds a text as it is.
 create function private.search_pattern(search_for text) returns text
 language plpgsql immutable set search_path = ''
 as $$
@@ -36,8 +35,8 @@ begin
   return '%' || regexp_replace(trim(search_for), '([\\%_])', '\\\1', 'g') || '%';
 end;
 $$;
-comment on function private.search_pattern(text) is 'A pattern for ilike that finds a text as it is.';
 
+-- Audits who was shown to an admin.
 create function private.audit_search(action text, resource_type text, matches jsonb) returns void
 language plpgsql set search_path = ''
 as $$
@@ -47,8 +46,8 @@ begin
     (select coalesce(jsonb_agg(f.value -> 'id'), '[]') from jsonb_array_elements(matches) f)));
 end;
 $$;
-comment on function private.audit_search(text, text, jsonb) is 'Audits who was shown to an admin.';
 
+-- Accounts by id, address or name.
 create function private.admin_find_users(search_for text, max_rows integer) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -71,9 +70,9 @@ begin
   return matches;
 end;
 $$;
-comment on function private.admin_find_users is 'Accounts by id, address or name.';
 grant execute on function private.admin_find_users to authenticated, service_role;
 
+-- Workspaces by id, slug or name.
 create function private.admin_find_workspaces(search_for text, max_rows integer) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -100,11 +99,12 @@ begin
   return matches;
 end;
 $$;
-comment on function private.admin_find_workspaces is 'Workspaces by id, slug or name.';
 grant execute on function private.admin_find_workspaces to authenticated, service_role;
 
+-- Gives a workspace credits, or takes some that it has.
 create function private.admin_adjust_credits(
-  of_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind public.credit_grant_kind, at timestamptz
+  wanted_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind public.credit_grant_kind,
+    at timestamptz
 ) returns public.credit_result
 language plpgsql security definer set search_path = ''
 as $$
@@ -123,40 +123,40 @@ begin
       'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
   perform private.require_amount(abs(amount));
-  wallet := private.lock_wallet(of_workspace, at);
+  wallet := private.lock_wallet(wanted_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
-  earlier := private.earlier_answer(of_workspace, 'credits', key, request);
+  earlier := private.earlier_answer(wanted_workspace, 'credits', key, request);
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
   if amount > 0 then
     answer := public.credit_user_credits_transaction(
       -- Grants are given to somebody; in a team to its first owner.
-      (select m.user_id from public.workspace_members m where m.workspace_id = of_workspace
+      (select m.user_id from public.workspace_members m where m.workspace_id = wanted_workspace
         order by m.role, m.created_at, m.user_id limit 1),
-      amount, 'admin_adjustment', workspace_id => of_workspace, description => reason, kind => of_kind, at => at);
+      amount, 'admin_adjustment', workspace_id => wanted_workspace, description => reason, kind => of_kind, at => at);
   else
     perform private.require_available(wallet, -amount, at);
     -- Neither an overdraft nor what is set aside is an admin's to take.
-    select * into wallet from public.credit_wallets w where w.workspace_id = of_workspace;
+    select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
     if private.available(wallet) - wallet.overdraft_limit < -amount then
       perform private.raise_error('insufficient_credits', format('%s credits are to be taken and %s are there.',
         trim_scale(-amount), trim_scale(greatest(private.available(wallet) - wallet.overdraft_limit, 0))),
         'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
-    answer := private.post_entry(of_workspace, null, 'debit', amount, 'admin_adjustment', at,
+    answer := private.post_entry(wanted_workspace, null, 'debit', amount, 'admin_adjustment', at,
       entry_description => reason, key => key);
   end if;
-  perform private.keep_answer(of_workspace, 'credits', key, request, answer);
-  perform private.audit('admin_adjust_credits', 'workspaces', of_workspace::text, details => jsonb_build_object(
+  perform private.store_answer(wanted_workspace, 'credits', key, request, answer);
+  perform private.audit('admin_adjust_credits', 'workspaces', wanted_workspace::text, details => jsonb_build_object(
     'amount', trim_scale(amount), 'kind', of_kind, 'reason', reason, 'transaction_id', answer.transaction_id));
   return answer;
 end;
 $$;
-comment on function private.admin_adjust_credits is 'Gives a workspace credits, or takes some that it has.';
 grant execute on function private.admin_adjust_credits to authenticated, service_role;
 
+-- Disables an account, or enables it again.
 create function private.admin_set_account_active(account_id uuid, to_active boolean, reason text) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -183,24 +183,24 @@ begin
     details => jsonb_build_object('is_active', to_active, 'reason', reason));
 end;
 $$;
-comment on function private.admin_set_account_active is 'Disables an account, or enables it again.';
 grant execute on function private.admin_set_account_active to authenticated, service_role;
 
-create function private.admin_set_overdraft(of_workspace uuid, new_limit numeric, reason text) returns void
+-- Sets how far below zero a workspace may go.
+create function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_admin_reason(reason);
   perform private.require_amount(new_limit, 'overdraft_limit', zero_allowed => true);
-  perform private.lock_wallet(of_workspace, clock_timestamp());
-  update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = of_workspace;
-  perform private.audit('admin_set_overdraft', 'workspaces', of_workspace::text,
+  perform private.lock_wallet(wanted_workspace, clock_timestamp());
+  update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = wanted_workspace;
+  perform private.audit('admin_set_overdraft', 'workspaces', wanted_workspace::text,
     details => jsonb_build_object('overdraft_limit', trim_scale(new_limit), 'reason', reason));
 end;
 $$;
-comment on function private.admin_set_overdraft is 'Sets how far below zero a workspace may go.';
 grant execute on function private.admin_set_overdraft to authenticated, service_role;
 
+-- Sets a setting, which is in force from then on.
 create function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -221,9 +221,9 @@ begin
     details => jsonb_build_object('reason', reason));
 end;
 $$;
-comment on function private.admin_set_config is 'Sets a setting, which is in force from then on.';
 grant execute on function private.admin_set_config to authenticated, service_role;
 
+-- Gives a model a price from a time on.
 create function private.admin_set_model_price(wanted public.ai_model_prices, reason text, at timestamptz) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
@@ -255,7 +255,6 @@ exception
     return null;
 end;
 $$;
-comment on function private.admin_set_model_price is 'Gives a model a price from a time on.';
 grant execute on function private.admin_set_model_price to authenticated, service_role;
 
 -- The API -------------------------------------------------------------------------------------------------------------

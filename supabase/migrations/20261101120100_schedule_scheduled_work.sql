@@ -2,6 +2,8 @@
 
 -- What a scheduled job runs to call an edge function. pg_net, Vault and pg_cron are not there where the lints run:
 -- `format`.
+-- Posts to an edge function with the secret key. URL and key are read from Vault at each call, so a new key needs
+-- no new schedule.
 create function private.call_function(path text) returns void
 language plpgsql set search_path = ''
 as $$
@@ -18,10 +20,9 @@ begin
       jsonb_build_object('content-type', 'application/json', 'apikey', secret_key);
 end;
 $$;
-comment on function private.call_function(text) is
-  'Posts to an edge function with the secret key. URL and key are read from Vault at each call, '
-  'so a new key needs no new schedule.';
 
+-- Creates the pg_cron jobs: one row each, with what is missing where one could not be created. Call it again after
+-- adding that.
 create function private.schedule_basemeter() returns table (job text, schedule text, state text)
 language plpgsql set search_path = ''
 as $$
@@ -60,9 +61,6 @@ begin
   end loop;
 end;
 $$;
-comment on function private.schedule_basemeter() is
-  'Creates the pg_cron jobs: one row each, with what is missing where one could not be created. '
-  'Call it again after adding that.';
 
 do $$
 begin

@@ -11,7 +11,7 @@ const SIGNED_IN = ['stranger', 'member', 'admin', 'owner', 'platform admin'] as 
 /** A place for a row: somebody's in a workspace. */
 export type Place = { workspace: string; person: string; name: string };
 
-/** A transaction with everybody in it. */
+/** Everybody, and a transaction to try things in. */
 export type World = {
   client: pg.Client;
   team: string;
@@ -21,18 +21,23 @@ export type World = {
   places: Place[];
 };
 
-/** Makes people and teams, lets `body` work with them, and undoes it all. */
+let made: Promise<Omit<World, 'client'>> | undefined;
+
+/** Makes people and teams once, lets `body` work with them, and undoes what it does. */
 export async function inWorld(body: (world: World) => Promise<void>): Promise<void> {
   const client = await sqlAs('postgres');
   try {
+    made ??= makeWorld(client);
+    const world = await made;
     await client.query('begin');
-    await body(await makeWorld(client));
+    await client.query(`update public.users set role = 'admin' where id = $1`, [world.people['platform admin']]);
+    await body({ ...world, client });
   } finally {
     await client.end(); // and with it the transaction
   }
 }
 
-async function makeWorld(client: pg.Client): Promise<World> {
+async function makeWorld(client: pg.Client): Promise<Omit<World, 'client'>> {
   const people: Record<string, string> = {};
   for (const name of [...SIGNED_IN, 'outsider']) {
     const id = randomUUID();
@@ -42,7 +47,6 @@ async function makeWorld(client: pg.Client): Promise<World> {
       [id, `access-${id}@example.test`],
     );
   }
-  await client.query(`update public.users set role = 'admin' where id = $1`, [people['platform admin']]);
   const team = await makeTeam(client);
   const otherTeam = await makeTeam(client);
   for (const role of ['owner', 'admin', 'member']) await join(client, team, people[role], role);
@@ -56,7 +60,7 @@ async function makeWorld(client: pg.Client): Promise<World> {
     })),
     { workspace: otherTeam, person: people.outsider as string, name: 'outsider in another team' },
   ];
-  return { client, team, people, places };
+  return { team, people, places };
 }
 
 async function makeTeam(client: pg.Client): Promise<string> {

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { runs } from '../support/runs.ts';
 import { adminPool } from '../support/stack.ts';
 
-const RUNS = runs(60);
+const RUNS = runs(40);
 /** 0.01 credits a token of output; a fixed price; no message. */
 const MODELS = ['priced', 'fixed', 'embedding'];
 

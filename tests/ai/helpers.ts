@@ -1,4 +1,4 @@
-/** What the tests of function `ai` share: models with prices, the official client, a user's books. */
+/** What the tests of function `ai` share: models with prices, the official client, a user's ledger. */
 import { randomUUID } from 'node:crypto';
 import OpenAI from 'openai';
 import { env, newUser, serviceClient, sql, type TestUser, urls } from '../support/stack.ts';

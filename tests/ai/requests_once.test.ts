@@ -40,7 +40,7 @@ test.each([false, true])(
 test('while the first runs, others get 409 with its id, however many there are', async () => {
   const user = await newCaller();
   const seen = randomUUID();
-  const body = { model: await newModel({ credits_per_request: 1 }), messages: simulate({ key: seen, delay_ms: 1000 }) };
+  const body = { model: await newModel({ credits_per_request: 1 }), messages: simulate({ key: seen, delay_ms: 3000 }) };
   const answers = await Promise.all(Array.from({ length: 20 }, () => call(user, 'the same', body)));
   const first = answers.find(({ status }) => status === 200);
   const others = answers.filter(({ status }) => status === 409);

@@ -10,7 +10,7 @@ import { sql, type TestUser } from '../support/stack.ts';
 import { AI_URL, newCaller, newModel, newProvider, walletOf } from './helpers.ts';
 import { RawProvider, type Step } from './raw-provider.ts';
 
-const STREAMS = runs(100);
+const STREAMS = runs(70);
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 10;
 /** A token to the tokenizer. */

@@ -79,12 +79,12 @@ test('a month’s cap on top-ups holds', async () => {
   );
   // In a time of its own, in which no other test's tasks are due, nor these in theirs.
   const at = `'2031-05-05'`;
-  await adminPool.query(`
+  await sql(`
     create function private.put_off() returns trigger language plpgsql as $$ begin new.due_at := ${at}; return new; end $$;
     create trigger put_off before insert on private.payment_tasks for each row
       when (new.workspace_id = '${account}') execute function private.put_off()`);
   onTestFinished(async () => {
-    await adminPool.query('drop function private.put_off cascade');
+    await sql('drop function private.put_off cascade');
   });
   const done = `select public.finish_payment_task(id, at => ${at}) from private.payment_tasks where workspace_id = '${account}' and state < 'done'`;
   const declined = done.replace('(id,', `(id, 'declined', 'declined',`);

@@ -9,7 +9,7 @@ import { LedgerModel, Refusal, type Request } from './ledger_model.ts';
 import { requestOf, type Sequence, sequence } from './ledger_sequences.ts';
 
 const CONNECTIONS = 3;
-const SEQUENCES = runs(75); // on each connection
+const SEQUENCES = runs(50); // on each connection
 /** What the model expects of a step; undefined from where it cannot tell. */
 type Expected = Omit<Reply, 'answer'> & { answer: Record<string, string> | null };
 

@@ -99,7 +99,7 @@ test(
         );
         expect(sums).toEqual({ used: model.used, recorded: model.used });
       }),
-      { numRuns: runs(20) },
+      { numRuns: runs(14) },
     );
   },
   60_000 + runs(60_000),

@@ -13,3 +13,11 @@ test('every migration says its module, and modules follow each other', () => {
 test('no function names what is made after it', () => {
   expect(referencesAhead(migrations).map(({ from, to }) => `${from} names ${to}`)).toEqual([]);
 });
+
+test('a sentence stands above each private function', () => {
+  const bare = migrations
+    .flatMap(({ text }) => [...text.matchAll(/^(.*)\ncreate function (private\.\w+)/gm)])
+    .filter(([, above]) => !above?.startsWith('-- '))
+    .map(([, , name]) => name);
+  expect(bare).toEqual([]);
+});

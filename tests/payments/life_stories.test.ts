@@ -22,7 +22,7 @@ import {
 
 const keys = fc.array(fc.nat(100_000), { minLength: 120, maxLength: 120 });
 
-const RUNS = runs(60);
+const RUNS = runs(40);
 
 /** After every life. */
 const LATER = '2026-06-01T00:00:00.000Z';
@@ -209,7 +209,7 @@ test('what is clawed back by hand is neither given back by a change of plan nor 
     const whole = await endWithClawbacks(client, lived.platform, first, tell(lived, first), false);
     const clawed = await endWithClawbacks(client, lived.platform, second, tell(lived, second), true);
     expect(clawed.balance).toBeLessThanOrEqual(whole.balance);
-    expect(clawed.balance).toBeGreaterThanOrEqual(whole.balance - clawed.taken);
+    expect(clawed.balance).toBeGreaterThanOrEqual(Number((whole.balance - clawed.taken).toFixed(6))); // floats
   });
   await fc.assert(once, { numRuns: Math.ceil(RUNS / 5), endOnFailure: true }).finally(() => client.end());
 });

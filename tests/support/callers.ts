@@ -16,7 +16,7 @@ let room: Promise<pg.Client> | undefined;
 let open = 0;
 
 /** A backend costs as much as a dozen calls, so `npm test` makes do with fewer of them. */
-const MOST = runs(40);
+const MOST = runs(20);
 
 /**
  * Opens `wanted` connections as `role`, once no other test file has callers; no more than MOST, and fewer where the server

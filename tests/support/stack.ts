@@ -14,10 +14,13 @@ export const env = facts.env;
 /** Addresses of the parts: `api`, `functionsDirect`, `postgrest`, `simulator`, `paymentSimulator`, `database`, `databaseAdmin`. */
 export const urls = facts.urls;
 
-/** A pool as superuser (`supabase_admin`), shared by the files of a process. Opens no more than 20 connections. */
-export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20, allowExitOnIdle: true });
+// Connections are kept, whose backends have their plans, and do not keep the process alive.
+const keeping = { idleTimeoutMillis: 0, allowExitOnIdle: true };
 
-const pool = new pg.Pool({ connectionString: urls.database, max: 10, allowExitOnIdle: true });
+/** A pool as superuser (`supabase_admin`), shared by the files of a process. Opens no more than 20 connections. */
+export const adminPool = new pg.Pool({ connectionString: urls.databaseAdmin, max: 20, ...keeping });
+
+const pool = new pg.Pool({ connectionString: urls.database, max: 10, ...keeping });
 
 /** Runs one statement as role `postgres` and gives its rows. */
 export async function sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
@@ -74,8 +77,10 @@ async function connect(user: string): Promise<Client> {
 /** A supabase-js client without a session. */
 export const anonClient = (): SupabaseClient<Database> => clientWith(env.PUBLISHABLE_KEY);
 
-/** A supabase-js client with the service role's key. */
-export const serviceClient = (): SupabaseClient<Database> => clientWith(env.SECRET_KEY);
+const service = clientWith(env.SECRET_KEY);
+
+/** A supabase-js client with the service role's key; one for all, as it has no session. */
+export const serviceClient = (): SupabaseClient<Database> => service;
 
 /** A user for one test. */
 export type TestUser = {
@@ -87,15 +92,14 @@ export type TestUser = {
   accessToken: string;
 };
 
-/** Makes a confirmed user with the admin API and signs them in. The address is random unless given. */
+/** Signs a user up, who is confirmed at once, as the local stack does. The address is random unless given. */
 export async function newUser(email = `user-${randomUUID()}@example.test`): Promise<TestUser> {
   const password = randomUUID();
-  const made = await serviceClient().auth.admin.createUser({ email, password, email_confirm: true });
-  if (made.error) throw made.error;
   const client = anonClient();
-  const { data, error } = await client.auth.signInWithPassword({ email, password });
+  const { data, error } = await client.auth.signUp({ email, password });
   if (error) throw error;
-  return { id: made.data.user.id, email, password, client, accessToken: data.session.access_token };
+  if (!data.user || !data.session) throw new Error(`${email} was signed up without a session`);
+  return { id: data.user.id, email, password, client, accessToken: data.session.access_token };
 }
 
 function clientWith(key: string): SupabaseClient<Database> {

@@ -176,9 +176,9 @@ test('teams made and taken over at once by one person: no more than the free pla
 });
 
 test('teams handed to people whose accounts are deleted: no deadlock, and every team has an owner', async () => {
-  callers = await openCallers(30, 'authenticated');
+  const givers = await openCallers(30, 'authenticated');
   const deleters = await openCallers(10, 'supabase_auth_admin');
-  callers.push(...deleters);
+  callers = [...givers, ...deleters];
   const people = await newAccounts(60, 3);
   const teams = await Promise.all(people.slice(0, 30).map((owner, at) => newTeam([owner], [people[30 + at] ?? ''])));
   const before = await countDeadlocks(callers);
@@ -190,7 +190,7 @@ test('teams handed to people whose accounts are deleted: no deadlock, and every 
           ? `select public.transfer_ownership('${team}', '${heir}')`
           : `select public.set_member_role('${team}', '${heir}', 'owner')`;
       return [
-        { by: inTurn(callers, at), statement: as(owner, give) },
+        { by: inTurn(givers, at), statement: as(owner, give) },
         { by: inTurn(deleters, at), statement: `delete from auth.users where id = '${at % 3 ? heir : owner}'` },
       ];
     }),
@@ -330,9 +330,9 @@ test.each(['create', 'rotate'])('%s_api_key and the end of an admin wait for eac
 });
 
 test('teams deleted while they are debited and held for: no error of the server, and the ledger is right', async () => {
-  callers = await openCallers(30, 'authenticated');
+  const closers = await openCallers(30, 'authenticated');
   const service = await openCallers(30);
-  callers.push(...service);
+  callers = [...closers, ...service];
   const owners = await newAccounts(20, 3);
   const teams = await Promise.all(owners.map((owner) => newTeam([owner])));
   for (const [at, team] of teams.entries()) {
@@ -342,7 +342,7 @@ test('teams deleted while they are debited and held for: no error of the server,
     ]);
   }
   const calls = teams.flatMap((team, at) => [
-    { by: inTurn(callers, at), statement: as(owners[at] ?? '', `select public.delete_workspace('${team}')`) },
+    { by: inTurn(closers, at), statement: as(owners[at] ?? '', `select public.delete_workspace('${team}')`) },
     ...['debit_user_credits_transaction', 'hold_credits'].map((rpc, n) => ({
       by: inTurn(service, at * 2 + n),
       statement: `select public.${rpc}('${owners[at]}', 5, 'generation', workspace_id => '${team}')`,

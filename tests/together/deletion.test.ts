@@ -1,4 +1,4 @@
-/** An account deleted the way Supabase Auth does it: its own things go, a team's books stay without the person. */
+/** An account deleted the way Supabase Auth does it: its own things go, a team's ledger stays without the person. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blankAudit } from '../support/audit.ts';
@@ -203,7 +203,7 @@ test('a deletion by the admin API empties them as well', async () => {
   expect(Object.entries(await rowsLeadingTo(user.id)).filter(([, count]) => count > 0)).toEqual([]);
 });
 
-test('a team keeps its books when a member is deleted, without the person', async () => {
+test('a team keeps its ledger when a member is deleted, without the person', async () => {
   const member = await newAccount(50);
   const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
   const owner = await newAccount(0);

@@ -11,7 +11,7 @@ import { adminPool, sqlAs } from '../support/stack.ts';
 import { offerVideos } from '../support/videos.ts';
 import { newAccount } from '../support/wallets.ts';
 
-const RUNS = runs(150);
+const RUNS = runs(100);
 const COST = 20;
 const model = `video-properties-${randomUUID()}`;
 let account: string;

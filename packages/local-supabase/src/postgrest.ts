@@ -54,6 +54,7 @@ function environment(settings: Settings, port: number, adminPort: number): Recor
     PGRST_DB_MAX_ROWS: String(settings.api.maxRows),
     PGRST_DB_ANON_ROLE: 'anon',
     PGRST_DB_POOL: '30',
+    PGRST_DB_POOL_MAX_IDLETIME: '3600',
     PGRST_DB_USE_LEGACY_GUCS: 'false',
     PGRST_JWT_SECRET: JSON.stringify(verificationKeys(settings.keys)),
     PGRST_SERVER_HOST: LOCALHOST,

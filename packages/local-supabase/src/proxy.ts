@@ -12,6 +12,9 @@ import { pipeline } from 'node:stream';
 /** Idle connections are dropped before the upstreams drop them, so that a request never meets a closing one. */
 const agent = new Agent({ keepAlive: true, timeout: 4_000 });
 
+/** A longer body may be answered before it is read, and its connection then closed: it has one of its own. */
+const LARGE_BODY = 64 * 1024;
+
 /** Headers about one connection, which are not handed on (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'];
 
@@ -25,8 +28,9 @@ export function forward(
   origin: string,
   options: { replaceCors?: Record<string, string> } = {},
 ): void {
+  const length = Number(request.headers['content-length'] ?? (request.headers['transfer-encoding'] ? Infinity : 0));
   const upstream = httpRequest(new URL(origin), {
-    agent,
+    agent: length > LARGE_BODY ? false : agent,
     method: request.method,
     path: request.url,
     headers: forwardedHeaders(request),
@@ -37,10 +41,7 @@ export function forward(
     pipeline(answer, response, (error) => error && response.destroy());
   });
   upstream.on('error', () => {
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
+    if (response.headersSent) return; // the answer came; whether it came whole, its own stream tells
     const body = JSON.stringify({ message: 'This part of the stack does not answer; look into its log.' });
     response.writeHead(503, { 'content-type': 'application/json', ...options.replaceCors }).end(body);
   });

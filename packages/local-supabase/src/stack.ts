@@ -259,7 +259,8 @@ class Run {
   }
 
   #openPool(adminUrl: string, role: string): pg.Pool {
-    const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, role), max: 10 });
+    // Connections are kept: a new one plans each statement of each trigger anew.
+    const pool = new pg.Pool({ connectionString: urlForRole(adminUrl, role), max: 10, idleTimeoutMillis: 0 });
     pool.on('error', () => undefined); // an idle connection that the server ended; the pool opens another
     // One that is in use fails its query as well; without a listener its event would end the whole stack.
     pool.on('connect', (client) => client.on('error', () => undefined));

@@ -1,4 +1,4 @@
-/** A call's books: admitted in Postgres before the provider is asked, finished there once, however it ends. */
+/** A call: admitted in Postgres before the provider is asked, finished there once, however it ends. */
 import type { Caller } from '../_shared/auth.ts';
 import type { CallDetails, Repeatable } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';

@@ -64,7 +64,7 @@ export async function relay(call: Call, request: ChatRequest, answer: Answer): P
   return () => stream.respond();
 }
 
-/** One stream on its way: from the provider, past the books, to the client. */
+/** One stream on its way: from the provider, past the ledger, to the client. */
 class Stream {
   readonly #reader: StreamReader;
   /** What came before the client was answered. */
@@ -198,7 +198,7 @@ class Stream {
     return Math.max(reported, this.#reader.written);
   }
 
-  /** Tells the books how far it is; returns the output tokens that are covered now, undefined where there is no more. */
+  /** Tells the database how far it is; returns the output tokens that are covered now, undefined where there is no more. */
   async #extend(): Promise<number | undefined> {
     const prompt = (await this.#countedInput()).tokens;
     const usage: Usage = { prompt, cached: 0, completion: this.#outputSoFar, source: 'estimated' };

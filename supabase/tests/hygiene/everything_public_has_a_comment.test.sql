@@ -10,9 +10,8 @@ $$, 'every table and view has a comment');
 
 select is_empty($$
   select p.oid::regprocedure from pg_catalog.pg_proc p
-  where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-    and obj_description(p.oid, 'pg_proc') is null
-$$, 'every function has a comment');
+  where p.pronamespace = 'public'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+$$, 'every public function has a comment');
 
 -- Row types of tables and the arrays of types come by themselves.
 select is_empty($$
