@@ -1,6 +1,6 @@
 -- Who changed what: members, keys, plans, prices, settings, limits, subscriptions. One trigger function writes it;
 -- functions add what no row shows. Only what people and their servers decide is here: what happens all the time
--- (debits, calls, counters) has books of its own, and its statements fire nothing of this.
+-- (debits, calls, counters) has records of its own, and its statements fire nothing of this.
 
 create table public.audit_logs (
   id bigint generated always as identity primary key,
