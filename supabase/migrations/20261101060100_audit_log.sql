@@ -111,7 +111,9 @@ declare
   headers jsonb;
   address text;
 begin
-  entry.actor_role := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  -- Functions act for the service, whichever way they come.
+  entry.actor_role := case when session_user = 'basemeter_functions' then 'service_role'
+    else coalesce(nullif(current_setting('role', true), 'none'), session_user) end;
   -- A token or header that makes no sense leaves its fields empty: the change that is audited never fails for it.
   begin
     entry.actor_id := auth.uid();
