@@ -28,8 +28,10 @@ as $$
   end
 $$;
 
--- Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.
-create function private.raise_error(error_code text, detail text, hint text default '') returns void
+-- Raises PTnnn with the code as message. A limit's end in seconds (retry_after) makes it a 429 with that header.
+create function private.raise_error(
+  error_code text, detail text, hint text default '', retry_after integer default null
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -37,28 +39,15 @@ declare
 begin
   if status is null then
     raise exception 'unknown error code %', error_code;
-  end if;
-  raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
-end;
-$$;
-
--- Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.
-create function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text default '')
-returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if retry_after_seconds is null then
-    perform private.raise_error(error_code, detail, hint);
+  elsif retry_after is null then
+    raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
   end if;
   -- Only the PGRST form lets an error carry a header.
   raise exception using
     errcode = 'PGRST',
     message = json_build_object('code', error_code, 'message', error_code, 'details', detail, 'hint', hint)::text,
-    detail = json_build_object(
-      'status', private.error_status(error_code),
-      'headers', json_build_object('Retry-After', retry_after_seconds::text)
-    )::text;
+    detail = json_build_object('status', status,
+      'headers', json_build_object('Retry-After', retry_after::text))::text;
 end;
 $$;
 
@@ -111,16 +100,19 @@ create function private.window_at(
 )
 language plpgsql immutable set search_path = ''
 as $$
+declare
+  began timestamp := date_trunc(period, at at time zone 'UTC');
+  began_last timestamp := date_trunc(period, counted_from at time zone 'UTC');
 begin
-  started_at := date_trunc(period, at at time zone 'UTC') at time zone 'UTC';
   used := 0;
   -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
   -- part of it: a limit that changes its period gives nothing.
-  if date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC' >= started_at then
-    started_at := date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC';
+  if began_last >= began then
+    began := began_last;
     used := counted;
   end if;
-  ends_at := private.later(started_at, ('1 ' || period)::interval);
+  started_at := began at time zone 'UTC';
+  ends_at := (began + ('1 ' || period)::interval) at time zone 'UTC';
 end;
 $$;
 

@@ -59,7 +59,8 @@ create function private.config_numeric(key text, fallback numeric) returns numer
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return coalesce(private.config(key)::numeric, fallback);
+  return coalesce((select c.config_value::numeric from public.system_config c
+    where c.config_key = config_numeric.key and c.is_active), fallback);
 end;
 $$;
 

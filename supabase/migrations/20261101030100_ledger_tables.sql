@@ -30,6 +30,8 @@ create table public.credit_wallets (
   frozen_at timestamptz,
   has_alerts boolean not null default false,
   created_at timestamptz not null default now(),
+  credits_available numeric not null generated always as (case when frozen_at is null
+    then credits_balance::numeric - credits_held::numeric + overdraft_limit::numeric else 0 end) stored,
   constraint balance_is_total_less_spent_and_expired
     check (credits_balance = credits_total - credits_spent - credits_expired)
 ) with (fillfactor = 70); -- rewritten by every operation: room on the page keeps the index out of it
@@ -39,8 +41,10 @@ comment on column public.credit_wallets.credits_balance is
 comment on column public.credit_wallets.credits_total is 'Ever granted, less clawbacks.';
 comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
-comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
+comment on column public.credit_wallets.credits_held is 'Set aside by open holds.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
+comment on column public.credit_wallets.credits_available is
+  'What an operation is admitted for: balance less held, with the overdraft limit; nothing while it is frozen.';
 comment on column public.credit_wallets.next_expiry_at is
   'No grant expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is

@@ -157,10 +157,10 @@ begin
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
   if budget is not null then
-    perform private.require_amount(budget, 'budget', zero_allowed => true);
+    perform private.require_valid(amount => budget, field => 'budget', zero_allowed => true);
   end if;
   if period_budget is not null then
-    perform private.require_amount(period_budget, 'period_budget', zero_allowed => true);
+    perform private.require_valid(amount => period_budget, field => 'period_budget', zero_allowed => true);
   end if;
   perform private.require_room_for_key(wanted.workspace_id);
   perform private.require_keys_left_today(wanted.workspace_id);

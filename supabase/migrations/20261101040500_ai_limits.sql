@@ -60,7 +60,7 @@ as $$
 declare
   caller private.ai_caller;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if key_hash is not null then
     caller.api_key := private.api_key_of(key_hash, at);
     account_id := (caller.api_key).user_id;

@@ -244,9 +244,8 @@ declare
   used_now numeric;
   record_id bigint;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at, metadata => metadata, idempotency_key => idempotency_key);
   perform private.require_quantity(quantity);
-  perform private.require_texts('use', metadata, idempotency_key);
   if cost < 0 or cost >= 'infinity' or length(concat(model, reference_type, reference_id)) > 1000 then
     perform private.raise_error('invalid_request', 'cost must be US dollars, and model and reference short texts.');
   end if;
@@ -362,11 +361,10 @@ declare
   terms private.feature_terms;
   given numeric;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at, idempotency_key => release_idempotency_key);
   if release_feature.quantity is not null then
     perform private.require_quantity(release_feature.quantity);
   end if;
-  perform private.require_texts('release', '{}', release_idempotency_key);
   made := private.find_use(usage_record_id, release_feature.idempotency_key, release_feature.workspace_id);
   request := jsonb_build_object('release', made.id, 'quantity', release_feature.quantity);
   answer := private.earlier_use(made.workspace_id, release_idempotency_key, request);
@@ -408,7 +406,7 @@ declare
   used_now numeric;
   is_allowed boolean;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   -- The service role asks for anyone, signed-in people for themselves.
   if auth.uid() is not null or current_setting('role') = 'authenticated' then
     if account_id <> auth.uid() then

@@ -77,8 +77,8 @@ begin
   elsif private.is_platform_admin() then
     return;
   end if;
-  perform private.raise_limit('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
-    ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
+  perform private.raise_error('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
+    retry_after => ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
 end;
 $$;
 

@@ -9,7 +9,7 @@ declare
   unmatched public.unmatched_payment_emails;
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id;
   if found then
     -- As events do it: the customer before any row of theirs, which is read as it is then.
@@ -121,7 +121,7 @@ declare
   dispute jsonb := private.known_of(of_platform, 'reversal', dispute_id);
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if outcome in ('won', 'lost') is not true then
     perform private.raise_error('invalid_request', 'outcome must be won or lost.');
   end if;
@@ -154,7 +154,7 @@ declare
   event public.payment_events;
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into event from public.payment_events e where e.id = wanted_event for update;
   if not found then
     perform private.raise_error('not_found',

@@ -145,7 +145,7 @@ declare
   wallet public.credit_wallets;
   cap numeric := private.config_numeric('max_credits_balance', 50000);
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   buyer := private.require_billing_rights(begin_checkout.user_id, begin_checkout.workspace_id);
   product := private.product_on_sale(begin_checkout.payment_product_id);
   wallet := private.lock_wallet(buyer, at);

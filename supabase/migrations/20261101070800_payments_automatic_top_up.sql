@@ -345,7 +345,7 @@ declare
   payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
   task private.payment_tasks;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if outcome not in ('declined', 'impossible') then
     perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
   end if;
@@ -430,7 +430,7 @@ as $$
 declare
   task private.payment_tasks;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into task from private.payment_tasks t
   where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= claim_payment_task.at
   order by t.due_at limit 1 for update skip locked;
@@ -536,7 +536,7 @@ declare
   wallet public.credit_wallets := private.lock_billing(wanted_workspace);
   product public.payment_products := private.product_on_sale(product_id);
 begin
-  perform private.require_amount(new_threshold, 'threshold', zero_allowed => true);
+  perform private.require_valid(amount => new_threshold, field => 'threshold', zero_allowed => true);
   if new_cap between 1 and 1000 is not true then
     perform private.raise_error('invalid_request', 'monthly_cap must be between 1 and 1000 packs.');
   elsif product.plan is not null then

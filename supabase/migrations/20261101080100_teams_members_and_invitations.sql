@@ -624,10 +624,10 @@ begin
     perform private.raise_error('forbidden', 'Only owners limit an owner.');
   end if;
   if new_limit is not null then
-    perform private.require_amount(new_limit, 'credit_limit', zero_allowed => true);
+    perform private.require_valid(amount => new_limit, field => 'credit_limit', zero_allowed => true);
   end if;
   if new_period_limit is not null then
-    perform private.require_amount(new_period_limit, 'period_credit_limit', zero_allowed => true);
+    perform private.require_valid(amount => new_period_limit, field => 'period_credit_limit', zero_allowed => true);
   end if;
   if (new_period_limit is null) <> (new_period is null) then
     perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');

@@ -315,7 +315,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j where j.id = wanted_job;
   if found then
     perform private.lock_wallet(job.workspace_id, at);
@@ -822,7 +822,7 @@ declare
   job public.video_jobs;
   pricing jsonb;
 begin
-  perform private.require_texts('generation', details, create_video_job.idempotency_key);
+  perform private.require_valid(metadata => details, idempotency_key => create_video_job.idempotency_key);
   if asked.earlier is not null then
     -- A key goes with its job.
     delete from private.idempotent_requests r
@@ -936,7 +936,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j
   where j.id = video_job_of_webhook.video_job_id and private.is_video_token(j.id::text, token);
   if not found then
@@ -960,7 +960,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j
   where j.id = video_job_of_file.video_job_id and until > extract(epoch from at)
     and private.is_video_token(format('%s/%s', j.id, until), token);
@@ -1098,7 +1098,7 @@ declare
   work jsonb;
   removals jsonb;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   perform private.share_settings(); -- the jobs that it ends may be of several keys
   while ended < most and private.end_next_overdue_video_job(at) loop
     ended := ended + 1;

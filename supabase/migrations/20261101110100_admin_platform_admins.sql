@@ -122,7 +122,7 @@ begin
     perform private.raise_error('invalid_request',
       'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
-  perform private.require_amount(abs(amount));
+  perform private.require_valid(amount => abs(amount));
   wallet := private.lock_wallet(wanted_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
   earlier := private.earlier_answer(wanted_workspace, 'credits', key, request);
@@ -191,7 +191,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_admin_reason(reason);
-  perform private.require_amount(new_limit, 'overdraft_limit', zero_allowed => true);
+  perform private.require_valid(amount => new_limit, field => 'overdraft_limit', zero_allowed => true);
   perform private.lock_wallet(wanted_workspace, clock_timestamp());
   update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = wanted_workspace;
   perform private.audit('admin_set_overdraft', 'workspaces', wanted_workspace::text,

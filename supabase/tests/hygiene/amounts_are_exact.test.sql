@@ -10,6 +10,7 @@ $$, array[
   'system_config.minimum', 'system_config.maximum', 'ai_models.markup',
   'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
   'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request', 'ai_model_prices.usd_per_image',
+  'credit_wallets.credits_available',
   'payments.reversed_share',
   'plan_features.feature_limit', 'workspace_features.feature_limit', 
   'feature_usage.used', 'video_model_prices.usd_per_job', 'video_model_prices.usd_per_second'
