@@ -92,6 +92,24 @@ begin
 end;
 $$;
 
+-- Refuses a span of time that is not above 0 (or 0, where that is allowed) or has more than so many days.
+create function private.require_span(
+  span interval, most interval, field text default 'expires_in', zero_allowed boolean default false
+) returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  least_span interval := case when zero_allowed then '0 s' else '1 microsecond' end;
+begin
+  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
+  if (span between least_span and most
+    and private.later(now(), span) between now() + least_span and private.later(now(), most)) is not true then
+    perform private.raise_error('invalid_request', format('%s must be %s %s days.', field,
+      case when zero_allowed then 'between 0 and' else 'above 0 and at most' end, extract(day from most)));
+  end if;
+end;
+$$;
+
 -- The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when:
 -- the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.
 create function private.window_at(

@@ -127,28 +127,6 @@ begin
 end;
 $$;
 
--- Locks a wallet in which something is due and that nobody is using; null when there is none.
-create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet_id uuid;
-begin
-  select w.workspace_id into wallet_id
-  from public.credit_wallets w
-  where w.next_expiry_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
-  limit 1 for no key update skip locked;
-  if not found then
-    select w.workspace_id into wallet_id
-    from public.credit_wallets w
-    join private.credit_holds h on h.workspace_id = w.workspace_id
-    where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
-    limit 1 for no key update of w skip locked;
-  end if;
-  return wallet_id;
-end;
-$$;
-
 -- Sweeps one wallet in which something is due and that nobody is using; false when there is none.
 create function private.expire_next_wallet(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -159,7 +137,15 @@ declare
 begin
   -- One that cannot be expired is passed over: it is no reason to leave all others as they are.
   while cardinality(passed_over) < 100 loop
-    wallet_id := private.lock_next_due_wallet(at, passed_over);
+    select w.workspace_id into wallet_id from public.credit_wallets w
+    where w.next_expiry_at <= expire_next_wallet.at and w.workspace_id <> all (passed_over)
+    limit 1 for no key update skip locked;
+    if not found then
+      select w.workspace_id into wallet_id
+      from public.credit_wallets w join private.credit_holds h on h.workspace_id = w.workspace_id
+      where h.state = 'open' and h.expires_at <= expire_next_wallet.at and w.workspace_id <> all (passed_over)
+      limit 1 for no key update of w skip locked;
+    end if;
     exit when wallet_id is null;
     begin
       perform private.expire_wallet(wallet_id, at);

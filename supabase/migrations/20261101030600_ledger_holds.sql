@@ -39,19 +39,6 @@ begin
 end;
 $$;
 
--- Refuses a lifetime that no hold may have.
-create function private.require_interval(expires_in interval) returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
-  if expires_in is null or expires_in <= '0 s' or expires_in > '30 days' or private.later(now(), expires_in) <= now()
-    or private.later(now(), expires_in) > private.later(now(), '30 days') then
-    perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 30 days.');
-  end if;
-end;
-$$;
-
 create function public.hold_credits(
   user_id uuid,
   amount numeric,
@@ -76,7 +63,7 @@ declare
   answer public.credit_result;
 begin
   perform private.require_valid(at, amount, reason, metadata, idempotency_key, zero_allowed => true);
-  perform private.require_interval(expires_in);
+  perform private.require_span(expires_in, '30 days');
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
   request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -257,7 +244,7 @@ declare
 begin
   perform private.require_valid(at, amount, idempotency_key => idempotency_key, zero_allowed => true);
   if expires_in is not null then
-    perform private.require_interval(expires_in);
+    perform private.require_span(expires_in, '30 days');
   end if;
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
   at := private.time_under_lock(at);

@@ -427,7 +427,8 @@ begin
   end if;
   update private.credit_holds h set work = to_jsonb(call), amount = h.amount + more where h.id = hold.id;
   if more > 0 then
-    perform private.change_held(hold.workspace_id, more, hold.id, more);
+    perform private.post_entry(hold.workspace_id, hold.user_id, 'debit', 0, hold.reason, at, for_hold => hold.id,
+      held_change => more);
   end if;
   return jsonb_strip_nulls(jsonb_build_object('extended', covered is not null, 'output_tokens_covered', covered));
 end;
