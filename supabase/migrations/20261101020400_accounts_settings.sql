@@ -64,15 +64,6 @@ begin
 end;
 $$;
 
--- A yes/no setting, or the default given.
-create function private.config_boolean(key text, fallback boolean) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return coalesce(private.config(key)::boolean, fallback);
-end;
-$$;
-
 create trigger system_config_set_updated_at before update on public.system_config
   for each row execute function private.set_updated_at();
 

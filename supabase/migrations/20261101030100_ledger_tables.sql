@@ -30,7 +30,7 @@ create table public.credit_wallets (
   frozen_at timestamptz,
   has_alerts boolean not null default false,
   created_at timestamptz not null default now(),
-  credits_available numeric not null generated always as (case when frozen_at is null
+  credits_spendable numeric not null generated always as (case when frozen_at is null
     then credits_balance::numeric - credits_held::numeric + overdraft_limit::numeric else 0 end) stored,
   constraint balance_is_total_less_spent_and_expired
     check (credits_balance = credits_total - credits_spent - credits_expired)
@@ -43,7 +43,7 @@ comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
 comment on column public.credit_wallets.credits_held is 'Set aside by open holds.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
-comment on column public.credit_wallets.credits_available is
+comment on column public.credit_wallets.credits_spendable is
   'What an operation is admitted for: balance less held, with the overdraft limit; nothing while it is frozen.';
 comment on column public.credit_wallets.next_expiry_at is
   'No grant expires before this; null where none expires at all.';

@@ -98,7 +98,7 @@ returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 begin
-  if amount > wallet.credits_available and exists (
+  if amount > wallet.credits_spendable and exists (
     select from private.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
@@ -119,9 +119,9 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > greatest(wallet.credits_available, 0) then -- nothing can be had in debt too
+  if amount > greatest(wallet.credits_spendable, 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
-      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(wallet.credits_available)),
+      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(wallet.credits_spendable)),
       'Add credits, or ask for less.');
   end if;
 end;

@@ -8,7 +8,7 @@ as $$
 declare
   accounts uuid[];
 begin
-  if not private.config_boolean('match_payments_by_email', false) then
+  if private.config('match_payments_by_email') = 'true' is not true then
     return null;
   end if;
   select array_agg(a.id) into accounts from (
