@@ -411,7 +411,7 @@ $$;
 comment on function public.require_api_key is
   'Raises invalid_api_key unless a secret (its SHA-256 in hex) is that of a living API key: for a server, '
   'before it reads a request.';
-grant execute on function public.require_api_key to service_role;
+grant execute on function public.require_api_key to service_role, basemeter_functions;
 
 grant select on public.api_keys to authenticated, service_role;
 grant update (name, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period,

@@ -843,7 +843,7 @@ comment on function public.record_ai_usage is
   'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
   'error_code, error_message, …).';
 
-grant execute on function public.admit_ai_call to service_role;
-grant execute on function public.extend_ai_call to service_role;
-grant execute on function public.finish_ai_call to service_role;
+grant execute on function public.admit_ai_call to service_role, basemeter_functions;
+grant execute on function public.extend_ai_call to service_role, basemeter_functions;
+grant execute on function public.finish_ai_call to service_role, basemeter_functions;
 grant execute on function public.record_ai_usage to service_role;

@@ -1,6 +1,6 @@
 -- Who changed what: members, keys, plans, prices, settings, limits, subscriptions. One trigger function writes it;
 -- functions add what no row shows. Only what people and their servers decide is here: what happens all the time
--- (debits, calls, counters) has books of its own, and its statements fire nothing of this.
+-- (debits, calls, counters) has records of its own, and its statements fire nothing of this.
 
 create table public.audit_logs (
   id bigint generated always as identity primary key,
@@ -111,7 +111,9 @@ declare
   headers jsonb;
   address text;
 begin
-  entry.actor_role := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  -- Functions act for the service, whichever way they come.
+  entry.actor_role := case when session_user = 'basemeter_functions' then 'service_role'
+    else coalesce(nullif(current_setting('role', true), 'none'), session_user) end;
   -- A token or header that makes no sense leaves its fields empty: the change that is audited never fails for it.
   begin
     entry.actor_id := auth.uid();

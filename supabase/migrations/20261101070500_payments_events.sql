@@ -436,4 +436,4 @@ comment on function public.receive_payment_event is
   'platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; '
   'problem: why it could not be read; mode (live or test) and account: as the platform reports them, see settings '
   'payment_mode and stripe_account.';
-grant execute on function public.receive_payment_event to service_role;
+grant execute on function public.receive_payment_event to service_role, basemeter_functions;

@@ -169,7 +169,7 @@ $$;
 comment on function public.begin_checkout is
   'Whether a product may be bought for a workspace, and what its platform has to be asked. Refuses what would pass '
   'max_credits_balance, and a second subscription.';
-grant execute on function public.begin_checkout to service_role;
+grant execute on function public.begin_checkout to service_role, basemeter_functions;
 
 create function public.get_billing_account(user_id uuid, workspace_id uuid default null) returns jsonb
 language plpgsql security definer set search_path = ''
@@ -190,7 +190,7 @@ end;
 $$;
 comment on function public.get_billing_account is
   'Customers and standing subscription of a workspace, for who may see to its payments.';
-grant execute on function public.get_billing_account to service_role;
+grant execute on function public.get_billing_account to service_role, basemeter_functions;
 
 create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null)
 returns jsonb
@@ -226,7 +226,7 @@ end;
 $$;
 comment on function public.begin_plan_change is
   'Whether a workspace''s subscription may change to a product, and what its platform has to be asked.';
-grant execute on function public.begin_plan_change to service_role;
+grant execute on function public.begin_plan_change to service_role, basemeter_functions;
 
 create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null)
 returns jsonb
@@ -250,7 +250,7 @@ $$;
 comment on function public.begin_subscription_change is
   'Whether a workspace''s subscription may be cancelled (cancel_at_period_end, cancel_now) or resumed, '
   'and which it is.';
-grant execute on function public.begin_subscription_change to service_role;
+grant execute on function public.begin_subscription_change to service_role, basemeter_functions;
 
 create type public.product_on_sale as (
   id uuid, name text, platform public.payment_platform, period public.billing_period, credits numeric,

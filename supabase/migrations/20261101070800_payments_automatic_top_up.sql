@@ -374,7 +374,7 @@ comment on function public.finish_payment_task is
   'Reports that a task is done (payment_id: what it was charged by; a charge that was voided has none), '
   'or why it is not; then it comes again, unless the outcome is declined (nothing was charged) or impossible (nor ever '
   'will be).';
-grant execute on function public.finish_payment_task to service_role;
+grant execute on function public.finish_payment_task to service_role, basemeter_functions;
 
 -- Ends a charge of which nobody knows whether it was made: it stays counted.
 create function private.end_lost_charge(lost bigint, at timestamptz) returns void
@@ -456,7 +456,7 @@ comment on function public.claim_payment_task is
   'The next thing to do at a platform, or null: { id, platform, task } and { subscription_id }, '
   'or for charge_pack and void_charge { workspace_id, user_id, customer_id, product_id, price_id }; invoice_id: '
   'by what it was charged, where that is known.';
-grant execute on function public.claim_payment_task to service_role;
+grant execute on function public.claim_payment_task to service_role, basemeter_functions;
 
 -- Tells an automatic top-up what became of its payment.
 create function private.follow_payment() returns trigger

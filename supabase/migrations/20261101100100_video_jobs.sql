@@ -1078,7 +1078,8 @@ grant execute on function public.create_video_job, public.start_video_job, publi
   public.fail_video_job,
   public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.video_job_of_file,
     public.sync_video_jobs,
-  public.note_video_task_missing, public.note_video_file, public.finish_video_file_removal to service_role;
+  public.note_video_task_missing, public.note_video_file, public.finish_video_file_removal
+  to service_role, basemeter_functions;
 
 alter table public.video_jobs enable row level security;
 create policy "people can read their own video jobs, members what is shared with them" on public.video_jobs
