@@ -296,8 +296,8 @@ exception when data_exception or integrity_constraint_violation then
 end;
 $$;
 
--- Keeps a price's parts beside it, as calls are charged by: what is the default is left out, and they stand from general
--- to special.
+-- Keeps a price's parts beside it, as calls are charged by: what is the default is left out, and they stand from
+-- general to special.
 create function private.sync_price_components() returns trigger
 language plpgsql set search_path = ''
 as $$

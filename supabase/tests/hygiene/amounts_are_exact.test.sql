@@ -9,10 +9,11 @@ select set_eq($$
 $$, array[
   'system_config.minimum', 'system_config.maximum', 'ai_models.markup',
   'ai_price_components.usd_per_unit', 'ai_price_components.credits_per_unit',
+  'credit_wallets.credits_spendable',
   'payments.reversed_share',
   'plan_features.feature_limit', 'workspace_features.feature_limit', 
   'feature_usage.used'
-], 'every numeric column that is no bound, factor, share, average, quantity of a feature or rate holds credits and has one of their domains');
+], 'every numeric column that is no bound, factor, share, average, quantity of a feature, rate or sum of such columns holds credits and has one of their domains');
 
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
