@@ -472,30 +472,17 @@ $$;
 create function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units
 language plpgsql immutable set search_path = ''
 as $$
-declare
-  n private.price_units;
 begin
-  n.cached_input := usage.cached_tokens;
-  n.cache_write_5m := usage.cache_write_5m_tokens;
-  n.cache_write_1h := usage.cache_write_1h_tokens;
-  n.audio_input := usage.audio_input_tokens;
-  n.image_input := usage.image_input_tokens;
-  n.input := usage.prompt_tokens - usage.cached_tokens - coalesce(n.cache_write_5m, 0) - coalesce(n.cache_write_1h, 0)
-    - coalesce(n.audio_input, 0) - coalesce(n.image_input, 0);
-  n.reasoning := usage.reasoning_tokens;
-  n.audio_output := usage.audio_output_tokens;
-  n.image_output := usage.image_output_tokens;
-  n.output := usage.completion_tokens - coalesce(n.reasoning, 0) - coalesce(n.audio_output, 0)
-    - coalesce(n.image_output, 0);
-  n.image := usage.images;
-  n.second_input := usage.input_seconds;
-  n.second_output := usage.output_seconds;
-  n."character" := usage.characters;
-  n.request := 1;
-  n.web_search := usage.web_searches;
-  n.tool_call := usage.tool_calls;
-  n.video_second := (pricing ->> 'duration')::numeric;
-  return n;
+  return row(
+    usage.prompt_tokens - usage.cached_tokens - coalesce(usage.cache_write_5m_tokens, 0)
+      - coalesce(usage.cache_write_1h_tokens, 0) - coalesce(usage.audio_input_tokens, 0)
+      - coalesce(usage.image_input_tokens, 0),
+    usage.cached_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens,
+    usage.completion_tokens - coalesce(usage.reasoning_tokens, 0) - coalesce(usage.audio_output_tokens, 0)
+      - coalesce(usage.image_output_tokens, 0),
+    usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.image_input_tokens,
+    usage.image_output_tokens, usage.images, usage.input_seconds, usage.output_seconds, usage.characters, 1,
+    usage.web_searches, usage.tool_calls, (pricing ->> 'duration')::numeric)::private.price_units;
 end;
 $$;
 
@@ -527,20 +514,21 @@ declare
   rows jsonb := private.price_rows(pricing, usage, began, ended);
   pools private.price_units := private.pools_of(usage, pricing);
   charge private.ai_charge;
+  by_cost numeric;
 begin
   if pricing is null then
     return null;
   end if;
   charge.cost_usd := trim_scale(round(private.sum_of(pools, private.default_rates(rows)), 15));
+  by_cost := private.credits_for(pricing, charge.cost_usd);
   if pricing @? '$.price.components[*].credits_per_unit' then
     charge.credits := trim_scale(round(private.sum_of(pools,
       private.default_rates(private.price_rows(pricing, usage, began, ended, in_credits => true))), 6));
   else
-    charge.credits := trim_scale(coalesce((pricing ->> 'credits_per_request')::numeric,
-      private.credits_for(pricing, charge.cost_usd)));
+    charge.credits := trim_scale(coalesce((pricing ->> 'credits_per_request')::numeric, by_cost));
   end if;
   -- What customers see as the cost: of a fixed price its credits, for cost x markup would tell the cost.
-  charge.worth_usd := trim_scale(case when charge.credits = private.credits_for(pricing, charge.cost_usd)
+  charge.worth_usd := trim_scale(case when charge.credits = by_cost
     then charge.cost_usd * (pricing ->> 'markup')::numeric
     else charge.credits / (pricing ->> 'credits_per_usd')::numeric end);
   -- An image, a second or a character is counted besides tokens: its price may be theirs.

@@ -517,10 +517,10 @@ const OTHERS: Golden[] = [
     usd: 0.15,
   },
   {
-    name: 'calls of hosted tools',
-    price: { input: 1, output: 1, tool_call: 0.03 },
-    counts: { tool_calls: 2 },
-    usd: 0.06,
+    name: 'searches and calls of other tools', // 2 × 0.03 + 0.01
+    price: { input: 1, output: 1, tool_call: 0.03, web_search: 0.01 },
+    counts: { tool_calls: 2, web_searches: 1 },
+    usd: 0.07,
   },
 ];
 

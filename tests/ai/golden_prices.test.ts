@@ -5,8 +5,9 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { later, type Reported, readTier, readUsage } from '../../supabase/functions/ai/pools.ts';
 import { runs } from '../support/runs.ts';
-import { adminPool } from '../support/stack.ts';
+import { adminPool, sql } from '../support/stack.ts';
 import { GOLDEN, type Golden } from './golden-prices.ts';
+import { logsOf, newCaller, newModel, openai, simulate } from './helpers.ts';
 
 const ROWS = Object.entries(GOLDEN).flatMap(([provider, rows]) =>
   rows.map((row) => ({ ...row, model: randomUUID(), title: `${provider}: ${row.name}` })),
@@ -255,7 +256,7 @@ describe('what a call is held for', () => {
              as x (place integer, worst jsonb, used jsonb, began timestamptz, ended timestamptz, markup numeric)
            join public.ai_models m on m.model = $1,
            lateral (select private.pricing_of(m, x.began) || jsonb_build_object('markup', x.markup)
-             || case when x.used #>> '{pools,service_tier}' is null then '{}' else '{"any_service_tier": true}' end as pricing) p,
+             || case when x.used #>> '{pools,service_tier}' is null then '{}' else '{"any_service_tier": true}' end::jsonb as pricing) p,
            lateral (select private.usage_of_call((worst ->> 'prompt')::bigint, 0, (worst ->> 'completion')::bigint,
              (worst ->> 'images')::bigint, worst -> 'pools') as usage) w,
            lateral private.charge_of(p.pricing, private.usage_of_call((used ->> 'prompt')::bigint, (used ->> 'cached')::bigint,
@@ -270,4 +271,44 @@ describe('what a call is held for', () => {
       { numRuns: runs(60) },
     );
   });
+});
+
+describe('through function ai', () => {
+  const NAMES = [
+    'OpenAI chat: cached and written',
+    'OpenAI chat: 272,001 tokens are long',
+    'OpenAI chat: a long context of which most is cached',
+    'OpenAI chat: priority',
+    'OpenAI chat: searches, as of OpenRouter',
+    "xAI: a chat's reasoning is outside its completion",
+    'others: reasoning with a price of its own, and a fee',
+  ];
+
+  test.each(NAMES.flatMap((name) => [false, true].map((stream) => [name, stream] as const)))(
+    '%s (stream: %s)',
+    async (name, stream) => {
+      const row = ROWS.find(({ title }) => title === name);
+      if (!row?.answer) throw new Error(`There is no row ${name}.`);
+      const user = await newCaller();
+      await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [user.id]);
+      const model = await newModel({ max_output_tokens: 2_000 }, row.price);
+      const { usage, service_tier } = row.answer as { usage: object; service_tier?: string };
+      // What is reported is bounded by what was sent.
+      const text = 'all of it '.repeat(Number(countsOf(row).prompt_tokens) > 10_000 ? 16_000 : 100);
+      const messages = simulate({ usage: { ...usage, service_tier }, text: 'Hi' }, text);
+      if (stream) {
+        for await (const _ of await openai(user).chat.completions.create({ model, messages, stream }));
+      } else {
+        await openai(user).chat.completions.create({ model, messages });
+      }
+      const { images, ...counts } = countsOf(row);
+      const [log] = await logsOf(user);
+      expect({ ...log, credits: Number(log?.credits_charged) }).toMatchObject({
+        usage_source: 'reported',
+        cost_usd: String(row.usd),
+        credits: Number((row.usd * 100).toFixed(6)),
+        ...counts,
+      });
+    },
+  );
 });

@@ -17,14 +17,13 @@ export async function newModel(model: object = {}, prices: object = PRICES): Pro
     .from('ai_models')
     .insert({ model: name, display_name: name, upstream_model: 'simulator-chat', max_output_tokens: 50, ...model });
   if (made.error) throw made.error;
-  await priceModel(name, { input: 0, output: 0, ...prices });
+  await priceModel(name, Array.isArray(prices) ? prices : { input: 0, output: 0, ...prices }, '2020-01-01');
   return name;
 }
 
-/** Gives a model a price from now on: US dollars of a unit, of tokens for a million, or a list of components. */
-export async function priceModel(model: string, components: object): Promise<void> {
-  const priced = await serviceClient().rpc('admin_set_model_price', { model, reason: 'a test', components });
-  if (priced.error) throw priced.error;
+/** Gives a model a price from a time on: US dollars of a unit, of tokens for a million, or a list of components. */
+export async function priceModel(model: string, components: object, from = new Date().toISOString()): Promise<void> {
+  await sql('select private.set_model_price($1, $2, $3)', [model, JSON.stringify(components), from]);
 }
 
 /** A signed-in user whose plan has no limits worth a word, and whose workspace keeps all that is said. */

@@ -66,13 +66,10 @@ export async function newVideoModel(video: object = {}, price: object = { reques
   const made = [
     await service.from('ai_models').insert({ model, display_name: model, ...facts }),
     await service.from('video_models').insert({ ...VEO, model, ...video }),
-    await service.rpc('admin_set_model_price', {
-      model,
-      reason: 'a test',
-      components: Object.entries(price).map(([unit, credits]) => ({ unit, credits_per_unit: credits })),
-    }),
   ];
   for (const { error } of made) if (error) throw error;
+  const components = Object.entries(price).map(([unit, credits]) => ({ unit, credits_per_unit: credits }));
+  await sql(`select private.set_model_price($1, $2, '2020-01-01')`, [model, JSON.stringify(components)]);
   return model;
 }
 const VEO = { durations: [8, 4], resolutions: ['720p', '1080p'], aspect_ratios: ['16:9', '9:16'], takes_image: true };
