@@ -14,16 +14,18 @@ comment on type public.credit_history_entry is
   'A ledger entry, with what became of it: status and refunded_amount (null but for debits). balance_after is null for '
   'plain members of a team. api_key_id: its spender_id.';
 
--- What became of an entry of which so much was given back; null for what is no debit.
-create function private.debit_status_of(entry public.credit_transactions, refunded numeric)
-returns public.debit_status
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case when entry.transaction_type <> 'debit' then null when refunded >= -entry.amount then 'refunded'
-    when refunded > 0 then 'partially_refunded' else 'succeeded' end;
-end;
-$$;
+-- Entries with what became of them.
+create view private.entries_and_refunds as
+select t.*, became.status, case when t.transaction_type = 'debit' then refunds.amount end as refunded_amount
+from public.credit_transactions t
+cross join lateral (
+  select coalesce(sum(r.amount), 0) as amount from public.credit_transactions r
+  where r.refunded_transaction_id = t.id and t.transaction_type = 'debit'
+) refunds
+cross join lateral (
+  select case when t.transaction_type <> 'debit' then null when refunds.amount = 0 then 'succeeded'
+    when refunds.amount < -t.amount then 'partially_refunded' else 'refunded' end::public.debit_status as status
+) became;
 
 -- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
 -- which filters there are: it takes them to let nothing through, and without enable_sort it would sort a whole life.
@@ -38,7 +40,6 @@ as $$
 declare
   is_member boolean := false;
   before timestamptz := 'infinity';
-  page public.credit_transactions[];
 begin
   if max_rows between 1 and 200 is not true then
     perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');
@@ -63,55 +64,53 @@ begin
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
-    page := array(select t from public.credit_transactions t
-      where t.workspace_id = wanted_workspace and t.metadata ? 'reference_id'
-        and left(t.metadata ->> 'reference_id', 200) = left(wanted_reference, 200)
-        and t.metadata ->> 'reference_id' = wanted_reference
-        and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-        and (wanted_user is null or t.user_id = wanted_user)
-        and (wanted_type is null or t.transaction_type = wanted_type)
-        and (wanted_reason is null or t.reason = wanted_reason)
-        and (wanted_scene is null or t.feature_code = wanted_scene)
-        and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
-        and (wanted_key is null or t.spender_id = wanted_key)
-        and (wanted_status is null or wanted_status = private.debit_status_of(t, (
-          select sum(r.amount) from public.credit_transactions r where r.refunded_transaction_id = t.id)))
-      order by t.created_at desc, t.id desc limit max_rows);
+    return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
+      t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
+      t.reason, t.feature_code, t.description, t.hold_id, t.refunded_transaction_id, t.metadata
+    from private.entries_and_refunds t
+    where t.workspace_id = wanted_workspace and t.metadata ? 'reference_id'
+      and left(t.metadata ->> 'reference_id', 200) = left(wanted_reference, 200)
+      and t.metadata ->> 'reference_id' = wanted_reference
+      and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
+      and (wanted_user is null or t.user_id = wanted_user)
+      and (wanted_type is null or t.transaction_type = wanted_type)
+      and (wanted_reason is null or t.reason = wanted_reason)
+      and (wanted_scene is null or t.feature_code = wanted_scene)
+      and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
+      and (wanted_key is null or t.spender_id = wanted_key)
+      and (wanted_status is null or t.status = wanted_status)
+    order by t.created_at desc, t.id desc limit max_rows;
   elsif wanted_user is not null then
-    page := array(select t from public.credit_transactions t
-      where t.user_id = wanted_user and t.workspace_id = wanted_workspace
-        and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-        and (wanted_user is null or t.user_id = wanted_user)
-        and (wanted_type is null or t.transaction_type = wanted_type)
-        and (wanted_reason is null or t.reason = wanted_reason)
-        and (wanted_scene is null or t.feature_code = wanted_scene)
-        and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
-        and (wanted_key is null or t.spender_id = wanted_key)
-        and (wanted_status is null or wanted_status = private.debit_status_of(t, (
-          select sum(r.amount) from public.credit_transactions r where r.refunded_transaction_id = t.id)))
-      order by t.created_at desc, t.id desc limit max_rows);
+    return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
+      t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
+      t.reason, t.feature_code, t.description, t.hold_id, t.refunded_transaction_id, t.metadata
+    from private.entries_and_refunds t
+    where t.user_id = wanted_user and t.workspace_id = wanted_workspace
+      and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
+      and (wanted_user is null or t.user_id = wanted_user)
+      and (wanted_type is null or t.transaction_type = wanted_type)
+      and (wanted_reason is null or t.reason = wanted_reason)
+      and (wanted_scene is null or t.feature_code = wanted_scene)
+      and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
+      and (wanted_key is null or t.spender_id = wanted_key)
+      and (wanted_status is null or t.status = wanted_status)
+    order by t.created_at desc, t.id desc limit max_rows;
   else
-    page := array(select t from public.credit_transactions t
-      where t.workspace_id = wanted_workspace
-        and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-        and (wanted_user is null or t.user_id = wanted_user)
-        and (wanted_type is null or t.transaction_type = wanted_type)
-        and (wanted_reason is null or t.reason = wanted_reason)
-        and (wanted_scene is null or t.feature_code = wanted_scene)
-        and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
-        and (wanted_key is null or t.spender_id = wanted_key)
-        and (wanted_status is null or wanted_status = private.debit_status_of(t, (
-          select sum(r.amount) from public.credit_transactions r where r.refunded_transaction_id = t.id)))
-      order by t.created_at desc, t.id desc limit max_rows);
+    return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
+      t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
+      t.reason, t.feature_code, t.description, t.hold_id, t.refunded_transaction_id, t.metadata
+    from private.entries_and_refunds t
+    where t.workspace_id = wanted_workspace
+      and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
+      and (wanted_user is null or t.user_id = wanted_user)
+      and (wanted_type is null or t.transaction_type = wanted_type)
+      and (wanted_reason is null or t.reason = wanted_reason)
+      and (wanted_scene is null or t.feature_code = wanted_scene)
+      and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
+      and (wanted_key is null or t.spender_id = wanted_key)
+      and (wanted_status is null or t.status = wanted_status)
+    order by t.created_at desc, t.id desc limit max_rows;
   end if;
-  return query
-  select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type, t.amount::numeric,
-    private.debit_status_of(t, refunds.amount), case when t.transaction_type = 'debit' then refunds.amount end,
-    case when not is_member then t.balance_after::numeric end, t.reason, t.feature_code, t.description, t.hold_id,
-    t.refunded_transaction_id, t.metadata
-  from unnest(page) t cross join lateral (
-    select coalesce(sum(r.amount), 0) as amount from public.credit_transactions r
-    where r.refunded_transaction_id = t.id and t.transaction_type = 'debit') refunds;
 end;
 $$;
 grant execute on function private.credit_history to authenticated, service_role;
@@ -131,10 +130,12 @@ create function public.credit_history(
   "from" timestamptz default null,
   "to" timestamptz default null
 ) returns setof public.credit_history_entry
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select * from private.credit_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, transaction_type,
-    reason, scene, model, api_key_id, user_id, status, reference_id, "from", "to")
+begin
+  return query select * from private.credit_history(coalesce(workspace_id, auth.uid()), before_id, max_rows,
+    transaction_type, reason, scene, model, api_key_id, user_id, status, reference_id, "from", "to");
+end;
 $$;
 comment on function public.credit_history is
   'Ledger entries of a workspace (default: the caller''s own), newest first, at most 200 at once; before_id: the id of '

@@ -82,10 +82,12 @@ create function public.call_history(
   "from" timestamptz default null,
   "to" timestamptz default null
 ) returns setof public.ai_usage_logs
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select * from private.call_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, scene, model, api_key_id,
-    user_id, status, reference_id, "from", "to")
+begin
+  return query select * from private.call_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, scene, model,
+    api_key_id, user_id, status, reference_id, "from", "to");
+end;
 $$;
 comment on function public.call_history is
   'Calls of a workspace (default: the caller''s own), newest first, at most 200 at once; before_id: the id of the last '

@@ -49,6 +49,9 @@ select lives_ok($$ select public.debit_user_credits_transaction(tests.id('ann'),
 select is(pg_temp.listed($$ reference_id => repeat('é', 5000) $$), '-1 succeeded', 'and is found');
 select is(pg_temp.listed($$ reference_id => repeat('é', 4999) $$), null, 'by all of it');
 
+select tests.be_postgres();
+insert into public.spending_limits (workspace_id, spender_id, spender_kind) values (tests.id('team'), tests.id('a key'), 'api_key');
+select tests.be_service();
 select tests.remember('hold', (public.hold_credits(tests.id('ann'), 3, 'generation', workspace_id => tests.id('team'),
   spender_id => tests.id('a key'), at => '2026-01-09')).hold_id);
 select public.settle_credit_hold(tests.recall('hold')::uuid, 3, at => '2026-01-09');
