@@ -1,16 +1,16 @@
 /**
  * `npm run bench -- ai [requests]`: what a metered call adds to a call of the provider, beside what `@portkey-ai/gateway`
- * adds, which keeps no books. The provider is the simulator. In turns, so that noise hits all alike.
+ * adds, which keeps no ledger. The provider is the simulator. In turns, so that noise hits all alike.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePort } from '@basemeter/local-supabase';
-import pg from 'pg';
+import { findFreePort, withClient } from '@basemeter/local-supabase';
 import { PROJECT_DIR } from '../scripts/paths.ts';
 import { type Stack, startStack } from '../scripts/stack.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 
 const PORTKEY = '@portkey-ai/gateway@1.15.2';
 const ROUNDS = 5;
@@ -27,25 +27,35 @@ interface Way {
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
 
-/** Runs the benchmark and prints medians over the rounds. */
-export async function run(args: string[]): Promise<number> {
+/** Runs the benchmark; gives medians over the rounds. */
+export async function run(args: string[]): Promise<ResultTable[]> {
   const requests = Number(args[0] ?? 300);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
-  const stack = await startStack({ dataDir, apiPort: 0, dbPort: 0 });
   const portkey = await startPortkey();
+  const stack = await startStack({ dataDir, apiPort: 0, dbPort: 0 }).catch((error) => {
+    portkey.process.kill();
+    throw error;
+  });
   try {
     const ways = [direct(stack), await metered(stack), portkey.wayTo(stack)];
     for (const way of ways) await measure(way, 100, 4); // warm
-    for (const callers of [1, 8]) await compareCalls(ways, requests, callers);
-    await compareStreams(ways);
-    await showServerTimes(stack);
+    const rows: ResultTable['rows'] = [];
+    for (const callers of [1, 8]) rows.push(...(await compareCalls(ways, requests, callers)));
+    return [
+      {
+        title: `Medians of ${ROUNDS} rounds of ${requests} calls`,
+        columns: ['', 'calls/s', 'p50', 'p99', 'added to the median'],
+        rows,
+      },
+      await compareStreams(ways),
+      await serverTimes(stack),
+    ];
   } finally {
     portkey.process.kill();
     agent.destroy();
     await stack.stop();
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
 function direct(stack: Stack): Way {
@@ -53,14 +63,15 @@ function direct(stack: Stack): Way {
 }
 
 async function metered(stack: Stack): Promise<Way> {
-  const pool = new pg.Pool({ connectionString: stack.urls.database });
   const headers = await Promise.all(Array.from({ length: WALLETS }, (_, index) => signUp(stack, index)));
-  await pool.query(`
-    update public.plan_features set feature_limit = null where feature_code in ('requests_per_minute', 'messages_per_month');
+  await withClient(stack.urls.database, async (client) => {
+    await client.query(`
+    update public.plan_features set feature_limit = null
+      where feature_code in ('requests_per_minute', 'requests_per_day', 'messages_per_month');
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('${MODEL}', 'Bench', 'simulator-chat', 1000);
     insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('${MODEL}', '2020-01-01', 1)`);
-  await pool.query(`select public.credit_user_credits_transaction(u.id, 40000, 'manual') from public.users u`);
-  await pool.end();
+    await client.query(`select public.credit_user_credits_transaction(u.id, 40000, 'manual') from public.users u`);
+  });
   // Without the local gateway, which stands in for the platform's.
   return { name: 'basemeter', url: `${stack.urls.functionsDirect}/ai/v1`, headers };
 }
@@ -150,7 +161,7 @@ async function measure(way: Way, requests: number, callers: number): Promise<{ t
   return { times, rate: (times.length * 1000) / (performance.now() - startedAt) };
 }
 
-async function compareCalls(ways: Way[], requests: number, callers: number): Promise<void> {
+async function compareCalls(ways: Way[], requests: number, callers: number): Promise<ResultTable['rows']> {
   const seen = new Map(ways.map(({ name }) => [name, { times: [] as number[], rates: [] as number[] }]));
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const way of ways) {
@@ -159,63 +170,72 @@ async function compareCalls(ways: Way[], requests: number, callers: number): Pro
       seen.get(way.name)?.rates.push(rate);
     }
   }
-  console.log(`\n${callers} caller${callers > 1 ? 's' : ''}, ${ROUNDS} rounds of ${requests} calls`);
   const base = quantile(seen.get('direct')?.times ?? [], 0.5);
-  for (const [name, { times, rates }] of seen) {
-    const p50 = quantile(times, 0.5);
-    const added = name === 'direct' ? '' : `, adds ${(p50 - base).toFixed(2)} ms to the median`;
-    const p99 = quantile(times, 0.99).toFixed(2);
-    console.log(
-      `  ${name.padEnd(10)} ${quantile(rates, 0.5).toFixed(0)} calls/s, p50 ${p50.toFixed(2)} ms, p99 ${p99} ms${added}`,
-    );
-  }
+  return [...seen].map(([name, { times, rates }]) => {
+    const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
+    const added = name === 'direct' ? '' : ms(p50 - base);
+    return [
+      `${callers} caller${callers > 1 ? 's' : ''}: ${name}`,
+      quantile(rates, 0.5).toFixed(0),
+      ms(p50),
+      ms(p99),
+      added,
+    ];
+  });
 }
 
 /** First byte, and delay of chunks, with many streams at once. */
-async function compareStreams(ways: Way[]): Promise<void> {
-  console.log(`\n${STREAMS} streams at once, 50 chunks each, one every 40 ms`);
+async function compareStreams(ways: Way[]): Promise<ResultTable> {
+  const rows: ResultTable['rows'] = [];
   for (const way of ways) {
     const directive = { output_tokens: 50, chunks: 50, chunk_delay_ms: 40, sent_at: true };
     const streams = await Promise.all(
       Array.from({ length: STREAMS }, (_, caller) => call(way, caller, directive, true)),
     ).catch((error) => error as Error);
     if (streams instanceof Error) {
-      console.log(`  ${way.name.padEnd(10)} does not stream here: ${streams.message}`);
+      rows.push([way.name, `does not stream here: ${streams.message}`, '', '']);
       continue;
     }
-    const first = quantile(
-      streams.map((stream) => stream.first),
-      0.5,
-    ).toFixed(1);
+    const firsts = streams.map((stream) => stream.first);
     // The opening chunk waits for admission; what is asked here is what passing on costs.
     const delays = streams.flatMap((stream) => stream.delays.slice(1));
-    const [p50, p99] = [0.5, 0.99].map((part) => quantile(delays, part).toFixed(2));
-    console.log(
-      `  ${way.name.padEnd(10)} first byte p50 ${first} ms, chunks later than sent p50 ${p50} ms, p99 ${p99} ms`,
-    );
+    rows.push([way.name, ms(quantile(firsts, 0.5)), ms(quantile(delays, 0.5)), ms(quantile(delays, 0.99))]);
   }
+  return {
+    title: `${STREAMS} streams at once, 50 chunks each, one every 40 ms`,
+    columns: ['', 'first byte p50', 'chunk later than sent p50', 'p99'],
+    rows,
+  };
 }
 
 /** Where the time of the two rpcs goes inside Postgres, by its own count: mean times in microseconds. */
-async function showServerTimes(stack: Stack): Promise<void> {
-  const client = new pg.Client({ connectionString: stack.urls.databaseAdmin });
-  await client.connect();
-  await client.query(`set track_functions = 'all'`);
-  const [account] = (await client.query(`select id from public.users limit 1`)).rows;
-  for (let count = 0; count < 500; count += 1) {
-    const { rows } = await client.query(`select public.admit_ai_call($1, '${MODEL}', 10, 100) ->> 'hold_id' as id`, [
-      account.id,
-    ]);
-    await client.query(`select public.finish_ai_call($1, 'success', 10, 0, 10)`, [rows[0].id]);
-  }
-  await client.query('select pg_stat_force_next_flush()');
-  const { rows } = await client.query(`
+async function serverTimes(stack: Stack): Promise<ResultTable> {
+  const rows = await withClient(stack.urls.databaseAdmin, async (client) => {
+    await client.query(`set track_functions = 'all'`);
+    const [account] = (await client.query(`select id from public.users limit 1`)).rows;
+    for (let count = 0; count < 500; count += 1) {
+      const { rows } = await client.query(`select public.admit_ai_call($1, '${MODEL}', 10, 100) as answer`, [
+        account.id,
+      ]);
+      const { hold_id, ...refusal } = rows[0].answer;
+      if (!hold_id) throw new Error(`a call was refused: ${JSON.stringify(refusal)}`);
+      await client.query(`select public.finish_ai_call($1, 'success', 10, 0, 10)`, [hold_id]);
+    }
+    await client.query('select pg_stat_force_next_flush()');
+    return (
+      await client.query(`
     select funcname as name, calls, round((1000 * total_time / calls)::numeric) as total, round((1000 * self_time / calls)::numeric) as self
-    from pg_stat_user_functions where calls >= 500 order by total_time desc limit 12`);
-  console.log('\nInside Postgres, µs a call');
-  for (const row of rows) console.log(`  ${row.name.padEnd(24)} ${row.total} in all, ${row.self} of its own`);
-  await client.end();
+    from pg_stat_user_functions where calls >= 500 order by total_time desc limit 12`)
+    ).rows;
+  });
+  return {
+    title: 'Inside Postgres, µs a call',
+    columns: ['', 'in all', 'of its own'],
+    rows: rows.map(({ name, total, self }) => [name, total, self]),
+  };
 }
+
+const ms = (time: number): string => `${time.toFixed(2)} ms`;
 
 function quantile(values: number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { prepareDatabase, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 
 const ROUNDS = 5;
 const CLIENTS = 4;
@@ -33,38 +34,43 @@ const STATEMENTS = {
 type Name = keyof typeof STATEMENTS;
 const NAMES = Object.keys(STATEMENTS) as Name[];
 
-/** Runs the benchmark and prints rates (a second) and ratios: medians over the rounds. */
-export async function run(args: string[]): Promise<number> {
+/** Runs the benchmark; gives rates (a second) and ratios: medians over the rounds. */
+export async function run(args: string[]): Promise<ResultTable[]> {
   const seconds = Number(args[0] ?? 3);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
+    return await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       const clients = Array.from({ length: CLIENTS }, () => new pg.Client({ connectionString: adminUrl }));
       await Promise.all(clients.map((client) => client.connect()));
       await clients[0]?.query(SETUP);
       const people = await clients[0]?.query('select id from public.users');
       const ids: string[] = people?.rows.map(({ id }) => id) ?? [];
-      await compare('10,000 workspaces', clients, ids, seconds);
-      await compare('one hot workspace', clients, ids.slice(0, 1), seconds);
+      const tables = [
+        await compare('10,000 workspaces', clients, ids, seconds),
+        await compare('One hot workspace', clients, ids.slice(0, 1), seconds),
+      ];
       await Promise.all(clients.map((client) => client.end()));
+      return tables;
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
-async function compare(title: string, clients: pg.Client[], ids: string[], seconds: number): Promise<void> {
+async function compare(title: string, clients: pg.Client[], ids: string[], seconds: number): Promise<ResultTable> {
   const rates = Object.fromEntries(NAMES.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const name of NAMES) rates[name].push(await measure(clients, STATEMENTS[name], ids, seconds));
   }
-  console.log(`\n${title}, ${CLIENTS} clients, median of ${ROUNDS} rounds of ${seconds} s`);
-  for (const name of NAMES) {
-    const ratio = median(rates[name].map((rate, round) => rate / (rates['bare upsert'][round] ?? Number.NaN)));
-    console.log(`  ${name.padEnd(27)} ${Math.round(median(rates[name]))}/s, ratio ${ratio.toFixed(2)}`);
-  }
+  return {
+    title: `${title}, ${CLIENTS} clients, median of ${ROUNDS} rounds of ${seconds} s`,
+    columns: ['', 'a second', 'ratio'],
+    rows: NAMES.map((name) => {
+      const ratios = rates[name].map((rate, round) => rate / (rates['bare upsert'][round] ?? Number.NaN));
+      return [name, Math.round(median(rates[name])), median(ratios).toFixed(2)];
+    }),
+  };
 }
 
 let calls = 0;

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { prepareDatabase, StackError, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 
 const SCRIPTS = ['debit', 'yardstick', 'bare'] as const;
 const PROTOCOLS = ['simple', 'prepared'] as const;
@@ -18,26 +19,30 @@ const CLIENTS = 4;
 
 type Rates = Record<(typeof SCRIPTS)[number], number[]>;
 
-/** Runs the benchmark and prints rates (a second) and ratios: medians over the rounds. */
-export async function run(args: string[]): Promise<number> {
+/** Runs the benchmark; gives rates (a second) and ratios: medians over the rounds. */
+export async function run(args: string[]): Promise<ResultTable[]> {
   const seconds = Number(args[0] ?? 4);
   const pgbench = findPgbench();
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
+    return await withPostgres({ dataDir, port: 0, durable: true }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       await fill(adminUrl);
+      const rows: ResultTable['rows'] = [];
       for (const protocol of PROTOCOLS) {
         for (const wallets of [10_000, 1]) {
           const rates = measure({ pgbench, url: adminUrl, protocol, wallets, seconds });
-          report(`${wallets === 1 ? 'One hot wallet' : `${wallets} wallets`}, ${protocol} statements`, rates);
+          const who = wallets === 1 ? 'one hot wallet' : `${wallets.toLocaleString('en')} wallets`;
+          rows.push([`${who}, ${protocol} statements`, ...figuresOf(rates)]);
         }
       }
+      const title = `${CLIENTS} clients, median of ${ROUNDS} rounds of ${seconds} s`;
+      const columns = ['', 'debits/s', 'yardstick/s', 'ratio', 'bare tables/s', 'ratio'];
+      return [{ title, columns, rows }];
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
 function findPgbench(): string {
@@ -75,16 +80,13 @@ function scriptFile(name: string): string {
   return join(PROJECT_DIR, 'bench/ledger', `${name}.sql`);
 }
 
-function report(title: string, { debit, yardstick, bare }: Rates): void {
-  console.log(`\n${title}, ${CLIENTS} clients, median of ${ROUNDS} rounds`);
-  console.log(`  ${'debits'.padEnd(31)} ${Math.round(median(debit))}/s`);
-  for (const [name, other] of [
-    ['smallest statement, our tables', yardstick],
-    ['smallest statement, bare tables', bare],
-  ] as const) {
+function figuresOf({ debit, yardstick, bare }: Rates): string[] {
+  const rate = (rates: number[]) => Math.round(median(rates)).toLocaleString('en');
+  const beside = [yardstick, bare].flatMap((other) => {
     const ratios = debit.map((rate, round) => rate / (other[round] ?? Number.NaN));
-    console.log(`  ${name.padEnd(31)} ${Math.round(median(other))}/s, ratio ${median(ratios).toFixed(2)}`);
-  }
+    return [rate(other), median(ratios).toFixed(2)];
+  });
+  return [rate(debit), ...beside];
 }
 
 function median(values: number[]): number {

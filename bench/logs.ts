@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- logs [rows] [bytes]`: what a user's dashboard costs on a log of so many rows of about so many bytes (3.6 million of
- * 2,000 unless given: a year of 1,000 users with 10 calls a day) and on ten times as many, of ten times as many users; and the rate at
- * which rows come in. Needs about 2.5 KB of disk a row: 9 GB and 90 GB for the default.
+ * `npm run bench -- logs [rows] [bytes]`: what a user's dashboard costs on a log of so many rows of about so many bytes (360,000 of
+ * 500 unless given: a year of 100 users with 10 calls a day) and on ten times as many, of ten times as many users; and the rate at
+ * which rows come in. Needs disk for twelve times the rows and their bytes: 3 GB for the default, 100 GB for 3,600,000 of 2,000.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supabase';
 import type pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 import { loadAccounts, loadLog, loadStatistics } from './logs/load.ts';
 
 const CALLS_A_YEAR = 3600;
@@ -29,26 +30,25 @@ const QUERIES: Record<string, string> = {
 
 type Figures = Record<string, number>;
 
-/** Runs the benchmark and prints medians, in ms and rows a second, with the larger set's ratio to the smaller. */
-export async function run(args: string[]): Promise<number> {
-  const rows = Number(args[0] ?? 3_600_000);
-  const bytes = Number(args[1] ?? 2000);
+/** Runs the benchmark; gives medians, in ms and rows a second, with the larger set's ratio to the smaller. */
+export async function run(args: string[]): Promise<ResultTable[]> {
+  const rows = Number(args[0] ?? 360_000);
+  const bytes = Number(args[1] ?? 500);
   const users = Math.round(rows / CALLS_A_YEAR);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
+    return await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
-      await withClient(adminUrl, async (client) => {
+      return withClient(adminUrl, async (client) => {
         await fill(client, 1, users, bytes);
         const smaller = await measure(client, users);
         await fill(client, users + 1, users * 10, bytes);
-        report(rows, smaller, await measure(client, users * 10));
+        return [compared({ rows, bytes }, smaller, await measure(client, users * 10))];
       });
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
 /** Accounts number `from` to `to`, each with a year of calls and their statistics. */
@@ -105,15 +105,16 @@ async function insertRate(client: pg.Client, users: number): Promise<number> {
   return median(rates);
 }
 
-function report(rows: number, smaller: Figures, larger: Figures): void {
-  console.log(`\n${''.padEnd(26)} ${rows.toLocaleString('en')} rows  ${(rows * 10).toLocaleString('en')} rows  ratio`);
-  for (const [name, figure] of Object.entries(smaller)) {
-    const other = larger[name] as number;
-    const unit = name.startsWith('inserts') ? '  ' : 'ms';
-    console.log(
-      `${name.padEnd(26)} ${figure.toFixed(2).padStart(9)} ${unit} ${other.toFixed(2).padStart(9)} ${unit}  ${(other / figure).toFixed(2)}`,
-    );
-  }
+function compared({ rows, bytes }: Record<'rows' | 'bytes', number>, smaller: Figures, larger: Figures): ResultTable {
+  return {
+    title: `Rows of about ${bytes.toLocaleString('en')} bytes, medians over ${USERS_ASKED} users`,
+    columns: ['', `${rows.toLocaleString('en')} rows`, `${(rows * 10).toLocaleString('en')} rows`, 'ratio'],
+    rows: Object.entries(smaller).map(([name, figure]) => {
+      const other = larger[name] as number;
+      const shown = (value: number) => (name.startsWith('inserts') ? value.toFixed(0) : `${value.toFixed(2)} ms`);
+      return [name, shown(figure), shown(other), (other / figure).toFixed(2)];
+    }),
+  };
 }
 
 function median(values: number[]): number {

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supabase';
 import type pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 import { accountId, DAYS, loadAccounts, loadLog, withoutTriggers } from './logs/load.ts';
 
 const WORKSPACES = 1000;
@@ -31,28 +32,35 @@ const LISTS: Record<string, string> = {
 /** Someone who asks: as admin of so many workspaces, or as plain member who may read only what is their own there. */
 type Asker = { id: string; workspaces: number; role: 'admin' | 'member'; asksAbout: string[] };
 
-/** Runs the benchmark and prints medians in ms, with the ratio of the user's to the service role's. */
-export async function run(args: string[]): Promise<number> {
+/** Runs the benchmark; gives medians in ms, with the ratio of the user's to the service role's. */
+export async function run(args: string[]): Promise<ResultTable[]> {
   const rows = Number(args[0] ?? DAYS * WORKSPACES * 10);
   const callsADay = Math.max(Math.round(rows / DAYS / WORKSPACES), 1);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
+    return await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
-      await withClient(adminUrl, async (client) => {
-        console.log(`Loading ${DAYS * WORKSPACES * callsADay} calls and entries`);
+      return withClient(adminUrl, async (client) => {
+        const calls = (DAYS * WORKSPACES * callsADay).toLocaleString('en');
+        console.log(`Loading ${calls} calls and entries`);
         await loadAccounts(client, 1, WORKSPACES);
         await loadLog(client, { from: 1, to: WORKSPACES, bytes: BYTES, callsADay, authors: AUTHORS });
         await loadLedger(client);
         const askers = await hire(client);
         if (args.includes('explain')) await explain(client, askers);
-        report(await measure(client, askers));
+        const title = `${calls} calls, medians of ${ROUNDS} pairs; the goal is a ratio of ${GOAL}`;
+        return [
+          {
+            title,
+            columns: ['', 'as user', 'as service role', 'ratio'],
+            rows: (await measure(client, askers)).map(asRow),
+          },
+        ];
       });
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
 /** The debit of each call. */
@@ -177,15 +185,9 @@ async function explain(client: pg.Client, askers: Asker[]): Promise<void> {
   }
 }
 
-function report(figures: Figure[]): void {
-  console.log(`\n${''.padEnd(48)}   as user   as service   ratio`);
-  for (const { list, asker, asUser, asService } of figures) {
-    const who = `${list}, ${asker.role} of ${asker.workspaces}`;
-    const ratio = asUser / asService;
-    console.log(
-      `${who.padEnd(48)} ${asUser.toFixed(2).padStart(6)} ms    ${asService.toFixed(2).padStart(6)} ms    ${ratio.toFixed(2)}${ratio > GOAL ? '  above the goal' : ''}`,
-    );
-  }
+function asRow({ list, asker, asUser, asService }: Figure): string[] {
+  const times = [asUser, asService].map((time) => `${time.toFixed(2)} ms`);
+  return [`${list}, ${asker.role} of ${asker.workspaces}`, ...times, (asUser / asService).toFixed(2)];
 }
 
 function median(values: number[]): number {

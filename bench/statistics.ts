@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supabase';
 import pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 
 const ROUNDS = 16;
 const INSERTS = 250; // a round
@@ -30,37 +31,46 @@ const call = (p: string, n: string, at: string): string => `
     case when ${p} % 3 = 0 then w end
   from (select md5((${p})::text)::uuid as w) x`;
 
-/** Runs the benchmark and prints its figures. */
-export async function run([other]: string[]): Promise<number> {
+/** Runs the benchmark and gives its figures. */
+export async function run([other]: string[]): Promise<ResultTable[]> {
   const folders = other ? [other, PROJECT_DIR] : [PROJECT_DIR];
-  await withDatabases(folders, async (urls) => {
+  return withDatabases(folders, async (urls) => {
     for (const url of urls) await withClient(url, (client) => client.query(ACCOUNTS));
-    for (const sessions of [1, 8]) await compare(sessions, folders, urls);
-    for (const [at, url] of urls.entries()) console.log(`${folders[at]}: ${await growth(url)}`);
+    const rows: ResultTable['rows'] = [];
+    for (const sessions of [1, 8]) {
+      rows.push([
+        `${sessions} session${sessions > 1 ? 's' : ''}: a log row; without its statistics`,
+        ...(await compare(sessions, urls)),
+      ]);
+    }
+    const sizes: string[] = [];
+    for (const url of urls) sizes.push(await growth(url));
+    rows.push([`a year of ${PEOPLE.toLocaleString('en')} people`, ...sizes]);
+    const title = `Processor time, median of ${ROUNDS} rounds of ${INSERTS} rows`;
+    return [{ title, columns: ['', ...(other ? ['other checkout'] : []), 'this checkout'], rows }];
   });
-  return 0;
 }
 
-async function withDatabases(
+async function withDatabases<T>(
   folders: string[],
-  work: (urls: string[]) => Promise<void>,
+  work: (urls: string[]) => Promise<T>,
   urls: string[] = [],
-): Promise<void> {
+): Promise<T> {
   const [folder, ...rest] = folders;
   if (!folder) return work(urls);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    await withPostgres({ dataDir, port: 0, durable: false }, async (url) => {
+    return await withPostgres({ dataDir, port: 0, durable: false }, async (url) => {
       await prepareDatabase(url, folder, false);
-      await withDatabases(rest, work, [...urls, url]);
+      return withDatabases(rest, work, [...urls, url]);
     });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
 }
 
-/** Prints the median over the rounds of the time a log row takes, with the trigger and without it. */
-async function compare(sessions: number, folders: string[], urls: string[]): Promise<void> {
+/** The median over the rounds of the time a log row takes, with the trigger and without it; for each database. */
+async function compare(sessions: number, urls: string[]): Promise<string[]> {
   const times = urls.map(() => ({ on: [] as number[], off: [] as number[] }));
   const servers = await Promise.all(urls.map((url) => openAll(url, sessions)));
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -73,11 +83,8 @@ async function compare(sessions: number, folders: string[], urls: string[]): Pro
       }
     }
   }
-  for (const [at, { on, off }] of times.entries())
-    console.log(
-      `${folders[at]}, ${sessions} sessions: ${median(on)} µs a log row, ${median(off)} without the statistics`,
-    );
   await Promise.all(servers.flat().map((client) => client.end()));
+  return times.map(({ on, off }) => `${median(on)} µs; ${median(off)} µs`);
 }
 
 function openAll(url: string, count: number): Promise<pg.Client[]> {

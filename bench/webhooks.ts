@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { creemEvent, deliver, periodOf, type Story } from '@basemeter/simulators';
 import pg from 'pg';
 import { type Stack, startStack } from '../scripts/stack.ts';
+import type { ResultTable } from '../scripts/testing/bench-results.ts';
 
 const ROUNDS = 5;
 const CALLERS = [1, 20];
@@ -19,20 +20,21 @@ interface Kind {
   event(person: string): object;
 }
 
-/** Runs the benchmark and prints medians over the rounds. */
-export async function run(args: string[]): Promise<number> {
+/** Runs the benchmark; gives medians over the rounds. */
+export async function run(args: string[]): Promise<ResultTable[]> {
   const deliveries = Number(args[0] ?? 1000);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   const stack = await startStack({ dataDir, apiPort: 0, dbPort: 0 });
   try {
     await withDatabase(stack, (client) => client.query(SHOP));
     for (const kind of KINDS) await measure(stack, kind, 200, 20); // warm
-    for (const callers of CALLERS) await compare(stack, deliveries, callers);
+    const tables: ResultTable[] = [];
+    for (const callers of CALLERS) tables.push(await compare(stack, deliveries, callers));
+    return tables;
   } finally {
     await stack.stop();
     rmSync(dataDir, { recursive: true, force: true });
   }
-  return 0;
 }
 
 const KINDS: Kind[] = [
@@ -89,18 +91,17 @@ async function withDatabase(stack: Stack, work: (client: pg.Client) => Promise<u
   await work(client).finally(() => client.end());
 }
 
-async function compare(stack: Stack, deliveries: number, callers: number): Promise<void> {
+async function compare(stack: Stack, deliveries: number, callers: number): Promise<ResultTable> {
   const rates = new Map<string, number[]>(KINDS.map(({ name }) => [name, []]));
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const kind of KINDS) rates.get(kind.name)?.push(await measure(stack, kind, deliveries, callers));
   }
   const bare = median(rates.get('bare row') ?? []);
-  for (const [name, list] of rates) {
-    const rate = median(list);
-    console.log(
-      `${callers} callers, ${name}: ${rate.toFixed(0)} deliveries/s, ratio to the bare row ${(rate / bare).toFixed(2)}`,
-    );
-  }
+  return {
+    title: `${callers} caller${callers > 1 ? 's' : ''}, medians over ${ROUNDS} rounds of ${deliveries} deliveries`,
+    columns: ['', 'deliveries/s', 'ratio'],
+    rows: [...rates].map(([name, list]) => [name, median(list).toFixed(0), (median(list) / bare).toFixed(2)]),
+  };
 }
 
 /** Deliveries a second. */

@@ -61,19 +61,19 @@ export async function run(args: string[]): Promise<number> {
   const event = tellEvent(telling);
   const secrets = { creem: env.CREEM_WEBHOOK_SECRET, stripe: env.STRIPE_WEBHOOK_SECRET };
   const payer = telling.workspace_id ?? telling.user.id;
-  const before = await booksOf(env.DB_URL, payer);
+  const before = await ledgerOf(env.DB_URL, payer);
   const { status, body } = await deliver(wanted.platform, event, { functionsUrl: env.FUNCTIONS_URL, secrets });
   console.log(`${wanted.event_id} ${wanted.type}: ${status} ${body}`);
-  const after = await booksOf(env.DB_URL, payer);
+  const after = await ledgerOf(env.DB_URL, payer);
   const changed = telling.is_unmatched ? [] : changes(before, after, telling);
   for (const line of [...changed, ...(await stateOf(env.DB_URL, telling))]) console.log(`  ${line}`);
   return status === 200 ? 0 : 1;
 }
 
 /** What an event may change of a workspace: each fact in words under a name of its own. */
-type Books = Map<string, string>;
+type Ledger = Map<string, string>;
 
-async function booksOf(databaseUrl: string, workspace: string): Promise<Books> {
+async function ledgerOf(databaseUrl: string, workspace: string): Promise<Ledger> {
   return withClient(databaseUrl, async (client) => {
     const { rows } = await client.query(
       `select 'credits' as name, trim_scale(w.credits_balance)::text || case when w.frozen_at is not null then ' (frozen)' else '' end as words
@@ -90,7 +90,7 @@ async function booksOf(databaseUrl: string, workspace: string): Promise<Books> {
 }
 
 /** What is another now, in words; that nothing is, and why, where nothing is. */
-export function changes(before: Books, after: Books, telling?: Telling): string[] {
+export function changes(before: Ledger, after: Ledger, telling?: Telling): string[] {
   const changed = [...after].filter(([name, words]) => before.get(name) !== words);
   const payment = telling && paymentMadeBy(telling);
   if (changed.length === 0 && before.has(`payment ${payment}`)) {

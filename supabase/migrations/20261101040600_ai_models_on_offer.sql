@@ -150,7 +150,7 @@ begin
 end;
 $$;
 comment on function public.list_ai_models is 'The models that a signed-in user or the holder of an API key may call.';
-grant execute on function public.list_ai_models to service_role;
+grant execute on function public.list_ai_models to service_role, basemeter_functions;
 
 alter table public.video_models enable row level security;
 create policy "everyone can read what may be asked of models on offer" on public.video_models

@@ -82,7 +82,7 @@ describe('no client calls a credit function', () => {
   });
 });
 
-test('a client writes no books, neither its own nor others', async () => {
+test('a client writes no ledger, neither its own nor others', async () => {
   const user = await newUser();
   const refused = { error: { code: '42501' } };
   expect(await user.client.from('users').update({ credits_balance: 99 }).eq('id', user.id)).toMatchObject(refused);

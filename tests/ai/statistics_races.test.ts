@@ -51,10 +51,10 @@ test('a call made elsewhere is recorded and charged once, however many say it at
   await hangUp(callers);
   expect(outcomes.filter((outcome) => 'row' in outcome && outcome.row.recorded === 'true')).toHaveLength(1);
   expect(outcomes.filter((outcome) => 'row' in outcome && outcome.row.recorded === 'false')).toHaveLength(19);
-  const [books] = await sql(
+  const [ledger] = await sql(
     `select (select credits_spent::float8 from public.credit_wallets where workspace_id = $1) as spent,
        (select count(*)::integer from public.ai_usage_logs where workspace_id = $1) as logs`,
     [account],
   );
-  expect(books).toEqual({ spent: 1, logs: 1 });
+  expect(ledger).toEqual({ spent: 1, logs: 1 });
 });

@@ -49,14 +49,14 @@ function use(id: string, quantity: number, more = ''): string {
 }
 
 /** What is counted, what the records sum up to, and how many records there are. */
-async function booksOf(id: string): Promise<unknown> {
-  const [books] = await sql(
+async function ledgerOf(id: string): Promise<unknown> {
+  const [ledger] = await sql(
     `select (select coalesce(sum(used), 0)::float8 from public.feature_usage where workspace_id = $1) as used,
             (select coalesce(sum(quantity), 0)::float8 from public.usage_records where workspace_id = $1) as recorded,
             (select count(*)::integer from public.usage_records where workspace_id = $1) as records`,
     [id],
   );
-  return books;
+  return ledger;
 }
 
 test('two hundred uses of a feature with a limit of fifty are fifty', async () => {
@@ -64,7 +64,7 @@ test('two hundred uses of a feature with a limit of fifty are fifty', async () =
   const rows = rowsOf(await atOnce(() => use(id, 1)));
   expect(rows.filter(({ allowed }) => allowed === 'true')).toHaveLength(50);
   expect(rows.filter(({ allowed }) => allowed === 'false')).toHaveLength(150);
-  expect(await booksOf(id)).toEqual({ used: 50, recorded: 50, records: 50 });
+  expect(await ledgerOf(id)).toEqual({ used: 50, recorded: 50, records: 50 });
 });
 
 test('uses of different sizes never pass it, and stop only where the next does not fit', async () => {
@@ -73,7 +73,7 @@ test('uses of different sizes never pass it, and stop only where the next does n
   const outcomes = await atOnce((number) => use(id, sizes[number] ?? 1));
   const allowed = outcomes.map((outcome) => 'row' in outcome && outcome.row.allowed === 'true');
   const used = sizes.filter((_, number) => allowed[number]).reduce((sum, size) => sum + size, 0);
-  expect(await booksOf(id)).toMatchObject({ used, recorded: used });
+  expect(await ledgerOf(id)).toMatchObject({ used, recorded: used });
   expect(used).toBeLessThanOrEqual(100);
   const smallestRefused = Math.min(...sizes.filter((_, number) => !allowed[number]));
   expect(100 - used).toBeLessThan(smallestRefused);
@@ -85,7 +85,7 @@ test('one key at once is one use with one answer, even where the limit has room 
   expect(rows).toHaveLength(CALLS);
   expect(new Set(rows.map(({ a }) => JSON.stringify(a))).size).toBe(1);
   expect(rows[0]?.allowed).toBe('true');
-  expect(await booksOf(id)).toEqual({ used: 1, recorded: 1, records: 1 });
+  expect(await ledgerOf(id)).toEqual({ used: 1, recorded: 1, records: 1 });
 });
 
 test('a use given back by many at once is given back once, while others use what comes free', async () => {
@@ -104,7 +104,7 @@ test('a use given back by many at once is given back once, while others use what
   expect(rows.reduce((sum, { released }) => sum + Number(released ?? 0), 0)).toBe(10);
   const used = rows.filter(({ allowed }) => allowed === 'true').length;
   expect(used).toBeLessThanOrEqual(10);
-  expect(await booksOf(id)).toMatchObject({ used, recorded: used });
+  expect(await ledgerOf(id)).toMatchObject({ used, recorded: used });
 });
 
 test('one release at once under one key is one release with one answer, while others use', async () => {
@@ -122,7 +122,7 @@ test('one release at once under one key is one release with one answer, while ot
   const answers = rowsOf(outcomes.filter((_, number) => number % 4 !== 0)).map(({ a }) => JSON.stringify(a));
   expect(new Set(answers).size).toBe(2);
   const used = CALLS / 4 + 100 - 3 - 4;
-  expect(await booksOf(id)).toEqual({ used, recorded: used, records: CALLS / 4 + 1 + 2 });
+  expect(await ledgerOf(id)).toEqual({ used, recorded: used, records: CALLS / 4 + 1 + 2 });
 });
 
 test('an account deleted while it uses a feature leaves nothing, and no caller meets more than not_found', async () => {
@@ -135,7 +135,7 @@ test('an account deleted while it uses a feature leaves nothing, and no caller m
     ]);
     const counts = tally(outcomes);
     expect(Object.keys(counts).filter((name) => !['ok', 'PT404 not_found'].includes(name))).toEqual([]);
-    expect(await booksOf(id)).toEqual({ used: 0, recorded: 0, records: 0 });
+    expect(await ledgerOf(id)).toEqual({ used: 0, recorded: 0, records: 0 });
   } finally {
     await auth.end();
   }
@@ -158,7 +158,7 @@ test('a member deleted while they use a feature of a team leaves its sums whole'
     const counts = tally(outcomes);
     expect(Object.keys(counts).filter((name) => !['ok', 'PT404 not_found'].includes(name))).toEqual([]);
     const used = counts.ok ?? 0;
-    expect(await booksOf(id)).toEqual({ used, recorded: used, records: used });
+    expect(await ledgerOf(id)).toEqual({ used, recorded: used, records: used });
   } finally {
     await auth.end();
   }
@@ -207,7 +207,7 @@ test('a use by a member whose deletion is under way waits, and then finds them g
     `select to_jsonb(public.consume_feature('message', 1, '${member}', '${team}')) as a`,
   );
   expect(used).toBe('PT404 not_found');
-  expect(await booksOf(team)).toEqual({ used: 5, recorded: 5, records: 1 });
+  expect(await ledgerOf(team)).toEqual({ used: 5, recorded: 5, records: 1 });
 });
 
 test('what a member has used is given back while they are deleted', async () => {
@@ -218,7 +218,7 @@ test('what a member has used is given back while they are deleted', async () => 
     `select to_jsonb(public.release_feature(${made}, 2, release_idempotency_key => 'k')) as a`,
   );
   expect(back).toMatchObject({ released: 2 });
-  expect(await booksOf(team)).toEqual({ used: 3, recorded: 3, records: 2 });
+  expect(await ledgerOf(team)).toEqual({ used: 3, recorded: 3, records: 2 });
 });
 
 test('a use and a release that meet the end of their workspace wait, and hold nothing that it needs', async () => {

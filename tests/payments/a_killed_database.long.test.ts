@@ -80,11 +80,11 @@ test('after the retries nothing is missing or doubled', { timeout: 120_000 }, as
 
   expect(tries.filter(({ status }) => status !== 200).every(({ status }) => status >= 500)).toBe(true);
   expect(tries.length).toBeGreaterThan(3 * people.length); // some were delivered while it was down
-  const [books] = await query(
+  const [ledger] = await query(
     `select (select count(*)::integer from public.credit_wallets where credits_balance = 103 and credits_total = 103) as right,
        (select count(*)::integer from public.payments) as payments,
        (select count(*)::integer from public.payment_events where state = 'applied') as applied,
        (select count(*)::integer from public.verify_credits()) as drift`,
   );
-  expect(books).toEqual({ right: people.length, payments: people.length, applied: 3 * people.length, drift: 0 });
+  expect(ledger).toEqual({ right: people.length, payments: people.length, applied: 3 * people.length, drift: 0 });
 });

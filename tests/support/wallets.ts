@@ -1,4 +1,4 @@
-/** Accounts with credits, made straight in the database, and a look at their books. */
+/** Accounts with credits, made straight in the database, and a look at their ledger. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { adminPool, sql } from './stack.ts';

@@ -219,13 +219,13 @@ test('a team keeps its ledger when a member is deleted, without the person', asy
     [member, team?.id],
   );
   await deleteAsAuth(member);
-  const books = await sql(
+  const ledger = await sql(
     `select (select count(*)::integer from public.credit_transactions where workspace_id = $1 and user_id is null) as entries,
             (select count(*)::integer from public.credit_holds where workspace_id = $1 and user_id is null) as holds,
             credits_balance::float8 as balance, credits_held::float8 as held
        from public.credit_wallets where workspace_id = $1`,
     [team?.id],
   );
-  expect(books).toEqual([{ entries: 3, holds: 2, balance: 41, held: 6 }]);
+  expect(ledger).toEqual([{ entries: 3, holds: 2, balance: 41, held: 6 }]);
   expect(await driftOf([team?.id ?? ''])).toEqual([]);
 });

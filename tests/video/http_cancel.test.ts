@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { expect, test, vi } from 'vitest';
 import { sql } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   isOver,
   isStored,
+  ledgerOf,
   makeStale,
   moveTask,
   newMaker,
@@ -38,7 +38,7 @@ test('a job under way is canceled at the provider and refunded, once', async () 
     status: 200,
     job: { status: 'canceled', credits: 0 },
   });
-  const { wallet, ledger, logs } = await booksOf(maker);
+  const { wallet, ledger, logs } = await ledgerOf(maker);
   expect(wallet).toEqual({ balance: 103, spent: 0, held: 0, drift: 0 });
   expect(ledger).toEqual(REFUNDED);
   expect(logs).toEqual([['video_generation', 'canceled', null, 0]]);
@@ -94,9 +94,9 @@ test.each(['completed', 'failed'])('a job that is %s: 409', async (status) => {
   const { maker, job } = await newJob(await newVideoModel());
   await moveTask(job, { status, webhooks: 1 });
   await until(maker, job.id, isOver);
-  const before = await booksOf(maker);
+  const before = await ledgerOf(maker);
   expect(await call(maker, 'DELETE', `/${job.id}`)).toMatchObject({ status: 409, error: { code: 'invalid_state' } });
-  expect(await booksOf(maker)).toEqual(before);
+  expect(await ledgerOf(maker)).toEqual(before);
 });
 
 test('while it is being handed over: 202, and canceled as soon as the provider has it', async () => {
@@ -118,7 +118,7 @@ test('while it is being handed over: 202, and canceled as soon as the provider h
   expect(made).toMatchObject({ status: 201, job: { status: 'canceled', credits: 0 } });
   expect(['x-credits-charged', 'x-credits-available'].map((name) => made.headers.get(name))).toEqual(['0', '103']);
   expect(await tasksOf(key)).toEqual([]);
-  expect((await booksOf(maker)).ledger).toEqual(REFUNDED);
+  expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
 });
 
 test('while nobody knows whether the provider has it: 202, and refunded by the sweep', async () => {
@@ -126,5 +126,5 @@ test('while nobody knows whether the provider has it: 202, and refunded by the s
   expect((await call(maker, 'DELETE', `/${job.id}`)).status).toBe(202);
   await sql(`select private.end_overdue_video_job($1, now() + interval '11 minutes')`, [job.id]);
   expect((await call(maker, 'DELETE', `/${job.id}`)).job.status).toBe('canceled');
-  expect((await booksOf(maker)).ledger).toEqual(REFUNDED);
+  expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
 });

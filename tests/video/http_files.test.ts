@@ -7,11 +7,11 @@ import WebSocket from 'ws';
 import { isFinalRefusal } from '../../supabase/functions/_shared/video/storage-errors.ts';
 import { env, newUser, serviceClient, sql, type TestUser, urls } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   type Failure,
   isStored,
   type Job,
+  ledgerOf,
   newMaker,
   newModelAt,
   newVideoModel,
@@ -193,7 +193,7 @@ test.each([
   });
   const { job: kept } = await call(maker, 'GET', `/${job.id}`);
   expect([kept.status, kept.storage_path, kept.credits]).toEqual(['completed', null, 20]);
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83 });
 });
 
 test('a job that is completed without a file is failed and refunded', async () => {
@@ -201,7 +201,7 @@ test('a job that is completed without a file is failed and refunded', async () =
   const prompt = simulating({ queue_ms: 1, run_ms: 50, file: 'none' });
   const { job } = await call(maker, 'POST', '', { body: { model: await newVideoModel(), prompt } });
   await until(maker, job.id, ({ status }) => status === 'failed');
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 103, spent: 0 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 103, spent: 0 });
 });
 
 test('clients cannot write or remove files', async () => {

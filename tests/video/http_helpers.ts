@@ -147,7 +147,7 @@ export async function workOf(id: string) {
 
 /** The address that the provider was given for a job. */
 export async function webhookOf(id: string): Promise<string> {
-  const [row] = await sql<{ token: string }>('select private.video_webhook_token($1) as token', [id]);
+  const [row] = await sql<{ token: string }>('select private.video_token($1) as token', [id]);
   return `${env.FUNCTIONS_URL}/video-webhook/${id}/${row?.token}`;
 }
 
@@ -185,7 +185,7 @@ export async function moveTask(job: Job, move: { status?: string; progress?: num
 }
 
 /** All that is booked of a maker: wallet, ledger, log rows. */
-export async function booksOf(user: { id: string }) {
+export async function ledgerOf(user: { id: string }) {
   const ledger = await sql<{ entry: string; amount: number }>(
     `select transaction_type || ' ' || reason as entry, amount::float8 from public.credit_transactions
      where workspace_id = $1 order by id`,

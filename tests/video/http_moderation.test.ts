@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logsOf, newCaller, newModel, openai, seenBySimulator, walletOf } from '../ai/helpers.ts';
 import { serviceClient } from '../support/stack.ts';
-import { booksOf, call, newMaker, newModelAt, newVideoModel, simulating } from './http_helpers.ts';
+import { call, ledgerOf, newMaker, newModelAt, newVideoModel, simulating } from './http_helpers.ts';
 import { useStub } from './provider_stub.ts';
 
 const provider = useStub();
@@ -37,7 +37,7 @@ describe('a video whose prompt is to be answered', () => {
     const answer = await call(maker, 'POST', '', { body: { model: await newVideoModel(), prompt } });
     expect([answer.status, answer.error?.code]).toEqual([status, code]);
     expect((await seenBySimulator(key)).count).toBe(code ? 0 : 1);
-    const { wallet, logs } = await booksOf(maker);
+    const { wallet, logs } = await ledgerOf(maker);
     expect(wallet).toEqual({ balance: code ? 103 : 83, spent: code ? 0 : 20, held: 0, drift: 0 });
     const ending = code === 'upstream_error' ? 'failed' : 'refused';
     expect(logs).toEqual(code ? [['video_generation', ending, code, 0]] : []);
@@ -51,7 +51,7 @@ describe('a video whose prompt is to be answered', () => {
     provider.answers({ body: { status: 'failed', error: { code: 'content_policy_violation', message: 'No.' } } });
     const answer = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
     expect([answer.status, answer.error.code]).toEqual([400, 'content_policy_violation']);
-    expect((await booksOf(maker)).logs).toEqual([['video_generation', 'failed', 'content_policy_violation', 0]]);
+    expect((await ledgerOf(maker)).logs).toEqual([['video_generation', 'failed', 'content_policy_violation', 0]]);
   });
 
   test('the negative prompt is looked at as well', async () => {

@@ -4,10 +4,10 @@ import { expect, test } from 'vitest';
 import { statisticsOf } from '../ai/helpers.ts';
 import { env, sql, type TestUser } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   isStored,
   type Job,
+  ledgerOf,
   makeStale,
   moveTask,
   newMaker,
@@ -42,7 +42,7 @@ async function expectOutcome(maker: TestUser, { id }: Job, status: 'completed' |
   const { job } = await call(maker, 'GET', `/${id}`);
   expect(job).toMatchObject({ status, cost_credits: 20, credits: isPaid ? 20 : 0 });
   expect(job.storage_path).toBe(isPaid ? `${maker.id}/${id}.mp4` : null);
-  expect(await booksOf(maker)).toEqual({
+  expect(await ledgerOf(maker)).toEqual({
     wallet: { balance: isPaid ? 83 : 103, spent: isPaid ? 20 : 0, held: 0, drift: 0 },
     ledger: [
       ...['credit signup 3', 'credit purchase 100', 'debit generation -20'],

@@ -4,10 +4,10 @@ import { describe, expect, test, vi } from 'vitest';
 import { seenBySimulator } from '../ai/helpers.ts';
 import { sql } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   isOver,
   isStored,
+  ledgerOf,
   makeStale,
   newMaker,
   newVideoModel,
@@ -39,7 +39,7 @@ describe('a provider that', () => {
     const { job } = await call(maker, 'GET', `/${id}`);
     expect(job).toMatchObject({ status: 'failed', error_code: code, credits: 0 });
     expect(JSON.stringify([answer.error, job.error_message])).not.toContain('Simulated');
-    const { wallet, ledger, logs } = await booksOf(maker);
+    const { wallet, ledger, logs } = await ledgerOf(maker);
     expect(wallet).toEqual({ balance: 103, spent: 0, held: 0, drift: 0 });
     expect(ledger).toEqual(REFUNDED);
     expect(logs).toEqual([['video_generation', 'failed', code, 0]]);
@@ -56,10 +56,10 @@ describe('a provider that', () => {
     const prompt = simulating({ ...directive, queue_ms: 500, run_ms: 500 });
     const { status, job } = await call(maker, 'POST', '', { body: { model, prompt } });
     expect([status, job.status, await taskIdOf(job)]).toEqual([202, 'pending', null]);
-    expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83 });
+    expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83 });
     const done = await until(maker, job.id, isStored);
     expect(done.status).toBe('completed');
-    expect((await booksOf(maker)).ledger).toHaveLength(3);
+    expect((await ledgerOf(maker)).ledger).toHaveLength(3);
   });
 
   test.each([['502', { error: 502 }], ['504', { error: 504 }], ...UNKNOWN.slice(0, 2)])(
@@ -79,7 +79,7 @@ describe('a provider that', () => {
         status: 'failed',
         error_code: 'submission_lost',
       });
-      expect((await booksOf(maker)).ledger).toEqual(REFUNDED);
+      expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
     },
   );
 
@@ -102,7 +102,7 @@ describe('a provider that', () => {
       await call(maker, 'GET', `/${job.id}`);
     }
     expect(await until(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code });
-    expect((await booksOf(maker)).ledger).toEqual(REFUNDED);
+    expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
   });
 
   test('is fine by the time its limit has passed: asked once more, and charged', async () => {
@@ -143,7 +143,7 @@ describe('Idempotency-Key', () => {
     expect(new Set(answers.map(({ job }) => job.id)).size).toBe(1);
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 200, 201]);
     expect((await seenBySimulator(key)).count).toBe(1);
-    expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83 });
+    expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83 });
     const reordered = { prompt: body.prompt, model, duration: null };
     expect((await send(maker, reordered, key)).status).toBe(200);
   });
@@ -268,7 +268,7 @@ describe('what may not be sent', () => {
   });
 
   test('nothing of all that was paid for', async () => {
-    expect((await booksOf(await maker)).wallet).toMatchObject({ balance: 103, drift: 0 });
+    expect((await ledgerOf(await maker)).wallet).toMatchObject({ balance: 103, drift: 0 });
   });
 
   test('models that are none, or make no videos; nobody; and paths that are none', async () => {

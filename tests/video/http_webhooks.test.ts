@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { env, newUser, sql } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   isOver,
   isStored,
   type Job,
+  ledgerOf,
   makeStale,
   moveTask,
   newMaker,
@@ -115,7 +115,7 @@ test.each(['completed', 'failed'])(
     ]);
     expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]));
     expect(await until(maker, job.id, isOver)).toMatchObject({ status });
-    const { wallet, ledger, logs } = await booksOf(maker);
+    const { wallet, ledger, logs } = await ledgerOf(maker);
     expect(wallet).toMatchObject({ balance: status === 'completed' ? 83 : 103, drift: 0 });
     expect(ledger).toHaveLength(status === 'completed' ? 3 : 4);
     expect(logs).toHaveLength(1);
@@ -137,7 +137,7 @@ test('news after the end changes nothing', async () => {
   await moveTask(job, { status: 'completed', webhooks: 2 });
   expect((await ring(await webhookOf(job.id), { task_id: await taskIdOf(job) })).status).toBe(200);
   expect((await call(maker, 'GET', `/${job.id}`)).job).toMatchObject({ status: 'failed' });
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 103 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 103 });
 });
 
 test('a submission that was not answered in time goes on when its webhook rings', async () => {
@@ -275,5 +275,5 @@ test('the sweep asks for jobs that nobody told of and nobody reads', async () =>
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   expect(await ended()).toBe('completed');
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83 });
 });

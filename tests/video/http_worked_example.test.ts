@@ -4,10 +4,10 @@ import { expect, test } from 'vitest';
 import { newKey, seenBySimulator, statisticsOf } from '../ai/helpers.ts';
 import { anonClient, newUser, sql } from '../support/stack.ts';
 import {
-  booksOf,
   call,
   isOver,
   isStored,
+  ledgerOf,
   newMaker,
   newModelAt,
   newVideoModel,
@@ -30,7 +30,7 @@ test('103 credits, a job of 20, 83 left, and a file that can be read', async () 
   expect(made.job.parameters).toEqual({ duration: 8, resolution: '720p', aspect_ratio: '16:9' });
   expect(made.headers.get('x-credits-charged')).toBe('20');
   expect(made.headers.get('x-credits-available')).toBe('83');
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83, spent: 20 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83, spent: 20 });
 
   const done = await until(maker, made.job.id, isStored);
   expect(done).toMatchObject({ status: 'completed', progress: 100, storage_path: `${maker.id}/${done.id}.mp4` });
@@ -42,7 +42,7 @@ test('103 credits, a job of 20, 83 left, and a file that can be read', async () 
       .toString(),
   ).toBe('ftyp');
 
-  expect(await booksOf(maker)).toEqual({
+  expect(await ledgerOf(maker)).toEqual({
     wallet: { balance: 83, spent: 20, held: 0, drift: 0 },
     ledger: [...START, 'debit generation -20'],
     logs: [['video_generation', 'success', null, 20]],
@@ -59,7 +59,7 @@ test('the same with a task that fails: back to 103, and nothing spent', async ()
   const { job } = await call(maker, 'POST', '', { body: { model, prompt: simulating({ ...FAST, fail: 'late' }) } });
   const failed = await until(maker, job.id, isOver);
   expect(failed).toMatchObject({ status: 'failed', error_code: 'upstream_error', credits: 0, result_url: null });
-  expect(await booksOf(maker)).toEqual({
+  expect(await ledgerOf(maker)).toEqual({
     wallet: { balance: 103, spent: 0, held: 0, drift: 0 },
     ledger: [...START, 'debit generation -20', 'refund refund 20'],
     logs: [['video_generation', 'failed', 'upstream_error', 0]],
@@ -82,7 +82,7 @@ test("a gateway with OpenAI's /v1/videos: asked when the job is read, its file f
   const done = await until(maker, job.id, isStored);
   expect((await fetch(done.result_url ?? '')).status).toBe(200);
   expect(await tasksOf(key)).toMatchObject([{ seconds: 4, resolution: '1080x1920', mode: 'i2v' }]);
-  expect((await booksOf(maker)).wallet).toMatchObject({ balance: 83, drift: 0 });
+  expect((await ledgerOf(maker)).wallet).toMatchObject({ balance: 83, drift: 0 });
 });
 
 test.each([
@@ -96,7 +96,7 @@ test.each([
   const model = await newVideoModel();
   const { job } = await call(maker, 'POST', '', { body: { model, prompt: simulating({ ...FAST, ...directive }) } });
   expect((await until(maker, job.id, isStored)).status).toBe('completed');
-  expect((await booksOf(maker)).logs).toEqual([['video_generation', 'success', null, 20]]);
+  expect((await ledgerOf(maker)).logs).toEqual([['video_generation', 'success', null, 20]]);
 });
 
 test('a picture by address, as data URL and as a file of a form', async () => {
@@ -159,7 +159,7 @@ test('a job for a team is paid by the team; members see it once it is shared', a
   expect([status, job.workspace_id]).toEqual([201, id]);
   const done = await until(owner, job.id, isStored);
   expect(done.storage_path).toBe(`${id}/${job.id}.mp4`);
-  expect((await booksOf(owner)).wallet).toMatchObject({ balance: 103 });
+  expect((await ledgerOf(owner)).wallet).toMatchObject({ balance: 103 });
 
   const path = done.storage_path ?? '';
   const sign = (client: typeof member.client) => client.storage.from('videos').createSignedUrl(path, 60);

@@ -36,8 +36,8 @@ async function jobOf(account: string, workspace?: string): Promise<string> {
 }
 
 /** What the ledger tells of a job. */
-async function booksOf(job: string) {
-  const [books] = await sql<{ status: string; paid: number; refunds: number; logged: string | null }>(
+async function ledgerOf(job: string) {
+  const [ledger] = await sql<{ status: string; paid: number; refunds: number; logged: string | null }>(
     `select j.status,
             (select coalesce(-sum(t.amount), 0)::float8 from public.credit_transactions t
               where t.id = w.debit_id or t.refunded_transaction_id = w.debit_id) as paid,
@@ -47,7 +47,7 @@ async function booksOf(job: string) {
       where j.id = $1`,
     [job],
   );
-  return books;
+  return ledger;
 }
 
 test('parallel submits never pass the jobs that a plan allows at once', async () => {
@@ -168,13 +168,13 @@ test('webhook, poll, cancel, time limit and sweep at once end a job once', async
     // Whoever is first differs from round to round.
     const turned = [...moves.slice(round % moves.length), ...moves.slice(0, round % moves.length)];
     await Promise.all(turned.map((move) => move()));
-    const books = await booksOf(job);
-    const isCompleted = books?.status === 'completed';
-    expect(['completed', 'failed', 'canceled']).toContain(books?.status);
-    expect(books).toMatchObject({
+    const ledger = await ledgerOf(job);
+    const isCompleted = ledger?.status === 'completed';
+    expect(['completed', 'failed', 'canceled']).toContain(ledger?.status);
+    expect(ledger).toMatchObject({
       paid: isCompleted ? 20 : 0,
       refunds: isCompleted ? 0 : 1,
-      logged: isCompleted ? 'success' : books?.status,
+      logged: isCompleted ? 'success' : ledger?.status,
     });
   }
   expect(await driftOf([account])).toEqual([]);
@@ -254,11 +254,11 @@ test('a deletion waits for what is being done to a job, also in a team that its 
   await worker.query('commit');
   expect((await deletion).rowCount).toBe(1);
   await Promise.all([worker.end(), auth.end()]);
-  expect(await booksOf(job)).toMatchObject({ status: 'failed', paid: 0, refunds: 1 });
+  expect(await ledgerOf(job)).toMatchObject({ status: 'failed', paid: 0, refunds: 1 });
   expect(await driftOf([workspace])).toEqual([]);
 });
 
-test('an account that is deleted while its jobs end leaves books that are right', async () => {
+test('an account that is deleted while its jobs end leaves a ledger that is right', async () => {
   for (let round = 0; round < 6; round += 1) {
     const account = await newMaker(100, 'enterprise');
     const [team] = await sql<{ id: string }>(`insert into public.workspaces (name) values ('Team') returning id`);
@@ -291,9 +291,9 @@ test('an account that is deleted while its jobs end leaves books that are right'
     await auth.end();
     const errors = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason.message] : []));
     expect(errors.filter((message) => message !== 'not_found')).toEqual([]);
-    const books = await booksOf(shared);
-    expect(books?.paid).toBe(books?.status === 'completed' ? 20 : 0);
-    expect(await booksOf(own)).toBeUndefined();
+    const ledger = await ledgerOf(shared);
+    expect(ledger?.paid).toBe(ledger?.status === 'completed' ? 20 : 0);
+    expect(await ledgerOf(own)).toBeUndefined();
     expect(await driftOf([workspace])).toEqual([]);
   }
 });

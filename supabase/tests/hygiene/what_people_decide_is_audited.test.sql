@@ -19,7 +19,7 @@ $$, array[
   'video_models: insert update delete', 'video_model_prices: insert update delete', 'system_config: insert update delete'
 ], 'what people decide is audited');
 
--- What nobody decides: books, figures, logs and what the platforms tell.
+-- What nobody decides: the ledger, figures, logs and what the platforms tell.
 select set_eq($$
   select c.oid::regclass::text from pg_catalog.pg_class c
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
