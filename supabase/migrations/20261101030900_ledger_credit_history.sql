@@ -14,7 +14,6 @@ comment on type public.credit_history_entry is
   'A ledger entry, with what became of it: status and refunded_amount (null but for debits). balance_after is null for '
   'plain members of a team. api_key_id: its spender_id.';
 
--- Entries with what became of them.
 create view private.entries_and_refunds as
 select t.*, became.status, case when t.transaction_type = 'debit' then refunds.amount end as refunded_amount
 from public.credit_transactions t
@@ -26,6 +25,7 @@ cross join lateral (
   select case when t.transaction_type <> 'debit' then null when refunds.amount = 0 then 'succeeded'
     when refunds.amount < -t.amount then 'partially_refunded' else 'refunded' end::public.debit_status as status
 ) became;
+comment on view private.entries_and_refunds is 'Entries with what became of them: debits have refunds.';
 
 -- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
 -- which filters there are: it takes them to let nothing through, and without enable_sort it would sort a whole life.
