@@ -183,7 +183,7 @@ begin
   where l.workspace_id = wanted_workspace and l.spender_id = spender for no key update;
   if coalesce(new_period, 'month') <> coalesce(spending.limit_period, 'month') then
     -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
-    spending.period_started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
+    spending.period_started_at := date_trunc(coalesce(new_period, 'month')::text, clock_timestamp(), 'UTC');
     spending.period_credits_used := private.spent_between(wanted_workspace, spender, spending.period_started_at,
       'infinity');
   end if;

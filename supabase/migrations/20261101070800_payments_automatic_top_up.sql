@@ -98,7 +98,7 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   if rule.next_try_at > at
-    or rule.month_started_at >= private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap
+    or rule.month_started_at >= date_trunc('month', at, 'UTC') and rule.requested_this_month >= rule.monthly_cap
     or not private.top_up_is_wanted(rule, wallet) then
     return false;
   end if;
@@ -119,7 +119,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
-  month timestamptz := private.period_start('month', at);
+  month timestamptz := date_trunc('month', at, 'UTC');
 begin
   select * into rule from public.auto_top_ups t where t.workspace_id = wallet.workspace_id and t.is_active;
   if not found or not private.top_up_is_due(rule, wallet, at) then
@@ -140,7 +140,7 @@ create function private.uncount_top_up(task private.payment_tasks) returns void
 language sql set search_path = ''
 as $$
   update public.auto_top_ups t set requested_this_month = t.requested_this_month - 1
-  where t.workspace_id = task.workspace_id and t.month_started_at = private.period_start('month', task.requested_at)
+  where t.workspace_id = task.workspace_id and t.month_started_at = date_trunc('month', task.requested_at, 'UTC')
 $$;
 
 -- Takes back a top-up that was requested and not begun.

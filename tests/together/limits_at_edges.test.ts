@@ -73,7 +73,7 @@ test('a month: ten messages are ten in each', async () => {
   for (const at of [around(0), around(1)]) {
     await sql(
       `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
-       values ($1, $2, 0, private.period_start('month', $2), 90)`,
+       values ($1, $2, 0, date_trunc('month', $2, 'UTC'), 90)`,
       [user.id, at],
     );
   }
