@@ -1617,7 +1617,7 @@ function private.is_video_model(wanted ai_models, at timestamp with time zone) r
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
-function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
+function private.later(at timestamp with time zone, span interval) returns timestamp with time zone -- execute: authenticated, service_role
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
@@ -1789,7 +1789,7 @@ function private.video_token(about text) returns text
 function private.watch_spending() returns trigger security definer
 function private.watch_wallet() returns trigger security definer
 function private.why_top_up_ends(rule auto_top_ups) returns text
-function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record
+function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record -- execute: authenticated, service_role
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric

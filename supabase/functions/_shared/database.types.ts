@@ -986,7 +986,7 @@ isOneToOne: false
                   ]
                 },"workspace_member_credits": {
                   Row: {
-                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
+                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number | null,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
