@@ -100,8 +100,10 @@ begin
   if account_id <> wanted_workspace and private.role_in(wanted_workspace, account_id) is null then
     return 0; -- who has left while a call ran gets no more of it
   end if;
-  return least((private.spending_left(wanted_workspace, account_id, at)).credits,
-    (private.spending_left(wanted_workspace, spender, at)).credits);
+  -- Nobody is limited in their personal workspace.
+  return least(
+    case when account_id <> wanted_workspace then (private.spending_left(wanted_workspace, account_id, at)).credits end,
+    case when spender is not null then (private.spending_left(wanted_workspace, spender, at)).credits end);
 end;
 $$;
 

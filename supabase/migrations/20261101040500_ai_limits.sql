@@ -59,9 +59,14 @@ begin
   if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
   end if;
-  perform private.require_role(caller.workspace_id, (caller.account).id, 'member');
   select p into caller.plan
-  from public.workspaces w join public.plans p on p.plan = w.plan where w.id = caller.workspace_id;
+  from public.workspace_members m
+  join public.workspaces w on w.id = m.workspace_id
+  join public.plans p on p.plan = w.plan
+  where m.workspace_id = caller.workspace_id and m.user_id = (caller.account).id;
+  if not found then
+    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
+  end if;
   caller.features := private.features_of(caller.workspace_id, at);
   return caller;
 end;
@@ -198,11 +203,13 @@ begin
       c.month_messages + excluded.month_messages
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
       private.window_at('day', c.day_started_at, c.day_requests, at) d);
-  update public.api_keys k set
-    last_used_at = greatest(k.last_used_at, count_request.at),
-    (minute_started_at, minute_requests) =
-      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
-  where k.id = (caller.api_key).id;
+  if (caller.api_key).id is not null then
+    update public.api_keys k set
+      last_used_at = greatest(k.last_used_at, count_request.at),
+      (minute_started_at, minute_requests) =
+        (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
+    where k.id = (caller.api_key).id;
+  end if;
 end;
 $$;
 
@@ -344,7 +351,8 @@ create function private.sees_wallet(wanted_workspace uuid, account_id uuid) retu
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return coalesce(private.role_in(wanted_workspace, account_id) in ('owner', 'admin'), false);
+  return coalesce(wanted_workspace = account_id or private.role_in(wanted_workspace, account_id) in ('owner', 'admin'),
+    false);
 end;
 $$;
 

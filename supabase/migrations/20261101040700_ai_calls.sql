@@ -335,7 +335,6 @@ declare
   message_month timestamptz := case when asked.is_message then date_trunc('month', asked.at, 'UTC') end;
   hold private.credit_holds;
 begin
-  perform private.require_user((caller.account).id);
   perform private.count_request(caller, asked.is_message, at);
   hold.workspace_id := caller.workspace_id;
   hold.user_id := (caller.account).id;

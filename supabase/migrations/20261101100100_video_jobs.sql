@@ -736,7 +736,6 @@ declare
   key_id uuid := ((asked.caller).api_key).id;
   debit_id bigint;
 begin
-  perform private.require_user(job.user_id);
   perform private.count_request(asked.caller, false, asked.at);
   insert into public.video_jobs (workspace_id, user_id, model, prompt, image_url, has_image, parameters, cost_credits,
     request_id, created_at, expires_at)
