@@ -117,7 +117,7 @@ begin
   ends_at := (started_at at time zone 'UTC' + ('1 ' || period)::interval) at time zone 'UTC';
 end;
 $$;
-grant execute on function private.later, private.window_at to authenticated, service_role;
+grant execute on function private.window_at to authenticated, service_role;
 
 create table private.secrets (
   name text primary key,

@@ -126,8 +126,8 @@ test('a member: five a day are five in each, and the count is what the ledger ha
   );
   expect(passed).toEqual({ before: 5, after: 5 });
   const [counted] = await sql(
-    `select credits_used::float8 as used, period_credits_used::float8 as today from public.workspace_member_credits
-     where workspace_id = $1 and user_id = $2`,
+    `select credits_used::float8 as used, period_credits_used::float8 as today from public.spending_limits
+     where workspace_id = $1 and spender_id = $2`,
     [team, member],
   );
   expect(counted).toEqual({ used: 10, today: 5 });
@@ -183,7 +183,7 @@ test('what a member uses, in any order of instants, never passes a day and is co
         }
       }
       const [counted] = await sql<{ today: number }>(
-        `select period_credits_used::float8 as today from public.workspace_member_credits where workspace_id = $1 and user_id = $2`,
+        `select period_credits_used::float8 as today from public.spending_limits where workspace_id = $1 and spender_id = $2`,
         [team, member],
       );
       expect(counted?.today).toBe(days.get(newest) ?? 0);
