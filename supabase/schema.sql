@@ -23,11 +23,13 @@ type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
 type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
+type credit_history_entry: id bigint, created_at timestamp with time zone, workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type credit_transaction_type, amount numeric, status debit_status, refunded_amount numeric, balance_after numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type credit_hold_state: open, settled, released, expired
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
 type currency_code: text CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
+type debit_status: succeeded, partially_refunded, refunded
 type feature_release: released numeric, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type feature_use: allowed boolean, code text, id bigint, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type found_user: id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role user_role, created_at timestamp with time zone
@@ -434,8 +436,9 @@ table credit_transactions
   constraint credit_transactions_pkey PRIMARY KEY (id)
   constraint credit_transactions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_transactions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX credit_transactions_reference_id_idx using btree (workspace_id, "left"((metadata ->> 'reference_id'::text), 200), created_at) WHERE (metadata ? 'reference_id'::text)
   CREATE INDEX credit_transactions_refunded_transaction_id_idx using btree (refunded_transaction_id) WHERE (refunded_transaction_id IS NOT NULL)
-  CREATE INDEX credit_transactions_user_id_idx using btree (user_id)
+  CREATE INDEX credit_transactions_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "owners and admins can read their workspace's entries" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
@@ -787,6 +790,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, "left"(reference_id, 200), created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
@@ -865,6 +869,28 @@ table private.email_providers
   shares_what_begins_as text
   reads_subdomains boolean not null default false
   constraint email_providers_pkey PRIMARY KEY (domain)
+
+view private.entries_and_refunds
+  id bigint
+  created_at timestamp with time zone
+  workspace_id uuid
+  user_id uuid
+  spender_id uuid
+  hold_id uuid
+  grant_id uuid
+  refunded_transaction_id bigint
+  transaction_type credit_transaction_type
+  is_overdraft boolean
+  amount credit_amount
+  balance_after credit_amount
+  reason text
+  feature_code text
+  description text
+  grant_changes credit_grant_change[]
+  metadata jsonb
+  idempotency_key text
+  status debit_status
+  refunded_amount numeric
 
 table private.idempotent_requests
   workspace_id uuid not null
@@ -1511,6 +1537,7 @@ function private.bind_customer(of_platform payment_platform, of_customer text, w
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
 function private.call_function(path text) returns void
+function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
@@ -1533,6 +1560,7 @@ function private.counted_model(model text, status ai_usage_status, error_code te
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
 function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb security definer -- execute: authenticated
 function private.create_wallet() returns trigger security definer
+function private.credit_history(wanted_workspace uuid, before_id bigint, max_rows integer, wanted_type credit_transaction_type, wanted_reason text, wanted_scene text, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status debit_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF credit_history_entry security definer -- execute: authenticated, service_role
 function private.credits_a_month(product payment_products, units numeric, at timestamp with time zone) returns numeric
 function private.credits_for(pricing jsonb, usd numeric) returns numeric
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
@@ -1807,6 +1835,7 @@ function public.admit_ai_call(user_id uuid, model text, input_tokens integer, ma
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -1815,6 +1844,7 @@ function public.consume_feature(feature_code text, quantity numeric, user_id uui
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
+function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
 function public.credit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, kind credit_grant_kind DEFAULT NULL::credit_grant_kind, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.debit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role

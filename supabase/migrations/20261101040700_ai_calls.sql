@@ -342,7 +342,8 @@ begin
   hold.amount := terms.credits;
   hold.reason := 'generation';
   hold.feature_code := call ->> 'scene';
-  hold.metadata := jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model');
+  hold.metadata := jsonb_strip_nulls(jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
+    'reference_id', call -> 'reference_id'));
   hold.created_at := at;
   -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
@@ -826,8 +827,8 @@ begin
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
-        wanted.model))).transaction_id;
+      entry_metadata => jsonb_strip_nulls(jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
+        wanted.model, 'reference_id', details -> 'reference_id')))).transaction_id;
   end if;
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
