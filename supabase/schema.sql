@@ -48,7 +48,7 @@ type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
-type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
+type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
 type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_refusal: code text, message text, param text, retry_after integer
@@ -840,10 +840,9 @@ table private.credit_holds
   constraint credit_holds_pkey PRIMARY KEY (id)
   constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_due_expires_at_idx using btree (expires_at) WHERE ((state = 'open'::credit_hold_state) OR (work IS NOT NULL))
   CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
   CREATE INDEX credit_holds_user_id_idx using btree (user_id)
-  CREATE INDEX credit_holds_work_expires_at_idx using btree (expires_at) WHERE (work IS NOT NULL)
   CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   grants authenticated select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id); service_role select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)
@@ -1529,7 +1528,6 @@ function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
 function private.audit_for(person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb) returns void
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
-function private.available(wallet credit_wallets) returns numeric
 function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
 function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
@@ -1574,7 +1572,6 @@ function private.due_of_periods(of_platform payment_platform, of_subscription te
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
-function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamp with time zone) returns void
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
 function private.end_management(wanted_workspace uuid, account_id uuid) returns void
@@ -1636,7 +1633,6 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
-function private.is_message(wanted ai_models) returns boolean
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
@@ -1645,7 +1641,7 @@ function private.is_video_model(wanted ai_models, at timestamp with time zone) r
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
-function private.later(at timestamp with time zone, span interval) returns timestamp with time zone -- execute: authenticated, service_role
+function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
@@ -1696,7 +1692,6 @@ function private.owner_of_event(event payment_events, subjects private.payment_s
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
-function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.post_entry(wanted_workspace uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
@@ -1744,10 +1739,8 @@ function private.require_admin_reason(reason text) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
-function private.require_membership(caller private.ai_caller) returns void
 function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
-function private.require_refundable(wallet credit_wallets, amount numeric, entry_id bigint) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
