@@ -68,8 +68,8 @@ begin
     entries := array(
       select e.id from private.ai_usage_logs l
       join public.credit_transactions e
-        on e.workspace_id = l.workspace_id and e.metadata ->> 'request_id' = l.request_id and e.created_at between l.created_at - make_interval(secs => coalesce(l.duration, 0) / 1000.0 + 1)
-          and l.created_at
+        on e.workspace_id = l.workspace_id and e.metadata ->> 'request_id' = l.request_id and e.created_at
+          between l.created_at - make_interval(secs => coalesce(l.duration, 0) / 1000.0 + 1) and l.created_at
       where l.workspace_id = wanted_workspace and l.reference_id = left(wanted_reference, 500)
     );
     return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
