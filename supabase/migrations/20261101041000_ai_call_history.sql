@@ -32,11 +32,12 @@ begin
     end if;
   end if;
   before_id := coalesce(before_id, '00000000-0000-0000-0000-000000000000');
+  wanted_reference := left(wanted_reference, 500);
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
     return query select * from public.ai_usage_logs l
-    where l.workspace_id = wanted_workspace and l.reference_id = left(wanted_reference, 500)
+    where l.workspace_id = wanted_workspace and l.reference_id = wanted_reference
       and (l.created_at, l.id) < (before, before_id) and l.created_at >= since and l.created_at < until
       and (wanted_user is null or l.user_id = wanted_user)
       and (wanted_scene is null or l.scene = wanted_scene)

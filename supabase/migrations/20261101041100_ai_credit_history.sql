@@ -34,7 +34,7 @@ create function private.credit_history(
   wanted_status public.debit_status, wanted_reference text, since timestamptz, until timestamptz
 ) returns setof public.credit_history_entry
 language plpgsql stable security definer
-set search_path = '' set enable_sort = off set plan_cache_mode = force_generic_plan
+set search_path = '' set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   is_member boolean := false;
@@ -64,7 +64,8 @@ begin
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
-    -- Entries of a call lie between its beginning and its end. They are few, and sorted by the aggregate.
+    -- Entries of a call lie between its beginning and its end. They are few: the aggregate sorts them, which counts as
+    -- so dear without enable_sort that Postgres would compile the plan.
     entries := array(
       select e.id from private.ai_usage_logs l
       join public.credit_transactions e

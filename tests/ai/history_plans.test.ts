@@ -103,7 +103,7 @@ test.each(LISTS.flatMap(([list, table]) => ASKED.map((asked) => [list, table, ..
   '%s walks an index of %s for %s of the %s',
   async (list, table, _, reader, filter) => {
     const nodes = await nodesOf(table, reader, `select id from public.${list}($1, max_rows => ${PAGE}${filter})`);
-    expect(nodes.filter((node) => node['Node Type'] === 'Sort')).toEqual([]);
+    expect(nodes.filter((node) => node['Node Type'] === 'Sort' && node['Actual Rows'] > PAGE)).toEqual([]);
     // The third or half of what it reads is on the page; a sort by id within an instant reads some ahead.
     expect(rowsRead(nodes)).toBeLessThan(PAGE * 10);
   },
