@@ -67,10 +67,13 @@ begin
     -- Entries of a call lie between its beginning and its end. They are few: the aggregate sorts them, which counts as
     -- so dear without enable_sort that Postgres would compile the plan.
     entries := array(
-      select e.id from private.ai_usage_logs l
-      join public.credit_transactions e
-        on e.workspace_id = l.workspace_id and e.metadata ->> 'request_id' = l.request_id and e.created_at
-          between l.created_at - make_interval(secs => coalesce(l.duration, 0) / 1000.0 + 1) and l.created_at
+      select e.id from private.ai_usage_logs l cross join lateral (
+        select t.id from public.credit_transactions t
+        where t.workspace_id = wanted_workspace and t.metadata ->> 'request_id' = l.request_id
+          and t.created_at between l.created_at - make_interval(secs => coalesce(l.duration, 0) / 1000.0 + 1)
+            and l.created_at
+        offset 0 -- call by call
+      ) e
       where l.workspace_id = wanted_workspace and l.reference_id = left(wanted_reference, 500)
     );
     return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
