@@ -61,6 +61,7 @@ begin
       perform private.raise_error('not_found', format('before_id: there is no entry %s in this list.', before_id));
     end if;
   end if;
+  wanted_reference := left(wanted_reference, 500);
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
@@ -74,7 +75,7 @@ begin
             and l.created_at
         offset 0 -- call by call
       ) e
-      where l.workspace_id = wanted_workspace and l.reference_id = left(wanted_reference, 500)
+      where l.workspace_id = wanted_workspace and l.reference_id = wanted_reference
     );
     return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
       t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
