@@ -36,7 +36,11 @@ export async function run([name, ...args]: string[]): Promise<number> {
     const cause = await Promise.race([ended, sleep(30_000)]);
     throw error ? (cause ?? error) : new StackError('The benchmark was interrupted.');
   });
-  const tables = asMarkdown(await Promise.race([running, stopped]));
+  const measured = running.catch(async (error) => {
+    if (interrupted.aborted) await stopped;
+    throw error;
+  });
+  const tables = asMarkdown(await Promise.race([measured, stopped]));
   console.log(`\n${tables}`);
   const text = `${factsOfRun(name, args)}\n\n${tables}`;
   writeFileSync(RESULTS, withResults(readFileSync(RESULTS, 'utf8'), name, text));
