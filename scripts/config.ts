@@ -25,7 +25,7 @@ const schema = z.object({
 });
 
 /** How the variables of the shell begin that functions get. */
-const FOR_FUNCTIONS = /^(AI|CREEM|STRIPE)_/;
+const FOR_FUNCTIONS = /^(AI|CREEM|STRIPE|BASEMETER_DB)_/;
 
 /** The settings, checked. */
 export type StackConfig = {
@@ -35,7 +35,7 @@ export type StackConfig = {
   databaseUrl: string | undefined;
   /** A PostgREST program to use instead of the one from npm. */
   postgrestBin: string | undefined;
-  /** What the functions get: every AI_*, CREEM_* and STRIPE_* variable, and all that .env and supabase/functions/.env set for them. */
+  /** What the functions get: every AI_*, CREEM_*, STRIPE_* and BASEMETER_DB_* variable, and all that .env and supabase/functions/.env set for them. */
   functionsEnv: Record<string, string>;
 };
 

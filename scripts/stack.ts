@@ -26,10 +26,14 @@ export type StatusEnv = SupabaseEnv & WebhookSecrets;
 export type Stack = LocalSupabase & { env: StatusEnv };
 
 /**
- * What a stack is started with; `projectDir` is this checkout's unless given. Without AI_BASE_URL in `env` the AI simulator is started, and without CREEM_API_KEY or
- * STRIPE_SECRET_KEY the payment simulator, for the platform that has no key.
+ * What a stack is started with; `projectDir` is this checkout's unless given. Without AI_BASE_URL in `env` the AI simulator
+ * is started, and without CREEM_API_KEY or STRIPE_SECRET_KEY the payment simulator, for the platform that has no key. An empty
+ * BASEMETER_DB_URL has the functions go to Postgres by PostgREST.
  */
-export type StackOptions = Omit<LocalSupabaseOptions, 'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes'> &
+export type StackOptions = Omit<
+  LocalSupabaseOptions,
+  'projectDir' | 'denoDir' | 'programs' | 'schedule' | 'notes' | 'functionsRole'
+> &
   Partial<Pick<LocalSupabaseOptions, 'projectDir'>>;
 
 /** What is done from time to time; a hosted project has pg_cron for it. */
@@ -50,6 +54,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...options,
     denoDir: DENO_DIR,
     env: { ...env, ...secrets },
+    functionsRole: { role: 'basemeter_functions', variable: 'BASEMETER_DB_URL' },
     programs: simulators(env, secrets),
     schedule: SCHEDULE,
     notes: secrets,

@@ -23,11 +23,13 @@ type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
 type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
+type credit_history_entry: id bigint, created_at timestamp with time zone, workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type credit_transaction_type, amount numeric, status debit_status, refunded_amount numeric, balance_after numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type credit_hold_state: open, settled, released, expired
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
 type currency_code: text CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
+type debit_status: succeeded, partially_refunded, refunded
 type feature_release: released numeric, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type feature_use: allowed boolean, code text, id bigint, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type found_user: id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role user_role, created_at timestamp with time zone
@@ -434,13 +436,14 @@ table credit_transactions
   constraint credit_transactions_pkey PRIMARY KEY (id)
   constraint credit_transactions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_transactions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX credit_transactions_reference_id_idx using btree (workspace_id, "left"((metadata ->> 'reference_id'::text), 200), created_at) WHERE (metadata ? 'reference_id'::text)
   CREATE INDEX credit_transactions_refunded_transaction_id_idx using btree (refunded_transaction_id) WHERE (refunded_transaction_id IS NOT NULL)
-  CREATE INDEX credit_transactions_user_id_idx using btree (user_id)
+  CREATE INDEX credit_transactions_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "owners and admins can read their workspace's entries" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
-  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_entries FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.guard_ledger_entries()
+  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
+  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
+  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
   grants authenticated: select; service_role: select
 
 table credit_wallets
@@ -455,6 +458,7 @@ table credit_wallets
   frozen_at timestamp with time zone
   has_alerts boolean not null default false
   created_at timestamp with time zone not null default now()
+  credits_spendable numeric not null generated CASE WHEN (frozen_at IS NULL) THEN (((credits_balance)::numeric - (credits_held)::numeric) + (overdraft_limit)::numeric) ELSE (0)::numeric END
   constraint balance_is_total_less_spent_and_expired CHECK (((credits_balance)::numeric = (((credits_total)::numeric - (credits_spent)::numeric) - (credits_expired)::numeric)))
   constraint credit_wallets_pkey PRIMARY KEY (workspace_id)
   constraint credit_wallets_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -786,6 +790,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, "left"(reference_id, 200), created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
@@ -864,6 +869,28 @@ table private.email_providers
   shares_what_begins_as text
   reads_subdomains boolean not null default false
   constraint email_providers_pkey PRIMARY KEY (domain)
+
+view private.entries_and_refunds
+  id bigint
+  created_at timestamp with time zone
+  workspace_id uuid
+  user_id uuid
+  spender_id uuid
+  hold_id uuid
+  grant_id uuid
+  refunded_transaction_id bigint
+  transaction_type credit_transaction_type
+  is_overdraft boolean
+  amount credit_amount
+  balance_after credit_amount
+  reason text
+  feature_code text
+  description text
+  grant_changes credit_grant_change[]
+  metadata jsonb
+  idempotency_key text
+  status debit_status
+  refunded_amount numeric
 
 table private.idempotent_requests
   workspace_id uuid not null
@@ -1052,9 +1079,9 @@ table private.usage_records
   CREATE INDEX usage_records_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX usage_records_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own use, owners and admins all of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
-  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
-  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_usage_records()
+  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
 
 table private.video_file_removals
@@ -1509,23 +1536,19 @@ function private.begin_video_job(asked private.admission, job video_jobs, pricin
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
-function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
-function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
+function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
+function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 function private.claim_payments() returns trigger security definer
-function private.claim_payments_of_address(address text, at timestamp with time zone) returns void
-function private.claim_signup(identity text) returns boolean
 function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
 function private.close_hold(hold private.credit_holds, used numeric, at timestamp with time zone, metadata jsonb DEFAULT '{}'::jsonb, description text DEFAULT NULL::text, key text DEFAULT NULL::text, is_work_done boolean DEFAULT false) returns credit_result
 function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
-function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
 function private.count_ai_call() returns trigger security definer
@@ -1537,6 +1560,7 @@ function private.counted_model(model text, status ai_usage_status, error_code te
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
 function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb security definer -- execute: authenticated
 function private.create_wallet() returns trigger security definer
+function private.credit_history(wanted_workspace uuid, before_id bigint, max_rows integer, wanted_type credit_transaction_type, wanted_reason text, wanted_scene text, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status debit_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF credit_history_entry security definer -- execute: authenticated, service_role
 function private.credits_a_month(product payment_products, units numeric, at timestamp with time zone) returns numeric
 function private.credits_for(pricing jsonb, usd numeric) returns numeric
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
@@ -1566,12 +1590,10 @@ function private.end_video_job(job video_jobs, ending video_job_status, code tex
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted_workspace uuid) returns uuid
-function private.expire_grants(wanted_workspace uuid, at timestamp with time zone) returns void
-function private.expire_kept_grants(wanted_workspace uuid, answer credit_result, at timestamp with time zone) returns credit_result
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
-function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
+function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean DEFAULT true) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
 function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
@@ -1590,17 +1612,14 @@ function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
-function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
 function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
-function private.grants_to_burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
 function private.guard_api_key() returns trigger security definer
+function private.guard_append_only() returns trigger security definer
 function private.guard_audit_logs() returns trigger security definer
-function private.guard_ledger_entries() returns trigger security definer
-function private.guard_usage_records() returns trigger security definer
 function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
@@ -1625,21 +1644,17 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
-function private.kind_of_reason(reason text) returns credit_grant_kind
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
-function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
+function private.later(at timestamp with time zone, span interval) returns timestamp with time zone -- execute: authenticated, service_role
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
-function private.lease_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
-function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
-function private.lock_next_due_wallet(at timestamp with time zone, passed_over uuid[]) returns uuid
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1654,7 +1669,6 @@ function private.make_next_usage_log_partition(at timestamp with time zone) retu
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.match_next_payment(at timestamp with time zone) returns boolean
-function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.model_price_of(pricing jsonb) returns model_price
@@ -1700,22 +1714,17 @@ function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
-function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text) returns void
-function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text DEFAULT ''::text) returns void
-function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void
 function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
-function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
-function private.refuse_feature(terms private.feature_terms) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
-function private.refuse_message(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
@@ -1732,12 +1741,8 @@ function private.request_top_up(wallet credit_wallets, at timestamp with time zo
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
 function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
-function private.require_amount(amount numeric, field text DEFAULT 'amount'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
-function private.require_interval(expires_in interval) returns void
-function private.require_keys_left_today(wanted_workspace uuid) returns void
-function private.require_lifetime(expires_in interval) returns void
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
 function private.require_membership(caller private.ai_caller) returns void
 function private.require_platform_admin() returns void
@@ -1747,13 +1752,11 @@ function private.require_role(wanted_workspace uuid, account_id uuid, least_role
 function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
-function private.require_search(search_for text, max_rows integer) returns void
-function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
+function private.require_span(span interval, most interval, field text DEFAULT 'expires_in'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_spending_left(wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
-function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
-function private.require_time(at timestamp with time zone) returns void
 function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
 function private.require_user(account_id uuid) returns void
+function private.require_valid(at timestamp with time zone DEFAULT now(), amount numeric DEFAULT 1, reason text DEFAULT 'none'::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, zero_allowed boolean DEFAULT false, field text DEFAULT 'amount'::text) returns void
 function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.resolve_dispute(of_platform payment_platform, dispute_id text, outcome text, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
 function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
@@ -1767,10 +1770,9 @@ function private.role_in(wanted_workspace uuid, account_id uuid) returns workspa
 function private.roll_over(of_platform payment_platform, of_subscription text, periods private.subscription_period[], at timestamp with time zone) returns void
 function private.roll_over_grant(paid private.paid_credits, live_until timestamp with time zone, room numeric, at timestamp with time zone) returns numeric
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
-function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
-function private.search_pattern(search_for text) returns text
+function private.search_pattern(search_for text, max_rows integer) returns text
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
@@ -1806,21 +1808,16 @@ function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
-function private.video_answer(job video_jobs, answer jsonb) returns jsonb
-function private.video_error_message(code text) returns text
-function private.video_file_link(job uuid) returns text
 function private.video_job_json(job video_jobs) returns jsonb
-function private.video_jobs_running(wanted_workspace uuid) returns bigint
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
 function private.video_pricing_of(wanted ai_models, parameters jsonb, at timestamp with time zone) returns jsonb
 function private.video_submission(job video_jobs) returns jsonb
 function private.video_token(about text) returns text
-function private.video_webhook_token(job uuid) returns text
 function private.watch_spending() returns trigger security definer
 function private.watch_wallet() returns trigger security definer
 function private.why_top_up_ends(rule auto_top_ups) returns text
-function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record
+function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record -- execute: authenticated, service_role
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
@@ -1834,18 +1831,20 @@ function public.admin_set_account_active(user_id uuid, is_active boolean, reason
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_model_price(model text, reason text, input_usd_per_million numeric DEFAULT 0, output_usd_per_million numeric DEFAULT 0, cached_input_usd_per_million numeric DEFAULT NULL::numeric, usd_per_request numeric DEFAULT 0, usd_per_image numeric DEFAULT 0, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
-function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: service_role
-function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: service_role
-function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: service_role
-function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
+function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
-function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
-function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
+function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
 function public.credit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, kind credit_grant_kind DEFAULT NULL::credit_grant_kind, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.debit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
@@ -1853,34 +1852,34 @@ function public.delete_workspace(workspace_id uuid) returns void -- execute: aut
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
 function public.explain_charge(request_id text) returns charge_explanation -- execute: authenticated, service_role
-function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
-function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: service_role
-function public.finish_video_file_removal(path text, next_try_at timestamp with time zone) returns void security definer -- execute: service_role
-function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: service_role
-function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
+function public.finish_video_file_removal(path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
+function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
 function public.invite_member(workspace_id uuid, email text, role workspace_role DEFAULT 'member'::workspace_role, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
 function public.leave_workspace(workspace_id uuid) returns void -- execute: authenticated
-function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: service_role
+function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
 function public.list_members(workspace_id uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) -- execute: authenticated
 function public.list_payment_products() returns payment_products_on_sale -- execute: anon, authenticated, service_role
 function public.my_credit_transactions(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 100) returns SETOF my_credit_transaction -- execute: authenticated
-function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NULL::text, is_kept boolean DEFAULT false, error text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NULL::text, is_kept boolean DEFAULT false, error text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
-function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: service_role
+function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns recorded_usage security definer -- execute: service_role
 function public.refund_user_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, transaction_id bigint DEFAULT NULL::bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_credit_hold(hold_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_feature(usage_record_id bigint DEFAULT NULL::bigint, quantity numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), release_idempotency_key text DEFAULT NULL::text) returns feature_release security definer -- execute: service_role
 function public.remove_member(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
 function public.replay_payment_event(event_id bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns replayed_event -- execute: authenticated, service_role
-function public.require_api_key(api_key_hash text) returns void security definer -- execute: service_role
+function public.require_api_key(api_key_hash text) returns void security definer -- execute: basemeter_functions, service_role
 function public.resend_invitation(invitation_id uuid, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
 function public.resolve_dispute(platform payment_platform, dispute_id text, outcome text, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.resolve_unmatched_payment(unmatched_id uuid, workspace_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
@@ -1891,11 +1890,11 @@ function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, thre
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
-function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
-function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.usage_report(by usage_dimension DEFAULT 'day'::usage_dimension, "from" date DEFAULT (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)))::date, "to" date DEFAULT ((now() AT TIME ZONE 'UTC'::text))::date, workspace_id uuid DEFAULT NULL::uuid, all_workspaces boolean DEFAULT false, then_by usage_dimension DEFAULT NULL::usage_dimension) returns TABLE(name text, then_name text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric, paid_credits numeric, provider_cost numeric, margin numeric) -- execute: authenticated, service_role
 function public.verify_credits(workspace_id uuid DEFAULT NULL::uuid) returns TABLE(wallet_id uuid, rule text, expected numeric, actual numeric, subject text) security definer -- execute: service_role
-function public.video_job_of_file(video_job_id uuid, until bigint, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
-function public.video_job_of_webhook(video_job_id uuid, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
+function public.video_job_of_file(video_job_id uuid, until bigint, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.video_job_of_webhook(video_job_id uuid, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role

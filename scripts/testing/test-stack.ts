@@ -15,7 +15,19 @@ const ANY_TIME = `
   where config_key in ('max_backdating_days', 'max_clock_skew_minutes')`;
 
 /**
- * Starts it. Its functions see no variables of the developer's: the upstream is always the simulator. With `databaseUrl`
+ * By which way functions go to Postgres is for whoever runs the tests to say: an empty BASEMETER_DB_URL is PostgREST. Many tests
+ * at once share the functions' few connections, and none is about how long another waits.
+ */
+function waysToPostgres(): Record<string, string> {
+  const given = Object.entries(process.env).filter(([name]) => name.startsWith('BASEMETER_DB_'));
+  return {
+    BASEMETER_DB_ACQUIRE_SECONDS: '30',
+    ...Object.fromEntries(given.map(([name, value = '']) => [name, value])),
+  };
+}
+
+/**
+ * Starts it. Its functions see no other variables of the developer's: the upstream is always the simulator. With `databaseUrl`
  * that database is used, which has to be empty and is emptied again at the end.
  */
 export async function startTestStack(options: Partial<StackOptions> = {}): Promise<Stack> {
@@ -27,7 +39,7 @@ export async function startTestStack(options: Partial<StackOptions> = {}): Promi
     if (databaseUrl) await releaseTestDatabase(databaseUrl);
   };
   try {
-    const env = { AI_LEAKY_KEY };
+    const env = { AI_LEAKY_KEY, ...waysToPostgres() };
     const stack = await startStack({ apiPort: 0, dbPort: 0, seed: false, durable: false, env, ...options, dataDir });
     await withClient(stack.urls.databaseAdmin, (client) => client.query(ANY_TIME));
     return Object.assign(Object.create(stack), { stop: () => stack.stop().then(discard) });

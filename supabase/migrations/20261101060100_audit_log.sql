@@ -77,8 +77,8 @@ begin
   elsif private.is_platform_admin() then
     return;
   end if;
-  perform private.raise_limit('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
-    ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
+  perform private.raise_error('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
+    retry_after => ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
 end;
 $$;
 
@@ -111,7 +111,9 @@ declare
   headers jsonb;
   address text;
 begin
-  entry.actor_role := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  -- Functions act for the service, whichever way they come.
+  entry.actor_role := case when session_user = 'basemeter_functions' then 'service_role'
+    else coalesce(nullif(current_setting('role', true), 'none'), session_user) end;
   -- A token or header that makes no sense leaves its fields empty: the change that is audited never fails for it.
   begin
     entry.actor_id := auth.uid();
@@ -281,11 +283,12 @@ create trigger ai_models_audit_changes after insert or update or delete on publi
   for each row execute function private.audit_change('model', '');
 create trigger ai_model_fallbacks_audit_changes after insert or update or delete on public.ai_model_fallbacks
   for each row execute function private.audit_change('model position', '');
-create trigger ai_model_prices_audit_changes after insert or update or delete on public.ai_model_prices
+create trigger ai_model_prices_audit_changes
+  after insert or update of model, effective_from, effective_to, source or delete on public.ai_model_prices
   for each row execute function private.audit_change('id', '');
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');
-create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
+create trigger ai_price_components_audit_changes after insert or update or delete on public.ai_price_components
   for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');
@@ -368,27 +371,6 @@ begin
 end;
 $$;
 
--- The next audit rows of who or what is gone, in their order.
-create function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- An index each, of which one is asked.
-  return array(
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'workspace_id' and a.workspace_id = removal.gone_id and a.id > removal.done_to
-      order by a.id limit at_most)
-    union all
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'actor_id' and a.actor_id = removal.gone_id and a.id > removal.done_to
-      order by a.id limit at_most)
-    union all
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'resource_id' and a.resource_id = removal.gone_id::text and a.id > removal.done_to
-      order by a.id limit at_most));
-end;
-$$;
-
 -- Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.
 create function private.forget_next_audit_logs(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -403,7 +385,19 @@ begin
   if not found then
     return false;
   end if;
-  ids := private.rows_to_forget(removal, at_once);
+  -- An index each, of which one is asked.
+  ids := array(
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'workspace_id' and a.workspace_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_once)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'actor_id' and a.actor_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_once)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'resource_id' and a.resource_id = removal.gone_id::text and a.id > removal.done_to
+      order by a.id limit at_once));
   update public.audit_logs a set details = a.details where a.id = any (ids); -- guard_audit_logs takes what has to go
   if cardinality(ids) < at_once then
     delete from private.audit_removals r where r.gone_id = removal.gone_id and r.found_by = removal.found_by;

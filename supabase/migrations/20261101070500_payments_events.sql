@@ -8,7 +8,7 @@ as $$
 declare
   accounts uuid[];
 begin
-  if not private.config_boolean('match_payments_by_email', false) then
+  if private.config('match_payments_by_email') = 'true' is not true then
     return null;
   end if;
   select array_agg(a.id) into accounts from (
@@ -397,7 +397,7 @@ declare
     when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
   end;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
   values (receive_payment_event.platform, receive_payment_event.event_id, receive_payment_event.event_type,
     -- An event from the future would outrank every later one.
@@ -436,4 +436,4 @@ comment on function public.receive_payment_event is
   'platform''s time; now where it has none or lies in the future; facts: what it reports, null where nothing follows; '
   'problem: why it could not be read; mode (live or test) and account: as the platform reports them, see settings '
   'payment_mode and stripe_account.';
-grant execute on function public.receive_payment_event to service_role;
+grant execute on function public.receive_payment_event to service_role, basemeter_functions;

@@ -13,8 +13,8 @@ begin
 end;
 $$;
 
--- Refuses who is no platform admin, and a search for nothing.
-create function private.require_search(search_for text, max_rows integer) returns void
+-- A pattern for ilike that finds a text as it is; refuses who is no platform admin, and a search for nothing.
+create function private.search_pattern(search_for text, max_rows integer) returns text
 language plpgsql set search_path = ''
 as $$
 begin
@@ -24,14 +24,6 @@ begin
   elsif max_rows between 1 and 100 is not true then
     perform private.raise_error('invalid_request', 'max_rows must be between 1 and 100.');
   end if;
-end;
-$$;
-
--- A pattern for ilike that finds a text as it is.
-create function private.search_pattern(search_for text) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
   return '%' || regexp_replace(trim(search_for), '([\\%_])', '\\\1', 'g') || '%';
 end;
 $$;
@@ -52,10 +44,9 @@ create function private.admin_find_users(search_for text, max_rows integer) retu
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  pattern text := private.search_pattern(search_for);
+  pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
 begin
-  perform private.require_search(search_for, max_rows);
   select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select u.id, u.email, u.full_name, u.subscription_plan as plan, trim_scale(u.credits_balance) as credits_balance,
@@ -77,10 +68,9 @@ create function private.admin_find_workspaces(search_for text, max_rows integer)
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  pattern text := private.search_pattern(search_for);
+  pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
 begin
-  perform private.require_search(search_for, max_rows);
   select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select w.id, w.name, w.slug, w.personal_user_id is not null as is_personal, w.plan,
@@ -122,7 +112,7 @@ begin
     perform private.raise_error('invalid_request',
       'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
-  perform private.require_amount(abs(amount));
+  perform private.require_valid(amount => abs(amount));
   wallet := private.lock_wallet(wanted_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
   earlier := private.earlier_answer(wanted_workspace, 'credits', key, request);
@@ -191,7 +181,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_admin_reason(reason);
-  perform private.require_amount(new_limit, 'overdraft_limit', zero_allowed => true);
+  perform private.require_valid(amount => new_limit, field => 'overdraft_limit', zero_allowed => true);
   perform private.lock_wallet(wanted_workspace, clock_timestamp());
   update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = wanted_workspace;
   perform private.audit('admin_set_overdraft', 'workspaces', wanted_workspace::text,
@@ -223,36 +213,30 @@ end;
 $$;
 grant execute on function private.admin_set_config to authenticated, service_role;
 
--- Gives a model a price from a time on.
-create function private.admin_set_model_price(wanted public.ai_model_prices, reason text, at timestamptz) returns jsonb
+create type public.made_model_price as (id uuid, model text, effective_from timestamptz);
+comment on type public.made_model_price is 'A price that an admin has set.';
+
+-- Gives a model a price from a time on; it never changes one that is or was in force.
+create function private.admin_set_model_price(
+  model text, reason text, components jsonb, effective_from timestamptz, effective_to timestamptz, source text,
+  at timestamptz
+) returns public.made_model_price
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  made public.made_model_price;
 begin
   perform private.require_admin_reason(reason);
-  wanted.effective_from := coalesce(wanted.effective_from, at);
-  if not exists (select from public.ai_models m where m.model = wanted.model for key share) then
-    perform private.raise_error('not_found',
-      format('There is no model %s.', coalesce(to_json(wanted.model)::text, 'null')));
-  elsif wanted.effective_from < at or wanted.effective_from = 'infinity' then
+  made.model := model;
+  made.effective_from := coalesce(effective_from, at);
+  if made.effective_from < at then
     perform private.raise_error('invalid_request',
       'effective_from must not be in the past: calls were charged by then.');
   end if;
-  insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
-    output_usd_per_million, usd_per_request, usd_per_image)
-  values (wanted.model, wanted.effective_from, coalesce(wanted.input_usd_per_million, 0),
-    wanted.cached_input_usd_per_million,
-    coalesce(wanted.output_usd_per_million, 0), coalesce(wanted.usd_per_request, 0), coalesce(wanted.usd_per_image, 0))
-  returning id into wanted.id;
-  perform private.audit('admin_set_model_price', 'ai_model_prices', wanted.id::text,
-    details => jsonb_build_object('model', wanted.model, 'reason', reason));
-  return jsonb_build_object('id', wanted.id, 'model', wanted.model, 'effective_from', wanted.effective_from);
-exception
-  when unique_violation then
-    perform private.raise_error('invalid_state', 'This model has a price from this time on.', 'Name another time.');
-    return null;
-  when check_violation then
-    perform private.raise_error('invalid_request', 'Prices must be numbers of at least 0.');
-    return null;
+  made.id := private.set_model_price(model, components, made.effective_from, effective_to, source);
+  perform private.audit('admin_set_model_price', 'ai_model_prices', made.id::text, details => jsonb_build_object(
+    'model', model, 'reason', reason, 'components', components));
+  return made;
 end;
 $$;
 grant execute on function private.admin_set_model_price to authenticated, service_role;
@@ -269,8 +253,6 @@ create type public.found_workspace as (
   overdraft_limit numeric, frozen_at timestamptz, created_at timestamptz
 );
 comment on type public.found_workspace is 'A workspace that an admin looked for.';
-create type public.made_model_price as (id uuid, model text, effective_from timestamptz);
-comment on type public.made_model_price is 'A price that an admin has set.';
 
 create function public.admin_find_users(query text, max_rows integer default 20) returns setof public.found_user
 language sql set search_path = ''
@@ -310,29 +292,19 @@ language sql set search_path = ''
 as $$ select private.admin_set_config(config_key, config_value, reason) $$;
 comment on function public.admin_set_config is 'Sets a setting of system_config. For platform admins.';
 create function public.admin_set_model_price(
-  model text, reason text, input_usd_per_million numeric default 0, output_usd_per_million numeric default 0,
-  cached_input_usd_per_million numeric default null, usd_per_request numeric default 0, usd_per_image numeric default 0,
-  effective_from timestamptz default null
+  model text, reason text, components jsonb, effective_from timestamptz default null,
+  effective_to timestamptz default null, source text default 'manual'
 ) returns public.made_model_price
-language plpgsql set search_path = ''
+language sql set search_path = ''
 as $$
-declare
-  wanted public.ai_model_prices;
-begin
-  wanted.model := model;
-  wanted.input_usd_per_million := input_usd_per_million;
-  wanted.output_usd_per_million := output_usd_per_million;
-  wanted.cached_input_usd_per_million := cached_input_usd_per_million;
-  wanted.usd_per_request := usd_per_request;
-  wanted.usd_per_image := usd_per_image;
-  wanted.effective_from := effective_from;
-  return jsonb_populate_record(null::public.made_model_price,
-    private.admin_set_model_price(wanted, reason, clock_timestamp()));
-end;
+  select private.admin_set_model_price(model, reason, components, effective_from, effective_to, source,
+    clock_timestamp())
 $$;
 comment on function public.admin_set_model_price is
-  'Gives a model a price from a time on (default: now), in US dollars: { id, model, effective_from }. '
-  'For platform admins.';
+  'Gives a model a price from a time on (default: now), until another begins or effective_to: { id, model, '
+  'effective_from }. components: [{ unit, usd_per_unit or credits_per_unit, above_input_tokens, bound_included, '
+  'reprices, service_tier, clock: { weekdays, from, to }, resolution }], or in short { unit: US dollars }, of tokens '
+  'for a million. A price that is there stays: of the same time is refused. For platform admins.';
 grant execute on function public.admin_find_users, public.admin_find_workspaces, public.admin_adjust_credits,
   public.admin_set_account_active, public.admin_set_overdraft, public.admin_set_config, public.admin_set_model_price
   to authenticated, service_role;

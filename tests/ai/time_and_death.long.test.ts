@@ -12,7 +12,7 @@ beforeAll(async () => {
   // 0.01 credits a token of output; a token is four bytes to the simulator and to an estimate alike.
   await rows(`
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'simulator-chat', 100);
-    insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100)`);
+    select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-01')`);
 }, 120_000);
 afterAll(() => own?.stop(), 60_000);
 
@@ -131,12 +131,39 @@ test('functions killed under load: the sweep brings every call to rest, none is 
   expect(doubles).toEqual([]);
 });
 
+test('200 callers of 4 connections are answered or told to come again; no call is lost or charged twice', {
+  timeout: 60_000,
+}, async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, async () => {
+      const reference = randomUUID();
+      const response = await call({ output_tokens: 1 }, false, reference);
+      const { error } = (await response.json()) as { error?: { code: string } };
+      return { reference, told: [response.status, error?.code, response.headers.get('retry-after')] };
+    }),
+  );
+  const answered = answers.filter(({ told }) => told[0] === 200);
+  expect(answered).not.toEqual([]);
+  for (const { told } of answers) if (told[0] !== 200) expect(told).toEqual([503, 'unavailable', '1']);
+  const logs = await rows('select reference_id, status from public.ai_usage_logs where reference_id = any ($1)', [
+    answers.map(({ reference }) => reference),
+  ]);
+  expect(logs.map(({ reference_id }) => reference_id).sort()).toEqual(
+    answered.map(({ reference }) => reference).sort(),
+  );
+  expect(logs.filter(({ status }) => status !== 'success')).toEqual([]);
+  const [left] = await rows(`select
+    (select count(*)::integer from private.ai_calls) as calls,
+    (select count(*)::integer from public.verify_credits()) as drift`);
+  expect(left).toEqual({ calls: 0, drift: 0 });
+});
+
 test('Postgres and PostgREST down when answers come: the calls wait, are answered, settled, and their keys are free', {
   timeout: 60_000,
 }, async () => {
   const answers = Array.from({ length: 6 }, (_, index) => {
     const reference = randomUUID();
-    const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 20 } : { delay_ms: 400 }) };
+    const directive = { text: ' the'.repeat(20), ...(index % 2 ? { chunk_delay_ms: 75 } : { delay_ms: 1_500 }) };
     return { reference, index, answer: call(directive, index % 2 === 1, reference, `outage-${index}`) };
   });
   await vi.waitFor(async () => {

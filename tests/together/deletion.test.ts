@@ -16,7 +16,7 @@ beforeAll(async () => {
     [model],
   );
   await adminPool.query(
-    `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ($1, 10, '2020-01-01')`,
+    `select private.set_model_price($1, '{"input": 0, "output": 10}', '2020-01-01')`,
     [model],
   );
   await offerVideos(videoModel);

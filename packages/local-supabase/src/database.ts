@@ -149,6 +149,12 @@ function explainPush(output: string): string {
   return name ? `Migration ${name} failed: ${words}` : `The migrations could not be applied: ${words}`;
 }
 
+/** Gives a role that the migrations made the password that all roles of a local stack have. */
+export async function letIn(adminUrl: string, role: string): Promise<void> {
+  const statement = `alter role ${pg.escapeIdentifier(role)} login password ${pg.escapeLiteral(ROLE_PASSWORD)}`;
+  await withClient(adminUrl, (client) => client.query(statement));
+}
+
 /** Builds the database again: base schema, migrations, seed.sql. */
 export async function resetDatabase(adminUrl: string, projectDir: string): Promise<void> {
   await recreateDatabase(adminUrl);

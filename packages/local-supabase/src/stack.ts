@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { changedMigrations, checkSuperuser, prepareDatabase, urlForRole } from './database.ts';
+import { changedMigrations, checkSuperuser, letIn, prepareDatabase, urlForRole } from './database.ts';
 import { fetchDenoDependencies } from './deno.ts';
 import { platformEnv, type StatusEnv, statusEnv } from './environment.ts';
 import { messageOf, StackError } from './errors.ts';
@@ -37,6 +37,8 @@ export type LocalSupabaseOptions = {
   denoDir?: string;
   /** Variables for the functions, beside the platform's own. */
   env?: Record<string, string>;
+  /** A role made by the migrations that functions may connect as: it gets the stack's password, and they its URL in `variable`. */
+  functionsRole?: { role: string; variable: string };
   /** Programs that are started before the functions. */
   programs?: Program[];
   /** What is done from time to time. */
@@ -128,7 +130,7 @@ class Run {
     }
     const postgrest = await this.#startPostgrest(adminUrl, keys, config);
     const programUrls: Record<string, string> = {};
-    const env = { ...this.#options.env };
+    const env = { ...(await this.#functionsUrl(adminUrl)), ...this.#options.env };
     for (const program of programs) {
       const url = await this.#startProgram(program, { API_URL: apiUrl, PUBLISHABLE_KEY: keys.publishableKey });
       programUrls[program.name] = url;
@@ -221,6 +223,13 @@ class Run {
     const { service, url } = await startProgram(program, { env, ...this.#child(program.name) });
     this.#closers.push(() => service.stop());
     return url;
+  }
+
+  async #functionsUrl(adminUrl: string): Promise<Record<string, string>> {
+    const { functionsRole } = this.#options;
+    if (!functionsRole) return {};
+    await letIn(adminUrl, functionsRole.role);
+    return { [functionsRole.variable]: urlForRole(adminUrl, functionsRole.role) };
   }
 
   async #startFunctions(keys: StackKeys, env: Record<string, string>): Promise<Functions> {

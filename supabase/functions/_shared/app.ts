@@ -2,6 +2,7 @@
 import { type Context, type Env, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { ApiError, errorResponse } from './errors.ts';
+import { serve } from './origin.ts';
 
 /** What every app knows of a request. */
 export interface AppEnv extends Env {
@@ -18,7 +19,7 @@ export function createApp<E extends AppEnv>(name: string, exposed: string[], hin
   app.use(cors({ origin: '*', exposeHeaders: ['x-request-id', 'x-should-retry', 'retry-after', ...exposed] }));
   app.use(async (c, next) => {
     c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
-    await next();
+    await serve(c.req.raw, c.get('requestId'), next);
     c.res.headers.set('x-request-id', c.get('requestId'));
   });
   app.notFound((c: Context<E>) => {

@@ -19,10 +19,10 @@ const PROJECT_KEY = /^sb_(publishable|secret)_/;
 
 /** A key that was valid is not looked up again for so long, ms: what it may do, each rpc looks at for itself. */
 const KEY_IS_KNOWN_FOR = 60_000;
-/** Of so many keys at most. */
-const MOST_KNOWN_KEYS = 1_000;
-/** When keys that are known have to be looked up again, by their hashes; the oldest first. */
-const knownKeys = new Map<string, number>();
+/** Of so many keys and tokens at most. */
+const MOST_KNOWN = 1_000;
+/** Who was behind keys and tokens, by their hashes, and until when that is known; the oldest first. */
+const known = new Map<string, { caller: Caller; until: number }>();
 
 /**
  * Returns who is behind `x-api-key` or `Authorization: Bearer …`, before anything else of the request is looked at.
@@ -35,11 +35,24 @@ export async function requireCaller(request: Request): Promise<Caller> {
   if (!token) {
     throw notAuthenticated('Send an access token or an API key as `Authorization: Bearer <token>`.');
   }
-  if (token.startsWith(API_KEY_PREFIX)) {
-    const api_key_hash = await sha256(token);
-    await requireKey(api_key_hash);
-    return { user_id: NONE, api_key_hash };
-  }
+  const hash = await sha256(token);
+  const before = known.get(hash);
+  if (before && before.until > Date.now()) return { ...before.caller };
+  known.delete(hash);
+  const found = token.startsWith(API_KEY_PREFIX) ? await holderOfKey(hash) : await signedInUser(token);
+  const [oldest] = known.keys();
+  if (oldest !== undefined && known.size >= MOST_KNOWN) known.delete(oldest);
+  known.set(hash, found);
+  return { ...found.caller };
+}
+
+async function holderOfKey(api_key_hash: string) {
+  await run(() => database.rpc('require_api_key', { api_key_hash }));
+  return { caller: { user_id: NONE, api_key_hash }, until: Date.now() + KEY_IS_KNOWN_FOR };
+}
+
+/** A token is valid until it expires; that its account is not disabled, each rpc looks at for itself. */
+async function signedInUser(token: string) {
   if (PROJECT_KEY.test(token)) {
     throw notAuthenticated(
       "The project's own keys (sb_publishable_…, sb_secret_…) call nothing here. Send a user's access token or an API key (sk-…).",
@@ -50,16 +63,7 @@ export async function requireCaller(request: Request): Promise<Caller> {
   if (error || data.userClaims?.role !== 'authenticated') {
     throw notAuthenticated('This is no valid access token of a signed-in user, or it has expired. Sign in again.');
   }
-  return { user_id: data.userClaims.id, api_key_hash: NONE };
-}
-
-async function requireKey(api_key_hash: string): Promise<void> {
-  if ((knownKeys.get(api_key_hash) ?? 0) > Date.now()) return;
-  knownKeys.delete(api_key_hash);
-  await run(() => database.rpc('require_api_key', { api_key_hash }));
-  const [oldest] = knownKeys.keys();
-  if (oldest !== undefined && knownKeys.size >= MOST_KNOWN_KEYS) knownKeys.delete(oldest);
-  knownKeys.set(api_key_hash, Date.now() + KEY_IS_KNOWN_FOR);
+  return { caller: { user_id: data.userClaims.id, api_key_hash: NONE }, until: (data.jwtClaims?.exp ?? 0) * 1000 };
 }
 
 function notAuthenticated(message: string): ApiError {

@@ -1,31 +1,62 @@
 /** The functions' way to Postgres: one rpc before the provider is called, one after. */
 import { createAdminClient } from '@supabase/server/core';
-import type { PostgrestError } from '@supabase/supabase-js';
 import type { Database } from './database.types.ts';
 import { ApiError } from './errors.ts';
-import { isTransient, waitAfter } from './outage.ts';
+import { originHeaders } from './origin.ts';
+import { isTransient, NOT_FREE, type RpcAnswer, type RpcError, waitAfter } from './outage.ts';
+import { RpcPool } from './pool.ts';
+import { readPoolSettings } from './pool-settings.ts';
 
-/** A client with the service role's rights; made once, it holds no session. */
-export const database = createAdminClient<Database>();
+/** With the service role's rights; made once, it holds no session. */
+const api = createAdminClient<Database>();
+const settings = readPoolSettings(Deno.env);
+const pool = settings && new RpcPool(settings);
+
+/** It is for everyone, who read the tables behind it themselves; the pool's role reads none. */
+const FOR_EVERYONE = new Set(['list_payment_products']);
+
+type Rpcs = Database['public']['Functions'];
+type Answer<T> = Exclude<RpcAnswer, { error: null }> | { data: T; error: null; status: number };
+
+/** Rpcs over the pool where `BASEMETER_DB_URL` is set, else over PostgREST; and Storage. */
+export const database = {
+  storage: api.storage,
+  async rpc<Name extends keyof Rpcs & string>(
+    name: Name,
+    args: Rpcs[Name]['Args'],
+  ): Promise<Answer<Rpcs[Name]['Returns']>> {
+    const headers = originHeaders();
+    const answer =
+      pool && !FOR_EVERYONE.has(name)
+        ? await pool.call(name, args as object, headers)
+        : await overApi(name, args, headers);
+    return answer as Answer<Rpcs[Name]['Returns']>;
+  },
+};
+
+async function overApi(name: keyof Rpcs, args: unknown, headers: Record<string, string>): Promise<RpcAnswer> {
+  const request = api.rpc(name, args as never);
+  for (const [header, value] of Object.entries(headers)) request.setHeader(header, value);
+  return (await request) as RpcAnswer;
+}
 
 /** How long tries are made where the caller can ask again, ms. */
 const PATIENCE = 1_000;
 
-type Answer<T> = { data: T; error: null } | { data: null; error: PostgrestError; status: number };
-
 /**
- * Runs a query, again after a wait where that can help, and returns its data. Tries end after `patience` ms, but there are
- * always two: an answer may have been lost on its way, so a query that is run twice must do what it does once.
+ * Runs a query, again after a wait where that can help, and returns its data. Tries end after `patience` ms, but what was
+ * sent is sent twice: its answer may have been lost on its way, so a query that is run twice must do what it does once.
  * Throws an ApiError with the code, status and sentence that SQL raised; 503 `unavailable` where no try succeeded.
  */
 export async function run<T>(query: () => PromiseLike<Answer<T>>, patience = PATIENCE): Promise<T> {
   const until = Date.now() + patience;
   for (let tries = 0; ; tries += 1) {
-    const { data, error, status } = (await query()) as Answer<T> & { status: number };
+    const { data, error, status } = await query();
     if (!error) return data as T;
-    if (!isTransient(error, status)) throw raisedError(error);
+    if (!isTransient(error, status)) throw raisedError(error, status);
     const wait = waitAfter(tries);
-    if (tries > 0 && Date.now() + wait > until) {
+    const isEnough = tries > 0 || error.code === NOT_FREE;
+    if (isEnough && Date.now() + wait > until) {
       console.error('database unavailable:', error);
       throw new ApiError(503, 'unavailable', 'The service is busy. Try again in a moment.', null, {
         'retry-after': '1',
@@ -35,9 +66,13 @@ export async function run<T>(query: () => PromiseLike<Answer<T>>, patience = PAT
   }
 }
 
-/** `PTnnn` is an error that SQL raised for the caller (DETAIL is its sentence); every other is ours and stays inside. */
-function raisedError(error: PostgrestError): Error {
-  const status = error.code.match(/^PT(\d{3})$/)?.[1];
-  if (!status) return new Error(`database error ${error.code}: ${error.message}`);
-  return new ApiError(Number(status), error.message, error.details || error.message);
+/**
+ * `PTnnn` is an error that SQL raised for the caller (DETAIL is its sentence), and so is one whose code is its message, from
+ * `raise_limit`; every other is ours and stays inside.
+ */
+function raisedError({ code = '', message, details, headers = {} }: RpcError, status: number): Error {
+  const raised = code === message ? status : Number(code.match(/^PT(\d{3})$/)?.[1]);
+  if (!raised) return new Error(`database error ${code}: ${message}`);
+  const retryAfter = headers['Retry-After'];
+  return new ApiError(raised, message, details || message, null, retryAfter ? { 'retry-after': retryAfter } : {});
 }

@@ -275,14 +275,14 @@ isOneToOne: false
                   ]
                 },"credit_wallets": {
                   Row: {
-                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"has_alerts": boolean,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
+                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spendable": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"has_alerts": boolean,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spendable"?: never,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spendable"?: never,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -986,7 +986,7 @@ isOneToOne: false
                   ]
                 },"workspace_member_credits": {
                   Row: {
-                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
+                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number | null,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
@@ -1068,6 +1068,47 @@ isOneToOne: false
 "begin_subscription_change":
 { Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
+"call_history":
+{ Args: { "api_key_id"?: string,"before_id"?: string,"from"?: string,"max_rows"?: number,"model"?: string,"reference_id"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"status"?: Database["public"]['Enums']["ai_usage_status"],"to"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
+              "api_key_id": string | null,
+"cached_tokens": number,
+"completion_tokens": number,
+"created_at": string,
+"credits_charged": number,
+"duration": number | null,
+"error_code": string | null,
+"error_message": string | null,
+"estimated_cost": number,
+"free_credits": number,
+"hold_id": string | null,
+"id": string,
+"images": number,
+"ip_address": unknown,
+"model": string,
+"paid_credits": number,
+"prompt_tokens": number,
+"reference_id": string | null,
+"request_data": Json | null,
+"request_id": string | null,
+"requests": number,
+"response_data": Json | null,
+"scene": Database["public"]['Enums']["ai_usage_scene"],
+"scene_description": string | null,
+"status": Database["public"]['Enums']["ai_usage_status"],
+"total_tokens": number,
+"usage_period_start": string | null,
+"usage_record_id": number | null,
+"usage_source": Database["public"]['Enums']["ai_usage_source"],
+"user_agent": string | null,
+"user_id": string | null,
+"workspace_id": string
+            }[]
+                          SetofOptions: {
+        from: "*"
+        to: "ai_usage_logs"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "cancel_video_job":
 { Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
@@ -1116,6 +1157,14 @@ isOneToOne: false
         to: "created_workspace"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"credit_history":
+{ Args: { "api_key_id"?: string,"before_id"?: number,"from"?: string,"max_rows"?: number,"model"?: string,"reason"?: string,"reference_id"?: string,"scene"?: string,"status"?: Database["public"]['Enums']["debit_status"],"to"?: string,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_history_entry"][]
+                          SetofOptions: {
+        from: "*"
+        to: "credit_history_entry"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "credit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"metadata"?: Json,"priority"?: number,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1383,7 +1432,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1406,6 +1455,8 @@ isOneToOne: false
                         "id": string | null,"name": string | null,"slug": string | null
                       },"credit_grant_change": {
                         "grant_id": string | null,"amount": number | null
+                      },"credit_history_entry": {
+                        "id": number | null,"created_at": string | null,"workspace_id": string | null,"user_id": string | null,"api_key_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"status": Database["public"]['Enums']["debit_status"] | null,"refunded_amount": number | null,"balance_after": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
                       },"feature_release": {
@@ -1553,7 +1604,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

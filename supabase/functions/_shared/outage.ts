@@ -1,9 +1,22 @@
 /** What of the database's errors a later try can mend, and how such tries are made. */
 
-/** What is read of an error from PostgREST. */
-interface DatabaseError {
-  code?: string | null;
+/** What a call of an rpc came to, as PostgREST tells it. */
+export type RpcAnswer =
+  | { data: unknown; error: null; status: number }
+  | { data: null; error: RpcError; status: number };
+
+/** An error as PostgREST tells it; without a code where the connection broke. */
+export interface RpcError {
+  code?: string;
+  message: string;
+  details?: string;
+  hint?: string;
+  /** Of the answer that the error asks for. */
+  headers?: Record<string, string>;
 }
+
+/** PostgREST's code where no connection became free in time: nothing was sent. */
+export const NOT_FREE = 'PGRST003';
 
 /**
  * SQLSTATEs and PostgREST's codes: connection exceptions, serialization failure, deadlock, lock or statement timeout, a
@@ -18,7 +31,7 @@ const LONGEST_WAIT = 3_000;
  * Whether a later try can mend an error. One without a code comes from neither SQL nor PostgREST's checks: the connection
  * broke, also where PostgREST makes `400 {"code":"","message":""}` of that.
  */
-export function isTransient({ code }: DatabaseError, status: number): boolean {
+export function isTransient({ code }: Pick<RpcError, 'code'>, status: number): boolean {
   if (!code) return status === 0 || status === 400 || status >= 500;
   return TRANSIENT.test(code) || (status >= 502 && status <= 504 && !code.startsWith('PT'));
 }

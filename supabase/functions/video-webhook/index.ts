@@ -7,6 +7,7 @@ import { readBody } from '../_shared/body.ts';
 import { ApiError, errorResponse } from '../_shared/errors.ts';
 import { inTime, TimeoutError } from '../_shared/in-time.ts';
 import { parseJson } from '../_shared/json.ts';
+import { serve } from '../_shared/origin.ts';
 import { callRpc, isOver } from '../_shared/video/database.ts';
 import { isObject, readTaskId } from '../_shared/video/provider.ts';
 import { syncJob } from '../_shared/video/sync.ts';
@@ -58,7 +59,8 @@ function notFound(): ApiError {
 export default {
   async fetch(request: Request): Promise<Response> {
     const requestId = `req_${crypto.randomUUID().replaceAll('-', '')}`;
-    const response = await receive(request).catch((thrown) => errorResponse(thrown, requestId));
+    const received = serve(request, requestId, () => receive(request));
+    const response = await received.catch((thrown) => errorResponse(thrown, requestId));
     response.headers.set('x-request-id', requestId);
     return response;
   },

@@ -47,9 +47,10 @@ select is_empty($$
   select p.oid::regprocedure, a.grantee::regrole
   from pg_catalog.pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-    and (a.grantee not in (p.proowner, 'anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole)
+    and (a.grantee not in (p.proowner, 'anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole,
+        'basemeter_functions'::regrole)
       or a.is_grantable and a.grantee <> p.proowner)
-$$, 'only the API''s roles have rights, not PUBLIC, and nobody may pass one on');
+$$, 'only the API''s roles and the functions'' have rights, not PUBLIC, and nobody may pass one on');
 
 select * from finish();
 rollback;

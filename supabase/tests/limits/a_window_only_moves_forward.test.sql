@@ -22,7 +22,9 @@ select tests.create_user('free'), tests.create_user('writer'), tests.create_user
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, 0, 'text_chat'), ('embed', 'Embed', 'up', 0, 0, 'embedding'), ('paid', 'Paid', 'up', 100, 1, 'text_chat');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01'), ('paid', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('paid', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.admitted(person text, model text, at timestamptz, calls integer, hash text default null, team text default null) returns bigint
 language sql as $$
   select count(*) from generate_series(1, calls) where (public.admit_ai_call(tests.id(person), model, 1, 1, api_key_hash => hash,
@@ -77,11 +79,11 @@ end $$;
 select is(pg_temp.debited(pg_temp.after_edge(), 3), 3, 'some of the later day');
 select is(pg_temp.debited(pg_temp.before_edge(), 6), 5, 'a back-dated day has its own five');
 select is(pg_temp.debited(pg_temp.after_edge(), 6), 2, 'and the later one what was left of it');
-select is((select period_credits_used::numeric from public.workspace_member_credits where user_id = tests.id('ben')), 5::numeric, 'as it is told');
+select is((select period_credits_used::numeric from public.spending_limits where spender_id = tests.id('ben')), 5::numeric, 'as it is told');
 
 -- Back-dated work.
 select public.record_ai_usage(tests.id('ben'), 'paid', 'yesterday''s', charge => true, workspace_id => tests.id('team'), at => pg_temp.before_edge());
-select is((select period_credits_used::numeric || ' of ' || credits_used::numeric from public.workspace_member_credits where user_id = tests.id('ben')),
+select is((select period_credits_used::numeric || ' of ' || credits_used::numeric from public.spending_limits where spender_id = tests.id('ben')),
   '5.000000 of 11.000000', 'a call of yesterday that is recorded now leaves today''s use as it is');
 select is(pg_temp.debited(pg_temp.after_edge(), 1), 0, 'so that it makes no room');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');

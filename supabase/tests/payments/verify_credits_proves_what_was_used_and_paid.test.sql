@@ -3,7 +3,7 @@ select plan(14);
 select tests.create_user('owner'), tests.create_user('member');
 select tests.create_team('team'), tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('m', 'M', 'up', 10, 2);
-insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
+select private.set_model_price('m', '{"input": 0, "output": 0}', '2020-01-01');
 insert into public.api_keys (id, workspace_id, user_id, name, prefix, period_budget, budget_period) values
   (tests.id('key'), tests.id('team'), tests.id('member'), 'k', 'sk-', 50, 'month');
 insert into private.api_key_hashes (key_hash, api_key_id) values (sha256('secret'), tests.id('key'));
@@ -34,8 +34,8 @@ create temporary table drifts (change text, found text);
 insert into drifts values
   ('update public.workspace_member_credits set credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
   ('update public.workspace_member_credits set credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
-  ('update public.workspace_member_credits set period_credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
-  ('update public.workspace_member_credits set period_credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.spending_limits set period_credits_used = 6 where spender_id = MEMBER and workspace_id <> spender_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.spending_limits set period_credits_used = 8 where spender_id = MEMBER and workspace_id <> spender_id', 'what a spender used in the period is what their entries took in it of member'),
   ('update public.spending_limits set credits_used = 3 where spender_kind = ''api_key''', 'what a spender used is what their entries took of key'),
   ('update public.spending_limits set period_credits_used = 5 where spender_kind = ''api_key''', 'what a spender used in the period is what their entries took in it of key'),
   ('update private.paid_credits set credited = 49 where source = ''payment''', 'PAID payment tran_pack, TAKEN payment tran_pack'),

@@ -5,6 +5,7 @@ import { database, run } from '../database.ts';
 import type { Json } from '../database.types.ts';
 import { ApiError, errorResponse, invalidRequest } from '../errors.ts';
 import { parseJson } from '../json.ts';
+import { serve } from '../origin.ts';
 import type { PaymentEvent } from './event.ts';
 
 /** Bodies above this are refused, MiB. Events are some KiB. */
@@ -30,7 +31,8 @@ const receipt = z.object({ state: z.enum(['applied', 'failed', 'ignored']) });
  */
 export async function answerWebhook(request: Request, webhook: Webhook): Promise<Response> {
   const requestId = `req_${crypto.randomUUID().replaceAll('-', '')}`;
-  const response = await receive(request, webhook).catch((thrown) => errorResponse(thrown, requestId));
+  const received = serve(request, requestId, () => receive(request, webhook));
+  const response = await received.catch((thrown) => errorResponse(thrown, requestId));
   response.headers.set('x-request-id', requestId);
   return response;
 }

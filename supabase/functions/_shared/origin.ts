@@ -1,0 +1,19 @@
+/** Whose request is served, for what Postgres notes of a change: the audit log's address, browser and request id. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+const served = new AsyncLocalStorage<Record<string, string>>();
+
+/** Does the work of a request; rpcs that are called meanwhile come with `originHeaders`. */
+export function serve<T>({ headers }: Request, requestId: string, work: () => T): T {
+  const origin: Record<string, string> = { 'x-request-id': requestId };
+  for (const name of ['user-agent', 'x-forwarded-for']) {
+    const value = headers.get(name)?.slice(0, 500).toWellFormed();
+    if (value) origin[name] = value;
+  }
+  return served.run(origin, work);
+}
+
+/** Headers that say whose request is served; none outside of one. */
+export function originHeaders(): Record<string, string> {
+  return served.getStore() ?? {};
+}
