@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf, readRunningState, StackError, withClient } from '@basemeter/local-supabase';
+import type pg from 'pg';
 import { DEV_DATA_DIR } from '../paths.ts';
 import { FORMATS, readCatalogue } from '../prices/catalogue.ts';
 import { compare, type Verdict } from '../prices/comparison.ts';
@@ -34,7 +35,7 @@ export async function run(args: string[]): Promise<number> {
   if (part === 'import' && file && more.length === 0) return importPrices(file, values);
   if (part === 'margin' && !file) {
     const span = { from: day('--from', values.from), to: day('--to', values.to) };
-    for (const line of await withClient(databaseUrl(), (client) => marginReport(client, span))) console.log(line);
+    for (const line of await withDatabase((client) => marginReport(client, span))) console.log(line);
     return 0;
   }
   console.log(USAGE);
@@ -64,23 +65,33 @@ function databaseUrl(): string {
   return runningEnv(state).DB_URL;
 }
 
+async function withDatabase<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const url = databaseUrl();
+  await withClient(url, async () => undefined).catch((error: unknown) => {
+    throw new StackError(`The database can't be reached: ${messageOf(error)}.`);
+  });
+  return withClient(url, work);
+}
+
 async function importPrices(file: string, options: Options): Promise<number> {
   const { format, offers } = readCatalogue(readText(file), options.format);
   const from = instant(options.from);
   const wanted = words(options.models);
-  return withClient(databaseUrl(), async (client) => {
+  return withDatabase(async (client) => {
     const verdicts = compare(await pricedModels(client, wanted), offers, words(options.provider), from);
     for (const verdict of verdicts) for (const line of linesOf(verdict)) console.log(line);
     const used = new Set(verdicts.flatMap(({ found }) => found));
     const others = offers.filter((offer) => !used.has(offer)).map(({ provider, model }) => `${provider}/${model}`);
-    console.log(`Not on offer: ${others.length} models of the file${options.list ? `: ${others.join(', ')}` : ''}.`);
+    console.log(
+      `Models of the file that are not on offer: ${options.list ? others.join(', ') || 'none' : others.length}.`,
+    );
     const missing = verdicts.filter(
       ({ model, kind }) => wanted.includes(model) && ['missing', 'unpriced', 'ambiguous'].includes(kind),
     );
     if (missing.length > 0) throw new StackError(`Nothing was written: no price was found for ${names(missing)}.`);
     const news = verdicts.filter(({ kind }) => kind === 'new' || kind === 'changed');
     if (news.length === 0) console.log('Nothing to write.');
-    else if (!options.apply) console.log(`Nothing was written; --apply writes the prices of ${news.length} models.`);
+    else if (!options.apply) console.log(`Nothing was written; --apply writes: ${names(news)}.`);
     else {
       const reason = `Imported from ${basename(file)}`.slice(0, 1000);
       const prices = news.map(({ model, found }) => {
@@ -88,7 +99,7 @@ async function importPrices(file: string, options: Options): Promise<number> {
         return { model, components, source: format, reason, from };
       });
       await setPrices(client, prices);
-      console.log(`Wrote the prices of ${news.length} models.`);
+      console.log(`Written: ${names(news)}.`);
     }
     return 0;
   });

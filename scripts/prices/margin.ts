@@ -41,7 +41,7 @@ export async function marginReport(client: pg.Client, { from, to }: Span): Promi
       .join('  ');
   const unpriced = (await client.query(UNPRICED, span)).rows.map(
     ({ model, calls, units }) =>
-      `${model}: ${calls} calls used ${units}, for which it has no price; admin_set_model_price gives it one.`,
+      `${model} has no price for ${units}: used by ${calls} of its calls; admin_set_model_price sets one.`,
   );
   return [...(rows.length > 0 ? [heads, ...cells].map(line) : ['No call was charged or cost anything.']), ...unpriced];
 }

