@@ -130,8 +130,8 @@ comment on column private.credit_holds.work is
 create index credit_holds_workspace_id_created_at_idx on private.credit_holds (workspace_id, created_at);
 create index credit_holds_user_id_idx on private.credit_holds (user_id);
 create index credit_holds_open_workspace_id_idx on private.credit_holds (workspace_id, expires_at) where state = 'open';
-create index credit_holds_open_expires_at_idx on private.credit_holds (expires_at) where state = 'open';
-create index credit_holds_work_expires_at_idx on private.credit_holds (expires_at) where work is not null;
+create index credit_holds_due_expires_at_idx on private.credit_holds (expires_at)
+  where state = 'open' or work is not null;
 
 create table public.credit_transactions (
   id bigint generated always as identity primary key,

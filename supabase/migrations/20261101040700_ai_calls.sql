@@ -140,7 +140,7 @@ begin
     update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
     where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
       and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
-      and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
+      and u.model = 'unknown' -- it was not looked up (private.counted_model)
       and u.api_key_id is not distinct from logged.api_key_id;
   else
     -- Nobody pays for these rows: of each text the beginning.
@@ -325,7 +325,7 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   caller private.ai_caller := asked.caller;
-  available numeric := private.available(asked.wallet);
+  available numeric := (asked.wallet).credits_spendable;
   -- An output lowered to what the wallet pays for would tell its balance.
   credits_left numeric := least(
     private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, asked.at),
@@ -367,12 +367,10 @@ declare
   call jsonb := asked.call;
   at timestamptz := asked.at;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
-  is_message boolean := private.is_message(asked.wanted);
-  message_month timestamptz := case when is_message then private.period_start('month', asked.at) end;
+  message_month timestamptz := case when asked.is_message then date_trunc('month', asked.at, 'UTC') end;
   hold private.credit_holds;
 begin
-  perform private.require_user((caller.account).id);
-  perform private.count_request(caller, is_message, at);
+  perform private.count_request(caller, asked.is_message, at);
   hold.workspace_id := caller.workspace_id;
   hold.user_id := (caller.account).id;
   hold.spender_id := (caller.api_key).id;
@@ -487,7 +485,7 @@ begin
     more := greatest(round(private.sum_of(private.pools_of(usage, null), rates), 6) - hold.amount, 0);
     select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
     wallet := private.free_due_holds(wallet, more, at);
-    available := greatest(private.available(wallet), 0);
+    available := greatest(wallet.credits_spendable, 0);
     -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
     -- nothing.
     more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
@@ -778,11 +776,13 @@ begin
     is_conflict_raised => false);
   asked.at := private.time_under_lock(at);
   -- They, or their key, may have been removed while this waited.
-  perform private.require_membership(asked.caller);
+  perform private.require_role((asked.caller).workspace_id, ((asked.caller).account).id, 'member');
   if key_hash is not null then
     asked.caller.api_key := private.api_key_of(key_hash, asked.at);
   end if;
   select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
+  -- By the model's own scene: callers name a call's scene as they like.
+  asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
   asked.wallet := private.free_due_holds(asked.wallet,
     (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
@@ -907,7 +907,6 @@ begin
   if found then
     return row(false, earlier.cost_usd, earlier.credits_charged)::public.recorded_usage;
   end if;
-  perform private.require_user(record_ai_usage.user_id);
   perform private.require_spending_left(wallet_id, record_ai_usage.user_id, null, 0, at);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);

@@ -720,7 +720,7 @@ begin
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
         ((asked.caller).plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job'
           else most || ' video jobs' end), null, 30)::private.ai_refusal;
-  elsif job.cost_credits > least(private.available(asked.wallet),
+  elsif job.cost_credits > least((asked.wallet).credits_spendable,
     private.credits_left_to(job.workspace_id, job.user_id, ((asked.caller).api_key).id, asked.at)) then
     return private.refuse_credits(asked, job.cost_credits, 'This video costs'); -- unlike a call's, its price is known
   end if;
@@ -738,7 +738,6 @@ declare
   key_id uuid := ((asked.caller).api_key).id;
   debit_id bigint;
 begin
-  perform private.require_user(job.user_id);
   perform private.count_request(asked.caller, false, asked.at);
   insert into public.video_jobs (workspace_id, user_id, model, prompt, image_url, has_image, parameters, cost_credits,
     request_id, created_at, expires_at)

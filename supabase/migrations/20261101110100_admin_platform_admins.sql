@@ -129,9 +129,9 @@ begin
     perform private.require_available(wallet, -amount, at);
     -- Neither an overdraft nor what is set aside is an admin's to take.
     select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
-    if private.available(wallet) - wallet.overdraft_limit < -amount then
+    if wallet.credits_spendable - wallet.overdraft_limit < -amount then
       perform private.raise_error('insufficient_credits', format('%s credits are to be taken and %s are there.',
-        trim_scale(-amount), trim_scale(greatest(private.available(wallet) - wallet.overdraft_limit, 0))),
+        trim_scale(-amount), trim_scale(greatest(wallet.credits_spendable - wallet.overdraft_limit, 0))),
         'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
