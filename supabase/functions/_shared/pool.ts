@@ -184,7 +184,7 @@ function isOfStatement(error: unknown): error is pg.DatabaseError {
   return error instanceof pg.DatabaseError && error.severity === 'ERROR';
 }
 
-/** An error in the words of PostgREST, with the status that it gives those without a code and those of `raise_limit`. */
+/** An error in the words of PostgREST, with the status that it gives those without a code and those with a `Retry-After`. */
 function failed(thrown: unknown): RpcAnswer {
   if (!(thrown instanceof pg.DatabaseError)) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
