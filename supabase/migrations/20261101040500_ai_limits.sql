@@ -295,9 +295,8 @@ as $$
 begin
   perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
     jsonb_build_object('model', of_model, 'resolution', resolution,
-      'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: '
-      'rows of video_models and '
-        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+      'hint', 'Nobody can call it. Give it a price with admin_set_model_price (a video also needs a row of '
+        || 'video_models and video_api of its provider), or set is_active of its row in ai_models to false.'));
 end;
 $$;
 

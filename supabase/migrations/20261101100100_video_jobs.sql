@@ -391,7 +391,8 @@ begin
     'request_id', job.request_id, 'api_key_id', work.api_key_id, 'error_code', job.error_code,
     'error_message', job.error_message),
     job.workspace_id, job.user_id, at, job.created_at, pricing => work.terms,
-    charged => case when ending = 'completed' then job.cost_credits end,
+    charge => case when ending = 'completed'
+      then private.charge_of(work.terms, null, job.created_at, job.created_at) end,
     entry_id => case when ending = 'completed' then work.debit_id end, is_use => ending = 'completed');
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
@@ -815,8 +816,8 @@ begin
   end if;
   if (asked.refusal).code is null then
     job.image_url := create_video_job.image_url;
-    pricing := private.video_pricing_of(asked.wanted, job.parameters, asked.at);
-    job.cost_credits := (private.charge_of(pricing, null)).credits;
+    pricing := private.pricing_of(asked.wanted, asked.at, job.parameters);
+    job.cost_credits := (private.charge_of(pricing, null, asked.at, asked.at)).credits;
     asked.refusal := private.refuse_video_start(asked, job, pricing);
   end if;
   if (asked.refusal).code is not null then

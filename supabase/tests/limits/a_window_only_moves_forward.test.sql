@@ -22,7 +22,9 @@ select tests.create_user('free'), tests.create_user('writer'), tests.create_user
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, 0, 'text_chat'), ('embed', 'Embed', 'up', 0, 0, 'embedding'), ('paid', 'Paid', 'up', 100, 1, 'text_chat');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01'), ('paid', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('paid', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.admitted(person text, model text, at timestamptz, calls integer, hash text default null, team text default null) returns bigint
 language sql as $$
   select count(*) from generate_series(1, calls) where (public.admit_ai_call(tests.id(person), model, 1, 1, api_key_hash => hash,
