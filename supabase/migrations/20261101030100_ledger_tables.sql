@@ -242,8 +242,8 @@ create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
--- Refuses every change of a table's rows but the end of their workspace or person. Arguments: what they are, and what to
--- do instead. Rows that a statement deletes are its deleted_rows.
+-- Refuses every change of a table's rows but the end of their workspace or person. Arguments: what they are, and what
+-- to do instead. Rows that a statement deletes are its deleted_rows.
 create function private.guard_append_only() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
@@ -266,7 +266,8 @@ $$;
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
   for each row execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
-  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
+  referencing old table as deleted_rows for each statement
+  execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
   for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 

@@ -34,8 +34,8 @@ begin
     order by d.before, d.id) into changes
   from due d, expirable e where d.before < e.amount;
   if changes is not null then
-    perform private.post_entry(wanted_workspace, null, 'expire', (select sum(c.amount) from unnest(changes) c), 'expiry',
-      at, changes);
+    perform private.post_entry(wanted_workspace, null, 'expire', (select sum(c.amount) from unnest(changes) c),
+      'expiry', at, changes);
   end if;
 
   -- Grants that holds keep alive are looked at again when one of those holds ends.

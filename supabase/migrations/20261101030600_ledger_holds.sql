@@ -83,7 +83,7 @@ comment on function public.hold_credits is
   'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
   'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
--- Posts what was used under a hold, frees what of it is no longer set aside, and expires the grants that only this kept.
+-- Posts what was used under a hold, frees what of it is no longer set aside, and expires the grants that only it kept.
 create function private.settle_part(
   hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
 ) returns public.credit_result language plpgsql set search_path = '' as $$

@@ -303,8 +303,8 @@ comment on function public.credits_used(public.api_keys) is
 create function public.period_credits_used(public.api_keys) returns numeric
 language sql stable set search_path = '' as $$
   select w.used from public.spending_limits l
-  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
-    w
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used,
+    now()) w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_credits_used(public.api_keys) is
@@ -312,12 +312,13 @@ comment on function public.period_credits_used(public.api_keys) is
 create function public.period_started_at(public.api_keys) returns timestamptz
 language sql stable set search_path = '' as $$
   select w.started_at from public.spending_limits l
-  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
-    w
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used,
+    now()) w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_started_at(public.api_keys) is
-  'Column period_started_at of api_keys: start of the current day, week or month (UTC), which period_credits_used counts.';
+  'Column period_started_at of api_keys: start of the current day, week or month (UTC), which period_credits_used '
+  'counts.';
 grant execute on function public.credits_used(public.api_keys), public.period_credits_used(public.api_keys),
   public.period_started_at(public.api_keys) to authenticated, service_role;
 

@@ -68,7 +68,8 @@ create trigger usage_records_refuse_write instead of insert or update or delete 
 create trigger usage_records_refuse_update before update on private.usage_records
   for each row execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_delete after delete on private.usage_records
-  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
+  referencing old table as deleted_rows for each statement
+  execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
   for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 

@@ -563,8 +563,8 @@ create view public.workspace_member_credits with (security_invoker = true) as
 select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,
   (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).used
     ::public.credit_amount as period_credits_used,
-  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).started_at
-    as period_started_at
+  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now()))
+    .started_at as period_started_at
 from public.spending_limits l where l.spender_kind = 'member';
 comment on view public.workspace_member_credits is
   'What each member of a team may use of its credits, and has used in all and in the current period.';

@@ -42,7 +42,8 @@ begin
   for job, schedule, needed, is_call, command in values
     ('basemeter_scheduled_work', '* * * * *', 'private.due_work', false,
       'do $do$ begin for piece in 1 .. 1000 loop exit when private.run_due_work() = 0; commit; end loop; end $do$'),
-    ('basemeter_video_sync', '* * * * *', 'public.video_jobs', true, $sql$ select private.call_function('video/sync') $sql$),
+    ('basemeter_video_sync', '* * * * *', 'public.video_jobs', true,
+      $sql$ select private.call_function('video/sync') $sql$),
     ('basemeter_billing_tasks', '*/5 * * * *', 'private.payment_tasks', true,
       $sql$ select private.call_function('billing/tasks') $sql$)
   loop
