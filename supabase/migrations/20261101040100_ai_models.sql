@@ -347,14 +347,6 @@ begin
 end;
 $$;
 
--- What a provider's price or charge in US dollars becomes, in credits.
-create function private.credits_for(pricing jsonb, usd numeric) returns numeric
-language plpgsql immutable set search_path = '' as $$
-begin
-  return trim_scale(round(usd * (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric, 6));
-end;
-$$;
-
 -- Whether a clock { weekdays, from, to } (UTC) runs at some time from began to ended.
 create function private.meets_clock(clock jsonb, began timestamp, ended timestamp) returns boolean
 language plpgsql immutable set search_path = '' as $$
@@ -506,7 +498,8 @@ begin
     return null;
   end if;
   charge.cost_usd := trim_scale(round(private.sum_of(pools, private.default_rates(rows)), 15));
-  by_cost := private.credits_for(pricing, charge.cost_usd);
+  by_cost := trim_scale(round(charge.cost_usd * (pricing ->> 'credits_per_usd')::numeric
+    * (pricing ->> 'markup')::numeric, 6));
   if pricing @? '$.price.components[*].credits_per_unit' then
     charge.credits := trim_scale(round(private.sum_of(pools,
       private.default_rates(private.price_rows(pricing, usage, began, ended, in_credits => true))), 6));

@@ -741,8 +741,10 @@ begin
   -- By the model's own scene: callers name a call's scene as they like.
   asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
-  asked.wallet := private.free_due_holds(asked.wallet,
-    (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
+  if (asked.wallet).credits_held > 0 then
+    asked.wallet := private.free_due_holds(asked.wallet,
+      (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
+  end if;
   asked.call := details || jsonb_build_object('scene', asked.scene, 'model', name,
     'request_id', begin_admission.request_id, 'api_key_id', ((asked.caller).api_key).id);
   return asked;
