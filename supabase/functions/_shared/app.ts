@@ -15,12 +15,18 @@ export interface AppEnv extends Env {
  */
 export function createApp<E extends AppEnv>(name: string, exposed: string[], hint = (_path: string) => ''): Hono<E> {
   const app = new Hono<E>({ strict: false }).basePath(`/${name}`) as Hono<E>;
+  const exposeHeaders = ['x-request-id', 'x-should-retry', 'retry-after', ...exposed];
   // No allowHeaders: preflights are granted what they ask for, or each client's telemetry header would have to be known.
-  app.use(cors({ origin: '*', exposeHeaders: ['x-request-id', 'x-should-retry', 'retry-after', ...exposed] }));
+  const preflight = cors({ origin: '*', exposeHeaders });
   app.use(async (c, next) => {
+    if (c.req.method === 'OPTIONS') return preflight(c, next);
     c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
     await serve(c.req.raw, c.get('requestId'), next);
-    c.res.headers.set('x-request-id', c.get('requestId'));
+    // Set on the answer, where Hono's own middleware would make a second one of it and a stream of its body.
+    const { headers } = c.res;
+    headers.set('access-control-allow-origin', '*');
+    headers.set('access-control-expose-headers', exposeHeaders.join());
+    headers.set('x-request-id', c.get('requestId'));
   });
   app.notFound((c: Context<E>) => {
     const message = `There is no ${c.req.method} ${c.req.path}.${hint(c.req.path)}`;
