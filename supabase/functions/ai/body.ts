@@ -7,7 +7,7 @@ const LARGEST_ANSWER = 128 * 1024 * 1024;
 export const LARGEST_PARSED = 32 * 1024 * 1024;
 /** What is read at once, bytes. */
 const ROOM = 64 * 1024;
-type Read = ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
+type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>['read']>>;
 
 /** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
 export class AnswerBody {
