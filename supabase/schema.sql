@@ -438,9 +438,9 @@ table credit_transactions
   CREATE INDEX credit_transactions_user_id_idx using btree (user_id)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "owners and admins can read their workspace's entries" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
-  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_entries FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.guard_ledger_entries()
-  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.guard_ledger_entries()
+  CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
+  CREATE TRIGGER credit_transactions_refuse_truncate BEFORE TRUNCATE ON public.credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
+  CREATE TRIGGER credit_transactions_refuse_update BEFORE UPDATE ON public.credit_transactions FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
   grants authenticated: select; service_role: select
 
 table credit_wallets
@@ -455,6 +455,7 @@ table credit_wallets
   frozen_at timestamp with time zone
   has_alerts boolean not null default false
   created_at timestamp with time zone not null default now()
+  credits_spendable numeric not null generated CASE WHEN (frozen_at IS NULL) THEN (((credits_balance)::numeric - (credits_held)::numeric) + (overdraft_limit)::numeric) ELSE (0)::numeric END
   constraint balance_is_total_less_spent_and_expired CHECK (((credits_balance)::numeric = (((credits_total)::numeric - (credits_spent)::numeric) - (credits_expired)::numeric)))
   constraint credit_wallets_pkey PRIMARY KEY (workspace_id)
   constraint credit_wallets_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -1052,9 +1053,9 @@ table private.usage_records
   CREATE INDEX usage_records_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX usage_records_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own use, owners and admins all of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
-  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
-  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_usage_records()
-  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_usage_records()
+  CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
 
 table private.video_file_removals
@@ -1509,23 +1510,18 @@ function private.begin_video_job(asked private.admission, job video_jobs, pricin
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
-function private.burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.call_function(path text) returns void
-function private.change_grants(changes credit_grant_change[], is_expiry boolean) returns void
-function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric) returns credit_result
+function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 function private.claim_payments() returns trigger security definer
-function private.claim_payments_of_address(address text, at timestamp with time zone) returns void
-function private.claim_signup(identity text) returns boolean
 function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
 function private.close_hold(hold private.credit_holds, used numeric, at timestamp with time zone, metadata jsonb DEFAULT '{}'::jsonb, description text DEFAULT NULL::text, key text DEFAULT NULL::text, is_work_done boolean DEFAULT false) returns credit_result
 function private.complete_account(account_id uuid, phone_changed boolean DEFAULT false) returns void
 function private.complete_next_account(at timestamp with time zone) returns boolean
 function private.config(key text) returns jsonb
-function private.config_boolean(key text, fallback boolean) returns boolean
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
 function private.count_ai_call() returns trigger security definer
@@ -1566,12 +1562,10 @@ function private.end_video_job(job video_jobs, ending video_job_status, code tex
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted_workspace uuid) returns uuid
-function private.expire_grants(wanted_workspace uuid, at timestamp with time zone) returns void
-function private.expire_kept_grants(wanted_workspace uuid, answer credit_result, at timestamp with time zone) returns credit_result
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
-function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
+function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean DEFAULT true) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
 function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
@@ -1590,17 +1584,14 @@ function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
-function private.give_back(made private.usage_records, used numeric) returns numeric
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
 function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
-function private.grants_to_burn(wanted_workspace uuid, wanted numeric, at timestamp with time zone, spare_expired boolean, first_grant uuid) returns credit_grant_change[]
 function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp with time zone) returns credit_grant_change[]
 function private.guard_api_key() returns trigger security definer
+function private.guard_append_only() returns trigger security definer
 function private.guard_audit_logs() returns trigger security definer
-function private.guard_ledger_entries() returns trigger security definer
-function private.guard_usage_records() returns trigger security definer
 function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
@@ -1625,21 +1616,17 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
-function private.kind_of_reason(reason text) returns credit_grant_kind
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
-function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
+function private.later(at timestamp with time zone, span interval) returns timestamp with time zone -- execute: authenticated, service_role
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
-function private.lease_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
-function private.lock_billing(wanted_workspace uuid) returns credit_wallets
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
-function private.lock_next_due_wallet(at timestamp with time zone, passed_over uuid[]) returns uuid
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1654,7 +1641,6 @@ function private.make_next_usage_log_partition(at timestamp with time zone) retu
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.match_next_payment(at timestamp with time zone) returns boolean
-function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.model_price_of(pricing jsonb) returns model_price
@@ -1700,22 +1686,17 @@ function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
-function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text) returns void
-function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text DEFAULT ''::text) returns void
-function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void
 function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
-function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
-function private.refuse_feature(terms private.feature_terms) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
-function private.refuse_message(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
@@ -1732,12 +1713,8 @@ function private.request_top_up(wallet credit_wallets, at timestamp with time zo
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
 function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
-function private.require_amount(amount numeric, field text DEFAULT 'amount'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
-function private.require_interval(expires_in interval) returns void
-function private.require_keys_left_today(wanted_workspace uuid) returns void
-function private.require_lifetime(expires_in interval) returns void
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
 function private.require_membership(caller private.ai_caller) returns void
 function private.require_platform_admin() returns void
@@ -1747,13 +1724,11 @@ function private.require_role(wanted_workspace uuid, account_id uuid, least_role
 function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
-function private.require_search(search_for text, max_rows integer) returns void
-function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
+function private.require_span(span interval, most interval, field text DEFAULT 'expires_in'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_spending_left(wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
-function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
-function private.require_time(at timestamp with time zone) returns void
 function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
 function private.require_user(account_id uuid) returns void
+function private.require_valid(at timestamp with time zone DEFAULT now(), amount numeric DEFAULT 1, reason text DEFAULT 'none'::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, zero_allowed boolean DEFAULT false, field text DEFAULT 'amount'::text) returns void
 function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.resolve_dispute(of_platform payment_platform, dispute_id text, outcome text, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
 function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamp with time zone) returns void security definer -- execute: authenticated, service_role
@@ -1767,10 +1742,9 @@ function private.role_in(wanted_workspace uuid, account_id uuid) returns workspa
 function private.roll_over(of_platform payment_platform, of_subscription text, periods private.subscription_period[], at timestamp with time zone) returns void
 function private.roll_over_grant(paid private.paid_credits, live_until timestamp with time zone, room numeric, at timestamp with time zone) returns numeric
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
-function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
-function private.search_pattern(search_for text) returns text
+function private.search_pattern(search_for text, max_rows integer) returns text
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
@@ -1806,21 +1780,16 @@ function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
-function private.video_answer(job video_jobs, answer jsonb) returns jsonb
-function private.video_error_message(code text) returns text
-function private.video_file_link(job uuid) returns text
 function private.video_job_json(job video_jobs) returns jsonb
-function private.video_jobs_running(wanted_workspace uuid) returns bigint
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
 function private.video_pricing_of(wanted ai_models, parameters jsonb, at timestamp with time zone) returns jsonb
 function private.video_submission(job video_jobs) returns jsonb
 function private.video_token(about text) returns text
-function private.video_webhook_token(job uuid) returns text
 function private.watch_spending() returns trigger security definer
 function private.watch_wallet() returns trigger security definer
 function private.why_top_up_ends(rule auto_top_ups) returns text
-function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record
+function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record -- execute: authenticated, service_role
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric

@@ -71,7 +71,9 @@ export function testsOf(modules: string[]): string[] {
 /** Makes a project that has Basemeter's migrations and edge functions of these modules, hands `work` its folder, removes it. */
 export async function withProjectOf<T>(modules: string[], work: (projectDir: string) => Promise<T>): Promise<T> {
   const projectDir = mkdtempSync(join(tmpdir(), 'basemeter-project-'));
-  const left = new Set(ourMigrations().flatMap(({ file, module }) => (modules.includes(module) ? [file] : [])));
+  // Scheduled jobs run what the modules that are there have due.
+  const wanted = [...modules, 'schedule'];
+  const left = new Set(ourMigrations().flatMap(({ file, module }) => (wanted.includes(module) ? [file] : [])));
   const functions = MODULES.flatMap(({ name, functions = [] }) => (modules.includes(name) ? functions : []));
   const copy = (path: string, isWanted: (name: string) => boolean): void =>
     cpSync(join(PROJECT_DIR, path), join(projectDir, path), {

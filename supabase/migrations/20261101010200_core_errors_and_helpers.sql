@@ -28,8 +28,10 @@ as $$
   end
 $$;
 
--- Raises PTnnn with the code as message. Limits, which carry Retry-After, are raised by raise_limit.
-create function private.raise_error(error_code text, detail text, hint text default '') returns void
+-- Raises PTnnn with the code as message. A limit's end in seconds (retry_after) makes it a 429 with that header.
+create function private.raise_error(
+  error_code text, detail text, hint text default '', retry_after integer default null
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
@@ -37,28 +39,15 @@ declare
 begin
   if status is null then
     raise exception 'unknown error code %', error_code;
-  end if;
-  raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
-end;
-$$;
-
--- Raises a 429 with a Retry-After header (seconds); without one where null says that waiting does not help.
-create function private.raise_limit(error_code text, detail text, retry_after_seconds integer, hint text default '')
-returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if retry_after_seconds is null then
-    perform private.raise_error(error_code, detail, hint);
+  elsif retry_after is null then
+    raise exception using errcode = 'PT' || status, message = error_code, detail = detail, hint = hint;
   end if;
   -- Only the PGRST form lets an error carry a header.
   raise exception using
     errcode = 'PGRST',
     message = json_build_object('code', error_code, 'message', error_code, 'details', detail, 'hint', hint)::text,
-    detail = json_build_object(
-      'status', private.error_status(error_code),
-      'headers', json_build_object('Retry-After', retry_after_seconds::text)
-    )::text;
+    detail = json_build_object('status', status,
+      'headers', json_build_object('Retry-After', retry_after::text))::text;
 end;
 $$;
 
@@ -103,6 +92,24 @@ begin
 end;
 $$;
 
+-- Refuses a span of time that is not above 0 (or 0, where that is allowed) or has more than so many days.
+create function private.require_span(
+  span interval, most interval, field text default 'expires_in', zero_allowed boolean default false
+) returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  least_span interval := case when zero_allowed then '0 s' else '1 microsecond' end;
+begin
+  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
+  if (span between least_span and most
+    and private.later(now(), span) between now() + least_span and private.later(now(), most)) is not true then
+    perform private.raise_error('invalid_request', format('%s must be %s %s days.', field,
+      case when zero_allowed then 'between 0 and' else 'above 0 and at most' end, extract(day from most)));
+  end if;
+end;
+$$;
+
 -- The window that a limit counts in at an instant, and what is used in it, by what was counted last and from when:
 -- the one place where windows (minute, day, week, month; UTC) begin anew. They only move forward.
 create function private.window_at(
@@ -111,18 +118,22 @@ create function private.window_at(
 )
 language plpgsql immutable set search_path = ''
 as $$
+declare
+  began timestamp := date_trunc(period, at at time zone 'UTC');
+  began_last timestamp := date_trunc(period, counted_from at time zone 'UTC');
 begin
-  started_at := date_trunc(period, at at time zone 'UTC') at time zone 'UTC';
   used := 0;
   -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
   -- part of it: a limit that changes its period gives nothing.
-  if date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC' >= started_at then
-    started_at := date_trunc(period, counted_from at time zone 'UTC') at time zone 'UTC';
+  if began_last >= began then
+    began := began_last;
     used := counted;
   end if;
-  ends_at := private.later(started_at, ('1 ' || period)::interval);
+  started_at := began at time zone 'UTC';
+  ends_at := (began + ('1 ' || period)::interval) at time zone 'UTC';
 end;
 $$;
+grant execute on function private.later, private.window_at to authenticated, service_role;
 
 create table private.secrets (
   name text primary key,

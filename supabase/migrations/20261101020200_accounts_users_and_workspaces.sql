@@ -220,6 +220,19 @@ begin
 end;
 $$;
 
+-- Refuses a user who does not exist. Called under the wallet's lock.
+create function private.require_user(account_id uuid) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  -- Locked, so that a deletion meanwhile is not found and no error of a foreign key.
+  perform from public.users u where u.id = account_id for key share;
+  if not found then
+    perform private.raise_error('not_found', format('There is no user %s.', coalesce(account_id::text, 'null')));
+  end if;
+end;
+$$;
+
 -- What a member is; an error for who is none.
 create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
 language plpgsql stable set search_path = ''

@@ -59,16 +59,8 @@ create function private.config_numeric(key text, fallback numeric) returns numer
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return coalesce(private.config(key)::numeric, fallback);
-end;
-$$;
-
--- A yes/no setting, or the default given.
-create function private.config_boolean(key text, fallback boolean) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return coalesce(private.config(key)::boolean, fallback);
+  return coalesce((select c.config_value::numeric from public.system_config c
+    where c.config_key = config_numeric.key and c.is_active), fallback);
 end;
 $$;
 

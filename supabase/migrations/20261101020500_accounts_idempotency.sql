@@ -45,7 +45,8 @@ begin
     return null;
   end if;
   select * into earlier from private.idempotent_requests r
-  where r.workspace_id = wanted_workspace and r.scope = earlier_answer.scope and r.idempotency_key = key;
+  where r.workspace_id = wanted_workspace and r.scope = earlier_answer.scope and r.idempotency_key = key
+    and (r.is_running or r.expires_at is null or r.expires_at > clock_timestamp());
   if not found then
     return null;
   end if;
@@ -79,6 +80,11 @@ create function private.store_answer(
 language plpgsql set search_path = ''
 as $$
 begin
+  if store_answer.expires_at is not null then -- an earlier one that has expired may not have been deleted yet
+    delete from private.idempotent_requests r
+    where r.workspace_id = wanted_workspace and r.scope = store_answer.scope and r.idempotency_key = key
+      and not r.is_running and r.expires_at <= clock_timestamp();
+  end if;
   if key is not null then
     insert into private.idempotent_requests (workspace_id, scope, idempotency_key, user_id, api_key_id, request,
       request_id, is_running, answer, expires_at)

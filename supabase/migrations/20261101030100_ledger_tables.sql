@@ -30,6 +30,8 @@ create table public.credit_wallets (
   frozen_at timestamptz,
   has_alerts boolean not null default false,
   created_at timestamptz not null default now(),
+  credits_spendable numeric not null generated always as (case when frozen_at is null
+    then credits_balance::numeric - credits_held::numeric + overdraft_limit::numeric else 0 end) stored,
   constraint balance_is_total_less_spent_and_expired
     check (credits_balance = credits_total - credits_spent - credits_expired)
 ) with (fillfactor = 70); -- rewritten by every operation: room on the page keeps the index out of it
@@ -39,8 +41,10 @@ comment on column public.credit_wallets.credits_balance is
 comment on column public.credit_wallets.credits_total is 'Ever granted, less clawbacks.';
 comment on column public.credit_wallets.credits_spent is 'Used, less refunds.';
 comment on column public.credit_wallets.credits_expired is 'Lost to expiry.';
-comment on column public.credit_wallets.credits_held is 'Set aside by open holds; available is balance less held.';
+comment on column public.credit_wallets.credits_held is 'Set aside by open holds.';
 comment on column public.credit_wallets.overdraft_limit is 'How far below zero an operation may be admitted.';
+comment on column public.credit_wallets.credits_spendable is
+  'What an operation is admitted for: balance less held, with the overdraft limit; nothing while it is frozen.';
 comment on column public.credit_wallets.next_expiry_at is
   'No grant expires before this; null where none expires at all.';
 comment on column public.credit_wallets.has_alerts is
@@ -246,36 +250,35 @@ create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
--- Refuses every change of the ledger but the end of its workspace or person.
-create function private.guard_ledger_entries() returns trigger
+-- Refuses every change of a table's rows but the end of their workspace or person. Arguments: what they are, and what to
+-- do instead. Rows that a statement deletes are its deleted_rows.
+create function private.guard_append_only() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
   if tg_op = 'DELETE' then
-    -- Entries go only with their workspace, which a cascade has removed by now.
-    if exists (select from deleted_entries d join public.workspaces w on w.id = d.workspace_id) then
-      perform private.raise_error('forbidden', 'Ledger entries are never deleted.', 'Post a refund or a clawback.');
+    -- They go only with their workspace, which a cascade has removed by now.
+    if exists (select from deleted_rows d join public.workspaces w on w.id = d.workspace_id) then
+      perform private.raise_error('forbidden', tg_argv[0] || ' are never deleted.', tg_argv[1]);
     end if;
     return null;
-  end if;
-  if tg_op = 'UPDATE' and new.user_id is null
-    and not exists (select from public.users u where u.id = old.user_id) then
-    -- The person was deleted, the team's entry stays.
-    old.user_id := null;
+  elsif tg_op = 'UPDATE' and new.user_id is null and not exists (select from public.users u where u.id = old.user_id)
+    then
+    old.user_id := null; -- the person was deleted, what a team has of them stays
     if new is not distinct from old then
       return new;
     end if;
   end if;
-  perform private.raise_error('forbidden', 'Ledger entries are never changed.', 'Post a refund or a clawback.');
+  perform private.raise_error('forbidden', tg_argv[0] || ' are never changed.', tg_argv[1]);
   return null;
 end;
 $$;
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
-  for each row execute function private.guard_ledger_entries();
+  for each row execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
-  referencing old table as deleted_entries for each statement execute function private.guard_ledger_entries();
+  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
-  for each statement execute function private.guard_ledger_entries();
+  for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 
 alter table public.credit_wallets enable row level security;
 alter table public.credit_grants enable row level security;

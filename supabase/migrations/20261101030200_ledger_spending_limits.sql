@@ -105,28 +105,26 @@ begin
 end;
 $$;
 
--- Refuses who would spend the credits of a workspace that is not theirs. Called under the wallet's lock.
-create function private.require_spender(wanted_workspace uuid, account_id uuid) returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if wanted_workspace <> account_id and private.role_in(wanted_workspace, account_id) is null then
-    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wanted_workspace));
-  end if;
-end;
-$$;
-
--- Refuses who is no member, and what would pass a limit. Called under the wallet's lock.
+-- Refuses who does not exist or is no member, and what would pass a limit. Called under the wallet's lock.
 create function private.require_spending_left(
   wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamptz
 ) returns void
-language plpgsql stable set search_path = ''
+language plpgsql set search_path = ''
 as $$
 declare
+  may_spend boolean;
   refusal record;
 begin
-  perform private.require_spender(wanted_workspace, account_id);
-  if spender is not null and not exists (
+  -- The user is locked, so that a deletion meanwhile is not found and no error of a foreign key.
+  select u.id = wanted_workspace or m.user_id is not null into may_spend
+  from public.users u
+  left join public.workspace_members m on m.workspace_id = wanted_workspace and m.user_id = u.id
+  where u.id = account_id for key share of u;
+  if may_spend is null then
+    perform private.raise_error('not_found', format('There is no user %s.', coalesce(account_id::text, 'null')));
+  elsif not may_spend then
+    perform private.raise_error('forbidden', format('%s is no member of workspace %s.', account_id, wanted_workspace));
+  elsif spender is not null and not exists (
     select from public.spending_limits l where l.workspace_id = wanted_workspace and l.spender_id = spender
   ) then
     perform private.raise_error('not_found', format('This workspace has no spender %s.', spender));
@@ -139,9 +137,9 @@ begin
   from unnest(array[account_id, spender]) s (id), private.spending_left(wanted_workspace, s.id, at) l
   where amount > 0 and amount > l.credits;
   if refusal.credits is not null then
-    perform private.raise_limit('limit_reached', format('%s credits are needed and the spending limit has %s left.',
-      trim_scale(amount), trim_scale(greatest(refusal.credits, 0))), refusal.wait,
-      'Ask an admin of the workspace for a higher limit.');
+    perform private.raise_error('limit_reached', format('%s credits are needed and the spending limit has %s left.',
+      trim_scale(amount), trim_scale(greatest(refusal.credits, 0))),
+      'Ask an admin of the workspace for a higher limit.', refusal.wait);
   end if;
 end;
 $$;

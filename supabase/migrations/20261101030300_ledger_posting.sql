@@ -17,43 +17,39 @@ create type public.credit_result as (
 comment on type public.credit_result is
   'The wallet after a credit operation; amount is what the operation moved, the ids name what it made or closed.';
 
--- Refuses what is no amount of credits: null, NaN, negative, above 1e12, finer than six decimals.
-create function private.require_amount(amount numeric, field text default 'amount', zero_allowed boolean default false)
-returns void
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- NaN compares as greater than every number; infinities fail the upper bound.
-  if amount > 0 and amount <= 1e12 and amount = round(amount, 6) or zero_allowed and amount = 0 then
-    return;
-  end if;
-  perform private.raise_error('invalid_request',
-    format('%s must be a number above 0 with at most six decimals, not %s.', field, coalesce(amount::text, 'null')));
-end;
-$$;
-
--- Refuses a time that no operation can have: null, infinite, long past or in the future, which would end or outrank
--- what is to come.
-create function private.require_time(at timestamptz) returns void
+-- Refuses invalid parameters of an operation; those that it does not have are left out. One expression finds what is
+-- wrong: each further one is prepared anew in every transaction.
+create function private.require_valid(
+  at timestamptz default now(), amount numeric default 1, reason text default 'none', metadata jsonb default '{}',
+  idempotency_key text default null, zero_allowed boolean default false, field text default 'amount'
+) returns void
 language plpgsql stable set search_path = ''
 as $$
 declare
-  days_back integer;
-  minutes_ahead integer;
+  problem text := case
+    -- A time long past or in the future would end or outrank what is to come. Nearly every operation is about now; only
+    -- the others read the settings.
+    when at between clock_timestamp() - interval '24 hours' and clock_timestamp() + interval '1 minute' is not true
+      and at between clock_timestamp() - interval '24 hours' * private.config_numeric('max_backdating_days', 366)
+        and clock_timestamp() + interval '1 minute' * private.config_numeric('max_clock_skew_minutes', 5) is not true
+      then format('at must be a time at most %s days back and %s minutes ahead, not %s.',
+        private.config_numeric('max_backdating_days', 366), private.config_numeric('max_clock_skew_minutes', 5),
+        coalesce(at::text, 'null'))
+    -- NaN compares as greater than every number; infinities fail the upper bound.
+    when (amount > 0 and amount <= 1e12 and amount = round(amount, 6) or zero_allowed and amount = 0) is not true
+      then format('%s must be a number above 0 with at most six decimals, not %s.', field,
+        coalesce(amount::text, 'null'))
+    when reason is null or reason !~ '\S' or length(reason) > 100 then 'reason must be a text of 1 to 100 characters.'
+    when metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384
+      then 'metadata must be a JSON object of at most 16 KiB.'
+    -- Keys of our own begin with basemeter: on the same wallets.
+    when length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:')
+      then 'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".'
+    end;
 begin
-  -- Nearly every operation is about now; only the others read the settings.
-  if at between clock_timestamp() - interval '24 hours' and clock_timestamp() + interval '1 minute' then
-    return;
+  if problem is not null then
+    perform private.raise_error('invalid_request', problem);
   end if;
-  days_back := private.config_numeric('max_backdating_days', 366);
-  minutes_ahead := private.config_numeric('max_clock_skew_minutes', 5);
-  if at between clock_timestamp() - make_interval(hours => 24 * days_back)
-    and clock_timestamp() + make_interval(mins => minutes_ahead) then
-    return;
-  end if;
-  perform private.raise_error('invalid_request', format(
-    'at must be a time at most %s days back and %s minutes ahead, not %s.', days_back, minutes_ahead,
-      coalesce(at::text, 'null')));
 end;
 $$;
 
@@ -67,178 +63,104 @@ begin
 end;
 $$;
 
--- Refuses an operation's texts when they are off.
-create function private.require_texts(reason text, metadata jsonb, idempotency_key text) returns void
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  if reason is null or reason !~ '\S' or length(reason) > 100 then
-    perform private.raise_error('invalid_request', 'reason must be a text of 1 to 100 characters.');
-  end if;
-  if metadata is null or jsonb_typeof(metadata) <> 'object' or pg_column_size(metadata) > 16384 then
-    perform private.raise_error('invalid_request', 'metadata must be a JSON object of at most 16 KiB.');
-  end if;
-  -- Keys of our own begin with basemeter: on the same wallets.
-  if length(idempotency_key) not between 1 and 255 or starts_with(idempotency_key, 'basemeter:') then
-    perform private.raise_error('invalid_request',
-      'idempotency_key must have 1 to 255 characters and not begin with "basemeter:".');
-  end if;
-end;
-$$;
-
--- Refuses a user who does not exist. Called under the wallet's lock.
-create function private.require_user(account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  -- Locked, so that a deletion meanwhile is not found and no error of a foreign key.
-  perform from public.users u where u.id = account_id for key share;
-  if not found then
-    perform private.raise_error('not_found', format('There is no user %s.', coalesce(account_id::text, 'null')));
-  end if;
-end;
-$$;
-
--- Which grants an amount is taken from, as far as they last, in burn order: priority, soonest expiry, free before
--- paid, oldest.
-create function private.grants_to_burn(
-  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
+-- Changes the grants of a locked wallet: as told, or takes an amount from them as far as they last, in burn order:
+-- priority, soonest expiry, free before paid, oldest. Says what it changed.
+create function private.change_grants(
+  wanted_workspace uuid, changes public.credit_grant_change[], taken numeric, at timestamptz, first_grant uuid,
+  spare_expired boolean, is_expiry boolean
 ) returns public.credit_grant_change[]
-language sql stable set search_path = ''
-as $$
-  select array(
-    select (l.id, trim_scale(-least(l.remaining, wanted - l.before)))::public.credit_grant_change
-    from (
-      select g.id, g.remaining, sum(g.remaining) over (
-        -- An expired grant is still here only because holds need it: what is no settlement takes it last.
-        order by g.id is distinct from first_grant, spare_expired and g.expires_at <= at is true,
-          g.priority, g.expires_at, g.is_paid, g.created_at, g.id
-        rows unbounded preceding
-      ) - g.remaining as before
-      from public.credit_grants g
-      where g.workspace_id = wanted_workspace and not g.is_spent
-    ) l
-    where l.before < wanted
-    order by l.before
-  )
-$$;
-
--- Puts credits into grants and takes them out.
-create function private.change_grants(changes public.credit_grant_change[], is_expiry boolean) returns void
 language plpgsql set search_path = ''
 as $$
 begin
+  if changes is null then
+    changes := array(
+      select (l.id, trim_scale(-least(l.remaining, taken - l.before)))::public.credit_grant_change
+      from (
+        select g.id, g.remaining, sum(g.remaining) over (
+          -- An expired grant is still here only because holds need it: what is no settlement takes it last.
+          order by g.id is distinct from first_grant, spare_expired and g.expires_at <= at is true,
+            g.priority, g.expires_at, g.is_paid, g.created_at, g.id
+          rows unbounded preceding
+        ) - g.remaining as before
+        from public.credit_grants g
+        where g.workspace_id = wanted_workspace and not g.is_spent
+      ) l
+      where l.before < taken
+      order by l.before
+    );
+  end if;
   update public.credit_grants g set
     remaining = g.remaining + l.amount,
     is_spent = g.remaining + l.amount = 0,
     expired_amount = g.expired_amount - case when is_expiry then l.amount else 0 end
   from unnest(changes) l
   where g.id = l.grant_id;
-end;
-$$;
-
--- Takes an amount from a locked wallet's grants, as far as they last, and says from which.
-create function private.burn(
-  wanted_workspace uuid, wanted numeric, at timestamptz, spare_expired boolean, first_grant uuid
-) returns public.credit_grant_change[]
-language plpgsql set search_path = ''
-as $$
-declare
-  grant_id uuid;
-  changes public.credit_grant_change[];
-begin
-  -- Nearly always the first grant is enough: one statement then, and no sort, for the index has this order.
-  if first_grant is null then
-    update public.credit_grants g set remaining = g.remaining - wanted, is_spent = g.remaining = wanted
-    where g.id = (
-      select n.id from public.credit_grants n
-      where n.workspace_id = wanted_workspace and not n.is_spent
-      order by n.priority, n.expires_at, n.is_paid, n.created_at, n.id
-      limit 1
-    ) and g.remaining >= wanted and (spare_expired and g.expires_at <= at) is not true
-    returning g.id into grant_id;
-    if found then
-      return array[(grant_id, -wanted)::public.credit_grant_change];
-    end if;
-  end if;
-  changes := private.grants_to_burn(wanted_workspace, wanted, at, spare_expired, first_grant);
-  perform private.change_grants(changes, is_expiry => false);
   return changes;
 end;
 $$;
 
--- What an operation may be admitted for: the one place that decides it.
+-- What an operation may be admitted for.
 create function private.available(wallet public.credit_wallets) returns numeric
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  if wallet.frozen_at is not null then
-    return 0;
-  end if;
-  return wallet.credits_balance - wallet.credits_held + wallet.overdraft_limit;
+  return wallet.credits_spendable;
 end;
 $$;
 
 -- The one place that moves credits: wallet, grants, the user's snapshot and the entry that tells of it, together.
--- Without grants given it burns them. Null where an admission was asked for and not granted.
+-- Without grants given it burns them; an amount of 0 moves no more than what is held. A row of nulls where an admission
+-- was asked for and not granted. Few statements and expressions: each is prepared anew in every transaction.
 create function private.post_entry(
-  wanted_workspace uuid,
-  account_id uuid,
-  entry_type public.credit_transaction_type,
-  signed_amount numeric,
-  entry_reason text,
-  at timestamptz,
-  grant_changes public.credit_grant_change[] default null,
-  first_grant uuid default null,
-  only_if_admitted boolean default false,
-  entry_metadata jsonb default '{}',
-  entry_description text default null,
-  entry_feature text default null,
-  key text default null,
-  refunded_id bigint default null,
-  for_hold uuid default null,
-  held_change numeric default 0,
-  new_grant uuid default null,
-  spender uuid default null
+  wanted_workspace uuid, account_id uuid, entry_type public.credit_transaction_type, signed_amount numeric,
+  entry_reason text, at timestamptz, grant_changes public.credit_grant_change[] default null,
+  first_grant uuid default null, only_if_admitted boolean default false, entry_metadata jsonb default '{}',
+  entry_description text default null, entry_feature text default null, key text default null,
+  refunded_id bigint default null, for_hold uuid default null, held_change numeric default 0,
+  new_grant uuid default null, spender uuid default null
 ) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
 declare
-  total_change numeric := case when entry_type in ('credit', 'clawback') then signed_amount else 0 end;
-  spent_change numeric := case when entry_type in ('debit', 'refund') then -signed_amount else 0 end;
-  expired_change numeric := case when entry_type = 'expire' then -signed_amount else 0 end;
+  burned public.credit_grant_change[];
   answer public.credit_result;
 begin
   -- A few of these leave what a column can hold; a sum of smaller ones takes too many operations to do so.
-  if abs(signed_amount) > 1e9 then -- alone, or the question is planned anew for every entry
-    perform from public.credit_wallets w where w.workspace_id = wanted_workspace
+  if abs(signed_amount) > 1e9 then
+    perform private.raise_error('invalid_request',
+      format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))))
+    from public.credit_wallets w where w.workspace_id = wanted_workspace
       and greatest(abs(w.credits_balance), abs(w.credits_total), abs(w.credits_spent)) + abs(signed_amount) > 9e13;
-    if found then
-      perform private.raise_error('invalid_request',
-        format('amount: a wallet cannot hold %s more.', trim_scale(abs(signed_amount))));
-    end if;
   end if;
   -- The wallet first: its row lock makes the rest safe, and an admission in the same statement needs no lock before it.
   update public.credit_wallets w set
     credits_balance = w.credits_balance + signed_amount,
-    credits_total = w.credits_total + total_change,
-    credits_spent = w.credits_spent + spent_change,
-    credits_expired = w.credits_expired + expired_change,
+    credits_total = w.credits_total + case when entry_type in ('credit', 'clawback') then signed_amount else 0 end,
+    credits_spent = w.credits_spent - case when entry_type in ('debit', 'refund') then signed_amount else 0 end,
+    credits_expired = w.credits_expired - case when entry_type = 'expire' then signed_amount else 0 end,
     credits_held = w.credits_held + held_change
   where w.workspace_id = wanted_workspace and (not only_if_admitted or (
-    private.available(w) >= -signed_amount and w.next_expiry_at <= at is not true
+    w.credits_spendable >= -signed_amount and w.next_expiry_at <= at is not true
   ))
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held
-  into answer.credits_balance, answer.credits_total, answer.credits_spent, answer.credits_expired, answer.credits_held;
-  if not found then
-    return null;
+  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
+    w.credits_balance - w.credits_held, abs(signed_amount), null::bigint, new_grant, for_hold
+  into answer;
+  if not found or signed_amount = 0 then
+    return answer;
   end if;
-  if grant_changes is null then
-    grant_changes := private.burn(
-      wanted_workspace, -signed_amount, at, entry_type = 'debit' and for_hold is null, first_grant);
-  elsif grant_changes <> '{}' then
-    perform private.change_grants(grant_changes, entry_type = 'expire');
+  if grant_changes is null and first_grant is null then
+    -- Nearly always the first grant is enough: no sort, for the index has this order, and no change of what it covers.
+    update public.credit_grants g set remaining = g.remaining + signed_amount
+    where g.ctid = (
+      select n.ctid from public.credit_grants n where n.workspace_id = wanted_workspace and not n.is_spent
+      order by n.workspace_id, n.priority, n.expires_at, n.is_paid, n.created_at, n.id
+      limit 1
+    ) and g.remaining > -signed_amount
+      and (g.expires_at <= at and for_hold is null and entry_type = 'debit') is not true
+    returning array[(g.id, signed_amount)::public.credit_grant_change] into burned;
   end if;
+  grant_changes := coalesce(burned, private.change_grants(wanted_workspace, grant_changes, -signed_amount, at,
+    first_grant, entry_type = 'debit' and for_hold is null, entry_type = 'expire'));
   update public.users u
   set credits_balance = answer.credits_balance, credits_total = answer.credits_total,
     credits_spent = answer.credits_spent
@@ -257,10 +179,6 @@ begin
     signed_amount < 0 and answer.credits_balance < 0, signed_amount, answer.credits_balance, entry_reason,
     entry_feature, entry_description, grant_changes, entry_metadata, key)
   returning id into answer.transaction_id;
-  answer.credits_available := answer.credits_balance - answer.credits_held;
-  answer.amount := abs(signed_amount);
-  answer.grant_id := new_grant;
-  answer.hold_id := for_hold;
   return answer;
 end;
 $$;

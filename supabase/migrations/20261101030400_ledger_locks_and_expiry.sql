@@ -1,47 +1,13 @@
 -- The wallet's lock, and expiry of holds and grants: what is due goes when its wallet is next locked, or by the sweep,
 -- whichever comes first. What may be admitted is read under the lock.
 
--- Takes what is left of grants past their expiry, as one ledger entry.
-create function private.expire_grants(wanted_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  credit_grant record;
-  taken numeric;
-  expirable numeric;
-  total numeric := 0;
-  changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
-begin
-  -- While holds are open, expired grants keep what living ones could not pay of them.
-  select coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at), 0)
-    - greatest(
-        w.credits_held - coalesce(sum(g.remaining) filter (where g.expires_at <= expire_grants.at is not true), 0),
-      0)
-  into expirable
-  from public.credit_wallets w
-  left join public.credit_grants g on g.workspace_id = w.workspace_id and not g.is_spent
-  where w.workspace_id = wanted_workspace
-  group by w.workspace_id;
-  for credit_grant in
-    select g.id, g.remaining from public.credit_grants g
-    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_grants.at
-    order by g.expires_at, g.created_at, g.id
-  loop
-    taken := least(credit_grant.remaining, expirable - total);
-    exit when taken <= 0;
-    changes := changes || private.grant_change(credit_grant.id, -taken);
-    total := total + taken;
-  end loop;
-  if total > 0 then
-    perform private.post_entry(wanted_workspace, null, 'expire', -total, 'expiry', at, changes);
-  end if;
-end;
-$$;
-
--- Ends the holds and grants of a locked wallet that are due, and notes when the next grant is.
+-- Ends the holds and grants of a locked wallet that are due, the grants as one ledger entry, and notes when the next
+-- grant is.
 create function private.expire_wallet(wanted_workspace uuid, at timestamptz) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+  changes public.credit_grant_change[];
 begin
   with expired as (
     update private.credit_holds h set state = 'expired', closed_at = expire_wallet.at
@@ -52,7 +18,26 @@ begin
   from (select sum(e.amount) as amount from expired e) freed
   where w.workspace_id = wanted_workspace and freed.amount is not null;
 
-  perform private.expire_grants(wanted_workspace, at);
+  with living as (
+    select g.*, g.expires_at <= expire_wallet.at is true as is_due from public.credit_grants g
+    where g.workspace_id = wanted_workspace and not g.is_spent
+  ), due as (
+    select l.id, l.remaining, sum(l.remaining) over (order by l.expires_at, l.created_at, l.id
+      rows unbounded preceding) - l.remaining as before
+    from living l where l.is_due
+  ), expirable as (
+    -- While holds are open, expired grants keep what living ones could not pay of them.
+    select sum(l.remaining) filter (where l.is_due)
+      - greatest(w.credits_held - coalesce(sum(l.remaining) filter (where not l.is_due), 0), 0) as amount
+    from public.credit_wallets w, living l where w.workspace_id = wanted_workspace group by w.workspace_id
+  )
+  select array_agg((d.id, -trim_scale(least(d.remaining, e.amount - d.before)))::public.credit_grant_change
+    order by d.before, d.id) into changes
+  from due d, expirable e where d.before < e.amount;
+  if changes is not null then
+    perform private.post_entry(wanted_workspace, null, 'expire', (select sum(c.amount) from unnest(changes) c), 'expiry',
+      at, changes);
+  end if;
 
   -- Grants that holds keep alive are looked at again when one of those holds ends.
   update public.credit_wallets w set next_expiry_at = (
@@ -113,7 +98,7 @@ returns public.credit_wallets
 language plpgsql set search_path = ''
 as $$
 begin
-  if amount > private.available(wallet) and exists (
+  if amount > wallet.credits_spendable and exists (
     select from private.credit_holds h
     where h.workspace_id = wallet.workspace_id and h.state = 'open' and h.expires_at <= at
   ) then
@@ -134,33 +119,11 @@ begin
       'It can be used again once the dispute is resolved.');
   end if;
   wallet := private.free_due_holds(wallet, amount, at);
-  if amount > greatest(private.available(wallet), 0) then -- nothing can be had in debt too
+  if amount > greatest(wallet.credits_spendable, 0) then -- nothing can be had in debt too
     perform private.raise_error('insufficient_credits',
-      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(private.available(wallet))),
+      format('%s credits are needed and %s are available.', trim_scale(amount), trim_scale(wallet.credits_spendable)),
       'Add credits, or ask for less.');
   end if;
-end;
-$$;
-
--- Locks a wallet in which something is due and that nobody is using; null when there is none.
-create function private.lock_next_due_wallet(at timestamptz, passed_over uuid[]) returns uuid
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet_id uuid;
-begin
-  select w.workspace_id into wallet_id
-  from public.credit_wallets w
-  where w.next_expiry_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
-  limit 1 for no key update skip locked;
-  if not found then
-    select w.workspace_id into wallet_id
-    from public.credit_wallets w
-    join private.credit_holds h on h.workspace_id = w.workspace_id
-    where h.state = 'open' and h.expires_at <= lock_next_due_wallet.at and w.workspace_id <> all (passed_over)
-    limit 1 for no key update of w skip locked;
-  end if;
-  return wallet_id;
 end;
 $$;
 
@@ -174,7 +137,15 @@ declare
 begin
   -- One that cannot be expired is passed over: it is no reason to leave all others as they are.
   while cardinality(passed_over) < 100 loop
-    wallet_id := private.lock_next_due_wallet(at, passed_over);
+    select w.workspace_id into wallet_id from public.credit_wallets w
+    where w.next_expiry_at <= expire_next_wallet.at and w.workspace_id <> all (passed_over)
+    limit 1 for no key update skip locked;
+    if not found then
+      select w.workspace_id into wallet_id
+      from public.credit_wallets w join private.credit_holds h on h.workspace_id = w.workspace_id
+      where h.state = 'open' and h.expires_at <= expire_next_wallet.at and w.workspace_id <> all (passed_over)
+      limit 1 for no key update of w skip locked;
+    end if;
     exit when wallet_id is null;
     begin
       perform private.expire_wallet(wallet_id, at);
@@ -194,7 +165,7 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if expire_credits.workspace_id is null then
     return private.expire_next_wallet(at)::integer;
   end if;

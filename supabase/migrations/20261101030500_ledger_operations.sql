@@ -1,15 +1,5 @@
 -- Credit, debit, refund, claw back.
 
--- The kind of grant that a credit with this reason makes, unless told.
-create function private.kind_of_reason(reason text) returns public.credit_grant_kind
-language sql immutable set search_path = ''
-as $$
-  select case reason
-    when 'purchase' then 'purchase' when 'subscription' then 'subscription' when 'refund' then 'refund'
-    when 'promotion' then 'promotion' else 'free'
-  end::public.credit_grant_kind
-$$;
-
 create function public.credit_user_credits_transaction(
   user_id uuid,
   amount numeric,
@@ -27,7 +17,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(credit_user_credits_transaction.workspace_id, credit_user_credits_transaction.user_id);
-  grant_kind public.credit_grant_kind := coalesce(kind, private.kind_of_reason(reason));
+  grant_kind public.credit_grant_kind := coalesce(kind, (case
+    when reason in ('purchase', 'subscription', 'refund', 'promotion') then reason else 'free'
+  end)::public.credit_grant_kind);
   paid boolean := grant_kind in ('purchase', 'subscription');
   cap numeric := private.config_numeric('max_credits_balance', 50000);
   wallet public.credit_wallets;
@@ -36,9 +28,7 @@ declare
   answer public.credit_result;
   grant_id uuid;
 begin
-  perform private.require_time(at);
-  perform private.require_amount(amount);
-  perform private.require_texts(reason, metadata, idempotency_key);
+  perform private.require_valid(at, amount, reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(credit_user_credits_transaction.user_id);
   request := jsonb_build_object('credit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -89,30 +79,24 @@ declare
   earlier jsonb;
   answer public.credit_result;
 begin
-  perform private.require_time(at);
-  perform private.require_amount(amount);
-  perform private.require_texts(reason, metadata, idempotency_key);
+  perform private.require_valid(at, amount, reason, metadata, idempotency_key);
   if idempotency_key is null and wallet_id = debit_user_credits_transaction.user_id then
     -- Most debits: nothing to replay, nothing due, enough there. What this does not admit, the long way below decides.
-    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at,
-      only_if_admitted => true, entry_metadata => metadata, entry_description => description,
-        entry_feature => feature_code);
+    answer := private.post_entry(wallet_id, wallet_id, 'debit', -amount, reason, at, only_if_admitted => true,
+      entry_metadata => metadata, entry_description => description, entry_feature => feature_code);
     if answer.credits_balance is not null then
       return answer;
     end if;
   end if;
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  perform private.require_user(debit_user_credits_transaction.user_id);
   request := jsonb_build_object('debit', trim_scale(amount), 'reason', reason, 'metadata', metadata,
     'user_id', debit_user_credits_transaction.user_id, 'description', description, 'feature_code', feature_code);
   earlier := private.earlier_answer(wallet_id, 'credits', idempotency_key, request);
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  if wallet_id <> debit_user_credits_transaction.user_id then
-    perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
-  end if;
+  perform private.require_spending_left(wallet_id, debit_user_credits_transaction.user_id, null, amount, at);
   perform private.require_available(wallet, amount, at);
   answer := private.post_entry(wallet_id, debit_user_credits_transaction.user_id, 'debit', -amount, reason, at,
     entry_metadata => metadata, entry_description => description, entry_feature => feature_code,
@@ -245,9 +229,7 @@ declare
   earlier jsonb;
   answer public.credit_result;
 begin
-  perform private.require_time(at);
-  perform private.require_amount(amount);
-  perform private.require_texts(reason, metadata, idempotency_key);
+  perform private.require_valid(at, amount, reason, metadata, idempotency_key);
   wallet := private.lock_wallet(wallet_id, at);
   perform private.require_user(refund_user_credits.user_id);
   request := jsonb_build_object('refund', trim_scale(amount), 'reason', reason, 'metadata', metadata,
@@ -288,9 +270,7 @@ declare
   answer public.credit_result;
   taken numeric;
 begin
-  perform private.require_time(at);
-  perform private.require_amount(amount);
-  perform private.require_texts(reason, metadata, idempotency_key);
+  perform private.require_valid(at, amount, reason, metadata, idempotency_key);
   select g.workspace_id into wallet_id from public.credit_grants g where g.id = clawback_credits.grant_id;
   if not found then
     perform private.raise_error('not_found', format('There is no grant %s.', clawback_credits.grant_id));

@@ -1,43 +1,5 @@
 -- Holds: credits set aside for work under way, then settled at what was really used.
 
--- Moves what a wallet's open holds set aside, where no entry does; answers with the wallet.
-create function private.change_held(wanted_workspace uuid, change numeric, for_hold uuid, moved numeric)
-returns public.credit_result
-language plpgsql set search_path = ''
-as $$
-declare
-  answer public.credit_result;
-begin
-  update public.credit_wallets w set credits_held = w.credits_held + change
-  where w.workspace_id = wanted_workspace
-  returning w.credits_balance, w.credits_total, w.credits_spent, w.credits_expired, w.credits_held,
-    w.credits_balance - w.credits_held, moved, null::bigint, null::uuid, for_hold
-  into answer;
-  return answer;
-end;
-$$;
-
--- After a hold has closed: expires the grants that only it had kept, and corrects the answer.
-create function private.expire_kept_grants(wanted_workspace uuid, answer public.credit_result, at timestamptz)
-returns public.credit_result
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet public.credit_result;
-begin
-  if not exists (
-    select from public.credit_grants g
-    where g.workspace_id = wanted_workspace and not g.is_spent and g.expires_at <= expire_kept_grants.at
-  ) then
-    return answer;
-  end if;
-  perform private.expire_wallet(wanted_workspace, at);
-  wallet := private.change_held(wanted_workspace, 0, answer.hold_id, answer.amount);
-  wallet.transaction_id := answer.transaction_id;
-  return wallet;
-end;
-$$;
-
 -- Locks a hold's wallet and reads the hold under that lock.
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns private.credit_holds
 language plpgsql set search_path = ''
@@ -45,7 +7,7 @@ as $$
 declare
   hold private.credit_holds;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into hold from private.credit_holds h where h.id = wanted_hold;
   if found then
     perform private.lock_wallet(hold.workspace_id, at);
@@ -62,26 +24,18 @@ $$;
 create function private.add_hold(hold private.credit_holds) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
+declare
+  answer public.credit_result;
 begin
   insert into private.credit_holds (workspace_id, user_id, spender_id, amount, reason, feature_code, description,
     metadata, idempotency_key, work, expires_at, created_at)
   values (hold.workspace_id, hold.user_id, hold.spender_id, hold.amount, hold.reason, hold.feature_code,
     hold.description, hold.metadata, hold.idempotency_key, hold.work, hold.expires_at, hold.created_at)
   returning * into hold;
-  return private.change_held(hold.workspace_id, hold.amount, hold.id, hold.amount);
-end;
-$$;
-
--- Refuses a lifetime that no hold may have.
-create function private.require_interval(expires_in interval) returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
-  if expires_in is null or expires_in <= '0 s' or expires_in > '30 days' or private.later(now(), expires_in) <= now()
-    or private.later(now(), expires_in) > private.later(now(), '30 days') then
-    perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 30 days.');
-  end if;
+  answer := private.post_entry(hold.workspace_id, hold.user_id, 'debit', 0, hold.reason, hold.created_at,
+    for_hold => hold.id, held_change => hold.amount);
+  answer.amount := hold.amount;
+  return answer;
 end;
 $$;
 
@@ -108,13 +62,10 @@ declare
   earlier jsonb;
   answer public.credit_result;
 begin
-  perform private.require_time(at);
-  perform private.require_amount(amount, zero_allowed => true);
-  perform private.require_texts(reason, metadata, idempotency_key);
-  perform private.require_interval(expires_in);
+  perform private.require_valid(at, amount, reason, metadata, idempotency_key, zero_allowed => true);
+  perform private.require_span(expires_in, '30 days');
   wallet := private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
-  perform private.require_user(hold_credits.user_id);
   request := jsonb_build_object('hold', trim_scale(amount), 'reason', reason, 'metadata', metadata,
     'user_id', hold_credits.user_id, 'description', description, 'feature_code', feature_code,
     'expires_in', expires_in, 'spender_id', hold_credits.spender_id);
@@ -122,9 +73,7 @@ begin
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  if wallet_id <> hold_credits.user_id or hold_credits.spender_id is not null then
-    perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
-  end if;
+  perform private.require_spending_left(wallet_id, hold_credits.user_id, hold_credits.spender_id, amount, at);
   perform private.require_available(wallet, amount, at);
   hold.workspace_id := wallet_id;
   hold.user_id := hold_credits.user_id;
@@ -146,21 +95,32 @@ comment on function public.hold_credits is
   'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
   'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
--- Posts what was used under a hold and frees what of it is no longer set aside.
+-- Posts what was used under a hold, frees what of it is no longer set aside, and expires the grants that only this kept.
 create function private.settle_part(
   hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
 ) returns public.credit_result
 language plpgsql set search_path = ''
 as $$
+declare
+  answer public.credit_result;
+  entry_id bigint;
 begin
-  if used = 0 then
-    return private.change_held(hold.workspace_id, -freed, hold.id, 0);
-  end if;
   -- What was used is recorded even past what was held or is there: the rest is debt.
-  return private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
-    entry_metadata => metadata,
-    entry_description => coalesce(description, hold.description), entry_feature => hold.feature_code, key => key,
-    for_hold => hold.id, spender => hold.spender_id, held_change => -freed);
+  answer := private.post_entry(hold.workspace_id, hold.user_id, 'debit', -used, hold.reason, at,
+    entry_metadata => metadata, entry_description => coalesce(description, hold.description),
+    entry_feature => hold.feature_code, key => key, for_hold => hold.id, spender => hold.spender_id,
+    held_change => -freed);
+  if exists (
+    select from public.credit_grants g
+    where g.workspace_id = hold.workspace_id and not g.is_spent and g.expires_at <= settle_part.at
+  ) then
+    perform private.expire_wallet(hold.workspace_id, at);
+    entry_id := answer.transaction_id;
+    answer := private.post_entry(hold.workspace_id, hold.user_id, 'debit', 0, hold.reason, at, for_hold => hold.id);
+    answer.amount := used;
+    answer.transaction_id := entry_id;
+  end if;
+  return answer;
 end;
 $$;
 
@@ -181,8 +141,8 @@ begin
     work = case when not is_work_done then h.work end
   where h.id = hold.id;
   -- One that expired is settled all the same, though nothing of it is set aside: nothing that was used is lost.
-  return private.expire_kept_grants(hold.workspace_id, private.settle_part(hold, coalesce(used, 0),
-    case when hold.state = 'open' then hold.amount else 0 end, metadata, description, key, at), at);
+  return private.settle_part(hold, coalesce(used, 0), case when hold.state = 'open' then hold.amount else 0 end,
+    metadata, description, key, at);
 end;
 $$;
 
@@ -204,9 +164,9 @@ declare
   earlier jsonb;
   answer public.credit_result;
 begin
-  perform private.require_amount(amount, zero_allowed => not keep_open);
+  perform private.require_valid(at, amount, metadata => metadata, idempotency_key => idempotency_key,
+    zero_allowed => not keep_open);
   hold := private.lock_hold(settle_credit_hold.hold_id, at);
-  perform private.require_texts(hold.reason, metadata, idempotency_key);
   request := jsonb_build_object('settle', trim_scale(amount), 'hold_id', hold.id, 'metadata', metadata,
     'keep_open', keep_open, 'description', description);
   earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
@@ -217,7 +177,8 @@ begin
     perform private.raise_error('invalid_request', 'idempotency_key is required with keep_open: parts look alike.');
   end if;
   if hold.state = 'settled' and not keep_open and hold.final_amount = amount then
-    answer := private.change_held(hold.workspace_id, 0, hold.id, amount); -- a retry: it changes nothing
+    answer := private.settle_part(hold, 0, 0, '{}', null, null, at); -- a retry: it changes nothing
+    answer.amount := amount;
     perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
     return answer;
   end if;
@@ -230,8 +191,7 @@ begin
     update private.credit_holds h
     set amount = h.amount - freed, settled_amount = h.settled_amount + settle_credit_hold.amount
     where h.id = hold.id;
-    answer := private.expire_kept_grants(hold.workspace_id,
-      private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at), at);
+    answer := private.settle_part(hold, amount, freed, metadata, description, idempotency_key, at);
   else
     answer := private.close_hold(hold, amount, at, metadata, description, idempotency_key);
   end if;
@@ -256,7 +216,7 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is settled already.', hold.id));
   end if;
   if hold.state = 'released' then
-    return private.change_held(hold.workspace_id, 0, hold.id, 0);
+    return private.settle_part(hold, 0, 0, '{}', null, null, at);
   end if;
   answer := private.close_hold(hold, null, at);
   answer.amount := case when hold.state = 'open' then hold.amount else 0 end;
@@ -282,13 +242,12 @@ declare
   earlier jsonb;
   answer public.credit_result;
 begin
-  perform private.require_amount(amount, zero_allowed => true);
+  perform private.require_valid(at, amount, idempotency_key => idempotency_key, zero_allowed => true);
   if expires_in is not null then
-    perform private.require_interval(expires_in);
+    perform private.require_span(expires_in, '30 days');
   end if;
   hold := private.lock_hold(extend_credit_hold.hold_id, at);
   at := private.time_under_lock(at);
-  perform private.require_texts(hold.reason, '{}', idempotency_key);
   request := jsonb_build_object('extend', trim_scale(amount), 'hold_id', hold.id, 'expires_in', expires_in);
   earlier := private.earlier_answer(hold.workspace_id, 'credits', idempotency_key, request);
   if earlier is not null then
@@ -298,17 +257,17 @@ begin
     perform private.raise_error('invalid_state', format('Hold %s is not open any more.', hold.id));
   end if;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
-  if (hold.workspace_id <> hold.user_id or hold.spender_id is not null) and amount > 0 then
-    perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
-  end if;
   if amount > 0 then
+    perform private.require_spending_left(hold.workspace_id, hold.user_id, hold.spender_id, amount, at);
     perform private.require_available(wallet, amount, at);
   end if;
   update private.credit_holds h
   set amount = h.amount + extend_credit_hold.amount,
     expires_at = greatest(h.expires_at, private.later(extend_credit_hold.at, extend_credit_hold.expires_in))
   where h.id = hold.id;
-  answer := private.change_held(hold.workspace_id, amount, hold.id, amount);
+  answer := private.post_entry(hold.workspace_id, hold.user_id, 'debit', 0, hold.reason, at, for_hold => hold.id,
+    held_change => amount);
+  answer.amount := amount;
   perform private.store_answer(hold.workspace_id, 'credits', idempotency_key, request, answer);
   return answer;
 end;

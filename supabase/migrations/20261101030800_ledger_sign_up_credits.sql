@@ -90,19 +90,6 @@ create table private.signup_claims (
 comment on table private.signup_claims is
   'Who has had the credits of a new account, as keyed hashes: they outlive the account and name nobody.';
 
--- Claims the sign-up credits for an identity; false where they were claimed before.
-create function private.claim_signup(identity text) returns boolean
-language plpgsql set search_path = ''
-as $$
-begin
-  insert into private.signup_claims (identity_hash)
-  select extensions.hmac(convert_to(identity, 'UTF8'), s.value, 'sha256')
-  from private.secrets s where s.name = 'identity_hash_key'
-  on conflict (identity_hash) do nothing;
-  return found;
-end;
-$$;
-
 -- Gives the credits an account starts with: once an account, once a person. Where it fails, so does completing the
 -- account, which is tried again.
 create function private.grant_signup_credits() returns trigger
@@ -119,10 +106,12 @@ begin
     return null;
   end if;
   -- A changed address is claimed too, or each change would be worth another start.
-  if private.claim_signup(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
-    'phone:' || nullif(account.phone, ''), 'account:' || account.id)) and amount > 0
-    and private.earlier_answer(account.id, 'credits', 'basemeter:signup', '{}') is null
-  then
+  insert into private.signup_claims (identity_hash)
+  select extensions.hmac(convert_to(coalesce('email:' || private.normalised_email(nullif(account.email, '')),
+    'phone:' || nullif(account.phone, ''), 'account:' || account.id), 'UTF8'), s.value, 'sha256')
+  from private.secrets s where s.name = 'identity_hash_key'
+  on conflict (identity_hash) do nothing;
+  if found and amount > 0 and private.earlier_answer(account.id, 'credits', 'basemeter:signup', '{}') is null then
     perform private.store_answer(account.id, 'credits', 'basemeter:signup', '{}',
       public.credit_user_credits_transaction(account.id, amount, 'signup', kind => 'free'));
   end if;

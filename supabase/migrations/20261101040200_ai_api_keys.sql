@@ -108,24 +108,6 @@ begin
 end;
 $$;
 
--- Refuses a key to a workspace that has made as many as it may in 24 hours. Called under its wallet's lock.
-create function private.require_keys_left_today(wanted_workspace uuid) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  allowed integer := private.config_numeric('api_keys_per_day', 100)::integer;
-begin
-  -- Revoked keys stay as rows: without this their number would have no end.
-  if allowed <= (
-    select count(*) from public.api_keys k
-    where k.workspace_id = wanted_workspace and k.created_at > clock_timestamp() - interval '24 hours'
-  ) then
-    perform private.raise_error('limit_reached', format('A workspace makes at most %s API keys a day.', allowed),
-      'Rotate a key instead of making a new one.');
-  end if;
-end;
-$$;
-
 -- What the maker of a key is told, the secret this once.
 create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 language sql stable set search_path = ''
@@ -143,6 +125,7 @@ as $$
 declare
   owner_id uuid := (select auth.uid());
   account public.users := private.require_account(owner_id);
+  allowed integer := private.config_numeric('api_keys_per_day', 100)::integer;
   secret text;
 begin
   wanted.workspace_id := coalesce(wanted.workspace_id, owner_id);
@@ -157,13 +140,20 @@ begin
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
   if budget is not null then
-    perform private.require_amount(budget, 'budget', zero_allowed => true);
+    perform private.require_valid(amount => budget, field => 'budget', zero_allowed => true);
   end if;
   if period_budget is not null then
-    perform private.require_amount(period_budget, 'period_budget', zero_allowed => true);
+    perform private.require_valid(amount => period_budget, field => 'period_budget', zero_allowed => true);
   end if;
   perform private.require_room_for_key(wanted.workspace_id);
-  perform private.require_keys_left_today(wanted.workspace_id);
+  -- Revoked keys stay as rows: without this their number would have no end.
+  if allowed <= (
+    select count(*) from public.api_keys k
+    where k.workspace_id = wanted.workspace_id and k.created_at > clock_timestamp() - interval '24 hours'
+  ) then
+    perform private.raise_error('limit_reached', format('A workspace makes at most %s API keys a day.', allowed),
+      'Rotate a key instead of making a new one.');
+  end if;
   insert into public.api_keys (workspace_id, user_id, name, prefix, allowed_models, allowed_scenes, requests_per_minute,
     budget, period_budget, budget_period, expires_at)
   values (wanted.workspace_id, owner_id, wanted.name, '', wanted.allowed_models, wanted.allowed_scenes,
@@ -187,11 +177,7 @@ begin
   if key.revoked_at is not null then
     perform private.raise_error('invalid_state', format('API key %s is revoked.', key.id), 'Create a new key.');
   end if;
-  -- Instants are compared: an interval's months count 30 days each beside another interval, whatever they are.
-  if grace_period is null or grace_period > '30 days' or grace_period < '0 s'
-    or private.later(now(), grace_period) not between now() and private.later(now(), '30 days') then
-    perform private.raise_error('invalid_request', 'grace_period must be between 0 and 30 days.');
-  end if;
+  perform private.require_span(grace_period, '30 days', 'grace_period', zero_allowed => true);
   delete from private.api_key_hashes h where h.api_key_id = key.id and h.expires_at <= clock_timestamp();
   update private.api_key_hashes h
   set expires_at = least(h.expires_at, private.later(clock_timestamp(), grace_period))
@@ -334,7 +320,9 @@ comment on function public.credits_used(public.api_keys) is
 create function public.period_credits_used(public.api_keys) returns numeric
 language sql stable set search_path = ''
 as $$
-  select l.period_credits_used from public.spending_limits l
+  select w.used from public.spending_limits l
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
+    w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_credits_used(public.api_keys) is
@@ -342,11 +330,13 @@ comment on function public.period_credits_used(public.api_keys) is
 create function public.period_started_at(public.api_keys) returns timestamptz
 language sql stable set search_path = ''
 as $$
-  select l.period_started_at from public.spending_limits l
+  select w.started_at from public.spending_limits l
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
+    w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_started_at(public.api_keys) is
-  'Column period_started_at of api_keys: start of the period that period_credits_used counts.';
+  'Column period_started_at of api_keys: start of the current day, week or month (UTC), which period_credits_used counts.';
 grant execute on function public.credits_used(public.api_keys), public.period_credits_used(public.api_keys),
   public.period_started_at(public.api_keys) to authenticated, service_role;
 

@@ -60,7 +60,7 @@ as $$
 declare
   caller private.ai_caller;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if key_hash is not null then
     caller.api_key := private.api_key_of(key_hash, at);
     account_id := (caller.api_key).user_id;
@@ -88,25 +88,6 @@ begin
     and private.feature_is_on(caller.features, 'model:' || wanted.model,
       (caller.plan).rank >= (select p.rank from public.plans p where p.plan = wanted.minimum_plan))
     and private.feature_is_on(caller.features, 'scene:' || wanted.scene), false);
-end;
-$$;
-
--- Why this caller may make no call at all, if so.
-create function private.refuse_account(caller private.ai_caller) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
-begin
-  if private.config_boolean('maintenance_mode', false) then
-    return row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal;
-  elsif not (caller.account).is_active then
-    return row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal;
-  elsif exists (
-    select from public.credit_wallets w where w.workspace_id = caller.workspace_id and w.frozen_at is not null
-  ) then
-    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null,
-      null)::private.ai_refusal;
-  end if;
-  return null;
 end;
 $$;
 
@@ -262,26 +243,6 @@ insert into public.system_config
     'How many answers with nothing in them a workspace gets free a day. '
     'Further ones are charged the input that the provider reports.');
 
--- Why this caller may send no message more this month, if so.
-create function private.refuse_message(caller private.ai_caller, at timestamptz) returns private.ai_refusal
-language plpgsql set search_path = ''
-as $$
-declare
-  allowed numeric := private.limit_in(caller.features, 'messages_per_month');
-  month record := private.window_at('month', null, 0, at);
-begin
-  if allowed is null or allowed > coalesce((
-    select c.month_messages from private.ai_request_counts c
-    where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
-  ), 0) or not (caller.plan).messages_limit_paid and private.has_paid_credits(caller.workspace_id, at) then
-    return null;
-  end if;
-  return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, allowed,
-    case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
-    ceil(extract(epoch from month.ends_at - at)))::private.ai_refusal;
-end;
-$$;
-
 create table private.jobs_under_way (
   job_id uuid primary key,
   workspace_id uuid not null references public.workspaces on delete cascade
@@ -359,24 +320,42 @@ returns private.ai_refusal
 language plpgsql set search_path = ''
 as $$
 declare
-  refusal private.ai_refusal := private.refuse_account(asked.caller);
+  caller private.ai_caller := asked.caller;
+  messages numeric := private.limit_in(caller.features, 'messages_per_month');
+  month record;
+  refusal private.ai_refusal;
 begin
-  if refusal.code is null then
-    refusal := private.refuse_request_rate(asked.caller, asked.at);
+  if private.config('maintenance_mode') = 'true' then
+    return row('maintenance', 'The service is under maintenance. Try again later.', null, null)::private.ai_refusal;
+  elsif not (caller.account).is_active then
+    return row('account_disabled', 'This account is disabled.', null, null)::private.ai_refusal;
+  elsif (asked.wallet).frozen_at is not null then
+    return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null,
+      null)::private.ai_refusal;
   end if;
-  if refusal.code is null then
-    refusal := private.refuse_model(asked.caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+  refusal := private.refuse_request_rate(caller, asked.at);
+  if refusal.code is not null then
+    return refusal;
+  end if;
+  refusal := private.refuse_model(caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+  if refusal.code is not null then
     if refusal.code = 'not_found' and (asked.wanted).model is not null then
       perform private.notify_unpriced((asked.wanted).model, null, asked.at);
     end if;
+    return refusal;
   end if;
-  if refusal.code is null and private.is_message(asked.wanted) then
-    refusal := private.refuse_message(asked.caller, asked.at);
+  if messages is not null and private.is_message(asked.wanted) then
+    month := private.window_at('month', null, 0, asked.at);
+    if messages <= coalesce((
+      select c.month_messages from private.ai_request_counts c
+      where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
+    ), 0) and ((caller.plan).messages_limit_paid or not private.has_paid_credits(caller.workspace_id, asked.at)) then
+      return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, messages,
+        case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
+        ceil(extract(epoch from month.ends_at - asked.at)))::private.ai_refusal;
+    end if;
   end if;
-  if refusal.code is null then
-    refusal := private.refuse_counted_features(asked.caller, asked.at);
-  end if;
-  return refusal;
+  return private.refuse_counted_features(caller, asked.at);
 end;
 $$;
 

@@ -427,7 +427,8 @@ begin
   end if;
   update private.credit_holds h set work = to_jsonb(call), amount = h.amount + more where h.id = hold.id;
   if more > 0 then
-    perform private.change_held(hold.workspace_id, more, hold.id, more);
+    perform private.post_entry(hold.workspace_id, hold.user_id, 'debit', 0, hold.reason, at, for_hold => hold.id,
+      held_change => more);
   end if;
   return jsonb_strip_nulls(jsonb_build_object('extended', covered is not null, 'output_tokens_covered', covered));
 end;
@@ -797,7 +798,7 @@ declare
   priced record;
   entry_id bigint;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;
@@ -812,7 +813,7 @@ begin
     return row(false, earlier.cost_usd, earlier.credits_charged)::public.recorded_usage;
   end if;
   perform private.require_user(record_ai_usage.user_id);
-  perform private.require_spender(wallet_id, record_ai_usage.user_id);
+  perform private.require_spending_left(wallet_id, record_ai_usage.user_id, null, 0, at);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
   if pricing is null then

@@ -65,34 +65,12 @@ grant select on private.usage_records, public.usage_records to authenticated, se
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
--- Refuses every change of usage records but the end of their workspace or person.
-create function private.guard_usage_records() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if tg_op = 'DELETE' then
-    -- Records go only with their workspace, which a cascade has removed by now.
-    if exists (select from deleted_records d join public.workspaces w on w.id = d.workspace_id) then
-      perform private.raise_error('forbidden', 'Usage records are never deleted.', 'Give back with release_feature.');
-    end if;
-    return null;
-  elsif tg_op = 'UPDATE' and new.user_id is null and not exists (select from public.users u where u.id = old.user_id)
-    then
-    old.user_id := null; -- the person was deleted, the team's record stays
-    if new is not distinct from old then
-      return new;
-    end if;
-  end if;
-  perform private.raise_error('forbidden', 'Usage records are never changed.', 'Give back with release_feature.');
-  return null;
-end;
-$$;
 create trigger usage_records_refuse_update before update on private.usage_records
-  for each row execute function private.guard_usage_records();
+  for each row execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_delete after delete on private.usage_records
-  referencing old table as deleted_records for each statement execute function private.guard_usage_records();
+  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
-  for each statement execute function private.guard_usage_records();
+  for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 
 -- Deciding ------------------------------------------------------------------------------------------------------------
 
@@ -136,24 +114,19 @@ create type public.feature_release as (
 );
 comment on type public.feature_release is 'What a release of a feature''s use gave back.';
 
--- The part of an answer about a feature: { used, limit, remaining, period_start, period_end }; limit and remaining
--- null: no limit, 0 where it is off; used, remaining and period null: it is not counted.
-create function private.feature_answer(terms private.feature_terms, used numeric) returns jsonb
+-- The part of an answer about a feature: { used, limit, remaining, period_start, period_end }, and allowed, with a code
+-- where it is not; limit and remaining null: no limit, 0 where it is off; used, remaining and period null: it is not
+-- counted.
+create function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean default true)
+returns jsonb
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return jsonb_build_object('used', trim_scale(used), 'limit', terms.most,
+  return jsonb_build_object('allowed', allowed, 'used', trim_scale(used), 'limit', terms.most,
     'remaining', case when used <= terms.most then trim_scale(terms.most - used) when used > terms.most then 0 end,
-    'period_start', terms.period_start, 'period_end', terms.period_end);
-end;
-$$;
-
--- The error code for what is refused under these terms.
-create function private.refuse_feature(terms private.feature_terms) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case when terms.is_on then 'limit_reached' else 'feature_not_in_plan' end;
+    'period_start', terms.period_start, 'period_end', terms.period_end)
+    || case when allowed then '{}' else jsonb_build_object('code',
+      case when terms.is_on then 'limit_reached' else 'feature_not_in_plan' end) end;
 end;
 $$;
 
@@ -244,9 +217,8 @@ declare
   used_now numeric;
   record_id bigint;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at, metadata => metadata, idempotency_key => idempotency_key);
   perform private.require_quantity(quantity);
-  perform private.require_texts('use', metadata, idempotency_key);
   if cost < 0 or cost >= 'infinity' or length(concat(model, reference_type, reference_id)) > 1000 then
     perform private.raise_error('invalid_request', 'cost must be US dollars, and model and reference short texts.');
   end if;
@@ -269,9 +241,8 @@ begin
     used_now := private.count_feature(wallet_id, feature_code, terms.period_start, quantity, terms.most);
   end if;
   if used_now is null then
-    return jsonb_populate_record(null::public.feature_use,
-      jsonb_build_object('allowed', false, 'code', private.refuse_feature(terms))
-      || private.feature_answer(terms, private.feature_used(wallet_id, feature_code, terms.period_start)));
+    return jsonb_populate_record(null::public.feature_use, private.feature_answer(terms,
+      private.feature_used(wallet_id, feature_code, terms.period_start), allowed => false));
   end if;
   insert into private.usage_records (workspace_id, user_id, feature_code, quantity, period_start, created_at, cost,
     model, reference_type, reference_id, idempotency_key, metadata)
@@ -279,7 +250,7 @@ begin
     terms.period_start, at, consume_feature.cost, consume_feature.model, consume_feature.reference_type,
     consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata)
   returning id into record_id;
-  answer := jsonb_build_object('allowed', true, 'id', record_id) || private.feature_answer(terms, used_now);
+  answer := jsonb_build_object('id', record_id) || private.feature_answer(terms, used_now);
   perform private.store_answer(wallet_id, 'features', idempotency_key, request, answer);
   return jsonb_populate_record(null::public.feature_use, answer);
 end;
@@ -325,26 +296,6 @@ begin
 end;
 $$;
 
--- Takes what a release asks for out of the sum, as far as it is left of its use, and says how much that was.
-create function private.give_back(made private.usage_records, used numeric) returns numeric
-language plpgsql set search_path = ''
-as $$
-declare
-  given numeric;
-begin
-  -- The lock of the sum has releases of one record wait for each other.
-  perform from public.feature_usage u
-  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start
-  for no key update;
-  given := least(made.requested, give_back.used + coalesce((
-    select sum(r.quantity) from private.usage_records r where r.released_id = made.released_id), 0));
-  update public.feature_usage u set used = u.used - given
-  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code
-    and u.period_start = made.period_start;
-  return given;
-end;
-$$;
-
 create function public.release_feature(
   usage_record_id bigint default null,
   quantity numeric default null,
@@ -362,29 +313,33 @@ declare
   terms private.feature_terms;
   given numeric;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at, idempotency_key => release_idempotency_key);
   if release_feature.quantity is not null then
     perform private.require_quantity(release_feature.quantity);
   end if;
-  perform private.require_texts('release', '{}', release_idempotency_key);
   made := private.find_use(usage_record_id, release_feature.idempotency_key, release_feature.workspace_id);
   request := jsonb_build_object('release', made.id, 'quantity', release_feature.quantity);
   answer := private.earlier_use(made.workspace_id, release_idempotency_key, request);
   if answer is not null then
     return jsonb_populate_record(null::public.feature_release, answer);
   end if;
-  made.released_id := made.id;
-  made.requested := release_feature.quantity;
-  given := private.give_back(made, made.quantity);
+  -- No more than is left of it. The lock of the sum has releases of one record wait for each other.
+  perform from public.feature_usage u
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code and u.period_start = made.period_start
+  for no key update;
+  given := least(release_feature.quantity, made.quantity + coalesce((
+    select sum(r.quantity) from private.usage_records r where r.released_id = made.id), 0));
+  update public.feature_usage u set used = u.used - given
+  where u.workspace_id = made.workspace_id and u.feature_code = made.feature_code
+    and u.period_start = made.period_start;
   terms := private.feature_terms_of(made.workspace_id, made.feature_code, at);
   answer := jsonb_build_object('released', trim_scale(given))
     || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
     insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start,
-      created_at,
-      released_id, model, reference_type, reference_id, idempotency_key)
-    values (made.workspace_id, made.user_id, made.feature_code, -given, made.requested, made.period_start, at,
-      made.released_id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
+      created_at, released_id, model, reference_type, reference_id, idempotency_key)
+    values (made.workspace_id, made.user_id, made.feature_code, -given, release_feature.quantity, made.period_start, at,
+      made.id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
     perform private.store_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
   end if;
   return jsonb_populate_record(null::public.feature_release, answer);
@@ -406,9 +361,8 @@ as $$
 declare
   terms private.feature_terms;
   used_now numeric;
-  is_allowed boolean;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   -- The service role asks for anyone, signed-in people for themselves.
   if auth.uid() is not null or current_setting('role') = 'authenticated' then
     if account_id <> auth.uid() then
@@ -423,10 +377,8 @@ begin
   if terms.period_start is not null then
     used_now := private.feature_used(wanted_workspace, code, terms.period_start);
   end if;
-  is_allowed := terms.is_on and coalesce(coalesce(used_now, 0) + wanted_quantity <= terms.most, true);
-  return jsonb_build_object('allowed', is_allowed)
-    || case when is_allowed then '{}' else jsonb_build_object('code', private.refuse_feature(terms)) end
-    || private.feature_answer(terms, used_now);
+  return private.feature_answer(terms, used_now,
+    terms.is_on and coalesce(coalesce(used_now, 0) + wanted_quantity <= terms.most, true));
 end;
 $$;
 grant execute on function private.check_feature_for(text, numeric, uuid, uuid, timestamptz) to authenticated,

@@ -77,8 +77,8 @@ begin
   elsif private.is_platform_admin() then
     return;
   end if;
-  perform private.raise_limit('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
-    ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
+  perform private.raise_error('limit_reached', format('A person makes at most %s changes of settings a day.', allowed),
+    retry_after => ceil(extract(epoch from first_of_them + interval '24 hours' - clock_timestamp()))::integer);
 end;
 $$;
 
@@ -370,27 +370,6 @@ begin
 end;
 $$;
 
--- The next audit rows of who or what is gone, in their order.
-create function private.rows_to_forget(removal private.audit_removals, at_most integer) returns bigint[]
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- An index each, of which one is asked.
-  return array(
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'workspace_id' and a.workspace_id = removal.gone_id and a.id > removal.done_to
-      order by a.id limit at_most)
-    union all
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'actor_id' and a.actor_id = removal.gone_id and a.id > removal.done_to
-      order by a.id limit at_most)
-    union all
-    (select a.id from public.audit_logs a
-      where removal.found_by = 'resource_id' and a.resource_id = removal.gone_id::text and a.id > removal.done_to
-      order by a.id limit at_most));
-end;
-$$;
-
 -- Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.
 create function private.forget_next_audit_logs(at timestamptz) returns boolean
 language plpgsql set search_path = ''
@@ -405,7 +384,19 @@ begin
   if not found then
     return false;
   end if;
-  ids := private.rows_to_forget(removal, at_once);
+  -- An index each, of which one is asked.
+  ids := array(
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'workspace_id' and a.workspace_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_once)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'actor_id' and a.actor_id = removal.gone_id and a.id > removal.done_to
+      order by a.id limit at_once)
+    union all
+    (select a.id from public.audit_logs a
+      where removal.found_by = 'resource_id' and a.resource_id = removal.gone_id::text and a.id > removal.done_to
+      order by a.id limit at_once));
   update public.audit_logs a set details = a.details where a.id = any (ids); -- guard_audit_logs takes what has to go
   if cardinality(ids) < at_once then
     delete from private.audit_removals r where r.gone_id = removal.gone_id and r.found_by = removal.found_by;

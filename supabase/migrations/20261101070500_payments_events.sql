@@ -8,7 +8,7 @@ as $$
 declare
   accounts uuid[];
 begin
-  if not private.config_boolean('match_payments_by_email', false) then
+  if private.config('match_payments_by_email') = 'true' is not true then
     return null;
   end if;
   select array_agg(a.id) into accounts from (
@@ -397,7 +397,7 @@ declare
     when account <> own_account then format('It is of account %s, which stripe_account does not name.', account)
   end;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   insert into public.payment_events (platform, event_id, event_type, occurred_at, raw_body, facts, customer_id)
   values (receive_payment_event.platform, receive_payment_event.event_id, receive_payment_event.event_type,
     -- An event from the future would outrank every later one.

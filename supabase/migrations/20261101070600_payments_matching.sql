@@ -9,7 +9,7 @@ declare
   unmatched public.unmatched_payment_emails;
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into unmatched from public.unmatched_payment_emails e where e.id = unmatched_id;
   if found then
     -- As events do it: the customer before any row of theirs, which is read as it is then.
@@ -36,40 +36,27 @@ end;
 $$;
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
--- Gives who has confirmed an address what was paid with it.
-create function private.claim_payments_of_address(address text, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
-declare
-  unmatched public.unmatched_payment_emails;
-  account_id uuid := private.confirmed_account(address);
-begin
-  if private.existing_workspace(account_id) is null then
-    return;
-  end if;
-  -- All customers before the wallet that they share.
-  perform private.lock_customer(e.platform, e.customer_id)
-  from (
-    select u.platform, u.customer_id from public.unmatched_payment_emails u
-    where lower(u.email) = lower(trim(address)) and u.resolved_at is null
-    order by u.platform, u.customer_id
-  ) e;
-  for unmatched in
-    select * from public.unmatched_payment_emails e
-    where lower(e.email) = lower(trim(address)) and e.resolved_at is null
-    order by e.platform, e.customer_id
-  loop
-    perform private.bind_customer(unmatched.platform, unmatched.customer_id, account_id, 'email', at);
-  end loop;
-end;
-$$;
-
 -- Gives who confirms an address what was paid with it.
 create function private.claim_payments() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  account_id uuid := private.existing_workspace(private.confirmed_account(new.email));
 begin
-  perform private.claim_payments_of_address(new.email, clock_timestamp());
+  if account_id is null then
+    return null;
+  end if;
+  -- All customers before the wallet that they share, and read again under their locks.
+  perform private.lock_customer(e.platform, e.customer_id) from (
+    select u.platform, u.customer_id from public.unmatched_payment_emails u
+    where lower(u.email) = lower(trim(new.email)) and u.resolved_at is null
+    order by u.platform, u.customer_id
+  ) e;
+  perform private.bind_customer(e.platform, e.customer_id, account_id, 'email', clock_timestamp()) from (
+    select u.platform, u.customer_id from public.unmatched_payment_emails u
+    where lower(u.email) = lower(trim(new.email)) and u.resolved_at is null
+    order by u.platform, u.customer_id
+  ) e;
   return null;
 exception when others then
   -- Confirming an address never fails for a reason of ours; the scheduled work comes by again.
@@ -121,7 +108,7 @@ declare
   dispute jsonb := private.known_of(of_platform, 'reversal', dispute_id);
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if outcome in ('won', 'lost') is not true then
     perform private.raise_error('invalid_request', 'outcome must be won or lost.');
   end if;
@@ -154,7 +141,7 @@ declare
   event public.payment_events;
 begin
   perform private.require_platform_admin();
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into event from public.payment_events e where e.id = wanted_event for update;
   if not found then
     perform private.raise_error('not_found',

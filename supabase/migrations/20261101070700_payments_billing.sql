@@ -114,22 +114,6 @@ begin
 end;
 $$;
 
--- Whether a checkout offers a trial: one a workspace, and one a person in whichever workspace.
-create function private.may_try(wanted_workspace uuid, person_id uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return not exists (select from public.user_subscriptions s where s.workspace_id = wanted_workspace)
-    -- Also one in a team that is gone: teams are free to make.
-    and not exists (
-      select from public.user_subscriptions s
-      where s.user_id = person_id and (s.trial_end is not null or s.plan_status = 'trialing' or exists (
-        select from private.periods_of(s.platform, s.subscription_id) p where p.is_trial
-      ))
-    );
-end;
-$$;
-
 create function public.begin_checkout(
   user_id uuid,
   payment_product_id uuid,
@@ -144,8 +128,9 @@ declare
   product public.payment_products;
   wallet public.credit_wallets;
   cap numeric := private.config_numeric('max_credits_balance', 50000);
+  had_trial boolean;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   buyer := private.require_billing_rights(begin_checkout.user_id, begin_checkout.workspace_id);
   product := private.product_on_sale(begin_checkout.payment_product_id);
   wallet := private.lock_wallet(buyer, at);
@@ -162,13 +147,20 @@ begin
   if wallet.frozen_at is not null then
     perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.');
   end if;
+  -- One a workspace, and one a person in whichever workspace; also in a team that is gone: teams are free to make.
+  had_trial := exists (
+    select from public.user_subscriptions s
+    where s.workspace_id = buyer or s.user_id = begin_checkout.user_id and (s.trial_end is not null
+      or s.plan_status = 'trialing' or exists (
+        select from private.periods_of(s.platform, s.subscription_id) p where p.is_trial))
+  );
   perform private.audit_for(begin_checkout.user_id, 'begin_checkout', 'payment_products', product.id::text, buyer,
     jsonb_build_object('units', begin_checkout.units));
   return jsonb_build_object('workspace_id', buyer, 'user_id', begin_checkout.user_id,
     'email', (select u.email from public.users u where u.id = begin_checkout.user_id),
     'platform', product.platform, 'product_id', product.product_id, 'price_id', product.price_id,
     'kind', case when product.plan is null then 'pack' else 'plan' end,
-    'trial_days', case when private.may_try(buyer, begin_checkout.user_id) then product.trial_days else 0 end,
+    'trial_days', case when had_trial then 0 else product.trial_days end,
     'customer_id', private.customer_to_charge(buyer, product.platform),
     'proof', private.checkout_proof(buyer, begin_checkout.user_id),
     'return_urls', private.return_urls());

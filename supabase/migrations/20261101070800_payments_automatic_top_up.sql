@@ -345,7 +345,7 @@ declare
   payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
   task private.payment_tasks;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   if outcome not in ('declined', 'impossible') then
     perform private.raise_error('invalid_request', 'outcome must be declined or impossible.');
   end if;
@@ -430,7 +430,7 @@ as $$
 declare
   task private.payment_tasks;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into task from private.payment_tasks t
   where t.task = 'cancel_subscription' and t.state < 'done' and t.due_at <= claim_payment_task.at
   order by t.due_at limit 1 for update skip locked;
@@ -513,19 +513,6 @@ end;
 $$;
 insert into private.due_work (piece, place) values ('end_next_lost_charge', 100);
 
--- Locks the wallet of a workspace, also a personal one, that the caller manages.
-create function private.lock_billing(wanted_workspace uuid) returns public.credit_wallets
-language plpgsql set search_path = ''
-as $$
-declare
-  wallet public.credit_wallets;
-begin
-  perform private.lock_workspace(wanted_workspace, 'admin');
-  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
-  return wallet;
-end;
-$$;
-
 -- Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.
 create function private.set_top_up_of_mine(
   wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer
@@ -533,10 +520,12 @@ create function private.set_top_up_of_mine(
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  wallet public.credit_wallets := private.lock_billing(wanted_workspace);
-  product public.payment_products := private.product_on_sale(product_id);
+  wallet public.credit_wallets;
+  product public.payment_products;
 begin
-  perform private.require_amount(new_threshold, 'threshold', zero_allowed => true);
+  perform private.lock_workspace(wanted_workspace, 'admin');
+  product := private.product_on_sale(product_id);
+  perform private.require_valid(amount => new_threshold, field => 'threshold', zero_allowed => true);
   if new_cap between 1 and 1000 is not true then
     perform private.raise_error('invalid_request', 'monthly_cap must be between 1 and 1000 packs.');
   elsif product.plan is not null then
@@ -552,6 +541,7 @@ begin
     amount = excluded.amount, currency = excluded.currency, price_id = excluded.price_id,
       threshold = excluded.threshold, monthly_cap = excluded.monthly_cap, is_active = true, failures = 0,
     next_try_at = null, last_error = null;
+  select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
   perform private.request_top_up(wallet, clock_timestamp());
 end;
 $$;
@@ -562,7 +552,7 @@ create function private.disable_top_up_of_mine(wanted_workspace uuid) returns vo
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.lock_billing(wanted_workspace);
+  perform private.lock_workspace(wanted_workspace, 'admin');
   perform private.withdraw_top_up(wanted_workspace);
   update public.auto_top_ups t set is_active = false where t.workspace_id = wanted_workspace and t.is_active;
 end;

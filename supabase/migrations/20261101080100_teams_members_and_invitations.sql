@@ -421,20 +421,6 @@ begin
 end;
 $$;
 
--- Refuses a lifetime that no invitation may have.
-create function private.require_lifetime(expires_in interval) returns void
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
-  if expires_in > '0 s' and expires_in <= '90 days' and private.later(now(), expires_in) > now()
-    and private.later(now(), expires_in) <= private.later(now(), '90 days') then
-    return;
-  end if;
-  perform private.raise_error('invalid_request', 'expires_in must be above 0 and at most 90 days.');
-end;
-$$;
-
 -- Refuses a mail to whom a team, whoever of it, has just sent one.
 create function private.require_a_minute(wanted_workspace uuid, address text) returns void
 language plpgsql set search_path = ''
@@ -461,7 +447,7 @@ declare
   invitation public.workspace_invitations;
 begin
   perform private.lock_team(wanted_workspace, 'admin');
-  perform private.require_lifetime(expires_in);
+  perform private.require_span(expires_in, '90 days');
   if coalesce(trim(address), '') !~ '^[^@\s]+@[^@\s]+$' or length(address) > 320 then
     perform private.raise_error('invalid_request', 'email must be an e-mail address.');
   elsif coalesce(wanted_role, 'owner') = 'owner' then
@@ -513,7 +499,7 @@ as $$
 declare
   invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
 begin
-  perform private.require_lifetime(expires_in);
+  perform private.require_span(expires_in, '90 days');
   perform private.require_a_minute(invitation.workspace_id, invitation.email);
   update public.workspace_invitations i set expires_at = private.later(clock_timestamp(), expires_in),
     sent_at = clock_timestamp()
@@ -604,10 +590,13 @@ create trigger workspace_members_end_limit after delete on public.workspace_memb
 
 create view public.workspace_member_credits with (security_invoker = true) as
 select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,
-  l.period_credits_used, l.period_started_at
+  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).used
+    ::public.credit_amount as period_credits_used,
+  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).started_at
+    as period_started_at
 from public.spending_limits l where l.spender_kind = 'member';
 comment on view public.workspace_member_credits is
-  'What each member of a team may use of its credits, and has used: the members'' rows of spending_limits.';
+  'What each member of a team may use of its credits, and has used in all and in the current period.';
 grant select on public.workspace_member_credits to authenticated, service_role;
 
 -- Limits what a member of a team that the caller manages may use of its credits.
@@ -624,10 +613,10 @@ begin
     perform private.raise_error('forbidden', 'Only owners limit an owner.');
   end if;
   if new_limit is not null then
-    perform private.require_amount(new_limit, 'credit_limit', zero_allowed => true);
+    perform private.require_valid(amount => new_limit, field => 'credit_limit', zero_allowed => true);
   end if;
   if new_period_limit is not null then
-    perform private.require_amount(new_period_limit, 'period_credit_limit', zero_allowed => true);
+    perform private.require_valid(amount => new_period_limit, field => 'period_credit_limit', zero_allowed => true);
   end if;
   if (new_period_limit is null) <> (new_period is null) then
     perform private.raise_error('invalid_request', 'period_credit_limit and limit_period come together.');

@@ -132,15 +132,6 @@ begin
 end;
 $$;
 
--- What the address of a job's webhook ends with: the provider is told it, and nobody else can make it up.
-create function private.video_webhook_token(job uuid) returns text
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return private.video_token(job::text);
-end;
-$$;
-
 -- Where the copy of a job's file is, or would be.
 create function private.video_path_of(job public.video_jobs) returns text
 language plpgsql immutable set search_path = ''
@@ -254,28 +245,19 @@ create trigger video_jobs_keep_under_way after insert or update of finished_at o
 
 -- What the function is told -------------------------------------------------------------------------------------------
 
--- Where below /video/files the file of a job can be read for an hour, by whoever has the link: job, end (Unix time)
--- and token.
-create function private.video_file_link(job uuid) returns text
-language plpgsql stable set search_path = ''
-as $$
-declare
-  link text := format('%s/%s', job, ceil(extract(epoch from clock_timestamp()))::bigint + 3600);
-begin
-  return link || '/' || private.video_token(link);
-end;
-$$;
-
--- A job as the function video is told it: its row, and in task what is not for its readers.
+-- A job as the function video is told it: its row, and in task what is not for its readers. file_link: where below
+-- /video/files its file can be read for an hour, by whoever has the link: job, end (Unix time) and token.
 create function private.video_job_json(job public.video_jobs) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  link text := format('%s/%s', job.id, ceil(extract(epoch from clock_timestamp()))::bigint + 3600);
 begin
   return (
     select to_jsonb(job) || jsonb_build_object('cost_credits', trim_scale(job.cost_credits), 'task', jsonb_build_object(
       'provider', w.provider, 'job_id', w.job_id, 'result_url', w.result_url,
       'file_link', case when job.storage_path is null and w.result_url is not null
-        then private.video_file_link(job.id) end))
+        then link || '/' || private.video_token(link) end))
     from private.video_job_work w where w.video_job_id = job.id
   );
 end;
@@ -290,21 +272,12 @@ begin
     select jsonb_build_object('provider', p.provider, 'api', p.video_api, 'base_url', p.video_base_url,
       'provider_base_url', p.base_url, 'api_key_env', p.api_key_env, 'timeout_ms', p.timeout_ms,
       'result_hosts', p.result_hosts, 'upstream_model', w.terms -> 'upstream_model', 'parameters', job.parameters,
-      'webhook_token', private.video_webhook_token(job.id), 'storage_path', private.video_path_of(job),
+      -- The provider is told it, and nobody else can make it up.
+      'webhook_token', private.video_token(job.id::text), 'storage_path', private.video_path_of(job),
       'max_video_bytes', private.config_numeric('max_video_bytes', 52428800))
     from public.ai_providers p, private.video_job_work w
     where p.provider = w.provider and w.video_job_id = job.id
   );
-end;
-$$;
-
--- A provider's answer as it is kept.
-create function private.video_answer(job public.video_jobs, answer jsonb) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  -- Providers echo the webhook's address; a path is enough to be believed, so its token is kept nowhere.
-  return private.log_data(replace(answer::text, private.video_webhook_token(job.id), '…')::jsonb);
 end;
 $$;
 
@@ -315,7 +288,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j where j.id = wanted_job;
   if found then
     perform private.lock_wallet(job.workspace_id, at);
@@ -375,21 +348,6 @@ begin
 end;
 $$;
 
--- What people are told of a failure. A provider's own words may name it, its prices and its addresses.
-create function private.video_error_message(code text) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case code
-    when 'content_policy_violation' then 'The request is against the content policy.'
-    when 'invalid_request' then 'The video provider refused the request as invalid.'
-    when 'submission_lost' then 'The video provider never confirmed that it took this job.'
-    when 'task_lost' then 'The video provider does not know this job any more.'
-    when 'timed_out' then 'The video was not made in time.'
-    else 'The video provider failed to make the video.' end;
-end;
-$$;
-
 -- Ends a locked job that has not ended: refunds it unless it is completed, logs it. Called once a job; said: the
 -- provider's words.
 create function private.end_video_job(
@@ -412,7 +370,14 @@ begin
   update public.video_jobs j set status = ending, finished_at = end_video_job.at,
     submitted_at = job.submitted_at, attempts = job.attempts,
     progress = case when ending = 'completed' then 100 else job.progress end,
-    error_code = left(code, 100), error_message = case when ending = 'failed' then private.video_error_message(code) end
+    -- A provider's own words may name it, its prices and its addresses.
+    error_code = left(code, 100), error_message = case when ending = 'failed' then case code
+      when 'content_policy_violation' then 'The request is against the content policy.'
+      when 'invalid_request' then 'The video provider refused the request as invalid.'
+      when 'submission_lost' then 'The video provider never confirmed that it took this job.'
+      when 'task_lost' then 'The video provider does not know this job any more.'
+      when 'timed_out' then 'The video was not made in time.'
+      else 'The video provider failed to make the video.' end end
   where j.id = job.id
   returning * into job;
   perform private.log_ai_call(private.video_log_facts(job, work, said) || jsonb_build_object(
@@ -508,7 +473,9 @@ begin
   update private.video_job_work w set job_id = coalesce(w.job_id, task_id), misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
     provider_answer = case when private.is_forgotten(job) then null
-      else coalesce(private.video_answer(job, answer), w.provider_answer) end
+      -- Providers echo the webhook's address; a path is enough to be believed, so its token is kept nowhere.
+      else coalesce(private.log_data(replace(answer::text, private.video_token(job.id::text), '…')::jsonb),
+        w.provider_answer) end
   where w.video_job_id = job.id;
   job.submitted_at := coalesce(job.submitted_at, at);
   job.attempts := greatest(job.attempts, 1);
@@ -687,18 +654,6 @@ comment on function public.finish_video_file_removal is
 
 -- A new job -----------------------------------------------------------------------------------------------------------
 
--- How many jobs of a workspace have not ended.
-create function private.video_jobs_running(wanted_workspace uuid) returns bigint
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return (
-    select count(*) from public.video_jobs j where j.workspace_id = wanted_workspace
-      and j.status in ('pending', 'processing')
-  );
-end;
-$$;
-
 -- Why a model cannot be asked for this, if so.
 create function private.refuse_video_parameters(
   asked public.video_models, job public.video_jobs, image_url text
@@ -755,7 +710,10 @@ begin
     perform private.notify_unpriced(job.model, job.parameters ->> 'resolution', asked.at);
     return row('invalid_request', format('This model is not available in %s.',
       coalesce(job.parameters ->> 'resolution', 'any resolution')), 'resolution', null)::private.ai_refusal;
-  elsif most is not null and private.video_jobs_running(job.workspace_id) >= most then
+  elsif most <= (
+    select count(*) from public.video_jobs j where j.workspace_id = job.workspace_id
+      and j.status in ('pending', 'processing')
+  ) then
     return row('limit_reached',
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
         ((asked.caller).plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job'
@@ -822,7 +780,7 @@ declare
   job public.video_jobs;
   pricing jsonb;
 begin
-  perform private.require_texts('generation', details, create_video_job.idempotency_key);
+  perform private.require_valid(metadata => details, idempotency_key => create_video_job.idempotency_key);
   if asked.earlier is not null then
     -- A key goes with its job.
     delete from private.idempotent_requests r
@@ -881,22 +839,6 @@ comment on function public.create_video_job is
 
 -- Reading and syncing -------------------------------------------------------------------------------------------------
 
--- Whether the caller is to ask the provider how a job is doing: it is time, and nobody else does.
-create function private.lease_video_job(wanted_job uuid, at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
-begin
-  update private.video_job_work w
-  set next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer)
-  where w.video_job_id = (
-    select n.video_job_id from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
-    where n.video_job_id = wanted_job and n.next_sync_at <= at and j.status = 'processing'
-    for no key update of n skip locked
-  );
-  return found;
-end;
-$$;
-
 create function public.get_video_job(
   user_id uuid, video_job_id uuid, api_key_hash text default null, workspace_id uuid default null,
   at timestamptz default clock_timestamp()
@@ -919,7 +861,15 @@ begin
   if not found then
     perform private.raise_error('not_found', format('There is no video job %s.', coalesce(video_job_id::text, 'null')));
   end if;
-  is_stale := private.lease_video_job(job.id, at);
+  -- The caller asks the provider how it is doing: it is time, and nobody else does.
+  update private.video_job_work w
+  set next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer)
+  where w.video_job_id = (
+    select n.video_job_id from private.video_job_work n join public.video_jobs j on j.id = n.video_job_id
+    where n.video_job_id = job.id and n.next_sync_at <= at and j.status = 'processing'
+    for no key update of n skip locked
+  );
+  is_stale := found;
   return jsonb_build_object('job', private.video_job_json(job), 'submission', private.video_submission(job),
     'is_author', job.user_id is not distinct from account_id, 'is_stale', is_stale, 'is_last', job.expires_at <= at);
 end;
@@ -936,7 +886,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j
   where j.id = video_job_of_webhook.video_job_id and private.is_video_token(j.id::text, token);
   if not found then
@@ -960,7 +910,7 @@ as $$
 declare
   job public.video_jobs;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   select * into job from public.video_jobs j
   where j.id = video_job_of_file.video_job_id and until > extract(epoch from at)
     and private.is_video_token(format('%s/%s', j.id, until), token);
@@ -1098,7 +1048,7 @@ declare
   work jsonb;
   removals jsonb;
 begin
-  perform private.require_time(at);
+  perform private.require_valid(at);
   perform private.share_settings(); -- the jobs that it ends may be of several keys
   while ended < most and private.end_next_overdue_video_job(at) loop
     ended := ended + 1;

@@ -13,8 +13,8 @@ begin
 end;
 $$;
 
--- Refuses who is no platform admin, and a search for nothing.
-create function private.require_search(search_for text, max_rows integer) returns void
+-- A pattern for ilike that finds a text as it is; refuses who is no platform admin, and a search for nothing.
+create function private.search_pattern(search_for text, max_rows integer) returns text
 language plpgsql set search_path = ''
 as $$
 begin
@@ -24,14 +24,6 @@ begin
   elsif max_rows between 1 and 100 is not true then
     perform private.raise_error('invalid_request', 'max_rows must be between 1 and 100.');
   end if;
-end;
-$$;
-
--- A pattern for ilike that finds a text as it is.
-create function private.search_pattern(search_for text) returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
   return '%' || regexp_replace(trim(search_for), '([\\%_])', '\\\1', 'g') || '%';
 end;
 $$;
@@ -52,10 +44,9 @@ create function private.admin_find_users(search_for text, max_rows integer) retu
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  pattern text := private.search_pattern(search_for);
+  pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
 begin
-  perform private.require_search(search_for, max_rows);
   select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select u.id, u.email, u.full_name, u.subscription_plan as plan, trim_scale(u.credits_balance) as credits_balance,
@@ -77,10 +68,9 @@ create function private.admin_find_workspaces(search_for text, max_rows integer)
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  pattern text := private.search_pattern(search_for);
+  pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
 begin
-  perform private.require_search(search_for, max_rows);
   select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc), '[]') into matches
   from (
     select w.id, w.name, w.slug, w.personal_user_id is not null as is_personal, w.plan,
@@ -122,7 +112,7 @@ begin
     perform private.raise_error('invalid_request',
       'kind must be free or promotion: what is paid for comes by a payment.');
   end if;
-  perform private.require_amount(abs(amount));
+  perform private.require_valid(amount => abs(amount));
   wallet := private.lock_wallet(wanted_workspace, at);
   request := jsonb_build_object('adjust', trim_scale(amount), 'reason', reason, 'kind', of_kind);
   earlier := private.earlier_answer(wanted_workspace, 'credits', key, request);
@@ -191,7 +181,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_admin_reason(reason);
-  perform private.require_amount(new_limit, 'overdraft_limit', zero_allowed => true);
+  perform private.require_valid(amount => new_limit, field => 'overdraft_limit', zero_allowed => true);
   perform private.lock_wallet(wanted_workspace, clock_timestamp());
   update public.credit_wallets w set overdraft_limit = new_limit where w.workspace_id = wanted_workspace;
   perform private.audit('admin_set_overdraft', 'workspaces', wanted_workspace::text,

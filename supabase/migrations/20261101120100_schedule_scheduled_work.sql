@@ -32,8 +32,9 @@ declare
   has_net boolean := exists (select from pg_catalog.pg_proc p
     where p.pronamespace = to_regnamespace('net') and p.proname = 'http_post');
   secrets integer := 0;
-  command text;
+  needed text;
   is_call boolean;
+  command text;
 begin
   if to_regclass('vault.decrypted_secrets') is not null then
     execute format($sql$
@@ -41,12 +42,14 @@ begin
       where name in ('basemeter_project_url', 'basemeter_secret_key') and decrypted_secret <> ''
     $sql$, 'vault') into secrets;
   end if;
-  for job, schedule, is_call, command in values
-    ('basemeter_scheduled_work', '* * * * *', false,
+  for job, schedule, needed, is_call, command in values
+    ('basemeter_scheduled_work', '* * * * *', 'private.due_work', false,
       'do $do$ begin for piece in 1 .. 1000 loop exit when private.run_due_work() = 0; commit; end loop; end $do$'),
-    ('basemeter_video_sync', '* * * * *', true, $sql$ select private.call_function('video/sync') $sql$),
-    ('basemeter_billing_tasks', '*/5 * * * *', true, $sql$ select private.call_function('billing/tasks') $sql$)
+    ('basemeter_video_sync', '* * * * *', 'public.video_jobs', true, $sql$ select private.call_function('video/sync') $sql$),
+    ('basemeter_billing_tasks', '*/5 * * * *', 'private.payment_tasks', true,
+      $sql$ select private.call_function('billing/tasks') $sql$)
   loop
+    continue when to_regclass(needed) is null; -- of a module that this project does without
     state := case
       when not has_cron then 'missing: enable pg_cron under Integrations'
       when not is_call then 'scheduled'

@@ -17,7 +17,8 @@ const relations = (
   await sql<Relation>(`
   select c.relname as name,
     array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum = any (i.indkey) order by a.attnum) as key,
-    array(select jsonb_build_object('name', a.attname, 'isWritable', a.attgenerated = '' and a.attidentity <> 'a')
+    array(select jsonb_build_object('name', a.attname, 'isWritable', a.attgenerated = '' and a.attidentity <> 'a'
+      and (c.relkind <> 'v' or pg_column_is_updatable(c.oid, a.attnum, false)))
       from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attname) as columns
   from pg_class c left join pg_index i on i.indrelid = c.oid and i.indisprimary
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') order by c.relname`)

@@ -147,7 +147,7 @@ export async function workOf(id: string) {
 
 /** The address that the provider was given for a job. */
 export async function webhookOf(id: string): Promise<string> {
-  const [row] = await sql<{ token: string }>('select private.video_webhook_token($1) as token', [id]);
+  const [row] = await sql<{ token: string }>('select private.video_token($1) as token', [id]);
   return `${env.FUNCTIONS_URL}/video-webhook/${id}/${row?.token}`;
 }
 

@@ -67,7 +67,7 @@ begin
     when 'timeout' then perform public.fail_video_job(job, 'timed_out', at => at);
     when 'sweep' then perform public.sync_video_jobs(at => at);
     when 'due work' then perform private.end_next_overdue_video_job(at);
-    when 'webhook' then perform public.video_job_of_webhook(job, private.video_webhook_token(job), at);
+    when 'webhook' then perform public.video_job_of_webhook(job, private.video_token(job::text), at);
     when 'read' then perform public.get_video_job(account, job, at => at);
     when 'file' then perform public.note_video_file(job, private.video_path_of(j), at => at) from public.video_jobs j where j.id = job;
     when 'forget' then update public.video_jobs set user_id = null where id = job;

@@ -275,14 +275,14 @@ isOneToOne: false
                   ]
                 },"credit_wallets": {
                   Row: {
-                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"has_alerts": boolean,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
+                    "created_at": string,"credits_balance": number,"credits_expired": number,"credits_held": number,"credits_spendable": number,"credits_spent": number,"credits_total": number,"frozen_at": string | null,"has_alerts": boolean,"next_expiry_at": string | null,"overdraft_limit": number,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spendable"?: never,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id": string
                   }
                   Update: {
-                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
+                    "created_at"?: string,"credits_balance"?: number,"credits_expired"?: number,"credits_held"?: number,"credits_spendable"?: never,"credits_spent"?: number,"credits_total"?: number,"frozen_at"?: string | null,"has_alerts"?: boolean,"next_expiry_at"?: string | null,"overdraft_limit"?: number,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -986,7 +986,7 @@ isOneToOne: false
                   ]
                 },"workspace_member_credits": {
                   Row: {
-                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"user_id": string,"workspace_id": string
+                    "credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number | null,"period_started_at": string | null,"user_id": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [

@@ -1,5 +1,5 @@
 begin;
-select plan(13);
+select plan(15);
 select tests.create_user('owner'), tests.create_user('other');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 0.5);
 insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
@@ -19,6 +19,10 @@ select public.finish_ai_call(tests.recall('second')::uuid, 'success', answer => 
 select is(pg_temp.call('full'), '{"admitted": false, "answer": {"body": "hello"}, "request_id": "req_3"}'::jsonb, 'else it comes again');
 select is(pg_temp.call('full', 'another') ->> 'message', 'This Idempotency-Key was used for another request, req_3.', 'but not for another request');
 select is(tests.wallet('owner'), 'balance 2, total 3, spent 1, expired 0, held 0', 'and nothing is charged again');
+
+update private.idempotent_requests set expires_at = clock_timestamp() where idempotency_key = 'full';
+select is(pg_temp.call('full', 'another', id => 'req_4') ->> 'admitted', 'true', 'a key whose day is over is free, though nothing has deleted it yet');
+select is(pg_temp.call('full', 'another') ->> 'message', 'The first request with this Idempotency-Key, req_4, is still running.', 'and is the new request''s');
 
 select tests.remember('third', pg_temp.call('fails') ->> 'hold_id');
 select public.finish_ai_call(tests.recall('third')::uuid, 'failed');

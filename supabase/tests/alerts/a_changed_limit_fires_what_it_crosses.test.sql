@@ -34,25 +34,25 @@ select is(pg_temp.limit_to(5), 'limit_share 0.8 credit_limit 1.0000', 'so that i
 select is(pg_temp.limit_to(null), null, 'without a limit there is none to use');
 select is(pg_temp.limit_to(0), 'limit_share 0.8 credit_limit 1.0000', 'of nothing all is used');
 select is(pg_temp.limit_to(null), null, 'and none again');
-update public.workspace_member_credits set limit_period = 'day', period_credit_limit = 100, period_credits_used = 5, period_started_at = private.period_start('day', now())
-where user_id = tests.id('member') and workspace_id = tests.id('team');
-update public.workspace_member_credits set period_credit_limit = 6 where period_credit_limit = 100;
+update public.spending_limits set limit_period = 'day', period_credit_limit = 100, period_credits_used = 5, period_started_at = private.period_start('day', now())
+where spender_id = tests.id('member') and workspace_id = tests.id('team');
+update public.spending_limits set period_credit_limit = 6 where period_credit_limit = 100;
 select is(pg_temp.told(), 'limit_share 0.8 period_credit_limit 0.8333', 'a limit of a period as well');
-update public.workspace_member_credits set period_credit_limit = 100 where period_credit_limit = 6;
-update public.workspace_member_credits set period_started_at = period_started_at - interval '1 day' where period_credit_limit = 100;
-update public.workspace_member_credits set period_credit_limit = 6 where period_credit_limit = 100;
+update public.spending_limits set period_credit_limit = 100 where period_credit_limit = 6;
+update public.spending_limits set period_started_at = period_started_at - interval '1 day' where period_credit_limit = 100;
+update public.spending_limits set period_credit_limit = 6 where period_credit_limit = 100;
 select is(pg_temp.told(), null, 'of a period that is over nothing is used');
-update public.workspace_member_credits set credits_used = 0, period_credits_used = 0, credit_limit = 10, period_credit_limit = 4, period_started_at = private.period_start('day', now())
-where user_id = tests.id('member') and workspace_id = tests.id('team');
+update public.spending_limits set credits_used = 0, period_credits_used = 0, credit_limit = 10, period_credit_limit = 4, period_started_at = private.period_start('day', now())
+where spender_id = tests.id('member') and workspace_id = tests.id('team');
 select pg_temp.told();
 select pg_temp.use(3.5);
 select is(pg_temp.told(), 'limit_share 0.8 period_credit_limit 0.8750', 'one limit is used up to its line');
 select pg_temp.use(0.2);
 select is(pg_temp.told(), null, 'past the line without crossing it nothing fires');
-update public.workspace_member_credits set period_credits_used = 3.3, credits_used = 7.9 where period_credit_limit = 4;
+update public.spending_limits set period_credits_used = 3.3, credits_used = 7.9 where period_credit_limit = 4;
 select pg_temp.use(0.2);
 select is(pg_temp.told(), 'limit_share 0.8 credit_limit 0.8100', 'which hides nothing of the other');
-update public.workspace_member_credits set period_credits_used = 3.1, credits_used = 7.9 where period_credit_limit = 4;
+update public.spending_limits set period_credits_used = 3.1, credits_used = 7.9 where period_credit_limit = 4;
 select pg_temp.use(0.2);
 select is(pg_temp.told(), 'limit_share 0.8 credit_limit 0.8100, limit_share 0.8 period_credit_limit 0.8250', 'both at once are two');
 

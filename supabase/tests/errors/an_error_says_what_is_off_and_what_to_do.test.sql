@@ -27,7 +27,7 @@ select is(pg_temp.caught($$ select public.debit_user_credits_transaction(tests.i
 
 -- Only this form lets PostgREST answer with a header.
 select tests.remember('limit',
-  pg_temp.caught($$ select private.raise_limit('rate_limited', 'Too many.', 7, 'Wait.') $$));
+  pg_temp.caught($$ select private.raise_error('rate_limited', 'Too many.', 'Wait.', 7) $$));
 select is((tests.recall('limit')::jsonb ->> 'message')::jsonb,
   '{"code": "rate_limited", "message": "rate_limited", "details": "Too many.", "hint": "Wait."}'::jsonb,
   'a limit has the same code and words');

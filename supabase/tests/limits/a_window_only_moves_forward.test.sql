@@ -77,11 +77,11 @@ end $$;
 select is(pg_temp.debited(pg_temp.after_edge(), 3), 3, 'some of the later day');
 select is(pg_temp.debited(pg_temp.before_edge(), 6), 5, 'a back-dated day has its own five');
 select is(pg_temp.debited(pg_temp.after_edge(), 6), 2, 'and the later one what was left of it');
-select is((select period_credits_used::numeric from public.workspace_member_credits where user_id = tests.id('ben')), 5::numeric, 'as it is told');
+select is((select period_credits_used::numeric from public.spending_limits where spender_id = tests.id('ben')), 5::numeric, 'as it is told');
 
 -- Back-dated work.
 select public.record_ai_usage(tests.id('ben'), 'paid', 'yesterday''s', charge => true, workspace_id => tests.id('team'), at => pg_temp.before_edge());
-select is((select period_credits_used::numeric || ' of ' || credits_used::numeric from public.workspace_member_credits where user_id = tests.id('ben')),
+select is((select period_credits_used::numeric || ' of ' || credits_used::numeric from public.spending_limits where spender_id = tests.id('ben')),
   '5.000000 of 11.000000', 'a call of yesterday that is recorded now leaves today''s use as it is');
 select is(pg_temp.debited(pg_temp.after_edge(), 1), 0, 'so that it makes no room');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');

@@ -1,6 +1,6 @@
 -- A member and an API key spend by the same rules: one table, one count, open holds in the period in which they were made.
 begin;
-select plan(17);
+select plan(19);
 select tests.create_user('owner'), tests.create_user('ben'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'ben');
 insert into public.api_keys (id, workspace_id, user_id, name, prefix, budget, period_budget, budget_period) values
@@ -36,8 +36,14 @@ select is(private.credits_left_to(tests.id('team'), tests.id('ben'), tests.id('k
 select isnt(pg_temp.hold(1, pg_temp.day(1), null), null, 'which leaves the member theirs');
 select throws_ok($$ select pg_temp.hold(1, pg_temp.day(1), gen_random_uuid()) $$, 'PT404', 'not_found', 'a spender that the workspace does not have');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');
-select is((select format('%s %s %s', k.credits_used, k.period_credits_used, k.period_started_at = pg_temp.day(1) - interval '12 hours') from public.api_keys k),
-  '4.000000 0.000000 t', 'a key''s columns tell its use');
+-- What clients see of a use long ago: a period of theirs begins by the clock, whether something is used in it or not.
+select is((select format('%s %s %s', k.credits_used, k.period_credits_used, k.period_started_at = date_trunc('day', now(), 'UTC')) from public.api_keys k),
+  '4.000000 0 t', 'a key''s columns tell its use in all and today');
+select is((select format('%s %s %s', m.credits_used, m.period_credits_used, m.period_started_at = date_trunc('day', now(), 'UTC')) from public.workspace_member_credits m where m.user_id = tests.id('ben')),
+  '5.000000 0.000000 t', 'and a member''s theirs');
+update public.spending_limits set period_started_at = date_trunc('day', now(), 'UTC'), period_credits_used = 3;
+select is((select format('%s %s', k.period_credits_used, m.period_credits_used) from public.api_keys k, public.workspace_member_credits m where m.user_id = tests.id('ben')),
+  '3.000000 3.000000', 'of a period that is under way they tell what is used');
 
 delete from public.workspace_members where workspace_id = tests.id('team') and user_id = tests.id('ben');
 select is((select string_agg(l.spender_kind, ' ' order by l.spender_id = tests.id('key')) from public.spending_limits l), 'member api_key', 'a member''s limit ends with the membership');

@@ -34,8 +34,8 @@ create temporary table drifts (change text, found text);
 insert into drifts values
   ('update public.workspace_member_credits set credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
   ('update public.workspace_member_credits set credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used is what their entries took of member'),
-  ('update public.workspace_member_credits set period_credits_used = 6 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
-  ('update public.workspace_member_credits set period_credits_used = 8 where user_id = MEMBER and workspace_id <> user_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.spending_limits set period_credits_used = 6 where spender_id = MEMBER and workspace_id <> spender_id', 'what a spender used in the period is what their entries took in it of member'),
+  ('update public.spending_limits set period_credits_used = 8 where spender_id = MEMBER and workspace_id <> spender_id', 'what a spender used in the period is what their entries took in it of member'),
   ('update public.spending_limits set credits_used = 3 where spender_kind = ''api_key''', 'what a spender used is what their entries took of key'),
   ('update public.spending_limits set period_credits_used = 5 where spender_kind = ''api_key''', 'what a spender used in the period is what their entries took in it of key'),
   ('update private.paid_credits set credited = 49 where source = ''payment''', 'PAID payment tran_pack, TAKEN payment tran_pack'),

@@ -1,6 +1,6 @@
 -- Where the server has no pg_cron, pg_net or Vault, stand-ins of this test are asked.
 begin;
-select plan(8);
+select plan(9);
 
 select is_empty($$
   select * from private.schedule_basemeter() s where (s.state = 'scheduled')
@@ -50,6 +50,11 @@ select is((select count(*) from cron.job j where j.command ~ 'sb_secret'), 0::bi
 
 select tests.be_service();
 select throws_ok($$ select private.call_function('video/sync') $$, '42501', null, 'no role of the API can have it called');
+
+reset role;
+drop table private.payment_tasks cascade;
+select results_eq($$ select s.job from private.schedule_basemeter() s order by s.job $$, $$ values ('basemeter_scheduled_work'), ('basemeter_video_sync') $$,
+  'a project without a module has no job of it');
 
 select * from finish();
 rollback;

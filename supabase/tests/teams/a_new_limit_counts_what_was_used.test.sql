@@ -5,7 +5,7 @@ select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'manual', workspace_id => tests.id('team'));
 create function pg_temp.used() returns text language sql as $$
   select format('%s in all, %s in the period', trim_scale(credits_used), trim_scale(period_credits_used))
-  from public.workspace_member_credits where workspace_id = tests.id('team') and user_id = tests.id('ben')
+  from public.spending_limits where workspace_id = tests.id('team') and spender_id = tests.id('ben')
 $$;
 create function pg_temp.use(amount numeric, at timestamptz default clock_timestamp()) returns text language plpgsql as $$
 begin
@@ -44,8 +44,8 @@ select pg_temp.limit_to(null, null, 14);
 select is(pg_temp.used(), '14 in all, 7 in the period', 'what was used in all stays');
 select is(pg_temp.use(0.1), 'limit_reached', 'for a limit in all');
 select is_empty($$
-  select m.user_id from public.workspace_member_credits m where m.period_credits_used <> (
-    select -sum(t.amount) from public.credit_transactions t where t.workspace_id = m.workspace_id and t.user_id = m.user_id
+  select m.spender_id from public.spending_limits m where m.period_credits_used <> (
+    select -sum(t.amount) from public.credit_transactions t where t.workspace_id = m.workspace_id and t.user_id = m.spender_id
       and t.transaction_type in ('debit', 'refund') and t.created_at >= m.period_started_at)
 $$, 'a count is what the ledger has of the period');
 

@@ -6,7 +6,7 @@ select public.credit_user_credits_transaction(tests.id('ann'), 100, 'manual', wo
 update public.spending_limits set counts_since = now() - interval '10 days' where workspace_id = tests.id('team');
 create function pg_temp.used() returns text language sql as $$
   select format('%s in all, %s in the period', trim_scale(credits_used), trim_scale(period_credits_used))
-  from public.workspace_member_credits where workspace_id = tests.id('team') and user_id = tests.id('ben')
+  from public.spending_limits where workspace_id = tests.id('team') and spender_id = tests.id('ben')
 $$;
 create function pg_temp.use(amount numeric, at timestamptz) returns bigint language sql as $$
   select (public.debit_user_credits_transaction(tests.id('ben'), amount, 'manual', workspace_id => tests.id('team'), at => at)).transaction_id $$;

@@ -4,8 +4,8 @@ select tests.create_user('ann'), tests.create_user('ben'), tests.create_team('te
 select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'purchase', workspace_id => tests.id('team'));
 create function pg_temp.used() returns text language sql as $$
-  select string_agg(format('%s of %s', trim_scale(period_credits_used), trim_scale(credits_used)), ', ' order by user_id = tests.id('ben'))
-  from public.workspace_member_credits where workspace_id = tests.id('team')
+  select string_agg(format('%s of %s', trim_scale(period_credits_used), trim_scale(credits_used)), ', ' order by spender_id = tests.id('ben'))
+  from public.spending_limits where workspace_id = tests.id('team')
 $$;
 select tests.remember('debit', (public.debit_user_credits_transaction(tests.id('ben'), 8, 'x', workspace_id => tests.id('team'))).transaction_id);
 select public.debit_user_credits_transaction(tests.id('ann'), 5, 'x', workspace_id => tests.id('team'));

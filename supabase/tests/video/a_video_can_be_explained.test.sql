@@ -10,7 +10,7 @@ select tests.remember('job', tests.make_video('member', workspace => 'team', req
   details => '{"scene_description": "a trailer", "reference_id": "ref", "ip_address": "1.2.3.4", "user_agent": "curl"}')),
   tests.remember('other', tests.make_video('member', workspace => 'team', request_id => 'r2', at => now() - interval '10 minutes'));
 select public.update_video_job(tests.recall('job')::uuid, '{"job_id": "t1", "status": "completed", "result_url": "https://x.test/v"}',
-  jsonb_build_object('hook', 'https://us.test/video-webhook/x/' || private.video_webhook_token(tests.recall('job')::uuid)), now());
+  jsonb_build_object('hook', 'https://us.test/video-webhook/x/' || private.video_token(tests.recall('job'))), now());
 select public.fail_video_job(tests.recall('other')::uuid, 'task_lost', at => now());
 select is((select concat_ws(' ', scene_description, reference_id, host(ip_address), user_agent, duration, trim_scale(estimated_cost)) from public.ai_usage_logs where request_id = 'r1'),
   'a trailer ref 1.2.3.4 curl 600000 0.2', 'the log has what the request told');

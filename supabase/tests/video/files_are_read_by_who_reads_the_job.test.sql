@@ -76,7 +76,7 @@ select is(pg_temp.opened('second', pg_temp.part(2)::bigint, pg_temp.part(3)), 'h
 select is(pg_temp.opened('second', pg_temp.part(2)::bigint, pg_temp.part(3), clock_timestamp() + interval '61 minutes'), 'not_found', 'for an hour');
 select is(pg_temp.opened('second', pg_temp.part(2)::bigint + 9999, pg_temp.part(3)), 'not_found', 'which nobody makes longer');
 select is(pg_temp.opened('job', pg_temp.part(2)::bigint, pg_temp.part(3)), 'not_found', 'nor opens another with');
-select is(pg_temp.opened('second', null, private.video_webhook_token(tests.recall('second')::uuid)), 'not_found', 'the webhook''s token opens none');
+select is(pg_temp.opened('second', null, private.video_token(tests.recall('second'))), 'not_found', 'the webhook''s token opens none');
 select is(pg_temp.opened('second', pg_temp.part(2)::bigint, null), 'not_found', 'nor does none');
 select tests.sign_in('owner');
 select throws_ok($$ select public.video_job_of_file(tests.recall('second')::uuid, 1, 'x') $$, '42501', null, 'no client is told the provider');

@@ -59,7 +59,7 @@ select throws_ok($$ update public.video_jobs set status = 'completed' $$, '42501
 select throws_ok($$ insert into public.video_jobs (workspace_id, model, prompt, cost_credits, expires_at)
   values (auth.uid(), 'veo', 'x', 0, now()) $$, '42501', null, 'nor makes one');
 select throws_ok($$ delete from public.video_jobs $$, '42501', null, 'nor takes one away');
-select throws_ok($$ select private.video_webhook_token(tests.recall('job')::uuid) $$, '42501', null, 'nor learns the webhook''s token');
+select throws_ok($$ select private.video_token(tests.recall('job')) $$, '42501', null, 'nor learns the webhook''s token');
 select throws_ok($$ select public.fail_video_job(tests.recall('job')::uuid, 'x') $$, '42501', null, 'nor ends one');
 select throws_ok($$ select * from private.video_job_work $$, '42501', null, 'nor sees what the provider said');
 select tests.be_postgres();
@@ -92,10 +92,10 @@ select is(pg_temp.get('author', 'own'), 'processing true true false', 'after a w
 select is(pg_temp.get('author', 'own'), 'processing true false false', 'and not for the next');
 
 -- The webhook.
-select is(public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('own')::uuid)) #>> '{job,task,job_id}', 't1', 'a webhook finds its job by its token');
+select is(public.video_job_of_webhook(tests.recall('own')::uuid, private.video_token(tests.recall('own'))) #>> '{job,task,job_id}', 't1', 'a webhook finds its job by its token');
 select is((select next_sync_at <= now() from private.video_job_work where video_job_id = tests.recall('own')::uuid) or
   jsonb_array_length(public.sync_video_jobs(at => clock_timestamp() + interval '1 second') -> 'work') > 0, true, 'which is due until the provider was asked');
-select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, private.video_webhook_token(tests.recall('job')::uuid)) $$, 'PT404', 'not_found', 'not by that of another');
+select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, private.video_token(tests.recall('job'))) $$, 'PT404', 'not_found', 'not by that of another');
 select throws_ok($$ select public.video_job_of_webhook(tests.recall('own')::uuid, null) $$, 'PT404', 'not_found', 'nor without one');
 select throws_ok($$ select public.video_job_of_webhook(gen_random_uuid(), 'x') $$, 'PT404', 'not_found', 'nor one that is not there');
 select throws_ok($$ select public.fail_video_job(gen_random_uuid(), 'x') $$, 'PT404', 'not_found', 'which cannot be ended');
