@@ -22,11 +22,12 @@ export function createApp<E extends AppEnv>(name: string, exposed: string[], hin
     if (c.req.method === 'OPTIONS') return preflight(c, next);
     c.set('requestId', `req_${crypto.randomUUID().replaceAll('-', '')}`);
     await serve(c.req.raw, c.get('requestId'), next);
-    // Set on the answer, where Hono's own middleware would make a second one of it and a stream of its body.
-    const { headers } = c.res;
-    headers.set('access-control-allow-origin', '*');
-    headers.set('access-control-expose-headers', exposeHeaders.join());
-    headers.set('x-request-id', c.get('requestId'));
+    const answer = withHeaders(c.res, {
+      'access-control-allow-origin': '*',
+      'access-control-expose-headers': exposeHeaders.join(),
+      'x-request-id': c.get('requestId'),
+    });
+    if (answer !== c.res) c.res = answer;
   });
   app.notFound((c: Context<E>) => {
     const message = `There is no ${c.req.method} ${c.req.path}.${hint(c.req.path)}`;
@@ -34,4 +35,15 @@ export function createApp<E extends AppEnv>(name: string, exposed: string[], hin
   });
   app.onError((error, c: Context<E>) => errorResponse(error, c.get('requestId')));
   return app;
+}
+
+/** An answer with more headers. Not a second one, as Hono's own middleware makes: its body would be a stream. */
+function withHeaders(answer: Response, more: Record<string, string>): Response {
+  try {
+    for (const [name, value] of Object.entries(more)) answer.headers.set(name, value);
+    return answer;
+  } catch {
+    // A redirect, and what fetch returned, cannot be changed.
+    return withHeaders(new Response(answer.body, answer), more);
+  }
 }
