@@ -84,7 +84,7 @@ async function metered(stack: Stack): Promise<Way> {
     update public.plan_features set feature_limit = null
       where feature_code in ('requests_per_minute', 'requests_per_day', 'messages_per_month');
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('${MODEL}', 'Bench', 'simulator-chat', 1000);
-    insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('${MODEL}', '2020-01-01', 1)`);
+    select private.set_model_price('${MODEL}', '{"input": 0, "output": 1}', '2020-01-01')`);
     await client.query(`select public.credit_user_credits_transaction(u.id, 40000, 'manual') from public.users u`);
   });
   // Without the local gateway, which stands in for the platform's.

@@ -26,13 +26,14 @@ values
   ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, 'free', '{}')
 on conflict (model) do nothing;
 
--- US dollars per million tokens, as your provider charges them. What is left out is free.
-insert into public.ai_model_prices
-  (model, effective_from, input_usd_per_million, cached_input_usd_per_million, output_usd_per_million)
-values
-  ('gpt-4o-mini', '2026-01-01', 0.15, 0.075, 0.60),
-  ('text-embedding-3-small', '2026-01-01', 0.02, null, 0)
-on conflict (model, effective_from) do nothing;
+-- US dollars per million tokens, as your provider charges them. What has no price of its own falls back to another
+-- (docs/ai.md): 0 is free, left out is not. Later prices: admin_set_model_price, which takes tiers and hours too.
+select private.set_model_price(p.model, p.components::jsonb, '2026-01-01')
+from (values
+  ('gpt-4o-mini', '{"input": 0.15, "cached_input": 0.075, "output": 0.60}'),
+  ('text-embedding-3-small', '{"input": 0.02, "output": 0}')
+) p (model, components)
+where not exists (select from public.ai_model_prices o where o.model = p.model);
 
 -- Products ------------------------------------------------------------------------------------------------------------
 -- Ids from your Stripe or Creem account; amounts in cents, before tax. Without the real ids no payment finds its product.

@@ -14,7 +14,7 @@ type charge_entry: transaction_id bigint, credits numeric, balance_after numeric
 type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
 type charge_grant: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_hold: id uuid, credits numeric, state credit_hold_state
-type charge_tokens: input bigint, cached_input bigint, output bigint
+type charge_tokens: input bigint, cached_input bigint, output bigint, cache_write_5m bigint, cache_write_1h bigint, audio_input bigint, image_input bigint, reasoning bigint, audio_output bigint, image_output bigint
 type charge_video: seconds numeric, resolution text
 type config_value_type: boolean, integer, number, text
 type created_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone
@@ -23,11 +23,13 @@ type credit_alert_kind: low_balance, limit_share, overdraft, debt
 type credit_amount: numeric(20,6) CHECK ((VALUE <> 'NaN'::numeric))
 type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
+type credit_history_entry: id bigint, created_at timestamp with time zone, workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type credit_transaction_type, amount numeric, status debit_status, refunded_amount numeric, balance_after numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type credit_hold_state: open, settled, released, expired
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
 type currency_code: text CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
+type debit_status: succeeded, partially_refunded, refunded
 type feature_release: released numeric, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type feature_use: allowed boolean, code text, id bigint, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type found_user: id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role user_role, created_at timestamp with time zone
@@ -35,7 +37,7 @@ type found_workspace: id uuid, name text, slug text, is_personal boolean, plan t
 type issued_invitation: id uuid, token text, email text, role workspace_role, expires_at timestamp with time zone
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
-type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric
+type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
 type my_credit_transaction: id bigint, created_at timestamp with time zone, workspace_id uuid, transaction_type credit_transaction_type, amount numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type pack_on_sale: id uuid, name text, platform payment_platform, credits numeric, amount bigint, currency text, expires_after_days integer
 type payment_event_state: received, applied, failed, ignored
@@ -46,13 +48,15 @@ type payment_products_on_sale: plans plan_on_sale[], packs pack_on_sale[]
 type payment_status: pending, succeeded, failed, refunded, partially_refunded, disputed
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
-type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
+type price_unit: input, cached_input, cache_write_5m, cache_write_1h, output, reasoning, audio_input, audio_output, image_input, image_output, image, second_input, second_output, character, request, web_search, tool_call, video_second
+type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
 type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
+type private.ai_charge: cost_usd numeric, credits numeric, worth_usd numeric, unpriced text[]
 type private.ai_refusal: code text, message text, param text, retry_after integer
 type private.ai_request: usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
 type private.ai_terms: credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb, refusal private.ai_refusal
-type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
+type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, cache_write_5m_tokens bigint, cache_write_1h_tokens bigint, audio_input_tokens bigint, image_input_tokens bigint, reasoning_tokens bigint, audio_output_tokens bigint, image_output_tokens bigint, input_seconds numeric, output_seconds numeric, characters bigint, web_searches bigint, tool_calls bigint, service_tier text
 type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric, subject text
 type private.due_credits: platform payment_platform, source private.paid_source, source_id text, period_start timestamp with time zone, credits numeric, in_full numeric, starts_at timestamp with time zone, expires_at timestamp with time zone, clawback_reason text, details jsonb
 type private.feature_terms: is_on boolean, most numeric, period_start timestamp with time zone, period_end timestamp with time zone
@@ -61,6 +65,7 @@ type private.payment_owner: workspace_id uuid, user_id uuid, evidence payment_ev
 type private.payment_subject: customer, subscription, payment, reversal
 type private.payment_subjects: platform payment_platform, subscriptions text[], payments text[], touched timestamp with time zone[]
 type private.payment_task_state: requested, tried, voiding, done, voided
+type private.price_units: input numeric, cached_input numeric, cache_write_5m numeric, cache_write_1h numeric, output numeric, reasoning numeric, audio_input numeric, audio_output numeric, image_input numeric, image_output numeric, image numeric, second_input numeric, second_output numeric, character numeric, request numeric, web_search numeric, tool_call numeric, video_second numeric
 type private.subscription_period: starts_at timestamp with time zone, ends_at timestamp with time zone, cut_at timestamp with time zone, is_paid boolean, is_trial boolean, product payment_products, units integer, reversed_share numeric
 type private.usage_part: scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
 type product_on_sale: id uuid, name text, platform payment_platform, period billing_period, credits numeric, trial_credits numeric, trial_days integer, amount bigint, currency text
@@ -110,19 +115,19 @@ table ai_model_prices
   id uuid not null default gen_random_uuid()
   model text not null
   effective_from timestamp with time zone not null default now()
-  input_usd_per_million numeric not null default 0
-  cached_input_usd_per_million numeric
-  output_usd_per_million numeric not null default 0
-  usd_per_request numeric not null default 0
-  usd_per_image numeric not null default 0
+  effective_to timestamp with time zone
+  source text not null default 'manual'::text
+  components jsonb not null default '[]'::jsonb
   created_at timestamp with time zone not null default now()
+  constraint a_price_begins_some_time CHECK (isfinite(effective_from))
   constraint ai_model_prices_model_fkey FOREIGN KEY (model) REFERENCES ai_models(model) ON DELETE CASCADE
   constraint ai_model_prices_pkey PRIMARY KEY (id)
+  constraint effective_to_is_after_effective_from CHECK ((effective_to > effective_from))
   constraint one_price_at_a_time UNIQUE (model, effective_from)
-  constraint prices_are_amounts CHECK (((input_usd_per_million >= (0)::numeric) AND (input_usd_per_million < 'Infinity'::numeric) AND (COALESCE(cached_input_usd_per_million, (0)::numeric) >= (0)::numeric) AND (COALESCE(cached_input_usd_per_million, (0)::numeric) < 'Infinity'::numeric) AND (output_usd_per_million >= (0)::numeric) AND (output_usd_per_million < 'Infinity'::numeric) AND (usd_per_request >= (0)::numeric) AND (usd_per_request < 'Infinity'::numeric) AND (usd_per_image >= (0)::numeric) AND (usd_per_image < 'Infinity'::numeric)))
+  constraint source_is_a_name CHECK ((source ~ '^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$'::text))
   policy "platform admins can read what providers charge" for select to authenticated using ( SELECT private.is_platform_admin() AS is_platform_admin)
-  CREATE TRIGGER ai_model_prices_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.ai_model_prices FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
-  grants authenticated: select; service_role: delete, insert, select, update
+  CREATE TRIGGER ai_model_prices_audit_changes AFTER INSERT OR DELETE OR UPDATE OF model, effective_from, effective_to, source ON public.ai_model_prices FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
+  grants authenticated: select; service_role: select
 
 table ai_models
   model text not null
@@ -149,7 +154,7 @@ table ai_models
   constraint context_window_positive CHECK ((context_window > 0))
   constraint credits_per_request_not_negative CHECK (((credits_per_request)::numeric >= (0)::numeric))
   constraint extra_fields_are_at_most_100_names CHECK (((cardinality(extra_fields) <= 100) AND (array_position(extra_fields, NULL::text) IS NULL) AND (length(array_to_string(extra_fields, ','::text)) <= 5000) AND (array_to_string(extra_fields, ','::text) ~ '^[A-Za-z0-9_.,-]*$'::text)))
-  constraint extra_fields_change_no_price CHECK ((NOT (extra_fields && ARRAY['service_tier'::text, 'web_search_options'::text, 'plugins'::text, 'models'::text, 'modalities'::text, 'audio'::text, 'prediction'::text, 'provider'::text, 'route'::text, 'preset'::text, 'search_parameters'::text, 'enable_search'::text, 'cache_control'::text, 'prompt_cache_options'::text, 'prompt_cache_breakpoint'::text, 'partial_images'::text, 'best_of'::text])))
+  constraint extra_fields_change_no_price CHECK ((NOT (extra_fields && ARRAY['web_search_options'::text, 'plugins'::text, 'models'::text, 'modalities'::text, 'audio'::text, 'prediction'::text, 'provider'::text, 'route'::text, 'preset'::text, 'search_parameters'::text, 'enable_search'::text, 'cache_control'::text, 'prompt_cache_options'::text, 'prompt_cache_breakpoint'::text, 'partial_images'::text, 'best_of'::text])))
   constraint markup_not_negative CHECK (((markup >= (0)::numeric) AND (markup < 'Infinity'::numeric)))
   constraint max_output_tokens_not_negative CHECK ((max_output_tokens >= 0))
   constraint model_name_is_short CHECK (((length(model) >= 1) AND (length(model) <= 200)))
@@ -159,6 +164,38 @@ table ai_models
   CREATE TRIGGER ai_models_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.ai_models FOR EACH ROW EXECUTE FUNCTION private.audit_change('model', '')
   CREATE TRIGGER ai_models_set_updated_at BEFORE UPDATE ON public.ai_models FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: delete, insert, select, update
+
+table ai_price_components
+  id bigint not null identity
+  price_id uuid not null
+  unit price_unit not null
+  usd_per_unit numeric
+  credits_per_unit numeric
+  resolution text
+  above_input_tokens bigint not null default 0
+  bound_included boolean not null default false
+  reprices text not null default 'whole'::text
+  service_tier text not null default 'standard'::text
+  weekdays smallint[]
+  clock_from time without time zone
+  clock_to time without time zone
+  constraint a_clock_has_both_its_times_in_minutes CHECK ((((clock_from IS NULL) = (clock_to IS NULL)) AND (EXTRACT(second FROM clock_from) = (0)::numeric) AND (EXTRACT(second FROM clock_to) = (0)::numeric)))
+  constraint a_component_has_a_price CHECK (((usd_per_unit IS NOT NULL) OR (credits_per_unit IS NOT NULL)))
+  constraint above_input_tokens_not_negative CHECK ((above_input_tokens >= 0))
+  constraint ai_price_components_pkey PRIMARY KEY (id)
+  constraint ai_price_components_price_id_fkey FOREIGN KEY (price_id) REFERENCES ai_model_prices(id) ON DELETE CASCADE
+  constraint credits_per_unit_is_an_amount CHECK (((credits_per_unit >= (0)::numeric) AND (credits_per_unit < 'Infinity'::numeric)))
+  constraint one_component_of_its_kind UNIQUE NULLS NOT DISTINCT (price_id, unit, resolution, service_tier, above_input_tokens, weekdays, clock_from, clock_to)
+  constraint only_a_context_tier_reprices_an_excess CHECK (((above_input_tokens > 0) OR (reprices = 'whole'::text)))
+  constraint reprices_whole_or_excess CHECK ((reprices = ANY (ARRAY['whole'::text, 'excess'::text])))
+  constraint resolution_has_at_most_40_characters CHECK ((length(resolution) <= 40))
+  constraint service_tier_is_a_word CHECK (((service_tier ~ '^[a-z][a-z0-9_-]{0,49}$'::text) AND (service_tier <> ALL (ARRAY['default'::text, 'auto'::text]))))
+  constraint usd_per_unit_is_an_amount CHECK (((usd_per_unit >= (0)::numeric) AND (usd_per_unit < 'Infinity'::numeric)))
+  constraint weekdays_are_1_to_7 CHECK ((((cardinality(weekdays) >= 1) AND (cardinality(weekdays) <= 7)) AND (weekdays <@ '{1,2,3,4,5,6,7}'::smallint[])))
+  policy "platform admins can read the parts of what providers charge" for select to authenticated using ( SELECT private.is_platform_admin() AS is_platform_admin)
+  CREATE TRIGGER ai_price_components_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.ai_price_components FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
+  CREATE TRIGGER ai_price_components_sync AFTER INSERT OR DELETE OR UPDATE ON public.ai_price_components FOR EACH ROW EXECUTE FUNCTION private.sync_price_components()
+  grants authenticated: select; service_role: select
 
 table ai_providers
   provider text not null
@@ -196,6 +233,19 @@ view ai_usage_logs
   cached_tokens integer
   completion_tokens integer
   images integer
+  cache_write_5m_tokens integer
+  cache_write_1h_tokens integer
+  audio_input_tokens integer
+  image_input_tokens integer
+  reasoning_tokens integer
+  audio_output_tokens integer
+  image_output_tokens integer
+  input_seconds numeric
+  output_seconds numeric
+  characters integer
+  web_searches integer
+  tool_calls integer
+  service_tier text
   usage_record_id bigint
   usage_period_start timestamp with time zone
   total_tokens integer
@@ -434,8 +484,9 @@ table credit_transactions
   constraint credit_transactions_pkey PRIMARY KEY (id)
   constraint credit_transactions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_transactions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX credit_transactions_reference_id_idx using btree (workspace_id, "left"((metadata ->> 'reference_id'::text), 200), created_at) WHERE (metadata ? 'reference_id'::text)
   CREATE INDEX credit_transactions_refunded_transaction_id_idx using btree (refunded_transaction_id) WHERE (refunded_transaction_id IS NOT NULL)
-  CREATE INDEX credit_transactions_user_id_idx using btree (user_id)
+  CREATE INDEX credit_transactions_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "owners and admins can read their workspace's entries" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER credit_transactions_refuse_delete AFTER DELETE ON public.credit_transactions REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Ledger entries', 'Post a refund or a clawback.')
@@ -754,6 +805,19 @@ table private.ai_usage_logs
   cached_tokens integer not null default 0
   completion_tokens integer not null default 0
   images integer not null default 0
+  cache_write_5m_tokens integer
+  cache_write_1h_tokens integer
+  audio_input_tokens integer
+  image_input_tokens integer
+  reasoning_tokens integer
+  audio_output_tokens integer
+  image_output_tokens integer
+  input_seconds numeric
+  output_seconds numeric
+  characters integer
+  web_searches integer
+  tool_calls integer
+  service_tier text
   usage_record_id bigint
   usage_period_start timestamp with time zone
   total_tokens integer not null generated (prompt_tokens + completion_tokens)
@@ -787,6 +851,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, "left"(reference_id, 200), created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
@@ -794,7 +859,7 @@ table private.ai_usage_logs
   policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
-  grants authenticated select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id); service_role select: (api_key_id, cached_tokens, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, images, ip_address, model, paid_credits, prompt_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, status, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, workspace_id)
+  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -836,10 +901,9 @@ table private.credit_holds
   constraint credit_holds_pkey PRIMARY KEY (id)
   constraint credit_holds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_holds_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX credit_holds_open_expires_at_idx using btree (expires_at) WHERE (state = 'open'::credit_hold_state)
+  CREATE INDEX credit_holds_due_expires_at_idx using btree (expires_at) WHERE ((state = 'open'::credit_hold_state) OR (work IS NOT NULL))
   CREATE INDEX credit_holds_open_workspace_id_idx using btree (workspace_id, expires_at) WHERE (state = 'open'::credit_hold_state)
   CREATE INDEX credit_holds_user_id_idx using btree (user_id)
-  CREATE INDEX credit_holds_work_expires_at_idx using btree (expires_at) WHERE (work IS NOT NULL)
   CREATE INDEX credit_holds_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own holds, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   grants authenticated select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id); service_role select: (amount, closed_at, created_at, description, expires_at, feature_code, final_amount, id, idempotency_key, metadata, reason, settled_amount, spender_id, state, user_id, workspace_id)
@@ -865,6 +929,28 @@ table private.email_providers
   shares_what_begins_as text
   reads_subdomains boolean not null default false
   constraint email_providers_pkey PRIMARY KEY (domain)
+
+view private.entries_and_refunds
+  id bigint
+  created_at timestamp with time zone
+  workspace_id uuid
+  user_id uuid
+  spender_id uuid
+  hold_id uuid
+  grant_id uuid
+  refunded_transaction_id bigint
+  transaction_type credit_transaction_type
+  is_overdraft boolean
+  amount credit_amount
+  balance_after credit_amount
+  reason text
+  feature_code text
+  description text
+  grant_changes credit_grant_change[]
+  metadata jsonb
+  idempotency_key text
+  status debit_status
+  refunded_amount numeric
 
 table private.idempotent_requests
   workspace_id uuid not null
@@ -1333,24 +1419,6 @@ table video_jobs
   CREATE TRIGGER video_jobs_set_updated_at BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (is_shared); service_role: select
 
-table video_model_prices
-  id uuid not null default gen_random_uuid()
-  model text not null
-  resolution text
-  effective_from timestamp with time zone not null default now()
-  credits_per_job unsigned_credit_amount
-  credits_per_second unsigned_credit_amount
-  usd_per_job numeric not null default 0
-  usd_per_second numeric not null default 0
-  created_at timestamp with time zone not null default now()
-  constraint one_video_price_at_a_time UNIQUE NULLS NOT DISTINCT (model, resolution, effective_from)
-  constraint video_model_prices_model_fkey FOREIGN KEY (model) REFERENCES video_models(model) ON DELETE CASCADE
-  constraint video_model_prices_pkey PRIMARY KEY (id)
-  constraint video_prices_are_amounts CHECK (((usd_per_job >= (0)::numeric) AND (usd_per_job < 'Infinity'::numeric) AND (usd_per_second >= (0)::numeric) AND (usd_per_second < 'Infinity'::numeric)))
-  policy "platform admins can read what videos cost" for select to authenticated using ( SELECT private.is_platform_admin() AS is_platform_admin)
-  CREATE TRIGGER video_model_prices_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.video_model_prices FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
-  grants authenticated: select; service_role: delete, insert, select, update
-
 table video_models
   model text not null
   durations integer[] not null
@@ -1480,7 +1548,7 @@ table workspaces
   grants authenticated: select; authenticated update: (ai_log_content, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, name, slug)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.add_api_key_secret(for_key uuid) returns text
-function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric) returns private.ai_terms
+function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric, at timestamp with time zone) returns private.ai_terms
 function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
 function private.add_hold(hold private.credit_holds) returns credit_result
 function private.add_usage(more private.usage_by_day) returns void
@@ -1489,9 +1557,8 @@ function private.admin_find_users(search_for text, max_rows integer) returns jso
 function private.admin_find_workspaces(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
 function private.admin_set_account_active(account_id uuid, to_active boolean, reason text) returns void security definer -- execute: authenticated, service_role
 function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void security definer -- execute: authenticated, service_role
-function private.admin_set_model_price(wanted ai_model_prices, reason text, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
+function private.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone, effective_to timestamp with time zone, source text, at timestamp with time zone) returns made_model_price security definer -- execute: authenticated, service_role
 function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void security definer -- execute: authenticated, service_role
-function private.affordable_output(pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean, credits numeric) returns bigint
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
 function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
@@ -1503,16 +1570,17 @@ function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
 function private.audit_for(person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb) returns void
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
-function private.available(wallet credit_wallets) returns numeric
 function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
 function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
-function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb) returns private.ai_usage
+function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
+function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
 function private.call_function(path text) returns void
+function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
-function private.charge_of(pricing jsonb, usage private.ai_usage, OUT cost_usd numeric, OUT credits numeric, OUT worth_usd numeric) returns record
+function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
@@ -1533,6 +1601,7 @@ function private.counted_model(model text, status ai_usage_status, error_code te
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
 function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb security definer -- execute: authenticated
 function private.create_wallet() returns trigger security definer
+function private.credit_history(wanted_workspace uuid, before_id bigint, max_rows integer, wanted_type credit_transaction_type, wanted_reason text, wanted_scene text, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status debit_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF credit_history_entry security definer -- execute: authenticated, service_role
 function private.credits_a_month(product payment_products, units numeric, at timestamp with time zone) returns numeric
 function private.credits_for(pricing jsonb, usd numeric) returns numeric
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
@@ -1540,13 +1609,13 @@ function private.credits_of_period(of_platform payment_platform, of_subscription
 function private.customer_to_charge(wanted_workspace uuid, of_platform payment_platform) returns text
 function private.cut_values(named jsonb) returns jsonb
 function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamp with time zone) returns void
+function private.default_rates(rows jsonb) returns private.price_units
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.due_of_periods(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns SETOF private.due_credits
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
-function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamp with time zone) returns void
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
 function private.end_management(wanted_workspace uuid, account_id uuid) returns void
@@ -1608,7 +1677,6 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
-function private.is_message(wanted ai_models) returns boolean
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
@@ -1617,7 +1685,7 @@ function private.is_video_model(wanted ai_models, at timestamp with time zone) r
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
-function private.later(at timestamp with time zone, span interval) returns timestamp with time zone -- execute: authenticated, service_role
+function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.leave_payments_without_workspace() returns trigger security definer
@@ -1635,13 +1703,15 @@ function private.lock_wallet(wanted_workspace uuid, at timestamp with time zone)
 function private.lock_wallet_of_user() returns trigger
 function private.lock_wallets_of_user() returns trigger security definer
 function private.lock_workspace(wanted_workspace uuid, least_role workspace_role) returns workspace_role
-function private.log_ai_call(facts jsonb, wanted_workspace uuid, account_id uuid, at timestamp with time zone, began_at timestamp with time zone DEFAULT NULL::timestamp with time zone, hold_id uuid DEFAULT NULL::uuid, usage private.ai_usage DEFAULT NULL::private.ai_usage, pricing jsonb DEFAULT NULL::jsonb, charged numeric DEFAULT NULL::numeric, entry_id bigint DEFAULT NULL::bigint, is_use boolean DEFAULT false) returns void
+function private.log_ai_call(facts jsonb, wanted_workspace uuid, account_id uuid, at timestamp with time zone, began_at timestamp with time zone DEFAULT NULL::timestamp with time zone, hold_id uuid DEFAULT NULL::uuid, usage private.ai_usage DEFAULT NULL::private.ai_usage, pricing jsonb DEFAULT NULL::jsonb, charge private.ai_charge DEFAULT NULL::private.ai_charge, entry_id bigint DEFAULT NULL::bigint, is_use boolean DEFAULT false) returns void
 function private.log_data(value jsonb) returns jsonb
 function private.make_next_usage_log_partition(at timestamp with time zone) returns boolean
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
+function private.mark_unpriced(call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamp with time zone) returns jsonb
 function private.match_next_payment(at timestamp with time zone) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
+function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
@@ -1661,20 +1731,20 @@ function private.notify(wanted_workspace uuid, about text, details jsonb, at tim
 function private.notify_admins(about text, about_subject text, details jsonb DEFAULT '{}'::jsonb) returns void
 function private.notify_admins_of_event(event payment_events, subjects private.payment_subjects, owner private.payment_owner) returns void
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
-function private.output_tokens_for(pricing jsonb, usage private.ai_usage, budget numeric) returns bigint
+function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
-function private.period_start(period calendar_period, at timestamp with time zone) returns timestamp with time zone
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
+function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units
 function private.post_entry(wanted_workspace uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wanted_workspace uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
-function private.pricing_of(wanted ai_models, at timestamp with time zone) returns jsonb
-function private.pricing_with(wanted ai_models, price jsonb) returns jsonb
+function private.price_rows(pricing jsonb, usage private.ai_usage, began timestamp with time zone, ended timestamp with time zone, in_credits boolean DEFAULT false, is_bound boolean DEFAULT false) returns jsonb
+function private.pricing_of(wanted ai_models, at timestamp with time zone, video jsonb DEFAULT NULL::jsonb) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
 function private.product_on_sale(wanted_product uuid) returns payment_products
 function private.project_payment(of_platform payment_platform, of_payment text, owner private.payment_owner) returns void
@@ -1716,10 +1786,8 @@ function private.require_admin_reason(reason text) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
-function private.require_membership(caller private.ai_caller) returns void
 function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
-function private.require_refundable(wallet credit_wallets, amount numeric, entry_id bigint) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
@@ -1748,6 +1816,7 @@ function private.search_pattern(search_for text, max_rows integer) returns text
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
+function private.set_model_price(model text, components jsonb, effective_from timestamp with time zone DEFAULT now(), effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns uuid
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
 function private.set_spending_limit(wanted_workspace uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void
 function private.set_top_up_of_mine(wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer) returns void security definer -- execute: authenticated
@@ -1764,11 +1833,13 @@ function private.spent_between(wanted_workspace uuid, spender uuid, since timest
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
+function private.sum_of(n private.price_units, r private.price_units) returns numeric
 function private.sync_job_under_way() returns trigger security definer
 function private.sync_key_limit() returns trigger security definer
 function private.sync_member_limit() returns trigger security definer
 function private.sync_plan() returns trigger
 function private.sync_plan_periods() returns trigger security definer
+function private.sync_price_components() returns trigger
 function private.take_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.terms_of(product payment_products, at timestamp with time zone) returns private.payment_product_terms
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
@@ -1778,12 +1849,11 @@ function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) retu
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
-function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint) returns private.ai_usage
+function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.video_job_json(job video_jobs) returns jsonb
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
-function private.video_pricing_of(wanted ai_models, parameters jsonb, at timestamp with time zone) returns jsonb
 function private.video_submission(job video_jobs) returns jsonb
 function private.video_token(about text) returns text
 function private.watch_spending() returns trigger security definer
@@ -1792,7 +1862,6 @@ function private.why_top_up_ends(rule auto_top_ups) returns text
 function private.window_at(period text, counted_from timestamp with time zone, counted numeric, at timestamp with time zone, OUT started_at timestamp with time zone, OUT ends_at timestamp with time zone, OUT used numeric) returns record -- execute: authenticated, service_role
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
 function private.withdraw_top_up(wanted_workspace uuid) returns void
-function private.worth_of(pricing jsonb, cost_usd numeric, credits numeric) returns numeric
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
 function private.write_history(event payment_events) returns void
 function public.accept_invitation(token text) returns accepted_invitation -- execute: authenticated
@@ -1801,12 +1870,13 @@ function public.admin_find_users(query text, max_rows integer DEFAULT 20) return
 function public.admin_find_workspaces(query text, max_rows integer DEFAULT 20) returns SETOF found_workspace -- execute: authenticated, service_role
 function public.admin_set_account_active(user_id uuid, is_active boolean, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
-function public.admin_set_model_price(model text, reason text, input_usd_per_million numeric DEFAULT 0, output_usd_per_million numeric DEFAULT 0, cached_input_usd_per_million numeric DEFAULT NULL::numeric, usd_per_request numeric DEFAULT 0, usd_per_image numeric DEFAULT 0, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone) returns made_model_price -- execute: authenticated, service_role
+function public.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
 function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -1815,6 +1885,7 @@ function public.consume_feature(feature_code text, quantity numeric, user_id uui
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
+function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
 function public.credit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, kind credit_grant_kind DEFAULT NULL::credit_grant_kind, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.debit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
@@ -1825,7 +1896,7 @@ function public.explain_charge(request_id text) returns charge_explanation -- ex
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.finish_video_file_removal(path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -1843,7 +1914,7 @@ function public.period_credits_used(api_keys) returns numeric -- execute: authen
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns recorded_usage security definer -- execute: service_role
+function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns recorded_usage security definer -- execute: service_role
 function public.refund_user_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, transaction_id bigint DEFAULT NULL::bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_credit_hold(hold_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_feature(usage_record_id bigint DEFAULT NULL::bigint, quantity numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), release_idempotency_key text DEFAULT NULL::text) returns feature_release security definer -- execute: service_role

@@ -11,24 +11,22 @@ values
   ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}')
 on conflict (model) do nothing;
 
-insert into public.ai_model_prices
-  (model, effective_from, input_usd_per_million, cached_input_usd_per_million, output_usd_per_million, usd_per_image)
-values
-  ('gpt-4o-mini', '2024-07-18', 0.15, 0.075, 0.60, 0),
-  ('gemini-2.5-flash-lite', '2025-07-22', 0.10, 0.025, 0.40, 0),
-  ('text-embedding-3-small', '2024-01-25', 0.02, null, 0, 0),
-  ('flux-schnell', '2024-08-01', 0, null, 0, 0.003)
-on conflict (model, effective_from) do nothing;
-
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values
   ('google-veo3.1', 'Google Veo 3.1', 'video_generation', 'google-veo3.1', 0)
 on conflict (model) do nothing;
 insert into public.video_models (model, durations, resolutions, aspect_ratios, takes_image) values
   ('google-veo3.1', '{8}', '{720p,1080p}', '{16:9,9:16}', true)
 on conflict (model) do nothing;
-insert into public.video_model_prices (model, effective_from, credits_per_job) values
-  ('google-veo3.1', '2025-10-15', 20)
-on conflict (model, resolution, effective_from) do nothing;
+
+select private.set_model_price(p.model, p.components::jsonb, p.effective_from::timestamptz)
+from (values
+  ('gpt-4o-mini', '2024-07-18', '{"input": 0.15, "cached_input": 0.075, "output": 0.60}'),
+  ('gemini-2.5-flash-lite', '2025-07-22', '{"input": 0.10, "cached_input": 0.025, "output": 0.40}'),
+  ('text-embedding-3-small', '2024-01-25', '{"input": 0.02, "output": 0}'),
+  ('flux-schnell', '2024-08-01', '{"input": 0, "output": 0, "image": 0.003}'),
+  ('google-veo3.1', '2025-10-15', '[{"unit": "request", "credits_per_unit": 20}]')
+) p (model, effective_from, components)
+where not exists (select from public.ai_model_prices o where o.model = p.model);
 
 -- Demo prices for both platforms. Payments are matched by e-mail here because a local stack is nobody else's.
 insert into public.payment_products

@@ -99,7 +99,7 @@ async function rowsOfOneCall(client: pg.Client): Promise<number> {
     `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request)
      values ('measured', 'Measured', 'measured', 10, 1)`,
   );
-  await client.query(`insert into public.ai_model_prices (model, effective_from) values ('measured', '2020-01-01')`);
+  await client.query(`select private.set_model_price('measured', '{"input": 0, "output": 0}', '2020-01-01')`);
   await client.query('commit');
   await client.query('select pg_stat_force_next_flush()'); // else what made the person counts too
   await client.query('begin');

@@ -91,7 +91,7 @@ async function prepare(stack: Stack, pool: pg.Pool): Promise<Person[]> {
     update public.workspaces set ai_log_content = 'full';
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
       values ('chaos', 'Chaos', 'simulator-chat', 100);
-    insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('chaos', '2020-01-01', 100);
+    select private.set_model_price('chaos', '{"input": 0, "output": 100}', '2020-01-01');
     insert into public.payment_products (platform, product_id, name, credits, amount, currency)
       values ('creem', '${PACK.id}', 'A pack', ${PACK_CREDITS}, 900, 'USD')`);
   for (const { id } of people)

@@ -73,15 +73,6 @@ $$;
 create type public.calendar_period as enum ('day', 'week', 'month');
 comment on type public.calendar_period is 'A calendar period in UTC; a week begins on Monday.';
 
--- When the period began that an instant falls into.
-create function private.period_start(period public.calendar_period, at timestamptz) returns timestamptz
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return date_trunc(period::text, at at time zone 'UTC') at time zone 'UTC';
-end;
-$$;
-
 -- A time plus a span with days and months of UTC: plain addition takes those of the session's time zone, which a
 -- client may choose.
 create function private.later(at timestamptz, span interval) returns timestamptz
@@ -118,22 +109,15 @@ create function private.window_at(
 )
 language plpgsql immutable set search_path = ''
 as $$
-declare
-  began timestamp := date_trunc(period, at at time zone 'UTC');
-  began_last timestamp := date_trunc(period, counted_from at time zone 'UTC');
 begin
-  used := 0;
   -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
   -- part of it: a limit that changes its period gives nothing.
-  if began_last >= began then
-    began := began_last;
-    used := counted;
-  end if;
-  started_at := began at time zone 'UTC';
-  ends_at := (began + ('1 ' || period)::interval) at time zone 'UTC';
+  started_at := greatest(date_trunc(period, at, 'UTC'), date_trunc(period, counted_from, 'UTC'));
+  used := case when started_at <= counted_from then counted else 0 end;
+  ends_at := (started_at at time zone 'UTC' + ('1 ' || period)::interval) at time zone 'UTC';
 end;
 $$;
-grant execute on function private.later, private.window_at to authenticated, service_role;
+grant execute on function private.window_at to authenticated, service_role;
 
 create table private.secrets (
   name text primary key,

@@ -83,6 +83,7 @@ comment on table public.admin_notifications is
   'product_unknown, dispute_opened, reversal_without_payment, second_subscription, '
   'cancellation_failed, video_status_unknown (a provider has a word of its own for a job''s state; once a day), '
   'usage_bounded (a provider reported more than a call could use; once for each model and day), '
+  'usage_unpriced (a call used what its model has no price for; once for each model and day), '
   'model_unpriced (an active model without a price was asked for; once for each model and day).';
 
 -- Tells platform admins of a thing, once.

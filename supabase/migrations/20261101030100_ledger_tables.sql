@@ -130,8 +130,8 @@ comment on column private.credit_holds.work is
 create index credit_holds_workspace_id_created_at_idx on private.credit_holds (workspace_id, created_at);
 create index credit_holds_user_id_idx on private.credit_holds (user_id);
 create index credit_holds_open_workspace_id_idx on private.credit_holds (workspace_id, expires_at) where state = 'open';
-create index credit_holds_open_expires_at_idx on private.credit_holds (expires_at) where state = 'open';
-create index credit_holds_work_expires_at_idx on private.credit_holds (expires_at) where work is not null;
+create index credit_holds_due_expires_at_idx on private.credit_holds (expires_at)
+  where state = 'open' or work is not null;
 
 create table public.credit_transactions (
   id bigint generated always as identity primary key,
@@ -171,7 +171,9 @@ comment on column public.credit_transactions.grant_id is
 comment on column public.credit_transactions.hold_id is
   'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
-create index credit_transactions_user_id_idx on public.credit_transactions (user_id);
+create index credit_transactions_user_id_created_at_idx on public.credit_transactions (user_id, created_at);
+create index credit_transactions_reference_id_idx on public.credit_transactions
+  (workspace_id, left(metadata ->> 'reference_id', 200), created_at) where metadata ? 'reference_id';
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
   where refunded_transaction_id is not null;
 

@@ -100,8 +100,10 @@ begin
   if account_id <> wanted_workspace and private.role_in(wanted_workspace, account_id) is null then
     return 0; -- who has left while a call ran gets no more of it
   end if;
-  return least((private.spending_left(wanted_workspace, account_id, at)).credits,
-    (private.spending_left(wanted_workspace, spender, at)).credits);
+  -- Nobody is limited in their personal workspace.
+  return least(
+    case when account_id <> wanted_workspace then (private.spending_left(wanted_workspace, account_id, at)).credits end,
+    case when spender is not null then (private.spending_left(wanted_workspace, spender, at)).credits end);
 end;
 $$;
 
@@ -183,7 +185,7 @@ begin
   where l.workspace_id = wanted_workspace and l.spender_id = spender for no key update;
   if coalesce(new_period, 'month') <> coalesce(spending.limit_period, 'month') then
     -- Whatever was counted by, the new period has what was used in it: a limit that is set anew gives nothing.
-    spending.period_started_at := private.period_start(coalesce(new_period, 'month'), clock_timestamp());
+    spending.period_started_at := date_trunc(coalesce(new_period, 'month')::text, clock_timestamp(), 'UTC');
     spending.period_credits_used := private.spent_between(wanted_workspace, spender, spending.period_started_at,
       'infinity');
   end if;

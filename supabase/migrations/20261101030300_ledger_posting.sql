@@ -99,15 +99,6 @@ begin
 end;
 $$;
 
--- What an operation may be admitted for.
-create function private.available(wallet public.credit_wallets) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return wallet.credits_spendable;
-end;
-$$;
-
 -- The one place that moves credits: wallet, grants, the user's snapshot and the entry that tells of it, together.
 -- Without grants given it burns them; an amount of 0 moves no more than what is held. A row of nulls where an admission
 -- was asked for and not granted. Few statements and expressions: each is prepared anew in every transaction.

@@ -145,34 +145,6 @@ begin
 end;
 $$;
 
--- Refuses a refund of more than its entry took, or than was spent at all.
-create function private.require_refundable(wallet public.credit_wallets, amount numeric, entry_id bigint) returns void
-language plpgsql stable set search_path = ''
-as $$
-declare
-  entry public.credit_transactions;
-  open_amount numeric := greatest(wallet.credits_spent, 0);
-begin
-  if entry_id is not null then
-    select * into entry from public.credit_transactions t
-    where t.id = entry_id and t.workspace_id = wallet.workspace_id;
-    if not found then
-      perform private.raise_error('not_found', format('This wallet has no entry %s.', entry_id));
-    end if;
-    if entry.transaction_type <> 'debit' then
-      perform private.raise_error('invalid_request', format('transaction_id: entry %s is no debit.', entry_id));
-    end if;
-    select least(open_amount, -entry.amount - coalesce(sum(t.amount), 0)) into open_amount
-    from public.credit_transactions t where t.refunded_transaction_id = entry_id;
-  end if;
-  if amount > open_amount then
-    perform private.raise_error('invalid_state',
-      format('%s credits are to be refunded and %s can be.', trim_scale(amount), trim_scale(open_amount)),
-      'A refund never gives back more than was taken.');
-  end if;
-end;
-$$;
-
 -- Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.
 create function private.post_refund(
   wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
@@ -225,6 +197,8 @@ as $$
 declare
   wallet_id uuid := coalesce(refund_user_credits.workspace_id, refund_user_credits.user_id);
   wallet public.credit_wallets;
+  entry public.credit_transactions;
+  refundable numeric;
   request jsonb;
   earlier jsonb;
   answer public.credit_result;
@@ -239,7 +213,25 @@ begin
   if earlier is not null then
     return jsonb_populate_record(answer, earlier);
   end if;
-  perform private.require_refundable(wallet, amount, refund_user_credits.transaction_id);
+  -- Never more than its entry took, or than was spent at all.
+  refundable := greatest(wallet.credits_spent, 0);
+  if refund_user_credits.transaction_id is not null then
+    select * into entry from public.credit_transactions t
+    where t.id = refund_user_credits.transaction_id and t.workspace_id = wallet_id;
+    if not found then
+      perform private.raise_error('not_found', format('This wallet has no entry %s.',
+        refund_user_credits.transaction_id));
+    elsif entry.transaction_type <> 'debit' then
+      perform private.raise_error('invalid_request', format('transaction_id: entry %s is no debit.', entry.id));
+    end if;
+    select least(refundable, -entry.amount - coalesce(sum(t.amount), 0)) into refundable
+    from public.credit_transactions t where t.refunded_transaction_id = entry.id;
+  end if;
+  if amount > refundable then
+    perform private.raise_error('invalid_state',
+      format('%s credits are to be refunded and %s can be.', trim_scale(amount), trim_scale(refundable)),
+      'A refund never gives back more than was taken.');
+  end if;
   answer := private.post_refund(wallet, refund_user_credits.user_id, amount, reason, metadata, description,
     idempotency_key,
     refund_user_credits.transaction_id, at);

@@ -33,6 +33,20 @@ create table private.ai_usage_logs (
     check (cached_tokens between 0 and prompt_tokens),
   completion_tokens integer not null default 0 constraint completion_tokens_not_negative check (completion_tokens >= 0),
   images integer not null default 0 constraint images_not_negative check (images >= 0),
+  -- Null where there is none, which takes no room.
+  cache_write_5m_tokens integer,
+  cache_write_1h_tokens integer,
+  audio_input_tokens integer,
+  image_input_tokens integer,
+  reasoning_tokens integer,
+  audio_output_tokens integer,
+  image_output_tokens integer,
+  input_seconds numeric,
+  output_seconds numeric,
+  characters integer,
+  web_searches integer,
+  tool_calls integer,
+  service_tier text,
   usage_record_id bigint,
   usage_period_start timestamptz,
   total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
@@ -71,6 +85,8 @@ comment on column private.ai_usage_logs.attempts is
   'duration }].';
 create index ai_usage_logs_workspace_id_created_at_idx on private.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on private.ai_usage_logs (user_id, created_at);
+create index ai_usage_logs_reference_id_idx on private.ai_usage_logs (workspace_id, left(reference_id, 200), created_at)
+  where reference_id is not null;
 create index ai_usage_logs_request_id_idx on private.ai_usage_logs (request_id);
 create index ai_usage_logs_usage_record_id_idx on private.ai_usage_logs (usage_record_id)
   where usage_record_id is not null;
@@ -159,7 +175,10 @@ create policy "members can read their own calls, owners and admins all of their 
 
 create view public.ai_usage_logs with (security_invoker = true) as
 select id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens,
-  cached_tokens, completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration,
+  cached_tokens, completion_tokens, images, cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens,
+  image_input_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens, input_seconds, output_seconds,
+  characters, web_searches, tool_calls, service_tier, usage_record_id, usage_period_start, total_tokens, requests,
+  duration,
   estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
   error_code, error_message, ip_address, user_agent, request_data, response_data
 from private.ai_usage_logs;
@@ -171,6 +190,23 @@ comment on column public.ai_usage_logs.api_key_id is
 comment on column public.ai_usage_logs.created_at is 'When the call ended or was refused.';
 comment on column public.ai_usage_logs.prompt_tokens is 'Input tokens, the cached ones included.';
 comment on column public.ai_usage_logs.completion_tokens is 'Output tokens, reasoning included.';
+comment on column public.ai_usage_logs.cache_write_5m_tokens is
+  'Input tokens that were written to the provider''s cache for a short time. Like the cached ones and those of the '
+  'next columns they are part of prompt_tokens and exclude each other.';
+comment on column public.ai_usage_logs.cache_write_1h_tokens is 'Those that were written for a long time.';
+comment on column public.ai_usage_logs.audio_input_tokens is 'Those that are sound.';
+comment on column public.ai_usage_logs.image_input_tokens is 'Those that are pictures.';
+comment on column public.ai_usage_logs.reasoning_tokens is
+  'Output tokens that are thoughts. Like those of the next columns they are part of completion_tokens.';
+comment on column public.ai_usage_logs.audio_output_tokens is 'Those that are sound.';
+comment on column public.ai_usage_logs.image_output_tokens is 'Those that are pictures.';
+comment on column public.ai_usage_logs.input_seconds is
+  'Seconds of sound that were sent, where the provider counts them.';
+comment on column public.ai_usage_logs.output_seconds is 'Seconds of sound that were made.';
+comment on column public.ai_usage_logs.characters is 'Characters that were read out.';
+comment on column public.ai_usage_logs.web_searches is 'Searches that the provider made.';
+comment on column public.ai_usage_logs.tool_calls is 'Calls of the provider''s own tools.';
+comment on column public.ai_usage_logs.service_tier is 'The service tier of the answer; null: standard.';
 comment on column public.ai_usage_logs.requests is
   'Calls that this row stands for: 1, but for calls refused for their rate or account (rate_limited, maintenance, '
   'account_disabled), of which a person''s first in a minute is logged and the others are counted here.';
@@ -193,7 +229,10 @@ comment on column public.ai_usage_logs.reference_id is
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
 grant select (
   id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens,
-  cached_tokens, completion_tokens, images, usage_record_id, usage_period_start, total_tokens, requests, duration,
+  cached_tokens, completion_tokens, images, cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens,
+  image_input_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens, input_seconds, output_seconds,
+  characters, web_searches, tool_calls, service_tier, usage_record_id, usage_period_start, total_tokens, requests,
+  duration,
   estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
   error_code, error_message, ip_address, user_agent, request_data, response_data
 ) on private.ai_usage_logs to authenticated, service_role;

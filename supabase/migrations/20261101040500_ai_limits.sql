@@ -13,11 +13,11 @@ comment on type private.ai_refusal is
 
 create type private.admission as (
   caller private.ai_caller, wallet public.credit_wallets, at timestamptz, earlier jsonb, wanted public.ai_models,
-  scene public.ai_usage_scene, call jsonb, refusal private.ai_refusal
+  is_message boolean, scene public.ai_usage_scene, call jsonb, refusal private.ai_refusal
 );
 comment on type private.admission is
   'Paid work that is asked for: who asks, under the lock of which wallet, since when; what a retry gets (earlier); the '
-  'model; its scene; its log columns; why it is refused, if so.';
+  'model, and whether its calls count as messages; its scene; its log columns; why it is refused, if so.';
 
 create table private.ai_request_counts (
   workspace_id uuid not null references public.workspaces on delete cascade,
@@ -39,17 +39,6 @@ comment on column private.ai_request_counts.day_content is
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
--- Refuses who calls for a workspace that is not theirs.
-create function private.require_membership(caller private.ai_caller) returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if private.role_in(caller.workspace_id, (caller.account).id) is null then
-    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
-  end if;
-end;
-$$;
-
 -- The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the
 -- key's); an error where there is none.
 create function private.ai_caller_of(
@@ -70,9 +59,14 @@ begin
   if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
   end if;
-  perform private.require_membership(caller);
   select p into caller.plan
-  from public.workspaces w join public.plans p on p.plan = w.plan where w.id = caller.workspace_id;
+  from public.workspace_members m
+  join public.workspaces w on w.id = m.workspace_id
+  join public.plans p on p.plan = w.plan
+  where m.workspace_id = caller.workspace_id and m.user_id = (caller.account).id;
+  if not found then
+    perform private.raise_error('not_found', format('There is no workspace %s.', caller.workspace_id));
+  end if;
   caller.features := private.features_of(caller.workspace_id, at);
   return caller;
 end;
@@ -164,7 +158,7 @@ declare
   message text;
 begin
   select * into counts from private.ai_request_counts c
-  where c.workspace_id = caller.workspace_id and c.month_started_at = private.period_start('month', at);
+  where c.workspace_id = caller.workspace_id and c.month_started_at = date_trunc('month', at, 'UTC');
   used := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
   if used.used >= per_minute then
     message := format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute);
@@ -197,8 +191,8 @@ declare
 begin
   insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
     day_requests, month_started_at, month_messages)
-  values (caller.workspace_id, date_trunc('minute', at), 1, private.period_start('day', at), 1,
-    private.period_start('month', at), is_message::integer)
+  values (caller.workspace_id, date_trunc('minute', at), 1, date_trunc('day', at, 'UTC'), 1,
+    date_trunc('month', at, 'UTC'), is_message::integer)
   on conflict (workspace_id, month_started_at) do update
   set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers, month_messages)
   = (
@@ -209,11 +203,13 @@ begin
       c.month_messages + excluded.month_messages
     from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
       private.window_at('day', c.day_started_at, c.day_requests, at) d);
-  update public.api_keys k set
-    last_used_at = greatest(k.last_used_at, count_request.at),
-    (minute_started_at, minute_requests) =
-      (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
-  where k.id = (caller.api_key).id;
+  if (caller.api_key).id is not null then
+    update public.api_keys k set
+      last_used_at = greatest(k.last_used_at, count_request.at),
+      (minute_started_at, minute_requests) =
+        (select w.started_at, w.used + 1 from private.window_at('minute', k.minute_started_at, k.minute_requests, at) w)
+    where k.id = (caller.api_key).id;
+  end if;
 end;
 $$;
 
@@ -292,15 +288,6 @@ begin
 end;
 $$;
 
--- Whether calls of a model count as messages. By the model's own scene: callers name a call's scene as they like.
-create function private.is_message(wanted public.ai_models) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return wanted.scene in ('text_chat', 'image_generation');
-end;
-$$;
-
 -- Tells platform admins that a model was asked for which has no price, once for each model and day.
 create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
 language plpgsql set search_path = ''
@@ -308,9 +295,8 @@ as $$
 begin
   perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
     jsonb_build_object('model', of_model, 'resolution', resolution,
-      'hint', 'Nobody can call it. Add a price that is in force to ai_model_prices (for videos: '
-      'rows of video_models and '
-        || 'video_model_prices, and video_api of its provider), or set is_active of its row in ai_models to false.'));
+      'hint', 'Nobody can call it. Give it a price with admin_set_model_price (a video also needs a row of '
+        || 'video_models and video_api of its provider), or set is_active of its row in ai_models to false.'));
 end;
 $$;
 
@@ -344,7 +330,7 @@ begin
     end if;
     return refusal;
   end if;
-  if messages is not null and private.is_message(asked.wanted) then
+  if messages is not null and asked.is_message then
     month := private.window_at('month', null, 0, asked.at);
     if messages <= coalesce((
       select c.month_messages from private.ai_request_counts c
@@ -364,7 +350,8 @@ create function private.sees_wallet(wanted_workspace uuid, account_id uuid) retu
 language plpgsql stable set search_path = ''
 as $$
 begin
-  return coalesce(private.role_in(wanted_workspace, account_id) in ('owner', 'admin'), false);
+  return coalesce(wanted_workspace = account_id or private.role_in(wanted_workspace, account_id) in ('owner', 'admin'),
+    false);
 end;
 $$;
 
@@ -375,7 +362,7 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   caller private.ai_caller := asked.caller;
-  available numeric := private.available(asked.wallet);
+  available numeric := (asked.wallet).credits_spendable;
   by_member record := private.spending_left(caller.workspace_id, (caller.account).id, asked.at);
   by_key record := private.spending_left(caller.workspace_id, (caller.api_key).id, asked.at);
 begin
@@ -405,7 +392,7 @@ declare
 begin
   -- What a team has is not for its members to know: they are told what their own limits leave them, or nothing.
   if private.sees_wallet(wanted_workspace, account_id) then
-    select private.available(w) into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
+    select w.credits_spendable into available from public.credit_wallets w where w.workspace_id = wanted_workspace;
   end if;
   available := least(available, private.credits_left_to(wanted_workspace, account_id, key_id, at));
   return case when available is not null then trim_scale(greatest(available, 0)) end;

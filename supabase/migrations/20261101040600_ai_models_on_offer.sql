@@ -1,5 +1,5 @@
--- What clients see of models, and what they cost. Videos have choices and prices of their own: which provider's API
--- they are asked by, what may be asked, what a job and its seconds cost.
+-- What clients see of models, and what they cost. Videos have choices of their own: which provider's API they are asked
+-- by, what may be asked.
 
 create table public.video_models (
   model text primary key references public.ai_models on delete cascade,
@@ -36,32 +36,6 @@ comment on column public.video_models.time_limit_seconds is
 create trigger video_models_set_updated_at before update on public.video_models
   for each row execute function private.set_updated_at();
 
-create table public.video_model_prices (
-  id uuid primary key default gen_random_uuid(),
-  model text not null references public.video_models on delete cascade,
-  resolution text,
-  effective_from timestamptz not null default now(),
-  credits_per_job public.unsigned_credit_amount,
-  credits_per_second public.unsigned_credit_amount,
-  usd_per_job numeric not null default 0,
-  usd_per_second numeric not null default 0,
-  created_at timestamptz not null default now(),
-  constraint one_video_price_at_a_time unique nulls not distinct (model, resolution, effective_from),
-  constraint video_prices_are_amounts check (
-    usd_per_job >= 0 and usd_per_job < 'infinity' and usd_per_second >= 0 and usd_per_second < 'infinity')
-);
-comment on table public.video_model_prices is
-  'What a video costs, from a time on: its job and its seconds, in credits; without credits its cost in US dollars '
-  'decides, as for other models. A job costs what was in force when it was made.';
-comment on column public.video_model_prices.resolution is
-  'The resolution it is for, which goes before the price for any; null: any.';
-comment on column public.video_model_prices.effective_from is
-  'In force from here until the next row of model and resolution.';
-comment on column public.video_model_prices.usd_per_job is
-  'US dollars that the provider charges for a video, whatever its length.';
-comment on column public.video_model_prices.usd_per_second is
-  'US dollars that the provider charges for each second, besides.';
-
 -- Whether videos can be asked of a model: its row, a price and a provider that makes them are there.
 create function private.is_video_model(wanted public.ai_models, at timestamptz) returns boolean
 language plpgsql stable set search_path = ''
@@ -71,22 +45,10 @@ begin
     select from public.video_models v join public.ai_providers p on p.provider = wanted.provider
     where v.model = wanted.model and p.video_api is not null
   ) and exists (
-    select from public.video_model_prices p where p.model = wanted.model and p.effective_from <= at
+    select from public.ai_model_prices p join public.ai_price_components c on c.price_id = p.id
+    where p.model = wanted.model and p.effective_from <= at and (p.effective_to is null or p.effective_to > at)
+      and c.unit in ('request', 'video_second')
   );
-end;
-$$;
-
--- What a job's price is computed from, as it is when the job is made; null where its resolution has no price.
-create function private.video_pricing_of(wanted public.ai_models, parameters jsonb, at timestamptz) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return private.pricing_with(wanted, (
-    select to_jsonb(p) from public.video_model_prices p
-    where p.model = wanted.model and p.effective_from <= at
-      and (p.resolution = parameters ->> 'resolution' or p.resolution is null)
-    order by p.resolution is null, p.effective_from desc limit 1
-  )) || jsonb_build_object('duration', parameters -> 'duration', 'resolution', parameters -> 'resolution');
 end;
 $$;
 
@@ -104,10 +66,10 @@ begin
   with offers as (
     select m as wanted, private.pricing_of(m, at) as pricing, array(
         select private.model_price_of(p.pricing) from unnest(v.resolutions) with ordinality r (name, position)
-        cross join lateral private.video_pricing_of(m, jsonb_build_object('resolution', r.name), at) p (pricing)
+        cross join lateral private.pricing_of(m, at, jsonb_build_object('resolution', r.name)) p (pricing)
         where p.pricing is not null order by r.position
       ) as resolution_prices,
-      private.video_pricing_of(m, jsonb_build_object('resolution', v.resolutions[1]), at) as video_pricing,
+      private.pricing_of(m, at, jsonb_build_object('resolution', v.resolutions[1])) as video_pricing,
       private.is_video_model(m, at) as is_video
     from public.ai_models m left join public.video_models v on v.model = m.model
     where m.is_active
@@ -156,10 +118,6 @@ alter table public.video_models enable row level security;
 create policy "everyone can read what may be asked of models on offer" on public.video_models
   for select to anon, authenticated
   using (model in (select m.model from public.models m));
-alter table public.video_model_prices enable row level security;
-create policy "platform admins can read what videos cost" on public.video_model_prices
-  for select to authenticated using ((select private.is_platform_admin()));
 
 grant select on public.video_models to anon, authenticated;
-grant select on public.video_model_prices to authenticated;
-grant select, insert, update, delete on public.video_models, public.video_model_prices to service_role;
+grant select, insert, update, delete on public.video_models to service_role;

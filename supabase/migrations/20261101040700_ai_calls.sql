@@ -32,19 +32,33 @@ begin
 end;
 $$;
 
+-- The pricing of a call that used what has no price, marked so; admins hear of it once for each model and day.
+create function private.mark_unpriced(
+  call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamptz
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.notify_admins('usage_unpriced',
+    format('%s %s', pricing #>> '{price,model}', (at at time zone 'UTC')::date), jsonb_build_object(
+      'request_id', call.request_id, 'served_model', pricing #>> '{price,model}', 'units', to_jsonb(charge.unpriced),
+      'hint', 'Give the model a price for these units with admin_set_model_price; 0 where they are free.'));
+  return pricing || jsonb_build_object('unpriced', charge.unpriced);
+end;
+$$;
+
 -- The end of whatever is paid for (an AI call, a video job, a call made elsewhere, a refusal): its log row, from
--- facts by column name, with what its usage cost by its pricing, what the entry charged for it, and, where is_use,
--- its count to its features. The statistics follow the log. charged null: nothing came of it.
+-- facts by column name, with what its usage cost by its pricing and the entry charged for it, and, where is_use,
+-- its count to its features. The statistics follow the log. charge null: nothing came of it.
 create function private.log_ai_call(
   facts jsonb, wanted_workspace uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
   hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
-  charged numeric default null, entry_id bigint default null, is_use boolean default false
+  charge private.ai_charge default null, entry_id bigint default null, is_use boolean default false
 ) returns void
 language plpgsql set search_path = ''
 as $$
 declare
   c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, facts);
-  cost record;
 begin
   c.request_data := private.log_data(c.request_data);
   c.response_data := private.log_data(c.response_data);
@@ -58,10 +72,9 @@ begin
     c.request_data := null;
     c.response_data := null;
   end if;
-  select * into cost from private.charge_of(pricing, usage) where charged is not null;
   -- A canceled call counts where it used something.
   if is_use and (c.status <> 'canceled'
-    or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charged) > 0)
+    or greatest(usage.prompt_tokens, usage.completion_tokens, usage.images, charge.credits) > 0)
   then
     c.usage_record_id := nextval('private.usage_record_ids');
     c.usage_period_start := (private.feature_period(wanted_workspace, at)).period_start;
@@ -77,21 +90,27 @@ begin
     workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens, cached_tokens,
     completion_tokens, images, duration, estimated_cost, credits_charged, free_credits, model, scene_description,
     reference_id, request_id, error_code, error_message, ip_address, user_agent, request_data, response_data,
-    usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts
+    usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts,
+    cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens, reasoning_tokens,
+    audio_output_tokens, image_output_tokens, input_seconds, output_seconds, characters, web_searches, tool_calls,
+    service_tier
   )
   values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
     coalesce(usage.completion_tokens, 0), coalesce(usage.images, 0), coalesce(c.duration,
-      least(greatest(extract(epoch from at - began_at) * 1000, 0), 2147483647)::integer), coalesce(cost.worth_usd, 0),
-    coalesce(charged, 0), (
+      least(greatest(extract(epoch from at - began_at) * 1000, 0), 2147483647)::integer), coalesce(charge.worth_usd, 0),
+    coalesce(charge.credits, 0), (
       -- The rest came from credits that were bought, or is debt.
       select coalesce(-sum(l.amount), 0)
       from public.credit_transactions t, unnest(t.grant_changes) l join public.credit_grants g on g.id = l.grant_id
       where t.id = entry_id and not g.is_paid
     ), c.model, c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address,
     c.user_agent, c.request_data, c.response_data, c.usage_record_id, c.usage_period_start, c.served_model,
-    coalesce(cost.cost_usd, 0), coalesce(trim_scale(charged / (pricing ->> 'credits_per_usd')::numeric), 0), pricing,
-    c.attempts);
+    coalesce(charge.cost_usd, 0), coalesce(trim_scale(charge.credits / (pricing ->> 'credits_per_usd')::numeric), 0),
+    case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts,
+    usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.audio_input_tokens, usage.image_input_tokens,
+    usage.reasoning_tokens, usage.audio_output_tokens, usage.image_output_tokens, usage.input_seconds,
+    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier);
 end;
 $$;
 
@@ -121,7 +140,7 @@ begin
     update private.usage_by_day u set requests = u.requests + 1, refused_requests = u.refused_requests + 1
     where u.workspace_id = logged.workspace_id and u.user_id = logged.user_id
       and u.day = (logged.created_at at time zone 'UTC')::date and u.scene = logged.scene
-      and u.model = private.counted_model(logged.model, logged.status, logged.error_code)
+      and u.model = 'unknown' -- it was not looked up (private.counted_model)
       and u.api_key_id is not distinct from logged.api_key_id;
   else
     -- Nobody pays for these rows: of each text the beginning.
@@ -199,29 +218,6 @@ begin
 end;
 $$;
 
--- The output limit (a choice) that these credits (null: any) pay for: the one asked for, a lower one that is still
--- useful, or null.
-create function private.affordable_output(
-  pricing jsonb, usage private.ai_usage, choices integer, limit_ bigint, can_lower boolean,
-  credits numeric
-) returns bigint
-language plpgsql stable set search_path = ''
-as $$
-declare
-  affordable bigint;
-begin
-  usage.completion_tokens := limit_ * choices;
-  if credits is null or (private.charge_of(pricing, usage)).credits <= credits then
-    return limit_;
-  end if;
-  affordable := private.output_tokens_for(pricing, usage, credits) / choices;
-  if can_lower and affordable >= least(limit_, private.config_numeric('least_useful_output_tokens', 100)) then
-    return affordable;
-  end if;
-  return null;
-end;
-$$;
-
 create type private.ai_terms as (
   credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb,
   refusal private.ai_refusal
@@ -233,43 +229,81 @@ comment on type private.ai_terms is
 -- cost above most_credits. The first that they do not pay for is a refusal.
 create function private.add_candidate(
   terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
-  most_credits numeric
+  most_credits numeric, at timestamptz
 ) returns private.ai_terms
 language plpgsql stable set search_path = ''
 as $$
 declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
-  -- The context window for what has no bound.
-  part_tokens bigint := (
-    select case when bool_or(m.bound is null) then candidate.context_window
-      else least(ceil(coalesce(sum(m.bound * (p.value ->> 'count')::bigint), 0)), 1000000000) end
-    from jsonb_each(request.parts) p, lateral (select (candidate.content_parts ->> p.key)::numeric as bound) m);
+  part_tokens bigint := 0;
+  audio_tokens numeric := 0;
+  image_tokens numeric := 0;
+  other_tokens numeric := 0;
+  rates private.price_units;
   wanted_output bigint := least(terms.output_limit, request.max_output_tokens, candidate.max_output_tokens);
-  output bigint;
+  output bigint := wanted_output;
   charge numeric;
   covered bigint;
 begin
+  if request.fields ? 'service_tier' then
+    pricing := pricing || '{"any_service_tier": true}'; -- the answer says which it was
+  end if;
+  if request.parts <> '{}' then
+    -- The context window for what has no bound.
+    select case when bool_or(m.tokens is null) then candidate.context_window
+        else least(ceil(sum(m.tokens)), 1000000000) end,
+      coalesce(sum(coalesce(m.tokens, candidate.context_window)) filter (where p.key ~ 'audio'), 0),
+      coalesce(sum(coalesce(m.tokens, candidate.context_window)) filter (where p.key ~ 'image'), 0),
+      coalesce(sum(coalesce(m.tokens, candidate.context_window)) filter (where p.key !~ 'audio|image'), 0)
+    into part_tokens, audio_tokens, image_tokens, other_tokens
+    from jsonb_each(request.parts) p, lateral (
+      select (candidate.content_parts ->> p.key)::numeric * (p.value ->> 'count')::bigint as tokens) m;
+  end if;
   -- A chat reads no more than its context window; of embeddings each input may fill one.
   usage.prompt_tokens := least(usage.prompt_tokens + part_tokens,
     case when private.endpoint_of(candidate.scene) = 'text_chat' then candidate.context_window end, 1000000000);
-  output := private.affordable_output(pricing, usage, request.choices, wanted_output,
-    request.can_lower_output and is_first, credits_left);
-  usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
-  if (private.charge_of(pricing, usage)).credits > most_credits then
+  usage.completion_tokens := wanted_output * request.choices;
+  rates := private.bound_rates(pricing, usage, at);
+  if request.parts <> '{}' then
+    -- Parts are billed as sound or as pictures, those of another kind as either: the dearer first.
+    if rates.audio_input > rates.image_input then
+      usage.audio_input_tokens := least(ceil(audio_tokens + other_tokens), usage.prompt_tokens);
+      usage.image_input_tokens := least(ceil(image_tokens), usage.prompt_tokens - usage.audio_input_tokens);
+    else
+      usage.image_input_tokens := least(ceil(image_tokens + other_tokens), usage.prompt_tokens);
+      usage.audio_input_tokens := least(ceil(audio_tokens), usage.prompt_tokens - usage.image_input_tokens);
+    end if;
+  end if;
+  usage.web_searches := 1; -- as models do that always search; no request asks for more
+  usage.tool_calls := 1;
+  charge := round(private.sum_of(private.pools_of(usage, null), rates), 6);
+  if charge > credits_left then
+    -- The lower limit (a choice) that they pay for, where it is still useful.
+    output := private.output_tokens_for(rates, usage, credits_left) / request.choices;
+    if not (request.can_lower_output and is_first)
+      or output < least(wanted_output, private.config_numeric('least_useful_output_tokens', 100)) then
+      output := null;
+    end if;
+    usage.completion_tokens := coalesce(output, wanted_output) * request.choices;
+    charge := round(private.sum_of(private.pools_of(usage, null), rates), 6);
+  end if;
+  if charge > most_credits and output is not null then
     output := null;
     usage.completion_tokens := wanted_output * request.choices;
+    charge := round(private.sum_of(private.pools_of(usage, null), rates), 6);
   end if;
   if output is null and is_first then
     terms.refusal.code := 'insufficient_credits';
-    terms.credits := (private.charge_of(pricing, usage)).credits;
+    terms.credits := charge;
   elsif output is not null then -- else a fallback that is too dear, which is none
     terms.output_limit := case when output < wanted_output then output else terms.output_limit end;
-    charge := (private.charge_of(pricing, usage)).credits;
-    covered := private.output_tokens_for(pricing, usage, charge);
+    covered := private.output_tokens_for(rates, usage, charge);
     terms.credits := greatest(terms.credits, charge);
     usage.prompt_tokens := greatest(usage.prompt_tokens, (terms.worst_case).prompt_tokens);
     usage.completion_tokens := greatest(usage.completion_tokens, (terms.worst_case).completion_tokens);
+    usage.audio_input_tokens := greatest(usage.audio_input_tokens, (terms.worst_case).audio_input_tokens);
+    usage.image_input_tokens := greatest(usage.image_input_tokens, (terms.worst_case).image_input_tokens);
     terms.worst_case := usage;
     terms.pricings := terms.pricings || jsonb_build_object(candidate.model, pricing);
     terms.candidates := terms.candidates || (
@@ -291,7 +325,7 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   caller private.ai_caller := asked.caller;
-  available numeric := private.available(asked.wallet);
+  available numeric := (asked.wallet).credits_spendable;
   -- An output lowered to what the wallet pays for would tell its balance.
   credits_left numeric := least(
     private.credits_left_to(caller.workspace_id, (caller.account).id, (caller.api_key).id, asked.at),
@@ -301,7 +335,8 @@ declare
 begin
   terms.candidates := '[]';
   terms.pricings := '{}';
-  terms := private.add_candidate(terms, asked.wanted, pricing, request, credits_left, available);
+  terms := private.add_candidate(terms, asked.wanted, pricing, request, credits_left, available,
+    asked.at);
   if (terms.refusal).code is not null then
     terms.refusal := private.refuse_credits(asked, terms.credits, 'This call may cost up to');
     return terms;
@@ -315,7 +350,7 @@ begin
     if pricing is not null and private.may_use_model(caller, fallback)
       and (private.refuse_input(fallback, request)).code is null
     then
-      terms := private.add_candidate(terms, fallback, pricing, request, credits_left, available);
+      terms := private.add_candidate(terms, fallback, pricing, request, credits_left, available, asked.at);
     end if;
   end loop;
   return terms;
@@ -332,24 +367,23 @@ declare
   call jsonb := asked.call;
   at timestamptz := asked.at;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
-  is_message boolean := private.is_message(asked.wanted);
-  message_month timestamptz := case when is_message then private.period_start('month', asked.at) end;
+  message_month timestamptz := case when asked.is_message then date_trunc('month', asked.at, 'UTC') end;
   hold private.credit_holds;
 begin
-  perform private.require_user((caller.account).id);
-  perform private.count_request(caller, is_message, at);
+  perform private.count_request(caller, asked.is_message, at);
   hold.workspace_id := caller.workspace_id;
   hold.user_id := (caller.account).id;
   hold.spender_id := (caller.api_key).id;
   hold.amount := terms.credits;
   hold.reason := 'generation';
   hold.feature_code := call ->> 'scene';
-  hold.metadata := jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model');
+  hold.metadata := jsonb_strip_nulls(jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
+    'reference_id', call -> 'reference_id'));
   hold.created_at := at;
   -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
-  hold.work := to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0, 0,
-    terms.worst_case, null, terms.pricings, call)::private.ai_call);
+  hold.work := jsonb_strip_nulls(to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0,
+    0, terms.worst_case, null, terms.pricings, call)::private.ai_call));
   hold.id := (private.add_hold(hold)).hold_id;
   perform private.store_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
     to_jsonb(coalesce(request.request_hash, '')), null::jsonb, (caller.account).id, (caller.api_key).id,
@@ -360,20 +394,53 @@ begin
 end;
 $$;
 
--- Counts as they can be priced and logged.
+-- Counts as they can be priced and logged. pools: the further ones, by their names in private.ai_usage.
 create function private.usage_of_call(
-  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint
+  prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb default '{}'
 ) returns private.ai_usage
 language plpgsql immutable set search_path = ''
 as $$
 declare
   usage private.ai_usage;
+  input_left bigint;
+  output_left bigint;
 begin
+  if pools <> '{}' then
+    usage := jsonb_populate_record(usage, pools);
+  end if;
   -- Whatever is reported, a call that was answered is charged and logged: counts are bounded, not refused.
   usage.prompt_tokens := least(greatest(coalesce(prompt_tokens, 0), 0), 1000000000);
   usage.cached_tokens := least(greatest(coalesce(cached_tokens, 0), 0), usage.prompt_tokens);
   usage.completion_tokens := least(greatest(coalesce(completion_tokens, 0), 0), 1000000000);
   usage.images := least(greatest(coalesce(images, 0), 0), 1000000);
+  if pools <> '{}' then
+    input_left := usage.prompt_tokens - usage.cached_tokens;
+    output_left := usage.completion_tokens;
+    usage.cache_write_5m_tokens := case when usage.cache_write_5m_tokens > 0
+      then least(usage.cache_write_5m_tokens, input_left) end;
+    input_left := input_left - coalesce(usage.cache_write_5m_tokens, 0);
+    usage.cache_write_1h_tokens := case when usage.cache_write_1h_tokens > 0
+      then least(usage.cache_write_1h_tokens, input_left) end;
+    input_left := input_left - coalesce(usage.cache_write_1h_tokens, 0);
+    usage.audio_input_tokens := case when usage.audio_input_tokens > 0
+      then least(usage.audio_input_tokens, input_left) end;
+    input_left := input_left - coalesce(usage.audio_input_tokens, 0);
+    usage.image_input_tokens := case when usage.image_input_tokens > 0
+      then least(usage.image_input_tokens, input_left) end;
+    usage.reasoning_tokens := case when usage.reasoning_tokens > 0 then least(usage.reasoning_tokens, output_left) end;
+    output_left := output_left - coalesce(usage.reasoning_tokens, 0);
+    usage.audio_output_tokens := case when usage.audio_output_tokens > 0
+      then least(usage.audio_output_tokens, output_left) end;
+    output_left := output_left - coalesce(usage.audio_output_tokens, 0);
+    usage.image_output_tokens := case when usage.image_output_tokens > 0
+      then least(usage.image_output_tokens, output_left) end;
+    usage.input_seconds := case when usage.input_seconds > 0 then least(usage.input_seconds, 1000000) end;
+    usage.output_seconds := case when usage.output_seconds > 0 then least(usage.output_seconds, 1000000) end;
+    usage.characters := case when usage.characters > 0 then least(usage.characters, 1000000000) end;
+    usage.web_searches := case when usage.web_searches > 0 then least(usage.web_searches, 1000000) end;
+    usage.tool_calls := case when usage.tool_calls > 0 then least(usage.tool_calls, 1000000) end;
+    usage.service_tier := nullif(left(usage.service_tier, 50), 'standard');
+  end if;
   return usage;
 end;
 $$;
@@ -395,7 +462,8 @@ declare
   more numeric := 0;
   available numeric;
   covered bigint;
-  usage private.ai_usage;
+  usage private.ai_usage := call.worst_case;
+  rates private.price_units;
 begin
   if hold.work is null then
     return jsonb_build_object('extended', false);
@@ -407,19 +475,24 @@ begin
   call.heard_at := greatest(call.heard_at, at);
   if hold.state = 'open' and hold.expires_at > at and extend_ai_call.completion_tokens is not null then
     pricing := coalesce(call.pricings -> call.served_model, call.pricings -> (call.details ->> 'model'));
-    usage := private.usage_of_call(call.prompt_tokens, 0,
-      call.completion_tokens + private.config_numeric('output_tokens_per_extension', 1000)::bigint, 0);
-    more := greatest((private.charge_of(pricing, usage)).credits - hold.amount, 0);
+    rates := private.bound_rates(pricing, usage, call.started_at);
+    usage.prompt_tokens := least(greatest(call.prompt_tokens, 0), 1000000000);
+    usage.completion_tokens := least(greatest(call.completion_tokens, 0), 1000000000)
+      + private.config_numeric('output_tokens_per_extension', 1000)::bigint;
+    usage.audio_input_tokens := least(coalesce(usage.audio_input_tokens, 0), usage.prompt_tokens);
+    usage.image_input_tokens := least(coalesce(usage.image_input_tokens, 0),
+      usage.prompt_tokens - usage.audio_input_tokens);
+    more := greatest(round(private.sum_of(private.pools_of(usage, null), rates), 6) - hold.amount, 0);
     select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
     wallet := private.free_due_holds(wallet, more, at);
-    available := greatest(private.available(wallet), 0);
+    available := greatest(wallet.credits_spendable, 0);
     -- The whole step, or all that is left of wallet and key; of a wallet that its caller does not see, the whole or
     -- nothing.
     more := greatest(least(more, private.credits_left_to(hold.workspace_id, hold.user_id, hold.spender_id, at)), 0);
     if more > available then
       more := case when private.sees_wallet(hold.workspace_id, hold.user_id) then available else 0 end;
     end if;
-    covered := private.output_tokens_for(pricing, usage, hold.amount + more);
+    covered := private.output_tokens_for(rates, usage, hold.amount + more);
     if covered <= call.completion_tokens or covered is null then
       covered := null;
       more := 0;
@@ -446,27 +519,40 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
 -- What is charged of a reported usage: no more than the request and its limits allow, with a tolerance, or than was
 -- written.
 create function private.bounded_usage(
-  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb
+  usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamptz,
+  ended timestamptz
 ) returns private.ai_usage
 language plpgsql stable set search_path = ''
 as $$
 declare
-  tolerance numeric := 1;
-  bounded private.ai_usage := usage;
+  tolerance numeric;
+  bounded private.ai_usage;
 begin
-  if usage.prompt_tokens > worst_case.prompt_tokens or usage.completion_tokens > worst_case.completion_tokens then
-    tolerance := private.config_numeric('usage_tolerance', 2);
+  if usage.prompt_tokens <= worst_case.prompt_tokens and usage.completion_tokens <= worst_case.completion_tokens
+    and usage.images <= worst_case.images and coalesce(usage.audio_input_tokens, usage.image_input_tokens,
+      usage.web_searches, usage.tool_calls, usage.characters, usage.input_seconds, usage.output_seconds) is null then
+    return usage;
   end if;
-  -- However short a request is, what a provider itself tells the model comes on top of it.
-  bounded.prompt_tokens := least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500)));
-  bounded.cached_tokens := least(usage.cached_tokens, bounded.prompt_tokens);
-  -- What was seen to be written was used, limits or not.
-  bounded.completion_tokens := least(usage.completion_tokens,
-    ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens)));
-  bounded.images := least(usage.images, worst_case.images);
+  tolerance := private.config_numeric('usage_tolerance', 2);
+  bounded := private.usage_of_call(
+    -- However short a request is, what a provider itself tells the model comes on top of it.
+    least(usage.prompt_tokens, ceil(tolerance * greatest(worst_case.prompt_tokens, 500))::bigint), usage.cached_tokens,
+    -- What was seen to be written was used, limits or not.
+    least(usage.completion_tokens,
+      ceil(tolerance * greatest(worst_case.completion_tokens, written_tokens))::bigint),
+    least(usage.images, worst_case.images),
+    -- What was not sent is neither sound nor picture.
+    to_jsonb(usage) || jsonb_build_object(
+      'audio_input_tokens',
+        least(coalesce(usage.audio_input_tokens, 0), ceil(tolerance * coalesce(worst_case.audio_input_tokens, 0))),
+      'image_input_tokens',
+        least(coalesce(usage.image_input_tokens, 0), ceil(tolerance * coalesce(worst_case.image_input_tokens, 0))),
+      'web_searches', least(coalesce(usage.web_searches, 0), floor(tolerance * worst_case.web_searches)),
+      'tool_calls', least(coalesce(usage.tool_calls, 0), floor(tolerance * worst_case.tool_calls)),
+      'input_seconds', null, 'output_seconds', null, 'characters', null));
   -- A count that has no price may be what it likes.
-  if bounded is distinct from usage
-    and (private.charge_of(pricing, bounded)).cost_usd < (private.charge_of(pricing, usage)).cost_usd then
+  if bounded is distinct from usage and (private.charge_of(pricing, bounded, began, ended)).cost_usd
+    < (private.charge_of(pricing, usage, began, ended)).cost_usd then
     return bounded;
   end if;
   return usage;
@@ -516,17 +602,18 @@ create function public.finish_ai_call(
   answer jsonb default null,
   written_tokens bigint default 0,
   may_be_cut_short boolean default false,
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  pools jsonb default '{}'
 ) returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   hold private.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
-  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);
   usage private.ai_usage;
   call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
   pricing jsonb;
-  charged numeric;
+  charge private.ai_charge;
   is_charged boolean := ending in ('success', 'canceled');
   wallet public.credit_wallets;
   is_first boolean := hold.work is not null;
@@ -539,12 +626,12 @@ begin
     at := greatest(at, call.started_at);
     pricing := coalesce(call.pricings -> finish_ai_call.served_model, call.pricings -> (call.details ->> 'model'));
     usage := private.bounded_usage(reported, call.worst_case,
-      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing);
+      greatest(finish_ai_call.written_tokens, call.completion_tokens), pricing, call.started_at, at);
     if usage is distinct from reported then
       perform private.notify_admins('usage_bounded',
         format('%s %s', hold.metadata ->> 'model', (at at time zone 'UTC')::date),
         jsonb_build_object('request_id', call.request_id, 'served_model', finish_ai_call.served_model,
-          'reported', to_jsonb(reported), 'charged', to_jsonb(usage)));
+          'reported', jsonb_strip_nulls(to_jsonb(reported)), 'charged', jsonb_strip_nulls(to_jsonb(usage))));
     end if;
     -- Nobody pays for nothing, unless they may have asked for it, or get it again and again: its input was used.
     if is_charged and is_empty then
@@ -559,10 +646,11 @@ begin
       end if;
     end if;
     if ending in ('success', 'canceled') and hold.state in ('open', 'expired') then
-      charged := case when is_charged then (private.charge_of(pricing, usage)).credits else 0 end;
+      charge := private.charge_of(pricing, usage, call.started_at, at);
+      charge.credits := case when is_charged then charge.credits else 0 end;
     end if;
     if hold.state in ('open', 'expired') then
-      entry_id := (private.close_hold(hold, case when is_charged then charged end, at, hold.metadata,
+      entry_id := (private.close_hold(hold, case when is_charged then charge.credits end, at, hold.metadata,
         is_work_done => true)).transaction_id;
     else -- it was closed by hand
       update private.credit_holds h set work = null where h.id = hold.id;
@@ -573,7 +661,7 @@ begin
       'scene', call.details -> 'scene', 'served_model', finish_ai_call.served_model,
       'usage_source', case when ending in ('failed', 'refused') then 'none' when usage is distinct from reported
         then 'bounded' else finish_ai_call.usage_source end),
-      hold.workspace_id, hold.user_id, at, call.started_at, hold.id, usage, pricing, charged, entry_id, is_charged);
+      hold.workspace_id, hold.user_id, at, call.started_at, hold.id, usage, pricing, charge, entry_id, is_charged);
   end if;
   select * into hold from private.credit_holds h where h.id = hold.id;
   select * into wallet from public.credit_wallets w where w.workspace_id = hold.workspace_id;
@@ -587,7 +675,8 @@ comment on function public.finish_ai_call is
   'frees the rest of its hold and logs it. What a provider reports is bounded (usage_tolerance) by what the call was '
   'held for and by written_tokens, the output that was seen. An answer that is_empty is free, but for a reported input '
   'where the request''s stop, logit_bias or output limit may be the reason (may_be_cut_short) or where the day''s '
-  'free_empty_answers_per_day are used up. Later endings of the same call change nothing.';
+  'free_empty_answers_per_day are used up. pools are further counts by the log''s columns (cache_write_5m_tokens, …, '
+  'service_tier). Later endings of the same call change nothing.';
 
 -- Finishes a call whose function ended before it did.
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
@@ -687,11 +776,13 @@ begin
     is_conflict_raised => false);
   asked.at := private.time_under_lock(at);
   -- They, or their key, may have been removed while this waited.
-  perform private.require_membership(asked.caller);
+  perform private.require_role((asked.caller).workspace_id, ((asked.caller).account).id, 'member');
   if key_hash is not null then
     asked.caller.api_key := private.api_key_of(key_hash, asked.at);
   end if;
   select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
+  -- By the model's own scene: callers name a call's scene as they like.
+  asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
   asked.wallet := private.free_due_holds(asked.wallet,
     (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
@@ -785,24 +876,28 @@ create function public.record_ai_usage(
   status public.ai_usage_status default 'success',
   workspace_id uuid default null,
   details jsonb default '{}',
-  at timestamptz default clock_timestamp()
+  at timestamptz default clock_timestamp(),
+  pools jsonb default '{}'
 ) returns public.recorded_usage
 language plpgsql security definer set search_path = ''
 as $$
 declare
   wallet_id uuid := coalesce(record_ai_usage.workspace_id, record_ai_usage.user_id);
-  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images);
+  usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);
   wanted public.ai_models;
   pricing jsonb;
   earlier private.ai_usage_logs;
-  priced record;
+  priced private.ai_charge;
   entry_id bigint;
 begin
   perform private.require_valid(at);
   if record_ai_usage.request_id is null or length(record_ai_usage.request_id) not between 1 and 200 then
     perform private.raise_error('invalid_request', 'request_id must have 1 to 200 characters.');
   end if;
-  if record_ai_usage.status is null or record_ai_usage.status = 'refused' then
+  if jsonb_typeof(pools) is distinct from 'object'
+    or pools - array(select jsonb_object_keys(to_jsonb(usage))) <> '{}' then
+    perform private.raise_error('invalid_request', 'pools must be counts by their names in the log.');
+  elsif record_ai_usage.status is null or record_ai_usage.status = 'refused' then
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
   end if;
   perform private.lock_wallet(wallet_id, at);
@@ -812,7 +907,6 @@ begin
   if found then
     return row(false, earlier.cost_usd, earlier.credits_charged)::public.recorded_usage;
   end if;
-  perform private.require_user(record_ai_usage.user_id);
   perform private.require_spending_left(wallet_id, record_ai_usage.user_id, null, 0, at);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
   pricing := private.pricing_of(wanted, at);
@@ -820,20 +914,21 @@ begin
     perform private.raise_error('not_found',
       format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
-  select c.cost_usd, case when record_ai_usage.charge and record_ai_usage.status <> 'failed' then c.credits else 0 end
-    as credits
-  into priced from private.charge_of(pricing, usage) c;
+  priced := private.charge_of(pricing, usage, at, at);
+  if not record_ai_usage.charge or record_ai_usage.status = 'failed' then
+    priced.credits := 0;
+  end if;
   if priced.credits > 0 then
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
-        wanted.model))).transaction_id;
+      entry_metadata => jsonb_strip_nulls(jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
+        wanted.model, 'reference_id', details -> 'reference_id')))).transaction_id;
   end if;
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
-    usage => usage, pricing => pricing, charged => priced.credits, entry_id => entry_id,
+    usage => usage, pricing => pricing, charge => priced, entry_id => entry_id,
     is_use => record_ai_usage.status <> 'failed');
   return row(true, priced.cost_usd, priced.credits)::public.recorded_usage;
 end;
@@ -841,7 +936,8 @@ $$;
 comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the '
   'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
-  'error_code, error_message, …).';
+  'error_code, error_message, …); pools are further counts by theirs (cache_write_5m_tokens, reasoning_tokens, '
+  'input_seconds, characters, web_searches, service_tier, …).';
 
 grant execute on function public.admit_ai_call to service_role, basemeter_functions;
 grant execute on function public.extend_ai_call to service_role, basemeter_functions;

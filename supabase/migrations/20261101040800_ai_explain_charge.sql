@@ -1,6 +1,9 @@
 -- Why a call cost what it cost: from the log, the ledger and what only the operator knows.
 
-create type public.charge_tokens as (input bigint, cached_input bigint, output bigint);
+create type public.charge_tokens as (
+  input bigint, cached_input bigint, output bigint, cache_write_5m bigint, cache_write_1h bigint, audio_input bigint,
+  image_input bigint, reasoning bigint, audio_output bigint, image_output bigint
+);
 create type public.charge_hold as (id uuid, credits numeric, state public.credit_hold_state);
 create type public.charge_entry as (transaction_id bigint, credits numeric, balance_after numeric, at timestamptz);
 create type public.charge_grant as (grant_id uuid, kind public.credit_grant_kind, is_paid boolean, credits numeric);
@@ -15,7 +18,8 @@ create type public.charge_explanation as (
     markup numeric,
   attempts jsonb
 );
-comment on type public.charge_tokens is 'Tokens of a call, each in one pool.';
+comment on type public.charge_tokens is
+  'Tokens of a call, each in one pool; null: none of a kind that not every call has.';
 comment on type public.charge_hold is 'What was held for a call.';
 comment on type public.charge_entry is 'A ledger entry of a call.';
 comment on type public.charge_grant is 'What a call took from a grant of credits.';
@@ -43,9 +47,18 @@ declare
   price public.model_price := private.model_price_of(pricing);
   used text[] := array_remove(array[
     case when call.prompt_tokens > 0 then private.amount_of(call.prompt_tokens, 'input token')
-      || case when call.cached_tokens > 0 then format(' (%s of them cached)', call.cached_tokens) else '' end end,
-    case when call.completion_tokens > 0 then private.amount_of(call.completion_tokens, 'output token') end,
+      || coalesce(' (' || nullif(concat_ws(', ', nullif(call.cached_tokens, 0) || ' of them cached',
+        nullif(coalesce(call.cache_write_5m_tokens, 0) + coalesce(call.cache_write_1h_tokens, 0), 0)
+          || ' written to the cache',
+        call.audio_input_tokens || ' of sound', call.image_input_tokens || ' of pictures'), '') || ')', '') end,
+    case when call.completion_tokens > 0 then private.amount_of(call.completion_tokens, 'output token')
+      || coalesce(' (' || nullif(concat_ws(', ', call.reasoning_tokens || ' of them reasoning',
+        call.audio_output_tokens || ' of sound', call.image_output_tokens || ' of pictures'), '') || ')', '') end,
     case when call.images > 0 then private.amount_of(call.images, 'image') end,
+    private.amount_of(call.input_seconds, 'second') || ' of sound sent',
+    private.amount_of(call.output_seconds, 'second') || ' of sound made',
+    private.amount_of(call.characters, 'character'),
+    private.amount_of(call.web_searches, 'web search'), private.amount_of(call.tool_calls, 'tool call'),
     case when pricing ? 'duration' then private.amount_of((pricing ->> 'duration')::numeric, 'second') || ' of video'
       end], null);
   what text := case cardinality(used) when 0 then 'The call of ' || call.model when 1
@@ -71,6 +84,7 @@ begin
         then format('%s cost %s, a fixed price.', what, charged)
       else format('%s cost %s.', what, charged)
     end,
+    'Its service tier was ' || call.service_tier || '.',
     case when hold.id is not null then format('%s had been held.', private.amount_of(hold.amount, 'credit')) end);
 end;
 $$;
@@ -86,6 +100,7 @@ declare
   entry public.credit_transactions;
   refund public.credit_transactions;
   answer public.charge_explanation;
+  pools private.price_units;
   sees_wallet boolean;
 begin
   select * into call from private.ai_usage_logs l
@@ -111,8 +126,11 @@ begin
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
   answer := jsonb_populate_record(null::public.charge_explanation,
     to_jsonb(call) - array['cost_usd', 'served_model', 'attempts']);
-  answer.tokens := row(call.prompt_tokens - call.cached_tokens, call.cached_tokens,
-    call.completion_tokens)::public.charge_tokens;
+  pools := private.pools_of(private.usage_of_call(call.prompt_tokens, call.cached_tokens, call.completion_tokens, 0,
+    jsonb_strip_nulls(to_jsonb(call))), null);
+  answer.tokens := row(pools.input, pools.cached_input, pools.output, pools.cache_write_5m, pools.cache_write_1h,
+    pools.audio_input, pools.image_input, pools.reasoning, pools.audio_output,
+    pools.image_output)::public.charge_tokens;
   answer.video := case when call.pricing ? 'duration' then
     row(call.pricing -> 'duration', call.pricing ->> 'resolution')::public.charge_video end;
   answer.price := case when call.pricing is not null then private.model_price_of(call.pricing) end;
@@ -140,7 +158,9 @@ begin
     answer.markup := (call.pricing ->> 'markup')::numeric;
     answer.attempts := case when current_setting('role') not in ('anon', 'authenticated') then call.attempts end;
     answer.sentence := answer.sentence || format(' The provider''s cost was %s.',
-      private.amount_of(answer.cost_usd, 'US dollar'));
+      private.amount_of(answer.cost_usd, 'US dollar'))
+      || coalesce(' Not priced: ' || (
+        select string_agg(u, ', ') from jsonb_array_elements_text(call.pricing -> 'unpriced') u) || '.', '');
   end if;
   return answer;
 end;

@@ -283,11 +283,12 @@ create trigger ai_models_audit_changes after insert or update or delete on publi
   for each row execute function private.audit_change('model', '');
 create trigger ai_model_fallbacks_audit_changes after insert or update or delete on public.ai_model_fallbacks
   for each row execute function private.audit_change('model position', '');
-create trigger ai_model_prices_audit_changes after insert or update or delete on public.ai_model_prices
+create trigger ai_model_prices_audit_changes
+  after insert or update of model, effective_from, effective_to, source or delete on public.ai_model_prices
   for each row execute function private.audit_change('id', '');
 create trigger video_models_audit_changes after insert or update or delete on public.video_models
   for each row execute function private.audit_change('model', '');
-create trigger video_model_prices_audit_changes after insert or update or delete on public.video_model_prices
+create trigger ai_price_components_audit_changes after insert or update or delete on public.ai_price_components
   for each row execute function private.audit_change('id', '');
 create trigger system_config_audit_changes after insert or update or delete on public.system_config
   for each row execute function private.audit_change('config_key', '');

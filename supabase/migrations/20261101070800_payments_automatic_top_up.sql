@@ -98,7 +98,7 @@ language plpgsql stable set search_path = ''
 as $$
 begin
   if rule.next_try_at > at
-    or rule.month_started_at >= private.period_start('month', at) and rule.requested_this_month >= rule.monthly_cap
+    or rule.month_started_at >= date_trunc('month', at, 'UTC') and rule.requested_this_month >= rule.monthly_cap
     or not private.top_up_is_wanted(rule, wallet) then
     return false;
   end if;
@@ -119,7 +119,7 @@ language plpgsql set search_path = ''
 as $$
 declare
   rule public.auto_top_ups;
-  month timestamptz := private.period_start('month', at);
+  month timestamptz := date_trunc('month', at, 'UTC');
 begin
   select * into rule from public.auto_top_ups t where t.workspace_id = wallet.workspace_id and t.is_active;
   if not found or not private.top_up_is_due(rule, wallet, at) then
@@ -140,7 +140,7 @@ create function private.uncount_top_up(task private.payment_tasks) returns void
 language sql set search_path = ''
 as $$
   update public.auto_top_ups t set requested_this_month = t.requested_this_month - 1
-  where t.workspace_id = task.workspace_id and t.month_started_at = private.period_start('month', task.requested_at)
+  where t.workspace_id = task.workspace_id and t.month_started_at = date_trunc('month', task.requested_at, 'UTC')
 $$;
 
 -- Takes back a top-up that was requested and not begun.
@@ -309,29 +309,6 @@ begin
 end;
 $$;
 
--- What became of a charge that has ended; charged_as: the payment that tells whether it was paid.
-create function private.end_charge(task private.payment_tasks, outcome text, charged_as text, at timestamptz)
-returns void
-language plpgsql set search_path = ''
-as $$
-begin
-  if outcome is not null or task.state = 'voided' and task.error is null then
-    perform private.uncount_top_up(task);
-  end if;
-  if task.state = 'voided' then
-    return;
-  elsif task.error is not null then
-    perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
-    return;
-  end if;
-  update public.auto_top_ups t set next_try_at = null, pending_payment_id = charged_as, pending_since = end_charge.at
-  where t.workspace_id = task.workspace_id;
-  -- Its events may have come before the answer.
-  perform private.follow_charge(task, p.status, at)
-  from public.payments p where p.platform = task.platform and p.payment_id = charged_as;
-end;
-$$;
-
 create function public.finish_payment_task(
   task_id bigint,
   error text default null,
@@ -363,7 +340,19 @@ begin
   where t.id = task_id and t.state < 'done'
   returning * into task;
   if task.task = 'charge_pack' and task.state >= 'done' then
-    perform private.end_charge(task, outcome, finish_payment_task.payment_id, at);
+    if outcome is not null or task.state = 'voided' and task.error is null then
+      perform private.uncount_top_up(task);
+    end if;
+    if task.state <> 'voided' and task.error is not null then
+      perform private.decline_top_up(task.workspace_id, task.error, outcome = 'impossible', at);
+    elsif task.state <> 'voided' then
+      -- The payment tells whether it was paid. Its events may have come before the answer.
+      update public.auto_top_ups t set next_try_at = null, pending_payment_id = finish_payment_task.payment_id,
+        pending_since = finish_payment_task.at
+      where t.workspace_id = task.workspace_id;
+      perform private.follow_charge(task, p.status, at) from public.payments p
+      where p.platform = task.platform and p.payment_id = finish_payment_task.payment_id;
+    end if;
   elsif task.task = 'cancel_subscription' and task.attempts >= 5 and task.state < 'done' then
     perform private.notify_admins('cancellation_failed', format('%s %s', task.platform, task.subscription_id),
       jsonb_build_object('error', task.error));

@@ -127,7 +127,7 @@ declare
   allowed integer := private.config_numeric('free_teams_per_user', 3)::integer;
 begin
   delete from private.deleted_free_teams d
-  where d.user_id = account_id and d.made_at < private.period_start('month', clock_timestamp());
+  where d.user_id = account_id and d.made_at < date_trunc('month', clock_timestamp(), 'UTC');
   if allowed <= (
     select count(*) from public.workspace_members m
     where m.user_id = account_id and m.role = 'owner' and m.workspace_id <> account_id
@@ -178,7 +178,7 @@ begin
   insert into private.deleted_free_teams (user_id, workspace_id, made_at)
   select m.user_id, w.id, w.created_at
   from public.workspaces w join public.workspace_members m on m.workspace_id = w.id and m.role = 'owner'
-  where w.id = wanted_workspace and w.created_at >= private.period_start('month', clock_timestamp())
+  where w.id = wanted_workspace and w.created_at >= date_trunc('month', clock_timestamp(), 'UTC')
     and private.is_free_team(w.id);
   delete from public.workspaces w where w.id = wanted_workspace;
 end;

@@ -323,8 +323,9 @@ begin
   if returned <= 0 then
     return 0;
   end if;
-  perform private.post_refund(wallet, job.user_id, returned, 'refund', jsonb_build_object('video_job_id', job.id,
-    'model', job.model, 'request_id', job.request_id, 'error_code', code), null, null, work.debit_id, at);
+  perform private.post_refund(wallet, job.user_id, returned, 'refund', jsonb_strip_nulls(jsonb_build_object(
+    'video_job_id', job.id, 'model', job.model, 'request_id', job.request_id, 'error_code', code,
+    'reference_id', work.details -> 'reference_id')), null, null, work.debit_id, at);
   return trim_scale(returned);
 end;
 $$;
@@ -390,7 +391,8 @@ begin
     'request_id', job.request_id, 'api_key_id', work.api_key_id, 'error_code', job.error_code,
     'error_message', job.error_message),
     job.workspace_id, job.user_id, at, job.created_at, pricing => work.terms,
-    charged => case when ending = 'completed' then job.cost_credits end,
+    charge => case when ending = 'completed'
+      then private.charge_of(work.terms, null, job.created_at, job.created_at) end,
     entry_id => case when ending = 'completed' then work.debit_id end, is_use => ending = 'completed');
   return jsonb_build_object('job', private.video_job_json(job), 'credits_refunded', refunded);
 end;
@@ -718,7 +720,7 @@ begin
       format('The plan %s allows %s at the same time. Wait until one ends, or take a larger plan.',
         ((asked.caller).plan).plan, case most when 0 then 'no video jobs' when 1 then 'one video job'
           else most || ' video jobs' end), null, 30)::private.ai_refusal;
-  elsif job.cost_credits > least(private.available(asked.wallet),
+  elsif job.cost_credits > least((asked.wallet).credits_spendable,
     private.credits_left_to(job.workspace_id, job.user_id, ((asked.caller).api_key).id, asked.at)) then
     return private.refuse_credits(asked, job.cost_credits, 'This video costs'); -- unlike a call's, its price is known
   end if;
@@ -736,7 +738,6 @@ declare
   key_id uuid := ((asked.caller).api_key).id;
   debit_id bigint;
 begin
-  perform private.require_user(job.user_id);
   perform private.count_request(asked.caller, false, asked.at);
   insert into public.video_jobs (workspace_id, user_id, model, prompt, image_url, has_image, parameters, cost_credits,
     request_id, created_at, expires_at)
@@ -745,8 +746,9 @@ begin
   returning * into job;
   if job.cost_credits > 0 then
     debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', asked.at,
-      entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model',
-        job.model, 'request_id', job.request_id), spender => key_id)).transaction_id;
+      entry_feature => 'video_generation', entry_metadata => jsonb_strip_nulls(jsonb_build_object(
+        'video_job_id', job.id, 'model', job.model, 'request_id', job.request_id,
+        'reference_id', details -> 'reference_id')), spender => key_id)).transaction_id;
   end if;
   insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
   values (job.id, (asked.wanted).provider, key_id, debit_id, asked.at,
@@ -814,8 +816,8 @@ begin
   end if;
   if (asked.refusal).code is null then
     job.image_url := create_video_job.image_url;
-    pricing := private.video_pricing_of(asked.wanted, job.parameters, asked.at);
-    job.cost_credits := (private.charge_of(pricing, null)).credits;
+    pricing := private.pricing_of(asked.wanted, asked.at, job.parameters);
+    job.cost_credits := (private.charge_of(pricing, null, asked.at, asked.at)).credits;
     asked.refusal := private.refuse_video_start(asked, job, pricing);
   end if;
   if (asked.refusal).code is not null then

@@ -129,9 +129,9 @@ begin
     perform private.require_available(wallet, -amount, at);
     -- Neither an overdraft nor what is set aside is an admin's to take.
     select * into wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
-    if private.available(wallet) - wallet.overdraft_limit < -amount then
+    if wallet.credits_spendable - wallet.overdraft_limit < -amount then
       perform private.raise_error('insufficient_credits', format('%s credits are to be taken and %s are there.',
-        trim_scale(-amount), trim_scale(greatest(private.available(wallet) - wallet.overdraft_limit, 0))),
+        trim_scale(-amount), trim_scale(greatest(wallet.credits_spendable - wallet.overdraft_limit, 0))),
         'Take less.');
     end if;
     -- Nobody's: it is no use of a member's that their limit should count.
@@ -213,36 +213,30 @@ end;
 $$;
 grant execute on function private.admin_set_config to authenticated, service_role;
 
--- Gives a model a price from a time on.
-create function private.admin_set_model_price(wanted public.ai_model_prices, reason text, at timestamptz) returns jsonb
+create type public.made_model_price as (id uuid, model text, effective_from timestamptz);
+comment on type public.made_model_price is 'A price that an admin has set.';
+
+-- Gives a model a price from a time on; it never changes one that is or was in force.
+create function private.admin_set_model_price(
+  model text, reason text, components jsonb, effective_from timestamptz, effective_to timestamptz, source text,
+  at timestamptz
+) returns public.made_model_price
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  made public.made_model_price;
 begin
   perform private.require_admin_reason(reason);
-  wanted.effective_from := coalesce(wanted.effective_from, at);
-  if not exists (select from public.ai_models m where m.model = wanted.model for key share) then
-    perform private.raise_error('not_found',
-      format('There is no model %s.', coalesce(to_json(wanted.model)::text, 'null')));
-  elsif wanted.effective_from < at or wanted.effective_from = 'infinity' then
+  made.model := model;
+  made.effective_from := coalesce(effective_from, at);
+  if made.effective_from < at then
     perform private.raise_error('invalid_request',
       'effective_from must not be in the past: calls were charged by then.');
   end if;
-  insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
-    output_usd_per_million, usd_per_request, usd_per_image)
-  values (wanted.model, wanted.effective_from, coalesce(wanted.input_usd_per_million, 0),
-    wanted.cached_input_usd_per_million,
-    coalesce(wanted.output_usd_per_million, 0), coalesce(wanted.usd_per_request, 0), coalesce(wanted.usd_per_image, 0))
-  returning id into wanted.id;
-  perform private.audit('admin_set_model_price', 'ai_model_prices', wanted.id::text,
-    details => jsonb_build_object('model', wanted.model, 'reason', reason));
-  return jsonb_build_object('id', wanted.id, 'model', wanted.model, 'effective_from', wanted.effective_from);
-exception
-  when unique_violation then
-    perform private.raise_error('invalid_state', 'This model has a price from this time on.', 'Name another time.');
-    return null;
-  when check_violation then
-    perform private.raise_error('invalid_request', 'Prices must be numbers of at least 0.');
-    return null;
+  made.id := private.set_model_price(model, components, made.effective_from, effective_to, source);
+  perform private.audit('admin_set_model_price', 'ai_model_prices', made.id::text, details => jsonb_build_object(
+    'model', model, 'reason', reason, 'components', components));
+  return made;
 end;
 $$;
 grant execute on function private.admin_set_model_price to authenticated, service_role;
@@ -259,8 +253,6 @@ create type public.found_workspace as (
   overdraft_limit numeric, frozen_at timestamptz, created_at timestamptz
 );
 comment on type public.found_workspace is 'A workspace that an admin looked for.';
-create type public.made_model_price as (id uuid, model text, effective_from timestamptz);
-comment on type public.made_model_price is 'A price that an admin has set.';
 
 create function public.admin_find_users(query text, max_rows integer default 20) returns setof public.found_user
 language sql set search_path = ''
@@ -300,29 +292,19 @@ language sql set search_path = ''
 as $$ select private.admin_set_config(config_key, config_value, reason) $$;
 comment on function public.admin_set_config is 'Sets a setting of system_config. For platform admins.';
 create function public.admin_set_model_price(
-  model text, reason text, input_usd_per_million numeric default 0, output_usd_per_million numeric default 0,
-  cached_input_usd_per_million numeric default null, usd_per_request numeric default 0, usd_per_image numeric default 0,
-  effective_from timestamptz default null
+  model text, reason text, components jsonb, effective_from timestamptz default null,
+  effective_to timestamptz default null, source text default 'manual'
 ) returns public.made_model_price
-language plpgsql set search_path = ''
+language sql set search_path = ''
 as $$
-declare
-  wanted public.ai_model_prices;
-begin
-  wanted.model := model;
-  wanted.input_usd_per_million := input_usd_per_million;
-  wanted.output_usd_per_million := output_usd_per_million;
-  wanted.cached_input_usd_per_million := cached_input_usd_per_million;
-  wanted.usd_per_request := usd_per_request;
-  wanted.usd_per_image := usd_per_image;
-  wanted.effective_from := effective_from;
-  return jsonb_populate_record(null::public.made_model_price,
-    private.admin_set_model_price(wanted, reason, clock_timestamp()));
-end;
+  select private.admin_set_model_price(model, reason, components, effective_from, effective_to, source,
+    clock_timestamp())
 $$;
 comment on function public.admin_set_model_price is
-  'Gives a model a price from a time on (default: now), in US dollars: { id, model, effective_from }. '
-  'For platform admins.';
+  'Gives a model a price from a time on (default: now), until another begins or effective_to: { id, model, '
+  'effective_from }. components: [{ unit, usd_per_unit or credits_per_unit, above_input_tokens, bound_included, '
+  'reprices, service_tier, clock: { weekdays, from, to }, resolution }], or in short { unit: US dollars }, of tokens '
+  'for a million. A price that is there stays: of the same time is refused. For platform admins.';
 grant execute on function public.admin_find_users, public.admin_find_workspaces, public.admin_adjust_credits,
   public.admin_set_account_active, public.admin_set_overdraft, public.admin_set_config, public.admin_set_model_price
   to authenticated, service_role;

@@ -302,7 +302,9 @@ as $$
   values (name, name, 'video_generation', 'up-' || name, 0);
   insert into public.video_models (model, durations, resolutions, aspect_ratios, takes_image, needs_image)
   values (name, durations, resolutions, '{16:9,9:16}', takes_image, needs_image);
-  insert into public.video_model_prices (model, effective_from, credits_per_job, usd_per_second) values (name, '2020-01-01', credits, 0.1);
+  select private.set_model_price(name, jsonb_strip_nulls(jsonb_build_array(
+    jsonb_build_object('unit', 'request', 'usd_per_unit', 0, 'credits_per_unit', credits),
+    jsonb_build_object('unit', 'video_second', 'usd_per_unit', 0.1, 'credits_per_unit', credits * 0))), '2020-01-01');
 $$;
 comment on function tests.offer_video is 'Offers a model that makes videos, at a price in credits.';
 

@@ -104,14 +104,13 @@ export const SEEDS: Record<string, Seed> = {
   },
   ai_model_prices: {
     needs: 'ai_models',
-    shared: (name) =>
-      `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ('${name}', 1, '2020-01-01')`,
+    shared: (name) => `select private.set_model_price('${name}', '{"input": 0, "output": 1}', '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
   models: {
     needs: 'ai_models',
     key: 'model',
-    shared: (name) => `insert into public.ai_model_prices (model, effective_from) values ('${name}', '2020-01-01')`,
+    shared: (name) => `select private.set_model_price('${name}', '{"input": 0, "output": 0}', '2020-01-01')`,
     find: (name) => `model = '${name}'`,
   },
   video_models: {
@@ -119,17 +118,13 @@ export const SEEDS: Record<string, Seed> = {
     // On offer with its price alone.
     shared: (name) =>
       `with made as (insert into public.video_models (model, durations) values ('${name}', '{8}') returning model)
-       insert into public.video_model_prices (model, effective_from) select model, '2020-01-01' from made`,
+       select private.set_model_price(model, '{"request": 0}', '2020-01-01') from made`,
     find: (name) => `model = '${name}'`,
   },
-  video_model_prices: {
+  ai_price_components: {
     needs: 'ai_models',
-    shared: (name) =>
-      `with asked as (
-         insert into public.video_models (model, durations) values ('${name}', '{8}') on conflict do nothing
-       )
-       insert into public.video_model_prices (model, credits_per_job) values ('${name}', 1)`,
-    find: (name) => `model = '${name}'`,
+    shared: (name) => `select private.set_model_price('${name}', '{"request": 1}', '2019-01-01')`,
+    find: (name) => `price_id in (select p.id from public.ai_model_prices p where p.model = '${name}')`,
   },
   video_jobs: personal(
     'video_jobs',

@@ -273,7 +273,7 @@ async function newModel(): Promise<string> {
     `with made as (
        insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, 'Race', 'race', 1000) returning model
      )
-     insert into public.ai_model_prices (model, output_usd_per_million, effective_from) select model, 10, '2020-01-01' from made`,
+     select private.set_model_price(model, '{"input": 0, "output": 10}', '2020-01-01') from made`,
     [model],
   );
   return model;

@@ -52,7 +52,7 @@ describe('a bound on', () => {
 test('a stream that says "null" at each chunk and writes past what the wallet pays is cut off', async () => {
   const user = await newCaller();
   // 0.1 credits a token: the wallet pays for 30.
-  const model = await newModel({ ...row, max_output_tokens: 20 }, { output_usd_per_million: 1000 });
+  const model = await newModel({ ...row, max_output_tokens: 20 }, { output: 1000 });
   for (const reason of ['null', '', 'in_progress']) {
     const steps: Step[] = Array.from({ length: 60 }, () => [chunk(' the the the the the', reason), { wait: 5 }]).flat();
     provider.add(`endless ${reason}`, { steps: [...steps, 'data: [DONE]\n\n'] });
@@ -85,7 +85,7 @@ test('a stream that its client stops is charged the words that came, though zero
     base_url: (await sql('select base_url from public.ai_providers where provider = $1', [row.provider]))[0]?.base_url,
     disconnect_policy: 'cancel',
   });
-  const model = await newModel({ provider: stops, max_output_tokens: 400 }, { output_usd_per_million: 10 });
+  const model = await newModel({ provider: stops, max_output_tokens: 400 }, { output: 10 });
   const zeros = { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } };
   provider.add('357 words', { steps: [chunk('', null, zeros), chunk(' the'.repeat(357), null), 'silence'] });
   const leaving = new AbortController();
@@ -103,7 +103,7 @@ test('an image that is null is none, and not more are paid for than were asked f
   const user = await newCaller();
   const model = await newModel(
     { ...row, scene: 'image_generation', max_output_tokens: 0 },
-    { input_usd_per_million: 0, output_usd_per_million: 0, usd_per_image: 0.001 },
+    { input: 0, output: 0, image: 0.001 },
   );
   const image = { b64_json: 'A'.repeat(10_000) };
   const answers: [string, unknown[], images: number][] = [

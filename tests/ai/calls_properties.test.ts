@@ -44,8 +44,7 @@ class Life {
     await this.client.query(`
       insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
         ('priced', 'P', 'up', 300, null, 'text_chat'), ('fixed', 'F', 'up', 300, 0.5, 'text_chat'), ('embedding', 'E', 'up', 0, 0.1, 'embedding');
-      insert into public.ai_model_prices (model, effective_from, output_usd_per_million)
-        select m, '2020-01-01', 100 from unnest(array['priced', 'fixed', 'embedding']) m`);
+      select private.set_model_price(m, '{"input": 0, "output": 100}', '2020-01-01') from unnest(array['priced', 'fixed', 'embedding']) m`);
     await this.client.query(`select public.credit_user_credits_transaction($1, 5, 'manual')`, [this.id]);
     await this.client.query(
       `with key as (

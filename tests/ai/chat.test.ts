@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { serviceClient, sql } from '../support/stack.ts';
-import { AI_URL, logsOf, newCaller, newModel, openai, simulate, untilLogged, walletOf } from './helpers.ts';
+import { sql } from '../support/stack.ts';
+import { AI_URL, logsOf, newCaller, newModel, openai, priceModel, simulate, untilLogged, walletOf } from './helpers.ts';
 
 const USAGE = {
   prompt_tokens: 20,
@@ -74,7 +74,7 @@ describe('a plain call', () => {
   test('passes fields that the model lists through to the provider and back untouched', async () => {
     const user = await newCaller();
     const answer = await openai(user).chat.completions.create({
-      model: await newModel({ extra_fields: ['a_field_of_next_year'] }, { output_usd_per_million: 1 }),
+      model: await newModel({ extra_fields: ['a_field_of_next_year'] }, { output: 1 }),
       messages: [{ role: 'user', content: 'weather?' }],
       tools: [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object' } } }],
       tool_choice: 'required',
@@ -140,7 +140,7 @@ describe('a plain call', () => {
       messages: simulate({ usage: USAGE, delay_ms: 400 }),
     });
     await new Promise((resolve) => setTimeout(resolve, 150));
-    await serviceClient().from('ai_model_prices').insert({ model: changing, input_usd_per_million: 9000 });
+    await priceModel(changing, { input: 9000 });
     await call;
     expect((await walletOf(user))?.spent).toBe(CREDITS);
   });

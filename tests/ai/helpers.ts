@@ -7,7 +7,7 @@ import { env, newUser, serviceClient, sql, type TestUser, urls } from '../suppor
 export const AI_URL = `${env.FUNCTIONS_URL}/ai/v1`;
 
 /** Default prices of `newModel`: US dollars per million input, cached input and output tokens. */
-const PRICES = { input_usd_per_million: 100, cached_input_usd_per_million: 50, output_usd_per_million: 200 };
+const PRICES = { input: 100, cached_input: 50, output: 200 };
 
 /** Adds a model of its own to the catalogue and returns its name. One input token costs 0.01 credits by default. */
 export async function newModel(model: object = {}, prices: object = PRICES): Promise<string> {
@@ -17,9 +17,13 @@ export async function newModel(model: object = {}, prices: object = PRICES): Pro
     .from('ai_models')
     .insert({ model: name, display_name: name, upstream_model: 'simulator-chat', max_output_tokens: 50, ...model });
   if (made.error) throw made.error;
-  const priced = await service.from('ai_model_prices').insert({ model: name, effective_from: '2020-01-01', ...prices });
-  if (priced.error) throw priced.error;
+  await priceModel(name, Array.isArray(prices) ? prices : { input: 0, output: 0, ...prices }, '2020-01-01');
   return name;
+}
+
+/** Gives a model a price from a time on: US dollars of a unit, of tokens for a million, or a list of components. */
+export async function priceModel(model: string, components: object, from = new Date().toISOString()): Promise<void> {
+  await sql('select private.set_model_price($1, $2, $3)', [model, JSON.stringify(components), from]);
 }
 
 /** A signed-in user whose plan has no limits worth a word, and whose workspace keeps all that is said. */

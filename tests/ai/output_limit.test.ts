@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { newCaller, newModel, openai, seenBySimulator, simulate, walletOf } from './helpers.ts';
 
 /** 0.01 credits a token of output: 3 credits are 300. */
-const PRICE = { output_usd_per_million: 100 };
+const PRICE = { output: 100 };
 let model: string;
 beforeAll(async () => {
   model = await newModel({ max_output_tokens: 10_000 }, PRICE);

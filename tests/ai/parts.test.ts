@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { parseJson } from '../../supabase/functions/_shared/json.ts';
 import { toStorable } from '../../supabase/functions/_shared/text.ts';
-import { outline, readUsage } from '../../supabase/functions/ai/answer.ts';
+import { outline } from '../../supabase/functions/ai/answer.ts';
 import { chatInput, mostInputTokens } from '../../supabase/functions/ai/input.ts';
 import { toLogData } from '../../supabase/functions/ai/log-data.ts';
+import { readUsage } from '../../supabase/functions/ai/pools.ts';
 import { chatRequest, embeddingsRequest, imagesRequest, parseRequest } from '../../supabase/functions/ai/request.ts';
 import { StreamReader } from '../../supabase/functions/ai/stream.ts';
 
@@ -51,8 +52,11 @@ describe('usage', () => {
       fc.property(usage, (reported) => {
         const read = readUsage({ usage: reported });
         if (!read) return;
-        for (const tokens of Object.values(read)) {
-          expect(tokens === undefined || (Number.isInteger(tokens) && tokens >= 0 && tokens <= 2e9)).toBe(true);
+        const { pools, ...totals } = read;
+        for (const tokens of Object.values({ ...totals, ...pools })) {
+          expect(
+            tokens === undefined || (Number.isInteger(tokens) && Number(tokens) >= 0 && Number(tokens) <= 2e9),
+          ).toBe(true);
         }
         expect(read.cached).toBeLessThanOrEqual(read.prompt ?? read.cached);
       }),

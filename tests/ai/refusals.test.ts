@@ -33,7 +33,7 @@ describe('admission', () => {
   });
 
   test('a call is held for the higher of two limits', async () => {
-    const dear = await newModel({ max_output_tokens: 1_000_000 }, { output_usd_per_million: 100 });
+    const dear = await newModel({ max_output_tokens: 1_000_000 }, { output: 100 });
     const limits = { max_completion_tokens: 1, max_tokens: 200 };
     const { response } = await openai(user)
       .chat.completions.create({ model: dear, messages, stream: true, ...limits })
@@ -50,7 +50,7 @@ describe('admission', () => {
   });
 
   test('a model for another endpoint gets 400: its price is not for this one', async () => {
-    const image = await newModel({ scene: 'image_generation' }, { usd_per_image: 1 });
+    const image = await newModel({ scene: 'image_generation' }, { image: 1 });
     const error = await openai(user)
       .chat.completions.create({ model: image, messages })
       .catch((thrown) => thrown);

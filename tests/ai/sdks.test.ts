@@ -12,7 +12,7 @@ let user: Awaited<ReturnType<typeof newCaller>>;
 const tokens: Record<string, string> = {};
 
 beforeAll(async () => {
-  const cheap = { input_usd_per_million: 1, output_usd_per_million: 1 };
+  const cheap = { input: 1, output: 1 };
   chat = await newModel({}, cheap);
   embedding = await newModel(
     { scene: 'embedding', upstream_model: 'simulator-embedding', max_output_tokens: 0 },
@@ -20,7 +20,7 @@ beforeAll(async () => {
   );
   image = await newModel(
     { scene: 'image_generation', upstream_model: 'simulator-image', max_output_tokens: 0 },
-    { usd_per_image: 0.001 },
+    { image: 0.001 },
   );
   user = await newCaller();
   tokens['a user token'] = user.accessToken;

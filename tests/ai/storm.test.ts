@@ -24,7 +24,7 @@ const fates: Fate[] = ['whole', 'left, drained', 'cut off', 'whole', 'left, stop
 test('each has one log row and one settlement, and is charged what the provider delivered', async () => {
   const user = await newCaller();
   await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [user.id]);
-  const price = { output_usd_per_million: 1000 }; // 0.1 credits a token
+  const price = { output: 1000 }; // 0.1 credits a token
   const drained = await newModel({}, price);
   const stopped = await newModel({ provider: await newProvider({ disconnect_policy: 'cancel' }) }, price);
   const calls = Array.from({ length: STREAMS }, (_, index) => ({ fate: fates[index % 6] as Fate, key: randomUUID() }));

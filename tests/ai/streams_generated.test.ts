@@ -137,7 +137,7 @@ beforeAll(async () => {
     const row = { base_url, disconnect_policy, timeout_ms: 20_000, max_retries: 0 };
     const made = { provider: await newProvider(row), max_output_tokens: 500 };
     // 0.01 credits a token of output; input has no price, for what is counted of it is not the generator's.
-    models[disconnect_policy] = await newModel(made, { output_usd_per_million: 100 });
+    models[disconnect_policy] = await newModel(made, { output: 100 });
   }
 });
 afterAll(() => provider.stop());

@@ -12,7 +12,7 @@ beforeAll(async () => {
   // 0.01 credits a token of output; a token is four bytes to the simulator and to an estimate alike.
   await rows(`
     insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'simulator-chat', 100);
-    insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100)`);
+    select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-01')`);
 }, 120_000);
 afterAll(() => own?.stop(), 60_000);
 

@@ -65,7 +65,7 @@ test.each([false, true])('when tries are used up a fallback answers, at its own 
   const provider = await newProvider({ max_retries: 1 });
   const model = await newModel({ provider, upstream_model: 'broken [[simulate:{"error":500}]]' });
   const broken = await newModel({ provider, upstream_model: 'broken [[simulate:{"error":401}]]' });
-  const fallback = await newModel({}, { output_usd_per_million: 400 });
+  const fallback = await newModel({}, { output: 400 });
   await addFallback(model, broken, 1);
   await addFallback(model, fallback, 2);
   const client = openai(user).chat.completions;

@@ -43,10 +43,7 @@ test('rows', async () => {
     `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, 'Mine', 'up', 10)`,
     [model],
   );
-  await sql(
-    `insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ($1, '2020-01-01', 1.5)`,
-    [model],
-  );
+  await sql(`select private.set_model_price($1, '{"input": 0, "output": 1.5}', '2020-01-01')`, [model]);
   const args = { user_id: someone, api_key_hash: null };
   const answers = [(await pool.call('list_ai_models', args, {})).data, (await overApi('list_ai_models', args)).data];
   const [ours, theirs] = answers.map((rows) => (rows as { model: string }[]).find((row) => row.model === model));

@@ -20,8 +20,9 @@ function openPool(own: Partial<PoolSettings>): RpcPool {
 
 const model = `model-${randomUUID()}`;
 await sql(
-  `with model as (insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, $1, 'up', 10))
-   insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ($1, '2020-01-01', 1)`,
+  `with model as (insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, $1, 'up', 10)
+     returning model)
+   select private.set_model_price(model, '{"input": 0, "output": 1}', '2020-01-01') from model`,
   [model],
 );
 

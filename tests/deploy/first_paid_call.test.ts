@@ -30,8 +30,7 @@ test('production.sql puts models, prices and products on offer, and can be run a
 test('npm run smoke passes on a project that works, and fails where a model does not answer', async () => {
   await sql(`insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens)
     values ('smoked', 'Smoked', 'text_chat', 'smoked', 100)`);
-  await sql(`insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million)
-    values ('smoked', '2020-01-01', 100, 100)`);
+  await sql(`select private.set_model_price('smoked', '{"input": 100, "output": 100}', '2020-01-01')`);
   vi.stubEnv('API_URL', env.API_URL)
     .stubEnv('PUBLISHABLE_KEY', env.PUBLISHABLE_KEY)
     .stubEnv('SECRET_KEY', env.SECRET_KEY);

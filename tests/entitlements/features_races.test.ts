@@ -244,9 +244,7 @@ test('AI calls admitted at once do not pass a limit of calls', async () => {
     `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ($1, 'x', 'x', 10, 0)`,
     [model],
   );
-  await adminPool.query(`insert into public.ai_model_prices (model, effective_from) values ($1, '2020-01-01')`, [
-    model,
-  ]);
+  await adminPool.query(`select private.set_model_price($1, '{"input": 0, "output": 0}', '2020-01-01')`, [model]);
   await adminPool.query(`update public.workspaces set plan = 'enterprise' where id = $1`, [id]);
   await sql(
     `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'api_call', 7, 'a test')`,

@@ -15,10 +15,7 @@ beforeAll(async () => {
     `insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ($1, 'Deletion', 'deletion', 1000)`,
     [model],
   );
-  await adminPool.query(
-    `insert into public.ai_model_prices (model, output_usd_per_million, effective_from) values ($1, 10, '2020-01-01')`,
-    [model],
-  );
+  await adminPool.query(`select private.set_model_price($1, '{"input": 0, "output": 10}', '2020-01-01')`, [model]);
   await offerVideos(videoModel);
 });
 afterAll(async () => {

@@ -73,7 +73,7 @@ test('a month: ten messages are ten in each', async () => {
   for (const at of [around(0), around(1)]) {
     await sql(
       `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
-       values ($1, $2, 0, private.period_start('month', $2), 90)`,
+       values ($1, $2, 0, date_trunc('month', $2, 'UTC'), 90)`,
       [user.id, at],
     );
   }
@@ -126,8 +126,8 @@ test('a member: five a day are five in each, and the count is what the ledger ha
   );
   expect(passed).toEqual({ before: 5, after: 5 });
   const [counted] = await sql(
-    `select credits_used::float8 as used, period_credits_used::float8 as today from public.workspace_member_credits
-     where workspace_id = $1 and user_id = $2`,
+    `select credits_used::float8 as used, period_credits_used::float8 as today from public.spending_limits
+     where workspace_id = $1 and spender_id = $2`,
     [team, member],
   );
   expect(counted).toEqual({ used: 10, today: 5 });
@@ -183,7 +183,7 @@ test('what a member uses, in any order of instants, never passes a day and is co
         }
       }
       const [counted] = await sql<{ today: number }>(
-        `select period_credits_used::float8 as today from public.workspace_member_credits where workspace_id = $1 and user_id = $2`,
+        `select period_credits_used::float8 as today from public.spending_limits where workspace_id = $1 and spender_id = $2`,
         [team, member],
       );
       expect(counted?.today).toBe(days.get(newest) ?? 0);

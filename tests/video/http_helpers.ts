@@ -50,8 +50,11 @@ export async function newMaker(plan = 'enterprise'): Promise<TestUser> {
   return user;
 }
 
-/** Adds a model of its own at 20 credits a job and returns its name. `video` are columns of `video_models`. */
-export async function newVideoModel(video: object = {}, price: object = { credits_per_job: 20 }, provider = 'default') {
+/**
+ * Adds a model of its own at 20 credits a job and returns its name. `video` are columns of `video_models`, `price` credits
+ * of a unit.
+ */
+export async function newVideoModel(video: object = {}, price: object = { request: 20 }, provider = 'default') {
   const model = `video-${randomUUID()}`;
   const service = serviceClient();
   const facts = {
@@ -63,9 +66,10 @@ export async function newVideoModel(video: object = {}, price: object = { credit
   const made = [
     await service.from('ai_models').insert({ model, display_name: model, ...facts }),
     await service.from('video_models').insert({ ...VEO, model, ...video }),
-    await service.from('video_model_prices').insert({ model, effective_from: '2020-01-01', ...price }),
   ];
   for (const { error } of made) if (error) throw error;
+  const components = Object.entries(price).map(([unit, credits]) => ({ unit, credits_per_unit: credits }));
+  await sql(`select private.set_model_price($1, $2, '2020-01-01')`, [model, JSON.stringify(components)]);
   return model;
 }
 const VEO = { durations: [8, 4], resolutions: ['720p', '1080p'], aspect_ratios: ['16:9', '9:16'], takes_image: true };

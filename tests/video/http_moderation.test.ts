@@ -65,7 +65,7 @@ describe('an image whose prompt is to be answered', () => {
   test.each(TABLE)('%s with %j: %i', async (word, settings, status, code) => {
     await set(settings);
     const [user, key] = [await newCaller(), randomUUID()];
-    const model = await newModel({ scene: 'image_generation' }, { usd_per_image: 0.01 });
+    const model = await newModel({ scene: 'image_generation' }, { image: 0.01 });
     const prompt = `${simulating({ key })} [[moderate:${word}]]`;
     const asking = openai(user).images.generate({ model, prompt });
     if (code) await expect(asking).rejects.toMatchObject({ status, code });

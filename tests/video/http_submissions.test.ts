@@ -292,7 +292,7 @@ test('no more jobs at once than the plan allows, exactly, and credits for each',
   const refused = answers.find(({ status }) => status === 429);
   expect(refused?.error.code).toBe('limit_reached');
   expect(refused?.headers.get('retry-after')).not.toBeNull();
-  const dear = await newVideoModel({}, { credits_per_job: 1000 });
+  const dear = await newVideoModel({}, { request: 1000 });
   const rich = await newMaker();
   expect(await call(rich, 'POST', '', { body: { model: dear, prompt: 'A boat' } })).toMatchObject({
     status: 402,

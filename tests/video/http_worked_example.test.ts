@@ -126,7 +126,7 @@ test('a picture by address, as data URL and as a file of a form', async () => {
 
 test('a price by the second and by resolution', async () => {
   const maker = await newMaker();
-  const model = await newVideoModel({}, { credits_per_second: 2, credits_per_job: 1 });
+  const model = await newVideoModel({}, { video_second: 2, request: 1 });
   const { job } = await call(maker, 'POST', '', { body: { model, prompt: simulating(FAST), duration: 4 } });
   expect(job.credits).toBe(9);
 });

@@ -47,14 +47,14 @@ isOneToOne: false
                   ]
                 },"ai_model_prices": {
                   Row: {
-                    "cached_input_usd_per_million": number | null,"created_at": string,"effective_from": string,"id": string,"input_usd_per_million": number,"model": string,"output_usd_per_million": number,"usd_per_image": number,"usd_per_request": number
+                    "components": NonNullable<Json>,"created_at": string,"effective_from": string,"effective_to": string | null,"id": string,"model": string,"source": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"usd_per_image"?: number,"usd_per_request"?: number
+                    "components"?: NonNullable<Json>,"created_at"?: string,"effective_from"?: string,"effective_to"?: string | null,"id"?: string,"model": string,"source"?: string
                   }
                   Update: {
-                    "cached_input_usd_per_million"?: number | null,"created_at"?: string,"effective_from"?: string,"id"?: string,"input_usd_per_million"?: number,"model"?: string,"output_usd_per_million"?: number,"usd_per_image"?: number,"usd_per_request"?: number
+                    "components"?: NonNullable<Json>,"created_at"?: string,"effective_from"?: string,"effective_to"?: string | null,"id"?: string,"model"?: string,"source"?: string
                   }
                   Relationships: [
                     {
@@ -89,6 +89,26 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "ai_providers"
       referencedColumns: ["provider"]
+    }
+                  ]
+                },"ai_price_components": {
+                  Row: {
+                    "above_input_tokens": number,"bound_included": boolean,"clock_from": string | null,"clock_to": string | null,"credits_per_unit": number | null,"id": number,"price_id": string,"reprices": string,"resolution": string | null,"service_tier": string,"unit": Database["public"]['Enums']["price_unit"],"usd_per_unit": number | null,"weekdays": (number)[] | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "above_input_tokens"?: number,"bound_included"?: boolean,"clock_from"?: string | null,"clock_to"?: string | null,"credits_per_unit"?: number | null,"id"?: never,"price_id": string,"reprices"?: string,"resolution"?: string | null,"service_tier"?: string,"unit": Database["public"]['Enums']["price_unit"],"usd_per_unit"?: number | null,"weekdays"?: (number)[] | null
+                  }
+                  Update: {
+                    "above_input_tokens"?: number,"bound_included"?: boolean,"clock_from"?: string | null,"clock_to"?: string | null,"credits_per_unit"?: number | null,"id"?: never,"price_id"?: string,"reprices"?: string,"resolution"?: string | null,"service_tier"?: string,"unit"?: Database["public"]['Enums']["price_unit"],"usd_per_unit"?: number | null,"weekdays"?: (number)[] | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "ai_price_components_price_id_fkey"
+      columns: ["price_id"]
+isOneToOne: false
+      referencedRelation: "ai_model_prices"
+      referencedColumns: ["id"]
     }
                   ]
                 },"ai_providers": {
@@ -723,26 +743,6 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
-                },"video_model_prices": {
-                  Row: {
-                    "created_at": string,"credits_per_job": number | null,"credits_per_second": number | null,"effective_from": string,"id": string,"model": string,"resolution": string | null,"usd_per_job": number,"usd_per_second": number
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "created_at"?: string,"credits_per_job"?: number | null,"credits_per_second"?: number | null,"effective_from"?: string,"id"?: string,"model": string,"resolution"?: string | null,"usd_per_job"?: number,"usd_per_second"?: number
-                  }
-                  Update: {
-                    "created_at"?: string,"credits_per_job"?: number | null,"credits_per_second"?: number | null,"effective_from"?: string,"id"?: string,"model"?: string,"resolution"?: string | null,"usd_per_job"?: number,"usd_per_second"?: number
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "video_model_prices_model_fkey"
-      columns: ["model"]
-isOneToOne: false
-      referencedRelation: "video_models"
-      referencedColumns: ["model"]
-    }
-                  ]
                 },"video_models": {
                   Row: {
                     "aspect_ratios": (string)[],"created_at": string,"durations": (number)[],"max_prompt_characters": number,"model": string,"needs_image": boolean,"resolutions": (string)[],"takes_image": boolean,"time_limit_seconds": number,"updated_at": string
@@ -884,7 +884,7 @@ isOneToOne: false
           Views: {
             "ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"cached_tokens": number,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"images": number,"ip_address": unknown,"model": string,"paid_credits": number,"prompt_tokens": number,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"audio_input_tokens": number | null,"audio_output_tokens": number | null,"cache_write_1h_tokens": number | null,"cache_write_5m_tokens": number | null,"cached_tokens": number,"characters": number | null,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"image_input_tokens": number | null,"image_output_tokens": number | null,"images": number,"input_seconds": number | null,"ip_address": unknown,"model": string,"output_seconds": number | null,"paid_credits": number,"prompt_tokens": number,"reasoning_tokens": number | null,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"service_tier": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"tool_calls": number | null,"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"web_searches": number | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
@@ -1046,7 +1046,7 @@ isOneToOne: false
 { Args: { "config_key": string,"config_value": Json,"reason": string }; Returns: undefined
                            },
 "admin_set_model_price":
-{ Args: { "cached_input_usd_per_million"?: number,"effective_from"?: string,"input_usd_per_million"?: number,"model": string,"output_usd_per_million"?: number,"reason": string,"usd_per_image"?: number,"usd_per_request"?: number }; Returns: Database["public"]['CompositeTypes']["made_model_price"]
+{ Args: { "components": Json,"effective_from"?: string,"effective_to"?: string,"model": string,"reason": string,"source"?: string }; Returns: Database["public"]['CompositeTypes']["made_model_price"]
                           SetofOptions: {
         from: "*"
         to: "made_model_price"
@@ -1068,6 +1068,60 @@ isOneToOne: false
 "begin_subscription_change":
 { Args: { "change": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
+"call_history":
+{ Args: { "api_key_id"?: string,"before_id"?: string,"from"?: string,"max_rows"?: number,"model"?: string,"reference_id"?: string,"scene"?: Database["public"]['Enums']["ai_usage_scene"],"status"?: Database["public"]['Enums']["ai_usage_status"],"to"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
+              "api_key_id": string | null,
+"audio_input_tokens": number | null,
+"audio_output_tokens": number | null,
+"cache_write_1h_tokens": number | null,
+"cache_write_5m_tokens": number | null,
+"cached_tokens": number,
+"characters": number | null,
+"completion_tokens": number,
+"created_at": string,
+"credits_charged": number,
+"duration": number | null,
+"error_code": string | null,
+"error_message": string | null,
+"estimated_cost": number,
+"free_credits": number,
+"hold_id": string | null,
+"id": string,
+"image_input_tokens": number | null,
+"image_output_tokens": number | null,
+"images": number,
+"input_seconds": number | null,
+"ip_address": unknown,
+"model": string,
+"output_seconds": number | null,
+"paid_credits": number,
+"prompt_tokens": number,
+"reasoning_tokens": number | null,
+"reference_id": string | null,
+"request_data": Json | null,
+"request_id": string | null,
+"requests": number,
+"response_data": Json | null,
+"scene": Database["public"]['Enums']["ai_usage_scene"],
+"scene_description": string | null,
+"service_tier": string | null,
+"status": Database["public"]['Enums']["ai_usage_status"],
+"tool_calls": number | null,
+"total_tokens": number,
+"usage_period_start": string | null,
+"usage_record_id": number | null,
+"usage_source": Database["public"]['Enums']["ai_usage_source"],
+"user_agent": string | null,
+"user_id": string | null,
+"web_searches": number | null,
+"workspace_id": string
+            }[]
+                          SetofOptions: {
+        from: "*"
+        to: "ai_usage_logs"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "cancel_video_job":
 { Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
@@ -1116,6 +1170,14 @@ isOneToOne: false
         to: "created_workspace"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"credit_history":
+{ Args: { "api_key_id"?: string,"before_id"?: number,"from"?: string,"max_rows"?: number,"model"?: string,"reason"?: string,"reference_id"?: string,"scene"?: string,"status"?: Database["public"]['Enums']["debit_status"],"to"?: string,"transaction_type"?: Database["public"]['Enums']["credit_transaction_type"],"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_history_entry"][]
+                          SetofOptions: {
+        from: "*"
+        to: "credit_history_entry"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "credit_user_credits_transaction":
 { Args: { "amount": number,"at"?: string,"description"?: string,"expires_at"?: string,"idempotency_key"?: string,"kind"?: Database["public"]['Enums']["credit_grant_kind"],"metadata"?: Json,"priority"?: number,"reason": string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
@@ -1168,7 +1230,7 @@ isOneToOne: false
 { Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
                            },
 "finish_ai_call":
-{ Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
+{ Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
                            },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
@@ -1258,7 +1320,7 @@ isOneToOne: false
 { Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
-{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
                           SetofOptions: {
         from: "*"
         to: "recorded_usage"
@@ -1383,7 +1445,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1397,7 +1459,7 @@ isOneToOne: false
                       },"charge_hold": {
                         "id": string | null,"credits": number | null,"state": Database["public"]['Enums']["credit_hold_state"] | null
                       },"charge_tokens": {
-                        "input": number | null,"cached_input": number | null,"output": number | null
+                        "input": number | null,"cached_input": number | null,"output": number | null,"cache_write_5m": number | null,"cache_write_1h": number | null,"audio_input": number | null,"image_input": number | null,"reasoning": number | null,"audio_output": number | null,"image_output": number | null
                       },"charge_video": {
                         "seconds": number | null,"resolution": string | null
                       },"created_api_key": {
@@ -1406,6 +1468,8 @@ isOneToOne: false
                         "id": string | null,"name": string | null,"slug": string | null
                       },"credit_grant_change": {
                         "grant_id": string | null,"amount": number | null
+                      },"credit_history_entry": {
+                        "id": number | null,"created_at": string | null,"workspace_id": string | null,"user_id": string | null,"api_key_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"status": Database["public"]['Enums']["debit_status"] | null,"refunded_amount": number | null,"balance_after": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
                       },"feature_release": {
@@ -1421,7 +1485,7 @@ isOneToOne: false
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
                       },"model_price": {
-                        "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null
+                        "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null,"components": Json | null
                       },"my_credit_transaction": {
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"pack_on_sale": {
@@ -1553,7 +1617,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

@@ -1,23 +1,9 @@
-/** What is read of an answer or a chunk of one: usage, text and errors, wherever a provider puts them. */
+/** What is read of an answer or a chunk of one: text and errors, wherever a provider puts them. */
 
 import { joined } from '../_shared/body.ts';
 
 /** An object or chunk as a provider sent it: nothing in it is certain to be of the type that the protocol promises. */
 export type Loose = Record<string, unknown>;
-
-/** Counts above this are cut to it: no call has more, and the log and the rpc's parameters hold it. */
-export const MOST_TOKENS = 1_000_000_000;
-
-/** What a provider says was used; a count it does not give is undefined, which is not 0. */
-export interface Reported {
-  /** Input tokens, the cached ones included. */
-  prompt?: number;
-  cached: number;
-  /** Output tokens, reasoning included. */
-  completion?: number;
-  /** Given only where it says nothing of how it splits. */
-  total?: number;
-}
 
 /** The object in a value; undefined where it is none, or a list. */
 export function objectIn(value: unknown): Loose | undefined {
@@ -36,57 +22,6 @@ export function parseObject(text: string): Loose | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Reads what an answer or chunk says was used, in each place a provider says it; its top level has the last word. */
-export function readUsage(answer: Loose): Reported | undefined {
-  const inChoices = objectsIn(answer.choices).map((choice) => choice.usage); // Moonshot
-  const places = [...inChoices, objectIn(answer.x_groq)?.usage, answer.usage];
-  return places
-    .map(readCounts)
-    .filter((counts) => counts !== undefined)
-    .at(-1);
-}
-
-/**
- * Reads a usage object by any of its names. Cached tokens are part of the input, but for Anthropic's names, and for
- * providers that report more of them than input. What only the total counts is output: thoughts, at several providers.
- */
-function readCounts(usage: unknown): Reported | undefined {
-  const counts = objectIn(usage);
-  if (!counts) return undefined;
-  const details = objectIn(counts.prompt_tokens_details ?? counts.prompt_token_details ?? counts.input_tokens_details);
-  const cacheRead = tokenCount(counts.cache_read_input_tokens) ?? 0;
-  const cached = Math.max(
-    cacheRead,
-    ...[details?.cached_tokens, counts.cached_tokens, counts.prompt_cache_hit_tokens, counts.num_cached_tokens].map(
-      (count) => tokenCount(count) ?? 0,
-    ),
-  );
-  const total = tokenCount(counts.total_tokens);
-  const output = tokenCount(counts.completion_tokens ?? counts.output_tokens);
-  let prompt = tokenCount(counts.prompt_tokens);
-  const input = tokenCount(counts.input_tokens);
-  if (prompt === undefined && input !== undefined) {
-    prompt = input + cacheRead + (tokenCount(counts.cache_creation_input_tokens) ?? 0);
-  }
-  if (prompt === undefined && total !== undefined && output !== undefined) prompt = Math.max(total - output, 0);
-  if (prompt === undefined && output === undefined) return total === undefined ? undefined : { cached, total };
-  if (prompt !== undefined && cached > prompt) prompt += cached; // xAI
-  const onlyInTotal = total === undefined || prompt === undefined ? 0 : total - prompt;
-  return {
-    prompt: prompt && Math.min(prompt, MOST_TOKENS),
-    cached: Math.min(cached, prompt ?? cached),
-    // A total of no more than the input says nothing of the output.
-    completion: output === undefined && onlyInTotal <= 0 ? undefined : Math.max(output ?? 0, onlyInTotal),
-  };
-}
-
-/** A count, also one that is sent as text; undefined where it is none. */
-function tokenCount(value: unknown): number | undefined {
-  const isText = typeof value === 'string' && value.trim() !== '';
-  const count = typeof value === 'number' || isText ? Number(value) : Number.NaN;
-  return count >= 0 ? Math.min(Math.ceil(count), MOST_TOKENS) : undefined;
 }
 
 /** A call of a tool, or a piece of one. */

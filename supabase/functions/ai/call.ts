@@ -193,6 +193,7 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
         cached_tokens: usage.cached,
         completion_tokens: usage.completion,
         images: ending.images ?? 0,
+        pools: { ...usage.pools },
         usage_source: usage.source,
         written_tokens: usage.written ?? 0,
         is_empty: ending.isEmpty ?? false,

@@ -3,7 +3,7 @@ import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails, readIdempotencyKey } from '../_shared/call-facts.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { moderate } from '../_shared/moderation.ts';
-import { errorIn, type Loose, outline, parseObject, readUsage } from './answer.ts';
+import { errorIn, type Loose, outline, parseObject } from './answer.ts';
 import { decodeText } from './body.ts';
 import {
   admit,
@@ -18,6 +18,7 @@ import {
 import type { Fields } from './fields.ts';
 import { type Count, countInput, type ModelInput, mostInputTokens } from './input.ts';
 import { told, toldBytes } from './names.ts';
+import { readTier, readUsage } from './pools.ts';
 import { type RequestShape, readRequest } from './request.ts';
 import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
 import { type Usage, usageOf } from './usage.ts';
@@ -132,6 +133,7 @@ async function readWhole<T extends { model: string }>(
     true,
     async () => reading.input ?? countInput(endpoint.inputOf(request, new Map()), candidate.part_tokens),
     reading.output,
+    readTier(answer),
   );
   return () => settle(call, candidate, shown, usage, reading, toldBytes(own, answer, shown));
 }

@@ -1,8 +1,8 @@
 /** What the model reads of a request: its words, and parts of other kinds, which cost what the model's row says. */
 import { invalidRequest } from '../_shared/errors.ts';
 import { toStorable } from '../_shared/text.ts';
-import { MOST_TOKENS } from './answer.ts';
 import { CHAT_SETTINGS, type Fields, type Names, names } from './fields.ts';
+import { MOST_TOKENS } from './pools.ts';
 import { countTokens, utf8Length } from './tokenizer.ts';
 
 /** Content parts that are no text, by kind: how many, and where the first one names its kind. */

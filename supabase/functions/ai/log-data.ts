@@ -15,7 +15,8 @@ const SETTINGS = new Set([
 /** Objects and lists that hold nothing but counts and settings. */
 const COUNTS = new Set([
   ...['usage', 'prompt_tokens_details', 'completion_tokens_details', 'input_tokens_details', 'output_tokens_details'],
-  ...['choices', 'stream_options'],
+  ...['prompt_token_details', 'input_token_details', 'cache_creation', 'cache_write_tokens_details'],
+  ...['server_tool_use', 'server_tool_use_details', 'choices', 'stream_options'],
 ]);
 
 /** How much of what is asked and answered a workspace has in its log: the enum `ai_log_content`. */

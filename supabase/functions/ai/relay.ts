@@ -125,7 +125,7 @@ class Stream {
       client.send(this.#opening);
       const cutOff = await this.#passOn(client);
       const isLastWord = reader.isReportLast && reader.isComplete && !cutOff;
-      const usage = await usageOf(reader.reported, isLastWord, () => this.#countedInput(), reader.text);
+      const usage = await usageOf(reader.reported, isLastWord, () => this.#countedInput(), reader.text, reader.tier);
       if (cutOff) client.send(reader.cutOffEvents(usage));
       const settlement = await finish(call, this.#ending(client, usage, cutOff));
       // A comment, for those who read along: headers are out by now.

@@ -9,16 +9,15 @@ import {
   type Loose,
   objectsIn,
   parseObject,
-  type Reported,
   readChoice,
   readMessage,
-  readUsage,
   textOf,
   type Written,
   type WrittenCall,
 } from './answer.ts';
 import { LARGEST_PARSED, LengthError } from './body.ts';
 import { type Names, told } from './names.ts';
+import { later, type Reported, readTier, readUsage } from './pools.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
@@ -82,6 +81,8 @@ class EventCutter {
 export class StreamReader {
   /** What was last reported, count by count. */
   reported: Reported | undefined;
+  /** The service tier that was last named; '' is the usual one. */
+  tier: string | undefined;
   /** The provider has sent `[DONE]`, which is not passed on: it goes out once the call is settled. */
   isDone = false;
   /** An error that the provider sent within the stream. It is not passed on: it is worded for us. */
@@ -243,6 +244,7 @@ export class StreamReader {
       return false;
     }
     this.#frame = chunk;
+    this.tier = readTier(chunk) ?? this.tier;
     const choices = objectsIn(chunk.choices);
     for (const choice of choices) this.#addChoice(choice);
     if (reported) {
@@ -259,16 +261,6 @@ export class StreamReader {
     this.#choices.set(index, known);
     this.#bytesOfText += known.add(readChoice(choice), finishReasonOf(choice));
   }
-}
-
-/** What is reported after an earlier report: its counts that are there. A zero takes nothing back. */
-function later(earlier: Reported | undefined, report: Reported): Reported {
-  return {
-    prompt: report.prompt || (earlier?.prompt ?? report.prompt),
-    cached: report.prompt ? report.cached : Math.max(earlier?.cached ?? 0, report.cached),
-    completion: report.completion || (earlier?.completion ?? report.completion),
-    total: report.total || (earlier?.total ?? report.total),
-  };
 }
 
 class StreamedChoice {

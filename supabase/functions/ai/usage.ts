@@ -1,6 +1,6 @@
 /** What a call used: by its provider's word, and by what was sent and written. */
-import type { Reported } from './answer.ts';
 import type { Count } from './input.ts';
+import type { Pools, Reported } from './pools.ts';
 import { BYTES_OF_A_TOKEN, countTokens, utf8Length } from './tokenizer.ts';
 
 /** What a call used. `prompt` includes `cached`, `completion` includes reasoning. */
@@ -8,6 +8,8 @@ export interface Usage {
   prompt: number;
   cached: number;
   completion: number;
+  /** What of these is priced apart, and at which service tier. */
+  pools?: Pools;
   /** Where the counts are from: the enum `ai_usage_source`. */
   source: 'reported' | 'counted' | 'estimated' | 'none';
   /** Output that was seen to be written, in tokens: what a provider says is bounded, and this is not. */
@@ -19,13 +21,14 @@ export const NOTHING_USED: Usage = { prompt: 0, cached: 0, completion: 0, source
 
 /**
  * What a call used: what the provider reported where that is its last word, else the greater of it and of what was
- * written. Counts it leaves out are counted.
+ * written. Counts it leaves out are counted. `tier` is the service tier that it named.
  */
 export async function usageOf(
   reported: Reported | undefined,
   isLastWord: boolean,
   input: () => Promise<Count>,
   output: string,
+  tier?: string,
 ): Promise<Usage> {
   let { prompt, completion } = reported ?? {};
   const counts: Count[] = [];
@@ -46,5 +49,6 @@ export async function usageOf(
   const source =
     counts.length === 0 && reported ? 'reported' : counts.every((one) => one.isCounted) ? 'counted' : 'estimated';
   const written = source === 'reported' ? Math.ceil(utf8Length(output) / BYTES_OF_A_TOKEN) : completion;
-  return { prompt, cached: Math.min(reported?.cached ?? 0, prompt), completion, source, written };
+  const pools = { ...reported?.pools, ...(tier ? { service_tier: tier } : {}) };
+  return { prompt, cached: Math.min(reported?.cached ?? 0, prompt), completion, pools, source, written };
 }

@@ -2,18 +2,17 @@ begin;
 select plan(11);
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
   values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
-  output_usd_per_million, usd_per_request) values
-  ('test', '2026-01-01', 1, 0.1, 4, 0), ('test', '2026-02-01', 2, null, 8, 0.5);
+select private.set_model_price('test', '{"input": 1, "cached_input": 0.1, "output": 4, "request": 0}', '2026-01-01'),
+  private.set_model_price('test', '{"input": 2, "output": 8, "request": 0.5}', '2026-02-01');
 create function pg_temp.charge(at timestamptz, prompt bigint, cached bigint, completion bigint) returns text
 language sql as $$
   select format('%s USD, %s credits', trim_scale(c.cost_usd), trim_scale(c.credits))
-  from public.ai_models m, private.charge_of(private.pricing_of(m, at), (prompt, cached, completion, 0)::private.ai_usage) c
+  from public.ai_models m, private.charge_of(private.pricing_of(m, at), private.usage_of_call(prompt, cached, completion, 0)) c
     where m.model = 'test'
 $$;
 
 create function pg_temp.input_price(at timestamptz) returns numeric
-language sql as $$ select (private.pricing_of(m, at) #>> '{price,input_usd_per_million}')::numeric from public.ai_models m where m.model = 'test' $$;
+language sql as $$ select (private.pricing_of(m, at) #>> '{price,components,0,usd_per_unit}')::numeric * 1000000 from public.ai_models m where m.model = 'test' $$;
 select is(pg_temp.input_price('2025-12-31'), null, 'before the first price there is none');
 select is(pg_temp.input_price('2026-01-01'), 1::numeric,
   'a price is in force from its first instant');

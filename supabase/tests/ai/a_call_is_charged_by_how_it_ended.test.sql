@@ -4,8 +4,8 @@ select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values
   ('test', 'Test', 'up', 100, null), ('test-fixed', 'Fixed', 'up', 100, 0.75);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values
-  ('test', '2020-01-01', 10, 100), ('test-fixed', '2020-01-01', 1, 1);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01'),
+  private.set_model_price('test-fixed', '{"input": 1, "output": 1}', '2020-01-01');
 create function pg_temp.call(ending public.ai_usage_status, prompt integer, cached integer, completion integer,
   model text default 'test', details jsonb default '{}', lasts interval default '1 s') returns text
 language plpgsql as $$

@@ -3,7 +3,7 @@ select plan(13);
 select tests.create_user('owner');
 -- An input token costs 0.001 credits, an output token 0.01.
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100), ('new', 'New', 'up', 1);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values ('test', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01');
 select tests.be_service();
 create function pg_temp.record(id text, charge boolean, completion bigint default 50, status public.ai_usage_status default 'success') returns jsonb
 language sql as $$ select to_jsonb(public.record_ai_usage(tests.id('owner'), 'test', id, 100, 0, completion, charge => charge, status => status,

@@ -3,12 +3,12 @@ select plan(7);
 select tests.create_user('owner'), tests.create_guest('guest');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values
   ('test', 'Test', 'up', 100, null), ('test-free', 'Free', 'up', 100, 0);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values
-  ('test', '2020-01-01', 10, 100), ('test-free', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01'),
+  private.set_model_price('test-free', '{"input": 10, "output": 100}', '2020-01-01');
 select tests.remember('hold', public.admit_ai_call(tests.id('owner'), 'test', 500, 50) ->> 'hold_id');
 
-update public.ai_model_prices set input_usd_per_million = 1000 where model = 'test';
-insert into public.ai_model_prices (model, input_usd_per_million) values ('test', 5000);
+update public.ai_price_components c set usd_per_unit = 0.001 from public.ai_model_prices p where p.id = c.price_id and p.model = 'test' and c.unit = 'input';
+select private.set_model_price('test', '{"input": 5000, "output": 0}');
 update public.ai_models set markup = 9, credits_per_request = 2, is_active = false where model = 'test';
 update public.system_config set config_value = '9999' where config_key = 'credits_per_usd';
 update public.users set is_active = false where id = tests.id('owner');

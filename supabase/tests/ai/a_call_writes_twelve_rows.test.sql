@@ -4,7 +4,7 @@ select plan(2);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request)
   values ('test', 'Test', 'up', 100, 1);
-insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
+select private.set_model_price('test', '{"input": 0, "output": 0}', '2020-01-01');
 create temporary table written_before as
 select relid, n_tup_ins + n_tup_upd + n_tup_del as rows from pg_stat_xact_user_tables;
 select is(public.finish_ai_call((public.admit_ai_call(tests.id('owner'), 'test', 10, 5) ->> 'hold_id')::uuid, 'success', 10, 0, 5)

@@ -3,7 +3,7 @@ select plan(8);
 select tests.create_guest('owner'), tests.create_user('other');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 1000);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 10000);
+select private.set_model_price('test', '{"input": 0, "output": 10000}', '2020-01-01');
 select public.credit_user_credits_transaction(tests.id('owner'), 5, 'manual', kind => 'promotion'),
   public.credit_user_credits_transaction(tests.id('owner'), 10, 'purchase');
 create function pg_temp.call(id text, tokens integer, ending public.ai_usage_status default 'success') returns text

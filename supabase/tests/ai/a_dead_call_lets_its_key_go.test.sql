@@ -5,7 +5,7 @@ select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 update public.workspaces set ai_log_content = 'full' where id = tests.id('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100);
+select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-01');
 create function pg_temp.call(key text, id text, seconds integer default 0) returns jsonb language sql as $$
   select public.admit_ai_call(tests.id('owner'), 'test', 0, 50, request_id => id, idempotency_key => key, request_hash => 'h',
     at => now() - interval '1 hour' + make_interval(secs => seconds))

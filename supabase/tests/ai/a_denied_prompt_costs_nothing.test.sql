@@ -3,7 +3,7 @@ begin;
 select plan(12);
 select tests.create_user('owner'), public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase');
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'image_generation', 'up', 0, 5);
-insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
+select private.set_model_price('test', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.admit(endpoint public.ai_usage_scene default 'image_generation') returns jsonb
 language sql as $$ select public.admit_ai_call(tests.id('owner'), 'test', 1, images => 1, endpoint => admit.endpoint, idempotency_key => 'k', request_hash => 'h', request_id => 'r') $$;
 

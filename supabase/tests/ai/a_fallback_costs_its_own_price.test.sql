@@ -5,7 +5,7 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
   ('main', 'Main', 'up-main', 100, 1, 'free', true), ('second', 'Second', 'up-second', 100, 2, 'free', true),
   ('dear', 'Dear', 'up-dear', 100, 9, 'free', true), ('better', 'Better', 'up-better', 100, 1, 'pro', true),
   ('gone', 'Gone', 'up-gone', 100, 1, 'free', false);
-insert into public.ai_model_prices (model, effective_from) select model, '2020-01-01' from public.ai_models;
+select private.set_model_price(model, '{"input": 0, "output": 0}', '2020-01-01') from public.ai_models;
 insert into public.ai_model_fallbacks (model, position, fallback_model) values
   ('main', 1, 'dear'), ('main', 2, 'better'), ('main', 3, 'gone'), ('main', 4, 'second');
 select tests.remember('call', public.admit_ai_call(tests.id('owner'), 'main', 1));

@@ -3,9 +3,7 @@ select plan(14);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
   values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million,
-  output_usd_per_million)
-values ('test', '2020-01-01', 10, 1, 100);
+select private.set_model_price('test', '{"input": 10, "cached_input": 1, "output": 100}', '2020-01-01');
 select tests.be_service();
 select tests.remember('hold', public.admit_ai_call(tests.id('owner'), 'test', 500, 50, request_id => 'req_1',
   details => '{"scene": "other", "reference_id": "ref", "scene_description": "why"}', at => now()) ->> 'hold_id');

@@ -3,7 +3,7 @@ select plan(10);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100);
+select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-01');
 select tests.remember('silent', public.admit_ai_call(tests.id('owner'), 'test', 0, 50, request_id => 'silent',
   details => '{"reference_id": "visit"}') ->> 'hold_id');
 select tests.remember('told', public.admit_ai_call(tests.id('owner'), 'test', 0, 50, request_id => 'told') ->> 'hold_id');

@@ -3,7 +3,7 @@ select plan(8);
 select tests.create_user('owner');
 -- An output token costs 0.01 credits, an input token 0.001.
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100000);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values ('test', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01');
 create function pg_temp.call(max_output integer, choices integer default 1, can_lower boolean default true, input integer default 500) returns text
 language plpgsql as $$
 declare

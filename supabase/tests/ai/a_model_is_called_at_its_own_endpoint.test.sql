@@ -5,7 +5,9 @@ select tests.limit_plans('requests_per_minute', 100);
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values
   ('chat', 'Chat', 'up', 10, 'text_chat'), ('session', 'Session', 'up', 10, 'session_analysis'), ('image', 'Image', 'up', 0, 'image_generation'),
   ('video', 'Video', 'up', 0, 'video_generation'), ('unpriced', 'Unpriced', 'up', 10, 'text_chat');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('session', '2020-01-01'), ('image', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('session', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('image', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.call(model text, endpoint public.ai_usage_scene) returns text language sql as $$
   select coalesce(a ->> 'code', 'admitted') from public.admit_ai_call(tests.id('owner'), model, 1, endpoint => endpoint, details => '{"scene": "text_chat"}') a
 $$;
@@ -24,7 +26,7 @@ select is(pg_temp.words('video'), '400 The model "video" is for video_generation
 select is(pg_temp.words('unpriced'), '404 The model "unpriced" is not available.',
   'one without a price is not available');
 select pg_temp.words('unpriced'), public.admit_ai_call(tests.id('owner'), 'unpriced', 1, at => now() - interval '1 day');
-select results_eq($$ select subject, data ->> 'hint' ~ 'ai_model_prices' from public.admin_notifications where kind = 'model_unpriced' order by created_at, id $$,
+select results_eq($$ select subject, data ->> 'hint' ~ 'admin_set_model_price' from public.admin_notifications where kind = 'model_unpriced' order by created_at, id $$,
   $$ values (format('unpriced %s', (now() at time zone 'UTC')::date), true), (format('unpriced %s', ((now() - interval '1 day') at time zone 'UTC')::date), true) $$,
   'its operator is told what to do, once for each model and day');
 select tests.sign_in('owner');

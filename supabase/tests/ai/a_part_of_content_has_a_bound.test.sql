@@ -6,8 +6,9 @@ values
   ('seeing', 'Seeing', 'up', 0, 5000, '{"image_url": 1000, "file": null}', '{top_a}'),
   ('plain', 'Plain', 'up', 0, null, '{}', '{}'),
   ('sharper', 'Sharper', 'up', 0, null, '{"image_url": 2000}', '{}');
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million)
-values ('seeing', '2020-01-01', 10), ('plain', '2020-01-01', 10), ('sharper', '2020-01-01', 10);
+select private.set_model_price('seeing', '{"input": 10, "output": 0}', '2020-01-01'),
+  private.set_model_price('plain', '{"input": 10, "output": 0}', '2020-01-01'),
+  private.set_model_price('sharper', '{"input": 10, "output": 0}', '2020-01-01');
 select tests.limit_plans('requests_per_minute', 1000), tests.limit_plans('messages_per_month', null);
 update public.credit_wallets set overdraft_limit = 100 where workspace_id = tests.id('owner');
 select tests.be_service();
@@ -58,8 +59,8 @@ select throws_ok($$ update public.ai_models set content_parts = '["file"]' $$, '
   'new row for relation "ai_models" violates check constraint "content_parts_are_token_bounds"', 'nor is a list a set of bounds');
 select throws_ok($$ update public.ai_models set content_parts = '{"file": null}' where model = 'plain' $$, '23514', null,
   'without a bound there is a context window');
-select throws_ok($$ update public.ai_models set extra_fields = '{service_tier}' $$, '23514', null,
-  'and no row lets a field through that changes the price');
+select throws_ok($$ update public.ai_models set extra_fields = '{web_search_options}' $$, '23514', null,
+  'and no row lets a field through whose price has no bound');
 
 select * from finish();
 rollback;

@@ -5,7 +5,9 @@ select tests.put_on_plan('pro', 'pro');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene, minimum_plan) values
   ('chat', 'Chat', 'up', 100, 0, 'text_chat', 'free'), ('embed', 'Embed', 'up', 0, 0, 'embedding', 'free'),
   ('better', 'Better', 'up', 100, 0, 'text_chat', 'creator');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01'), ('better', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('better', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.call(person text, at timestamptz, model text default 'chat') returns text
 language sql as $$
   select concat_ws(' ', coalesce(a ->> 'code', 'admitted'), a ->> 'retry_after') from public.admit_ai_call(tests.id(person), model, 1, at => at) a

@@ -4,8 +4,9 @@ select tests.create_user('owner');
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens, is_active) values
   ('test', 'Test', 'embedding', 'up', 1000, true), ('test-closed', 'Closed', 'other', 'up', 1000, false),
     ('test-unpriced', 'Unpriced', 'other', 'up', 1000, true);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values
-  ('test', '2020-01-01', 10, 100), ('test-closed', '2020-01-01', 1, 1), ('test-unpriced', 'tomorrow', 1, 1);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01'),
+  private.set_model_price('test-closed', '{"input": 1, "output": 1}', '2020-01-01'),
+  private.set_model_price('test-unpriced', '{"input": 1, "output": 1}', 'tomorrow');
 create function pg_temp.refusal(model text) returns text
 language sql as $$
   select concat_ws(' ', a ->> 'admitted', a ->> 'status', a ->> 'code', a ->> 'param', (a ->> 'message') is not null)

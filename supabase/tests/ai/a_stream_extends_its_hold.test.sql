@@ -3,7 +3,7 @@ select plan(10);
 select tests.create_user('owner');
 -- An output token costs 0.001 credits.
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 10);
+select private.set_model_price('test', '{"input": 0, "output": 10}', '2020-01-01');
 select tests.remember('call', public.admit_ai_call(tests.id('owner'), 'test', 0));
 select is(tests.recall('call')::jsonb #>> '{candidates,0,output_tokens_covered}', '100', 'a call knows what is covered');
 create function pg_temp.extend(completion bigint) returns text language sql as $$

@@ -3,8 +3,7 @@ select plan(10);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
   values ('test', 'Test', 'up-1', 100);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million)
-  values ('test', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01');
 select tests.be_service();
 
 -- A token in costs 0.001 credits, one out 0.01.

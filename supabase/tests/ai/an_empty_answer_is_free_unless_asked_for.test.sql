@@ -3,8 +3,7 @@ select plan(9);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million)
-  values ('test', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01');
 update public.system_config set config_value = '2' where config_key = 'free_empty_answers_per_day';
 create function pg_temp.charged(
   prompt integer, may_be_cut_short boolean default false, source public.ai_usage_source default 'reported',

@@ -2,7 +2,7 @@ begin;
 select plan(15);
 select tests.create_user('owner'), tests.create_user('other');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 0.5);
-insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
+select private.set_model_price('test', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.call(key text, hash text default 'h', person text default 'owner', id text default 'req_2') returns jsonb language sql as $$
   select public.admit_ai_call(tests.id(person), 'test', 1, request_id => id, idempotency_key => key, request_hash => hash)
 $$;

@@ -2,7 +2,8 @@ begin;
 select plan(5);
 select tests.create_user('owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values ('each', 'Each', 'up', 0, 'image_generation'), ('tokens', 'Tokens', 'up', 1000, 'image_generation');
-insert into public.ai_model_prices (model, effective_from, usd_per_image, output_usd_per_million) values ('each', '2020-01-01', 0.005, 0), ('tokens', '2020-01-01', 0, 5);
+select private.set_model_price('each', '{"input": 0, "output": 0, "image": 0.005}', '2020-01-01'),
+  private.set_model_price('tokens', '{"input": 0, "output": 5, "image": 0}', '2020-01-01');
 create function pg_temp.call(model text, images integer, made integer, tokens integer) returns text language plpgsql as $$
 declare
   a jsonb := public.admit_ai_call(tests.id('owner'), model, 10, choices => images, images => images);

@@ -5,8 +5,9 @@ update public.users set role = 'admin' where id = tests.id('admin');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, is_active, markup, credits_per_request, minimum_plan) values
   ('test-open', 'Open', 'up', 100, true, 2, null, 'pro'), ('test-fixed', 'Fixed', 'up', 50, true, null, 0.5, 'free'),
   ('test-closed', 'Closed', 'up', 100, false, null, null, 'free'), ('test-unpriced', 'Unpriced', 'up', 100, true, null, null, 'free');
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, cached_input_usd_per_million, output_usd_per_million, usd_per_request, usd_per_image) values
-  ('test-open', '2020-01-01', 1, 0.25, 4, 0.001, 0.02), ('test-fixed', '2020-01-01', 9, null, 9, 9, 9), ('test-closed', '2020-01-01', 1, null, 0, 0, 0);
+select private.set_model_price('test-open', '{"input": 1, "cached_input": 0.25, "output": 4, "request": 0.001, "image": 0.02}', '2020-01-01'),
+  private.set_model_price('test-fixed', '{"input": 9, "output": 9, "request": 9, "image": 9}', '2020-01-01'),
+  private.set_model_price('test-closed', '{"input": 1, "output": 0, "request": 0, "image": 0}', '2020-01-01');
 
 select tests.be_anonymous();
 select results_eq($$ select model, display_name, scene::text, minimum_plan, max_output_tokens from public.models where model ~ '^test-' order by model $$,
@@ -21,7 +22,7 @@ select throws_ok('delete from public.models', null, null, 'and change none');
 select tests.sign_in('someone');
 select results_eq($$ select model from public.models where model ~ '^test-' order by model $$, array['test-fixed', 'test-open'], 'people read the same');
 select is_empty('select model from public.ai_models union all select model from public.ai_model_prices', 'and nothing of what is the operator''s');
-select throws_ok('update public.ai_model_prices set input_usd_per_million = 0', '42501', null, 'and change no price');
+select throws_ok('update public.ai_price_components set usd_per_unit = 0', '42501', null, 'and change no price');
 select throws_ok($$ insert into public.ai_models (model, display_name, upstream_model, max_output_tokens)
   values ('x', 'X', 'x', 1) $$, '42501', null, 'nor add a model');
 select tests.sign_in('admin');
@@ -29,12 +30,9 @@ select is((select count(*) from public.ai_models m join public.ai_model_prices p
 
 select tests.be_service();
 select is((select count(*) from public.ai_models where model ~ '^test-'), 4::bigint, 'as does the service role');
-select throws_ok($$ insert into public.ai_model_prices (model, input_usd_per_million) values ('test-open', -1) $$,
-  '23514', null, 'a price is not negative');
-select throws_ok($$ insert into public.ai_model_prices (model, output_usd_per_million, effective_from)
-  values ('test-open', 'NaN', '2021-01-01') $$, '23514', null, 'and is a number');
-select throws_ok($$ insert into public.ai_model_prices (model, effective_from) values ('test-open', '2020-01-01') $$, '23505', null,
-  'there is one at a time');
+select throws_ok($$ insert into public.ai_model_prices (model) values ('test-open') $$, '42501', null, 'which sets prices by its function alone');
+select throws_ok($$ select public.admin_set_model_price('test-open', 'why', '{"input": -1, "output": 0}') $$, 'PT400', 'invalid_request', 'a price is not negative');
+select throws_ok($$ select public.admin_set_model_price('test-open', 'why', '{"input": 0, "output": "NaN"}') $$, 'PT400', 'invalid_request', 'and is a number');
 select throws_ok($$ update public.ai_models set markup = 'NaN' where model = 'test-open' $$, '23514', null,
   'a markup is a number');
 

@@ -3,7 +3,7 @@ select plan(9);
 select tests.create_user('free');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, 0.1, 'text_chat');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.message(n integer, month date default '2026-05-01') returns text language sql as $$
   select coalesce(a ->> 'code', 'admitted') from public.admit_ai_call(tests.id('free'), 'chat', 1, at => month + n * interval '1 hour') a
 $$;

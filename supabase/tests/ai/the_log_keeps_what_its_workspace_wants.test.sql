@@ -2,7 +2,7 @@ begin;
 select plan(8);
 select tests.create_user('owner'), tests.create_user('stranger');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 0);
-insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
+select private.set_model_price('test', '{"input": 0, "output": 0}', '2020-01-01');
 select is(public.admit_ai_call(tests.id('owner'), 'test', 1) ->> 'log_content', 'metadata', 'settings and counts, unless told');
 select tests.sign_in('owner');
 select lives_ok($$ update public.workspaces set ai_log_content = 'none' where id = tests.id('owner') $$, 'a person says what the own workspace keeps');

@@ -6,8 +6,9 @@ select public.credit_user_credits_transaction(tests.id('owner'), 1000, 'manual')
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, null, 'text_chat'), ('fixed', 'Fixed', 'up', 100, 0.5, 'text_chat'),
   ('image', 'Image', 'up', 0, null, 'image_generation');
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million, usd_per_image) values
-  ('chat', '2020-01-01', 10, 100, 0), ('fixed', '2020-01-01', 10, 100, 0), ('image', '2020-01-01', 0, 0, 0.01);
+select private.set_model_price('chat', '{"input": 10, "output": 100, "image": 0}', '2020-01-01'),
+  private.set_model_price('fixed', '{"input": 10, "output": 100, "image": 0}', '2020-01-01'),
+  private.set_model_price('image', '{"input": 0, "output": 0, "image": 0.01}', '2020-01-01');
 create function pg_temp.call(model text, prompt bigint, cached bigint, completion bigint, images integer default 0,
   written bigint default 0, input integer default 1000, made integer default 0, at timestamptz default now()) returns text
 language plpgsql as $$

@@ -34,7 +34,7 @@ select is(pg_temp.limit_to(5), 'limit_share 0.8 credit_limit 1.0000', 'so that i
 select is(pg_temp.limit_to(null), null, 'without a limit there is none to use');
 select is(pg_temp.limit_to(0), 'limit_share 0.8 credit_limit 1.0000', 'of nothing all is used');
 select is(pg_temp.limit_to(null), null, 'and none again');
-update public.spending_limits set limit_period = 'day', period_credit_limit = 100, period_credits_used = 5, period_started_at = private.period_start('day', now())
+update public.spending_limits set limit_period = 'day', period_credit_limit = 100, period_credits_used = 5, period_started_at = date_trunc('day', now(), 'UTC')
 where spender_id = tests.id('member') and workspace_id = tests.id('team');
 update public.spending_limits set period_credit_limit = 6 where period_credit_limit = 100;
 select is(pg_temp.told(), 'limit_share 0.8 period_credit_limit 0.8333', 'a limit of a period as well');
@@ -42,7 +42,7 @@ update public.spending_limits set period_credit_limit = 100 where period_credit_
 update public.spending_limits set period_started_at = period_started_at - interval '1 day' where period_credit_limit = 100;
 update public.spending_limits set period_credit_limit = 6 where period_credit_limit = 100;
 select is(pg_temp.told(), null, 'of a period that is over nothing is used');
-update public.spending_limits set credits_used = 0, period_credits_used = 0, credit_limit = 10, period_credit_limit = 4, period_started_at = private.period_start('day', now())
+update public.spending_limits set credits_used = 0, period_credits_used = 0, credit_limit = 10, period_credit_limit = 4, period_started_at = date_trunc('day', now(), 'UTC')
 where spender_id = tests.id('member') and workspace_id = tests.id('team');
 select pg_temp.told();
 select pg_temp.use(3.5);
@@ -66,7 +66,7 @@ select is(pg_temp.told(), 'limit_share 0.8 budget 0.8333', 'a lower budget of a 
 update public.api_keys set budget = 5.5;
 select is(pg_temp.told(), null, 'once');
 update public.api_keys set budget = 100, period_budget = 100, budget_period = 'day';
-update public.spending_limits set credits_used = 0, period_credits_used = 5, period_started_at = private.period_start('day', now()) where spender_kind = 'api_key';
+update public.spending_limits set credits_used = 0, period_credits_used = 5, period_started_at = date_trunc('day', now(), 'UTC') where spender_kind = 'api_key';
 update public.api_keys set period_budget = 6;
 select is(pg_temp.told(), 'limit_share 0.8 period_budget 0.8333', 'and of a period');
 update public.api_keys set period_budget = 100;

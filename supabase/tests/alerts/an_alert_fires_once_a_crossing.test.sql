@@ -66,7 +66,7 @@ delete from public.notifications;
 
 -- A key: what is only set aside crosses no line.
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 1000);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 10000);
+select private.set_model_price('test', '{"input": 0, "output": 10000}', '2020-01-01');
 insert into public.api_keys (workspace_id, user_id, name, prefix, budget) values (tests.id('team'), tests.id('owner'), 'k', 'sk-', 10);
 insert into private.api_key_hashes (api_key_id, key_hash) select id, extensions.digest('k', 'sha256') from public.api_keys;
 select tests.remember('hold', public.admit_ai_call(null, 'test', 1, 9, api_key_hash => encode(extensions.digest('k', 'sha256'), 'hex')) ->> 'hold_id');

@@ -4,7 +4,8 @@ select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, 1, 'text_chat'), ('embed', 'Embed', 'up', 0, 1, 'embedding');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01');
 select public.credit_user_credits_transaction(tests.id('owner'), 97, 'manual');
 create function pg_temp.new_key(limits jsonb) returns text language plpgsql as $$
 declare

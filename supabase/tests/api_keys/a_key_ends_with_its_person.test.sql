@@ -7,7 +7,7 @@ insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'
 select lives_ok($$ select private.api_key_of(encode(sha256('secret'), 'hex'), now()) $$, 'a member''s key works for the team');
 update public.users set is_active = false where id = tests.id('member');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('m', 'M', 'up', 1, 0);
-insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
+select private.set_model_price('m', '{"input": 0, "output": 0}', '2020-01-01');
 select is(public.admit_ai_call(null, 'm', 1, api_key_hash => encode(sha256('secret'), 'hex')) ->> 'code', 'account_disabled',
   'but not while the member is disabled');
 update public.users set is_active = true where id = tests.id('member');

@@ -26,7 +26,7 @@ update public.plans set messages_limit_paid = true where plan = 'free';
 update public.ai_providers set max_retries = 1;
 select tests.sell('prod_1', 100, 'basic');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
-insert into public.ai_model_prices (model) values ('m');
+select private.set_model_price('m', '{"input": 0, "output": 0}');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('n', 'N', 'up', 1);
 insert into public.ai_model_fallbacks (model, position, fallback_model) values ('m', 1, 'n');
 update public.features set name = 'Texts' where feature_code = 'message';
@@ -36,7 +36,6 @@ insert into public.credit_alerts (workspace_id, kind, threshold) values (tests.r
 insert into public.auto_top_ups (workspace_id, payment_product_id, amount, currency, threshold, monthly_cap)
 select tests.recall('team')::uuid, p.id, 1, 'USD', 1, 1 from public.payment_products p;
 insert into public.video_models (model, durations) values ('m', '{8}');
-insert into public.video_model_prices (model) values ('m');
 select public.receive_payment_event('creem', 'evt_1', 'test', '2026-01-01', 'secret-body', jsonb_build_object('rank', 0)
   || jsonb_set(tests.paid_period('prod_1', '2026-01-01', 'owner'), '{customer,email}', '"secret-payer@example.test"'), at => '2026-01-01');
 select public.replay_payment_event((select id from public.payment_events));

@@ -4,7 +4,7 @@ select tests.create_user('owner');
 select tests.create_team('team');
 insert into public.workspace_members (workspace_id, user_id, role) values (tests.id('team'), tests.id('owner'), 'owner');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('m', 'M', 'up', 1, 1);
-insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
+select private.set_model_price('m', '{"input": 0, "output": 0}', '2020-01-01');
 insert into public.api_keys (workspace_id, user_id, name, prefix, budget) values (tests.id('team'), tests.id('owner'), 'k', 'sk-', 100);
 insert into private.api_key_hashes (key_hash, api_key_id) select sha256('secret'), id from public.api_keys;
 select public.credit_user_credits_transaction(tests.id('owner'), 50, 'manual', workspace_id => tests.id('team'), expires_at => now() + '1 hour');

@@ -1,6 +1,6 @@
 -- Every table that matters, changed by who may change it: what the log then says.
 begin;
-select plan(45);
+select plan(46);
 select tests.create_user('owner');
 select tests.create_user('mate');
 update auth.users set email_confirmed_at = now() where id = tests.id('mate');
@@ -74,9 +74,10 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
 insert into public.ai_model_fallbacks (model, position, fallback_model) values ('m', 1, 'n');
 select is(pg_temp.logged('ai_model_fallbacks'), 'insert ai_model_fallbacks {"model": "m", "position": 1, "fallback_model": "n"}', 'what answers for it');
 select is((select resource_id from public.audit_logs order by id desc limit 1), 'm 1', 'by its whole key');
-insert into public.ai_model_prices (model, usd_per_request) values ('m', 2);
+select private.set_model_price('m', '{"input": 0, "output": 0, "request": 2}');
+select matches(pg_temp.logged('ai_price_components'), '^insert ai_price_components .*"usd_per_unit": 2', 'a part of a price');
 delete from public.ai_model_prices where model = 'm';
-select matches(pg_temp.logged('ai_model_prices'), '^delete ai_model_prices .*"usd_per_request": 2', 'a price, and its end');
+select matches(pg_temp.logged('ai_model_prices'), '^delete ai_model_prices .*"source": "manual"', 'a price, and its end');
 update public.credit_wallets set overdraft_limit = 10 where workspace_id = pg_temp.id_of_team();
 select matches(pg_temp.logged('credit_wallets'), '^update credit_wallets {"overdraft_limit": 0', 'an overdraft');
 update public.users set role = 'admin' where id = tests.id('mate');

@@ -4,8 +4,7 @@ select tests.create_user('owner'), tests.create_user('other');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene, minimum_plan) values
   ('chat', 'Chat', 'up', 100, 0, 'text_chat', 'free'), ('embed', 'Embed', 'up', 0, 0, 'embedding', 'free'),
   ('better', 'Better', 'up', 100, 0, 'text_chat', 'creator');
-insert into public.ai_model_prices (model, effective_from)
-select m, '2020-01-01' from unnest(array['chat', 'embed', 'better']) m;
+select private.set_model_price(m, '{"input": 0, "output": 0}', '2020-01-01') from unnest(array['chat', 'embed', 'better']) m;
 insert into public.ai_model_fallbacks (model, position, fallback_model) values ('chat', 1, 'better');
 insert into public.features (feature_code, name, unit) values ('model:chat', 'Chat', 'call'), ('model:better', 'Better', 'call');
 select tests.be_service();

@@ -3,7 +3,7 @@ select plan(29);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'pro');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 0);
-insert into public.ai_model_prices (model, effective_from, output_usd_per_million) values ('test', '2020-01-01', 100);
+select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-01');
 select tests.be_service();
 create function pg_temp.call(at timestamptz default '2026-05-05 10:00+00') returns text
 language plpgsql as $$

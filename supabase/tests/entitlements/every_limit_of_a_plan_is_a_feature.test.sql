@@ -6,7 +6,8 @@ select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'membe
 select public.credit_user_credits_transaction(tests.id('owner'), 1000, 'promotion');
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens, credits_per_request) values
   ('chat', 'Chat', 'text_chat', 'up', 100, 0), ('embed', 'Embed', 'embedding', 'up', 0, 0);
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01');
 select tests.offer_video('veo');
 create function pg_temp.admitted(calls integer, at timestamptz, model text default 'embed', workspace text default 'owner') returns bigint
 language sql as $$

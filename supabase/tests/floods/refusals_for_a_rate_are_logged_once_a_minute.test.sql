@@ -4,7 +4,7 @@ select tests.create_user('owner'), tests.create_user('member');
 select tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values ('embed', 'Embed', 'embedding', 'up', 0);
-insert into public.ai_model_prices (model, effective_from) values ('embed', '2020-01-01');
+select private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.flood(person text, calls integer, at timestamptz, wanted text default 'embed', workspace text default 'owner') returns void
 language sql as $$
   select public.admit_ai_call(tests.id(person), wanted || case wanted when 'embed' then '' else n::text end, 1, at => at + n * interval '1 ms',

@@ -48,7 +48,7 @@ insert into surfaces select 'addresses', 20, max(pg_column_size(e)), 1 from publ
 
 -- Calls: refused, failed (which nobody pays for) and charged ones; what is kept of them has a bound of its own.
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values ('embed', 'Embed', 'embedding', 'up', 0);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million) values ('embed', '2020-01-01', 1);
+select private.set_model_price('embed', '{"input": 1, "output": 0}', '2020-01-01');
 create function pg_temp.details() returns jsonb language sql as $$
   select jsonb_build_object('user_agent', pg_temp.noise(500), 'scene_description', pg_temp.noise(500), 'reference_id', pg_temp.noise(500), 'ip_address', '2001:db8::1')
 $$;

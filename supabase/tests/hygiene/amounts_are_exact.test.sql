@@ -8,13 +8,12 @@ select set_eq($$
     and a.atttypid in ('numeric'::regtype, 'real'::regtype, 'double precision'::regtype, 'money'::regtype)
 $$, array[
   'system_config.minimum', 'system_config.maximum', 'ai_models.markup',
-  'ai_model_prices.input_usd_per_million', 'ai_model_prices.cached_input_usd_per_million',
-  'ai_model_prices.output_usd_per_million', 'ai_model_prices.usd_per_request', 'ai_model_prices.usd_per_image',
+  'ai_price_components.usd_per_unit', 'ai_price_components.credits_per_unit',
   'credit_wallets.credits_spendable',
   'payments.reversed_share',
   'plan_features.feature_limit', 'workspace_features.feature_limit', 
-  'feature_usage.used', 'video_model_prices.usd_per_job', 'video_model_prices.usd_per_second'
-], 'every numeric column that is no bound, factor, share, average, quantity of a feature, US dollars or sum of such columns holds credits and has one of their domains');
+  'feature_usage.used'
+], 'every numeric column that is no bound, factor, share, average, quantity of a feature, rate or sum of such columns holds credits and has one of their domains');
 
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -16,7 +16,7 @@ $$, array[
   'plans: insert update delete', 'payment_products: insert update delete', 'features: insert update delete',
   'plan_features: insert update delete', 'workspace_features: insert update delete', 'ai_providers: insert update delete',
   'ai_models: insert update delete', 'ai_model_fallbacks: insert update delete', 'ai_model_prices: insert update delete',
-  'video_models: insert update delete', 'video_model_prices: insert update delete', 'system_config: insert update delete'
+  'video_models: insert update delete', 'ai_price_components: insert update delete', 'system_config: insert update delete'
 ], 'what people decide is audited');
 
 -- What nobody decides: the ledger, figures, logs and what the platforms tell.

@@ -1,8 +1,8 @@
 begin;
 select plan(28);
 -- One instant before an edge (a minute's, day's and month's) and one after it, in the order late, early, late, early.
-create function pg_temp.before_edge() returns timestamptz language sql as $$ select private.period_start('month', now()) - interval '0.5 s' $$;
-create function pg_temp.after_edge() returns timestamptz language sql as $$ select private.period_start('month', now()) + interval '0.5 s' $$;
+create function pg_temp.before_edge() returns timestamptz language sql as $$ select date_trunc('month', now(), 'UTC') - interval '0.5 s' $$;
+create function pg_temp.after_edge() returns timestamptz language sql as $$ select date_trunc('month', now(), 'UTC') + interval '0.5 s' $$;
 select results_eq($$ select w.started_at, w.ends_at, w.used from private.window_at('day', '2026-05-05 00:00+00', 3, '2026-05-05 23:59+00') w $$,
   $$ values ('2026-05-05 00:00+00'::timestamptz, '2026-05-06 00:00+00'::timestamptz, 3::numeric) $$, 'within a window its use counts');
 select results_eq($$ select w.started_at, w.used from private.window_at('day', '2026-05-05 00:00+00', 3, '2026-05-06 00:00+00') w $$,
@@ -22,7 +22,9 @@ select tests.create_user('free'), tests.create_user('writer'), tests.create_user
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request, scene) values
   ('chat', 'Chat', 'up', 100, 0, 'text_chat'), ('embed', 'Embed', 'up', 0, 0, 'embedding'), ('paid', 'Paid', 'up', 100, 1, 'text_chat');
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01'), ('embed', '2020-01-01'), ('paid', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('embed', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('paid', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.admitted(person text, model text, at timestamptz, calls integer, hash text default null, team text default null) returns bigint
 language sql as $$
   select count(*) from generate_series(1, calls) where (public.admit_ai_call(tests.id(person), model, 1, 1, api_key_hash => hash,
@@ -31,7 +33,7 @@ $$;
 
 -- Minute: a plan's ten and a key's two.
 create function pg_temp.minute(seconds numeric) returns timestamptz language sql as $$
-  select date_trunc('minute', private.period_start('month', now()) + interval '1 hour') + seconds * interval '1 s' $$;
+  select date_trunc('minute', date_trunc('month', now(), 'UTC') + interval '1 hour') + seconds * interval '1 s' $$;
 select is(pg_temp.admitted('free', 'embed', pg_temp.minute(60), 11), 10::bigint, 'ten calls in the later minute');
 select is(pg_temp.admitted('free', 'embed', pg_temp.minute(59), 11), 0::bigint, 'one that was earlier and comes now is of the minute that runs');
 select is(pg_temp.admitted('free', 'embed', pg_temp.minute(61), 11), 0::bigint, 'and does not empty it');

@@ -3,7 +3,7 @@ select plan(14);
 select tests.create_user('owner'), tests.create_user('member');
 select tests.create_team('team'), tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'member');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('m', 'M', 'up', 10, 2);
-insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
+select private.set_model_price('m', '{"input": 0, "output": 0}', '2020-01-01');
 insert into public.api_keys (id, workspace_id, user_id, name, prefix, period_budget, budget_period) values
   (tests.id('key'), tests.id('team'), tests.id('member'), 'k', 'sk-', 50, 'month');
 insert into private.api_key_hashes (key_hash, api_key_id) values (sha256('secret'), tests.id('key'));

@@ -4,7 +4,7 @@ select tests.create_user(n) from unnest(array['customer', 'mate', 'platform', 's
 update auth.users set email_confirmed_at = now();
 update public.users set role = 'admin' where id in (tests.id('platform'), tests.id('second'));
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('m', 'M', 'up', 1, 0);
-insert into public.ai_model_prices (model, effective_from) values ('m', '2020-01-01');
+select private.set_model_price('m', '{"input": 0, "output": 0}', '2020-01-01');
 select tests.sell('pack', 100);
 select tests.sign_in('customer');
 select tests.remember('team', to_jsonb(public.create_workspace('Team')) ->> 'id');

@@ -15,18 +15,18 @@ select throws_ok($$ select public.admin_set_config('signup_credits', '-1', 'why'
 select throws_ok($$ select public.admin_set_config('signup_credits', null, 'why') $$, 'PT400', 'invalid_request', 'not to nothing');
 select throws_ok($$ select public.admin_set_config('signup_credits', '9', '') $$, 'PT400', 'invalid_request', 'for a reason');
 
-select is(to_jsonb(public.admin_set_model_price('m', 'they raised it', 2, 8, effective_from => '2999-01-01')) ->> 'model', 'm', 'a price is set');
-select results_eq($$ select input_usd_per_million, output_usd_per_million, cached_input_usd_per_million from public.ai_model_prices $$,
-  'values (2::numeric, 8::numeric, null::numeric)', 'as told');
+select is(to_jsonb(public.admin_set_model_price('m', 'they raised it', '{"input": 2, "output": 8}', '2999-01-01')) ->> 'model', 'm', 'a price is set');
+select results_eq($$ select unit::text, usd_per_unit, service_tier from public.ai_price_components order by unit $$,
+  $$ values ('input', 0.000002, 'standard'), ('output', 0.000008, 'standard') $$, 'as told');
 select results_eq($$ select action, details ->> 'reason' from public.audit_logs where resource_type = 'ai_model_prices' order by id $$,
   $$ values ('insert', null), ('admin_set_model_price', 'they raised it') $$, 'what and why');
-select throws_ok($$ select public.admin_set_model_price('m', 'why', 2, effective_from => '2999-01-01') $$, 'PT409', 'invalid_state', 'one price at a time');
-select throws_ok($$ select public.admin_set_model_price('m', 'why', 2, effective_from => '2020-01-01') $$, 'PT400', 'invalid_request', 'not for what has been charged');
-select throws_ok($$ select public.admin_set_model_price('m', 'why', 2, effective_from => 'infinity') $$, 'PT400', 'invalid_request', 'nor for never');
-select throws_ok($$ select public.admin_set_model_price('m', 'why', -2) $$, 'PT400', 'invalid_request', 'not below zero');
-select throws_ok($$ select public.admin_set_model_price('m', 'why', 'NaN') $$, 'PT400', 'invalid_request', 'and a number');
-select throws_ok($$ select public.admin_set_model_price('n', 'why', 2) $$, 'PT404', 'not_found', 'of a model that exists');
-select lives_ok($$ select public.admin_set_model_price('m', 'why', 3) $$, 'from now on, unless told');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 2}', '2999-01-01') $$, 'PT409', 'invalid_state', 'one price at a time');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 2}', '2020-01-01') $$, 'PT400', 'invalid_request', 'not for what has been charged');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 2}', 'infinity') $$, 'PT400', 'invalid_request', 'nor for never');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": -2}') $$, 'PT400', 'invalid_request', 'not below zero');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": "NaN"}') $$, 'PT400', 'invalid_request', 'and a number');
+select throws_ok($$ select public.admin_set_model_price('n', 'why', '{"input": 2}') $$, 'PT404', 'not_found', 'of a model that exists');
+select lives_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 3}') $$, 'from now on, unless told');
 select throws_ok($$ select public.admin_set_overdraft(tests.id('platform'), -1, 'why') $$, 'PT400', 'invalid_request', 'an overdraft is not below zero');
 select throws_ok($$ select public.admin_set_overdraft(tests.id('nobody'), 1, 'why') $$, 'PT404', 'not_found', 'and of a workspace');
 select public.admin_set_overdraft(tests.id('platform'), 5, 'why');

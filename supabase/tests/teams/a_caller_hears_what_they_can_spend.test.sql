@@ -5,7 +5,8 @@ select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben'), 
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'purchase', workspace_id => tests.id('team'));
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values
   ('one', 'One', 'up', 100, 1), ('dear', 'Dear', 'up', 100, 1000);
-insert into public.ai_model_prices (model, effective_from) values ('one', '2020-01-01'), ('dear', '2020-01-01');
+select private.set_model_price('one', '{"input": 0, "output": 0}', '2020-01-01'),
+  private.set_model_price('dear', '{"input": 0, "output": 0}', '2020-01-01');
 select tests.offer_video('veo');
 select tests.limit_plans('requests_per_minute', 100, 'free'), tests.limit_plans('video_jobs_at_once', 5, 'free');
 create function pg_temp.limit_to(person text, in_all numeric, a_day numeric default null) returns void language plpgsql as $$

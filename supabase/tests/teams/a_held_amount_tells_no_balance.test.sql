@@ -5,7 +5,7 @@ select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 3, 'purchase', workspace_id => tests.id('team'));
 -- An output token costs 0.01 credits.
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('test', 'Test', 'up', 100000);
-insert into public.ai_model_prices (model, effective_from, input_usd_per_million, output_usd_per_million) values ('test', '2020-01-01', 10, 100);
+select private.set_model_price('test', '{"input": 10, "output": 100}', '2020-01-01');
 select tests.limit_plans('requests_per_minute', 100);
 create function pg_temp.ask(person text, max_output integer) returns jsonb language sql as $$
   select public.admit_ai_call(tests.id(person), 'test', 0, max_output, can_lower_output => true, workspace_id => tests.id('team'))

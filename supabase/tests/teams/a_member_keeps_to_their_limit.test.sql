@@ -3,7 +3,7 @@ select plan(25);
 select tests.create_user('ann'), tests.create_user('ben');
 select tests.create_team('team'), tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('five', 'Five', 'up', 10, 5);
-insert into public.ai_model_prices (model, effective_from) values ('five', '2020-01-01');
+select private.set_model_price('five', '{"input": 0, "output": 0}', '2020-01-01');
 select tests.be_service();
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'manual', workspace_id => tests.id('team'));
 select tests.sign_in('ann');

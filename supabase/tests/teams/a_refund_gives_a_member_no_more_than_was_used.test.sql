@@ -15,7 +15,7 @@ begin
   perform public.refund_user_credits(tests.id('ben'), amount, 'refund', workspace_id => tests.id('team'), transaction_id => entry_id, at => at);
   return pg_temp.used();
 end $$;
-create function pg_temp.today() returns timestamptz language sql as $$ select private.period_start('day', now()) + interval '1 hour' $$;
+create function pg_temp.today() returns timestamptz language sql as $$ select date_trunc('day', now(), 'UTC') + interval '1 hour' $$;
 update public.workspace_member_credits set limit_period = 'day', period_credit_limit = 10
 where workspace_id = tests.id('team') and user_id = tests.id('ben');
 

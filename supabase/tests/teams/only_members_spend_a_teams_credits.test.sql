@@ -4,7 +4,7 @@ select tests.create_user('ann'), tests.create_user('ben'), tests.create_user('st
 select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'purchase', workspace_id => tests.id('team'));
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('one', 'One', 'up', 100, 1);
-insert into public.ai_model_prices (model, effective_from) values ('one', '2020-01-01');
+select private.set_model_price('one', '{"input": 0, "output": 0}', '2020-01-01');
 select throws_ok(format('select public.%s', call), 'PT403', 'forbidden', 'nobody else may: ' || call)
 from (select format(c, tests.id('stranger'), tests.id('team')) as call from (values
   ('debit_user_credits_transaction(%L, 1, ''x'', workspace_id => %L)'), ('debit_user_credits_transaction(%L, 1, ''x'', workspace_id => %L, idempotency_key => ''k'')'),

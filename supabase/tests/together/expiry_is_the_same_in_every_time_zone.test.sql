@@ -27,7 +27,7 @@ select is((select pg_temp.utc(g.expires_at) from public.credit_grants g where g.
 select is((select pg_temp.utc(s.access_until) from public.user_subscriptions s), '2026-03-11 00:00', 'and its plan');
 
 select is(pg_temp.utc(private.later('2026-03-01 00:00+00', '1 month')), '2026-04-01 00:00', 'a month later is the next month of UTC');
-select is(pg_temp.utc(private.period_start('month', '2026-03-31 23:59+00')), '2026-03-01 00:00', 'a period begins in UTC');
+select is(pg_temp.utc((private.window_at('month', null, 0, '2026-03-31 23:59+00')).started_at), '2026-03-01 00:00', 'a period begins in UTC');
 
 -- The same in all of them: what is told in one zone and asked for in another is one request.
 select public.credit_user_credits_transaction(tests.id('member'), 1, 'gift', expires_at => '2100-07-01 00:00+00', idempotency_key => 'k', at => '2026-02-08 00:00+00');

@@ -5,7 +5,7 @@ select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'ben');
 select public.credit_user_credits_transaction(tests.id('ann'), 100, 'purchase', workspace_id => tests.id('team'));
 update public.workspaces set ai_log_content = 'full' where id = tests.id('team');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, credits_per_request) values ('test', 'Test', 'up', 100, 1);
-insert into public.ai_model_prices (model, effective_from) values ('test', '2020-01-01');
+select private.set_model_price('test', '{"input": 0, "output": 0}', '2020-01-01');
 select tests.offer_video('veo');
 create function pg_temp.new_key() returns text language plpgsql as $$
 declare

@@ -32,8 +32,10 @@ select is((select (request_data, response_data) is null from public.ai_usage_log
 select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r5'), '{"job_id": "t5", "status": "processing"}', jsonb_build_object('x', repeat('y', 20000)));
 select is((select w.provider_answer ->> 'truncated' from private.video_job_work w join public.video_jobs j on j.id = w.video_job_id where j.request_id = 'r5'), 'true', 'a long answer is cut');
 
-insert into public.video_model_prices (model, resolution, effective_from, credits_per_second, credits_per_job)
-values ('veo', '1080p', '2020-01-01', 3, null), ('veo', '1080p', '2026-01-01', 2, 1);
+insert into public.ai_price_components (price_id, unit, resolution, credits_per_unit)
+select p.id, u.unit, '1080p', u.credits
+from public.ai_model_prices p, (values ('request'::public.price_unit, 0), ('video_second', 3)) u (unit, credits);
+select private.set_model_price('veo', '[{"unit": "request", "credits_per_unit": 1}, {"unit": "video_second", "credits_per_unit": 2}]', '2026-01-01');
 select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r6', at => '2025-06-01', parameters => '{"resolution": "1080p", "duration": 4}'),
   '{"job_id": "t6", "status": "completed", "result_url": "https://x.test/v"}', at => '2025-06-01 00:01:00Z');
 select public.update_video_job(tests.make_video('member', workspace => 'team', request_id => 'r7', parameters => '{"resolution": "1080p", "duration": 4}'),

@@ -9,24 +9,26 @@ language sql as $$ select trim_scale((answer #>> '{job,cost_credits}')::numeric)
   from tests.ask_video('owner', model, parameters => price.parameters, at => price.at) answer $$;
 
 select is(pg_temp.price(), '20', 'a price for each job');
-update public.video_model_prices set credits_per_second = 1.5;
+update public.ai_price_components set credits_per_unit = 1.5 where unit = 'video_second';
 select is(pg_temp.price(), '32', 'and for each second, both together');
 select is(pg_temp.price('{"duration": 4}'), '26', 'of those that were asked for');
-update public.video_model_prices set credits_per_job = null;
+update public.ai_price_components set credits_per_unit = 0 where unit = 'request';
 select is(pg_temp.price('{"duration": 4}'), '6', 'or for each second alone');
-insert into public.video_model_prices (model, resolution, effective_from, credits_per_job) values ('veo', '1080p', '2020-01-01', 50);
+insert into public.ai_price_components (price_id, unit, resolution, credits_per_unit)
+select p.id, u.unit, '1080p', u.credits
+from public.ai_model_prices p, (values ('request'::public.price_unit, 50), ('video_second', 0)) u (unit, credits);
 select is(pg_temp.price('{"resolution": "1080p"}'), '50', 'a resolution''s own price goes first');
 select is(pg_temp.price(), '12', 'and is for it alone');
-insert into public.video_model_prices (model, effective_from, credits_per_job) values ('veo', '2030-01-01', 7);
+select private.set_model_price('veo', '[{"unit": "request", "credits_per_unit": 7}]', '2030-01-01');
 select is(pg_temp.price(at => now() + interval '1 minute'), '12', 'a price to come is none yet');
 select is(pg_temp.price(at => '2031-01-01'), '7', 'and is the price from its time on');
-select is(pg_temp.price('{"resolution": "1080p"}', at => '2031-01-02'), '50', 'while an older one of the resolution holds');
-select throws_ok($$ insert into public.video_model_prices (model, effective_from) values ('veo', '2030-01-01') $$, '23505', null, 'one price at a time, also for any resolution');
-select throws_ok($$ insert into public.video_model_prices (model, usd_per_second) values ('veo', 'NaN') $$, '23514', null, 'in numbers');
+select is(pg_temp.price('{"resolution": "1080p"}', at => '2031-01-02'), '7', 'for every resolution');
+select throws_ok($$ select private.set_model_price('veo', '[{"unit": "request", "credits_per_unit": 7}]', '2030-01-01') $$, 'PT409', 'invalid_state', 'one price at a time');
+select throws_ok($$ select private.set_model_price('veo', '[{"unit": "video_second", "usd_per_unit": "NaN"}]') $$, 'PT400', 'invalid_request', 'in numbers');
 
 select tests.offer_video('dollars', null);
 update public.system_config set config_value = '10' where config_key = 'credits_per_usd';
-update public.video_model_prices set usd_per_job = 0.05 where model = 'dollars';
+update public.ai_price_components c set usd_per_unit = 0.05 from public.ai_model_prices p where p.id = c.price_id and p.model = 'dollars' and c.unit = 'request';
 select is(pg_temp.price(model => 'dollars', at => now() + interval '2 minutes'), '8.5', 'without credits the cost decides');
 update public.ai_models set markup = 1.5 where model = 'dollars';
 select is(pg_temp.price(model => 'dollars', at => now() + interval '2 minutes'), '12.75', 'times the model''s markup');
@@ -40,7 +42,7 @@ update public.video_models set resolutions = '{}', aspect_ratios = '{}' where mo
 select is((tests.ask_video('owner', at => now() + interval '3 minutes')) #> '{job,parameters}', '{"duration": 8}'::jsonb, 'a model without resolutions is given none');
 select is((tests.ask_video('owner', parameters => '{"resolution": "720p"}', at => now() + interval '3 minutes')) ->> 'param', 'resolution', 'and takes none');
 update public.video_models set resolutions = '{480p}' where model = 'dollars';
-update public.video_model_prices set resolution = '720p' where model = 'dollars';
+update public.ai_price_components c set resolution = '720p' from public.ai_model_prices p where p.id = c.price_id and p.model = 'dollars';
 select is((tests.ask_video('owner', 'dollars', at => now() + interval '3 minutes')) - 'message',
   '{"created": false, "status": 400, "code": "invalid_request", "param": "resolution", "retry_after": null}'::jsonb, 'a resolution without a price is refused');
 

@@ -49,15 +49,15 @@ values (tests.id('key'), tests.id('owner'), tests.id('owner'), 'key', 'sk-', 50,
 insert into private.api_key_hashes (key_hash, api_key_id) values (sha256('secret'), tests.id('key'));
 select public.refund_user_credits(tests.id('owner'), 1, 'x');
 select tests.remember('job', tests.make_video(null, api_key => 'secret', at => '2026-01-31', request_id => 'by key'));
-select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '20 20', 'a job counts to its key');
+select is((select concat_ws(' ', l.credits_used::integer, l.period_credits_used::integer) from public.spending_limits l where l.spender_id = tests.id('key')), '20 20', 'a job counts to its key');
 select is(pg_temp.refused(tests.ask_video(null, api_key => 'secret', at => '2026-01-31')), 'false 429 limit_reached 86400', 'the key''s budget is a limit, until its next period');
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => '2026-01-31 00:20:00Z');
-select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '0 0', 'a refund gives it back');
+select is((select concat_ws(' ', l.credits_used::integer, l.period_credits_used::integer) from public.spending_limits l where l.spender_id = tests.id('key')), '0 0', 'a refund gives it back');
 select is((select api_key_id from public.ai_usage_logs where request_id = 'by key'), tests.id('key'), 'the log names the key');
 select tests.remember('job', tests.make_video(null, api_key => 'secret', at => '2026-01-31'));
 select tests.remember('next', tests.make_video(null, api_key => 'secret', at => '2026-02-01'));
 select public.fail_video_job(tests.recall('job')::uuid, 'upstream_error', at => '2026-02-01 00:20:00Z');
-select is((select concat_ws(' ', k.credits_used::integer, k.period_credits_used::integer) from public.api_keys k where id = tests.id('key')), '20 20',
+select is((select concat_ws(' ', l.credits_used::integer, l.period_credits_used::integer) from public.spending_limits l where l.spender_id = tests.id('key')), '20 20',
   'in all, and not to a period in which it was not taken');
 update public.api_keys set allowed_scenes = '{text_chat}' where id = tests.id('key');
 select is(pg_temp.refused(tests.ask_video(null, api_key => 'secret')), 'false 403 forbidden', 'a key for other scenes makes none');

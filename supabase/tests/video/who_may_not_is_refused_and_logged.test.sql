@@ -9,7 +9,7 @@ select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase'
 select tests.offer_video('veo'), tests.offer_video('pricey', 1000), tests.offer_video('picture', needs_image => true),
   tests.offer_video('words', takes_image => false), tests.offer_video('free', 0);
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('chat', 'Chat', 'up', 1);
-insert into public.ai_model_prices (model, effective_from) values ('chat', '2020-01-01');
+select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, scene) values ('unpriced', 'X', 'up', 1, 'video_generation');
 insert into public.video_models (model, durations) values ('unpriced', '{8}');
 insert into public.ai_providers (provider) values ('mute');
