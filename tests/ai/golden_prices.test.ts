@@ -1,8 +1,10 @@
 /** What each provider's usage costs, to the dollar: through the reader of function `ai` and the charge function in SQL. */
 import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { later, type Reported, readTier, readUsage } from '../../supabase/functions/ai/pools.ts';
+import { runs } from '../support/runs.ts';
 import { adminPool, sql } from '../support/stack.ts';
 import { GOLDEN, type Golden } from './golden-prices.ts';
 import { logsOf, newCaller, newModel, openai, simulate } from './helpers.ts';
@@ -144,6 +146,134 @@ test('whichever two pools were swapped, a row of the table would tell', async ()
   const told = new Set(swaps.filter(({ usd }, at) => found[at]?.usd !== usd).map(({ pair }) => pair));
   const names = pairs.map((pair) => pair.join(' and '));
   expect(names.filter((name) => !told.has(name))).toEqual([]);
+});
+
+describe('what a call is held for', () => {
+  const count = fc.oneof(fc.nat(50), fc.nat(400_000), fc.constantFrom(0, 199_999, 200_000, 200_001, 272_000, 272_001));
+  const usd = fc.constantFrom(0, 0.0000001, 0.000002, 0.00003, 0.05);
+  const component = fc.record(
+    {
+      unit: fc.constantFrom(
+        'input',
+        'cached_input',
+        'cache_write_5m',
+        'cache_write_1h',
+        'audio_input',
+        'image_input',
+        'output',
+        'reasoning',
+        'audio_output',
+        'image_output',
+        'image',
+        'web_search',
+        'tool_call',
+        'request',
+      ),
+      usd_per_unit: usd,
+      above_input_tokens: fc.constantFrom(200_000, 272_000),
+      bound_included: fc.boolean(),
+      reprices: fc.constantFrom('whole', 'excess'),
+      service_tier: fc.constantFrom('flex', 'priority'),
+      clock: fc.constantFrom({ from: '12:00', to: '12:05' }, { weekdays: [6], from: '22:00', to: '12:10' }),
+    },
+    { requiredKeys: ['unit', 'usd_per_unit'] },
+  );
+  const price = fc.array(component, { minLength: 1, maxLength: 12 }).map((drawn) => {
+    const parts = drawn.map(({ reprices, ...part }) => (part.above_input_tokens ? { ...part, reprices } : part));
+    const isBase = (part: object) =>
+      Object.keys(part).every((key) => ['unit', 'usd_per_unit', 'bound_included'].includes(key));
+    const bare = new Set(parts.filter(isBase).map(({ unit }) => unit));
+    const missing = [...new Set(parts.map(({ unit }) => unit))].filter((unit) => !bare.has(unit));
+    const all = [...parts, ...missing.map((unit) => ({ unit, usd_per_unit: 0.000001 }))];
+    // One of each kind.
+    const kindOf = (part: (typeof parts)[number] | (typeof all)[number]) => {
+      const { unit, above_input_tokens, service_tier, clock } = { ...part } as (typeof parts)[number];
+      return JSON.stringify([unit, above_input_tokens, service_tier, clock]);
+    };
+    return [...new Map(all.map((part) => [kindOf(part), part])).values()];
+  });
+  const share = fc.double({ min: 0, max: 1, noNaN: true });
+  const call = fc.record({
+    prompt: count,
+    completion: count,
+    audio: share,
+    image: share,
+    images: fc.nat(4),
+    used: fc.array(share, { minLength: 14, maxLength: 14 }),
+    tier: fc.constantFrom(null, 'flex', 'priority', 'scale'),
+    began: fc.integer({ min: 0, max: 2_000 }),
+    lasts: fc.integer({ min: 0, max: 1_000 }),
+    markup: fc.constantFrom(1, 1.5),
+  });
+
+  test('is at least what any usage within its bounds is charged', async () => {
+    await fc.assert(
+      fc.asyncProperty(price, fc.array(call, { minLength: 20, maxLength: 20 }), async (components, calls) => {
+        const cases = calls.map((one, place) => {
+          const of = (most: number, at: number) => Math.floor(most * (one.used[at] ?? 0));
+          const audio = Math.floor(one.prompt * one.audio);
+          const image = Math.floor((one.prompt - audio) * one.image);
+          const prompt = of(one.prompt, 0);
+          const completion = of(one.completion, 1);
+          return {
+            place,
+            worst: {
+              prompt: one.prompt,
+              completion: one.completion,
+              images: one.images,
+              pools: { audio_input_tokens: audio, image_input_tokens: image, web_searches: 1, tool_calls: 1 },
+            },
+            used: {
+              prompt,
+              cached: of(prompt, 2),
+              completion,
+              images: of(one.images, 3),
+              pools: {
+                cache_write_5m_tokens: of(prompt, 4),
+                cache_write_1h_tokens: of(prompt, 5),
+                audio_input_tokens: of(audio, 6),
+                image_input_tokens: of(image, 7),
+                reasoning_tokens: of(completion, 8),
+                audio_output_tokens: of(completion, 9),
+                image_output_tokens: of(completion, 10),
+                web_searches: of(2, 11) % 2,
+                tool_calls: of(2, 12) % 2,
+                service_tier: one.tier,
+              },
+            },
+            began: new Date(Date.parse('2026-11-28T11:45:00Z') + one.began * 1000).toISOString(),
+            ended: new Date(Date.parse('2026-11-28T11:45:00Z') + (one.began + one.lasts) * 1000).toISOString(),
+            markup: one.markup,
+          };
+        });
+        const model = randomUUID();
+        await client.query('savepoint before_it');
+        try {
+          await offer(model, components);
+          const { rows } = await client.query(
+            `select x.place, c.credits, round(private.sum_of(private.pools_of(w.usage, null),
+               private.bound_rates(p.pricing, w.usage, x.began)), 6) as held
+             from jsonb_to_recordset($2)
+               as x (place integer, worst jsonb, used jsonb, began timestamptz, ended timestamptz, markup numeric)
+             join public.ai_models m on m.model = $1,
+             lateral (select private.pricing_of(m, x.began) || jsonb_build_object('markup', x.markup)
+               || case when x.used #>> '{pools,service_tier}' is null then '{}' else '{"any_service_tier": true}' end::jsonb as pricing) p,
+             lateral (select private.usage_of_call((worst ->> 'prompt')::bigint, 0, (worst ->> 'completion')::bigint,
+               (worst ->> 'images')::bigint, worst -> 'pools') as usage) w,
+             lateral private.charge_of(p.pricing, private.usage_of_call((used ->> 'prompt')::bigint, (used ->> 'cached')::bigint,
+               (used ->> 'completion')::bigint, (used ->> 'images')::bigint, jsonb_strip_nulls(used -> 'pools')), x.began, x.ended) c
+             where c.credits > round(private.sum_of(private.pools_of(w.usage, null),
+               private.bound_rates(p.pricing, w.usage, x.began)), 6)`,
+            [model, JSON.stringify(cases)],
+          );
+          expect(rows).toEqual([]);
+        } finally {
+          await client.query('rollback to before_it');
+        }
+      }),
+      { numRuns: runs(40) },
+    );
+  });
 });
 
 describe('through function ai', () => {
