@@ -213,17 +213,18 @@ test('a model that was named and is not in the file is an error, and nothing is 
 
 test('margins: models below cost first and marked, then units that were used without a price', async () => {
   const { id } = await newUser();
+  const year = 1000 + Math.floor(Math.random() * 900); // nobody else's
   const log = (model: string, cost: string, charged: string, pricing = {}) =>
     sql(
       `insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, model, served_model, cost_usd, charged_usd, pricing)
-       values ($1, $1, '2001-02-03T12:00Z', 'text_chat', 'success', $2, $2, $3, $4, $5)`,
-      [id, model, cost, charged, pricing],
+       values ($1, $1, $6, 'text_chat', 'success', $2, $2, $3, $4, $5)`,
+      [id, model, cost, charged, pricing, `${year}-02-03T12:00Z`],
     );
   await log(`${tag}-good`, '1', '1.5');
   await log(`${tag}-good`, '1', '1.5');
   await log(`${tag}-loss`, '1.000001', '0.75', { unpriced: ['web_search', 'audio_input'] });
   await log(`${tag}-free`, '0.5', '0');
-  const report = await prices('margin', '--from', '2001-02-01', '--to', '2001-02-28');
+  const report = await prices('margin', '--from', `${year}-02-01`, '--to', `${year}-02-28`);
   const lines = report.split('\n').map((line) => line.trim().replace(/ {2,}/g, '|'));
   expect(lines).toEqual([
     'calls|charged, USD|cost, USD|margin, USD|margin',
@@ -232,7 +233,7 @@ test('margins: models below cost first and marked, then units that were used wit
     `${tag}-good|2|3.0000|2.0000|1.0000|33.3 %`,
     `${tag}-loss has no price for audio_input, web_search: used by 1 of its calls; admin_set_model_price sets one.`,
   ]);
-  expect(await prices('margin', '--from', '2001-03-01', '--to', '2001-03-31')).toBe(
+  expect(await prices('margin', '--from', `${year}-03-01`, '--to', `${year}-03-31`)).toBe(
     'No call was charged or cost anything.',
   );
 });
