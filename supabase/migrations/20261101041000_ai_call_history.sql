@@ -1,7 +1,7 @@
 -- The log page by page, for frontends.
 
 -- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
--- which filters there are: it takes them to let nothing through, and without enable_sort it would sort a whole life.
+-- which filters there are: it takes them to let nothing through, and might sort a whole life but for enable_sort.
 create function private.call_history(
   wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene public.ai_usage_scene, wanted_model text,
   wanted_key uuid, wanted_user uuid, wanted_status public.ai_usage_status, wanted_reference text, since timestamptz,
