@@ -8,6 +8,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort, withClient } from '@basemeter/local-supabase';
+import type pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
 import { type Stack, startStack } from '../scripts/stack.ts';
 import type { ResultTable } from '../scripts/testing/bench-results.ts';
@@ -39,13 +40,27 @@ export async function run(args: string[]): Promise<ResultTable[]> {
   try {
     const ways = [direct(stack), await metered(stack), portkey.wayTo(stack)];
     for (const way of ways) await measure(way, 100, 4); // warm
-    const rows: ResultTable['rows'] = [];
-    for (const callers of [1, 8]) rows.push(...(await compareCalls(ways, requests, callers)));
+    const [alone, eight] = await withClient(stack.urls.database, async (client) => [
+      await compareCalls(ways, requests, 1, client),
+      await compareCalls(ways, requests, 8, client),
+    ]);
     return [
       {
         title: `Medians of ${ROUNDS} rounds of ${requests} calls`,
         columns: ['', 'calls/s', 'p50', 'p99', 'added to the median'],
-        rows,
+        rows: [...alone.rows, ...eight.rows],
+      },
+      {
+        title: 'Of these',
+        columns: ['', 'ratio'],
+        rows: [
+          ["1 caller: added ÷ portkey's", (alone.added / alone.portkey).toFixed(2)],
+          [
+            "1 caller: added ÷ (portkey's + two bare transactions)",
+            (alone.added / (alone.portkey + alone.bare)).toFixed(2),
+          ],
+          ["8 callers: calls/s ÷ portkey's", eight.rate.toFixed(2)],
+        ],
       },
       await compareStreams(ways),
       await serverTimes(stack),
@@ -161,7 +176,27 @@ async function measure(way: Way, requests: number, callers: number): Promise<{ t
   return { times, rate: (times.length * 1000) / (performance.now() - startedAt) };
 }
 
-async function compareCalls(ways: Way[], requests: number, callers: number): Promise<ResultTable['rows']> {
+/**
+ * What two transactions take that a crash does not undo, each of one row and nothing else, one after the other: what a call
+ * that is admitted and settled cannot do without.
+ */
+async function measureBare(client: pg.Client, times: number): Promise<number[]> {
+  await client.query('create table if not exists public.bench_bare (id integer primary key, count bigint)');
+  await client.query('insert into public.bench_bare values (1, 0) on conflict do nothing');
+  const bare = { name: 'bare', text: 'update public.bench_bare set count = count + 1 where id = $1', values: [1] };
+  const taken: number[] = [];
+  while (taken.length < times) {
+    const startedAt = performance.now();
+    await client.query(bare);
+    await client.query(bare);
+    taken.push(performance.now() - startedAt);
+  }
+  return taken;
+}
+
+/** Calls by each way in turns. Of their medians: what ours and portkey add to the direct one, and our rate ÷ portkey's. */
+async function compareCalls(ways: Way[], requests: number, callers: number, client: pg.Client) {
+  const bare: number[] = [];
   const seen = new Map(ways.map(({ name }) => [name, { times: [] as number[], rates: [] as number[] }]));
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const way of ways) {
@@ -169,9 +204,12 @@ async function compareCalls(ways: Way[], requests: number, callers: number): Pro
       seen.get(way.name)?.times.push(...times);
       seen.get(way.name)?.rates.push(rate);
     }
+    bare.push(...(await measureBare(client, requests)));
   }
-  const base = quantile(seen.get('direct')?.times ?? [], 0.5);
-  return [...seen].map(([name, { times, rates }]) => {
+  const median = (name: string) => quantile(seen.get(name)?.times ?? [], 0.5);
+  const rateOf = (name: string) => quantile(seen.get(name)?.rates ?? [], 0.5);
+  const base = median('direct');
+  const rows: ResultTable['rows'] = [...seen].map(([name, { times, rates }]) => {
     const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
     const added = name === 'direct' ? '' : ms(p50 - base);
     return [
@@ -182,6 +220,14 @@ async function compareCalls(ways: Way[], requests: number, callers: number): Pro
       added,
     ];
   });
+  if (callers === 1) rows.push(['two bare transactions', '', ms(quantile(bare, 0.5)), ms(quantile(bare, 0.99)), '']);
+  return {
+    rows,
+    added: median('basemeter') - base,
+    portkey: median('portkey') - base,
+    bare: quantile(bare, 0.5),
+    rate: rateOf('basemeter') / rateOf('portkey'),
+  };
 }
 
 /** First byte, and delay of chunks, with many streams at once. */

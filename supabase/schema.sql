@@ -1603,7 +1603,6 @@ function private.create_my_workspace(wanted_name text, wanted_slug text) returns
 function private.create_wallet() returns trigger security definer
 function private.credit_history(wanted_workspace uuid, before_id bigint, max_rows integer, wanted_type credit_transaction_type, wanted_reason text, wanted_scene text, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status debit_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF credit_history_entry security definer -- execute: authenticated, service_role
 function private.credits_a_month(product payment_products, units numeric, at timestamp with time zone) returns numeric
-function private.credits_for(pricing jsonb, usd numeric) returns numeric
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
 function private.credits_of_period(of_platform payment_platform, of_subscription text, period private.subscription_period) returns numeric
 function private.customer_to_charge(wanted_workspace uuid, of_platform payment_platform) returns text

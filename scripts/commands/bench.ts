@@ -27,20 +27,35 @@ export async function run([name, ...args]: string[]): Promise<number> {
   // A connection that nobody reads from reports its end as an event, which would end this process and leave the rest running.
   const broken = new Promise<Error>((resolve) => process.on('uncaughtException', resolve));
   const stopped = Promise.race([aborted(interrupted), broken]).then(async (error) => {
-    await Service.stopAll();
-    // What is still measured fails now, and clears away its own: folders, other programs. Why it fails is worth more.
-    const ended = running.then(
-      () => undefined,
-      (own: unknown) => own,
-    );
-    const cause = await Promise.race([ended, sleep(30_000)]);
+    const cause = await ended(running);
     throw error ? (cause ?? error) : new StackError('The benchmark was interrupted.');
   });
-  const tables = asMarkdown(await Promise.race([running, stopped]));
+  const measured = running.catch(async (error) => {
+    if (interrupted.aborted) await stopped;
+    throw error;
+  });
+  const tables = asMarkdown(await Promise.race([measured, stopped]));
   console.log(`\n${tables}`);
   const text = `${factsOfRun(name, args)}\n\n${tables}`;
   writeFileSync(RESULTS, withResults(readFileSync(RESULTS, 'utf8'), name, text));
   return 0;
+}
+
+/**
+ * Stops what a benchmark has started until it ends by that and has cleared away its own (folders, other programs), or half a
+ * minute is over; gives why it ended.
+ */
+async function ended(running: Promise<unknown>): Promise<unknown> {
+  const end = running.then(
+    () => ({ cause: undefined }),
+    (cause: unknown) => ({ cause }),
+  );
+  for (let tries = 0; tries < 60; tries += 1) {
+    await Service.stopAll(); // again and again: it may be about to start another
+    const over = await Promise.race([end, sleep(500, undefined)]);
+    if (over) return over.cause;
+  }
+  return undefined;
 }
 
 /** Each in a process of its own: what one leaves behind does not touch the next. */

@@ -25,7 +25,8 @@ export function readCatalogue(text: string, format?: string): Catalogue {
     found === 'litellm'
       ? readLitellm(check(litellmFile, file, found))
       : readModelsDev(check(modelsDevFile, file, found));
-  if (offers.length === 0) throw new StackError('This price list is empty.');
+  if (offers.every(({ components }) => components.length === 0))
+    throw new StackError(`This price list of ${found} has no price that can be imported.`);
   return { format: found, offers };
 }
 

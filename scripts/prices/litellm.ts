@@ -36,10 +36,10 @@ const IS_PRICE = /cost|pric|uplift|provider_specific_entry/;
 /** At xAI the bound is in the upper tier. */
 const BOUND_INCLUDED = ['xai'];
 
-const entry = z.looseObject({ litellm_provider: z.string(), mode: z.string().optional() });
+const entry = z.looseObject({ litellm_provider: z.string().default(''), mode: z.string().optional() });
 type Entry = z.infer<typeof entry>;
 
-const contextRange = z.looseObject({ range: z.tuple([z.string()]).rest(z.unknown()) });
+const contextRange = z.looseObject({ range: z.tuple([z.string().regex(/^\d{1,9}(\.0*)?$/)]).rest(z.unknown()) });
 
 /** What a search costs, where it is the same for each size of its context. */
 const searchPrices = z
@@ -91,6 +91,7 @@ function offerOf(provider: string, model: string, { mode = '', tiered_pricing, .
   if (bySize.success) draft.add('search_context_cost_per_query', bySize.data, 'web_search');
   else draft.leave('search_context_cost_per_query', searches);
   for (const [name, value] of Object.entries(others)) if (value !== null) add(name, name, value);
+  if (!Array.isArray(tiered_pricing)) draft.leave('tiered_pricing', tiered_pricing);
   for (const [index, tier] of (Array.isArray(tiered_pricing) ? tiered_pricing : []).entries()) {
     const { data } = contextRange.safeParse(tier);
     if (!data) draft.leave(`tiered_pricing[${index}]`, tier);

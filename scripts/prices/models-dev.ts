@@ -53,6 +53,7 @@ function offerOf(
   });
   add('cost', base, {});
   const listed = Array.isArray(tiers) ? tiers : [];
+  if (!Array.isArray(tiers)) draft.leave('cost.tiers', tiers);
   for (const [index, entry] of listed.entries()) {
     const { data } = contextTier.safeParse(entry);
     if (!data) draft.leave(`cost.tiers[${index}]`, entry);

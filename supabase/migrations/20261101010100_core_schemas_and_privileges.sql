@@ -19,9 +19,9 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 
 grant usage on schema public to anon, authenticated, service_role;
 
--- As whom functions connect to Postgres where they do (BASEMETER_DB_URL). It executes the rpcs that they call, of which each
--- has its grant beside it, and does nothing else: it reads no table and is no other role's member. It has no password until
--- the operator gives it one. Roles belong to the server, so a database made again may find it there.
+-- As whom functions connect to Postgres where they do (BASEMETER_DB_URL). It executes the rpcs that they call, of which
+-- each has its grant beside it, and does nothing else: it reads no table and is no other role's member. It has no
+-- password until the operator gives it one. Roles belong to the server, so a database made again may find it there.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'basemeter_functions') then

@@ -3,9 +3,7 @@
 -- SQLSTATE PTnnn makes PostgREST answer with HTTP status nnn.
 
 -- The HTTP status of an error code; null for an unknown code.
-create function private.error_status(error_code text) returns integer
-language sql immutable set search_path = ''
-as $$
+create function private.error_status(error_code text) returns integer language sql immutable set search_path = '' as $$
   select case error_code
     when 'invalid_request' then 400
     when 'content_policy_violation' then 400
@@ -31,9 +29,7 @@ $$;
 -- Raises PTnnn with the code as message. A limit's end in seconds (retry_after) makes it a 429 with that header.
 create function private.raise_error(
   error_code text, detail text, hint text default '', retry_after integer default null
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   status integer := private.error_status(error_code);
 begin
@@ -52,9 +48,7 @@ end;
 $$;
 
 -- Keeps updated_at, on every table that has it.
-create function private.set_updated_at() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.set_updated_at() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.updated_at := clock_timestamp();
   return new;
@@ -62,9 +56,7 @@ end;
 $$;
 
 -- Makes a write to a view a missing privilege (403). Else Postgres says 55000, which PostgREST answers with 500.
-create function private.refuse_write() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.refuse_write() returns trigger language plpgsql set search_path = '' as $$
 begin
   raise exception using errcode = 'insufficient_privilege', message = 'This view is read only.';
 end;
@@ -76,8 +68,7 @@ comment on type public.calendar_period is 'A calendar period in UTC; a week begi
 -- A time plus a span with days and months of UTC: plain addition takes those of the session's time zone, which a
 -- client may choose.
 create function private.later(at timestamptz, span interval) returns timestamptz
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return (at at time zone 'UTC' + span) at time zone 'UTC';
 end;
@@ -86,9 +77,7 @@ $$;
 -- Refuses a span of time that is not above 0 (or 0, where that is allowed) or has more than so many days.
 create function private.require_span(
   span interval, most interval, field text default 'expires_in', zero_allowed boolean default false
-) returns void
-language plpgsql stable set search_path = ''
-as $$
+) returns void language plpgsql stable set search_path = '' as $$
 declare
   least_span interval := case when zero_allowed then '0 s' else '1 microsecond' end;
 begin
@@ -106,9 +95,7 @@ $$;
 create function private.window_at(
   period text, counted_from timestamptz, counted numeric, at timestamptz, out started_at timestamptz,
   out ends_at timestamptz, out used numeric
-)
-language plpgsql immutable set search_path = ''
-as $$
+) language plpgsql immutable set search_path = '' as $$
 begin
   -- An instant before the window that was counted last turns nothing back. A count that began within a longer window is
   -- part of it: a limit that changes its period gives nothing.
@@ -139,8 +126,7 @@ comment on table private.due_work is
 -- Does the next piece of work that is due: 1, or 0 when there is none. Call it, with a commit between, until it
 -- answers 0.
 create function private.run_due_work(at timestamptz default clock_timestamp()) returns integer
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   piece text;
   is_done boolean;

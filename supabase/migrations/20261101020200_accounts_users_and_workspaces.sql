@@ -98,8 +98,7 @@ create index workspace_members_user_id_idx on public.workspace_members (user_id,
 -- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
 -- Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.
 create function private.my_workspace_ids() returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return query select m.workspace_id from public.workspace_members m where m.user_id = (select auth.uid());
 end;
@@ -108,8 +107,7 @@ grant execute on function private.my_workspace_ids() to authenticated;
 
 -- Workspaces that the caller owns or administers: money and statistics of a team are for these.
 create function private.my_managed_workspace_ids() returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return query select m.workspace_id from public.workspace_members m
     where m.user_id = (select auth.uid()) and m.role in ('owner', 'admin');
@@ -120,8 +118,7 @@ grant execute on function private.my_managed_workspace_ids() to authenticated;
 -- Auth's own word is read each time: a ban that ends needs no job, and a token that was issued before it admits nobody.
 -- Whether an account is neither disabled here nor banned or soft-deleted in Auth: the one place that decides it.
 create function private.is_admitted(account public.users) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return account.is_active and not exists (
     select from auth.users a where a.id = account.id
@@ -132,8 +129,7 @@ $$;
 
 -- Whether the caller runs the platform.
 create function private.is_platform_admin() returns boolean
-language sql stable security definer set search_path = ''
-as $$
+language sql stable security definer set search_path = '' as $$
   select exists (
     select from public.users u where u.id = (select auth.uid()) and u.role = 'admin' and private.is_admitted(u)
   )
@@ -141,18 +137,14 @@ $$;
 grant execute on function private.is_platform_admin() to authenticated;
 
 -- Whether the caller may see what is the operator's: the service role and platform admins.
-create function private.is_operator() returns boolean
-language plpgsql stable set search_path = ''
-as $$
+create function private.is_operator() returns boolean language plpgsql stable set search_path = '' as $$
 begin
   return current_setting('role') not in ('anon', 'authenticated') or private.is_platform_admin();
 end;
 $$;
 
 -- Refuses clients who do not run the platform; the service role may.
-create function private.require_platform_admin() returns void
-language plpgsql stable set search_path = ''
-as $$
+create function private.require_platform_admin() returns void language plpgsql stable set search_path = '' as $$
 begin
   if not private.is_operator() then
     perform private.raise_error('forbidden', 'Only platform admins may do this.');
@@ -163,8 +155,7 @@ $$;
 -- Whether the caller's account is admitted: one that is disabled, banned or soft-deleted may read, and change
 -- nothing.
 create function private.is_account_active() returns boolean
-language sql stable security definer set search_path = ''
-as $$
+language sql stable security definer set search_path = '' as $$
   select not exists (select from public.users u where u.id = (select auth.uid()) and not private.is_admitted(u))
 $$;
 grant execute on function private.is_account_active() to authenticated;
@@ -180,9 +171,7 @@ create trigger workspaces_set_updated_at before update on public.workspaces
 
 -- users.subscription_plan is a copy: workspaces.plan is the one source of a plan, for people and teams alike.
 -- Writes a personal workspace's new plan into its person's snapshot.
-create function private.sync_plan() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.sync_plan() returns trigger language plpgsql set search_path = '' as $$
 begin
   update public.users u set subscription_plan = new.plan where u.id = new.id;
   return null;
@@ -193,8 +182,7 @@ create trigger workspaces_copy_plan after update of plan on public.workspaces
 
 -- What someone is in a workspace; null for a stranger.
 create function private.role_in(wanted_workspace uuid, account_id uuid) returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (select m.role from public.workspace_members m
     where m.workspace_id = wanted_workspace and m.user_id = account_id);
@@ -202,10 +190,9 @@ end;
 $$;
 
 -- What somebody is in a workspace; an error for who is less than this role.
-create function private.require_role(wanted_workspace uuid, account_id uuid, least_role public.workspace_role)
-returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
+create function private.require_role(
+  wanted_workspace uuid, account_id uuid, least_role public.workspace_role
+) returns public.workspace_role language plpgsql stable set search_path = '' as $$
 declare
   role public.workspace_role := private.role_in(wanted_workspace, account_id);
 begin
@@ -221,9 +208,7 @@ end;
 $$;
 
 -- Refuses a user who does not exist. Called under the wallet's lock.
-create function private.require_user(account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.require_user(account_id uuid) returns void language plpgsql set search_path = '' as $$
 begin
   -- Locked, so that a deletion meanwhile is not found and no error of a foreign key.
   perform from public.users u where u.id = account_id for key share;
@@ -235,8 +220,7 @@ $$;
 
 -- What a member is; an error for who is none.
 create function private.require_member(wanted_workspace uuid, account_id uuid) returns public.workspace_role
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   role public.workspace_role := private.role_in(wanted_workspace, account_id);
 begin

@@ -93,10 +93,9 @@ cross join lateral (values
 
 -- What holds for a workspace, by feature: its limit, null for no limit, or false where it is off. Its own row
 -- before its plan's; inactive features are off. Null where there is no row.
-create function private.features_of(wanted_workspace uuid, at timestamptz, wanted_feature text default null)
-returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+create function private.features_of(
+  wanted_workspace uuid, at timestamptz, wanted_feature text default null
+) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   -- Of rows for the same feature the last one stays.
   return (
@@ -120,8 +119,7 @@ $$;
 
 -- Whether a feature is on, by features_of; without a row, what holds by default.
 create function private.feature_is_on(features jsonb, code text, by_default boolean default true) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return coalesce(features -> code <> 'false', by_default);
 end;
@@ -129,8 +127,7 @@ $$;
 
 -- The limit of a feature, by features_of: null for no limit or no row, 0 where it is off.
 create function private.limit_in(features jsonb, code text) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case features -> code when 'false' then 0 else (features ->> code)::numeric end;
 end;
@@ -166,9 +163,7 @@ comment on table private.plan_periods is
 -- The period that a use counts to: that of its plan, else the calendar month (UTC).
 create function private.feature_period(
   wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
-)
-language plpgsql stable set search_path = ''
-as $$
+) language plpgsql stable set search_path = '' as $$
 declare
   seconds double precision;
   next_start timestamptz;
@@ -193,8 +188,7 @@ $$;
 
 -- What a workspace has used of a feature in the period that began then.
 create function private.feature_used(wanted_workspace uuid, code text, in_period timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce((select u.used from public.feature_usage u
     where u.workspace_id = wanted_workspace and u.feature_code = code and u.period_start = in_period), 0);

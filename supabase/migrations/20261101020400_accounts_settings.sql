@@ -6,9 +6,7 @@ comment on type public.config_value_type is 'What a setting may hold.';
 -- Whether a setting's value is of its type and within its bounds.
 create function private.is_config_value(
   value_type public.config_value_type, value jsonb, minimum numeric, maximum numeric
-) returns boolean
-language sql immutable set search_path = ''
-as $$
+) returns boolean language sql immutable set search_path = '' as $$
   select case
     when value is null then false
     when value_type = 'boolean' then jsonb_typeof(value) = 'boolean'
@@ -46,9 +44,7 @@ comment on column public.system_config.is_public is 'Whether clients may read it
 -- These and other helpers of the hot paths are plpgsql where one statement of SQL would do: Postgres keeps the plan of
 -- a plpgsql function, and plans an SQL function that it cannot inline anew in every transaction (up to 150 µs each).
 -- A setting's value; null where it is missing or inactive.
-create function private.config(key text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+create function private.config(key text) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   return (select c.config_value from public.system_config c where c.config_key = config.key and c.is_active);
 end;
@@ -56,8 +52,7 @@ $$;
 
 -- A numeric setting, or the default given.
 create function private.config_numeric(key text, fallback numeric) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce((select c.config_value::numeric from public.system_config c
     where c.config_key = config_numeric.key and c.is_active), fallback);

@@ -34,9 +34,7 @@ create index idempotent_requests_expires_at_idx on private.idempotent_requests (
 create function private.earlier_answer(
   wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid default null, api_key_id uuid default null,
   is_conflict_raised boolean default true
-) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+) returns jsonb language plpgsql stable set search_path = '' as $$
 declare
   earlier private.idempotent_requests;
   conflict text;
@@ -76,9 +74,7 @@ create function private.store_answer(
   wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid default null,
   api_key_id uuid default null, request_id text default null, is_running boolean default false,
   expires_at timestamptz default null
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 begin
   if store_answer.expires_at is not null then -- an earlier one that has expired may not have been deleted yet
     delete from private.idempotent_requests r
@@ -97,8 +93,7 @@ $$;
 
 -- Deletes expired keys, a thousand at a time; false when there are none.
 create function private.forget_expired_requests(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   delete from private.idempotent_requests r where (r.workspace_id, r.scope, r.idempotency_key) in (
     select o.workspace_id, o.scope, o.idempotency_key from private.idempotent_requests o

@@ -14,8 +14,7 @@ comment on table private.account_failures is 'Accounts that could not be made or
 -- Makes what an account in auth.users lacks and follows its changed address and phone; one that Auth soft-deleted
 -- loses its person's data. Doing it again changes nothing.
 create function private.complete_account(account_id uuid, phone_changed boolean default false) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   account auth.users;
   profile jsonb;
@@ -57,9 +56,7 @@ end;
 $$;
 
 -- Completes the account behind a new or changed row of auth.users; never fails it.
-create function private.handle_new_user() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.handle_new_user() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   perform private.complete_account(new.id, tg_op = 'UPDATE' and old.phone is distinct from new.phone);
   return null;
@@ -86,8 +83,7 @@ create or replace trigger users_follow_account after update of email, phone, is_
 
 -- Tries one incomplete account again, ever less often; false when none is due.
 create function private.complete_next_account(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   account_id uuid;
 begin
@@ -111,8 +107,7 @@ insert into private.due_work (piece, place) values ('complete_next_account', 40)
 -- The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active
 -- is false also for one that Auth banned or soft-deleted.
 create function private.require_account(account_id uuid) returns public.users
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   account public.users;
 begin
@@ -131,9 +126,7 @@ end;
 $$;
 
 -- The signed-in caller; an error for anyone else, and for a disabled account.
-create function private.my_account() returns uuid
-language plpgsql set search_path = ''
-as $$
+create function private.my_account() returns uuid language plpgsql set search_path = '' as $$
 declare
   account public.users;
 begin

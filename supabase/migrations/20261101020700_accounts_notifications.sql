@@ -22,9 +22,7 @@ create index notifications_user_id_idx on public.notifications (user_id);
 -- at most.
 create function private.notify(
   wanted_workspace uuid, about text, details jsonb, at timestamptz, person uuid default null
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 begin
   if (select count(*) from (
     select from public.notifications n
@@ -88,8 +86,7 @@ comment on table public.admin_notifications is
 
 -- Tells platform admins of a thing, once.
 create function private.notify_admins(about text, about_subject text, details jsonb default '{}') returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   insert into public.admin_notifications (kind, subject, data) values (about, about_subject, details)
   on conflict (kind, subject) do nothing;

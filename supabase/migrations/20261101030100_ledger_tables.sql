@@ -86,9 +86,7 @@ create index credit_grants_workspace_id_created_at_idx on public.credit_grants (
 
 -- Keeps a wallet's next expiry no later than that of any grant that has credits, whatever filled, shortened or
 -- extended it.
-create function private.note_next_expiry() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.note_next_expiry() returns trigger language plpgsql set search_path = '' as $$
 begin
   update public.credit_wallets w set next_expiry_at = new.expires_at
   where w.workspace_id = new.workspace_id and (w.next_expiry_at > new.expires_at or w.next_expiry_at is null);
@@ -178,9 +176,7 @@ create index credit_transactions_refunded_transaction_id_idx on public.credit_tr
   where refunded_transaction_id is not null;
 
 -- Gives every new workspace its wallet.
-create function private.create_wallet() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.create_wallet() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.credit_wallets (workspace_id) values (new.id);
   return null;
@@ -190,9 +186,7 @@ create trigger workspaces_create_wallet after insert on public.workspaces
   for each row execute function private.create_wallet();
 
 -- Takes the wallet before the user's row, as every credit operation does: the insert may turn into an update.
-create function private.lock_wallet_of_user() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.lock_wallet_of_user() returns trigger language plpgsql set search_path = '' as $$
 begin
   perform from public.credit_wallets w where w.workspace_id = new.id for no key update;
   return new;
@@ -205,14 +199,11 @@ create trigger users_lock_wallet before insert on public.users
 -- while one runs, nobody else holds several of such rows, or a wallet and waits for one.
 -- Comes before the wallets of whoever changes or deletes settings (keys, alerts) together with other rows.
 create function private.share_settings() returns void
-language sql set search_path = ''
-as $$ select pg_advisory_xact_lock_shared(hashtextextended('settings', 0)) $$;
+language sql set search_path = '' as $$ select pg_advisory_xact_lock_shared(hashtextextended('settings', 0)) $$;
 
 -- Before a statement writes settings, of however many workspaces: takes the wallets that its caller manages in id
 -- order, or keeps everybody else waiting.
-create function private.lock_settings() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.lock_settings() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if auth.uid() is null then
     perform pg_advisory_xact_lock(hashtextextended('settings', 0));
@@ -228,8 +219,7 @@ $$;
 
 -- Takes the wallets before the rows: a deletion that met a debit half way would deadlock.
 create function private.lock_wallets_of_user() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   -- Whatever table has rows of a person in a workspace, those of later chapters and of a project's own among them.
   workspaces_of_user text := (
@@ -252,11 +242,9 @@ create or replace trigger users_lock_wallets before delete on auth.users
   for each row execute function private.lock_wallets_of_user();
 
 -- Append-only, also for the service role and for whoever connects as the owner.
--- Refuses every change of a table's rows but the end of their workspace or person. Arguments: what they are, and what to
--- do instead. Rows that a statement deletes are its deleted_rows.
-create function private.guard_append_only() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+-- Refuses every change of a table's rows but the end of their workspace or person. Arguments: what they are, and what
+-- to do instead. Rows that a statement deletes are its deleted_rows.
+create function private.guard_append_only() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
     -- They go only with their workspace, which a cascade has removed by now.
@@ -278,7 +266,8 @@ $$;
 create trigger credit_transactions_refuse_update before update on public.credit_transactions
   for each row execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_delete after delete on public.credit_transactions
-  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
+  referencing old table as deleted_rows for each statement
+  execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 create trigger credit_transactions_refuse_truncate before truncate on public.credit_transactions
   for each statement execute function private.guard_append_only('Ledger entries', 'Post a refund or a clawback.');
 
@@ -306,8 +295,7 @@ select id, workspace_id, user_id, spender_id, amount, settled_amount, final_amou
 from private.credit_holds;
 comment on view public.credit_holds is
   'Credits set aside for work under way. A hold names no grants; they burn when it settles.';
-comment on column public.credit_holds.spender_id is
-  'Whose spending limit counts it besides the user''s: an API key.';
+comment on column public.credit_holds.spender_id is 'Whose spending limit counts it besides the user''s: an API key.';
 comment on column public.credit_holds.amount is 'Still set aside; what was when it closed, once it is closed.';
 comment on column public.credit_holds.settled_amount is 'Used under it so far.';
 comment on column public.credit_holds.final_amount is
@@ -329,10 +317,9 @@ create type public.my_credit_transaction as (
 comment on type public.my_credit_transaction is 'A ledger entry without what it tells of the wallet.';
 
 -- The caller's own entries in the workspaces that they are in, newest first.
-create function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer)
-returns setof public.my_credit_transaction
-language plpgsql stable security definer set search_path = ''
-as $$
+create function private.my_entries(
+  wanted_workspace uuid, before_id bigint, max_rows integer
+) returns setof public.my_credit_transaction language plpgsql stable security definer set search_path = '' as $$
 begin
   return query
   select t.id, t.created_at, t.workspace_id, t.transaction_type, t.amount::numeric, t.reason, t.feature_code,
@@ -349,8 +336,7 @@ grant execute on function private.my_entries to authenticated;
 create function public.my_credit_transactions(
   workspace_id uuid default null, before_id bigint default null, max_rows integer default 100
 ) returns setof public.my_credit_transaction
-language sql stable set search_path = ''
-as $$ select * from private.my_entries(workspace_id, before_id, max_rows) $$;
+language sql stable set search_path = '' as $$ select * from private.my_entries(workspace_id, before_id, max_rows) $$;
 comment on function public.my_credit_transactions is
   'The caller''s own entries, newest first, in a workspace or all of theirs; before_id goes on from the last one. '
   'For members, to whom credit_transactions is closed.';

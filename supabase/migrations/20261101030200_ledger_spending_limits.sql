@@ -38,10 +38,9 @@ create policy "people can read their own limits, owners and admins all of their 
 grant select on public.spending_limits to authenticated, service_role;
 
 -- What a spender used that began in a period, less refunds of that, by the ledger.
-create function private.spent_between(wanted_workspace uuid, spender uuid, since timestamptz, until timestamptz)
-returns numeric
-language sql stable set search_path = ''
-as $$
+create function private.spent_between(
+  wanted_workspace uuid, spender uuid, since timestamptz, until timestamptz
+) returns numeric language sql stable set search_path = '' as $$
   select greatest(coalesce(-sum(t.amount), 0), 0)
   from public.credit_transactions t
   left join public.credit_transactions r on r.id = t.refunded_transaction_id
@@ -55,9 +54,7 @@ $$;
 -- What a spender may still use now, and from when on more; null: no limit, or no more by waiting.
 create function private.spending_left(
   wanted_workspace uuid, spender uuid, at timestamptz, out credits numeric, out next_period_at timestamptz
-)
-language plpgsql stable set search_path = ''
-as $$
+) language plpgsql stable set search_path = '' as $$
 declare
   spending public.spending_limits;
   period record;
@@ -93,9 +90,7 @@ $$;
 -- What somebody, by this spender (null: none), may still use of a workspace's credits; null: no limit.
 create function private.credits_left_to(
   wanted_workspace uuid, account_id uuid, spender uuid, at timestamptz
-) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+) returns numeric language plpgsql stable set search_path = '' as $$
 begin
   if account_id <> wanted_workspace and private.role_in(wanted_workspace, account_id) is null then
     return 0; -- who has left while a call ran gets no more of it
@@ -110,9 +105,7 @@ $$;
 -- Refuses who does not exist or is no member, and what would pass a limit. Called under the wallet's lock.
 create function private.require_spending_left(
   wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   may_spend boolean;
   refusal record;
@@ -149,9 +142,7 @@ $$;
 -- Counts credits that were used, or came back, to the limits of who used them.
 create function private.count_spending(
   wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   refunded public.credit_transactions;
   begun_at timestamptz;
@@ -175,9 +166,7 @@ $$;
 -- Sets what a spender may use; null: no limit.
 create function private.set_spending_limit(
   wanted_workspace uuid, spender uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   spending public.spending_limits;
 begin

@@ -22,9 +22,7 @@ comment on type public.credit_result is
 create function private.require_valid(
   at timestamptz default now(), amount numeric default 1, reason text default 'none', metadata jsonb default '{}',
   idempotency_key text default null, zero_allowed boolean default false, field text default 'amount'
-) returns void
-language plpgsql stable set search_path = ''
-as $$
+) returns void language plpgsql stable set search_path = '' as $$
 declare
   problem text := case
     -- A time long past or in the future would end or outrank what is to come. Nearly every operation is about now; only
@@ -55,8 +53,7 @@ $$;
 
 -- The time of an operation, once it has the lock that it waited for: now, unless its caller gave another.
 create function private.time_under_lock(at timestamptz) returns timestamptz
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   -- A time within this statement is the default of a parameter, taken before there was a lock to wait for.
   return case when at > statement_timestamp() and at < clock_timestamp() then clock_timestamp() else at end;
@@ -68,9 +65,7 @@ $$;
 create function private.change_grants(
   wanted_workspace uuid, changes public.credit_grant_change[], taken numeric, at timestamptz, first_grant uuid,
   spare_expired boolean, is_expiry boolean
-) returns public.credit_grant_change[]
-language plpgsql set search_path = ''
-as $$
+) returns public.credit_grant_change[] language plpgsql set search_path = '' as $$
 begin
   if changes is null then
     changes := array(
@@ -109,9 +104,7 @@ create function private.post_entry(
   entry_description text default null, entry_feature text default null, key text default null,
   refunded_id bigint default null, for_hold uuid default null, held_change numeric default 0,
   new_grant uuid default null, spender uuid default null
-) returns public.credit_result
-language plpgsql set search_path = ''
-as $$
+) returns public.credit_result language plpgsql set search_path = '' as $$
 declare
   burned public.credit_grant_change[];
   answer public.credit_result;
@@ -176,15 +169,9 @@ $$;
 
 -- Adds an empty grant; the entry that grants it fills it.
 create function private.add_grant(
-  wanted_workspace uuid,
-  grant_amount numeric,
-  grant_kind public.credit_grant_kind,
-  paid boolean,
-  grant_priority integer,
-  grant_expires_at timestamptz
-) returns uuid
-language plpgsql set search_path = ''
-as $$
+  wanted_workspace uuid, grant_amount numeric, grant_kind public.credit_grant_kind, paid boolean,
+  grant_priority integer, grant_expires_at timestamptz
+) returns uuid language plpgsql set search_path = '' as $$
 declare
   grant_id uuid;
 begin
@@ -197,8 +184,7 @@ $$;
 
 -- The grants of an entry that changes one, or none where nothing changes.
 create function private.grant_change(grant_id uuid, amount numeric) returns public.credit_grant_change[]
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case when amount = 0 then '{}' else array[(grant_id, trim_scale(amount))::public.credit_grant_change] end;
 end;

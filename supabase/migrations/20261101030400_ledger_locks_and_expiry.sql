@@ -4,8 +4,7 @@
 -- Ends the holds and grants of a locked wallet that are due, the grants as one ledger entry, and notes when the next
 -- grant is.
 create function private.expire_wallet(wanted_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   changes public.credit_grant_change[];
 begin
@@ -35,8 +34,8 @@ begin
     order by d.before, d.id) into changes
   from due d, expirable e where d.before < e.amount;
   if changes is not null then
-    perform private.post_entry(wanted_workspace, null, 'expire', (select sum(c.amount) from unnest(changes) c), 'expiry',
-      at, changes);
+    perform private.post_entry(wanted_workspace, null, 'expire', (select sum(c.amount) from unnest(changes) c),
+      'expiry', at, changes);
   end if;
 
   -- Grants that holds keep alive are looked at again when one of those holds ends.
@@ -53,8 +52,7 @@ $$;
 
 -- Locks a wallet for the rest of the transaction, with what is due to expire gone from it.
 create function private.lock_wallet(wanted_workspace uuid, at timestamptz) returns public.credit_wallets
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   wallet public.credit_wallets;
 begin
@@ -78,10 +76,9 @@ end;
 $$;
 
 -- Locks the wallet of a workspace for a caller who is at least of this role there, and says what they are.
-create function private.lock_workspace(wanted_workspace uuid, least_role public.workspace_role)
-returns public.workspace_role
-language plpgsql set search_path = ''
-as $$
+create function private.lock_workspace(
+  wanted_workspace uuid, least_role public.workspace_role
+) returns public.workspace_role language plpgsql set search_path = '' as $$
 declare
   account_id uuid := private.my_account();
 begin
@@ -93,10 +90,9 @@ end;
 $$;
 
 -- A locked wallet, less the holds that time has ended where an amount needs them gone: no sweep need have come by.
-create function private.free_due_holds(wallet public.credit_wallets, amount numeric, at timestamptz)
-returns public.credit_wallets
-language plpgsql set search_path = ''
-as $$
+create function private.free_due_holds(
+  wallet public.credit_wallets, amount numeric, at timestamptz
+) returns public.credit_wallets language plpgsql set search_path = '' as $$
 begin
   if amount > wallet.credits_spendable and exists (
     select from private.credit_holds h
@@ -111,8 +107,7 @@ $$;
 
 -- Refuses what a locked wallet cannot pay (insufficient_credits) or may not (account_disabled).
 create function private.require_available(wallet public.credit_wallets, amount numeric, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if wallet.frozen_at is not null then
     perform private.raise_error('account_disabled', 'This workspace is frozen: a payment of it is disputed.',
@@ -128,9 +123,7 @@ end;
 $$;
 
 -- Sweeps one wallet in which something is due and that nobody is using; false when there is none.
-create function private.expire_next_wallet(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.expire_next_wallet(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   wallet_id uuid;
   passed_over uuid[] := array[]::uuid[];
@@ -160,10 +153,9 @@ end;
 $$;
 insert into private.due_work (piece, place) values ('expire_next_wallet', 30);
 
-create function public.expire_credits(workspace_id uuid default null, at timestamptz default clock_timestamp())
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
+create function public.expire_credits(
+  workspace_id uuid default null, at timestamptz default clock_timestamp()
+) returns integer language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_valid(at);
   if expire_credits.workspace_id is null then

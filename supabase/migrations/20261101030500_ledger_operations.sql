@@ -1,20 +1,10 @@
 -- Credit, debit, refund, claw back.
 
 create function public.credit_user_credits_transaction(
-  user_id uuid,
-  amount numeric,
-  reason text,
-  metadata jsonb default '{}',
-  workspace_id uuid default null,
-  idempotency_key text default null,
-  description text default null,
-  kind public.credit_grant_kind default null,
-  expires_at timestamptz default null,
-  priority integer default 0,
-  at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+  user_id uuid, amount numeric, reason text, metadata jsonb default '{}', workspace_id uuid default null,
+  idempotency_key text default null, description text default null, kind public.credit_grant_kind default null,
+  expires_at timestamptz default null, priority integer default 0, at timestamptz default clock_timestamp()
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(credit_user_credits_transaction.workspace_id, credit_user_credits_transaction.user_id);
   grant_kind public.credit_grant_kind := coalesce(kind, (case
@@ -60,18 +50,10 @@ comment on function public.credit_user_credits_transaction is
   'Grants credits. Kinds purchase and subscription are money already paid, which the balance cap never refuses.';
 
 create function public.debit_user_credits_transaction(
-  user_id uuid,
-  amount numeric,
-  reason text,
-  metadata jsonb default '{}',
-  workspace_id uuid default null,
-  idempotency_key text default null,
-  description text default null,
-  feature_code text default null,
+  user_id uuid, amount numeric, reason text, metadata jsonb default '{}', workspace_id uuid default null,
+  idempotency_key text default null, description text default null, feature_code text default null,
   at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(debit_user_credits_transaction.workspace_id, debit_user_credits_transaction.user_id);
   wallet public.credit_wallets;
@@ -110,10 +92,9 @@ comment on function public.debit_user_credits_transaction is
 
 -- To which living grants an amount goes back: to those that an entry burned, what it took from them less what came
 -- back before.
-create function private.grants_to_return(entry_id bigint, wanted numeric, at timestamptz)
-returns public.credit_grant_change[]
-language plpgsql stable set search_path = ''
-as $$
+create function private.grants_to_return(
+  entry_id bigint, wanted numeric, at timestamptz
+) returns public.credit_grant_change[] language plpgsql stable set search_path = '' as $$
 begin
   return (with burned as (
     select l.grant_id, -l.amount as amount, l.ordinality
@@ -148,11 +129,8 @@ $$;
 -- Gives back to a locked wallet what may be: to debt, then to the grants its entry burned, then as a new grant.
 create function private.post_refund(
   wallet public.credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text,
-    key text,
-  entry_id bigint, at timestamptz
-) returns public.credit_result
-language plpgsql set search_path = ''
-as $$
+  key text, entry_id bigint, at timestamptz
+) returns public.credit_result language plpgsql set search_path = '' as $$
 declare
   changes public.credit_grant_change[] := array[]::public.credit_grant_change[];
   left_over numeric := least(amount, greatest(wallet.credits_balance + amount, 0)); -- after debt
@@ -182,18 +160,10 @@ end;
 $$;
 
 create function public.refund_user_credits(
-  user_id uuid,
-  amount numeric,
-  reason text,
-  metadata jsonb default '{}',
-  workspace_id uuid default null,
-  idempotency_key text default null,
-  description text default null,
-  transaction_id bigint default null,
+  user_id uuid, amount numeric, reason text, metadata jsonb default '{}', workspace_id uuid default null,
+  idempotency_key text default null, description text default null, transaction_id bigint default null,
   at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(refund_user_credits.workspace_id, refund_user_credits.user_id);
   wallet public.credit_wallets;
@@ -244,16 +214,9 @@ comment on function public.refund_user_credits is
   'then as a new grant.';
 
 create function public.clawback_credits(
-  grant_id uuid,
-  amount numeric,
-  reason text,
-  metadata jsonb default '{}',
-  idempotency_key text default null,
-  description text default null,
-  at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+  grant_id uuid, amount numeric, reason text, metadata jsonb default '{}', idempotency_key text default null,
+  description text default null, at timestamptz default clock_timestamp()
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid;
   credit_grant public.credit_grants;

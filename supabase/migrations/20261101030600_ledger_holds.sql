@@ -2,8 +2,7 @@
 
 -- Locks a hold's wallet and reads the hold under that lock.
 create function private.lock_hold(wanted_hold uuid, at timestamptz) returns private.credit_holds
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   hold private.credit_holds;
 begin
@@ -22,8 +21,7 @@ $$;
 
 -- Sets credits of a locked wallet aside, for whoever was found to have them.
 create function private.add_hold(hold private.credit_holds) returns public.credit_result
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   answer public.credit_result;
 begin
@@ -40,20 +38,10 @@ end;
 $$;
 
 create function public.hold_credits(
-  user_id uuid,
-  amount numeric,
-  reason text,
-  metadata jsonb default '{}',
-  workspace_id uuid default null,
-  idempotency_key text default null,
-  description text default null,
-  feature_code text default null,
-  expires_in interval default '15 minutes',
-  at timestamptz default clock_timestamp(),
-  spender_id uuid default null
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+  user_id uuid, amount numeric, reason text, metadata jsonb default '{}', workspace_id uuid default null,
+  idempotency_key text default null, description text default null, feature_code text default null,
+  expires_in interval default '15 minutes', at timestamptz default clock_timestamp(), spender_id uuid default null
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(hold_credits.workspace_id, hold_credits.user_id);
   wallet public.credit_wallets;
@@ -95,12 +83,10 @@ comment on function public.hold_credits is
   'Sets credits aside, or raises insufficient_credits. They come back when the hold is settled, released or expires. '
   'spender_id: whose spending limit (spending_limits) counts it besides the user''s.';
 
--- Posts what was used under a hold, frees what of it is no longer set aside, and expires the grants that only this kept.
+-- Posts what was used under a hold, frees what of it is no longer set aside, and expires the grants that only it kept.
 create function private.settle_part(
   hold private.credit_holds, used numeric, freed numeric, metadata jsonb, description text, key text, at timestamptz
-) returns public.credit_result
-language plpgsql set search_path = ''
-as $$
+) returns public.credit_result language plpgsql set search_path = '' as $$
 declare
   answer public.credit_result;
   entry_id bigint;
@@ -129,9 +115,7 @@ $$;
 create function private.close_hold(
   hold private.credit_holds, used numeric, at timestamptz, metadata jsonb default '{}', description text default null,
   key text default null, is_work_done boolean default false
-) returns public.credit_result
-language plpgsql set search_path = ''
-as $$
+) returns public.credit_result language plpgsql set search_path = '' as $$
 begin
   update private.credit_holds h set
     state = case when used is null then 'released' else 'settled' end::public.credit_hold_state,
@@ -147,16 +131,9 @@ end;
 $$;
 
 create function public.settle_credit_hold(
-  hold_id uuid,
-  amount numeric,
-  metadata jsonb default '{}',
-  keep_open boolean default false,
-  idempotency_key text default null,
-  description text default null,
-  at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+  hold_id uuid, amount numeric, metadata jsonb default '{}', keep_open boolean default false,
+  idempotency_key text default null, description text default null, at timestamptz default clock_timestamp()
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds;
   freed numeric;
@@ -203,10 +180,9 @@ comment on function public.settle_credit_hold is
   'Charges what was used under a hold, even past it, and closes it; with keep_open (and a key) charges a part and '
   'leaves the rest set aside.';
 
-create function public.release_credit_hold(hold_id uuid, at timestamptz default clock_timestamp())
-returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+create function public.release_credit_hold(
+  hold_id uuid, at timestamptz default clock_timestamp()
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds;
   answer public.credit_result;
@@ -227,14 +203,9 @@ comment on function public.release_credit_hold is
   'Gives back what a hold still sets aside. Doing it again changes nothing.';
 
 create function public.extend_credit_hold(
-  hold_id uuid,
-  amount numeric default 0,
-  expires_in interval default null,
-  idempotency_key text default null,
+  hold_id uuid, amount numeric default 0, expires_in interval default null, idempotency_key text default null,
   at timestamptz default clock_timestamp()
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds;
   wallet public.credit_wallets;

@@ -63,9 +63,7 @@ select d, true from unnest(array[
   'xsmail.com']) d;
 
 -- One spelling for all addresses that reach the same mailbox.
-create function private.normalised_email(email text) returns text
-language sql stable set search_path = ''
-as $$
+create function private.normalised_email(email text) returns text language sql stable set search_path = '' as $$
   select coalesce(nullif(split_part(m.name, p.shares_what_begins_as, 1), m.name) || p.shares_what_begins_as, m.name)
     || '@' || coalesce(p.canonical_domain, case when p.reads_subdomains then p.domain end, a.domain)
   from (
@@ -92,9 +90,7 @@ comment on table private.signup_claims is
 
 -- Gives the credits an account starts with: once an account, once a person. Where it fails, so does completing the
 -- account, which is tried again.
-create function private.grant_signup_credits() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.grant_signup_credits() returns trigger language plpgsql set search_path = '' as $$
 declare
   account auth.users;
   amount numeric := round(private.config_numeric('signup_credits', 3), 6);

@@ -116,22 +116,12 @@ $$;
 grant execute on function private.credit_history to authenticated, service_role;
 
 create function public.credit_history(
-  workspace_id uuid default null,
-  before_id bigint default null,
-  max_rows integer default 50,
-  transaction_type public.credit_transaction_type default null,
-  reason text default null,
-  scene text default null,
-  model text default null,
-  api_key_id uuid default null,
-  user_id uuid default null,
-  status public.debit_status default null,
-  reference_id text default null,
-  "from" timestamptz default null,
+  workspace_id uuid default null, before_id bigint default null, max_rows integer default 50,
+  transaction_type public.credit_transaction_type default null, reason text default null, scene text default null,
+  model text default null, api_key_id uuid default null, user_id uuid default null,
+  status public.debit_status default null, reference_id text default null, "from" timestamptz default null,
   "to" timestamptz default null
-) returns setof public.credit_history_entry
-language plpgsql stable set search_path = ''
-as $$
+) returns setof public.credit_history_entry language plpgsql stable set search_path = '' as $$
 begin
   return query select * from private.credit_history(coalesce(workspace_id, auth.uid()), before_id, max_rows,
     transaction_type, reason, scene, model, api_key_id, user_id, status, reference_id, "from", "to");

@@ -231,9 +231,7 @@ comment on type private.ai_charge is
 create function private.set_model_price(
   model text, components jsonb, effective_from timestamptz default now(), effective_to timestamptz default null,
   source text default 'manual'
-) returns uuid
-language plpgsql set search_path = ''
-as $$
+) returns uuid language plpgsql set search_path = '' as $$
 declare
   wanted_id uuid;
   component jsonb;
@@ -298,9 +296,7 @@ $$;
 
 -- Keeps a price's parts beside it, as calls are charged by: what is the default is left out, and they stand from
 -- general to special.
-create function private.sync_price_components() returns trigger
-language plpgsql set search_path = ''
-as $$
+create function private.sync_price_components() returns trigger language plpgsql set search_path = '' as $$
 begin
   update public.ai_model_prices p set components = coalesce((
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('unit', c.unit, 'usd_per_unit', c.usd_per_unit,
@@ -323,8 +319,7 @@ create trigger ai_price_components_sync after insert or update or delete on publ
 -- What a call's charge is computed from, as it is when the call begins; null for a model without a price. Of a video
 -- (duration, resolution) null where its resolution has none.
 create function private.pricing_of(wanted public.ai_models, at timestamptz, video jsonb default null) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   price public.ai_model_prices;
   own jsonb := '{}';
@@ -352,19 +347,9 @@ begin
 end;
 $$;
 
--- What a provider's price or charge in US dollars becomes, in credits.
-create function private.credits_for(pricing jsonb, usd numeric) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return trim_scale(round(usd * (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric, 6));
-end;
-$$;
-
 -- Whether a clock { weekdays, from, to } (UTC) runs at some time from began to ended.
 create function private.meets_clock(clock jsonb, began timestamp, ended timestamp) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   opens time := coalesce(clock ->> 'from', '00:00');
   closes time := coalesce(clock ->> 'to', '24:00');
@@ -388,9 +373,7 @@ $$;
 create function private.price_rows(
   pricing jsonb, usage private.ai_usage, began timestamptz, ended timestamptz, in_credits boolean default false,
   is_bound boolean default false
-) returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
+) returns jsonb language plpgsql immutable set search_path = '' as $$
 declare
   components jsonb := pricing #> '{price,components}';
   c jsonb;
@@ -444,8 +427,7 @@ $$;
 -- The rates of a call from those that have a row. This is the chain of defaults: audio, image, cached and written
 -- input -> input; reasoning, audio and image output -> output. What has none after it takes the dearest of its kind.
 create function private.default_rates(rows jsonb) returns private.price_units
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   r private.price_units := jsonb_populate_record(null::private.price_units, rows);
 begin
@@ -470,8 +452,7 @@ $$;
 
 -- How many of each unit were used: pools that exclude each other.
 create function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return row(
     usage.prompt_tokens - usage.cached_tokens - coalesce(usage.cache_write_5m_tokens, 0)
@@ -488,8 +469,7 @@ $$;
 
 -- So many units at these rates.
 create function private.sum_of(n private.price_units, r private.price_units) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return coalesce(n.input * r.input, 0) + coalesce(n.cached_input * r.cached_input, 0)
     + coalesce(n.cache_write_5m * r.cache_write_5m, 0) + coalesce(n.cache_write_1h * r.cache_write_1h, 0)
@@ -507,9 +487,7 @@ $$;
 -- some, else the model's fixed price, else cost x credits_per_usd x markup, to six decimals.
 create function private.charge_of(
   pricing jsonb, usage private.ai_usage, began timestamptz default null, ended timestamptz default null
-) returns private.ai_charge
-language plpgsql immutable set search_path = ''
-as $$
+) returns private.ai_charge language plpgsql immutable set search_path = '' as $$
 declare
   rows jsonb := private.price_rows(pricing, usage, began, ended);
   pools private.price_units := private.pools_of(usage, pricing);
@@ -520,7 +498,8 @@ begin
     return null;
   end if;
   charge.cost_usd := trim_scale(round(private.sum_of(pools, private.default_rates(rows)), 15));
-  by_cost := private.credits_for(pricing, charge.cost_usd);
+  by_cost := trim_scale(round(charge.cost_usd * (pricing ->> 'credits_per_usd')::numeric
+    * (pricing ->> 'markup')::numeric, 6));
   if pricing @? '$.price.components[*].credits_per_unit' then
     charge.credits := trim_scale(round(private.sum_of(pools,
       private.default_rates(private.price_rows(pricing, usage, began, ended, in_credits => true))), 6));
@@ -548,10 +527,9 @@ $$;
 
 -- What a call can cost at most, in credits a unit, with this input (its other counts don't matter): each unit at the
 -- dearest that its tokens may turn out to be, in the time that it may take (its hold expires after 990 s at most).
-create function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamptz)
-returns private.price_units
-language plpgsql stable set search_path = ''
-as $$
+create function private.bound_rates(
+  pricing jsonb, usage private.ai_usage, began timestamptz
+) returns private.price_units language plpgsql stable set search_path = '' as $$
 declare
   r private.price_units := private.default_rates(private.price_rows(pricing, usage, began,
     began + interval '1000 seconds', in_credits => true, is_bound => true));
@@ -572,10 +550,9 @@ $$;
 
 -- The most output tokens that an amount of credits pays for besides the rest of a call, at these rates; null where it
 -- does not pay for the rest.
-create function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric)
-returns bigint
-language plpgsql immutable set search_path = ''
-as $$
+create function private.output_tokens_for(
+  rates private.price_units, usage private.ai_usage, budget numeric
+) returns bigint language plpgsql immutable set search_path = '' as $$
 declare
   base numeric;
 begin
@@ -593,8 +570,7 @@ $$;
 
 -- A pricing as customers see it: in credits, of the standard tier.
 create function private.model_price_of(pricing jsonb) returns public.model_price
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   factor numeric := (pricing ->> 'credits_per_usd')::numeric * (pricing ->> 'markup')::numeric;
   components jsonb := pricing #> '{price,components}';

@@ -51,9 +51,7 @@ comment on column private.api_key_hashes.made_by is
 create index api_key_hashes_api_key_id_idx on private.api_key_hashes (api_key_id);
 
 -- Makes a secret for a key; nothing but its hash stays.
-create function private.add_api_key_secret(for_key uuid) returns text
-language plpgsql set search_path = ''
-as $$
+create function private.add_api_key_secret(for_key uuid) returns text language plpgsql set search_path = '' as $$
 declare
   secret text := 'sk-' || translate(encode(extensions.gen_random_bytes(36), 'base64'), '+/', '-_');
 begin
@@ -65,9 +63,7 @@ end;
 $$;
 
 -- Locks a key of the caller's workspaces, after its wallet; not_found for every other.
-create function private.my_api_key(wanted_key uuid) returns public.api_keys
-language plpgsql set search_path = ''
-as $$
+create function private.my_api_key(wanted_key uuid) returns public.api_keys language plpgsql set search_path = '' as $$
 declare
   key public.api_keys;
 begin
@@ -95,8 +91,7 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
 
 -- Refuses one more active key to a workspace that has a hundred. Called under its wallet's lock.
 create function private.require_room_for_key(wanted_workspace uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if 100 <= (
     select count(*) from public.api_keys k
@@ -110,8 +105,7 @@ $$;
 
 -- What the maker of a key is told, the secret this once.
 create function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
-language sql stable set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select jsonb_build_object('id', k.id, 'key', secret, 'prefix', k.prefix, 'name', k.name, 'workspace_id',
     k.workspace_id,
     'expires_at', k.expires_at, 'created_at', k.created_at)
@@ -120,8 +114,7 @@ $$;
 
 -- Makes a key for a workspace of the caller.
 create function private.create_my_api_key(wanted public.api_keys, budget numeric, period_budget numeric) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   owner_id uuid := (select auth.uid());
   account public.users := private.require_account(owner_id);
@@ -168,8 +161,7 @@ grant execute on function private.create_my_api_key(public.api_keys, numeric, nu
 
 -- Gives a key of the caller's a new secret; the old one works on for the grace period.
 create function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   key public.api_keys := private.my_api_key(wanted_key);
   secret text;
@@ -191,8 +183,7 @@ grant execute on function private.rotate_my_api_key(uuid, interval) to authentic
 
 -- Ends a key of the caller's; doing it again changes nothing.
 create function private.revoke_my_api_key(wanted_key uuid) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   key public.api_keys := private.my_api_key(wanted_key);
 begin
@@ -206,8 +197,7 @@ grant execute on function private.revoke_my_api_key(uuid) to authenticated;
 
 -- The living key behind a secret, by the secret's SHA-256 in hex; an error where there is none.
 create function private.api_key_of(secret_hash text, at timestamptz) returns public.api_keys
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   key public.api_keys;
 begin
@@ -228,8 +218,7 @@ $$;
 
 -- When a person is deleted, a team keeps the key's history and not the key.
 create function private.revoke_keys_of_person() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   new.revoked_at := coalesce(new.revoked_at, clock_timestamp());
   return new;
@@ -241,9 +230,7 @@ create trigger api_keys_revoke_of_person before update of user_id on public.api_
 
 -- Refuses what a key's columns may not hold. A revoked key changes no more, and an expired one becomes active again
 -- only while there is room for it.
-create function private.guard_api_key() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.guard_api_key() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   -- The table's constraints say the same, but in words that are nobody's to read.
   complaint text := case
@@ -288,9 +275,7 @@ create trigger api_keys_set_updated_at
   for each row execute function private.set_updated_at();
 
 -- Copies a key's budgets into its row of spending_limits.
-create function private.sync_key_limit() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.sync_key_limit() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then
     insert into public.spending_limits (workspace_id, spender_id, spender_kind, credit_limit, period_credit_limit,
@@ -309,34 +294,31 @@ create trigger api_keys_set_limit after update of budget, period_budget, budget_
     is distinct from (new.budget, new.period_budget, new.budget_period)) execute function private.sync_key_limit();
 
 -- Columns of a key to clients, kept where every spender's use is.
-create function public.credits_used(public.api_keys) returns numeric
-language sql stable set search_path = ''
-as $$
+create function public.credits_used(public.api_keys) returns numeric language sql stable set search_path = '' as $$
   select l.credits_used from public.spending_limits l
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.credits_used(public.api_keys) is
   'Column credits_used of api_keys: credits that calls with the key were charged, less refunds.';
 create function public.period_credits_used(public.api_keys) returns numeric
-language sql stable set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select w.used from public.spending_limits l
-  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
-    w
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used,
+    now()) w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_credits_used(public.api_keys) is
   'Column period_credits_used of api_keys: credits_used of calls that began in the current period (period_started_at).';
 create function public.period_started_at(public.api_keys) returns timestamptz
-language sql stable set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select w.started_at from public.spending_limits l
-  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())
-    w
+  cross join private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used,
+    now()) w
   where l.workspace_id = $1.workspace_id and l.spender_id = $1.id
 $$;
 comment on function public.period_started_at(public.api_keys) is
-  'Column period_started_at of api_keys: start of the current day, week or month (UTC), which period_credits_used counts.';
+  'Column period_started_at of api_keys: start of the current day, week or month (UTC), which period_credits_used '
+  'counts.';
 grant execute on function public.credits_used(public.api_keys), public.period_credits_used(public.api_keys),
   public.period_started_at(public.api_keys) to authenticated, service_role;
 
@@ -361,18 +343,11 @@ create type public.revoked_api_key as (id uuid, revoked_at timestamptz);
 comment on type public.revoked_api_key is 'An API key that has ended.';
 
 create function public.create_api_key(
-  name text,
-  workspace_id uuid default null,
-  allowed_models text[] default null,
-  allowed_scenes public.ai_usage_scene[] default null,
-  requests_per_minute integer default null,
-  budget numeric default null,
-  period_budget numeric default null,
-  budget_period public.calendar_period default null,
+  name text, workspace_id uuid default null, allowed_models text[] default null,
+  allowed_scenes public.ai_usage_scene[] default null, requests_per_minute integer default null,
+  budget numeric default null, period_budget numeric default null, budget_period public.calendar_period default null,
   expires_at timestamptz default null
-) returns public.created_api_key
-language plpgsql set search_path = ''
-as $$
+) returns public.created_api_key language plpgsql set search_path = '' as $$
 declare
   wanted public.api_keys;
 begin
@@ -406,8 +381,7 @@ as $$ select jsonb_populate_record(null::public.revoked_api_key, private.revoke_
 comment on function public.revoke_api_key is 'Ends a key at once: { id, revoked_at }. Doing it again changes nothing.';
 
 create function public.require_api_key(api_key_hash text) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.api_key_of(api_key_hash, clock_timestamp());
 end;

@@ -95,8 +95,7 @@ create table private.ai_usage_logs_default partition of private.ai_usage_logs de
 
 -- Makes the partition of a month (UTC) and moves its rows out of the default one; false where it exists.
 create function private.make_usage_log_partition(month date) returns boolean
-language plpgsql set search_path = '' set lock_timeout = '2s'
-as $$
+language plpgsql set search_path = '' set lock_timeout = '2s' as $$
 declare
   partition_name text := 'ai_usage_logs_' || to_char(month, 'YYYY_MM');
   next_month date := (month + interval '1 month')::date;
@@ -124,8 +123,7 @@ $$;
 
 -- Makes one partition that is missing for this month or those kept ready; false where none is.
 create function private.make_next_usage_log_partition(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   month date;
 begin
@@ -151,9 +149,7 @@ $$;
 
 -- When a person is deleted, a team keeps the figures of the call and loses what was said, also by a provider, and
 -- from where.
-create function private.forget_log_person() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.forget_log_person() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   new.request_data := null;
   new.response_data := null;

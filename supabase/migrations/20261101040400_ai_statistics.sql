@@ -41,9 +41,7 @@ grant select (workspace_id, user_id, api_key_id, first_call_at, last_call_at, pr
   free_credits, model) on private.usage_by_day to authenticated, service_role;
 
 -- Adds figures to their row: the one place that sums them up.
-create function private.add_usage(more private.usage_by_day) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.add_usage(more private.usage_by_day) returns void language plpgsql set search_path = '' as $$
 begin
   insert into private.usage_by_day as u select more.*
   on conflict on constraint one_row_a_day do update set
@@ -68,8 +66,7 @@ $$;
 -- The name that a call's model is counted by: one for all names that no model has and for calls that were refused
 -- before their model was looked up.
 create function private.counted_model(model text, status public.ai_usage_status, error_code text) returns text
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case when status = 'refused' and error_code in ('not_found', 'rate_limited', 'maintenance', 'account_disabled')
     then 'unknown' else model end;
@@ -77,9 +74,7 @@ end;
 $$;
 
 -- Adds a new row of the log to its day.
-create function private.count_ai_call() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.count_ai_call() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   more private.usage_by_day;
 begin
@@ -113,8 +108,7 @@ create trigger ai_usage_logs_count after insert on private.ai_usage_logs
 
 -- When a person is deleted, a team's figures stay, with those of everyone else who was deleted.
 create function private.merge_statistics_of_person() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   theirs private.usage_by_day;
 begin
@@ -138,8 +132,7 @@ comment on type private.usage_part is 'What of a day is shown by scene, model or
 
 -- Sums of a day by scene, model or key: { name: { requests, tokens, cost, credits, free_credits } }.
 create function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_object_agg(x.name, x.figures), '{}')
@@ -201,8 +194,7 @@ create trigger ai_usage_statistics_refuse_write instead of insert or update or d
   for each row execute function private.refuse_write();
 
 create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   first_day date := $1;
   last_day date := $2;
@@ -239,10 +231,9 @@ grant execute on function public.rebuild_usage_statistics to service_role;
 
 -- Not another arm of the policy: one that no index serves would make Postgres read the whole table for everyone.
 -- The figures of all workspaces, or of any one, for platform admins and the service role.
-create function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid)
-returns setof private.usage_by_day
-language plpgsql stable security definer set search_path = ''
-as $$
+create function private.usage_of_everyone(
+  first_day date, last_day date, wanted_workspace uuid
+) returns setof private.usage_by_day language plpgsql stable security definer set search_path = '' as $$
 begin
   if not private.is_operator() then
     perform private.raise_error('forbidden', 'Usage of all workspaces is for platform admins.');

@@ -43,9 +43,7 @@ comment on column private.ai_request_counts.day_empty_answers is
 -- key's); an error where there is none.
 create function private.ai_caller_of(
   account_id uuid, key_hash text, at timestamptz, wanted_workspace uuid default null
-) returns private.ai_caller
-language plpgsql set search_path = ''
-as $$
+) returns private.ai_caller language plpgsql set search_path = '' as $$
 declare
   caller private.ai_caller;
 begin
@@ -75,8 +73,7 @@ $$;
 -- Whether key and plan allow a model: feature model:<model>, by default from minimum_plan on, and the feature of
 -- its scene.
 create function private.may_use_model(caller private.ai_caller, wanted public.ai_models) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce(((caller.api_key).allowed_models is null or wanted.model = any ((caller.api_key).allowed_models))
     and private.feature_is_on(caller.features, 'model:' || wanted.model,
@@ -87,8 +84,7 @@ $$;
 
 -- Where models of a scene are called: named by the scene it is for.
 create function private.endpoint_of(scene public.ai_usage_scene) returns public.ai_usage_scene
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case when scene in ('embedding', 'image_generation', 'video_generation') then scene else 'text_chat' end;
 end;
@@ -98,9 +94,7 @@ $$;
 create function private.refuse_model(
   caller private.ai_caller, wanted_name text, wanted public.ai_models, pricing jsonb, scene public.ai_usage_scene,
   endpoint public.ai_usage_scene
-) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
+) returns private.ai_refusal language plpgsql stable set search_path = '' as $$
 declare
   scenes public.ai_usage_scene[] := (caller.api_key).allowed_scenes;
 begin
@@ -135,8 +129,7 @@ $$;
 
 -- Whether a workspace has credits left that were paid for.
 create function private.has_paid_credits(wanted_workspace uuid, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return exists (
     select from public.credit_grants g
@@ -148,8 +141,7 @@ $$;
 
 -- Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.
 create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
   per_day numeric := private.limit_in(caller.features, 'requests_per_day');
@@ -184,8 +176,7 @@ $$;
 
 -- Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.
 create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
 begin
@@ -216,8 +207,7 @@ $$;
 -- Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds
 -- the calls of a day. Called under the wallet's lock.
 create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
@@ -251,8 +241,7 @@ create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspac
 -- Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; what tokens
 -- they will use is not known, so the last of them may pass that limit.
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   period record;
   code text;
@@ -290,8 +279,7 @@ $$;
 
 -- Tells platform admins that a model was asked for which has no price, once for each model and day.
 create function private.notify_unpriced(of_model text, resolution text, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform private.notify_admins('model_unpriced', concat_ws(' ', of_model, resolution, (at at time zone 'UTC')::date),
     jsonb_build_object('model', of_model, 'resolution', resolution,
@@ -301,10 +289,9 @@ end;
 $$;
 
 -- Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.
-create function private.refuse_request(asked private.admission, pricing jsonb, endpoint public.ai_usage_scene)
-returns private.ai_refusal
-language plpgsql set search_path = ''
-as $$
+create function private.refuse_request(
+  asked private.admission, pricing jsonb, endpoint public.ai_usage_scene
+) returns private.ai_refusal language plpgsql set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   messages numeric := private.limit_in(caller.features, 'messages_per_month');
@@ -347,8 +334,7 @@ $$;
 
 -- Whether somebody may know what a workspace has: its owners and admins may, and everybody of their personal one.
 create function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce(wanted_workspace = account_id or private.role_in(wanted_workspace, account_id) in ('owner', 'admin'),
     false);
@@ -358,8 +344,7 @@ $$;
 -- The refusal of what the wallet, the budget of the key or the limit of the member cannot pay; what: how its price
 -- is told.
 create function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   available numeric := (asked.wallet).credits_spendable;
@@ -385,8 +370,7 @@ $$;
 -- What a caller can spend now, as far as it is theirs to know: the least of wallet, member limit and key budget.
 -- Null: not to be told.
 create function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   available numeric;
 begin

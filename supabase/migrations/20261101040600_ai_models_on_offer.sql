@@ -38,8 +38,7 @@ create trigger video_models_set_updated_at before update on public.video_models
 
 -- Whether videos can be asked of a model: its row, a price and a provider that makes them are there.
 create function private.is_video_model(wanted public.ai_models, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return exists (
     select from public.video_models v join public.ai_providers p on p.provider = wanted.provider
@@ -98,9 +97,7 @@ create trigger models_refuse_write instead of insert or update or delete on publ
 create function public.list_ai_models(
   user_id uuid default null, api_key_hash text default null, at timestamptz default clock_timestamp(),
   workspace_id uuid default null
-) returns setof public.models
-language plpgsql security definer set search_path = ''
-as $$
+) returns setof public.models language plpgsql security definer set search_path = '' as $$
 declare
   caller private.ai_caller := private.ai_caller_of(list_ai_models.user_id, api_key_hash, at,
     list_ai_models.workspace_id);

@@ -21,9 +21,7 @@ where h.work is not null;
 comment on view private.ai_calls is 'Calls under way; what is left past its time was lost and is swept.';
 
 -- What the log keeps of a request or answer: 16 KiB of text, and a mark where it was cut.
-create function private.log_data(value jsonb) returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
+create function private.log_data(value jsonb) returns jsonb language plpgsql immutable set search_path = '' as $$
 begin
   if length(value::text) > 16384 then
     return jsonb_build_object('truncated', true, 'characters', length(value::text), 'begins', left(value::text, 16384));
@@ -35,9 +33,7 @@ $$;
 -- The pricing of a call that used what has no price, marked so; admins hear of it once for each model and day.
 create function private.mark_unpriced(
   call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamptz
-) returns jsonb
-language plpgsql set search_path = ''
-as $$
+) returns jsonb language plpgsql set search_path = '' as $$
 begin
   perform private.notify_admins('usage_unpriced',
     format('%s %s', pricing #>> '{price,model}', (at at time zone 'UTC')::date), jsonb_build_object(
@@ -54,9 +50,7 @@ create function private.log_ai_call(
   facts jsonb, wanted_workspace uuid, account_id uuid, at timestamptz, began_at timestamptz default null,
   hold_id uuid default null, usage private.ai_usage default null, pricing jsonb default null,
   charge private.ai_charge default null, entry_id bigint default null, is_use boolean default false
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   c private.ai_usage_logs := jsonb_populate_record(null::private.ai_usage_logs, facts);
 begin
@@ -116,8 +110,7 @@ $$;
 
 -- Counts and logs a call that is refused, and says why it is.
 create function private.refuse_ai_call(asked private.admission) returns jsonb
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   refusal private.ai_refusal := asked.refusal;
@@ -172,9 +165,7 @@ alter table public.system_config add constraint a_choice_is_one_of_its_words che
   else true end);
 
 -- Who moderates prompts, and what follows where the answer is no clear one.
-create function private.moderation_terms() returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+create function private.moderation_terms() returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'provider', coalesce(private.config('prompt_moderation'), '"none"'),
@@ -195,8 +186,7 @@ comment on type private.ai_request is
 
 -- Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   unknown record;
 begin
@@ -230,9 +220,7 @@ comment on type private.ai_terms is
 create function private.add_candidate(
   terms private.ai_terms, candidate public.ai_models, pricing jsonb, request private.ai_request, credits_left numeric,
   most_credits numeric, at timestamptz
-) returns private.ai_terms
-language plpgsql stable set search_path = ''
-as $$
+) returns private.ai_terms language plpgsql stable set search_path = '' as $$
 declare
   is_first boolean := terms.credits is null;
   usage private.ai_usage := request.usage;
@@ -319,10 +307,9 @@ $$;
 
 -- The worst case of a call, over every model that may answer it, in the order they are asked, within what wallet
 -- and key can pay.
-create function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request)
-returns private.ai_terms
-language plpgsql stable set search_path = ''
-as $$
+create function private.terms_of_ai_call(
+  asked private.admission, pricing jsonb, request private.ai_request
+) returns private.ai_terms language plpgsql stable set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   available numeric := (asked.wallet).credits_spendable;
@@ -358,10 +345,9 @@ end;
 $$;
 
 -- Holds the credits of an admitted call and counts it.
-create function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms)
-returns jsonb
-language plpgsql set search_path = ''
-as $$
+create function private.begin_ai_call(
+  asked private.admission, request private.ai_request, terms private.ai_terms
+) returns jsonb language plpgsql set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   call jsonb := asked.call;
@@ -397,9 +383,7 @@ $$;
 -- Counts as they can be priced and logged. pools: the further ones, by their names in private.ai_usage.
 create function private.usage_of_call(
   prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb default '{}'
-) returns private.ai_usage
-language plpgsql immutable set search_path = ''
-as $$
+) returns private.ai_usage language plpgsql immutable set search_path = '' as $$
 declare
   usage private.ai_usage;
   input_left bigint;
@@ -446,14 +430,9 @@ end;
 $$;
 
 create function public.extend_ai_call(
-  hold_id uuid,
-  prompt_tokens bigint default null,
-  completion_tokens bigint default null,
-  served_model text default null,
-  at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+  hold_id uuid, prompt_tokens bigint default null, completion_tokens bigint default null,
+  served_model text default null, at timestamptz default clock_timestamp()
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds := private.lock_hold(extend_ai_call.hold_id, at);
   call private.ai_call := jsonb_populate_record(null::private.ai_call, hold.work);
@@ -521,9 +500,7 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
 create function private.bounded_usage(
   usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamptz,
   ended timestamptz
-) returns private.ai_usage
-language plpgsql stable set search_path = ''
-as $$
+) returns private.ai_usage language plpgsql stable set search_path = '' as $$
 declare
   tolerance numeric;
   bounded private.ai_usage;
@@ -562,9 +539,7 @@ $$;
 -- Corrects what was counted when a call began: the month's messages, the Idempotency-Key.
 create function private.close_ai_call(
   call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 begin
   if call.message_month is not null and not is_charged then
     update private.ai_request_counts c set month_messages = c.month_messages - 1
@@ -589,24 +564,12 @@ end;
 $$;
 
 create function public.finish_ai_call(
-  hold_id uuid,
-  ending public.ai_usage_status,
-  prompt_tokens bigint default 0,
-  cached_tokens bigint default 0,
-  completion_tokens bigint default 0,
-  details jsonb default '{}',
-  images bigint default 0,
-  usage_source public.ai_usage_source default 'reported',
-  is_empty boolean default false,
-  served_model text default null,
-  answer jsonb default null,
-  written_tokens bigint default 0,
-  may_be_cut_short boolean default false,
-  at timestamptz default clock_timestamp(),
-  pools jsonb default '{}'
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+  hold_id uuid, ending public.ai_usage_status, prompt_tokens bigint default 0, cached_tokens bigint default 0,
+  completion_tokens bigint default 0, details jsonb default '{}', images bigint default 0,
+  usage_source public.ai_usage_source default 'reported', is_empty boolean default false,
+  served_model text default null, answer jsonb default null, written_tokens bigint default 0,
+  may_be_cut_short boolean default false, at timestamptz default clock_timestamp(), pools jsonb default '{}'
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds := private.lock_hold(finish_ai_call.hold_id, at);
   reported private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);
@@ -680,8 +643,7 @@ comment on function public.finish_ai_call is
 
 -- Finishes a call whose function ended before it did.
 create function private.finish_lost_ai_call(lost private.credit_holds, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   call private.ai_call := jsonb_populate_record(null::private.ai_call, lost.work);
 begin
@@ -699,8 +661,7 @@ $$;
 
 -- Finishes one call whose function ended before it did; false when there is none.
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   lost private.credit_holds;
 begin
@@ -723,9 +684,7 @@ insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 
 -- then.
 create function private.end_earlier_tries(
   wallet public.credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamptz
-) returns public.credit_wallets
-language plpgsql set search_path = ''
-as $$
+) returns public.credit_wallets language plpgsql set search_path = '' as $$
 declare
   earlier private.credit_holds;
   call private.ai_call;
@@ -757,9 +716,7 @@ $$;
 create function private.begin_admission(
   scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text,
   request_hash text, details jsonb, at timestamptz
-) returns private.admission
-language plpgsql set search_path = ''
-as $$
+) returns private.admission language plpgsql set search_path = '' as $$
 declare
   asked private.admission;
   name text := left(coalesce(begin_admission.model, ''), 200);
@@ -784,8 +741,10 @@ begin
   -- By the model's own scene: callers name a call's scene as they like.
   asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
-  asked.wallet := private.free_due_holds(asked.wallet,
-    (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
+  if (asked.wallet).credits_held > 0 then
+    asked.wallet := private.free_due_holds(asked.wallet,
+      (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
+  end if;
   asked.call := details || jsonb_build_object('scene', asked.scene, 'model', name,
     'request_id', begin_admission.request_id, 'api_key_id', ((asked.caller).api_key).id);
   return asked;
@@ -793,26 +752,12 @@ end;
 $$;
 
 create function public.admit_ai_call(
-  user_id uuid,
-  model text,
-  input_tokens integer,
-  max_output_tokens integer default null,
-  choices integer default 1,
-  request_id text default null,
-  details jsonb default '{}',
-  images integer default 0,
-  endpoint public.ai_usage_scene default null,
-  can_lower_output boolean default false,
-  api_key_hash text default null,
-  idempotency_key text default null,
-  request_hash text default null,
-  workspace_id uuid default null,
-  at timestamptz default clock_timestamp(),
-  parts jsonb default '{}',
-  fields jsonb default '{}'
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+  user_id uuid, model text, input_tokens integer, max_output_tokens integer default null, choices integer default 1,
+  request_id text default null, details jsonb default '{}', images integer default 0,
+  endpoint public.ai_usage_scene default null, can_lower_output boolean default false, api_key_hash text default null,
+  idempotency_key text default null, request_hash text default null, workspace_id uuid default null,
+  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}'
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
     admit_ai_call.workspace_id, admit_ai_call.model, admit_ai_call.request_id, admit_ai_call.idempotency_key,
@@ -865,22 +810,11 @@ comment on type public.recorded_usage is
   'A call made elsewhere: whether it was recorded now, the provider''s charge in US dollars, the credits it took.';
 
 create function public.record_ai_usage(
-  user_id uuid,
-  model text,
-  request_id text,
-  prompt_tokens bigint default 0,
-  cached_tokens bigint default 0,
-  completion_tokens bigint default 0,
-  images bigint default 0,
-  charge boolean default false,
-  status public.ai_usage_status default 'success',
-  workspace_id uuid default null,
-  details jsonb default '{}',
-  at timestamptz default clock_timestamp(),
-  pools jsonb default '{}'
-) returns public.recorded_usage
-language plpgsql security definer set search_path = ''
-as $$
+  user_id uuid, model text, request_id text, prompt_tokens bigint default 0, cached_tokens bigint default 0,
+  completion_tokens bigint default 0, images bigint default 0, charge boolean default false,
+  status public.ai_usage_status default 'success', workspace_id uuid default null, details jsonb default '{}',
+  at timestamptz default clock_timestamp(), pools jsonb default '{}'
+) returns public.recorded_usage language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(record_ai_usage.workspace_id, record_ai_usage.user_id);
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);

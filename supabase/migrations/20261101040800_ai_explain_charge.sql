@@ -30,8 +30,7 @@ comment on type public.charge_explanation is
 
 -- A number of things, in English.
 create function private.amount_of(amount numeric, unit text) returns text
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return trim_scale(amount)::text || ' ' || unit || case when amount = 1 then '' else 's' end;
 end;
@@ -40,9 +39,7 @@ $$;
 -- A charge in one or two sentences, in credits.
 create function private.charge_sentence(
   call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean
-) returns text
-language plpgsql stable set search_path = ''
-as $$
+) returns text language plpgsql stable set search_path = '' as $$
 declare
   price public.model_price := private.model_price_of(pricing);
   used text[] := array_remove(array[
@@ -91,8 +88,7 @@ $$;
 
 -- A call's charge, for who may see its log row. What a plain member of a team gets says nothing of its wallet.
 create function private.explain_charge(wanted_request text) returns public.charge_explanation
-language plpgsql stable security definer set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   is_operator boolean := private.is_operator();
   call private.ai_usage_logs;
@@ -168,8 +164,7 @@ $$;
 grant execute on function private.explain_charge to authenticated, service_role;
 
 create function public.explain_charge(request_id text) returns public.charge_explanation
-language sql stable set search_path = ''
-as $$ select private.explain_charge(request_id) $$;
+language sql stable set search_path = '' as $$ select private.explain_charge(request_id) $$;
 comment on function public.explain_charge is
   'Why a call cost what it cost, in credits: price, token pools, hold, settlement, refund, grants, a sentence or two. '
   'For everyone who may see its log row; balance and grants for owners and admins of its workspace; '

@@ -70,20 +70,11 @@ $$;
 grant execute on function private.call_history to authenticated, service_role;
 
 create function public.call_history(
-  workspace_id uuid default null,
-  before_id uuid default null,
-  max_rows integer default 50,
-  scene public.ai_usage_scene default null,
-  model text default null,
-  api_key_id uuid default null,
-  user_id uuid default null,
-  status public.ai_usage_status default null,
-  reference_id text default null,
-  "from" timestamptz default null,
-  "to" timestamptz default null
-) returns setof public.ai_usage_logs
-language plpgsql stable set search_path = ''
-as $$
+  workspace_id uuid default null, before_id uuid default null, max_rows integer default 50,
+  scene public.ai_usage_scene default null, model text default null, api_key_id uuid default null,
+  user_id uuid default null, status public.ai_usage_status default null, reference_id text default null,
+  "from" timestamptz default null, "to" timestamptz default null
+) returns setof public.ai_usage_logs language plpgsql stable set search_path = '' as $$
 begin
   return query select * from private.call_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, scene, model,
     api_key_id, user_id, status, reference_id, "from", "to");

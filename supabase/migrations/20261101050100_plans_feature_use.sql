@@ -68,7 +68,8 @@ create trigger usage_records_refuse_write instead of insert or update or delete 
 create trigger usage_records_refuse_update before update on private.usage_records
   for each row execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_delete after delete on private.usage_records
-  referencing old table as deleted_rows for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
+  referencing old table as deleted_rows for each statement
+  execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_truncate before truncate on private.usage_records
   for each statement execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 
@@ -81,8 +82,7 @@ comment on type private.feature_terms is
 
 -- A workspace's terms for a feature; not_found for an unknown one.
 create function private.feature_terms_of(wanted_workspace uuid, code text, at timestamptz) returns private.feature_terms
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   features jsonb := private.features_of(wanted_workspace, at, code);
   feature public.features;
@@ -117,10 +117,9 @@ comment on type public.feature_release is 'What a release of a feature''s use ga
 -- The part of an answer about a feature: { used, limit, remaining, period_start, period_end }, and allowed, with a code
 -- where it is not; limit and remaining null: no limit, 0 where it is off; used, remaining and period null: it is not
 -- counted.
-create function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean default true)
-returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
+create function private.feature_answer(
+  terms private.feature_terms, used numeric, allowed boolean default true
+) returns jsonb language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_build_object('allowed', allowed, 'used', trim_scale(used), 'limit', terms.most,
     'remaining', case when used <= terms.most then trim_scale(terms.most - used) when used > terms.most then 0 end,
@@ -132,8 +131,7 @@ $$;
 
 -- Refuses what is no quantity: null, NaN, zero, negative, above 1e15.
 create function private.require_quantity(quantity numeric) returns void
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   -- NaN compares as greater than every number.
   if quantity > 0 and quantity <= 1e15 then
@@ -146,8 +144,7 @@ $$;
 
 -- Refuses a use by someone who is no member of the workspace.
 create function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if private.role_in(wanted_workspace, account_id) is null then
     if wanted_workspace = account_id then
@@ -163,9 +160,7 @@ $$;
 -- Counts a use and says what is used now; null, and nothing counted, where that would pass the limit.
 create function private.count_feature(
   wanted_workspace uuid, code text, in_period timestamptz, change numeric, most numeric
-) returns numeric
-language plpgsql set search_path = ''
-as $$
+) returns numeric language plpgsql set search_path = '' as $$
 declare
   used_now numeric;
 begin
@@ -184,8 +179,7 @@ $$;
 -- The answer kept for a use or a release. Requests under one key wait here for each other: they take no wallet's
 -- lock.
 create function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if key is not null then
     perform pg_advisory_xact_lock(hashtextextended(wanted_workspace || ' ' || key, 2700));
@@ -195,20 +189,10 @@ end;
 $$;
 
 create function public.consume_feature(
-  feature_code text,
-  quantity numeric,
-  user_id uuid,
-  workspace_id uuid default null,
-  model text default null,
-  cost numeric default null,
-  reference_type text default null,
-  reference_id text default null,
-  metadata jsonb default '{}',
-  idempotency_key text default null,
-  at timestamptz default clock_timestamp()
-) returns public.feature_use
-language plpgsql security definer set search_path = ''
-as $$
+  feature_code text, quantity numeric, user_id uuid, workspace_id uuid default null, model text default null,
+  cost numeric default null, reference_type text default null, reference_id text default null,
+  metadata jsonb default '{}', idempotency_key text default null, at timestamptz default clock_timestamp()
+) returns public.feature_use language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(consume_feature.workspace_id, consume_feature.user_id);
   request jsonb;
@@ -265,8 +249,7 @@ grant execute on function public.consume_feature to service_role;
 -- The use that a release names, by its id or its workspace and key; keeps its workspace and person from going
 -- meanwhile.
 create function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   found_use private.usage_records;
 begin
@@ -297,15 +280,9 @@ end;
 $$;
 
 create function public.release_feature(
-  usage_record_id bigint default null,
-  quantity numeric default null,
-  idempotency_key text default null,
-  workspace_id uuid default null,
-  at timestamptz default clock_timestamp(),
-  release_idempotency_key text default null
-) returns public.feature_release
-language plpgsql security definer set search_path = ''
-as $$
+  usage_record_id bigint default null, quantity numeric default null, idempotency_key text default null,
+  workspace_id uuid default null, at timestamptz default clock_timestamp(), release_idempotency_key text default null
+) returns public.feature_release language plpgsql security definer set search_path = '' as $$
 declare
   made private.usage_records;
   request jsonb;
@@ -355,9 +332,7 @@ grant execute on function public.release_feature to service_role;
 -- Looks what consume_feature would answer; for the caller, or by the service role for anyone.
 create function private.check_feature_for(
   code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamptz
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   terms private.feature_terms;
   used_now numeric;
@@ -387,9 +362,7 @@ grant execute on function private.check_feature_for(text, numeric, uuid, uuid, t
 create function public.check_feature(
   feature_code text, quantity numeric default 1, user_id uuid default null, workspace_id uuid default null,
   at timestamptz default clock_timestamp()
-) returns public.feature_use
-language sql set search_path = ''
-as $$
+) returns public.feature_use language sql set search_path = '' as $$
   select jsonb_populate_record(null::public.feature_use,
     private.check_feature_for(feature_code, quantity, user_id, workspace_id, at))
 $$;

@@ -48,8 +48,7 @@ create index audit_logs_resource_id_idx on public.audit_logs (resource_id, id);
 
 -- Columns that the audit log never shows, of whatever table.
 create function private.is_unaudited_column(column_name text) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   -- Addresses: the log would outlive them. A row's id leads to them as long as they are there.
   return column_name in ('updated_at', 'email', 'phone', 'ip_address', 'user_agent', 'facts', 'raw_body')
@@ -63,9 +62,7 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'the log keeps each.');
 
 -- Refuses a change to who has made as many in 24 hours as a person may: what is logged stays for ever.
-create function private.require_room_for_change(person uuid) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.require_room_for_change(person uuid) returns void language plpgsql set search_path = '' as $$
 declare
   allowed integer := private.config_numeric('changes_per_day', 1000)::integer;
   first_of_them timestamptz := ( -- of the newest, if there are as many
@@ -84,9 +81,7 @@ $$;
 
 -- What an audit row keeps of { name: value }: of a value above 1,000 bytes its beginning, above 2,000 bytes in all
 -- the names.
-create function private.cut_values(named jsonb) returns jsonb
-language plpgsql immutable set search_path = ''
-as $$
+create function private.cut_values(named jsonb) returns jsonb language plpgsql immutable set search_path = '' as $$
 declare
   cut jsonb := (
     select jsonb_object_agg(n.key, case when octet_length(n.value::text) <= 1000 then n.value
@@ -103,9 +98,7 @@ end;
 $$;
 
 -- Who is at work, and over which request: the part of an audit row that says so.
-create function private.audit_actor() returns public.audit_logs
-language plpgsql set search_path = ''
-as $$
+create function private.audit_actor() returns public.audit_logs language plpgsql set search_path = '' as $$
 declare
   entry public.audit_logs;
   headers jsonb;
@@ -146,9 +139,7 @@ $$;
 create function private.audit(
   action text, resource_type text, resource_id text, wanted_workspace uuid default null, details jsonb default null,
   old_values jsonb default null, new_values jsonb default null
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   actor public.audit_logs := private.audit_actor();
 begin
@@ -177,9 +168,7 @@ $$;
 -- Writes an audit row of what a server does for a person whom it has signed in.
 create function private.audit_for(
   person uuid, action text, resource_type text, resource_id text, wanted_workspace uuid, details jsonb
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   actor public.audit_logs := private.audit_actor();
 begin
@@ -196,9 +185,7 @@ $$;
 
 -- Audits the change of a row. Arguments: its id's column (or several, with spaces), its workspace's column (or
 -- empty), and which columns to show (default: all).
-create function private.audit_change() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.audit_change() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   id_columns text[] := string_to_array(tg_argv[0], ' ');
   workspace_column text := tg_argv[1]; -- '' where it is nobody's
@@ -303,9 +290,7 @@ create trigger workspace_features_audit_changes after insert or update or delete
 -- behind.
 -- Refuses every change of the audit log but the words of a workspace that is gone, and the traces of a person who
 -- is.
-create function private.guard_audit_logs() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.guard_audit_logs() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   about uuid;
 begin
@@ -360,8 +345,7 @@ create index audit_removals_gone_at_idx on private.audit_removals (gone_at);
 -- When a workspace or a person goes: the log keeps that things were done, by which id and when. The rest is due
 -- work.
 create function private.forget_in_audit_logs() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into private.audit_removals (gone_id, found_by)
   select old.id, c.name from unnest(case tg_table_name::text when 'users' then array['actor_id']
@@ -373,8 +357,7 @@ $$;
 
 -- Blanks a thousand audit rows of a workspace or a person that is gone; false where there are none.
 create function private.forget_next_audit_logs(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   at_once constant integer := 1000;
   removal private.audit_removals;
@@ -412,8 +395,7 @@ insert into private.due_work (piece, place) values ('forget_next_audit_logs', 13
 
 -- Who and what is gone and has rows in the audit log that still tell of it.
 create function private.gone_from_audit_logs() returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   return query select r.gone_id from private.audit_removals r;
 end;

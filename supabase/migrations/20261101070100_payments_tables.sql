@@ -85,8 +85,7 @@ comment on table private.payment_product_terms is
 
 -- Keeps what a product grants from now on.
 create function private.record_product_terms() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into private.payment_product_terms (payment_product_id, effective_from, credits, trial_credits, amount)
   values (new.id, clock_timestamp(), new.credits, new.trial_credits, new.amount);
@@ -294,8 +293,7 @@ comment on column public.user_email_aliases.confirmed_at is
   'Set by the product''s server once the person has proven that the address is theirs.';
 -- Keeps a person's further addresses to a number that a person has.
 create function private.limit_email_aliases() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('addresses of ' || new.user_id, 0)); -- counts one after the other
   if (select count(*) from public.user_email_aliases e where e.user_id = new.user_id) >= 20 then
@@ -357,8 +355,7 @@ comment on column private.payment_tasks.workspace_id is
   'For which workspace a pack is charged. No foreign key: a charge that was tried outlives it, to be voided.';
 comment on column private.payment_tasks.first_tried_at is
   'When it was first tried: a day later Stripe may have forgotten that, and a charge is not requested again.';
-comment on column private.payment_tasks.charge is
-  'What the platform is asked to charge: the same at every try.';
+comment on column private.payment_tasks.charge is 'What the platform is asked to charge: the same at every try.';
 comment on column private.payment_tasks.state is 'Its moves are listed in the chapter of automatic top-ups.';
 comment on column private.payment_tasks.payment_id is 'What it was charged by.';
 create index payment_tasks_payment_id_idx on private.payment_tasks (payment_id) where payment_id is not null;

@@ -53,10 +53,9 @@ comment on view private.payment_reversals is
   'Which payments a refund or dispute takes back: none as long as they are unknown.';
 
 -- What a platform's product and price are here; null where they are not ours.
-create function private.product_of(of_platform public.payment_platform, of_product text, of_price text)
-returns public.payment_products
-language plpgsql stable set search_path = ''
-as $$
+create function private.product_of(
+  of_platform public.payment_platform, of_product text, of_price text
+) returns public.payment_products language plpgsql stable set search_path = '' as $$
 declare
   product public.payment_products;
 begin
@@ -72,8 +71,7 @@ $$;
 -- Facts of something with several items or lines, as those of the one that is a plan of ours (of two, the one with
 -- the most credits), else any product of ours, else the first.
 create function private.with_product(of_platform public.payment_platform, facts jsonb) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if not facts ? 'items' then
     return facts;
@@ -90,10 +88,9 @@ $$;
 
 -- All that is known of a thing: for each field the newest value; state_…: the place of its newest event in their
 -- order.
-create function private.known_of(of_platform public.payment_platform, of_subject private.payment_subject, of_id text)
-returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+create function private.known_of(
+  of_platform public.payment_platform, of_subject private.payment_subject, of_id text
+) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_object_agg(newest.key, newest.value), '{}')
@@ -115,8 +112,7 @@ insert into private.secrets (name, value) values ('checkout_key', extensions.gen
 
 -- What our own checkout writes into its metadata: where links take metadata from the URL, nobody else can.
 create function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (select encode(extensions.hmac(convert_to(concat_ws(' ', wanted_workspace, for_user), 'UTF8'), s.value,
     'sha256'), 'hex')
@@ -125,9 +121,7 @@ end;
 $$;
 
 -- Whether a customer is none of the platform's: an address that somebody typed proves nothing of the next payment.
-create function private.is_guest(customer_id text) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+create function private.is_guest(customer_id text) returns boolean language plpgsql immutable set search_path = '' as $$
 begin
   return customer_id ~ '^(email|payment):';
 end;
@@ -135,8 +129,7 @@ $$;
 
 -- What was given back by the refunds that a reversal sums up, without those that failed; null: all of it.
 create function private.refunded_of(of_platform public.payment_platform, of_reversal text) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     with reported as (
@@ -166,9 +159,7 @@ $$;
 -- dispute is open or lost.
 create function private.reversals_of(
   of_platform public.payment_platform, of_payment text, out amount numeric, out total numeric, out is_disputed boolean
-)
-language plpgsql stable set search_path = ''
-as $$
+) language plpgsql stable set search_path = '' as $$
 begin
   -- A dispute that was won takes nothing back. Without an amount it is all of it.
   select coalesce(sum(coalesce(case when k.kind = 'refund' then private.refunded_of(of_platform, r.reversal_id)

@@ -41,8 +41,7 @@ create index paid_credits_trial_source_id_idx on private.paid_credits (source_id
 
 -- How many months a plan is paid for at a time.
 create function private.months_of(period public.billing_period) returns integer
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case period when 'month' then 1 when 'quarter' then 3 when 'half_year' then 6 when 'year' then 12 end;
 end;
@@ -50,8 +49,7 @@ $$;
 
 -- What a product granted and cost at a time; before it existed, what it began with.
 create function private.terms_of(product public.payment_products, at timestamptz) returns private.payment_product_terms
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   terms private.payment_product_terms;
 begin
@@ -67,8 +65,7 @@ $$;
 
 -- Credits that a plan grants a month.
 create function private.credits_a_month(product public.payment_products, units numeric, at timestamptz) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return coalesce((private.terms_of(product, at)).credits / private.months_of(product.billing_period), 0) * units;
 end;
@@ -85,10 +82,9 @@ comment on type private.subscription_period is
   'what was paid for it was given back.';
 
 -- The periods of a subscription to a plan of ours that are paid or a trial, oldest first.
-create function private.periods_of(of_platform public.payment_platform, of_subscription text)
-returns setof private.subscription_period
-language plpgsql stable set search_path = ''
-as $$
+create function private.periods_of(
+  of_platform public.payment_platform, of_subscription text
+) returns setof private.subscription_period language plpgsql stable set search_path = '' as $$
 begin
   return query
     with reported as (
@@ -145,9 +141,7 @@ $$;
 -- Credits that a paid period grants, before refunds: each plan counts for the share of the period in which it held.
 create function private.credits_of_period(
   of_platform public.payment_platform, of_subscription text, period private.subscription_period
-) returns numeric
-language plpgsql stable set search_path = ''
-as $$
+) returns numeric language plpgsql stable set search_path = '' as $$
 begin
   return (
     with plan_changes as (
@@ -207,8 +201,7 @@ comment on type private.due_credits is
 
 -- What the payment for a pack is worth now.
 create function private.due_of_purchase(payment public.payments) returns private.due_credits
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   pack public.payment_products;
   due private.due_credits;
@@ -237,9 +230,7 @@ $$;
 -- What periods of a subscription, and the trials in them, are worth now.
 create function private.due_of_periods(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[]
-) returns setof private.due_credits
-language plpgsql stable set search_path = ''
-as $$
+) returns setof private.due_credits language plpgsql stable set search_path = '' as $$
 declare
   grace interval := make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
   is_disputed boolean := exists (
@@ -270,8 +261,7 @@ $$;
 -- Whether this workspace, or this person in another one, has had the credits of a trial before: teams are free to
 -- make.
 create function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   person_id uuid := (
     select s.user_id from public.user_subscriptions s where s.platform = due.platform
@@ -291,9 +281,7 @@ $$;
 create function private.post_to_grant(
   wanted_workspace uuid, grant_id uuid, change numeric, entry_type public.credit_transaction_type, entry_reason text,
   details jsonb, at timestamptz, returned numeric default 0
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   balance numeric;
   payer uuid;
@@ -329,9 +317,7 @@ $$;
 -- Grants what is missing. What was taken back comes again to a grant that lives.
 create function private.give_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
-) returns private.paid_credits
-language plpgsql set search_path = ''
-as $$
+) returns private.paid_credits language plpgsql set search_path = '' as $$
 declare
   own_grant public.credit_grants;
   -- What counted for a refund that is less now.
@@ -378,9 +364,7 @@ $$;
 -- Takes back what something is no longer worth: from its grant, then from others, then as debt.
 create function private.take_paid_credits(
   paid private.paid_credits, due private.due_credits, at timestamptz
-) returns private.paid_credits
-language plpgsql set search_path = ''
-as $$
+) returns private.paid_credits language plpgsql set search_path = '' as $$
 declare
   own_grant public.credit_grants;
   manual numeric;
@@ -415,8 +399,7 @@ $$;
 
 -- Brings the credits of something paid to what it is worth now.
 create function private.settle_paid_credits(due private.due_credits, wanted_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   paid private.paid_credits;
 begin
@@ -464,10 +447,9 @@ $$;
 
 -- Rolls over a period's unused credits as far as there is room under the cap; the rest expires now. Answers with
 -- what was rolled over.
-create function private.roll_over_grant(paid private.paid_credits, live_until timestamptz, room numeric, at timestamptz)
-returns numeric
-language plpgsql set search_path = ''
-as $$
+create function private.roll_over_grant(
+  paid private.paid_credits, live_until timestamptz, room numeric, at timestamptz
+) returns numeric language plpgsql set search_path = '' as $$
 declare
   own_grant public.credit_grants;
   wallet public.credit_wallets;
@@ -509,9 +491,7 @@ $$;
 -- Where the plan of a period lets unused credits roll over: does so, if the next one was paid.
 create function private.roll_over(
   of_platform public.payment_platform, of_subscription text, periods private.subscription_period[], at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   grace interval := make_interval(hours => 24 * private.config_numeric('subscription_grace_days', 3)::integer);
   next_start timestamptz;

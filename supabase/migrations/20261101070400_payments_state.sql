@@ -11,9 +11,7 @@ comment on type private.payment_owner is
 -- Writes a subscription's row from all that is known of it.
 create function private.project_subscription(
   of_platform public.payment_platform, of_subscription text, owner private.payment_owner
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 declare
   known jsonb := private.known_of(of_platform, 'subscription', of_subscription);
   reported public.payment_products := private.product_of(of_platform, known ->> 'product_id', known ->> 'price_id');
@@ -84,9 +82,7 @@ $$;
 -- Writes a payment's row from all that is known of it, its refunds and disputes included.
 create function private.project_payment(
   of_platform public.payment_platform, of_payment text, owner private.payment_owner
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 begin
   insert into public.payments (platform, payment_id, kind, status, amount, refunded_amount, reversed_share, currency,
     customer_id, subscription_id, invoice_id, checkout_id, payment_product_id, units, period_start, period_end, paid_at,
@@ -121,9 +117,7 @@ end;
 $$;
 
 -- Features are counted by the periods of the subscription that gives a workspace its plan.
-create function private.sync_plan_periods() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.sync_plan_periods() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   is_period boolean := new.is_live and isfinite(new.current_period_end)
     and new.current_period_end > new.current_period_start;
@@ -146,8 +140,7 @@ create trigger user_subscriptions_follow_period
 
 -- Decides which subscription gives a workspace its plan, and keeps the person's snapshot of its state.
 create function private.refresh_plan(wanted_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   live public.user_subscriptions;
 begin
@@ -180,8 +173,7 @@ $$;
 
 -- Whether a payment of a workspace is disputed, so that nothing more may be spent.
 create function private.is_disputed(wanted_workspace uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return exists (
     -- Not for what anyone could pay in another's name: by a typed address or a link.
@@ -194,8 +186,7 @@ $$;
 
 -- Freezes a workspace while a payment of it is disputed; afterwards returns what expired meanwhile.
 create function private.refresh_freeze(wanted_workspace uuid, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   is_disputed boolean := private.is_disputed(wanted_workspace);
   since timestamptz := (select w.frozen_at from public.credit_wallets w where w.workspace_id = wanted_workspace);
@@ -231,10 +222,8 @@ $$;
 -- touched.
 create function private.settle_subscription(
   of_platform public.payment_platform, of_subscription text, touched timestamptz[], wanted_workspace uuid,
-    at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+  at timestamptz
+) returns void language plpgsql set search_path = '' as $$
 declare
   periods private.subscription_period[] := array(select p from private.periods_of(of_platform, of_subscription) p);
   touched_periods private.subscription_period[] := array(
@@ -271,8 +260,7 @@ comment on type private.payment_subjects is
 
 -- Writes the rows of subscriptions and payments, and whose they are where that is known.
 create function private.project_subjects(subjects private.payment_subjects, owner private.payment_owner) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   id text;
 begin
@@ -306,8 +294,7 @@ $$;
 
 -- Brings credits, plan and freeze of the workspaces behind them up to date.
 create function private.settle_subjects(subjects private.payment_subjects, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   owner_id uuid;
   touched timestamptz[] := subjects.touched || array(
@@ -364,9 +351,7 @@ end;
 $$;
 
 -- Ends one plan whose time is over and of which nothing more was reported; false when there is none.
-create function private.end_next_access(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.end_next_access(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   ended uuid;
 begin
@@ -386,8 +371,7 @@ insert into private.due_work (piece, place) values ('end_next_access', 50);
 
 -- What was paid, against the credits that it gave, and disputes against frozen wallets.
 create function private.prove_payments(wanted_workspace uuid) returns setof private.drift
-language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan
-as $$
+language plpgsql stable set search_path = '' set plan_cache_mode = force_custom_plan as $$
 begin
   return query with worth as (
     select p.workspace_id, t.platform, t.source, t.source_id, t.period_start, t.credits

@@ -2,9 +2,7 @@
 
 -- The one account that has confirmed an address, as its own or as a further one; null where matching by address is
 -- off.
-create function private.confirmed_account(address text) returns uuid
-language plpgsql stable set search_path = ''
-as $$
+create function private.confirmed_account(address text) returns uuid language plpgsql stable set search_path = '' as $$
 declare
   accounts uuid[];
 begin
@@ -31,8 +29,7 @@ $$;
 
 -- The workspace with this id, or null.
 create function private.existing_workspace(wanted_workspace uuid) returns uuid
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if wanted_workspace is not null and not exists (select from public.workspaces w where w.id = wanted_workspace) then
     perform private.complete_account(wanted_workspace); -- one whose sign-up could not finish
@@ -43,10 +40,9 @@ $$;
 
 -- Whose event it is: whose its payments are, else metadata, else customer, else a confirmed address, else nobody's
 -- yet.
-create function private.owner_of_event(event public.payment_events, subjects private.payment_subjects)
-returns private.payment_owner
-language plpgsql set search_path = ''
-as $$
+create function private.owner_of_event(
+  event public.payment_events, subjects private.payment_subjects
+) returns private.payment_owner language plpgsql set search_path = '' as $$
 declare
   owner private.payment_owner;
   reported jsonb := event.facts -> 'owner';
@@ -99,8 +95,7 @@ $$;
 
 -- Subscriptions and payments that an event is about, by what is known now.
 create function private.subjects_of_event(event public.payment_events) returns private.payment_subjects
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   subjects private.payment_subjects;
 begin
@@ -134,8 +129,7 @@ $$;
 
 -- Keeps other events of the same customer, subscription or payment waiting.
 create function private.lock_subjects(event public.payment_events) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- In one order, and before any wallet: two events of one customer are applied one after the other.
   perform pg_advisory_xact_lock(k.key)
@@ -156,8 +150,7 @@ $$;
 
 -- Writes a customer's row, and whose they are once that is known.
 create function private.write_customer(event public.payment_events, owner private.payment_owner) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   known jsonb := private.known_of(event.platform, 'customer', event.customer_id);
 begin
@@ -182,8 +175,7 @@ $$;
 
 -- Writes what an event reports into the history of its subscription, once.
 create function private.write_history(event public.payment_events) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   insert into public.subscription_history (workspace_id, platform, subscription_id, event_type, event_id, occurred_at,
     plan,
@@ -210,9 +202,7 @@ $$;
 -- Notifies admins of what an event leaves for people to decide.
 create function private.notify_admins_of_event(
   event public.payment_events, subjects private.payment_subjects, owner private.payment_owner
-) returns void
-language plpgsql set search_path = ''
-as $$
+) returns void language plpgsql set search_path = '' as $$
 begin
   if (event.facts #>> '{payment,status}' = 'succeeded' or event.facts ? 'period') and owner.workspace_id is null
     and not owner.is_gone then
@@ -253,10 +243,8 @@ as $$ select pg_advisory_xact_lock(hashtextextended(of_platform || ':customer ' 
 -- Gives a workspace everything that a customer paid and that is nobody's yet, while no event of theirs is applied.
 create function private.bind_customer(
   of_platform public.payment_platform, of_customer text, wanted_workspace uuid, evidence public.payment_evidence,
-    at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+  at timestamptz
+) returns void language plpgsql set search_path = '' as $$
 declare
   subjects private.payment_subjects;
   owner private.payment_owner :=
@@ -282,10 +270,9 @@ $$;
 
 -- Applies an event in a subtransaction, once: doing it again changes nothing. What no other try can mend is kept
 -- with its error.
-create function private.apply_payment_event(event public.payment_events, problem text, at timestamptz)
-returns public.payment_events
-language plpgsql set search_path = ''
-as $$
+create function private.apply_payment_event(
+  event public.payment_events, problem text, at timestamptz
+) returns public.payment_events language plpgsql set search_path = '' as $$
 declare
   subjects private.payment_subjects;
   owner private.payment_owner;

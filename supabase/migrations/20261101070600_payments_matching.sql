@@ -3,8 +3,7 @@
 
 -- Gives a workspace what an unmatched customer paid.
 create function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace uuid, at timestamptz) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   unmatched public.unmatched_payment_emails;
 begin
@@ -37,9 +36,7 @@ $$;
 grant execute on function private.resolve_unmatched_payment to authenticated, service_role;
 
 -- Gives who confirms an address what was paid with it.
-create function private.claim_payments() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.claim_payments() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   account_id uuid := private.existing_workspace(private.confirmed_account(new.email));
 begin
@@ -74,9 +71,7 @@ create trigger user_email_aliases_match_payments after insert or update of confi
   for each row when (new.confirmed_at is not null) execute function private.claim_payments();
 
 -- Matches one payment whose payer has confirmed the address by now; false when there is none.
-create function private.match_next_payment(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.match_next_payment(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   unmatched public.unmatched_payment_emails;
 begin
@@ -100,9 +95,7 @@ insert into private.due_work (piece, place) values ('match_next_payment', 60);
 -- An admin's decision on a dispute.
 create function private.resolve_dispute(
   of_platform public.payment_platform, dispute_id text, outcome text, at timestamptz
-) returns void
-language plpgsql security definer set search_path = ''
-as $$
+) returns void language plpgsql security definer set search_path = '' as $$
 declare
   event public.payment_events;
   dispute jsonb := private.known_of(of_platform, 'reversal', dispute_id);
@@ -135,8 +128,7 @@ grant execute on function private.resolve_dispute to authenticated, service_role
 
 -- Applies a stored event again.
 create function private.replay_payment_event(wanted_event bigint, at timestamptz) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   event public.payment_events;
 begin
@@ -158,8 +150,7 @@ grant execute on function private.replay_payment_event to authenticated, service
 
 -- Notifies admins of a refund or dispute of which no payment is known an hour later; false when there is none.
 create function private.report_next_lone_reversal(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   insert into public.admin_notifications (kind, subject)
   select 'reversal_without_payment', format('%s %s', e.platform, e.reversal_id)
@@ -183,8 +174,7 @@ insert into private.due_work (piece, place) values ('report_next_lone_reversal',
 
 -- When a workspace goes: its subscriptions are to be cancelled, its payments stay without the person.
 create function private.leave_payments_without_workspace() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   -- Nobody is left to use them: they are cancelled at the platform.
   insert into private.payment_tasks (platform, task, subscription_id)
@@ -211,8 +201,7 @@ create trigger workspaces_leave_payments before delete on public.workspaces
 create function public.resolve_unmatched_payment(
   unmatched_id uuid, workspace_id uuid, at timestamptz default clock_timestamp()
 ) returns void
-language sql set search_path = ''
-as $$ select private.resolve_unmatched_payment(unmatched_id, workspace_id, at) $$;
+language sql set search_path = '' as $$ select private.resolve_unmatched_payment(unmatched_id, workspace_id, at) $$;
 comment on function public.resolve_unmatched_payment is
   'Gives a workspace what an unmatched customer paid, as if it had been matched at once. For platform admins.';
 grant execute on function public.resolve_unmatched_payment to authenticated, service_role;
@@ -220,8 +209,7 @@ grant execute on function public.resolve_unmatched_payment to authenticated, ser
 create function public.resolve_dispute(
   platform public.payment_platform, dispute_id text, outcome text, at timestamptz default clock_timestamp()
 ) returns void
-language sql set search_path = ''
-as $$ select private.resolve_dispute(platform, dispute_id, outcome, at) $$;
+language sql set search_path = '' as $$ select private.resolve_dispute(platform, dispute_id, outcome, at) $$;
 comment on function public.resolve_dispute is
   'Ends a dispute: won gives the credits back; lost keeps them. Either way its workspace may go on. '
   'For platform admins, where the platform itself does not report it (Creem).';

@@ -2,8 +2,7 @@
 
 -- The workspace (default: the caller's own) whose payments a caller may see to; an error otherwise.
 create function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   account public.users := private.require_account(account_id);
   workspace public.workspaces;
@@ -20,17 +19,14 @@ end;
 $$;
 
 -- Origins that checkouts may return to.
-create function private.return_urls() returns jsonb
-language sql stable set search_path = ''
-as $$
+create function private.return_urls() returns jsonb language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(trim(u)) filter (where trim(u) <> ''), '[]')
   from string_to_table(private.config('checkout_return_urls') #>> '{}', ',') u
 $$;
 
 -- A product that is sold; an error where it is not.
 create function private.product_on_sale(wanted_product uuid) returns public.payment_products
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   product public.payment_products;
 begin
@@ -44,8 +40,7 @@ $$;
 
 -- The subscription of a workspace that its platform still holds: the live one, else one that is paused or unpaid.
 create function private.standing_subscription(wanted_workspace uuid) returns public.user_subscriptions
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   subscription public.user_subscriptions;
 begin
@@ -60,8 +55,7 @@ $$;
 
 -- Customers of a workspace at the platforms, newest first; but not those that a link named.
 create function private.own_customers(wanted_workspace uuid) returns setof public.payment_customers
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return query
     select c.* from public.payment_customers c
@@ -74,8 +68,7 @@ $$;
 -- Whether all who bought as this customer are members of its workspace still: the platform keeps their cards with
 -- it.
 create function private.is_paid_by_members(customer public.payment_customers) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(bool_or(a.is_here), false)
@@ -102,8 +95,7 @@ $$;
 
 -- As which customer a workspace pays: null before its first purchase, and where whose card it is has left.
 create function private.customer_to_charge(wanted_workspace uuid, of_platform public.payment_platform) returns text
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select c.customer_id from private.own_customers(wanted_workspace) c
@@ -115,14 +107,9 @@ end;
 $$;
 
 create function public.begin_checkout(
-  user_id uuid,
-  payment_product_id uuid,
-  units integer default 1,
-  workspace_id uuid default null,
+  user_id uuid, payment_product_id uuid, units integer default 1, workspace_id uuid default null,
   at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   buyer uuid;
   product public.payment_products;
@@ -172,8 +159,7 @@ comment on function public.begin_checkout is
 grant execute on function public.begin_checkout to service_role, basemeter_functions;
 
 create function public.get_billing_account(user_id uuid, workspace_id uuid default null) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   payer uuid := private.require_billing_rights(get_billing_account.user_id, get_billing_account.workspace_id);
   standing public.user_subscriptions := private.standing_subscription(payer);
@@ -192,10 +178,9 @@ comment on function public.get_billing_account is
   'Customers and standing subscription of a workspace, for who may see to its payments.';
 grant execute on function public.get_billing_account to service_role, basemeter_functions;
 
-create function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid default null)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+create function public.begin_plan_change(
+  user_id uuid, payment_product_id uuid, workspace_id uuid default null
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   payer uuid := private.require_billing_rights(begin_plan_change.user_id, begin_plan_change.workspace_id);
   product public.payment_products := private.product_on_sale(begin_plan_change.payment_product_id);
@@ -228,10 +213,9 @@ comment on function public.begin_plan_change is
   'Whether a workspace''s subscription may change to a product, and what its platform has to be asked.';
 grant execute on function public.begin_plan_change to service_role, basemeter_functions;
 
-create function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid default null)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+create function public.begin_subscription_change(
+  user_id uuid, change text, workspace_id uuid default null
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   payer uuid := private.require_billing_rights(begin_subscription_change.user_id,
     begin_subscription_change.workspace_id);
@@ -273,8 +257,7 @@ create type public.payment_products_on_sale as (plans public.plan_on_sale[], pac
 comment on type public.payment_products_on_sale is 'All that is on sale.';
 
 create function public.list_payment_products() returns public.payment_products_on_sale
-language sql stable set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select jsonb_populate_record(null::public.payment_products_on_sale, jsonb_build_object(
     'plans', (
       select coalesce(jsonb_agg(jsonb_build_object('plan', p.plan, 'name', p.name, 'description', p.description,

@@ -53,8 +53,7 @@ create trigger auto_top_ups_set_updated_at before update on public.auto_top_ups
 
 -- Why nobody agrees to a top-up any more; null where somebody does.
 create function private.why_top_up_ends(rule public.auto_top_ups) returns text
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if not exists (
     select from public.users u
@@ -75,8 +74,7 @@ $$;
 
 -- Whether a workspace needs its top-up and somebody agrees to it.
 create function private.top_up_is_wanted(rule public.auto_top_ups, wallet public.credit_wallets) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if rule.is_active is not true or wallet.credits_balance >= rule.threshold or wallet.frozen_at is not null then
     return false;
@@ -92,10 +90,9 @@ end;
 $$;
 
 -- Whether a workspace's top-up is to be requested now.
-create function private.top_up_is_due(rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz)
-returns boolean
-language plpgsql stable set search_path = ''
-as $$
+create function private.top_up_is_due(
+  rule public.auto_top_ups, wallet public.credit_wallets, at timestamptz
+) returns boolean language plpgsql stable set search_path = '' as $$
 begin
   if rule.next_try_at > at
     or rule.month_started_at >= date_trunc('month', at, 'UTC') and rule.requested_this_month >= rule.monthly_cap
@@ -115,8 +112,7 @@ $$;
 
 -- Asks for the top-up of a locked wallet where it is due, and counts it to the month.
 create function private.request_top_up(wallet public.credit_wallets, at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   rule public.auto_top_ups;
   month timestamptz := date_trunc('month', at, 'UTC');
@@ -136,17 +132,13 @@ end;
 $$;
 
 -- Takes a top-up that was certainly not charged out of its month.
-create function private.uncount_top_up(task private.payment_tasks) returns void
-language sql set search_path = ''
-as $$
+create function private.uncount_top_up(task private.payment_tasks) returns void language sql set search_path = '' as $$
   update public.auto_top_ups t set requested_this_month = t.requested_this_month - 1
   where t.workspace_id = task.workspace_id and t.month_started_at = date_trunc('month', task.requested_at, 'UTC')
 $$;
 
 -- Takes back a top-up that was requested and not begun.
-create function private.withdraw_top_up(wanted_workspace uuid) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.withdraw_top_up(wanted_workspace uuid) returns void language plpgsql set search_path = '' as $$
 declare
   task private.payment_tasks;
 begin
@@ -168,8 +160,7 @@ as $$ select task.first_tried_at <= at - interval '23 hours' and task.payment_id
 
 -- Ends the top-up of a locked wallet, and notifies its workspace.
 create function private.end_top_up(wanted_workspace uuid, reason text, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   rule public.auto_top_ups;
 begin
@@ -186,8 +177,7 @@ $$;
 
 -- Ends the top-up of a team when whoever agreed to it manages the team no more. Under the lock of its wallet.
 create function private.end_top_up_of_member() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   if (tg_op = 'DELETE' or new.role = 'member') and exists (
     select from public.auto_top_ups t join public.workspaces w on w.id = t.workspace_id -- it may be going as well
@@ -204,9 +194,7 @@ create trigger workspace_members_end_top_up after update of role or delete on pu
 
 -- Ends one top-up to which nobody agrees any more: its price changed, or its person's account was disabled; false
 -- when there is none.
-create function private.end_next_top_up(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.end_next_top_up(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   rule public.auto_top_ups;
 begin
@@ -227,10 +215,9 @@ $$;
 insert into private.due_work (piece, place) values ('end_next_top_up', 120);
 
 -- A charge of a locked wallet as it is to be tried now: made, voided, or (null) over before it began.
-create function private.review_charge(task private.payment_tasks, wallet public.credit_wallets, at timestamptz)
-returns private.payment_tasks
-language plpgsql set search_path = ''
-as $$
+create function private.review_charge(
+  task private.payment_tasks, wallet public.credit_wallets, at timestamptz
+) returns private.payment_tasks language plpgsql set search_path = '' as $$
 declare
   rule public.auto_top_ups;
 begin
@@ -269,8 +256,7 @@ $$;
 -- After a charge that failed a top-up waits 1, 6 and 24 hours; after the fourth, or the last there can be, it ends
 -- and its workspace is notified.
 create function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamptz) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   rule public.auto_top_ups;
 begin
@@ -284,10 +270,9 @@ end;
 $$;
 
 -- What a top-up's newest charge came to: one that fails later (a direct debit) is a decline like any other.
-create function private.follow_charge(task private.payment_tasks, status public.payment_status, at timestamptz)
-returns void
-language plpgsql set search_path = ''
-as $$
+create function private.follow_charge(
+  task private.payment_tasks, status public.payment_status, at timestamptz
+) returns void language plpgsql set search_path = '' as $$
 begin
   if not exists (
     select from public.auto_top_ups t where t.workspace_id = task.workspace_id
@@ -310,14 +295,9 @@ end;
 $$;
 
 create function public.finish_payment_task(
-  task_id bigint,
-  error text default null,
-  outcome text default null,
-  payment_id text default null,
+  task_id bigint, error text default null, outcome text default null, payment_id text default null,
   at timestamptz default clock_timestamp()
-) returns void
-language plpgsql security definer set search_path = ''
-as $$
+) returns void language plpgsql security definer set search_path = '' as $$
 declare
   payer uuid := (select t.workspace_id from private.payment_tasks t where t.id = task_id);
   task private.payment_tasks;
@@ -367,16 +347,14 @@ grant execute on function public.finish_payment_task to service_role, basemeter_
 
 -- Ends a charge of which nobody knows whether it was made: it stays counted.
 create function private.end_lost_charge(lost bigint, at timestamptz) returns void
-language sql set search_path = ''
-as $$
+language sql set search_path = '' as $$
   select public.finish_payment_task(lost,
     'The function that was to charge it never reported what came of it.', at => at)
 $$;
 
 -- The next charge that is due and still to be made or voided, its wallet locked.
 create function private.next_charge(at timestamptz) returns private.payment_tasks
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   task private.payment_tasks;
   wallet public.credit_wallets;
@@ -414,8 +392,7 @@ end;
 $$;
 
 create function public.claim_payment_task(at timestamptz default clock_timestamp()) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   task private.payment_tasks;
 begin
@@ -448,9 +425,7 @@ comment on function public.claim_payment_task is
 grant execute on function public.claim_payment_task to service_role, basemeter_functions;
 
 -- Tells an automatic top-up what became of its payment.
-create function private.follow_payment() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.follow_payment() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   task private.payment_tasks;
 begin
@@ -466,9 +441,7 @@ create trigger payments_follow_top_up after insert or update of status on public
   for each row when (new.status in ('succeeded', 'failed')) execute function private.follow_payment();
 
 -- Asks for one top-up that time made due: a wait or a month is over; false when there is none.
-create function private.request_next_top_up(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.request_next_top_up(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   wallet public.credit_wallets;
 begin
@@ -483,9 +456,7 @@ $$;
 insert into private.due_work (piece, place) values ('request_next_top_up', 110);
 
 -- Ends one charge of which nothing was reported however often it was tried; false when there is none.
-create function private.end_next_lost_charge(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+create function private.end_next_lost_charge(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
   lost bigint;
 begin
@@ -505,9 +476,7 @@ insert into private.due_work (piece, place) values ('end_next_lost_charge', 100)
 -- Sets the automatic top-up of a workspace that the caller manages; what was charged this month stays counted.
 create function private.set_top_up_of_mine(
   wanted_workspace uuid, product_id uuid, new_threshold numeric, new_cap integer
-) returns void
-language plpgsql security definer set search_path = ''
-as $$
+) returns void language plpgsql security definer set search_path = '' as $$
 declare
   wallet public.credit_wallets;
   product public.payment_products;
@@ -538,8 +507,7 @@ grant execute on function private.set_top_up_of_mine to authenticated;
 
 -- Ends the automatic top-up of a workspace that the caller manages.
 create function private.disable_top_up_of_mine(wanted_workspace uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.lock_workspace(wanted_workspace, 'admin');
   perform private.withdraw_top_up(wanted_workspace);
@@ -557,8 +525,7 @@ comment on function public.set_auto_top_up is
   'Has a pack charged whenever the balance falls below threshold, monthly_cap times a calendar month (UTC) at most. '
   'For owners and admins; Stripe alone can charge without a checkout.';
 create function public.disable_auto_top_up(workspace_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.disable_top_up_of_mine(workspace_id) $$;
+language sql set search_path = '' as $$ select private.disable_top_up_of_mine(workspace_id) $$;
 comment on function public.disable_auto_top_up is
   'Ends the automatic top-up; a charge that is under way at the platform is not called back, '
   'one that failed there is not tried again.';

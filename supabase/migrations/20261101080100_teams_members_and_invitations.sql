@@ -64,8 +64,7 @@ comment on column private.deleted_free_teams.workspace_id is 'No foreign key: it
 -- Hands a mail over: { kind, to, data }. Kind workspace_invitation has data { invitation_id, workspace_id,
 -- workspace_name, role, token, expires_at }.
 create function private.send_mail(kind text, recipient text, data jsonb) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   payload jsonb := jsonb_build_object('kind', kind, 'to', recipient, 'data', data);
   url text := private.config('mail_hook_url') #>> '{}';
@@ -83,8 +82,7 @@ $$;
 
 -- Locks a team for a change by a caller who is at least of this role, and says what they are.
 create function private.lock_team(wanted_workspace uuid, least_role public.workspace_role) returns public.workspace_role
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   role public.workspace_role := private.lock_workspace(wanted_workspace, least_role);
 begin
@@ -97,8 +95,7 @@ $$;
 
 -- Whether a team has an owner besides this one.
 create function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return exists (
     select from public.workspace_members m
@@ -109,8 +106,7 @@ $$;
 
 -- Whether nobody pays for a team.
 create function private.is_free_team(wanted_workspace uuid) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return not exists ( -- a trial is no payment
     select from public.user_subscriptions s
@@ -120,9 +116,7 @@ end;
 $$;
 
 -- Refuses one free team more for who owns as many as a person may. Called under the lock of their own wallet.
-create function private.require_room_for_team(account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.require_room_for_team(account_id uuid) returns void language plpgsql set search_path = '' as $$
 declare
   allowed integer := private.config_numeric('free_teams_per_user', 3)::integer;
 begin
@@ -141,8 +135,7 @@ $$;
 
 -- Makes a team of the caller's.
 create function private.create_my_workspace(wanted_name text, wanted_slug text) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   account_id uuid := private.my_account();
   made public.workspaces;
@@ -171,8 +164,7 @@ grant execute on function private.create_my_workspace(text, text) to authenticat
 
 -- Deletes a team of the caller's, with all that is in it.
 create function private.delete_my_workspace(wanted_workspace uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.lock_team(wanted_workspace, 'owner');
   insert into private.deleted_free_teams (user_id, workspace_id, made_at)
@@ -188,8 +180,7 @@ grant execute on function private.delete_my_workspace(uuid) to authenticated;
 -- Ends what someone holds who manages a team no more: secrets of its keys that they were shown, and invitations of
 -- theirs.
 create function private.end_management(wanted_workspace uuid, account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- A secret that was shown to them, whoever made the key; and whom they have invited.
   delete from private.api_key_hashes h using public.api_keys k
@@ -204,8 +195,7 @@ $$;
 
 -- Takes someone out of a team; the keys they made there are revoked.
 create function private.end_membership(wanted_workspace uuid, account_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform private.end_management(wanted_workspace, account_id);
   delete from private.api_key_hashes h using public.api_keys k
@@ -218,8 +208,7 @@ $$;
 
 -- Takes the caller out of a team.
 create function private.leave_my_workspace(wanted_workspace uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   account_id uuid := private.my_account();
   role public.workspace_role := private.lock_team(wanted_workspace, 'member');
@@ -236,8 +225,7 @@ grant execute on function private.leave_my_workspace(uuid) to authenticated;
 
 -- Takes a member out of a team that the caller manages.
 create function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   role public.workspace_role := private.lock_team(wanted_workspace, 'admin');
 begin
@@ -255,8 +243,7 @@ grant execute on function private.remove_member_of_mine(uuid, uuid) to authentic
 
 -- Locks a team and the wallet of who is to own it, under which their free teams are counted. Before lock_team.
 create function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- The person's wallet is not for others to lock: whoever may not make an owner is refused by lock_team, which looks
   -- again.
@@ -271,8 +258,7 @@ $$;
 
 -- Makes a member an owner, if they may own a free team more or it is none.
 create function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if private.is_free_team(wanted_workspace) then
     perform private.require_room_for_team(member_id);
@@ -283,10 +269,9 @@ end;
 $$;
 
 -- Gives a member of a team that the caller manages another role.
-create function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role public.workspace_role)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
+create function private.set_role_in_mine(
+  wanted_workspace uuid, member_id uuid, new_role public.workspace_role
+) returns void language plpgsql security definer set search_path = '' as $$
 declare
   role public.workspace_role;
   old_role public.workspace_role;
@@ -318,8 +303,7 @@ grant execute on function private.set_role_in_mine(uuid, uuid, public.workspace_
 
 -- Makes a member owner in the caller's place, who stays as an admin.
 create function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   old_role public.workspace_role;
 begin
@@ -339,9 +323,7 @@ grant execute on function private.transfer_my_ownership(uuid, uuid) to authentic
 
 -- Before an account goes: its teams pass to their oldest admin, else their oldest member, one whose account is
 -- active if there is one; a team with nobody else goes too.
-create function private.pass_teams_on() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.pass_teams_on() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   team record;
 begin
@@ -379,8 +361,7 @@ create or replace trigger users_pass_teams_on before delete on auth.users
 -- Counts a mail that somebody is about to have sent, and refuses one too many: of them all in a day, to an address
 -- in a minute.
 create function private.count_invitation(account_id uuid, address text) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   allowed integer := private.config_numeric('invitations_per_day', 100)::integer;
   hash bytea := sha256(convert_to(lower(address), 'UTF8'));
@@ -403,8 +384,7 @@ $$;
 
 -- Gives an invitation a new token, sends it, and shows it this once.
 create function private.issue_invitation(invitation public.workspace_invitations) returns jsonb
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   token text := 'inv-' || encode(extensions.gen_random_bytes(24), 'hex');
 begin
@@ -423,8 +403,7 @@ $$;
 
 -- Refuses a mail to whom a team, whoever of it, has just sent one.
 create function private.require_a_minute(wanted_workspace uuid, address text) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if exists (
     select from public.workspace_invitations i
@@ -440,9 +419,7 @@ $$;
 -- Invites an address into a team that the caller manages.
 create function private.invite_into_mine(
   wanted_workspace uuid, address text, wanted_role public.workspace_role, expires_in interval
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   invitation public.workspace_invitations;
 begin
@@ -473,8 +450,7 @@ grant execute on function private.invite_into_mine to authenticated;
 
 -- An open invitation into a team that the caller manages, locked.
 create function private.lock_invitation(wanted_invitation uuid) returns public.workspace_invitations
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   invitation public.workspace_invitations;
 begin
@@ -494,8 +470,7 @@ $$;
 
 -- Sends an invitation again with a new token; the old one ends.
 create function private.resend_invitation_of_mine(wanted_invitation uuid, expires_in interval) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
 begin
@@ -511,8 +486,7 @@ grant execute on function private.resend_invitation_of_mine(uuid, interval) to a
 
 -- Ends an open invitation.
 create function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   invitation public.workspace_invitations := private.lock_invitation(wanted_invitation);
 begin
@@ -524,8 +498,7 @@ grant execute on function private.revoke_invitation_of_mine(uuid) to authenticat
 
 -- Makes the caller a member by an invitation to a confirmed address of theirs; doing it again changes nothing.
 create function private.accept_my_invitation(token text) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   account_id uuid := private.my_account();
   invitation public.workspace_invitations;
@@ -570,9 +543,7 @@ grant execute on function private.accept_my_invitation(text) to authenticated;
 
 -- Not columns of workspace_members: who is in a team is for all in it, what they use is not.
 -- A new member of a team has no limit, and has used nothing; both end with the membership.
-create function private.sync_member_limit() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.sync_member_limit() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then
     insert into public.spending_limits (workspace_id, spender_id, spender_kind, counts_since)
@@ -592,8 +563,8 @@ create view public.workspace_member_credits with (security_invoker = true) as
 select l.workspace_id, l.spender_id as user_id, l.credit_limit, l.period_credit_limit, l.limit_period, l.credits_used,
   (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).used
     ::public.credit_amount as period_credits_used,
-  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now())).started_at
-    as period_started_at
+  (private.window_at(coalesce(l.limit_period::text, 'month'), l.period_started_at, l.period_credits_used, now()))
+    .started_at as period_started_at
 from public.spending_limits l where l.spender_kind = 'member';
 comment on view public.workspace_member_credits is
   'What each member of a team may use of its credits, and has used in all and in the current period.';
@@ -602,9 +573,7 @@ grant select on public.workspace_member_credits to authenticated, service_role;
 -- Limits what a member of a team that the caller manages may use of its credits.
 create function private.set_limit_in_mine(
   wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period public.calendar_period
-) returns void
-language plpgsql security definer set search_path = ''
-as $$
+) returns void language plpgsql security definer set search_path = '' as $$
 declare
   role public.workspace_role;
 begin
@@ -669,13 +638,11 @@ as $$ select jsonb_populate_record(null::public.created_workspace, private.creat
 comment on function public.create_workspace is
   'Makes a team, with the caller as its owner: { id, name, slug }. Rename it by an update of workspaces.';
 create function public.delete_workspace(workspace_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.delete_my_workspace(workspace_id) $$;
+language sql set search_path = '' as $$ select private.delete_my_workspace(workspace_id) $$;
 comment on function public.delete_workspace is
   'Deletes a team and everything in it; its subscriptions are cancelled. For owners.';
 create function public.leave_workspace(workspace_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.leave_my_workspace(workspace_id) $$;
+language sql set search_path = '' as $$ select private.leave_my_workspace(workspace_id) $$;
 comment on function public.leave_workspace is 'Takes the caller out of a team. The last owner cannot leave.';
 create function public.list_members(workspace_id uuid)
 returns table (user_id uuid, role public.workspace_role, full_name text, avatar_url text, email text,
@@ -686,20 +653,17 @@ comment on function public.list_members is
   'Who is in a workspace, owners first: [{ user_id, role, full_name, avatar_url, email, joined_at }]. For its members; '
   'email for owners and admins, null for others.';
 create function public.remove_member(workspace_id uuid, user_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
+language sql set search_path = '' as $$ select private.remove_member_of_mine(workspace_id, user_id) $$;
 comment on function public.remove_member is
   'Takes a member out of a team and revokes the keys they made there. For owners and admins; '
   'owners are for owners to remove.';
 create function public.set_member_role(workspace_id uuid, user_id uuid, role public.workspace_role) returns void
-language sql set search_path = ''
-as $$ select private.set_role_in_mine(workspace_id, user_id, role) $$;
+language sql set search_path = '' as $$ select private.set_role_in_mine(workspace_id, user_id, role) $$;
 comment on function public.set_member_role is
   'Gives a member another role. For owners and admins; owners are for owners to make and unmake, '
   'and the last one stays.';
 create function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.transfer_my_ownership(workspace_id, user_id) $$;
+language sql set search_path = '' as $$ select private.transfer_my_ownership(workspace_id, user_id) $$;
 comment on function public.transfer_ownership is 'Makes a member owner in the caller''s place, who stays as an admin.';
 create function public.set_member_limit(
   workspace_id uuid, user_id uuid, credit_limit numeric default null, period_credit_limit numeric default null,
@@ -712,9 +676,7 @@ comment on function public.set_member_limit is
   'What is left out is no limit. For owners and admins.';
 create function public.invite_member(
   workspace_id uuid, email text, role public.workspace_role default 'member', expires_in interval default '7 days'
-) returns public.issued_invitation
-language sql set search_path = ''
-as $$
+) returns public.issued_invitation language sql set search_path = '' as $$
   select jsonb_populate_record(null::public.issued_invitation,
     private.invite_into_mine(workspace_id, email, role, expires_in))
 $$;
@@ -722,17 +684,15 @@ comment on function public.invite_member is
   'Invites an address as admin or member: { id, token, email, role, expires_at }. The token is shown this once; '
   'an open invitation of the address ends. An address is sent one a minute, and a person sends invitations_per_day. '
   'For owners and admins.';
-create function public.resend_invitation(invitation_id uuid, expires_in interval default '7 days')
-returns public.issued_invitation
-language sql set search_path = ''
-as $$
+create function public.resend_invitation(
+  invitation_id uuid, expires_in interval default '7 days'
+) returns public.issued_invitation language sql set search_path = '' as $$
   select jsonb_populate_record(null::public.issued_invitation,
     private.resend_invitation_of_mine(invitation_id, expires_in))
 $$;
 comment on function public.resend_invitation is 'Sends an open invitation again: { id, token, … }. The old token ends.';
 create function public.revoke_invitation(invitation_id uuid) returns void
-language sql set search_path = ''
-as $$ select private.revoke_invitation_of_mine(invitation_id) $$;
+language sql set search_path = '' as $$ select private.revoke_invitation_of_mine(invitation_id) $$;
 comment on function public.revoke_invitation is 'Ends an open invitation. For owners and admins.';
 create function public.accept_invitation(token text) returns public.accepted_invitation
 language sql set search_path = ''

@@ -31,8 +31,7 @@ create trigger credit_alerts_lock_settings
 
 -- Notes in a wallet whether anything watches it.
 create function private.refresh_has_alerts(wanted_workspace uuid) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
   update public.credit_wallets w set has_alerts = not w.has_alerts
@@ -44,9 +43,7 @@ end;
 $$;
 
 -- Notes in wallets whether they have alerts, and keeps their number to what a debit can look at.
-create function private.note_alerts() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.note_alerts() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   touched uuid[];
 begin
@@ -66,9 +63,7 @@ begin
 end;
 $$;
 -- Notes in its wallet that an automatic top-up begins or ends.
-create function private.note_top_up_rule() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.note_top_up_rule() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   perform private.refresh_has_alerts(new.workspace_id);
   return null;
@@ -85,10 +80,9 @@ create trigger credit_alerts_note_gone after delete on public.credit_alerts
   referencing old table as new_alerts for each statement execute function private.note_alerts();
 
 -- Tells that an alert's line was crossed.
-create function private.fire_alert(alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null)
-returns void
-language plpgsql set search_path = ''
-as $$
+create function private.fire_alert(
+  alert public.credit_alerts, details jsonb, at timestamptz, person uuid default null
+) returns void language plpgsql set search_path = '' as $$
 begin
   perform private.notify(alert.workspace_id, alert.kind::text,
     jsonb_build_object('alert_id', alert.id, 'threshold', trim_scale(alert.threshold)) || details, at, person);
@@ -100,8 +94,7 @@ $$;
 
 -- Whether a balance is on the far side of an alert's line.
 create function private.is_beyond(alert public.credit_alerts, balance numeric, overdraft numeric) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case alert.kind
     when 'low_balance' then balance < alert.threshold
@@ -113,8 +106,7 @@ $$;
 
 -- Which share of a limit is used: none without a limit, all of a limit of nothing once anything is.
 create function private.share_of(used numeric, most numeric) returns numeric
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return case when most is null then 0 when most = 0 then (used > 0)::integer else used / most end;
 end;
@@ -124,11 +116,8 @@ $$;
 -- more is used.
 create function private.fire_limit_alerts(
   wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb,
-    person uuid,
-  at timestamptz
-) returns void
-language plpgsql set search_path = ''
-as $$
+  person uuid, at timestamptz
+) returns void language plpgsql set search_path = '' as $$
 declare
   share_before numeric := private.share_of(used_before, most_before);
   share_now numeric := private.share_of(used_now, most_now);
@@ -156,9 +145,7 @@ end;
 $$;
 
 -- Looks at a spender's limits when more is used of them, or a lower one is set that may be used up already.
-create function private.watch_spending() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.watch_spending() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   is_key boolean := new.spender_kind = 'api_key';
   subject jsonb := jsonb_build_object(case when is_key then 'api_key_id' else 'user_id' end, new.spender_id);
@@ -196,9 +183,7 @@ create trigger spending_limits_watch after update on public.spending_limits
   execute function private.watch_spending();
 
 -- Looks at the alerts of a wallet whose balance or overdraft has moved, then at its automatic top-up.
-create function private.watch_wallet() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.watch_wallet() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   alert public.credit_alerts;
 begin

@@ -113,9 +113,7 @@ create index video_file_removals_next_try_at_idx on private.video_file_removals 
 insert into private.secrets (name, value) values ('video_webhook_key', extensions.gen_random_bytes(32));
 
 -- A token that only this project can make.
-create function private.video_token(about text) returns text
-language plpgsql stable set search_path = ''
-as $$
+create function private.video_token(about text) returns text language plpgsql stable set search_path = '' as $$
 begin
   return (select encode(extensions.hmac(convert_to(about, 'UTF8'), s.value, 'sha256'), 'hex')
     from private.secrets s where s.name = 'video_webhook_key');
@@ -124,8 +122,7 @@ $$;
 
 -- Whether a token is the one that video_token makes.
 create function private.is_video_token(about text, token text) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   -- Of both the hash, so that how long a comparison takes tells nothing.
   return sha256(convert_to(coalesce(token, ''), 'UTF8')) = sha256(convert_to(private.video_token(about), 'UTF8'));
@@ -134,8 +131,7 @@ $$;
 
 -- Where the copy of a job's file is, or would be.
 create function private.video_path_of(job public.video_jobs) returns text
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return job.workspace_id::text || '/' || job.id::text || '.mp4';
 end;
@@ -143,8 +139,7 @@ $$;
 
 -- Whether a job's person is gone and nobody else may see it: figures alone are kept.
 create function private.is_forgotten(job public.video_jobs) returns boolean
-language plpgsql immutable set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 begin
   return job.user_id is null and not job.is_shared;
 end;
@@ -153,8 +148,7 @@ $$;
 -- Has the copy of a job's file removed, if there is one: at once where it is_here, else when none can be under way
 -- any more.
 create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
-language sql set search_path = ''
-as $$
+language sql set search_path = '' as $$
   -- A copy that is under way may still come, and its function may be killed before it can say so: that is waited for.
   insert into private.video_file_removals (path, next_try_at)
   values (private.video_path_of(job), clock_timestamp() + interval '5 minutes' * (not is_here)::integer)
@@ -165,9 +159,7 @@ $$;
 -- What may change of a job --------------------------------------------------------------------------------------------
 
 -- Has the state of a job move forward only, whoever writes it, and what it is and costs stay.
-create function private.guard_video_job() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+create function private.guard_video_job() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if (new.workspace_id, new.model, new.cost_credits, new.created_at)
       is distinct from (old.workspace_id, old.model, old.cost_credits, old.created_at)
@@ -188,8 +180,7 @@ create trigger video_jobs_keep before update on public.video_jobs
 
 -- When a person is deleted, a team keeps what they shared, and of the rest the figures.
 create function private.forget_video_person() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   update private.video_job_work w set details = w.details - array['ip_address', 'user_agent'],
     provider_answer = case when new.is_shared then w.provider_answer end,
@@ -214,8 +205,7 @@ create trigger video_jobs_forget_person before update of user_id on public.video
 
 -- Has the file go with its job, as when a workspace is deleted.
 create function private.remove_file_of_video_job() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.remove_video_file(old, old.storage_path is not null);
   return null;
@@ -229,8 +219,7 @@ create trigger video_jobs_set_updated_at before update on public.video_jobs
 
 -- A job that has not ended counts to the calls that its plan allows.
 create function private.sync_job_under_way() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then
     insert into private.jobs_under_way (job_id, workspace_id) values (new.id, new.workspace_id);
@@ -248,8 +237,7 @@ create trigger video_jobs_keep_under_way after insert or update of finished_at o
 -- A job as the function video is told it: its row, and in task what is not for its readers. file_link: where below
 -- /video/files its file can be read for an hour, by whoever has the link: job, end (Unix time) and token.
 create function private.video_job_json(job public.video_jobs) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   link text := format('%s/%s', job.id, ceil(extract(epoch from clock_timestamp()))::bigint + 3600);
 begin
@@ -265,8 +253,7 @@ $$;
 
 -- How a job's provider is spoken to, and where its file may come from and go.
 create function private.video_submission(job public.video_jobs) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select jsonb_build_object('provider', p.provider, 'api', p.video_api, 'base_url', p.video_base_url,
@@ -283,8 +270,7 @@ $$;
 
 -- A job, under the lock of the wallet that paid for it.
 create function private.lock_video_job(wanted_job uuid, at timestamptz) returns public.video_jobs
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   job public.video_jobs;
 begin
@@ -306,9 +292,7 @@ $$;
 -- Gives back what a job cost, to its grants and its key.
 create function private.refund_video_job(
   job public.video_jobs, work private.video_job_work, code text, at timestamptz
-) returns numeric
-language plpgsql set search_path = ''
-as $$
+) returns numeric language plpgsql set search_path = '' as $$
 declare
   wallet public.credit_wallets;
   returned numeric;
@@ -333,8 +317,7 @@ $$;
 -- What the log keeps of a job, as its workspace wants it: what was asked for and, for the service role alone, who
 -- was asked and what they said of its failure.
 create function private.video_log_facts(job public.video_jobs, work private.video_job_work, said text) returns jsonb
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   content public.ai_log_content;
 begin
@@ -353,9 +336,7 @@ $$;
 -- provider's words.
 create function private.end_video_job(
   job public.video_jobs, ending public.video_job_status, code text, said text, at timestamptz
-) returns jsonb
-language plpgsql set search_path = ''
-as $$
+) returns jsonb language plpgsql set search_path = '' as $$
 declare
   work private.video_job_work;
   refunded numeric := 0;
@@ -401,9 +382,7 @@ $$;
 create function public.fail_video_job(
   video_job_id uuid, error_code text, said text default null, was_submitted boolean default false,
   at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(fail_video_job.video_job_id, at);
 begin
@@ -423,8 +402,7 @@ comment on function public.fail_video_job is
 -- Whether a provider is canceling a job now. It may be deleting the file, so that the job's being completed does
 -- not count yet.
 create function private.is_being_canceled(job public.video_jobs, at timestamptz) returns boolean
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   -- Longer than a function lives: after that nobody waits for the answer any more.
   return exists (
@@ -435,9 +413,7 @@ $$;
 
 create function public.cancel_video_job(
   video_job_id uuid, is_confirmed boolean, is_refused boolean default false, at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(cancel_video_job.video_job_id, at);
 begin
@@ -468,9 +444,7 @@ comment on function public.cancel_video_job is
 -- Notes what is known of a job's task, and gives the job as it is then; the caller writes that.
 create function private.bind_video_task(
   job public.video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamptz
-) returns public.video_jobs
-language plpgsql set search_path = ''
-as $$
+) returns public.video_jobs language plpgsql set search_path = '' as $$
 begin
   update private.video_job_work w set job_id = coalesce(w.job_id, task_id), misses = 0, fetches_in_vain = 0,
     next_sync_at = at + make_interval(secs => private.config_numeric('video_poll_seconds', 20)::integer),
@@ -490,9 +464,7 @@ $$;
 
 create function public.start_video_job(
   video_job_id uuid, job_id text, answer jsonb default null, at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(start_video_job.video_job_id, at);
   known text := (select w.job_id from private.video_job_work w where w.video_job_id = job.id);
@@ -519,8 +491,7 @@ comment on function public.start_video_job is
 
 -- Writes what the provider says of a job that has not ended.
 create function private.apply_video_task(job public.video_jobs, task jsonb, at timestamptz) returns jsonb
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   told text := task ->> 'status';
 begin
@@ -551,9 +522,7 @@ $$;
 
 create function public.update_video_job(
   video_job_id uuid, task jsonb, answer jsonb default null, at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(update_video_job.video_job_id, at);
   known text := (select w.job_id from private.video_job_work w where w.video_job_id = job.id);
@@ -589,10 +558,9 @@ comment on function public.update_video_job is
   'Applies what the provider says of a job''s task: { job, changed, credits_refunded }. Completed without a result is '
   'a failure; a job that has ended, has another task, or is completed while the provider cancels it, stays as it is.';
 
-create function public.note_video_task_missing(video_job_id uuid, at timestamptz default clock_timestamp())
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+create function public.note_video_task_missing(
+  video_job_id uuid, at timestamptz default clock_timestamp()
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(note_video_task_missing.video_job_id, at);
   missed integer;
@@ -620,9 +588,7 @@ comment on function public.note_video_task_missing is
 create function public.note_video_file(
   video_job_id uuid, storage_path text default null, is_kept boolean default false, error text default null,
   at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(note_video_file.video_job_id, at);
 begin
@@ -645,8 +611,7 @@ comment on function public.note_video_file is
   'or could not be copied now (error alone): { job }.';
 
 create function public.finish_video_file_removal(path text, next_try_at timestamptz) returns void
-language sql security definer set search_path = ''
-as $$
+language sql security definer set search_path = '' as $$
   delete from private.video_file_removals r
   where r.path = finish_video_file_removal.path and r.next_try_at = finish_video_file_removal.next_try_at
 $$;
@@ -659,9 +624,7 @@ comment on function public.finish_video_file_removal is
 -- Why a model cannot be asked for this, if so.
 create function private.refuse_video_parameters(
   asked public.video_models, job public.video_jobs, image_url text
-) returns private.ai_refusal
-language plpgsql stable set search_path = ''
-as $$
+) returns private.ai_refusal language plpgsql stable set search_path = '' as $$
 declare
   wrong record;
   unknown text := (
@@ -701,10 +664,9 @@ end;
 $$;
 
 -- Why a job may not begin by its price and how many run, if so. Called under the wallet's lock.
-create function private.refuse_video_start(asked private.admission, job public.video_jobs, pricing jsonb)
-returns private.ai_refusal
-language plpgsql set search_path = ''
-as $$
+create function private.refuse_video_start(
+  asked private.admission, job public.video_jobs, pricing jsonb
+) returns private.ai_refusal language plpgsql set search_path = '' as $$
 declare
   most numeric := private.limit_in((asked.caller).features, 'video_jobs_at_once');
 begin
@@ -731,9 +693,7 @@ $$;
 -- Counts and charges an admitted job and puts it down as pending.
 create function private.begin_video_job(
   asked private.admission, job public.video_jobs, pricing jsonb, details jsonb
-) returns public.video_jobs
-language plpgsql set search_path = ''
-as $$
+) returns public.video_jobs language plpgsql set search_path = '' as $$
 declare
   key_id uuid := ((asked.caller).api_key).id;
   debit_id bigint;
@@ -758,22 +718,11 @@ end;
 $$;
 
 create function public.create_video_job(
-  user_id uuid,
-  model text,
-  prompt text,
-  image_url text default null,
-  has_image boolean default false,
-  parameters jsonb default '{}',
-  request_id text default null,
-  details jsonb default '{}',
-  api_key_hash text default null,
-  idempotency_key text default null,
-  request_hash text default null,
-  workspace_id uuid default null,
-  at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+  user_id uuid, model text, prompt text, image_url text default null, has_image boolean default false,
+  parameters jsonb default '{}', request_id text default null, details jsonb default '{}',
+  api_key_hash text default null, idempotency_key text default null, request_hash text default null,
+  workspace_id uuid default null, at timestamptz default clock_timestamp()
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('video_jobs', create_video_job.user_id, api_key_hash,
     create_video_job.workspace_id, create_video_job.model, create_video_job.request_id,
@@ -844,9 +793,7 @@ comment on function public.create_video_job is
 create function public.get_video_job(
   user_id uuid, video_job_id uuid, api_key_hash text default null, workspace_id uuid default null,
   at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   caller private.ai_caller := private.ai_caller_of(get_video_job.user_id, api_key_hash, at, get_video_job.workspace_id);
   account_id uuid := (caller.account).id;
@@ -882,9 +829,7 @@ comment on function public.get_video_job is
 
 create function public.video_job_of_webhook(
   video_job_id uuid, token text, at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs;
 begin
@@ -906,9 +851,7 @@ comment on function public.video_job_of_webhook is
 
 create function public.video_job_of_file(
   video_job_id uuid, until bigint, token text, at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   job public.video_jobs;
 begin
@@ -929,8 +872,7 @@ comment on function public.video_job_of_file is
 -- How a job ends now that the provider need not be asked about: canceled, submission_lost or timed_out; null where
 -- it does not.
 create function private.overdue_ending(job public.video_jobs, at timestamptz) returns text
-language plpgsql stable set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if job.finished_at is not null then
     return null;
@@ -948,8 +890,7 @@ $$;
 
 -- Ends a job that is overdue; false where it is not, as it is under the lock.
 create function private.end_overdue_video_job(wanted_job uuid, at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   job public.video_jobs := private.lock_video_job(wanted_job, at);
   ending text := private.overdue_ending(job, at);
@@ -965,8 +906,7 @@ $$;
 
 -- Ends one job that nothing more is to be hoped for, and refunds it; false when there is none.
 create function private.end_next_overdue_video_job(at timestamptz) returns boolean
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   next_job uuid;
   passed_over uuid[] := array[]::uuid[];
@@ -994,8 +934,7 @@ insert into private.due_work (piece, place) values ('end_next_overdue_video_job'
 
 -- Jobs to ask the provider about (fetch) or whose file to copy (copy), each for one caller at a time.
 create function private.lease_due_videos(kind text, most integer, at timestamptz) returns setof public.video_jobs
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   return query
   with owing as (
@@ -1041,9 +980,7 @@ $$;
 
 create function public.sync_video_jobs(
   max_jobs integer default 20, kinds text[] default '{fetch,copy,remove}', at timestamptz default clock_timestamp()
-) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   most integer := least(greatest(max_jobs, 1), 100);
   ended integer := 0;

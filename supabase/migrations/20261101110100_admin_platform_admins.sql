@@ -2,9 +2,7 @@
 -- with who did it and why. The role itself is given by the service role alone.
 
 -- Refuses who is no platform admin, and an admin who does not say why.
-create function private.require_admin_reason(reason text) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.require_admin_reason(reason text) returns void language plpgsql set search_path = '' as $$
 begin
   perform private.require_platform_admin();
   if coalesce(reason, '') !~ '\S' or length(reason) > 1000 then
@@ -15,8 +13,7 @@ $$;
 
 -- A pattern for ilike that finds a text as it is; refuses who is no platform admin, and a search for nothing.
 create function private.search_pattern(search_for text, max_rows integer) returns text
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform private.require_platform_admin();
   if coalesce(search_for, '') !~ '\S' or length(search_for) > 320 then
@@ -30,8 +27,7 @@ $$;
 
 -- Audits who was shown to an admin.
 create function private.audit_search(action text, resource_type text, matches jsonb) returns void
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- Whom they saw. Not what they typed, which may be an address and would outlive it.
   perform private.audit(audit_search.action, audit_search.resource_type, null, details => jsonb_build_object('found',
@@ -41,8 +37,7 @@ $$;
 
 -- Accounts by id, address or name.
 create function private.admin_find_users(search_for text, max_rows integer) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
@@ -65,8 +60,7 @@ grant execute on function private.admin_find_users to authenticated, service_rol
 
 -- Workspaces by id, slug or name.
 create function private.admin_find_workspaces(search_for text, max_rows integer) returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   pattern text := private.search_pattern(search_for, max_rows);
   matches jsonb;
@@ -94,10 +88,8 @@ grant execute on function private.admin_find_workspaces to authenticated, servic
 -- Gives a workspace credits, or takes some that it has.
 create function private.admin_adjust_credits(
   wanted_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind public.credit_grant_kind,
-    at timestamptz
-) returns public.credit_result
-language plpgsql security definer set search_path = ''
-as $$
+  at timestamptz
+) returns public.credit_result language plpgsql security definer set search_path = '' as $$
 declare
   key text := 'basemeter:admin:' || idempotency_key; -- apart from the keys that the product itself uses on this wallet
   wallet public.credit_wallets;
@@ -148,8 +140,7 @@ grant execute on function private.admin_adjust_credits to authenticated, service
 
 -- Disables an account, or enables it again.
 create function private.admin_set_account_active(account_id uuid, to_active boolean, reason text) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_admin_reason(reason);
   if to_active is null then
@@ -177,8 +168,7 @@ grant execute on function private.admin_set_account_active to authenticated, ser
 
 -- Sets how far below zero a workspace may go.
 create function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   perform private.require_admin_reason(reason);
   perform private.require_valid(amount => new_limit, field => 'overdraft_limit', zero_allowed => true);
@@ -192,8 +182,7 @@ grant execute on function private.admin_set_overdraft to authenticated, service_
 
 -- Sets a setting, which is in force from then on.
 create function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void
-language plpgsql security definer set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   setting public.system_config;
 begin
@@ -220,9 +209,7 @@ comment on type public.made_model_price is 'A price that an admin has set.';
 create function private.admin_set_model_price(
   model text, reason text, components jsonb, effective_from timestamptz, effective_to timestamptz, source text,
   at timestamptz
-) returns public.made_model_price
-language plpgsql security definer set search_path = ''
-as $$
+) returns public.made_model_price language plpgsql security definer set search_path = '' as $$
 declare
   made public.made_model_price;
 begin
@@ -260,10 +247,9 @@ as $$ select * from jsonb_populate_recordset(null::public.found_user, private.ad
 comment on function public.admin_find_users is
   'Accounts by id, or part of an address or name: [{ id, email, full_name, plan, credits_balance, is_active, role, '
   'created_at }]. For platform admins.';
-create function public.admin_find_workspaces(query text, max_rows integer default 20)
-returns setof public.found_workspace
-language sql set search_path = ''
-as $$
+create function public.admin_find_workspaces(
+  query text, max_rows integer default 20
+) returns setof public.found_workspace language sql set search_path = '' as $$
   select * from jsonb_populate_recordset(null::public.found_workspace, private.admin_find_workspaces(query, max_rows))
 $$;
 comment on function public.admin_find_workspaces is
@@ -278,25 +264,20 @@ comment on function public.admin_adjust_credits is
   'Gives a workspace credits (amount above 0, up to max_credits_balance) or takes some that it has (below 0; '
   'never into debt). For platform admins.';
 create function public.admin_set_account_active(user_id uuid, is_active boolean, reason text) returns void
-language sql set search_path = ''
-as $$ select private.admin_set_account_active(user_id, is_active, reason) $$;
+language sql set search_path = '' as $$ select private.admin_set_account_active(user_id, is_active, reason) $$;
 comment on function public.admin_set_account_active is
   'Disables an account or enables it again: a disabled one reads what is its own, and calls, pays and changes nothing. '
   'For platform admins.';
 create function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void
-language sql set search_path = ''
-as $$ select private.admin_set_overdraft(workspace_id, overdraft_limit, reason) $$;
+language sql set search_path = '' as $$ select private.admin_set_overdraft(workspace_id, overdraft_limit, reason) $$;
 comment on function public.admin_set_overdraft is 'Sets how far below zero a workspace may go. For platform admins.';
 create function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void
-language sql set search_path = ''
-as $$ select private.admin_set_config(config_key, config_value, reason) $$;
+language sql set search_path = '' as $$ select private.admin_set_config(config_key, config_value, reason) $$;
 comment on function public.admin_set_config is 'Sets a setting of system_config. For platform admins.';
 create function public.admin_set_model_price(
   model text, reason text, components jsonb, effective_from timestamptz default null,
   effective_to timestamptz default null, source text default 'manual'
-) returns public.made_model_price
-language sql set search_path = ''
-as $$
+) returns public.made_model_price language sql set search_path = '' as $$
   select private.admin_set_model_price(model, reason, components, effective_from, effective_to, source,
     clock_timestamp())
 $$;

@@ -4,9 +4,7 @@
 -- `format`.
 -- Posts to an edge function with the secret key. URL and key are read from Vault at each call, so a new key needs
 -- no new schedule.
-create function private.call_function(path text) returns void
-language plpgsql set search_path = ''
-as $$
+create function private.call_function(path text) returns void language plpgsql set search_path = '' as $$
 declare
   project_url text;
   secret_key text;
@@ -24,8 +22,7 @@ $$;
 -- Creates the pg_cron jobs: one row each, with what is missing where one could not be created. Call it again after
 -- adding that.
 create function private.schedule_basemeter() returns table (job text, schedule text, state text)
-language plpgsql set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   has_cron boolean := exists (select from pg_catalog.pg_proc p
     where p.pronamespace = to_regnamespace('cron') and p.proname = 'schedule');
@@ -45,7 +42,8 @@ begin
   for job, schedule, needed, is_call, command in values
     ('basemeter_scheduled_work', '* * * * *', 'private.due_work', false,
       'do $do$ begin for piece in 1 .. 1000 loop exit when private.run_due_work() = 0; commit; end loop; end $do$'),
-    ('basemeter_video_sync', '* * * * *', 'public.video_jobs', true, $sql$ select private.call_function('video/sync') $sql$),
+    ('basemeter_video_sync', '* * * * *', 'public.video_jobs', true,
+      $sql$ select private.call_function('video/sync') $sql$),
     ('basemeter_billing_tasks', '*/5 * * * *', 'private.payment_tasks', true,
       $sql$ select private.call_function('billing/tasks') $sql$)
   loop

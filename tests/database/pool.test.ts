@@ -1,7 +1,7 @@
 /** The functions' own connections: few, given out in turn, and replaced when the server ends them. */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { isTransient } from '../../supabase/functions/_shared/outage.ts';
 import type { RpcPool } from '../../supabase/functions/_shared/pool.ts';
 import type { PoolSettings } from '../../supabase/functions/_shared/pool-settings.ts';
@@ -103,6 +103,24 @@ test('a connection that the server ends fails its call, which may be tried again
   await lock.letGo();
   const again = await Promise.all(people.map((id) => admit(pool, id)));
   expect(again).toMatchObject([{ data: { admitted: true } }, { data: { admitted: true } }]);
+});
+
+test.each<[string, Partial<PoolSettings>, number]>([
+  ['unused ones are closed, but for the fewest that stay', { idle: 100, min: 1 }, 1],
+  ['old ones are closed', { recycle: 100, min: 3 }, 0],
+])('of three connections %s', async (_which, settings, left) => {
+  const people = await Promise.all([newAccount(10), newAccount(10), newAccount(10)]);
+  const pool = openPool({ max: 3, ...settings });
+  const lock = await lockWallets(people);
+  const admitted = people.map((id) => admit(pool, id));
+  const backends = await lock.waiting();
+  await lock.letGo();
+  await Promise.all(admitted);
+  const open = async () =>
+    (await adminPool.query('select from pg_stat_activity where pid = any ($1)', [backends])).rowCount;
+  await vi.waitFor(async () => expect(await open()).toBe(left), { timeout: 20_000 });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(await open()).toBe(left);
 });
 
 test('a statement ends in time, and its connection is as good as before', async () => {

@@ -158,7 +158,11 @@ describe('LiteLLM', () => {
   test('steps of context begin where their range does', () => {
     expect(offerIn('litellm', 'steps-1')).toMatchObject({
       lines: ['input 0.0000003', 'input 0.0000006 32000', 'output 0.000001', 'output 0.000002 32000'],
-      unexpressed: ['tiered_pricing[1].reasoning_surcharge_cost 1', expect.stringMatching(/^tiered_pricing\[2\]/)],
+      unexpressed: [
+        'tiered_pricing[1].reasoning_surcharge_cost 1',
+        expect.stringMatching(/^tiered_pricing\[2\]/),
+        expect.stringMatching(/^tiered_pricing\[3\]/),
+      ],
     });
   });
 
@@ -169,7 +173,10 @@ describe('LiteLLM', () => {
       lines: ['image 0.04', 'image_input 0.000008', 'image_output 0.00003', 'input 0.000005'],
       unexpressed: ['input_cost_per_pixel 1.9e-8'],
     });
-    expect(offerIn('litellm', 'rented-1')).toMatchObject({ lines: [], unexpressed: ['input_cost_per_second 0.011'] });
+    expect(offerIn('litellm', 'rented-1')).toMatchObject({
+      lines: [],
+      unexpressed: ['input_cost_per_second 0.011', 'tiered_pricing {by:hour}'],
+    });
   });
 
   test('of two fields for one thing the first counts, and the second is named; so is what is no price', () => {
@@ -192,10 +199,12 @@ test.each([
   ['{"a":', undefined, /^This is no JSON: /],
   ['[]', undefined, /^This is no price list of models\.dev or LiteLLM/],
   ['"prices"', undefined, /^This is no price list of models\.dev or LiteLLM/],
-  ['{}', 'litellm', /^This price list is empty/],
+  ['{}', 'litellm', /^This price list of litellm has no price/],
   ['{"a":{}}', 'yaml', /^There is no format "yaml"; there is: models\.dev, litellm/],
   ['{"a":{"models":[]}}', undefined, /^This is no price list of models\.dev: a → models: /],
-  ['{"a":{"models":{}}}', 'litellm', /^This is no price list of litellm: a → litellm_provider: /],
+  ['{"a":{"models":{}}}', 'litellm', /^This price list of litellm has no price/],
+  ['{"a":{"litellm_provider":2}}', undefined, /^This price list of litellm has no price/],
+  ['{"a":{"litellm_provider":{}}}', undefined, /^This is no price list of litellm: a → litellm_provider: /],
   ['{"a":{"models":{"m":{"cost":2}}}}', undefined, /^This is no price list of models\.dev: a → models → m → cost: /],
 ])('a file that is none is refused: %s', (text, format, sentence) => {
   expect(() => readCatalogue(text, format)).toThrow(sentence);

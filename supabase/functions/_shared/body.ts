@@ -35,26 +35,26 @@ export async function readBytes(request: Request, most: number): Promise<Uint8Ar
   const limit = most * 1024 * 1024;
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of piecesOf(request)) {
-    length += piece.length;
-    if (length <= limit) pieces.push(piece);
-    if (length > MOST_READ) break;
+  const reader = request.body?.getReader();
+  const next = () =>
+    reader?.read().catch(() => {
+      throw invalidRequest('The body could not be read.');
+    });
+  for (let piece = await next(); piece?.value; piece = await next()) {
+    length += piece.value.length;
+    if (length <= limit) pieces.push(piece.value);
+    if (length <= MOST_READ) continue;
+    reader?.cancel().catch(() => undefined);
+    break;
   }
   if (length > limit) throw invalidRequest(`The body is larger than ${most} MiB.`);
   return joined(pieces);
 }
 
-async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
-  if (!request.body) return;
-  try {
-    yield* request.body;
-  } catch {
-    throw invalidRequest('The body could not be read.');
-  }
-}
-
-/** Pieces of bytes as one. */
+/** Pieces of bytes as one; a single one is not copied. */
 export function joined(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const [first] = pieces;
+  if (first && pieces.length === 1) return first as Uint8Array<ArrayBuffer>;
   const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {

@@ -51,11 +51,11 @@ export function readWorkspace(headers: Headers): string | undefined {
  * Reads `Idempotency-Key`; nothing without it. `text` is what makes a request the same as another one. Throws 400
  * `invalid_request` for a key above 255 characters.
  */
-export async function readIdempotencyKey(http: Request, text: string): Promise<Repeatable> {
+export function readIdempotencyKey(http: Request, text: string): Repeatable {
   const key = http.headers.get('idempotency-key');
   if (!key) return {};
   if (key.length > 255) throw invalidRequest('Idempotency-Key has more than 255 characters.', 'idempotency-key');
-  return { idempotency_key: key, request_hash: await sha256(`${new URL(http.url).pathname}\n${text}`) };
+  return { idempotency_key: key, request_hash: sha256(`${new URL(http.url).pathname}\n${text}`) };
 }
 
 function isScene(text: string): text is (typeof SCENES)[number] {

@@ -68,7 +68,7 @@ export async function run<T>(query: () => PromiseLike<Answer<T>>, patience = PAT
 
 /**
  * `PTnnn` is an error that SQL raised for the caller (DETAIL is its sentence), and so is one whose code is its message, from
- * `raise_limit`; every other is ours and stays inside.
+ * `raise_error` with a `Retry-After`; every other is ours and stays inside.
  */
 function raisedError({ code = '', message, details, headers = {} }: RpcError, status: number): Error {
   const raised = code === message ? status : Number(code.match(/^PT(\d{3})$/)?.[1]);

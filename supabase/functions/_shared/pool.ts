@@ -2,9 +2,9 @@
  * The functions' own way to Postgres: a bounded pool of connections as a role that may execute their rpcs and nothing
  * else. A call is one transaction in one round trip: the settings that PostgREST makes for a request, then the function.
  */
-import { createHash } from 'node:crypto';
 // @ts-types="npm:@types/pg@8.23.1"
 import pg from 'pg';
+import { sha256 } from './hash.ts';
 import { inTime } from './in-time.ts';
 import { NOT_FREE, type RpcAnswer } from './outage.ts';
 import type { PoolSettings } from './pool-settings.ts';
@@ -99,7 +99,7 @@ export class RpcPool {
 
 /** A statement whose name says what it is: behind a pooler another process may have prepared it. */
 function named(what: string, text: string): Statement {
-  return { name: `${what}_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
+  return { name: `${what}_${sha256(text).slice(0, 16)}`, text };
 }
 
 /** Names of statements that a connection has prepared. */
@@ -184,7 +184,7 @@ function isOfStatement(error: unknown): error is pg.DatabaseError {
   return error instanceof pg.DatabaseError && error.severity === 'ERROR';
 }
 
-/** An error in the words of PostgREST, with the status that it gives those without a code and those of `raise_limit`. */
+/** An error in the words of PostgREST, with the status that it gives those without a code and those with a `Retry-After`. */
 function failed(thrown: unknown): RpcAnswer {
   if (!(thrown instanceof pg.DatabaseError)) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);

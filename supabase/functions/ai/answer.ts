@@ -172,6 +172,7 @@ export function asStream(completion: Loose): string {
   return [...chunks.map((one) => JSON.stringify(one)), '[DONE]'].map((data) => `data: ${data}\n\n`).join('');
 }
 
+const decoder = new TextDecoder();
 const QUOTE = 34;
 const BACKSLASH = 92;
 const OPENING = 91;
@@ -231,7 +232,7 @@ export function* partsOf(json: Uint8Array): Generator<Part> {
     const byte = json[at];
     if (byte === QUOTE) {
       const end = endOfText(json, at + 1);
-      if (depth === 0 && !isList) name ??= JSON.parse(new TextDecoder().decode(json.subarray(at, end + 1))) as string;
+      if (depth === 0 && !isList) name ??= JSON.parse(decoder.decode(json.subarray(at, end + 1))) as string;
       at = end;
     } else if (byte === COLON && depth === 0) {
       value = at + 1;

@@ -5,11 +5,15 @@ import { joined } from '../_shared/body.ts';
 const LARGEST_ANSWER = 128 * 1024 * 1024;
 /** The longest text that is parsed at once, bytes: an event of a stream, or what of a whole answer is read. */
 export const LARGEST_PARSED = 32 * 1024 * 1024;
-type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>['read']>>;
+/** What is read at once, bytes. */
+const ROOM = 64 * 1024;
+type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>['read']>>;
 
 /** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
 export class AnswerBody {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #reader: ReadableStreamBYOBReader;
+  /** Each piece is read into it and copied: a reader without a buffer is given so much anew for every chunk of a stream. */
+  #room = new Uint8Array(ROOM);
   #pending: Promise<Read> | undefined;
   #received = 0;
 
@@ -18,7 +22,7 @@ export class AnswerBody {
     private readonly longestSilence: number,
     private readonly deadline: number,
   ) {
-    this.#reader = (response.body ?? new Blob([]).stream()).getReader();
+    this.#reader = (response.body ?? new Blob([]).stream()).getReader({ mode: 'byob' });
   }
 
   /** Waits until the first byte is here: what breaks before it may be tried again. */
@@ -32,9 +36,11 @@ export class AnswerBody {
     if (read === 'late') return 'late';
     this.#pending = undefined;
     if (read.done) return 'end';
-    this.#received += read.value.length;
+    const piece = read.value.slice();
+    this.#room = new Uint8Array(read.value.buffer);
+    this.#received += piece.length;
     if (this.#received > LARGEST_ANSWER) throw new LengthError('Its answer was too long.');
-    return read.value;
+    return piece;
   }
 
   /** The whole body; of a longer one so many bytes, and then the connection ends. */
@@ -62,15 +68,17 @@ export class AnswerBody {
     const left = this.deadline - Date.now();
     const isDeadline = left <= this.longestSilence;
     const longest = Math.max(isDeadline ? left : this.longestSilence, 0);
-    this.#pending ??= this.#reader.read();
-    this.#pending.catch(() => undefined);
+    if (!this.#pending) {
+      this.#pending = this.#reader.read(this.#room);
+      this.#pending.catch(() => undefined);
+    }
     let timer: ReturnType<typeof setTimeout> | undefined;
     const timeout = new Promise<'late'>((resolve, reject) => {
-      const error = isDeadline ? new DeadlineError() : new TimeoutError();
-      timer = setTimeout(
-        () => (within < longest ? resolve('late') : reject(error)),
-        Math.min(Math.max(within, 0), longest),
-      );
+      const isUp = () => {
+        if (within < longest) resolve('late');
+        else reject(isDeadline ? new DeadlineError() : new TimeoutError());
+      };
+      timer = setTimeout(isUp, Math.min(Math.max(within, 0), longest));
     });
     try {
       return await Promise.race([this.#pending, timeout]);

@@ -85,7 +85,7 @@ export async function answerCall<T extends { model: string }>(
     fields: Object.fromEntries(fields),
   };
   const incoming = { caller, requestId, model: request.model, request, details: readCallDetails(http.headers) };
-  const repeatable = await readIdempotencyKey(http, text);
+  const repeatable = readIdempotencyKey(http, text);
   const call = await admit({ ...incoming, repeatable }, worstCase);
   if ('kept' in call) return repeated(call.kept, call.of);
   const work = ask(endpoint, request, call);

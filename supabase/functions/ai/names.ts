@@ -94,8 +94,10 @@ function usageTold(usage: unknown): unknown {
 
 /** An object with its values changed, or left out where they become undefined; the same one where nothing changes. */
 function changed(holder: Loose, change: (name: string, value: unknown) => unknown): Loose {
-  const entries = Object.entries(holder);
-  const kept = entries.map(([name, value]) => [name, change(name, value)] as const);
-  if (kept.every(([, value], index) => value === entries[index]?.[1])) return holder;
-  return Object.fromEntries(kept.filter(([, value]) => value !== undefined));
+  const names = Object.keys(holder);
+  const values = names.map((name) => change(name, holder[name]));
+  if (names.every((name, index) => holder[name] === values[index])) return holder;
+  return Object.fromEntries(
+    names.flatMap((name, index) => (values[index] === undefined ? [] : [[name, values[index]]])),
+  );
 }

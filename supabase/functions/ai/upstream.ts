@@ -82,7 +82,7 @@ export async function callUpstream<T>(
   attempts: Attempt[],
   open: (answer: Answer) => Promise<T>,
 ): Promise<T> {
-  let failure: ApiError = upstreamError('no candidate');
+  let failure: ApiError | undefined;
   for (const candidate of candidates) {
     const request = JSON.stringify(bodyFor(candidate));
     for (let tries = 0; tries <= candidate.max_retries; tries += 1) {
@@ -110,7 +110,7 @@ export async function callUpstream<T>(
     }
     if (Date.now() >= deadline) break;
   }
-  throw failure;
+  throw failure ?? upstreamError('no candidate');
 }
 
 /** One try: until the first byte of a 2xx answer. */

@@ -13,7 +13,7 @@ import { submit } from './submit.ts';
 /** Makes a job: 201; 202 while nobody knows whether the provider has it; 200 for a repeated request. */
 export async function createJob(http: Request, caller: Caller, requestId: string): Promise<Response> {
   const { request, identity } = await readJobRequest(http);
-  const repeatable = await readIdempotencyKey(http, identity);
+  const repeatable = readIdempotencyKey(http, identity);
   const { prompt, model, image, negative_prompt, duration, resolution, aspect_ratio } = request;
   const isFile = image?.startsWith('data:') ?? false;
   const creation = await callRpc('create_video_job', {

@@ -46,7 +46,7 @@ export async function readJobRequest(http: Request): Promise<{ request: JobReque
   if (!parsed.success) throw notValid(parsed.error.issues[0]);
   const { image, ...rest } = parsed.data;
   const request: JobRequest = { ...cleaned(rest), ...(image ? { image: checkImage(image) } : {}) };
-  return { request, identity: await identityOf(request) };
+  return { request, identity: identityOf(request) };
 }
 
 async function readJson(http: Request): Promise<unknown> {
@@ -125,9 +125,9 @@ function checkPicture(bytes: Uint8Array, length = bytes.length): ImageType {
   return type;
 }
 
-async function identityOf({ image, ...rest }: JobRequest): Promise<string> {
+function identityOf({ image, ...rest }: JobRequest): string {
   const fields = Object.entries(rest).sort(([one], [other]) => (one < other ? -1 : 1));
-  return JSON.stringify([fields, image ? await sha256(image) : null]);
+  return JSON.stringify([fields, image ? sha256(image) : null]);
 }
 
 /** Without what is null, and with texts that the database can hold. */

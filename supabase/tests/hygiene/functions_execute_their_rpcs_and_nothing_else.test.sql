@@ -2,6 +2,12 @@
 begin;
 select plan(6);
 select tests.hide_yours();
+-- What is made later is no different.
+set local role postgres;
+create table public.made_later (id integer generated always as identity);
+create table private.made_later (id integer generated always as identity);
+create view public.seen_later with (security_invoker = on) as select id from public.made_later;
+reset role;
 
 select results_eq($$
   select rolcanlogin, rolsuper or rolinherit or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
