@@ -484,7 +484,6 @@ table credit_transactions
   constraint credit_transactions_pkey PRIMARY KEY (id)
   constraint credit_transactions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint credit_transactions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX credit_transactions_reference_id_idx using btree (workspace_id, "left"((metadata ->> 'reference_id'::text), 200), created_at) WHERE (metadata ? 'reference_id'::text)
   CREATE INDEX credit_transactions_refunded_transaction_id_idx using btree (refunded_transaction_id) WHERE (refunded_transaction_id IS NOT NULL)
   CREATE INDEX credit_transactions_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX credit_transactions_workspace_id_created_at_idx using btree (workspace_id, created_at)
@@ -851,7 +850,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
-  CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, "left"(reference_id, 200), created_at) WHERE (reference_id IS NOT NULL)
+  CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, reference_id, created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)

@@ -170,8 +170,6 @@ comment on column public.credit_transactions.hold_id is
   'The hold that it settled. No foreign key: entries outlive nothing but their workspace.';
 create index credit_transactions_workspace_id_created_at_idx on public.credit_transactions (workspace_id, created_at);
 create index credit_transactions_user_id_created_at_idx on public.credit_transactions (user_id, created_at);
-create index credit_transactions_reference_id_idx on public.credit_transactions
-  (workspace_id, left(metadata ->> 'reference_id', 200), created_at) where metadata ? 'reference_id';
 create index credit_transactions_refunded_transaction_id_idx on public.credit_transactions (refunded_transaction_id)
   where refunded_transaction_id is not null;
 

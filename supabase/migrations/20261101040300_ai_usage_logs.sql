@@ -85,11 +85,12 @@ comment on column private.ai_usage_logs.attempts is
   'duration }].';
 create index ai_usage_logs_workspace_id_created_at_idx on private.ai_usage_logs (workspace_id, created_at);
 create index ai_usage_logs_user_id_created_at_idx on private.ai_usage_logs (user_id, created_at);
-create index ai_usage_logs_reference_id_idx on private.ai_usage_logs (workspace_id, left(reference_id, 200), created_at)
-  where reference_id is not null;
 create index ai_usage_logs_request_id_idx on private.ai_usage_logs (request_id);
 create index ai_usage_logs_usage_record_id_idx on private.ai_usage_logs (usage_record_id)
   where usage_record_id is not null;
+-- The last: of two that are taken to cost the same the planner tries the newer one first.
+create index ai_usage_logs_reference_id_idx on private.ai_usage_logs (workspace_id, reference_id, created_at)
+  where reference_id is not null;
 
 create table private.ai_usage_logs_default partition of private.ai_usage_logs default;
 

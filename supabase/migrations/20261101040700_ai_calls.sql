@@ -98,7 +98,8 @@ begin
       select coalesce(-sum(l.amount), 0)
       from public.credit_transactions t, unnest(t.grant_changes) l join public.credit_grants g on g.id = l.grant_id
       where t.id = entry_id and not g.is_paid
-    ), c.model, c.scene_description, c.reference_id, c.request_id, c.error_code, c.error_message, c.ip_address,
+    ), c.model, c.scene_description, left(c.reference_id, 500), c.request_id, c.error_code, c.error_message,
+    c.ip_address,
     c.user_agent, c.request_data, c.response_data, c.usage_record_id, c.usage_period_start, c.served_model,
     coalesce(charge.cost_usd, 0), coalesce(trim_scale(charge.credits / (pricing ->> 'credits_per_usd')::numeric), 0),
     case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts,
@@ -363,8 +364,7 @@ begin
   hold.amount := terms.credits;
   hold.reason := 'generation';
   hold.feature_code := call ->> 'scene';
-  hold.metadata := jsonb_strip_nulls(jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model',
-    'reference_id', call -> 'reference_id'));
+  hold.metadata := jsonb_build_object('request_id', call -> 'request_id', 'model', call -> 'model');
   hold.created_at := at;
   -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
@@ -856,8 +856,8 @@ begin
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
       entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
-      entry_metadata => jsonb_strip_nulls(jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
-        wanted.model, 'reference_id', details -> 'reference_id')))).transaction_id;
+      entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
+        wanted.model))).transaction_id;
   end if;
   perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
     'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,

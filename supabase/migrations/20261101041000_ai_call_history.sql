@@ -1,6 +1,7 @@
 -- The log page by page, for frontends.
 
--- Rights are looked at once, then one index is walked from the cursor on, as in private.credit_history.
+-- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
+-- which filters there are: it takes them to let nothing through, and without enable_sort it would sort a whole life.
 create function private.call_history(
   wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene public.ai_usage_scene, wanted_model text,
   wanted_key uuid, wanted_user uuid, wanted_status public.ai_usage_status, wanted_reference text, since timestamptz,
@@ -31,12 +32,12 @@ begin
     end if;
   end if;
   before_id := coalesce(before_id, '00000000-0000-0000-0000-000000000000');
+  wanted_reference := left(wanted_reference, 500);
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
     return query select * from public.ai_usage_logs l
-    where l.workspace_id = wanted_workspace and left(l.reference_id, 200) = left(wanted_reference, 200)
-      and l.reference_id = wanted_reference
+    where l.workspace_id = wanted_workspace and l.reference_id = wanted_reference
       and (l.created_at, l.id) < (before, before_id) and l.created_at >= since and l.created_at < until
       and (wanted_user is null or l.user_id = wanted_user)
       and (wanted_scene is null or l.scene = wanted_scene)

@@ -307,9 +307,8 @@ begin
   if returned <= 0 then
     return 0;
   end if;
-  perform private.post_refund(wallet, job.user_id, returned, 'refund', jsonb_strip_nulls(jsonb_build_object(
-    'video_job_id', job.id, 'model', job.model, 'request_id', job.request_id, 'error_code', code,
-    'reference_id', work.details -> 'reference_id')), null, null, work.debit_id, at);
+  perform private.post_refund(wallet, job.user_id, returned, 'refund', jsonb_build_object('video_job_id', job.id,
+    'model', job.model, 'request_id', job.request_id, 'error_code', code), null, null, work.debit_id, at);
   return trim_scale(returned);
 end;
 $$;
@@ -706,9 +705,8 @@ begin
   returning * into job;
   if job.cost_credits > 0 then
     debit_id := (private.post_entry(job.workspace_id, job.user_id, 'debit', -job.cost_credits, 'generation', asked.at,
-      entry_feature => 'video_generation', entry_metadata => jsonb_strip_nulls(jsonb_build_object(
-        'video_job_id', job.id, 'model', job.model, 'request_id', job.request_id,
-        'reference_id', details -> 'reference_id')), spender => key_id)).transaction_id;
+      entry_feature => 'video_generation', entry_metadata => jsonb_build_object('video_job_id', job.id, 'model',
+        job.model, 'request_id', job.request_id), spender => key_id)).transaction_id;
   end if;
   insert into private.video_job_work (video_job_id, provider, api_key_id, debit_id, next_sync_at, terms, details)
   values (job.id, (asked.wanted).provider, key_id, debit_id, asked.at,

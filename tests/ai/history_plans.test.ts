@@ -22,13 +22,13 @@ beforeAll(async () => {
   const row = `$1::uuid, case when n % 2 = 0 then $2::uuid else $3 end, now() - make_interval(mins => n * 20)`;
   const params = [team, people.owner, people.member, ROWS];
   await client.query(
-    `insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, model, reference_id)
-     select ${row}, 'other', 'success', 'model ' || n % 3, 'order-' || n % 3 from generate_series(1, $4) n`,
+    `insert into private.ai_usage_logs (workspace_id, user_id, created_at, scene, status, model, reference_id, request_id)
+     select ${row}, 'other', 'success', 'model ' || n % 3, 'order-' || n / 20, 'request ' || n from generate_series(1, $4) n`,
     params,
   );
   await client.query(
     `insert into public.credit_transactions (workspace_id, user_id, created_at, transaction_type, amount, reason, metadata, is_overdraft, balance_after, grant_changes)
-     select ${row}, 'debit', -1, 'generation', jsonb_build_object('model', 'model ' || n % 3, 'reference_id', 'order-' || n % 3), false, 1, '{}'
+     select ${row}, 'debit', -1, 'generation', jsonb_build_object('model', 'model ' || n % 3, 'request_id', 'request ' || n), false, 1, '{}'
      from generate_series(1, $4) n`,
     params,
   );
@@ -75,7 +75,12 @@ async function nodesOf(table: string, reader: keyof typeof people, query: string
 /** What of its rows a walk read; those of another node, such as each debit's refunds, are none of them. */
 const rowsRead = (nodes: Node[]): number =>
   nodes
-    .filter((node) => node['Index Name']?.endsWith('created_at_idx') || node['Index Name']?.includes('reference_id'))
+    .filter(
+      (node) =>
+        node['Index Name']?.endsWith('created_at_idx') ||
+        node['Index Name']?.includes('reference_id') ||
+        node['Index Name']?.endsWith('pkey'),
+    )
     .reduce(
       (sum, node) => sum + (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'],
       0,
@@ -89,8 +94,7 @@ const ASKED = [
   ['everything', 'owner', ''],
   ['a model', 'owner', `, model => 'model 1'`],
   ['a person', 'owner', `, user_id => '${people.member}'`],
-  ['a reference', 'owner', `, reference_id => 'order-1'`],
-  ['a reference and a person', 'owner', `, reference_id => 'order-1', user_id => '${people.member}'`],
+  ['a reference', 'owner', `, reference_id => 'order-70'`],
   ['a span of time', 'owner', `, "from" => now() - interval '1 year', "to" => now()`],
   ['what is theirs', 'member', ''],
 ] as const;
@@ -99,8 +103,7 @@ test.each(LISTS.flatMap(([list, table]) => ASKED.map((asked) => [list, table, ..
   '%s walks an index of %s for %s of the %s',
   async (list, table, _, reader, filter) => {
     const nodes = await nodesOf(table, reader, `select id from public.${list}($1, max_rows => ${PAGE}${filter})`);
-    expect(nodes.map((node) => node['Node Type'])).toContain('Limit');
-    expect(nodes.filter((node) => node['Node Type'] === 'Sort')).toEqual([]);
+    expect(nodes.filter((node) => node['Node Type'] === 'Sort' && node['Actual Rows'] > PAGE)).toEqual([]);
     // The third or half of what it reads is on the page; a sort by id within an instant reads some ahead.
     expect(rowsRead(nodes)).toBeLessThan(PAGE * 10);
   },

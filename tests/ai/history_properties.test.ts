@@ -66,21 +66,26 @@ const CALLS: List = {
 const ENTRIES: List = {
   rpc: 'credit_history',
   // A refund is of some debit of the same workspace, for half of it or what is left.
-  insert: `insert into public.credit_transactions (workspace_id, user_id, spender_id, transaction_type, amount, reason, feature_code, metadata,
+  insert: `with r as (
+      select *, gen_random_uuid()::text as request from jsonb_to_recordset($1) r (workspace_id uuid, user_id uuid, api_key_id uuid,
+        transaction_type public.credit_transaction_type, reason text, scene text, model text, reference_id text, created_at timestamptz, refunds integer)
+    ), calls as (
+      insert into private.ai_usage_logs (workspace_id, scene, status, model, reference_id, request_id, created_at)
+      select workspace_id, 'other', 'success', 'any', reference_id, request, created_at from r
+    ) insert into public.credit_transactions (workspace_id, user_id, spender_id, transaction_type, amount, reason, feature_code, metadata,
       created_at, refunded_transaction_id, is_overdraft, balance_after, grant_changes)
     select r.workspace_id, r.user_id, r.api_key_id, d.type, case d.type when 'debit' then -2 else 1 end, coalesce(r.reason, 'signup'), r.scene,
-      jsonb_strip_nulls(jsonb_build_object('model', r.model, 'reference_id', r.reference_id)), r.created_at,
+      jsonb_strip_nulls(jsonb_build_object('model', r.model, 'request_id', r.request)), r.created_at,
       case when d.type = 'refund' then (select t.id from public.credit_transactions t
         where t.workspace_id = r.workspace_id and t.transaction_type = 'debit' and 2 > (select count(*) from public.credit_transactions o
           where o.refunded_transaction_id = t.id) order by t.id offset r.refunds % 3 limit 1) end, false, 1, '{}'
-    from jsonb_to_recordset($1) r (workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type public.credit_transaction_type, reason text,
-      scene text, model text, reference_id text, created_at timestamptz, refunds integer)
+    from r
     cross join lateral (select coalesce(r.transaction_type, 'debit') as type) d`,
   shown: 'public.credit_transactions',
   columns: {
     scene: 'feature_code',
     model: `metadata ->> 'model'`,
-    reference_id: `metadata ->> 'reference_id'`,
+    reference_id: `(select l.reference_id from public.ai_usage_logs l where l.request_id = t.metadata ->> 'request_id')`,
     api_key_id: 'spender_id',
     status: STATUS,
   },

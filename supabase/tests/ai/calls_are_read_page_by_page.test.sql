@@ -1,5 +1,5 @@
 begin;
-select plan(29);
+select plan(31);
 select tests.create_user('ann'), tests.create_user('adam'), tests.create_user('mel'), tests.create_user('stranger');
 select tests.create_team('team');
 select tests.join_team('team', 'ann', 'owner'), tests.join_team('team', 'adam', 'admin'), tests.join_team('team', 'mel');
@@ -9,7 +9,7 @@ from (values
   ('ann', 'one', 'text_chat', 'success', 'a key', 'order-1', '2026-01-01'),
   ('mel', 'two', 'embedding', 'success', null, null, '2026-01-02'),
   ('mel', 'three', 'text_chat', 'failed', null, 'order-1', '2026-01-03'),
-  ('ann', 'four', 'text_chat', 'success', null, repeat('é', 5000), '2026-01-04'),
+  ('ann', 'four', 'text_chat', 'success', null, repeat('é', 500), '2026-01-04'),
   ('mel', 'five', 'other', 'refused', null, 'order-1', '2026-01-04'),
   ('ann', 'six', 'text_chat', 'success', null, null, '2026-01-05')
 ) c (person, model, scene, status, key, reference, at);
@@ -27,7 +27,12 @@ end;
 $$;
 grant execute on function pg_temp.listed to public;
 
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('recorded', 'R', 'up', 1);
+insert into public.ai_model_prices (model, effective_from) values ('recorded', '2020-01-01');
 select tests.be_service();
+select lives_ok($$ select public.record_ai_usage(tests.id('stranger'), 'recorded', 'a request', details => jsonb_build_object('reference_id', repeat('é', 5000))) $$,
+  'a long reference hinders no call');
+select is((select length(reference_id) from public.call_history(tests.id('stranger'))), 500, 'its beginning is kept');
 select is(pg_temp.listed($$ "to" => '2026-01-04' $$), 'three two one', 'newest first, up to a time that is not in it');
 select is(pg_temp.listed($$ "from" => '2026-01-05' $$), 'six', 'and from one that is');
 select is(pg_temp.listed($$ scene => 'embedding' $$), 'two', 'the scene is a filter');
@@ -37,8 +42,8 @@ select is(pg_temp.listed($$ api_key_id => tests.id('a key') $$), 'one', 'the key
 select is(pg_temp.listed($$ user_id => tests.id('mel'), "to" => '2026-01-04' $$), 'three two', 'the person');
 select is(pg_temp.listed($$ reference_id => 'order-1' $$), 'five three one', 'the reference');
 select is(pg_temp.listed($$ reference_id => 'order-1', user_id => tests.id('mel'), status => 'failed' $$), 'three', 'several of them');
-select is(pg_temp.listed($$ reference_id => repeat('é', 5000) $$), 'four', 'a long reference is found');
-select is(pg_temp.listed($$ reference_id => repeat('é', 4999) $$), null, 'by all of it');
+select is(pg_temp.listed($$ reference_id => repeat('é', 5000) $$), 'four', 'which finds it');
+select is(pg_temp.listed($$ reference_id => repeat('é', 499) $$), null, 'and all of that counts');
 select results_eq($$
   with first as (select * from public.call_history(tests.id('team'), max_rows => 2)),
     second as (select n.* from public.call_history(tests.id('team'), (select id from first offset 1), 2) n)

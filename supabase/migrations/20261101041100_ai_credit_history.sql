@@ -27,19 +27,19 @@ cross join lateral (
 ) became;
 comment on view private.entries_and_refunds is 'Entries with what became of them: debits have refunds.';
 
--- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
--- which filters there are: it takes them to let nothing through, and without enable_sort it would sort a whole life.
+-- As private.call_history.
 create function private.credit_history(
   wanted_workspace uuid, before_id bigint, max_rows integer, wanted_type public.credit_transaction_type,
   wanted_reason text, wanted_scene text, wanted_model text, wanted_key uuid, wanted_user uuid,
   wanted_status public.debit_status, wanted_reference text, since timestamptz, until timestamptz
 ) returns setof public.credit_history_entry
 language plpgsql stable security definer
-set search_path = '' set enable_sort = off set plan_cache_mode = force_generic_plan
+set search_path = '' set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   is_member boolean := false;
   before timestamptz := 'infinity';
+  entries bigint[];
 begin
   if max_rows between 1 and 200 is not true then
     perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');
@@ -61,25 +61,36 @@ begin
       perform private.raise_error('not_found', format('before_id: there is no entry %s in this list.', before_id));
     end if;
   end if;
+  wanted_reference := left(wanted_reference, 500);
   since := coalesce(since, '-infinity');
   until := coalesce(until, 'infinity');
   if wanted_reference is not null then
+    -- Entries of a call lie between its beginning and its end. They are few: the aggregate sorts them, which counts as
+    -- so dear without enable_sort that Postgres would compile the plan.
+    entries := array(
+      select e.id from private.ai_usage_logs l cross join lateral (
+        select t.id from public.credit_transactions t
+        where t.workspace_id = wanted_workspace and t.metadata ->> 'request_id' = l.request_id
+          and t.created_at between l.created_at - make_interval(secs => coalesce(l.duration, 0) / 1000.0 + 1)
+            and l.created_at
+        offset 0 -- call by call
+      ) e
+      where l.workspace_id = wanted_workspace and l.reference_id = wanted_reference
+    );
     return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
       t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
       t.reason, t.feature_code, t.description, t.hold_id, t.refunded_transaction_id, t.metadata
-    from private.entries_and_refunds t
-    where t.workspace_id = wanted_workspace and t.metadata ? 'reference_id'
-      and left(t.metadata ->> 'reference_id', 200) = left(wanted_reference, 200)
-      and t.metadata ->> 'reference_id' = wanted_reference
-      and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-      and (wanted_user is null or t.user_id = wanted_user)
-      and (wanted_type is null or t.transaction_type = wanted_type)
-      and (wanted_reason is null or t.reason = wanted_reason)
-      and (wanted_scene is null or t.feature_code = wanted_scene)
-      and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
-      and (wanted_key is null or t.spender_id = wanted_key)
-      and (wanted_status is null or t.status = wanted_status)
-    order by t.created_at desc, t.id desc limit max_rows;
+    from unnest((select (array_agg(t order by t.created_at desc, t.id desc))[1:max_rows]
+      from private.entries_and_refunds t
+      where t.id = any (entries)
+        and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
+        and (wanted_user is null or t.user_id = wanted_user)
+        and (wanted_type is null or t.transaction_type = wanted_type)
+        and (wanted_reason is null or t.reason = wanted_reason)
+        and (wanted_scene is null or t.feature_code = wanted_scene)
+        and (wanted_model is null or t.metadata ->> 'model' = wanted_model)
+        and (wanted_key is null or t.spender_id = wanted_key)
+        and (wanted_status is null or t.status = wanted_status))) t;
   elsif wanted_user is not null then
     return query select t.id, t.created_at, t.workspace_id, t.user_id, t.spender_id, t.transaction_type,
       t.amount::numeric, t.status, t.refunded_amount, case when not is_member then t.balance_after::numeric end,
@@ -129,7 +140,7 @@ end;
 $$;
 comment on function public.credit_history is
   'Ledger entries of a workspace (default: the caller''s own), newest first, at most 200 at once; before_id: the id of '
-  'the last entry of the page before. Filters: type, reason, scene (feature_code), model and reference_id (of the '
-  'metadata), key, person, what became of a debit, and a span of time (from included, to not). Plain members of a team '
-  'get their own entries, without the balance.';
+  'the last entry of the page before. Filters: type, reason, scene (feature_code), model (of the metadata), key, '
+  'person, what became of a debit, the reference_id of the call, and a span of time (from included, to not). Plain '
+  'members of a team get their own entries, without the balance.';
 grant execute on function public.credit_history to authenticated, service_role;
