@@ -113,7 +113,7 @@ const SENTENCES: Record<Verdict['kind'], string> = {
   changed: 'changed',
   unchanged: 'unchanged',
   manual: 'its price was set by hand and is kept',
-  later: 'its price that is yet to begin is kept; import another with a later --from',
+  later: 'its price that is yet to begin is kept; withdraw it, or import with a later --from',
   ambiguous: 'these have prices that differ; choose with --provider',
   unpriced: 'the file has no price of it that can be imported',
   missing: 'not in the file',
@@ -145,6 +145,7 @@ function instant(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined;
   const time = new Date(text);
   if (Number.isNaN(time.getTime())) throw new StackError(`--from ${text} is no time; write it like 2026-12-01T00:00Z.`);
+  if (time < new Date()) throw new StackError(`--from ${text} is in the past: calls were charged by then.`);
   return time;
 }
 

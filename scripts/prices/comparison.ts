@@ -43,9 +43,12 @@ function kindOf({ price }: PricedModel, found: Offer[], changes: string[], from:
   if (new Set(found.map(sayingOf)).size > 1) return 'ambiguous';
   if (found[0].components.length === 0) return 'unpriced';
   if (price?.source === 'manual') return 'manual';
-  if (changes.length === 0) return 'unchanged';
   if (!price) return 'new';
-  return new Date(price.effective_from) < from ? 'changed' : 'later';
+  const begins = new Date(price.effective_from);
+  // What begins later says nothing of the price that is in force until then.
+  if (begins > from) return 'later';
+  if (changes.length === 0) return 'unchanged';
+  return begins < from ? 'changed' : 'later';
 }
 
 /**

@@ -21,9 +21,10 @@ const REBUILD = `
     union all select jsonb_build_object('cost', sum(u.cost_usd), 'charged', sum(u.charged_usd)) from private.usage_by_day u
               group by u.workspace_id, u.day, u.model;
   create temporary table statistics_before as table statistics_now;
-  select public.rebuild_usage_statistics(min(d.day), max(d.day)) from (
-    select day from private.usage_by_day union all select (created_at at time zone 'UTC')::date from public.ai_usage_logs
-  ) d having count(*) > 0`;
+  select public.rebuild_usage_statistics(make_date(d.year, 1, 1), make_date(d.year, 12, 31)) from (
+    select extract(year from day)::integer from private.usage_by_day
+    union select extract(year from created_at at time zone 'UTC')::integer from public.ai_usage_logs
+  ) d (year)`;
 
 /** Checks every rule of the database at `adminUrl`, as far as its modules go, and tells of each. */
 export async function proveLedger(

@@ -156,9 +156,11 @@ create table public.ai_price_components (
   id bigint generated always as identity primary key,
   price_id uuid not null references public.ai_model_prices on delete cascade,
   unit public.price_unit not null,
-  usd_per_unit numeric constraint usd_per_unit_is_an_amount check (usd_per_unit >= 0 and usd_per_unit < 'infinity'),
-  credits_per_unit numeric
-    constraint credits_per_unit_is_an_amount check (credits_per_unit >= 0 and credits_per_unit < 'infinity'),
+  -- Names of these constraints are what callers are told.
+  usd_per_unit numeric constraint usd_per_unit_must_be_0_to_1000000_with_at_most_30_decimals
+    check (usd_per_unit >= 0 and usd_per_unit <= 1000000 and scale(usd_per_unit) <= 30),
+  credits_per_unit numeric constraint credits_per_unit_must_be_0_to_1000000_with_at_most_30_decimals
+    check (credits_per_unit >= 0 and credits_per_unit <= 1000000 and scale(credits_per_unit) <= 30),
   resolution text constraint resolution_has_at_most_40_characters check (length(resolution) <= 40),
   above_input_tokens bigint not null default 0
     constraint above_input_tokens_not_negative check (above_input_tokens >= 0),
@@ -174,7 +176,7 @@ create table public.ai_price_components (
   constraint only_a_context_tier_reprices_an_excess check (above_input_tokens > 0 or reprices = 'whole'),
   constraint a_clock_has_both_its_times_in_minutes check ((clock_from is null) = (clock_to is null)
     and extract(second from clock_from) = 0 and extract(second from clock_to) = 0),
-  constraint one_component_of_its_kind unique nulls not distinct (
+  constraint this_component_is_there_twice unique nulls not distinct (
     price_id, unit, resolution, service_tier, above_input_tokens, weekdays, clock_from, clock_to)
 );
 comment on table public.ai_price_components is
@@ -241,10 +243,10 @@ declare
 begin
   if jsonb_typeof(components) = 'object' then
     components := (
-      select jsonb_agg(jsonb_build_object('unit', s.key, 'usd_per_unit', case when jsonb_typeof(s.value) <> 'number'
-        then s.value else to_jsonb(trim_scale((s.value #>> '{}')::numeric
+      select jsonb_agg(jsonb_build_object('unit', s.key, 'usd_per_unit', case when jsonb_typeof(s.value)
+        in ('number', 'string') then to_jsonb(trim_scale((s.value #>> '{}')::numeric
           * case when s.key ~ '^(image|second_.*|character|request|web_search|tool_call|video_second)$' then 1
-            else 0.000001 end)) end))
+            else 0.000001 end)) else s.value end))
       from jsonb_each(components) s);
   end if;
   if jsonb_typeof(components) is distinct from 'array' or jsonb_array_length(components) not between 1 and 500 then

@@ -11,7 +11,7 @@ create type public.charge_video as (seconds numeric, resolution text);
 create type public.charge_explanation as (
   request_id text, model text, scene public.ai_usage_scene, status public.ai_usage_status, error_code text,
   usage_source public.ai_usage_source, tokens public.charge_tokens, images integer, video public.charge_video,
-  price public.model_price, credits_charged numeric, free_credits numeric, paid_credits numeric,
+  price public.model_price, rates jsonb, credits_charged numeric, free_credits numeric, paid_credits numeric,
     hold public.charge_hold,
   settlement public.charge_entry, refund public.charge_entry, grants public.charge_grant[], sentence text,
   cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric,
@@ -25,7 +25,8 @@ comment on type public.charge_entry is 'A ledger entry of a call.';
 comment on type public.charge_grant is 'What a call took from a grant of credits.';
 comment on type public.charge_video is 'What was asked for.';
 comment on type public.charge_explanation is
-  'A call''s charge. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
+  'A call''s charge. rates: credits for one of each unit that was used, by the tier, time and context that counted; '
+  'null for a fixed price. From cost_usd on: for platform admins and the service role, null for anyone else; attempts, '
   'which have providers'' words, for the service role alone.';
 
 -- A number of things, in English.
@@ -96,6 +97,7 @@ declare
   entry public.credit_transactions;
   refund public.credit_transactions;
   answer public.charge_explanation;
+  usage private.ai_usage;
   pools private.price_units;
   sees_wallet boolean;
 begin
@@ -122,14 +124,23 @@ begin
   where t.refunded_transaction_id = entry.id order by t.id limit 1;
   answer := jsonb_populate_record(null::public.charge_explanation,
     to_jsonb(call) - array['cost_usd', 'served_model', 'attempts']);
-  pools := private.pools_of(private.usage_of_call(call.prompt_tokens, call.cached_tokens, call.completion_tokens, 0,
-    jsonb_strip_nulls(to_jsonb(call))), null);
+  usage := private.usage_of_call(call.prompt_tokens, call.cached_tokens, call.completion_tokens, call.images,
+    jsonb_strip_nulls(to_jsonb(call)));
+  pools := private.pools_of(usage, call.pricing);
   answer.tokens := row(pools.input, pools.cached_input, pools.output, pools.cache_write_5m, pools.cache_write_1h,
     pools.audio_input, pools.image_input, pools.reasoning, pools.audio_output,
     pools.image_output)::public.charge_tokens;
   answer.video := case when call.pricing ? 'duration' then
     row(call.pricing -> 'duration', call.pricing ->> 'resolution')::public.charge_video end;
   answer.price := case when call.pricing is not null then private.model_price_of(call.pricing) end;
+  if call.pricing ->> 'credits_per_request' is null or call.pricing @? '$.price.components[*].credits_per_unit' then
+    answer.rates := (
+      select jsonb_object_agg(r.key, trim_scale(round(r.value::numeric, 12)))
+      from jsonb_each_text(jsonb_strip_nulls(to_jsonb(private.default_rates(private.price_rows(call.pricing, usage,
+        call.created_at - make_interval(secs => coalesce(call.duration, 0) / 1000.0), call.created_at,
+        in_credits => true))))) r
+      join jsonb_each_text(to_jsonb(pools)) p on p.key = r.key and p.value::numeric > 0);
+  end if;
   answer.credits_charged := trim_scale(call.credits_charged);
   answer.free_credits := trim_scale(call.free_credits);
   answer.paid_credits := trim_scale(call.paid_credits);

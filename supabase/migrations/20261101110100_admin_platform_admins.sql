@@ -220,7 +220,16 @@ begin
     perform private.raise_error('invalid_request',
       'effective_from must not be in the past: calls were charged by then.');
   end if;
-  made.id := private.set_model_price(model, components, made.effective_from, effective_to, source);
+  if components is null then
+    delete from public.ai_model_prices p where p.model = made.model and p.effective_from = made.effective_from
+      and p.effective_from > at returning p.id into made.id;
+    if not found then
+      perform private.raise_error('not_found', format('There is no price of %s that is yet to begin at %s.',
+        to_json(made.model), made.effective_from), 'To set a price, give its components.');
+    end if;
+  else
+    made.id := private.set_model_price(model, components, made.effective_from, effective_to, source);
+  end if;
   perform private.audit('admin_set_model_price', 'ai_model_prices', made.id::text, details => jsonb_build_object(
     'model', model, 'reason', reason, 'components', components));
   return made;
@@ -285,7 +294,8 @@ comment on function public.admin_set_model_price is
   'Gives a model a price from a time on (default: now), until another begins or effective_to: { id, model, '
   'effective_from }. components: [{ unit, usd_per_unit or credits_per_unit, above_input_tokens, bound_included, '
   'reprices, service_tier, clock: { weekdays, from, to }, resolution }], or in short { unit: US dollars }, of tokens '
-  'for a million. A price that is there stays: of the same time is refused. For platform admins.';
+  'for a million. A price that is there stays: of the same time is refused. components null withdraws the price of '
+  'effective_from, if it is yet to begin. For platform admins.';
 grant execute on function public.admin_find_users, public.admin_find_workspaces, public.admin_adjust_credits,
   public.admin_set_account_active, public.admin_set_overdraft, public.admin_set_config, public.admin_set_model_price
   to authenticated, service_role;

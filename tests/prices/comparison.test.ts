@@ -77,6 +77,11 @@ describe('what becomes of a price', () => {
       (day) => compare([model], modelsDev, [], new Date(day))[0]?.kind,
     );
     expect(kinds).toEqual(['later', 'later', 'changed']);
+    const same = compare([model], modelsDev, [])[0]?.found[0]?.components ?? [];
+    const scheduled = { ...model, price: { source: 'litellm', effective_from: '2026-06-01', components: same } };
+    const kindAt = (day: string) => compare([scheduled], modelsDev, [], new Date(day))[0]?.kind;
+    // That it will be so says nothing of the price in force.
+    expect(['2026-05-31', '2026-06-01', '2026-06-02'].map(kindAt)).toEqual(['later', 'unchanged', 'unchanged']);
   });
 
   test('each component that differs is a line, old and new', () => {

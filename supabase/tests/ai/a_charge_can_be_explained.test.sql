@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(29);
 select tests.create_user('owner'), tests.create_user('member'), tests.create_user('stranger'), tests.create_user('admin');
 update public.users set role = 'admin' where id = tests.id('admin');
 select tests.put_on_plan('owner', 'enterprise');
@@ -72,6 +72,17 @@ select alike(pg_temp.sentence('ok'), '% cost 0.27 credits. 1.5 credits had been 
 select tests.sign_in('admin');
 select is((public.explain_charge('ok')).cost_usd, 0.0018, 'so are platform admins');
 select is((public.explain_charge('ok')).attempts, null, 'but for attempts, which have the providers'' words');
+
+-- By which rates, where a price has several.
+select tests.be_postgres();
+insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, markup) values ('tiers', 'Tiers', 'up', 100, 1);
+select private.set_model_price('tiers', '[{"unit": "input", "usd_per_unit": 0.00001}, {"unit": "input", "usd_per_unit": 0.00002, "above_input_tokens": 99},
+  {"unit": "output", "usd_per_unit": 0.0001}]', '2020-01-01');
+select pg_temp.call('tiers', 'success', 'tiers'), pg_temp.call('below', 'success', 'tiers', prompt => 99, output => 0);
+select tests.be_service();
+select is((public.explain_charge('tiers')).rates, '{"input": 0.002, "cached_input": 0.002, "output": 0.01}'::jsonb, 'the rates are those of the tier that counted');
+select is((public.explain_charge('below')).rates, '{"input": 0.001, "cached_input": 0.001}'::jsonb, 'for what was used');
+select is((public.explain_charge('fixed')).rates, null, 'a fixed price has none');
 
 select * from finish();
 rollback;

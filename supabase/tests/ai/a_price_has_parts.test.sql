@@ -26,13 +26,13 @@ select is(pg_temp.set('[{"unit": "input", "usd_per_units": 1}]'), 'invalid_reque
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "clock": {"hours": 1}}]'), 'invalid_request components[0] has fields that are not known.', 'also in a clock');
 select is(pg_temp.set('[7]'), 'invalid_request components[0] has fields that are not known.', 'and no other things');
 select is(pg_temp.set('[{"unit": "input"}]'), 'invalid_request components[0]: a component has a price.', 'each with a price');
-select is(pg_temp.set('[{"unit": "input", "usd_per_unit": -1}]'), 'invalid_request components[0]: usd per unit is an amount.', 'of at least 0');
-select is(pg_temp.set('[{"unit": "input", "credits_per_unit": "Infinity"}]'), 'invalid_request components[0]: credits per unit is an amount.', 'and finite');
+select is(pg_temp.set('[{"unit": "input", "usd_per_unit": -1}]'), 'invalid_request components[0]: usd per unit must be 0 to 1000000 with at most 30 decimals.', 'of at least 0');
+select is(pg_temp.set('[{"unit": "input", "credits_per_unit": "Infinity"}]'), 'invalid_request components[0]: credits per unit must be 0 to 1000000 with at most 30 decimals.', 'and finite');
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "clock": {"weekdays": [0]}}]'), 'invalid_request components[0]: weekdays are 1 to 7.', 'days of the week');
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "clock": {"from": "10:00"}}]'), 'invalid_request components[0]: a clock has both its times in minutes.', 'hours from and to');
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "service_tier": "default"}]'), 'invalid_request components[0]: service tier is a word.', 'a tier by the name that is looked for');
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "reprices": "excess"}]'), 'invalid_request components[0]: only a context tier reprices an excess.', 'an excess of something');
-select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1}, {"unit": "input", "usd_per_unit": 2}]'), 'invalid_request components[1]: one component of its kind.', 'one of each kind');
+select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1}, {"unit": "input", "usd_per_unit": 2}]'), 'invalid_request components[1]: this component is there twice.', 'one of each kind');
 select is(pg_temp.set('[{"unit": "input", "usd_per_unit": 1, "service_tier": "flex"}]'),
   'invalid_request These units need a component of the standard tier, without a bound and a clock: input.', 'and something to fall back to');
 select is(pg_temp.set('{"input": 1}', 'infinity'), 'invalid_request a price begins some time.', 'it begins some time');

@@ -31,8 +31,10 @@ select is((select count(*) from public.ai_models m join public.ai_model_prices p
 select tests.be_service();
 select is((select count(*) from public.ai_models where model ~ '^test-'), 4::bigint, 'as does the service role');
 select throws_ok($$ insert into public.ai_model_prices (model) values ('test-open') $$, '42501', null, 'which sets prices by its function alone');
-select throws_ok($$ select public.admin_set_model_price('test-open', 'why', '{"input": -1, "output": 0}') $$, 'PT400', 'invalid_request', 'a price is not negative');
-select throws_ok($$ select public.admin_set_model_price('test-open', 'why', '{"input": 0, "output": "NaN"}') $$, 'PT400', 'invalid_request', 'and is a number');
+select tests.be_postgres();
+select throws_ok($$ select private.set_model_price('test-open', '{"input": -1, "output": 0}') $$, 'PT400', 'invalid_request', 'a price is not negative');
+select throws_ok($$ select private.set_model_price('test-open', '{"input": 0, "output": "NaN"}') $$, 'PT400', 'invalid_request', 'and is a number');
+select tests.be_service();
 select throws_ok($$ update public.ai_models set markup = 'NaN' where model = 'test-open' $$, '23514', null,
   'a markup is a number');
 

@@ -1,5 +1,5 @@
 begin;
-select plan(20);
+select plan(27);
 select tests.create_user('platform');
 update public.users set role = 'admin' where id = tests.id('platform');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens) values ('m', 'M', 'up', 1);
@@ -27,6 +27,15 @@ select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": -
 select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": "NaN"}') $$, 'PT400', 'invalid_request', 'and a number');
 select throws_ok($$ select public.admin_set_model_price('n', 'why', '{"input": 2}') $$, 'PT404', 'not_found', 'of a model that exists');
 select lives_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 3}') $$, 'from now on, unless told');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 1e13}') $$, 'PT400', 'invalid_request', 'of at most a million dollars a unit');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', '{"input": 1e-30}') $$, 'PT400', 'invalid_request', 'with not too many decimals');
+select lives_ok($$ select public.admin_set_model_price('m', 'why', '{"input": "2", "output": "8"}', '2998-01-01') $$, 'a number may be written as text');
+select is((select c.usd_per_unit from public.ai_price_components c join public.ai_model_prices p on p.id = c.price_id
+  where p.effective_from = '2998-01-01' and c.unit = 'input'), 0.000002, 'and is of a million tokens as well');
+select is((public.admin_set_model_price('m', 'a mistake', null, '2998-01-01')).effective_from, '2998-01-01'::timestamptz, 'what is yet to begin is withdrawn');
+select is((select count(*) from public.ai_model_prices where effective_from = '2998-01-01'), 0::bigint, 'and gone');
+select throws_ok($$ select public.admin_set_model_price('m', 'why', null, p.effective_from) from public.ai_model_prices p where p.effective_from < now() + interval '1 hour' $$,
+  'PT400', 'invalid_request', 'what has begun is not');
 select throws_ok($$ select public.admin_set_overdraft(tests.id('platform'), -1, 'why') $$, 'PT400', 'invalid_request', 'an overdraft is not below zero');
 select throws_ok($$ select public.admin_set_overdraft(tests.id('nobody'), 1, 'why') $$, 'PT404', 'not_found', 'and of a workspace');
 select public.admin_set_overdraft(tests.id('platform'), 5, 'why');
