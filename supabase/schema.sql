@@ -11,7 +11,7 @@ type ai_usage_status: success, failed, canceled, refused
 type billing_period: month, quarter, half_year, year
 type calendar_period: day, week, month
 type charge_entry: transaction_id bigint, credits numeric, balance_after numeric, at timestamp with time zone
-type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
+type charge_explanation: request_id text, model text, scene ai_usage_scene, status ai_usage_status, error_code text, usage_source ai_usage_source, tokens charge_tokens, images integer, video charge_video, price model_price, rates jsonb, credits_charged numeric, free_credits numeric, paid_credits numeric, hold charge_hold, settlement charge_entry, refund charge_entry, grants charge_grant[], sentence text, cost_usd numeric, margin_usd numeric, served_model text, provider_price jsonb, credits_per_usd numeric, markup numeric, attempts jsonb
 type charge_grant: grant_id uuid, kind credit_grant_kind, is_paid boolean, credits numeric
 type charge_hold: id uuid, credits numeric, state credit_hold_state
 type charge_tokens: input bigint, cached_input bigint, output bigint, cache_write_5m bigint, cache_write_1h bigint, audio_input bigint, image_input bigint, reasoning bigint, audio_output bigint, image_output bigint
@@ -184,13 +184,13 @@ table ai_price_components
   constraint above_input_tokens_not_negative CHECK ((above_input_tokens >= 0))
   constraint ai_price_components_pkey PRIMARY KEY (id)
   constraint ai_price_components_price_id_fkey FOREIGN KEY (price_id) REFERENCES ai_model_prices(id) ON DELETE CASCADE
-  constraint credits_per_unit_is_an_amount CHECK (((credits_per_unit >= (0)::numeric) AND (credits_per_unit < 'Infinity'::numeric)))
-  constraint one_component_of_its_kind UNIQUE NULLS NOT DISTINCT (price_id, unit, resolution, service_tier, above_input_tokens, weekdays, clock_from, clock_to)
+  constraint credits_per_unit_must_be_0_to_1000000_with_at_most_30_decimals CHECK (((credits_per_unit >= (0)::numeric) AND (credits_per_unit <= (1000000)::numeric) AND (scale(credits_per_unit) <= 30)))
   constraint only_a_context_tier_reprices_an_excess CHECK (((above_input_tokens > 0) OR (reprices = 'whole'::text)))
   constraint reprices_whole_or_excess CHECK ((reprices = ANY (ARRAY['whole'::text, 'excess'::text])))
   constraint resolution_has_at_most_40_characters CHECK ((length(resolution) <= 40))
   constraint service_tier_is_a_word CHECK (((service_tier ~ '^[a-z][a-z0-9_-]{0,49}$'::text) AND (service_tier <> ALL (ARRAY['default'::text, 'auto'::text]))))
-  constraint usd_per_unit_is_an_amount CHECK (((usd_per_unit >= (0)::numeric) AND (usd_per_unit < 'Infinity'::numeric)))
+  constraint this_component_is_there_twice UNIQUE NULLS NOT DISTINCT (price_id, unit, resolution, service_tier, above_input_tokens, weekdays, clock_from, clock_to)
+  constraint usd_per_unit_must_be_0_to_1000000_with_at_most_30_decimals CHECK (((usd_per_unit >= (0)::numeric) AND (usd_per_unit <= (1000000)::numeric) AND (scale(usd_per_unit) <= 30)))
   constraint weekdays_are_1_to_7 CHECK ((((cardinality(weekdays) >= 1) AND (cardinality(weekdays) <= 7)) AND (weekdays <@ '{1,2,3,4,5,6,7}'::smallint[])))
   policy "platform admins can read the parts of what providers charge" for select to authenticated using ( SELECT private.is_platform_admin() AS is_platform_admin)
   CREATE TRIGGER ai_price_components_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.ai_price_components FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', '')
