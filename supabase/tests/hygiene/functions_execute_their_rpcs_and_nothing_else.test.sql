@@ -31,7 +31,7 @@ $$, 'it reads and writes not a single table or view');
 
 select is_empty($$
   select c.oid::regclass from pg_catalog.pg_class c
-  where c.relpersistence <> 't'
+  where c.relpersistence <> 't' and has_schema_privilege('basemeter_functions', c.relnamespace, 'usage')
     and case c.relkind when 'S' then has_sequence_privilege('basemeter_functions', c.oid, 'usage, select, update') end
 $$, 'nor a sequence');
 
