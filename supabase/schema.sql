@@ -1755,6 +1755,7 @@ function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
+function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void

@@ -18,8 +18,11 @@ const ANY_TIME = `
  * By which way functions go to Postgres is for whoever runs the tests to say: an empty BASEMETER_DB_URL is PostgREST. Many tests
  * at once share the functions' few connections, and none is about how long another waits.
  */
-function waysToPostgres(): Record<string, string> {
-  const given = Object.entries(process.env).filter(([name]) => name.startsWith('BASEMETER_DB_'));
+function waysToPostgres(databaseUrl?: string): Record<string, string> {
+  // A URL is of the database that was given with it; a stack with a database of its own has its own.
+  const given = Object.entries(process.env).filter(
+    ([name, value]) => name.startsWith('BASEMETER_DB_') && (databaseUrl || name !== 'BASEMETER_DB_URL' || !value),
+  );
   return {
     BASEMETER_DB_ACQUIRE_SECONDS: '30',
     ...Object.fromEntries(given.map(([name, value = '']) => [name, value])),
@@ -39,7 +42,7 @@ export async function startTestStack(options: Partial<StackOptions> = {}): Promi
     if (databaseUrl) await releaseTestDatabase(databaseUrl);
   };
   try {
-    const env = { AI_LEAKY_KEY, ...waysToPostgres() };
+    const env = { AI_LEAKY_KEY, ...waysToPostgres(databaseUrl) };
     const stack = await startStack({ apiPort: 0, dbPort: 0, seed: false, durable: false, env, ...options, dataDir });
     await withClient(stack.urls.databaseAdmin, (client) => client.query(ANY_TIME));
     return Object.assign(Object.create(stack), { stop: () => stack.stop().then(discard) });

@@ -193,11 +193,10 @@ grant select on public.ai_usage_statistics to authenticated, service_role;
 create trigger ai_usage_statistics_refuse_write instead of insert or update or delete on public.ai_usage_statistics
   for each row execute function private.refuse_write();
 
-create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
-language plpgsql security definer set search_path = '' as $$
+-- Makes the statistics of these days again.
+create function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+language plpgsql set search_path = '' as $$
 declare
-  first_day date := $1;
-  last_day date := $2;
   began_at timestamptz := first_day::timestamp at time zone 'UTC';
   ended_at timestamptz := (last_day + 1)::timestamp at time zone 'UTC';
 begin
@@ -224,6 +223,10 @@ begin
   return (select count(*) from public.ai_usage_statistics s where s.date between first_day and last_day);
 end;
 $$;
+
+-- SQL, for db lint holds words of SQL for no names of parameters in PL/pgSQL.
+create function public.rebuild_usage_statistics("from" date, "to" date) returns integer
+language sql security definer set search_path = '' as $$ select private.rebuild_usage_statistics("from", "to") $$;
 comment on function public.rebuild_usage_statistics is
   'Makes the statistics of these days (UTC, both included) again from the log and returns how many rows that are. '
   'Calls wait meanwhile: take a long range in parts.';

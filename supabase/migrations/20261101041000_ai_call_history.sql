@@ -75,11 +75,9 @@ create function public.call_history(
   scene public.ai_usage_scene default null, model text default null, api_key_id uuid default null,
   user_id uuid default null, status public.ai_usage_status default null, reference_id text default null,
   "from" timestamptz default null, "to" timestamptz default null
-) returns setof public.ai_usage_logs language plpgsql stable set search_path = '' as $$
-begin
-  return query select * from private.call_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, scene, model,
-    api_key_id, user_id, status, reference_id, "from", "to");
-end;
+) returns setof public.ai_usage_logs language sql stable set search_path = '' as $$
+  select * from private.call_history(coalesce(workspace_id, auth.uid()), before_id, max_rows, scene, model,
+    api_key_id, user_id, status, reference_id, "from", "to")
 $$;
 comment on function public.call_history is
   'Calls of a workspace (default: the caller''s own), newest first, at most 200 at once; before_id: the id of the last '

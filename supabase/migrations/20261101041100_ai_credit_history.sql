@@ -132,11 +132,9 @@ create function public.credit_history(
   model text default null, api_key_id uuid default null, user_id uuid default null,
   status public.debit_status default null, reference_id text default null, "from" timestamptz default null,
   "to" timestamptz default null
-) returns setof public.credit_history_entry language plpgsql stable set search_path = '' as $$
-begin
-  return query select * from private.credit_history(coalesce(workspace_id, auth.uid()), before_id, max_rows,
-    transaction_type, reason, scene, model, api_key_id, user_id, status, reference_id, "from", "to");
-end;
+) returns setof public.credit_history_entry language sql stable set search_path = '' as $$
+  select * from private.credit_history(coalesce(workspace_id, auth.uid()), before_id, max_rows,
+    transaction_type, reason, scene, model, api_key_id, user_id, status, reference_id, "from", "to")
 $$;
 comment on function public.credit_history is
   'Ledger entries of a workspace (default: the caller''s own), newest first, at most 200 at once; before_id: the id of '
