@@ -79,7 +79,7 @@ create function private.require_span(
   span interval, most interval, field text default 'expires_in', zero_allowed boolean default false
 ) returns void language plpgsql stable set search_path = '' as $$
 declare
-  least_span interval := case when zero_allowed then '0 s' else '1 microsecond' end;
+  least_span interval := case when zero_allowed then interval '0 s' else interval '1 microsecond' end;
 begin
   -- Instants are compared too: an interval's months count 30 days each beside another interval, whatever they are.
   if (span between least_span and most

@@ -324,7 +324,7 @@ create function private.pricing_of(wanted public.ai_models, at timestamptz, vide
 language plpgsql stable set search_path = '' as $$
 declare
   price public.ai_model_prices;
-  own jsonb := '{}';
+  own jsonb := jsonb '{}';
 begin
   select * into price from public.ai_model_prices p
   where p.model = wanted.model and p.effective_from <= at and (p.effective_to is null or p.effective_to > at)
@@ -353,8 +353,8 @@ $$;
 create function private.meets_clock(clock jsonb, began timestamp, ended timestamp) returns boolean
 language plpgsql immutable set search_path = '' as $$
 declare
-  opens time := coalesce(clock ->> 'from', '00:00');
-  closes time := coalesce(clock ->> 'to', '24:00');
+  opens time := coalesce((clock ->> 'from')::time, time '00:00');
+  closes time := coalesce((clock ->> 'to')::time, time '24:00');
   day date := began::date - 1; -- its hours may have begun the day before
 begin
   while day <= ended::date loop
@@ -385,7 +385,7 @@ declare
   below numeric; -- of the component before, of the same unit
   next_rate numeric;
   has_clock boolean := false;
-  rates jsonb := '{}';
+  rates jsonb := jsonb '{}';
 begin
   for place in 0 .. coalesce(jsonb_array_length(components), 0) - 1 loop
     c := components -> place;

@@ -11,7 +11,7 @@ language plpgsql stable security definer
 set search_path = '' set enable_sort = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-  before timestamptz := 'infinity';
+  before timestamptz := timestamptz 'infinity';
 begin
   if max_rows between 1 and 200 is not true then
     perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');

@@ -38,7 +38,7 @@ set search_path = '' set enable_sort = off set jit = off set plan_cache_mode = f
 as $$
 declare
   is_member boolean := false;
-  before timestamptz := 'infinity';
+  before timestamptz := timestamptz 'infinity';
   entries bigint[];
 begin
   if max_rows between 1 and 200 is not true then
