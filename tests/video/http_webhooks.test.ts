@@ -96,7 +96,8 @@ test('a body above 1 MiB is refused, and no other method rings', async () => {
   const url = await webhookOf(job.id);
   expect((await ring(url, 'x'.repeat(1024 * 1024 + 1))).status).toBe(400);
   const stranger = await webhookOf(randomUUID());
-  expect((await ring(stranger, 'x'.repeat(1024 * 1024 + 1))).status).toBe(404);
+  // A small one: a stranger's body is not read, and who is still sending it may not hear the answer.
+  expect((await ring(stranger, 'x')).status).toBe(404);
   const got = await ring(url, undefined, 'GET');
   expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
 });

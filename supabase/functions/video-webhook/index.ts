@@ -60,11 +60,7 @@ export default {
   async fetch(request: Request): Promise<Response> {
     const requestId = `req_${crypto.randomUUID().replaceAll('-', '')}`;
     const received = serve(request, requestId, () => receive(request));
-    const response = await received.catch(async (thrown) => {
-      // A provider that is still sending does not hear the answer.
-      if (!request.bodyUsed) await inTime(LONGEST_BODY, () => readBody(request, 0)).catch(() => undefined);
-      return errorResponse(thrown, requestId);
-    });
+    const response = await received.catch((thrown) => errorResponse(thrown, requestId));
     response.headers.set('x-request-id', requestId);
     return response;
   },

@@ -46,7 +46,7 @@ select unalike((select string_agg(l::text, ' ') from public.ai_usage_logs l), '%
 select is((public.explain_charge('r3')).attempts, null, 'nor here');
 select is(jsonb_strip_nulls(to_jsonb(public.explain_charge('r1')) - array['settlement', 'grants', 'sentence']),
   '{"request_id": "r1", "model": "veo", "scene": "video_generation", "status": "success", "usage_source": "none",
-    "tokens": {"input": 0, "cached_input": 0, "output": 0}, "images": 0, "price": {"resolution": "720p", "credits_per_job": 20},
+    "tokens": {"input": 0, "cached_input": 0, "output": 0}, "images": 0, "price": {"resolution": "720p", "credits_per_job": 20}, "rates": {"request": 20, "video_second": 0},
     "credits_charged": 20, "free_credits": 20, "paid_credits": 0, "video": {"seconds": 8, "resolution": "720p"}}'::jsonb, 'a charge is explained to who sees its log row');
 select is((public.explain_charge('r1')).settlement.credits, 20.0, 'with its entry');
 select is((public.explain_charge('r1')).sentence, '8 seconds of video of veo cost 20 credits, a fixed price.', 'in a sentence');
