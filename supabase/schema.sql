@@ -1689,6 +1689,7 @@ function private.leave_my_workspace(wanted_workspace uuid) returns void security
 function private.leave_payments_without_workspace() returns trigger security definer
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
+function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds

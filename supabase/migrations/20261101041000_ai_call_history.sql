@@ -1,5 +1,19 @@
 -- The log page by page, for frontends.
 
+-- Refuses who may not list a workspace's history, and a page that is none. Whether the caller gets their own rows alone:
+-- so do plain members.
+create function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  if max_rows between 1 and 200 is not true then
+    perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');
+  end if;
+  return (current_setting('role') in ('anon', 'authenticated')
+      or not exists (select from public.workspaces w where w.id = wanted_workspace))
+    and private.require_role(wanted_workspace, auth.uid(), 'member') = 'member';
+end;
+$$;
+
 -- Rights are looked at once, then one index is walked from the cursor on. The plan is kept, made before anybody knows
 -- which filters there are: it takes them to let nothing through, and might sort a whole life but for enable_sort.
 create function private.call_history(
@@ -13,12 +27,7 @@ as $$
 declare
   before timestamptz := timestamptz 'infinity';
 begin
-  if max_rows between 1 and 200 is not true then
-    perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');
-  end if;
-  if (current_setting('role') = 'authenticated'
-      or not exists (select from public.workspaces w where w.id = wanted_workspace))
-    and private.require_role(wanted_workspace, auth.uid(), 'member') = 'member' then
+  if private.lists_own_alone(wanted_workspace, max_rows) then
     if wanted_user <> auth.uid() then
       return;
     end if;
@@ -49,7 +58,6 @@ begin
     return query select * from public.ai_usage_logs l
     where l.user_id = wanted_user and l.workspace_id = wanted_workspace
       and (l.created_at, l.id) < (before, before_id) and l.created_at >= since and l.created_at < until
-      and (wanted_user is null or l.user_id = wanted_user)
       and (wanted_scene is null or l.scene = wanted_scene)
       and (wanted_model is null or l.model = wanted_model)
       and (wanted_key is null or l.api_key_id = wanted_key)
@@ -59,7 +67,6 @@ begin
     return query select * from public.ai_usage_logs l
     where l.workspace_id = wanted_workspace
       and (l.created_at, l.id) < (before, before_id) and l.created_at >= since and l.created_at < until
-      and (wanted_user is null or l.user_id = wanted_user)
       and (wanted_scene is null or l.scene = wanted_scene)
       and (wanted_model is null or l.model = wanted_model)
       and (wanted_key is null or l.api_key_id = wanted_key)

@@ -37,17 +37,10 @@ language plpgsql stable security definer
 set search_path = '' set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-  is_member boolean := false;
+  is_member boolean := private.lists_own_alone(wanted_workspace, max_rows);
   before timestamptz := timestamptz 'infinity';
   entries bigint[];
 begin
-  if max_rows between 1 and 200 is not true then
-    perform private.raise_error('invalid_request', 'max_rows must be between 1 and 200.');
-  end if;
-  if current_setting('role') = 'authenticated'
-    or not exists (select from public.workspaces w where w.id = wanted_workspace) then
-    is_member := private.require_role(wanted_workspace, auth.uid(), 'member') = 'member';
-  end if;
   if is_member then
     if wanted_user <> auth.uid() then
       return;
@@ -98,7 +91,6 @@ begin
     from private.entries_and_refunds t
     where t.user_id = wanted_user and t.workspace_id = wanted_workspace
       and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-      and (wanted_user is null or t.user_id = wanted_user)
       and (wanted_type is null or t.transaction_type = wanted_type)
       and (wanted_reason is null or t.reason = wanted_reason)
       and (wanted_scene is null or t.feature_code = wanted_scene)
@@ -113,7 +105,6 @@ begin
     from private.entries_and_refunds t
     where t.workspace_id = wanted_workspace
       and (t.created_at, t.id) < (before, coalesce(before_id, 0)) and t.created_at >= since and t.created_at < until
-      and (wanted_user is null or t.user_id = wanted_user)
       and (wanted_type is null or t.transaction_type = wanted_type)
       and (wanted_reason is null or t.reason = wanted_reason)
       and (wanted_scene is null or t.feature_code = wanted_scene)
