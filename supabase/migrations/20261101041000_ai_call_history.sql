@@ -1,7 +1,7 @@
 -- The log page by page, for frontends.
 
--- Refuses who may not list a workspace's history, and a page that is none. Whether the caller gets their own rows alone:
--- so do plain members.
+-- Refuses who may not list a workspace's history, and a page that is none. Whether the caller gets their own rows
+-- alone, as plain members do.
 create function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
