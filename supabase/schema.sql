@@ -1039,6 +1039,14 @@ view private.entries_and_refunds
   status debit_status
   refunded_amount numeric
 
+table private.file_removals
+  bucket text not null
+  path text not null
+  next_try_at timestamp with time zone not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint file_removals_pkey PRIMARY KEY (bucket, path)
+  CREATE INDEX file_removals_next_try_at_idx using btree (next_try_at)
+
 table private.idempotent_requests
   workspace_id uuid not null
   scope text not null
@@ -1230,13 +1238,6 @@ table private.usage_records
   CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
-
-table private.video_file_removals
-  path text not null
-  next_try_at timestamp with time zone not null default clock_timestamp()
-  created_at timestamp with time zone not null default clock_timestamp()
-  constraint video_file_removals_pkey PRIMARY KEY (path)
-  CREATE INDEX video_file_removals_next_try_at_idx using btree (next_try_at)
 
 table private.video_job_work
   video_job_id uuid not null
@@ -1870,6 +1871,7 @@ function private.refuse_request_rate(caller private.ai_caller, at timestamp with
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
+function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
@@ -1996,8 +1998,8 @@ function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
-function public.finish_video_file_removal(path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
