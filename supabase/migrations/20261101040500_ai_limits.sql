@@ -35,7 +35,7 @@ comment on table private.ai_request_counts is
   'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of '
   'that month.';
 comment on column private.ai_request_counts.day_content is
-  'Bytes of requests and answers that were kept of that day''s calls.';
+  'Bytes of that day''s requests, answers, messages and files that were kept.';
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
@@ -204,21 +204,33 @@ begin
 end;
 $$;
 
--- Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds
--- the calls of a day. Called under the wallet's lock.
-create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
-language plpgsql set search_path = '' as $$
+-- Counts bytes that are to be kept (requests and answers, messages, files), unless they are too many for today: where a
+-- plan bounds the calls of a day. Called under the wallet's lock.
+create function private.has_room_for_content(
+  wanted_workspace uuid, content bigint, at timestamptz default clock_timestamp()
+) returns boolean language plpgsql set search_path = '' as $$
+declare
+  most numeric := private.config_numeric('kept_content_per_day', 5242880);
 begin
   if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
+  elsif content > most then
+    return false;
   end if;
-  update private.ai_request_counts c set day_content = c.day_content + content
-  where c.workspace_id = wanted_workspace
-    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-      where n.workspace_id = wanted_workspace)
-    and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
+  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
+    day_content, month_started_at, month_messages)
+  values (wanted_workspace, date_trunc('minute', at), 0, date_trunc('day', at, 'UTC'), content,
+    greatest(date_trunc('month', at, 'UTC'), (select max(n.month_started_at) from private.ai_request_counts n
+      where n.workspace_id = wanted_workspace)), 0)
+  on conflict (workspace_id, month_started_at) do update
+  set (day_started_at, day_content, day_requests, day_empty_answers) = (
+    select d.started_at, d.used + content,
+      case when d.started_at = c.day_started_at then c.day_requests else 0 end,
+      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end
+    from private.window_at('day', c.day_started_at, c.day_content, at) d)
+  where (private.window_at('day', c.day_started_at, c.day_content, at)).used + content <= most;
   return found;
 end;
 $$;
@@ -388,8 +400,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
     '400 s on paid plans).'),
   ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
-    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds '
-    'their number.'),
+    'Bytes of requests and answers in the log, of messages and of files that are kept of a workspace''s day, where '
+    'its plan bounds its calls a day.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
     'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
   ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,
