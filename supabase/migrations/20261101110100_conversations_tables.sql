@@ -140,6 +140,9 @@ begin
   end if;
   if tg_op = 'UPDATE' then
     new.updated_at := clock_timestamp();
+    if new.parts <> old.parts and new.content_tokens = old.content_tokens then
+      new.content_tokens := null; -- counted when it is next sent
+    end if;
   end if;
   return new;
 end;
