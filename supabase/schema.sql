@@ -626,7 +626,7 @@ table features
 
 table messages
   id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+  workspace_id uuid not null default auth.uid()
   conversation_id uuid not null
   parent_message_id uuid
   role message_role not null default 'user'::message_role

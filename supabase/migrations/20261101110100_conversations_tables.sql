@@ -77,7 +77,7 @@ create index conversations_deleted_at_idx on public.conversations (deleted_at) w
 
 create table public.messages (
   id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
+  workspace_id uuid not null default auth.uid(), -- a trigger writes it; without a default, types would ask for it
   conversation_id uuid not null references public.conversations on delete cascade,
   parent_message_id uuid references public.messages on delete set null,
   role public.message_role not null default 'user',
