@@ -158,7 +158,7 @@ describe('a message', () => {
     const user = await newCaller();
     const conversation = await newConversation(user, { model });
     const leaving = new AbortController();
-    const body = { content: says({ text: 'a b c d e f', chunks: 6, chunk_delay_ms: 50, usage: USAGE }) };
+    const body = { content: says({ text: 'a b c d e f', chunks: 6, chunk_delay_ms: 250, usage: USAGE }) };
     const canceling = await newModel({ provider: await newProvider({ disconnect_policy: 'cancel' }) });
     const response = await fetch(`${AI_URL}/conversations/${conversation}/messages`, {
       method: 'POST',
@@ -317,6 +317,20 @@ describe('an answer that is still being made', () => {
     await streaming.text();
     expect((await send(user, conversation, { content: 'now', parent_message_id: running })).answer.status).toBe('sent');
   });
+});
+
+test('of ten messages at once below the current leaf one is answered', async () => {
+  const user = await newRichCaller();
+  const conversation = await newConversation(user, { model });
+  await send(user, conversation, { content: 'Hello' });
+  const responses = await Promise.all(
+    Array.from({ length: 10 }, (_, at) =>
+      post(user.accessToken, conversation, { content: says({ delay_ms: 700 }, `number ${at}`), stream: false }),
+    ),
+  );
+  const outcomes = await Promise.all(responses.map((one) => (one.ok ? 'answered' : refusal(one))));
+  expect(outcomes.sort()).toEqual([...Array(9).fill('409 generation_running'), 'answered']);
+  expect(await messagesOf(conversation)).toHaveLength(4);
 });
 
 describe('a message that is not answered', () => {
