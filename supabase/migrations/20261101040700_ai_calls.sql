@@ -2,12 +2,12 @@
 -- A refusal is data, not an error: an error would take its log row back with it.
 
 create type private.ai_call as (
-  request_id text, idempotency_key text, message_month timestamptz, started_at timestamptz, heard_at timestamptz,
+  request_id text, idempotency_key text, message_period timestamptz, started_at timestamptz, heard_at timestamptz,
   prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb,
   details jsonb
 );
 comment on type private.ai_call is
-  'A call under way, as it is kept in the work of its hold. message_month: the month whose messages it counts to. '
+  'A call under way, as it is kept in the work of its hold. message_period: the period whose messages it counts to. '
   'heard_at: when its function last said that it runs; one under an Idempotency-Key says so every ten seconds. '
   'prompt_tokens, completion_tokens: what a long stream last told of itself; what a lost call is charged. '
   'worst_case: what it may use at most, by its request and its limits: what it is held for. '
@@ -121,7 +121,7 @@ declare
   logged private.ai_usage_logs;
 begin
   if refusal.code not in ('maintenance', 'account_disabled') then
-    perform private.count_request(caller, false, at);
+    perform private.count_request(caller, asked.counts, false, at);
   end if;
   -- These come before any limit on how many there are: the minute's first is logged, and counts the others.
   if refusal.code in ('rate_limited', 'maintenance', 'account_disabled') then
@@ -354,10 +354,10 @@ declare
   call jsonb := asked.call;
   at timestamptz := asked.at;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
-  message_month timestamptz := case when asked.is_message then date_trunc('month', asked.at, 'UTC') end;
+  message_period timestamptz := case when asked.is_message then (asked.counts).period_start end;
   hold private.credit_holds;
 begin
-  perform private.count_request(caller, asked.is_message, at);
+  perform private.count_request(caller, asked.counts, asked.is_message, at);
   hold.workspace_id := caller.workspace_id;
   hold.user_id := (caller.account).id;
   hold.spender_id := (caller.api_key).id;
@@ -368,7 +368,7 @@ begin
   hold.created_at := at;
   -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
-  hold.work := jsonb_strip_nulls(to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0,
+  hold.work := jsonb_strip_nulls(to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_period, at, at, 0,
     0, terms.worst_case, null, terms.pricings, call)::private.ai_call));
   hold.id := (private.add_hold(hold)).hold_id;
   perform private.store_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
@@ -536,14 +536,14 @@ begin
 end;
 $$;
 
--- Corrects what was counted when a call began: the month's messages, the Idempotency-Key.
+-- Corrects what was counted when a call began: the period's messages, the Idempotency-Key.
 create function private.close_ai_call(
   call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
 ) returns void language plpgsql set search_path = '' as $$
 begin
-  if call.message_month is not null and not is_charged then
-    update private.ai_request_counts c set month_messages = c.month_messages - 1
-    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
+  if call.message_period is not null and not is_charged then
+    update private.ai_request_counts c set messages = c.messages - 1
+    where c.workspace_id = hold.workspace_id and c.period_start = call.message_period;
   end if;
   if call.idempotency_key is not null and is_charged then
     -- The answer is kept where the workspace keeps all content.
@@ -602,8 +602,7 @@ begin
       if is_charged and not may_be_cut_short then
         update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
         where c.workspace_id = hold.workspace_id
-          and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-            where n.workspace_id = hold.workspace_id)
+          and c.period_start = private.last_counted_period(hold.workspace_id)
           and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
         is_charged := not found;
       end if;
@@ -741,6 +740,7 @@ begin
   -- By the model's own scene: callers name a call's scene as they like.
   asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
+  asked.counts := private.request_counts_of((asked.caller).workspace_id, asked.at);
   if (asked.wallet).credits_held > 0 then
     asked.wallet := private.free_due_holds(asked.wallet,
       (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
@@ -756,7 +756,8 @@ create function public.admit_ai_call(
   request_id text default null, details jsonb default '{}', images integer default 0,
   endpoint public.ai_usage_scene default null, can_lower_output boolean default false, api_key_hash text default null,
   idempotency_key text default null, request_hash text default null, workspace_id uuid default null,
-  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}'
+  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}',
+  counts_message boolean default true
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
@@ -769,6 +770,7 @@ begin
   if asked.earlier is not null then
     return asked.earlier || '{"admitted": false}';
   end if;
+  asked.is_message := asked.is_message and counts_message is not false;
   request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
     then greatest(admit_ai_call.max_output_tokens, 0) end;
@@ -801,6 +803,8 @@ comment on function public.admit_ai_call is
   'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
+  'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and neither '
+  'counts as one nor is refused for their number; for functions of ours to decide, never for what a client sends. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
