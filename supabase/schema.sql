@@ -37,6 +37,9 @@ type found_workspace: id uuid, name text, slug text, is_personal boolean, plan t
 type issued_invitation: id uuid, token text, email text, role workspace_role, expires_at timestamp with time zone
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
+type message_content_type: text, image, file
+type message_role: user, assistant, system, tool
+type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
 type my_credit_transaction: id bigint, created_at timestamp with time zone, workspace_id uuid, transaction_type credit_transaction_type, amount numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type pack_on_sale: id uuid, name text, platform payment_platform, credits numeric, amount bigint, currency text, expires_after_days integer
@@ -395,6 +398,47 @@ table auto_top_ups
   CREATE TRIGGER auto_top_ups_set_updated_at BEFORE UPDATE ON public.auto_top_ups FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
+table conversations
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null default auth.uid()
+  user_id uuid default auth.uid()
+  title short_name not null default ''::text
+  summary text not null default ''::text
+  system_prompt text not null default ''::text
+  model text
+  tags text[] not null default '{}'::text[]
+  is_archived boolean not null default false
+  is_pinned boolean not null default false
+  is_shared boolean not null default false
+  current_leaf_id uuid
+  message_count integer not null default 0
+  total_tokens bigint not null default 0
+  total_cost numeric not null default 0
+  last_message_at timestamp with time zone
+  metadata jsonb not null default '{}'::jsonb
+  created_at timestamp with time zone not null default clock_timestamp()
+  updated_at timestamp with time zone not null default clock_timestamp()
+  deleted_at timestamp with time zone
+  constraint conversations_pkey PRIMARY KEY (id)
+  constraint conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint conversations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  constraint metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
+  constraint model_is_short CHECK (((length(model) >= 1) AND (length(model) <= 200)))
+  constraint system_prompt_is_bounded CHECK ((length(system_prompt) <= 100000))
+  constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
+  CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
+  CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
+  policy "people can begin conversations in their workspaces" for insert to authenticated with check ((( SELECT auth.uid() AS uid) = user_id) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "people can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
+  policy "people can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "people can read their conversations, and shared ones of their t" for select to authenticated using ((deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR (is_shared AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))))))
+  CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
+  CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
+  CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
+  CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: delete, select
+
 table credit_alerts
   id uuid not null default gen_random_uuid()
   workspace_id uuid not null
@@ -558,6 +602,50 @@ table features
   CREATE TRIGGER features_audit_changes AFTER INSERT OR DELETE OR UPDATE ON public.features FOR EACH ROW EXECUTE FUNCTION private.audit_change('feature_code', '')
   CREATE TRIGGER features_set_updated_at BEFORE UPDATE ON public.features FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants anon: select; authenticated: select; service_role: insert, select, update
+
+table messages
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  conversation_id uuid not null
+  parent_message_id uuid
+  role message_role not null default 'user'::message_role
+  content text not null default ''::text
+  content_type message_content_type not null default 'text'::message_content_type
+  parts jsonb not null default '[]'::jsonb
+  status message_status not null default 'sent'::message_status
+  model_used text
+  prompt_tokens integer not null default 0
+  completion_tokens integer not null default 0
+  total_tokens integer not null generated (prompt_tokens + completion_tokens)
+  cost numeric not null default 0
+  content_tokens integer
+  hold_id uuid
+  error_message text
+  metadata jsonb not null default '{}'::jsonb
+  sequence_number bigint not null identity
+  created_at timestamp with time zone not null default clock_timestamp()
+  updated_at timestamp with time zone not null default clock_timestamp()
+  deleted_at timestamp with time zone
+  constraint a_deleted_message_has_its_time CHECK (((deleted_at IS NOT NULL) = (status = 'deleted'::message_status)))
+  constraint message_metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
+  constraint messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint messages_parent_message_id_fkey FOREIGN KEY (parent_message_id) REFERENCES messages(id) ON DELETE SET NULL
+  constraint messages_pkey PRIMARY KEY (id)
+  constraint parts_are_a_list CHECK ((jsonb_typeof(parts) = 'array'::text))
+  CREATE INDEX messages_conversation_id_created_at_idx using btree (conversation_id, created_at, sequence_number)
+  CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
+  CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
+  policy "people can delete messages of their conversations" for delete to authenticated using (private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "people can edit questions in their conversations" for update to authenticated using ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "people can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "who can read a conversation can read its messages" for select to authenticated using ((deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
+  CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
+  CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
+  grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: delete, select
 
 view models
   model text
@@ -1576,6 +1664,7 @@ function private.bind_customer(of_platform payment_platform, of_customer text, w
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
+function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
 function private.call_function(path text) returns void
 function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
@@ -1594,6 +1683,7 @@ function private.confirmed_account(address text) returns uuid
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
+function private.count_messages() returns trigger security definer
 function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
@@ -1645,6 +1735,7 @@ function private.fire_alert(alert credit_alerts, details jsonb, at timestamp wit
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
+function private.forget_conversation_person() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
@@ -1659,11 +1750,14 @@ function private.grants_to_return(entry_id bigint, wanted numeric, at timestamp 
 function private.guard_api_key() returns trigger security definer
 function private.guard_append_only() returns trigger security definer
 function private.guard_audit_logs() returns trigger security definer
+function private.guard_current_leaf() returns trigger security definer
 function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
 function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.hide_conversation() returns trigger security definer
+function private.hide_message() returns trigger security definer
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -1675,6 +1769,7 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
+function private.is_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
@@ -1690,6 +1785,7 @@ function private.leave_payments_without_workspace() returns trigger security def
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
+function private.living_leaf(leaf_id uuid) returns uuid
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
@@ -1742,6 +1838,7 @@ function private.pools_of(usage private.ai_usage, pricing jsonb) returns private
 function private.post_entry(wanted_workspace uuid, account_id uuid, entry_type credit_transaction_type, signed_amount numeric, entry_reason text, at timestamp with time zone, grant_changes credit_grant_change[] DEFAULT NULL::credit_grant_change[], first_grant uuid DEFAULT NULL::uuid, only_if_admitted boolean DEFAULT false, entry_metadata jsonb DEFAULT '{}'::jsonb, entry_description text DEFAULT NULL::text, entry_feature text DEFAULT NULL::text, key text DEFAULT NULL::text, refunded_id bigint DEFAULT NULL::bigint, for_hold uuid DEFAULT NULL::uuid, held_change numeric DEFAULT 0, new_grant uuid DEFAULT NULL::uuid, spender uuid DEFAULT NULL::uuid) returns credit_result
 function private.post_refund(wallet credit_wallets, account_id uuid, amount numeric, reason text, metadata jsonb, description text, key text, entry_id bigint, at timestamp with time zone) returns credit_result
 function private.post_to_grant(wanted_workspace uuid, grant_id uuid, change numeric, entry_type credit_transaction_type, entry_reason text, details jsonb, at timestamp with time zone, returned numeric DEFAULT 0) returns void
+function private.prepare_message() returns trigger security definer
 function private.price_rows(pricing jsonb, usage private.ai_usage, began timestamp with time zone, ended timestamp with time zone, in_credits boolean DEFAULT false, is_bound boolean DEFAULT false) returns jsonb
 function private.pricing_of(wanted ai_models, at timestamp with time zone, video jsonb DEFAULT NULL::jsonb) returns jsonb
 function private.product_of(of_platform payment_platform, of_product text, of_price text) returns payment_products
@@ -1843,6 +1940,7 @@ function private.sync_price_components() returns trigger
 function private.take_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
 function private.terms_of(product payment_products, at timestamp with time zone) returns private.payment_product_terms
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
+function private.text_of_parts(parts jsonb) returns text
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
@@ -1882,6 +1980,7 @@ function public.check_feature(feature_code text, quantity numeric DEFAULT 1, use
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
+function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated

@@ -20,6 +20,7 @@ const MODULES: { name: string; tests: string[]; functions?: string[] }[] = [
   { name: 'teams', tests: ['teams', 'limits'] },
   { name: 'alerts', tests: ['alerts'] },
   { name: 'video', tests: ['video'], functions: ['video', 'video-webhook'] },
+  { name: 'conversations', tests: ['conversations'] },
   { name: 'admin', tests: ['platform_admins'] },
   { name: 'schedule', tests: ['scheduled_work'] },
 ];

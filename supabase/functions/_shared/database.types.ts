@@ -209,6 +209,38 @@ isOneToOne: true
       referencedColumns: ["id"]
     }
                   ]
+                },"conversations": {
+                  Row: {
+                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "conversations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "conversations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"credit_alerts": {
                   Row: {
                     "created_at": string,"id": string,"is_active": boolean,"kind": Database["public"]['Enums']["credit_alert_kind"],"last_fired_at": string | null,"threshold": number,"workspace_id": string
@@ -358,6 +390,32 @@ isOneToOne: false
                   }
                   Relationships: [
                     
+                  ]
+                },"messages": {
+                  Row: {
+                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"total_tokens": number,"updated_at": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                  }
+                  Update: {
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "messages_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "messages_parent_message_id_fkey"
+      columns: ["parent_message_id"]
+isOneToOne: false
+      referencedRelation: "messages"
+      referencedColumns: ["id"]
+    }
                   ]
                 },"notifications": {
                   Row: {
@@ -1152,6 +1210,37 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"conversation_branch":
+{ Args: { "conversation_id": string,"leaf_id"?: string }; Returns: {
+              "completion_tokens": number,
+"content": string,
+"content_tokens": number | null,
+"content_type": Database["public"]['Enums']["message_content_type"],
+"conversation_id": string,
+"cost": number,
+"created_at": string,
+"deleted_at": string | null,
+"error_message": string | null,
+"hold_id": string | null,
+"id": string,
+"metadata": NonNullable<Json>,
+"model_used": string | null,
+"parent_message_id": string | null,
+"parts": NonNullable<Json>,
+"prompt_tokens": number,
+"role": Database["public"]['Enums']["message_role"],
+"sequence_number": number,
+"status": Database["public"]['Enums']["message_status"],
+"total_tokens": number,
+"updated_at": string,
+"workspace_id": string
+            }[]
+                          SetofOptions: {
+        from: "*"
+        to: "messages"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["created_api_key"]
                           SetofOptions: {
@@ -1445,7 +1534,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1617,7 +1706,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

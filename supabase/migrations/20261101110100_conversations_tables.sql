@@ -1,0 +1,352 @@
+-- Conversations and their messages: a tree, so that an answer can be made again and a question edited without losing the
+-- other branch. People write their own questions under RLS; answers, tokens and cost come from the server alone.
+
+create type public.message_role as enum ('user', 'assistant', 'system', 'tool');
+comment on type public.message_role is 'Who speaks in a message.';
+create type public.message_content_type as enum ('text', 'image', 'file');
+comment on type public.message_content_type is 'What a message is mainly made of.';
+create type public.message_status as enum ('sending', 'sent', 'failed', 'stopped', 'deleted');
+comment on type public.message_status is
+  'State of a message. sending: its answer is being made; stopped: its person ended it, or it was cut off.';
+
+create table public.conversations (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid not null default auth.uid() references public.workspaces on delete cascade,
+  user_id uuid default auth.uid() references public.users on delete set null,
+  title public.short_name not null default '',
+  summary text not null default '',
+  system_prompt text not null default ''
+    constraint system_prompt_is_bounded check (length(system_prompt) <= 100000),
+  model text constraint model_is_short check (length(model) between 1 and 200),
+  tags text[] not null default '{}',
+  is_archived boolean not null default false,
+  is_pinned boolean not null default false,
+  is_shared boolean not null default false,
+  current_leaf_id uuid,
+  message_count integer not null default 0,
+  total_tokens bigint not null default 0,
+  total_cost numeric not null default 0,
+  last_message_at timestamptz,
+  metadata jsonb not null default '{}' constraint metadata_is_bounded check (length(metadata::text) <= 65536),
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  deleted_at timestamptz,
+  constraint tags_are_few_and_short check (cardinality(tags) <= 50 and length(array_to_string(tags, ',')) <= 2000)
+) with (fillfactor = 80); -- every message rewrites its counters
+comment on table public.conversations is 'Conversations with models. Their messages are a tree.';
+comment on column public.conversations.user_id is 'Whose it is; null when the person is gone and had shared it.';
+comment on column public.conversations.title is 'What it is about: its person''s words or, while empty, a model''s.';
+comment on column public.conversations.summary is
+  'What the current branch said before its newest messages, where that has been summed up.';
+comment on column public.conversations.system_prompt is 'What the model is told before the messages.';
+comment on column public.conversations.model is 'The model of answers where a request names none.';
+comment on column public.conversations.is_shared is
+  'Whether everyone in the workspace may read it; for its person to decide.';
+comment on column public.conversations.current_leaf_id is
+  'The last message of the branch that was looked at last, never a deleted one. No foreign key: triggers keep it.';
+comment on column public.conversations.message_count is 'Its messages on all branches, without deleted ones.';
+comment on column public.conversations.total_tokens is 'The sum of its messages'' total_tokens, without deleted ones.';
+comment on column public.conversations.total_cost is 'The sum of its messages'' cost, without deleted ones.';
+comment on column public.conversations.last_message_at is 'When its newest message was written; it only moves forward.';
+comment on column public.conversations.deleted_at is
+  'When its person deleted it: nobody can read it any more, and after the retention it is gone.';
+create index conversations_workspace_id_last_message_at_idx on public.conversations (workspace_id, last_message_at);
+create index conversations_user_id_last_message_at_idx on public.conversations (user_id, last_message_at);
+create index conversations_deleted_at_idx on public.conversations (deleted_at) where deleted_at is not null;
+
+create table public.messages (
+  id uuid primary key default gen_random_uuid(),
+  workspace_id uuid not null,
+  conversation_id uuid not null references public.conversations on delete cascade,
+  parent_message_id uuid references public.messages on delete set null,
+  role public.message_role not null default 'user',
+  content text not null default '',
+  content_type public.message_content_type not null default 'text',
+  parts jsonb not null default '[]',
+  status public.message_status not null default 'sent',
+  model_used text,
+  prompt_tokens integer not null default 0,
+  completion_tokens integer not null default 0,
+  total_tokens integer not null generated always as (prompt_tokens + completion_tokens) stored,
+  cost numeric not null default 0,
+  content_tokens integer,
+  hold_id uuid,
+  error_message text,
+  metadata jsonb not null default '{}' constraint message_metadata_is_bounded check (length(metadata::text) <= 65536),
+  sequence_number bigint not null generated always as identity,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  deleted_at timestamptz,
+  constraint parts_are_a_list check (jsonb_typeof(parts) = 'array'),
+  constraint a_deleted_message_has_its_time check ((deleted_at is not null) = (status = 'deleted'))
+);
+comment on table public.messages is
+  'Messages of conversations: each names the one before it, and those after the same one are branches.';
+comment on column public.messages.workspace_id is 'Its conversation''s. No foreign key: they go together.';
+comment on column public.messages.parent_message_id is 'The message before it on its branch; null: the first.';
+comment on column public.messages.content is 'Its text, for reading and search: that of its parts where it has any.';
+comment on column public.messages.parts is
+  'What it is made of, in order: objects with a type. text, image, file, tool_call, tool_result, reasoning, citation and '
+  'refusal are known to models; others are kept as they are, such as the parts of an AI SDK UIMessage.';
+comment on column public.messages.model_used is 'The model that was asked for this answer.';
+comment on column public.messages.prompt_tokens is 'Input tokens of the call that made it; 0 where none did.';
+comment on column public.messages.completion_tokens is 'Output tokens of the call that made it.';
+comment on column public.messages.cost is
+  'What the call that made it is worth to its caller, US dollars: as estimated_cost in ai_usage_logs.';
+comment on column public.messages.content_tokens is
+  'Tokens that it takes in a model''s context, once counted; null: not counted.';
+comment on column public.messages.hold_id is 'The hold of the call that made it, as in ai_usage_logs.';
+comment on column public.messages.sequence_number is 'Orders messages of the same instant.';
+create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at, sequence_number);
+create index messages_parent_message_id_idx on public.messages (parent_message_id);
+create index messages_hold_id_idx on public.messages (hold_id) where hold_id is not null;
+create index messages_deleted_at_idx on public.messages (deleted_at) where deleted_at is not null;
+
+-- Text and parts ------------------------------------------------------------------------------------------------------
+
+-- The text of a message's parts: what people read of it and search in.
+create function private.text_of_parts(parts jsonb) returns text language sql immutable set search_path = '' as $$
+  select coalesce(string_agg(p.part ->> 'text', e'\n\n' order by p.place), '')
+  from jsonb_array_elements(parts) with ordinality p (part, place)
+  where p.part ->> 'type' in ('text', 'refusal') and p.part ->> 'text' <> ''
+$$;
+
+-- Completes a new message by its conversation, and has its content and parts agree; an error for a parent elsewhere.
+create function private.prepare_message() returns trigger language plpgsql security definer set search_path = '' as $$
+declare
+  parent_conversation uuid;
+begin
+  if tg_op = 'INSERT' then
+    select c.workspace_id into new.workspace_id from public.conversations c where c.id = new.conversation_id;
+    if new.parent_message_id is not null then
+      select m.conversation_id into parent_conversation from public.messages m where m.id = new.parent_message_id;
+      if parent_conversation is distinct from new.conversation_id then
+        perform private.raise_error('not_found', format('There is no message %s in this conversation to follow.',
+          new.parent_message_id));
+      end if;
+    end if;
+  end if;
+  if exists (select from jsonb_array_elements(new.parts) p (part)
+    where jsonb_typeof(p.part) <> 'object' or jsonb_typeof(p.part -> 'type') is distinct from 'string') then
+    perform private.raise_error('invalid_request', 'parts must be a list of objects that each have a type.');
+  end if;
+  if tg_op = 'UPDATE' and new.parts = old.parts and new.content <> old.content then
+    new.parts := '[]'; -- the text alone was changed
+  end if;
+  if new.parts <> '[]' then
+    new.content := private.text_of_parts(new.parts);
+  elsif new.content <> '' then
+    new.parts := jsonb_build_array(jsonb_build_object('type', 'text', 'text', new.content));
+  end if;
+  if tg_op = 'UPDATE' then
+    new.updated_at := clock_timestamp();
+  end if;
+  return new;
+end;
+$$;
+create trigger messages_prepare before insert or update of content, parts on public.messages
+  for each row execute function private.prepare_message();
+
+-- Counters ------------------------------------------------------------------------------------------------------------
+
+-- The message itself or the nearest before it that is not deleted; null where there is none.
+create function private.living_leaf(leaf_id uuid) returns uuid language plpgsql stable set search_path = '' as $$
+declare
+  at_message public.messages;
+begin
+  select * into at_message from public.messages m where m.id = leaf_id;
+  while at_message.deleted_at is not null loop
+    select * into at_message from public.messages m where m.id = at_message.parent_message_id;
+  end loop;
+  return at_message.id;
+end;
+$$;
+
+-- Keeps the counters of the conversations whose messages were written, and their current leaf.
+create function private.count_messages() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' then
+    perform from public.conversations c where c.id in (select n.conversation_id from new_rows n)
+    order by c.id for no key update;
+    update public.conversations c set message_count = c.message_count + x.messages,
+      total_tokens = c.total_tokens + x.tokens, total_cost = c.total_cost + x.cost,
+      last_message_at = greatest(c.last_message_at, x.newest), current_leaf_id = coalesce(x.leaf, c.current_leaf_id)
+    from (
+      select n.conversation_id, count(*) filter (where n.deleted_at is null) as messages,
+        coalesce(sum(n.total_tokens) filter (where n.deleted_at is null), 0) as tokens,
+        coalesce(sum(n.cost) filter (where n.deleted_at is null), 0) as cost, max(n.created_at) as newest,
+        (array_agg(n.id order by n.sequence_number desc) filter (where n.deleted_at is null))[1] as leaf
+      from new_rows n group by n.conversation_id
+    ) x where c.id = x.conversation_id;
+  elsif tg_op = 'UPDATE' then
+    perform from public.conversations c where c.id in (select n.conversation_id from new_rows n)
+    order by c.id for no key update;
+    update public.conversations c set message_count = c.message_count + x.messages,
+      total_tokens = c.total_tokens + x.tokens, total_cost = c.total_cost + x.cost
+    from (
+      select n.conversation_id, sum((n.deleted_at is null)::integer - (o.deleted_at is null)::integer) as messages,
+        sum(case when n.deleted_at is null then n.total_tokens else 0 end
+          - case when o.deleted_at is null then o.total_tokens else 0 end) as tokens,
+        sum(case when n.deleted_at is null then n.cost else 0 end - case when o.deleted_at is null then o.cost else 0 end)
+          as cost
+      from new_rows n join old_rows o using (id) group by n.conversation_id
+    ) x where c.id = x.conversation_id and (x.messages, x.tokens, x.cost) is distinct from (0, 0, 0);
+    update public.conversations c set current_leaf_id = private.living_leaf(c.current_leaf_id)
+    from new_rows n where c.id = n.conversation_id and c.current_leaf_id = n.id and n.deleted_at is not null;
+  else
+    perform from public.conversations c where c.id in (select o.conversation_id from old_rows o)
+    order by c.id for no key update;
+    update public.conversations c set message_count = c.message_count - x.messages,
+      total_tokens = c.total_tokens - x.tokens, total_cost = c.total_cost - x.cost,
+      current_leaf_id = case when c.current_leaf_id = any (x.gone) then (
+        select m.id from public.messages m where m.conversation_id = c.id and m.deleted_at is null
+        order by m.created_at desc, m.sequence_number desc limit 1) else c.current_leaf_id end
+    from (
+      select o.conversation_id, count(*) filter (where o.deleted_at is null) as messages, array_agg(o.id) as gone,
+        coalesce(sum(o.total_tokens) filter (where o.deleted_at is null), 0) as tokens,
+        coalesce(sum(o.cost) filter (where o.deleted_at is null), 0) as cost
+      from old_rows o group by o.conversation_id
+    ) x where c.id = x.conversation_id;
+  end if;
+  return null;
+end;
+$$;
+
+create trigger messages_count_inserted after insert on public.messages
+  referencing new table as new_rows for each statement execute function private.count_messages();
+create trigger messages_count_updated after update on public.messages
+  referencing old table as old_rows new table as new_rows for each statement execute function private.count_messages();
+create trigger messages_count_deleted after delete on public.messages
+  referencing old table as old_rows for each statement execute function private.count_messages();
+
+-- Deletion ------------------------------------------------------------------------------------------------------------
+
+-- A client's delete hides at once; the sweep removes for good. current_user is the table's owner in a cascade.
+-- Hides a conversation that its person deletes.
+create function private.hide_conversation() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  update public.conversations c set deleted_at = clock_timestamp() where c.id = old.id;
+  return null;
+end;
+$$;
+create trigger conversations_hide_deleted before delete on public.conversations
+  for each row when (current_user = 'authenticated') execute function private.hide_conversation();
+
+-- Hides a message that its person deletes; those after it stay.
+create function private.hide_message() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  update public.messages m set status = 'deleted', deleted_at = clock_timestamp() where m.id = old.id;
+  return null;
+end;
+$$;
+create trigger messages_hide_deleted before delete on public.messages
+  for each row when (current_user = 'authenticated') execute function private.hide_message();
+
+-- What its person never shared goes with them.
+create function private.forget_conversation_person() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.conversations c where c.id = new.id;
+  return null;
+end;
+$$;
+create trigger conversations_forget_person after update of user_id on public.conversations
+  for each row when (old.user_id is not null and new.user_id is null and not new.is_shared)
+  execute function private.forget_conversation_person();
+-- Refuses a current leaf that is no message of the conversation.
+create function private.guard_current_leaf() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.current_leaf_id is not null and not exists (select from public.messages m
+    where m.id = new.current_leaf_id and m.conversation_id = new.id and m.deleted_at is null) then
+    perform private.raise_error('not_found', format('There is no message %s in this conversation.',
+      new.current_leaf_id));
+  end if;
+  return new;
+end;
+$$;
+create trigger conversations_guard_leaf before update of current_leaf_id on public.conversations
+  for each row when (current_user = 'authenticated') execute function private.guard_current_leaf();
+
+create trigger conversations_set_updated_at before update of title, system_prompt, model, tags, is_archived, is_pinned,
+  is_shared, metadata on public.conversations
+  for each row execute function private.set_updated_at();
+
+-- Who reads and writes ------------------------------------------------------------------------------------------------
+
+alter table public.conversations enable row level security;
+create policy "people can read their conversations, and shared ones of their team" on public.conversations
+  for select to authenticated using (deleted_at is null
+    and ((select auth.uid()) = user_id or is_shared and workspace_id = any (array(select private.my_workspace_ids()))));
+create policy "people can begin conversations in their workspaces" on public.conversations
+  for insert to authenticated with check ((select auth.uid()) = user_id
+    and workspace_id = any (array(select private.my_workspace_ids())) and (select private.is_account_active()));
+create policy "people can change their conversations" on public.conversations
+  for update to authenticated using ((select auth.uid()) = user_id and (select private.is_account_active()))
+  with check ((select auth.uid()) = user_id);
+create policy "people can delete their conversations" on public.conversations
+  for delete to authenticated using ((select auth.uid()) = user_id and (select private.is_account_active()));
+
+-- Whether a conversation is the caller's own.
+create function private.is_my_conversation(wanted_conversation uuid) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return exists (select from public.conversations c where c.id = wanted_conversation and c.deleted_at is null
+    and c.user_id = (select auth.uid()));
+end;
+$$;
+grant execute on function private.is_my_conversation to authenticated;
+
+alter table public.messages enable row level security;
+-- Conversations' own policy says which can be read.
+create policy "who can read a conversation can read its messages" on public.messages
+  for select to authenticated using (deleted_at is null
+    and exists (select from public.conversations c where c.id = conversation_id));
+create policy "people can write questions in their conversations" on public.messages
+  for insert to authenticated with check (role = 'user' and private.is_my_conversation(conversation_id)
+    and (select private.is_account_active()));
+create policy "people can edit questions in their conversations" on public.messages
+  for update to authenticated using (role = 'user' and private.is_my_conversation(conversation_id)
+    and (select private.is_account_active()));
+create policy "people can delete messages of their conversations" on public.messages
+  for delete to authenticated using (private.is_my_conversation(conversation_id)
+    and (select private.is_account_active()));
+
+grant select, delete on public.conversations, public.messages to authenticated;
+grant insert (id, workspace_id, title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata)
+  on public.conversations to authenticated;
+grant update (title, system_prompt, model, tags, is_archived, is_pinned, is_shared, current_leaf_id, metadata)
+  on public.conversations to authenticated;
+grant insert (id, conversation_id, parent_message_id, role, content, content_type, parts, metadata)
+  on public.messages to authenticated;
+grant update (content, content_type, parts, metadata) on public.messages to authenticated;
+grant select, delete on public.conversations, public.messages to service_role;
+
+-- The branch of a conversation that ends at a message (null: its current leaf): ids and how far each is from the end.
+-- A definer, for a branch passes through deleted messages, which nobody can read.
+create function private.branch_of(wanted_conversation uuid, leaf_id uuid)
+returns table (message_id uuid, from_end integer) language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query
+    with recursive branch as (
+      select m.id, m.parent_message_id, 0 as place from public.messages m
+      where m.conversation_id = wanted_conversation and m.id = coalesce(branch_of.leaf_id,
+        (select c.current_leaf_id from public.conversations c where c.id = wanted_conversation))
+      union all
+      select m.id, m.parent_message_id, b.place + 1 from branch b join public.messages m on m.id = b.parent_message_id
+    )
+    select b.id, b.place from branch b;
+end;
+$$;
+grant execute on function private.branch_of to authenticated, service_role;
+
+create function public.conversation_branch(conversation_id uuid, leaf_id uuid default null)
+returns setof public.messages language plpgsql stable set search_path = '' as $$
+begin
+  return query select m.* from private.branch_of(conversation_branch.conversation_id, conversation_branch.leaf_id) b
+    join public.messages m on m.id = b.message_id where m.deleted_at is null order by b.from_end desc;
+end;
+$$;
+comment on function public.conversation_branch is
+  'The messages of one branch in order, up to leaf_id (default: the current leaf), without deleted ones.';
+grant execute on function public.conversation_branch to authenticated, service_role;
