@@ -13,8 +13,8 @@ create table private.ai_request_counts (
   primary key (workspace_id, period_start)
 ) with (fillfactor = 50); -- every call rewrites its row
 comment on table private.ai_request_counts is
-  'How many messages a workspace sent in a period (private.feature_period by month), and how many calls it began in the newest '
-  'minute and day of that period.';
+  'How many messages a workspace sent in a period (private.feature_period by month), and how many calls it began in '
+  'the newest minute and day of that period.';
 comment on column private.ai_request_counts.day_content is
   'Bytes of requests and answers that were kept of that day''s calls.';
 comment on column private.ai_request_counts.day_empty_answers is
@@ -38,8 +38,8 @@ create type private.admission as (
 );
 comment on type private.admission is
   'Paid work that is asked for: who asks, under the lock of which wallet, since when; what a retry gets (earlier); the '
-  'model, and whether its calls count as messages; its scene; its log columns (null: no certain call is asked for); what '
-  'its workspace did in this period; why it is refused, if so.';
+  'model, and whether its calls count as messages; its scene; its log columns (null: no certain call is asked for); '
+  'what its workspace did in this period; why it is refused, if so.';
 
 -- The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the
 -- key's); an error where there is none.

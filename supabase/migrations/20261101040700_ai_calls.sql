@@ -803,8 +803,8 @@ comment on function public.admit_ai_call is
   'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
-  'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and neither '
-  'counts as one nor is refused for their number; for functions of ours to decide, never for what a client sends. '
+  'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and '
+  'neither counts as one nor is refused for their number; for functions of ours to decide, never for what a client sends. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
@@ -817,13 +817,15 @@ create function public.record_ai_usage(
   user_id uuid, model text, request_id text, prompt_tokens bigint default 0, cached_tokens bigint default 0,
   completion_tokens bigint default 0, images bigint default 0, charge boolean default false,
   status public.ai_usage_status default 'success', workspace_id uuid default null, details jsonb default '{}',
-  at timestamptz default clock_timestamp(), pools jsonb default '{}'
+  at timestamptz default clock_timestamp(), pools jsonb default '{}', cost_usd numeric default null,
+  messages integer default 0
 ) returns public.recorded_usage language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(record_ai_usage.workspace_id, record_ai_usage.user_id);
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);
   wanted public.ai_models;
   pricing jsonb;
+  counts private.ai_request_counts;
   earlier private.ai_usage_logs;
   priced private.ai_charge;
   entry_id bigint;
@@ -837,6 +839,12 @@ begin
     perform private.raise_error('invalid_request', 'pools must be counts by their names in the log.');
   elsif record_ai_usage.status is null or record_ai_usage.status = 'refused' then
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
+  elsif (messages between 0 and 1000000) is not true then
+    perform private.raise_error('invalid_request', format('messages must be 0 to 1000000, not %s.',
+      coalesce(messages::text, 'null')));
+  elsif not record_ai_usage.cost_usd between 0 and 1000000 then -- NaN compares as greater than every number
+    perform private.raise_error('invalid_request', format('cost_usd must be 0 to 1000000 US dollars, not %s.',
+      record_ai_usage.cost_usd));
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
@@ -847,24 +855,41 @@ begin
   end if;
   perform private.require_spending_left(wallet_id, record_ai_usage.user_id, null, 0, at);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
-  pricing := private.pricing_of(wanted, at);
-  if pricing is null then
+  if record_ai_usage.cost_usd is null then
+    pricing := private.pricing_of(wanted, at);
+  else -- a price for this request, whatever it used
+    wanted.model := left(record_ai_usage.model, 200);
+    pricing := jsonb_build_object('price', jsonb_build_object('model', wanted.model, 'components', jsonb_build_array(
+        jsonb_build_object('unit', 'input', 'usd_per_unit', 0), jsonb_build_object('unit', 'output', 'usd_per_unit', 0),
+        jsonb_build_object('unit', 'request', 'usd_per_unit', record_ai_usage.cost_usd))),
+      'credits_per_usd', private.config_numeric('credits_per_usd', 100),
+      'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1)));
+  end if;
+  if pricing is null or wanted.model is null then
     perform private.raise_error('not_found',
       format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
   priced := private.charge_of(pricing, usage, at, at);
+  if record_ai_usage.cost_usd is not null then
+    priced.unpriced := null;
+  end if;
   if not record_ai_usage.charge or record_ai_usage.status = 'failed' then
     priced.credits := 0;
   end if;
   if priced.credits > 0 then
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
-      entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
+      entry_feature => coalesce(details ->> 'scene', wanted.scene::text, 'other'),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
         wanted.model))).transaction_id;
   end if;
-  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
-    'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
+  if messages > 0 then
+    counts := private.request_counts_of(wallet_id, at);
+    counts.messages := counts.messages + record_ai_usage.messages;
+    perform private.store_request_counts(counts);
+  end if;
+  perform private.log_ai_call(jsonb_build_object('scene', coalesce(wanted.scene, 'other')) || details
+    || jsonb_build_object('status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
     usage => usage, pricing => pricing, charge => priced, entry_id => entry_id,
     is_use => record_ai_usage.status <> 'failed');
@@ -875,7 +900,8 @@ comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the '
   'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
   'error_code, error_message, …); pools are further counts by theirs (cache_write_5m_tokens, reasoning_tokens, '
-  'input_seconds, characters, web_searches, service_tier, …).';
+  'input_seconds, characters, web_searches, service_tier, …). cost_usd: what it cost, in place of what the model''s '
+  'price says; then model may be any name. messages: how many it counts as, even past a plan''s limit.';
 
 grant execute on function public.admit_ai_call to service_role, basemeter_functions;
 grant execute on function public.extend_ai_call to service_role, basemeter_functions;
