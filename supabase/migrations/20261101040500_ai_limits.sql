@@ -142,7 +142,7 @@ end;
 $$;
 
 -- What a workspace did in the period that a message of this time counts to. In a period without a row no message was
--- sent; its minute and day go on from the row that was written last.
+-- sent; its minute and day go on from the period before.
 create function private.request_counts_of(
   wanted_workspace uuid, at timestamptz
 ) returns private.ai_request_counts language plpgsql stable set search_path = '' as $$
@@ -154,7 +154,7 @@ begin
   where c.workspace_id = wanted_workspace and c.period_start = period;
   if not found then
     select * into counts from private.ai_request_counts c
-    where c.workspace_id = wanted_workspace order by c.minute_started_at desc limit 1;
+    where c.workspace_id = wanted_workspace and c.period_start < period order by c.period_start desc limit 1;
     if not found then
       counts := row(wanted_workspace, period, 0, date_trunc('minute', at), date_trunc('day', at, 'UTC'), 0, 0, 0, 0);
     end if;

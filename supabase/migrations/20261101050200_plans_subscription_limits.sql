@@ -32,7 +32,7 @@ begin
   if action = 'message' then
     asked.is_message := true;
     asked.counts := private.request_counts_of(wanted_workspace, at);
-    select * into asked.wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
+    select w into asked.wallet from public.credit_wallets w where w.workspace_id = wanted_workspace;
     asked.refusal := private.refuse_request(asked, null, null);
     used := (asked.counts).messages;
     select true, private.limit_in((asked.caller).features, 'messages_per_month'), p.* into terms

@@ -13,6 +13,7 @@ end;
 $$;
 create function pg_temp.counts(person text default 'owner') returns text
 language sql as $$ select concat_ws(' ', pg_temp.column_of('monthly_message_count', person), pg_temp.column_of('total_message_count', person)) $$;
+grant execute on function pg_temp.column_of, pg_temp.counts to public;
 
 select is(pg_temp.counts(), '0 0', 'a new account sent nothing');
 select is(pg_temp.column_of('last_active_at'), null, 'and was not there');

@@ -8,7 +8,7 @@ insert into public.ai_models (model, display_name, upstream_model, max_output_to
 select private.set_model_price('chat', '{"input": 0, "output": 0}', '2020-01-01');
 create function pg_temp.ask(at timestamptz, person text default 'owner', workspace text default null, action text default 'message') returns text
 language sql as $$
-  select concat_ws(' ', a.allowed, a.code, a.retry_after, a.plan, coalesce(a.used::text, '-'), coalesce(a."limit"::text, '-'),
+  select concat_ws(' ', a.allowed::text, a.code, a.retry_after, a.plan, coalesce(a.used::text, '-'), coalesce(a."limit"::text, '-'),
     coalesce(a.remaining::text, '-'), to_char(a.period_start at time zone 'UTC', 'MM-DD'), to_char(a.period_end at time zone 'UTC', 'MM-DD'))
   from public.check_subscription_limit(tests.id(person), action, tests.id(workspace), at) a
 $$;
@@ -16,6 +16,7 @@ create function pg_temp.call(at timestamptz, person text default 'owner', worksp
 language sql as $$
   select coalesce(a ->> 'code', 'admitted') from public.admit_ai_call(tests.id(person), 'chat', 1, workspace_id => tests.id(workspace), at => at) a
 $$;
+grant execute on function pg_temp.ask to public;
 create function pg_temp.refused(action text) returns text
 language plpgsql as $$
 declare
