@@ -2,7 +2,8 @@
 
 -- GPT-4o mini bills an image as up to eight tiles of 5,667 tokens and 2,833 more; Gemini 2.5 as tiles of 258, at most 16.
 insert into public.ai_models
-  (model, display_name, scene, upstream_model, max_output_tokens, context_window, content_parts, extra_fields, minimum_plan)
+  (model, display_name, scene, upstream_model, max_output_tokens, context_window, content_parts, extra_fields,
+    minimum_plan)
 values
   ('gpt-4o-mini', 'GPT-4o mini', 'text_chat', 'gpt-4o-mini', 16384, 128000, '{"image_url": 48169, "file": null}', '{}',
     'free'),
@@ -10,7 +11,8 @@ values
   ('gpt-4-turbo', 'GPT-4 Turbo', 'text_chat', 'gpt-4-turbo', 4096, 128000, '{"image_url": 1445}', '{}', 'pro'),
   ('gemini-2.5-flash-lite', 'Gemini 2.5 Flash Lite', 'text_chat', 'gemini-2.5-flash-lite', 65536, 1048576,
     '{"image_url": 4128}', '{}', 'free'),
-  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, '{}', '{}', 'free'),
+  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, '{}', '{}',
+    'free'),
   ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}', 'free')
 on conflict (model) do nothing;
 
