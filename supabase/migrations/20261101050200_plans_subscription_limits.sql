@@ -89,6 +89,7 @@ declare
       then format('p_cost must be 0 to 1000000 US dollars, not %s.', coalesce(p_cost::text, 'null'))
     end;
 begin
+  perform private.require_valid(at);
   if problem is not null then
     perform private.raise_error('invalid_request', problem);
   end if;

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { runs } from '../support/runs.ts';
 import { adminPool } from '../support/stack.ts';
 
-const RUNS = runs(40);
+const RUNS = runs(20);
 const LIMIT = 3;
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -83,7 +83,7 @@ test('the months of a period are those of a calendar that begins on its day, and
           starts[month + 1] ?? end,
         ]);
       }),
-      { numRuns: RUNS * 5 },
+      { numRuns: RUNS * 10 },
     );
   });
 });
