@@ -7,6 +7,7 @@ import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError, type Refusal, refusalError } from '../_shared/errors.ts';
 import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
 import { hideSecrets, toStorable } from '../_shared/text.ts';
+import { type Journal, StoppedError } from './journal.ts';
 import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, noteFailure, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
@@ -62,6 +63,8 @@ export interface Call {
   details: CallDetails;
   request: unknown;
   attempts: Attempt[];
+  /** Of an answer in a conversation. */
+  journal?: Journal;
 }
 
 /** An answer that was kept under an Idempotency-Key. */
@@ -184,6 +187,8 @@ export async function extend(call: Call, candidate: Candidate, usage: Usage): Pr
  */
 export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const { status, usage, candidate, error } = ending;
+  // All events are there once the answer has ended: who follows it knows by its end that nothing more comes.
+  await call.journal?.close(call.lostAt - Date.now());
   const finishing = run(
     () =>
       database.rpc('finish_ai_call', {
@@ -242,11 +247,13 @@ export async function fail(call: Call, thrown: unknown, answer?: unknown): Promi
   const error = upstreamFailure(thrown);
   const { code, message, cause, status, param, headers } = error;
   noteFailure(call.attempts.at(-1), error);
+  const isStopped = thrown instanceof StoppedError;
   const finishing = finish(call, {
-    status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
+    status: isStopped ? 'canceled' : thrown instanceof PromptDeniedError ? 'refused' : 'failed',
     usage: NOTHING_USED,
+    isEmpty: true,
     answer,
-    error: { code, message: String(cause ?? message) },
+    error: isStopped ? undefined : { code, message: String(cause ?? message) },
   }).catch(() => undefined); // reported already; the sweep ends it
   keepAlive(finishing);
   await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);

@@ -105,6 +105,7 @@ async function ask<T extends { model: string }>(endpoint: Endpoint<T>, request: 
       call.deadline,
       call.attempts,
       (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
+      call.journal?.stop,
     );
     return await respond();
   } catch (error) {

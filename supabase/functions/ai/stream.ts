@@ -99,12 +99,13 @@ export class StreamReader {
 
   /**
    * With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. `choices`
-   * is how many were asked for, `names` what the answer goes out as.
+   * is how many were asked for, `names` what the answer goes out as, `number` gives an event its number where it has one.
    */
   constructor(
     private readonly hidesUsage: boolean,
     private readonly choices = 1,
     private readonly names: Names = {},
+    private readonly number = (event: Uint8Array) => event,
   ) {}
 
   /** Takes bytes as they came and returns those to pass on now: whole events. Nothing after the end counts. */
@@ -162,16 +163,16 @@ export class StreamReader {
     return Math.ceil(this.#bytesOfText / BYTES_OF_A_TOKEN);
   }
 
-  /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
-  cutOffEvents(usage: Usage): Uint8Array {
+  /** The events that end a stream which we cut off or stopped: a finish reason for each choice, usage where it is shown. */
+  cutOffEvents(usage: Usage, finishReason: 'length' | 'stop' = 'length'): Uint8Array {
     const { id, created, model } = told(this.#frame, this.names);
     const frame = { id, object: 'chat.completion.chunk', created, model };
     const unfinished = [...this.#choices].filter(([, choice]) => choice.finishReason === null);
-    const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: 'length' }));
+    const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: finishReason }));
     const { prompt, completion } = usage;
     const counts = { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
     const events = [{ ...frame, choices }, ...(this.hidesUsage ? [] : [{ ...frame, choices: [], usage: counts }])];
-    return this.#encoder.encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''));
+    return joined(events.map((event) => this.number(this.#encoder.encode(`data: ${JSON.stringify(event)}\n\n`))));
   }
 
   /** All text that was streamed. */
@@ -205,7 +206,7 @@ export class StreamReader {
     });
     // One line end more than it has: a CR at the very end might be half of one to the parser.
     parser.feed(`${text}\n`);
-    if (isShown) return this.#told(this.#onlyData(event, text));
+    if (isShown) return this.number(this.#told(this.#onlyData(event, text)));
     return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
   }
 
