@@ -48,7 +48,7 @@ comment on function public.write_message_events is
   'its person asked for that, or the message is gone or has ended.';
 grant execute on function public.write_message_events to service_role, basemeter_functions;
 
--- The events of an answer that was not given when it ended, as parts of a message: its function was lost.
+-- What a stream sent, as parts of a message.
 create function private.parts_of_events(message_id uuid) returns jsonb language plpgsql stable set search_path = '' as $$
 declare
   event text;
@@ -75,17 +75,18 @@ begin
 end;
 $$;
 
--- Gives an answer that ended without its parts what its stream had sent.
+-- Gives an answer whose function was lost, so that nobody wrote it, what its stream had sent.
 create function private.keep_streamed_answer() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  new.parts := private.parts_of_events(new.id);
-  new.content := private.text_of_parts(new.parts);
-  return new;
+  update public.messages m set parts = private.joined_parts(m.parts, private.parts_of_events(m.id)),
+    content_tokens = null
+  where m.id = new.message_id and m.hold_id = new.hold_id and m.deleted_at is null;
+  return null;
 end;
 $$;
-create trigger messages_keep_streamed before update on public.messages for each row
-  when (old.status = 'sending' and new.status in ('failed', 'stopped') and new.parts = '[]' and new.content = '')
+create trigger ai_usage_logs_keep_streamed after insert on private.ai_usage_logs
+  for each row when (new.message_id is not null and new.error_code = 'call_lost')
   execute function private.keep_streamed_answer();
 
 -- A message whose answer is made again or continued has a new stream.
