@@ -168,12 +168,6 @@ $$;
 create function private.prepare_message() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'UPDATE' then
-<<<<<<< HEAD
-    new.updated_at := clock_timestamp();
-    if new.parts <> old.parts and new.content_tokens = old.content_tokens then
-      new.content_tokens := null; -- counted when it is next sent
-    end if;
-=======
     new := private.agree_message(new, new.parts = old.parts and new.content <> old.content);
     if (new.content, new.parts) is distinct from (old.content, old.parts)
       and new.content_tokens is not distinct from old.content_tokens then
@@ -182,7 +176,6 @@ begin
     return new;
   elsif current_setting('role') = 'authenticated' and not private.lock_my_conversation(new.conversation_id) then
     return new; -- the policy refuses it, and nothing is told of what is not theirs
->>>>>>> main
   end if;
   select c.workspace_id into new.workspace_id from public.conversations c where c.id = new.conversation_id
   for no key update;

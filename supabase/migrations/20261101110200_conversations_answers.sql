@@ -335,9 +335,10 @@ declare
   admission jsonb;
 begin
   perform private.lock_wallet(conversation.workspace_id, at); -- everything that is sent in a workspace waits here
+  perform from public.conversations c where c.id = conversation.id for no key update;
   conversation := private.own_conversation(admit_message.user_id, api_key_hash, admit_message.workspace_id,
     conversation.id, at);
-  select * into answer from public.messages m where m.id = admit_message.answer_id for no key update;
+  select * into answer from public.messages m where m.id = admit_message.answer_id;
   is_known := found;
   if action = 'continue' then
     leaf := answer.id;
@@ -386,8 +387,7 @@ begin
   where m.id = c.key::uuid and m.conversation_id = conversation.id and m.content_tokens is null;
   if is_known then
     update public.messages m set status = 'sending', hold_id = (admission ->> 'hold_id')::uuid, error_message = null,
-      model_used = admit_message.model, parts = case when action = 'continue' then m.parts else '[]' end,
-      updated_at = clock_timestamp()
+      model_used = admit_message.model, parts = case when action = 'continue' then m.parts else '[]' end
     where m.id = answer.id;
     return admission;
   end if;
@@ -419,6 +419,7 @@ comment on function public.admit_message is
 -- Ends the answer whose call was logged: what it cost and how it ended are the log row's.
 create function private.end_answer() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  perform from public.conversations c where c.id = new.conversation_id for no key update;
   update public.messages m set
     status = case when m.deleted_at is not null then m.status
       -- What there was before it was to be continued is left as it was.
@@ -428,8 +429,7 @@ begin
     prompt_tokens = m.prompt_tokens + new.prompt_tokens,
     completion_tokens = m.completion_tokens + new.completion_tokens,
     cost = m.cost + new.estimated_cost,
-    error_message = coalesce(m.error_message, new.error_message),
-    updated_at = clock_timestamp()
+    error_message = coalesce(m.error_message, new.error_message)
   where m.id = new.message_id and m.hold_id = new.hold_id;
   return null;
 end;
@@ -450,6 +450,8 @@ declare
   settlement jsonb;
 begin
   if hold.work is not null then
+    perform from public.conversations c where c.id = (hold.work #>> '{details,conversation_id}')::uuid
+    for no key update;
     update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
       content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
       metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
