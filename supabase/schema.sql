@@ -268,6 +268,8 @@ view ai_usage_logs
   user_agent text
   request_data jsonb
   response_data jsonb
+  conversation_id uuid
+  message_id uuid
   CREATE TRIGGER ai_usage_logs_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
@@ -398,6 +400,21 @@ table auto_top_ups
   CREATE TRIGGER auto_top_ups_set_updated_at BEFORE UPDATE ON public.auto_top_ups FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
+view conversation_summary
+  id uuid
+  user_id uuid
+  title short_name
+  message_count integer
+  total_tokens bigint
+  total_cost numeric
+  created_at timestamp with time zone
+  last_message_at timestamp with time zone
+  is_archived boolean
+  is_pinned boolean
+  last_message_content text
+  last_message_role message_role
+  grants authenticated: select; service_role: select
+
 table conversations
   id uuid not null default gen_random_uuid()
   workspace_id uuid not null default auth.uid()
@@ -426,18 +443,20 @@ table conversations
   constraint model_is_short CHECK (((length(model) >= 1) AND (length(model) <= 200)))
   constraint system_prompt_is_bounded CHECK ((length(system_prompt) <= 100000))
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
+  constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
-  policy "people can begin conversations in their workspaces" for insert to authenticated with check ((( SELECT auth.uid() AS uid) = user_id) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
-  policy "people can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can read their conversations, and shared ones of their t" for select to authenticated using ((deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR (is_shared AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))))))
+  policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
+  policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
+  policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
+  CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: delete, select
+  grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
 table credit_alerts
   id uuid not null default gen_random_uuid()
@@ -637,18 +656,22 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
-  policy "people can delete messages of their conversations" for delete to authenticated using (private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can edit questions in their conversations" for update to authenticated using ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "who can read a conversation can read its messages" for select to authenticated using ((deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
+  CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
+  CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  policy "members can edit questions in their conversations" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (role = 'user'::message_role) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
+  policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   CREATE TRIGGER messages_begin_new_stream BEFORE UPDATE OF status ON public.messages FOR EACH ROW WHEN (((new.status = 'sending'::message_status) AND (old.status <> 'sending'::message_status))) EXECUTE FUNCTION private.begin_new_stream()
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_forget_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
+  CREATE TRIGGER messages_forget_summaries AFTER UPDATE OF content, deleted_at ON public.messages FOR EACH ROW WHEN ((((old.role = 'user'::message_role) AND (old.content <> new.content)) OR (new.deleted_at IS DISTINCT FROM old.deleted_at))) EXECUTE FUNCTION private.forget_summaries()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
-  CREATE TRIGGER messages_keep_streamed BEFORE UPDATE ON public.messages FOR EACH ROW WHEN (((old.status = 'sending'::message_status) AND (new.status = ANY (ARRAY['failed'::message_status, 'stopped'::message_status])) AND (new.parts = '[]'::jsonb) AND (new.content = ''::text))) EXECUTE FUNCTION private.keep_streamed_answer()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
-  grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: delete, select
+  CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
 view models
   model text
@@ -932,6 +955,8 @@ table private.ai_usage_logs
   charged_usd numeric not null default 0
   pricing jsonb
   attempts jsonb
+  conversation_id uuid
+  message_id uuid
   constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
   constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -941,6 +966,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_conversation_id_idx using btree (conversation_id, message_id) WHERE (conversation_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, reference_id, created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
@@ -948,8 +974,10 @@ table private.ai_usage_logs
   CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
+  CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
-  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
+  CREATE TRIGGER ai_usage_logs_keep_streamed AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN (((new.message_id IS NOT NULL) AND (new.error_code = 'call_lost'::text))) EXECUTE FUNCTION private.keep_streamed_answer()
+  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -968,6 +996,16 @@ table private.audit_removals
   constraint audit_removals_pkey PRIMARY KEY (gone_id, found_by)
   constraint found_by_a_column CHECK ((found_by = ANY (ARRAY['workspace_id'::text, 'resource_id'::text, 'actor_id'::text])))
   CREATE INDEX audit_removals_gone_at_idx using btree (gone_at)
+
+table private.conversation_summaries
+  message_id uuid not null
+  conversation_id uuid not null
+  summary text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint conversation_summaries_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint conversation_summaries_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint conversation_summaries_pkey PRIMARY KEY (message_id)
+  CREATE INDEX conversation_summaries_conversation_id_idx using btree (conversation_id)
 
 table private.credit_holds
   id uuid not null default gen_random_uuid()
@@ -1041,6 +1079,20 @@ view private.entries_and_refunds
   idempotency_key text
   status debit_status
   refunded_amount numeric
+
+table private.failing_helpers
+  model text not null
+  failures integer not null
+  asked_again_at timestamp with time zone not null
+  constraint failing_helpers_pkey PRIMARY KEY (model)
+
+table private.file_removals
+  bucket text not null
+  path text not null
+  next_try_at timestamp with time zone not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint file_removals_pkey PRIMARY KEY (bucket, path)
+  CREATE INDEX file_removals_next_try_at_idx using btree (next_try_at)
 
 table private.idempotent_requests
   workspace_id uuid not null
@@ -1180,6 +1232,17 @@ table private.secrets
   value bytea not null
   constraint secrets_pkey PRIMARY KEY (name)
 
+table private.sent_messages
+  key_id uuid not null
+  message_id uuid
+  answer_id uuid not null
+  request_hash text not null
+  constraint sent_messages_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_pkey PRIMARY KEY (key_id)
+  CREATE INDEX sent_messages_answer_id_idx using btree (answer_id)
+  CREATE INDEX sent_messages_message_id_idx using btree (message_id)
+
 table private.signup_claims
   identity_hash bytea not null
   claimed_at timestamp with time zone not null default clock_timestamp()
@@ -1245,13 +1308,6 @@ table private.usage_records
   CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
-
-table private.video_file_removals
-  path text not null
-  next_try_at timestamp with time zone not null default clock_timestamp()
-  created_at timestamp with time zone not null default clock_timestamp()
-  constraint video_file_removals_pkey PRIMARY KEY (path)
-  CREATE INDEX video_file_removals_next_try_at_idx using btree (next_try_at)
 
 table private.video_job_work
   video_job_id uuid not null
@@ -1661,6 +1717,7 @@ function private.admin_set_account_active(account_id uuid, to_active boolean, re
 function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void security definer -- execute: authenticated, service_role
 function private.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone, effective_to timestamp with time zone, source text, at timestamp with time zone) returns made_model_price security definer -- execute: authenticated, service_role
 function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void security definer -- execute: authenticated, service_role
+function private.agree_message(message messages, is_text_written boolean) returns messages
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
 function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
@@ -1696,6 +1753,7 @@ function private.complete_next_account(at timestamp with time zone) returns bool
 function private.config(key text) returns jsonb
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
+function private.context_of(leaf_id uuid, is_leaf_whole boolean, room integer) returns jsonb
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
@@ -1720,6 +1778,7 @@ function private.due_of_periods(of_platform payment_platform, of_subscription te
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
+function private.end_answer() returns trigger security definer
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
 function private.end_management(wanted_workspace uuid, account_id uuid) returns void
@@ -1752,11 +1811,13 @@ function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, m
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
 function private.forget_conversation_person() returns trigger security definer
+function private.forget_deleted_messages() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
 function private.forget_next_message_events(at timestamp with time zone) returns boolean
+function private.forget_summaries() returns trigger security definer
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
@@ -1773,6 +1834,7 @@ function private.had_trial(due private.due_credits, wanted_workspace uuid) retur
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
 function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
@@ -1786,7 +1848,6 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
-function private.is_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
@@ -1794,6 +1855,7 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
+function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
@@ -1803,11 +1865,12 @@ function private.leave_payments_without_workspace() returns trigger security def
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
-function private.living_leaf(leaf_id uuid) returns uuid
+function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
+function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1826,6 +1889,7 @@ function private.match_next_payment(at timestamp with time zone) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
 function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
+function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb
@@ -1847,6 +1911,7 @@ function private.notify_unpriced(of_model text, resolution text, at timestamp wi
 function private.open_conversation(wanted_conversation uuid, account_id uuid, key_hash text, wanted_workspace uuid, at timestamp with time zone, OUT conversation conversations, OUT reader_id uuid) returns record
 function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
+function private.own_conversation(account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamp with time zone) returns conversations
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
@@ -1890,6 +1955,7 @@ function private.refuse_request_rate(caller private.ai_caller, at timestamp with
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
+function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
@@ -1902,6 +1968,7 @@ function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
+function private.require_continuable(answer messages) returns void
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
 function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
@@ -1928,6 +1995,7 @@ function private.roll_over(of_platform payment_platform, of_subscription text, p
 function private.roll_over_grant(paid private.paid_credits, live_until timestamp with time zone, room numeric, at timestamp with time zone) returns numeric
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
+function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_pattern(search_for text, max_rows integer) returns text
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
@@ -1990,7 +2058,8 @@ function public.admin_set_account_active(user_id uuid, is_active boolean, reason
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
-function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, counts_message boolean DEFAULT true) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_message(conversation_id uuid, user_id uuid, action text, answer_id uuid, message jsonb, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2001,6 +2070,7 @@ function public.claim_payment_task(at timestamp with time zone DEFAULT clock_tim
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
+function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
@@ -2016,8 +2086,9 @@ function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
+function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
-function public.finish_video_file_removal(path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
@@ -2053,6 +2124,7 @@ function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.stop_message(user_id uuid, conversation_id uuid, message_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
 function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
