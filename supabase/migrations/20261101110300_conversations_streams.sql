@@ -25,13 +25,13 @@ create index message_events_written_at_idx on private.message_events (written_at
 
 create function public.write_message_events(
   message_id uuid, first_event integer default null, last_event integer default null, events text default null
-) returns boolean language plpgsql security definer set search_path = '' as $$
+) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   message public.messages;
 begin
   select * into message from public.messages m where m.id = write_message_events.message_id;
   if message.status is distinct from 'sending' then
-    return true;
+    return 'true';
   end if;
   if write_message_events.events is not null then
     -- A try whose answer was lost is made again, with what came since.
@@ -40,7 +40,7 @@ begin
     on conflict on constraint message_events_pkey do update
     set last_event = excluded.last_event, events = excluded.events where e.last_event < excluded.last_event;
   end if;
-  return message.stop_requested_at is not null;
+  return to_jsonb(message.stop_requested_at is not null);
 end;
 $$;
 comment on function public.write_message_events is

@@ -1574,7 +1574,7 @@ isOneToOne: false
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json
                            },
 "write_message_events":
-{ Args: { "events"?: string,"first_event"?: number,"last_event"?: number,"message_id": string }; Returns: boolean
+{ Args: { "events"?: string,"first_event"?: number,"last_event"?: number,"message_id": string }; Returns: Json
                            }
           }
           Enums: {

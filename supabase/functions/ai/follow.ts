@@ -23,9 +23,15 @@ export interface WantedAnswer {
   requestId: string;
 }
 
+interface Batch {
+  first_event: number;
+  last_event: number;
+  events: string;
+}
+
 /** What `read_message_events` answers. */
 interface Events {
-  batches: { first_event: number; last_event: number; events: string }[];
+  batches: Batch[];
   ending?: {
     is_kept: boolean;
     error?: { code: string; message: string; status: number; request_id?: string };
@@ -40,8 +46,9 @@ interface Events {
 export async function followAnswer(http: Request, wanted: WantedAnswer): Promise<Response> {
   const after = readAfter(http);
   const first = await readEvents(wanted, after);
-  // What is missing now is told by the status; what misses later, within the stream.
-  requireNext(first, after);
+  // Where they begin too late now, the status says so; later the stream does.
+  if (first.ending && !first.ending.is_kept) throw expired();
+  requireNext(first.batches[0], after);
   const steps = follow(wanted, first, after);
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(
@@ -78,10 +85,10 @@ async function* follow(wanted: WantedAnswer, first: Events, after: number): Asyn
   let wait = FIRST_WAIT;
   try {
     for (let read = first; ; read = await readEvents(wanted, told)) {
-      requireNext(read, told);
-      for (const { first_event, last_event, events } of read.batches) {
-        const unread = events.split('\n\n').slice(Math.max(told + 1 - first_event, 0));
-        told = last_event;
+      for (const batch of read.batches) {
+        requireNext(batch, told);
+        const unread = batch.events.split('\n\n').slice(Math.max(told + 1 - batch.first_event, 0));
+        told = batch.last_event;
         toldAt = Date.now();
         yield unread.join('\n\n');
       }
@@ -116,10 +123,13 @@ function endOf({ error, settlement }: NonNullable<Events['ending']>, requestId: 
 
 const eventOf = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
 
-/** Throws where the events after so many are not all there. */
-function requireNext({ batches: [next], ending }: Events, after: number): void {
-  if (next ? next.first_event <= after + 1 : ending?.is_kept !== false) return;
-  throw new ApiError(410, 'stream_expired', 'The events of this answer are no longer kept. Read the message itself.');
+/** Throws where events are missing between so many and the next batch. */
+function requireNext(next: Batch | undefined, after: number): void {
+  if (next && next.first_event > after + 1) throw expired();
+}
+
+function expired(): ApiError {
+  return new ApiError(410, 'stream_expired', 'Events of this answer are no longer kept. Read the message itself.');
 }
 
 async function readEvents(wanted: WantedAnswer, after: number): Promise<Events> {

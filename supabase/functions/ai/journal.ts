@@ -132,7 +132,7 @@ export class Journal {
       const { data, error } = await database.rpc('write_message_events', batch ?? { message_id: this.messageId });
       if (error) throw error;
       for (const event of this.#unwritten.splice(0, written)) this.#unwrittenBytes -= event.length;
-      if (data) this.#stop.abort();
+      if (data === true) this.#stop.abort();
     } catch (error) {
       if (!this.#hasFailed) console.error(`events of message ${this.messageId} could not be written:`, error);
       this.#hasFailed = true;

@@ -10,6 +10,6 @@ update public.messages set status = 'stopped' where id = tests.id('answer');
 select is((select count(*) from private.message_events), 1::bigint, 'the events stay when an answer has ended');
 update public.messages set status = 'sending' where id = tests.id('answer');
 select is((select count(*) from private.message_events), 0::bigint, 'when it is continued or made again, those of the earlier try go');
-select is(public.write_message_events(tests.id('answer')), false, 'and that one was stopped says nothing of this one');
+select is(public.write_message_events(tests.id('answer')), 'false', 'and that one was stopped says nothing of this one');
 select * from finish();
 rollback;

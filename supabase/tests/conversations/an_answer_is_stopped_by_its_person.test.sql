@@ -33,14 +33,14 @@ select throws_ok(pg_temp.stop('ana', message => 'question'), 'PT404', 'not_found
 select throws_ok(format($$ select public.read_message_events(%L, %L, %L, workspace_id => %L) $$, tests.id('ana'), tests.id('talk'),
   tests.id('answer'), tests.id('ana')), 'PT404', 'not_found', 'who asks for another workspace does not find it');
 
-select is(public.write_message_events(tests.id('answer')), false, 'nobody has stopped it');
+select is(public.write_message_events(tests.id('answer')), 'false', 'nobody has stopped it');
 select is(public.stop_message(tests.id('ana'), tests.id('talk'), tests.id('answer')) - 'stop_requested_at',
   jsonb_build_object('id', tests.id('answer'), 'status', 'sending'), 'its person stops it');
-select is(public.write_message_events(tests.id('answer')), true, 'its stream hears of that by its next write');
+select is(public.write_message_events(tests.id('answer')), 'true', 'its stream hears of that by its next write');
 select tests.remember('first', (select stop_requested_at from public.messages where id = tests.id('answer')));
 select is((public.stop_message(tests.id('ana'), tests.id('talk'), tests.id('answer')) ->> 'stop_requested_at')::timestamptz,
   tests.recall('first')::timestamptz, 'a second time changes nothing');
-select is(public.write_message_events(tests.id('answer'), 1, 1, e'id: 1\ndata: {"choices": [{"delta": {"content": "Hel"}}]}\n\n'), true,
+select is(public.write_message_events(tests.id('answer'), 1, 1, e'id: 1\ndata: {"choices": [{"delta": {"content": "Hel"}}]}\n\n'), 'true',
   'what came until then is kept all the same');
 update public.messages set status = 'stopped', content = 'Hel' where id = tests.id('answer');
 select is(public.stop_message(tests.id('ana'), tests.id('talk'), tests.id('answer')) ->> 'status', 'stopped',
