@@ -117,30 +117,12 @@ insert into private.due_work (piece, place) values ('forget_next_message_events'
 
 -- Following and stopping ----------------------------------------------------------------------------------------------
 
--- A conversation and who asks for it, for its person, and for its team where it is shared; an error for everyone else.
-create function private.open_conversation(
-  wanted_conversation uuid, account_id uuid, key_hash text, wanted_workspace uuid, at timestamptz,
-  out conversation public.conversations, out reader_id uuid
-) language plpgsql set search_path = '' as $$
-declare
-  key public.api_keys;
+-- Refuses a message that is no answer: it has no stream.
+create function private.require_answer(message public.messages) returns void
+language plpgsql stable set search_path = '' as $$
 begin
-  perform private.require_valid(at);
-  if key_hash is not null then
-    key := private.api_key_of(key_hash, at);
-    account_id := key.user_id;
-    if 'text_chat' <> all (key.allowed_scenes) then
-      perform private.raise_error('forbidden', 'This API key is not for scene text_chat.');
-    end if;
-  end if;
-  reader_id := (private.require_account(account_id)).id;
-  select * into conversation from public.conversations c
-  where c.id = wanted_conversation and c.deleted_at is null
-    and (c.user_id = reader_id or c.is_shared and private.role_in(c.workspace_id, reader_id) is not null)
-    and (wanted_workspace is null or c.workspace_id = wanted_workspace)
-    and (key.id is null or c.workspace_id = key.workspace_id);
-  if not found then
-    perform private.raise_error('not_found', format('There is no conversation %s.', wanted_conversation));
+  if message.role <> 'assistant' then
+    perform private.raise_error('not_found', format('The message %s is no answer.', message.id));
   end if;
 end;
 $$;
@@ -150,22 +132,16 @@ create function public.read_message_events(
   workspace_id uuid default null, at timestamptz default clock_timestamp()
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
-  asked record := private.open_conversation(read_message_events.conversation_id, read_message_events.user_id, api_key_hash,
-    read_message_events.workspace_id, at);
-  message public.messages;
+  conversation public.conversations := private.own_conversation(read_message_events.user_id, api_key_hash,
+    read_message_events.workspace_id, read_message_events.conversation_id, at, is_to_follow => true);
+  message public.messages := private.message_of(conversation.id, read_message_events.message_id);
   batches jsonb;
   hold private.credit_holds;
   logged private.ai_usage_logs;
   ending jsonb;
 begin
-  -- Before its events: they are all there once it has ended.
-  select * into message from public.messages m
-  where m.id = read_message_events.message_id and m.conversation_id = (asked.conversation).id and m.role = 'assistant'
-    and m.deleted_at is null;
-  if not found then
-    perform private.raise_error('not_found', format('There is no answer %s in this conversation.',
-      read_message_events.message_id));
-  end if;
+  perform private.require_answer(message);
+  -- Read after the message: its events are all there once it has ended.
   select coalesce(jsonb_agg(jsonb_build_object('first_event', e.first_event, 'last_event', e.last_event,
     'events', e.events) order by e.first_event), '[]') into batches
   from (select * from private.message_events e where e.message_id = message.id and e.last_event > after
@@ -183,7 +159,7 @@ begin
           'upstream_error'),
         'message', coalesce(message.error_message, logged.error_message, 'The answer failed.'),
         'status', coalesce(private.error_status(logged.error_code), 502), 'request_id', logged.request_id));
-    elsif asked.reader_id = hold.user_id then
+    elsif hold.user_id = coalesce(read_message_events.user_id, (private.api_key_of(api_key_hash, at)).user_id) then
       ending := ending || jsonb_build_object('settlement', jsonb_strip_nulls(jsonb_build_object(
         'credits_charged', coalesce(hold.final_amount, 0),
         'credits_available', private.spendable(hold.workspace_id, hold.user_id, hold.spender_id, at))));
@@ -203,23 +179,15 @@ create function public.stop_message(
   at timestamptz default clock_timestamp()
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
-  asked record := private.open_conversation(stop_message.conversation_id, stop_message.user_id, api_key_hash,
-    stop_message.workspace_id, at);
+  conversation public.conversations := private.own_conversation(stop_message.user_id, api_key_hash,
+    stop_message.workspace_id, stop_message.conversation_id, at);
   message public.messages;
 begin
-  if (asked.conversation).user_id is distinct from asked.reader_id then
-    perform private.raise_error('forbidden', 'Only the person of a conversation can stop its answers.');
-  end if;
   update public.messages m set stop_requested_at = at
-  where m.id = stop_message.message_id and m.conversation_id = (asked.conversation).id and m.status = 'sending'
+  where m.id = stop_message.message_id and m.conversation_id = conversation.id and m.status = 'sending'
     and m.stop_requested_at is null;
-  select * into message from public.messages m
-  where m.id = stop_message.message_id and m.conversation_id = (asked.conversation).id and m.role = 'assistant'
-    and m.deleted_at is null;
-  if not found then
-    perform private.raise_error('not_found', format('There is no answer %s in this conversation.',
-      stop_message.message_id));
-  end if;
+  message := private.message_of(conversation.id, stop_message.message_id);
+  perform private.require_answer(message);
   return jsonb_build_object('id', message.id, 'status', message.status, 'stop_requested_at', message.stop_requested_at);
 end;
 $$;

@@ -95,6 +95,26 @@ export async function messagesOf(conversation: string): Promise<Row[]> {
   );
 }
 
+/** Writes a branch of so many messages of about so many words, uncounted, as an import does; returns their ids. */
+export async function writeHistory(workspace: string, conversation: string, count: number, words: number) {
+  const ids = Array.from({ length: count }, () => randomUUID());
+  for (const [at, id] of ids.entries()) {
+    await sql(
+      `insert into public.messages (id, workspace_id, conversation_id, parent_message_id, role, content)
+       values ($1, $2, $3, $4, $5::public.message_role, $6)`,
+      [
+        id,
+        workspace,
+        conversation,
+        ids[at - 1],
+        at % 2 ? 'assistant' : 'user',
+        `number ${at} ${'word '.repeat(words)}`,
+      ],
+    );
+  }
+  return ids;
+}
+
 /** Waits until a message has another status than `sending`. */
 export async function untilEnded(message: string): Promise<Row> {
   for (let tries = 0; tries < 200; tries += 1) {
