@@ -8,6 +8,9 @@ import { runs } from '../support/runs.ts';
 import { newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 import { messagesOf, newConversation, newRichCaller, newTeam, refusal, says, untilEnded } from './helpers.ts';
 
+/** For as many as TEST_RUNS asks for. */
+const TIMEOUT = { timeout: runs(30_000) };
+
 let model: string;
 let other: FunctionsProcess;
 beforeAll(async () => {
@@ -92,39 +95,43 @@ async function inTurns(times: number, atOnce: number, work: (number: number) => 
 }
 
 describe('a stream', () => {
-  test('that is cut anywhere goes on at another process, as often as it is: the whole text, charged once', async () => {
-    const user = await newRichCaller();
-    const conversation = await newConversation(user);
-    const answers: { id: string; text: string }[] = [];
-    await inTurns(runs(10), 10, async () => {
-      const text = someText(60);
-      const { id, response } = begin(user, conversation, { text, chunks: 30, chunk_delay_ms: 20 }, anywhere());
-      let heard = await hear(await response, randomInt(1, 25));
-      let all = heard.text;
-      const ids = [...heard.ids];
-      while (heard.last !== '[DONE]') {
-        const most = randomInt(3) ? Number.POSITIVE_INFINITY : randomInt(1, 10);
-        heard = await hear(await follow(user, conversation, id, ids.at(-1), anywhere()), most);
-        all += heard.text;
-        ids.push(...heard.ids);
+  test(
+    'that is cut anywhere goes on at another process, as often as it is: the whole text, charged once',
+    TIMEOUT,
+    async () => {
+      const user = await newRichCaller();
+      const conversation = await newConversation(user);
+      const answers: { id: string; text: string }[] = [];
+      await inTurns(runs(10), 10, async () => {
+        const text = someText(60);
+        const { id, response } = begin(user, conversation, { text, chunks: 30, chunk_delay_ms: 20 }, anywhere());
+        let heard = await hear(await response, randomInt(1, 25));
+        let all = heard.text;
+        const ids = [...heard.ids];
+        while (heard.last !== '[DONE]') {
+          const most = randomInt(3) ? Number.POSITIVE_INFINITY : randomInt(1, 10);
+          heard = await hear(await follow(user, conversation, id, ids.at(-1), anywhere()), most);
+          all += heard.text;
+          ids.push(...heard.ids);
+        }
+        expect(all).toBe(text);
+        expect(ids).toEqual(ids.map((_, index) => index + 1));
+        answers.push({ id, text });
+      });
+      for (const { id, text } of answers) {
+        const { content, status } = await untilEnded(id);
+        expect({ content, status }).toEqual({ content: text, status: 'sent' });
       }
-      expect(all).toBe(text);
-      expect(ids).toEqual(ids.map((_, index) => index + 1));
-      answers.push({ id, text });
-    });
-    for (const { id, text } of answers) {
-      const { content, status } = await untilEnded(id);
-      expect({ content, status }).toEqual({ content: text, status: 'sent' });
-    }
-    const logs = await logsOf(user);
-    expect(logs.map(({ message_id }) => message_id).sort()).toEqual(answers.map(({ id }) => id).sort());
-    expect(logs.every(({ status }) => status === 'success')).toBe(true);
-    const { spent, held, drift } = (await walletOf(user)) ?? {};
-    const charges = logs.reduce((sum, { credits_charged }) => sum + Number(credits_charged), 0);
-    expect({ held, drift }).toEqual({ held: 0, drift: 0 });
-    expect(spent).toBeCloseTo(charges, 6);
-    expect(charges).toBeGreaterThan(0);
-  });
+      const logs = await logsOf(user);
+      expect(logs.map(({ message_id }) => message_id).sort()).toEqual(answers.map(({ id }) => id).sort());
+      expect(logs.every(({ status }) => status === 'success')).toBe(true);
+      const { spent, held, drift } = (await walletOf(user)) ?? {};
+      const charges = logs.reduce((sum, { credits_charged }) => sum + Number(credits_charged), 0);
+      expect({ held, drift }).toEqual({ held: 0, drift: 0 });
+      expect(spent).toBeCloseTo(charges, 6);
+      expect(charges).toBeGreaterThan(0);
+    },
+  );
 
   test('is followed live by further tabs, which hear what its own client hears, and its end', async () => {
     const user = await newRichCaller();
@@ -168,16 +175,18 @@ describe('a stream', () => {
 });
 
 describe('stop', () => {
-  test('races the natural end: one ending, one charge, and what is told is so', async () => {
+  test('races the natural end: one ending, one charge, and what is told is so', TIMEOUT, async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user);
     const endings: string[] = [];
     await inTurns(runs(10), 10, async (number) => {
       const text = 'word '.repeat(20);
-      const { id, response } = begin(user, conversation, { text, chunks: 10, chunk_delay_ms: 40 }, anywhere());
+      const { id, response } = begin(user, conversation, { text, chunks: 20, chunk_delay_ms: 80 }, anywhere());
       const own = response.then((stream) => hear(stream));
       await until(async () => expect(await sql('select from public.messages where id = $1', [id])).toHaveLength(1));
-      await new Promise((resolve) => setTimeout(resolve, (number % 10) * 60));
+      // At once, after the end, or while it comes.
+      if (number % 10 === 9) await own;
+      else await new Promise((resolve) => setTimeout(resolve, (number % 10) * 200));
       const stops = await Promise.all([stop(user, conversation, id, anywhere()), stop(user, conversation, id)]);
       const message = await untilEnded(id);
       const told = await own;
