@@ -476,16 +476,20 @@ comment on function public.finish_message is
   'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, finish_reason, '
   'error_message }. What it cost and its status come from the log row.';
 
--- The log keeps the figures of a call whose message or conversation was deleted.
+-- The log and usage records keep the figures of what was for a message or conversation that was deleted.
 create function private.forget_deleted_messages() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_table_name = 'conversations' then
     update private.ai_usage_logs l set conversation_id = null, message_id = null
     from old_rows o where l.conversation_id = o.id;
+    update private.usage_records r set conversation_id = null, message_id = null
+    from old_rows o where r.conversation_id = o.id;
   else
     update private.ai_usage_logs l set message_id = null
     from old_rows o where l.conversation_id = o.conversation_id and l.message_id = o.id;
+    update private.usage_records r set message_id = null
+    from old_rows o where r.conversation_id = o.conversation_id and r.message_id = o.id;
   end if;
   return null;
 end;
