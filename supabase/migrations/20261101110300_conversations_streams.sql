@@ -36,7 +36,8 @@ begin
   if write_message_events.events is not null then
     -- A try whose answer was lost is made again, with what came since.
     insert into private.message_events as e (message_id, first_event, last_event, events)
-    values (message.id, write_message_events.first_event, write_message_events.last_event, write_message_events.events)
+    values (message.id, write_message_events.first_event, write_message_events.last_event,
+      write_message_events.events)
     on conflict on constraint message_events_pkey do update
     set last_event = excluded.last_event, events = excluded.events where e.last_event < excluded.last_event;
   end if;
@@ -44,12 +45,13 @@ begin
 end;
 $$;
 comment on function public.write_message_events is
-  'Keeps a batch of the events that an answer''s stream sent (none: only asks), and says whether the stream is to stop: '
+  'Keeps a batch of the events that an answer''s stream sent (none: only asks), and says whether it is to stop: '
   'its person asked for that, or the message is gone or has ended.';
 grant execute on function public.write_message_events to service_role, basemeter_functions;
 
 -- What a stream sent, as parts of a message.
-create function private.parts_of_events(message_id uuid) returns jsonb language plpgsql stable set search_path = '' as $$
+create function private.parts_of_events(message_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
 declare
   event text;
   delta jsonb;
