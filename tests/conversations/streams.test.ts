@@ -221,13 +221,13 @@ describe('stop', () => {
     expect(await logsOf(user)).toMatchObject([{ status: 'canceled', credits_charged: '0.000000', error_code: null }]);
     expect(await hear(await follow(user, conversation, id))).toMatchObject({ text: '', last: '[DONE]' });
     await until(async () => expect((await seenBySimulator(key)).requests[0]?.outcome).toBe('canceled'));
-    const [counts] = await sql('select month_messages from private.ai_request_counts where workspace_id = $1', [
+    const [counts] = await sql('select messages::integer from private.ai_request_counts where workspace_id = $1', [
       user.id,
     ]);
-    expect(counts?.month_messages).toBe(0);
+    expect(counts?.messages).toBe(0);
   });
 
-  test('ends one that is silent; it can be continued, and then has a stream of its own', async () => {
+  test('ends one that is silent, and a second time changes nothing', async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user);
     const key = randomUUID();
