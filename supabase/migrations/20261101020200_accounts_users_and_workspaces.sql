@@ -109,7 +109,7 @@ create table public.user_sessions (
   user_agent text constraint user_agent_has_at_most_500_characters check (length(user_agent) <= 500),
   created_at timestamptz not null default clock_timestamp(),
   last_used_at timestamptz not null default clock_timestamp(),
-  expires_at timestamptz not null default clock_timestamp() + interval '90 days',
+  expires_at timestamptz not null default clock_timestamp() + interval '2160 hours',
   is_active boolean not null default true
 );
 comment on table public.user_sessions is

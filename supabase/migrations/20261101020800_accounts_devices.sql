@@ -5,7 +5,7 @@
 create function private.end_session() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   update public.user_sessions s
-  set is_active = false, expires_at = least(s.expires_at, clock_timestamp() + interval '7 days')
+  set is_active = false, expires_at = least(s.expires_at, clock_timestamp() + interval '168 hours')
   where s.id = old.id and s.is_active;
   return null;
 end;
@@ -80,14 +80,14 @@ $$;
 grant execute on function private.register_device to authenticated;
 
 -- Ends sessions of the caller: one, or all but the one they come by.
-create function private.revoke_devices(wanted_session uuid default null) returns integer
+create function private.revoke_devices(wanted_session uuid, is_all_others boolean) returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
   account_id uuid := private.lock_my_sessions();
   caller_session uuid := private.session_id();
   ended integer;
 begin
-  if wanted_session is null then
+  if is_all_others then
     -- Those that were never registered are known from now on, or their access tokens would not be refused.
     insert into public.user_sessions (id, user_id, ip_address, user_agent, created_at, last_used_at)
     select s.id, s.user_id, s.ip, left(s.user_agent, 500), coalesce(s.created_at, clock_timestamp()),
@@ -95,10 +95,11 @@ begin
     from auth.sessions s where s.user_id = account_id and s.id is distinct from caller_session
     on conflict (id) do nothing;
   elsif not exists (select from public.user_sessions s where s.id = wanted_session and s.user_id = account_id) then
-    perform private.raise_error('not_found', format('There is no session %s.', wanted_session));
+    perform private.raise_error('not_found', format('There is no session %s.',
+      coalesce(wanted_session::text, 'null')));
   end if;
   delete from auth.sessions s where s.user_id = account_id
-    and case when wanted_session is null then s.id is distinct from caller_session else s.id = wanted_session end;
+    and case when is_all_others then s.id is distinct from caller_session else s.id = wanted_session end;
   get diagnostics ended = row_count;
   perform private.trim_sessions(account_id);
   return ended;
@@ -115,19 +116,14 @@ comment on function public.register_device is
   'Registers the session that the caller is signed in with in user_sessions, or updates its row. device_id is an id '
   'that the app keeps on the device; address and browser are the request''s. A person has at most 100 rows: beyond '
   'that the oldest inactive ones go.';
-create function public.revoke_device(session_id uuid) returns void language plpgsql set search_path = '' as $$
-begin
-  if revoke_device.session_id is null then
-    perform private.raise_error('invalid_request', 'session_id is needed.');
-  end if;
-  perform private.revoke_devices(revoke_device.session_id);
-end;
+create function public.revoke_device(session_id uuid) returns void language sql set search_path = '' as $$
+  select private.revoke_devices(session_id, is_all_others => false)
 $$;
 comment on function public.revoke_device is
   'Signs one device of the caller out (user_sessions.id): its token cannot be refreshed, and calls with its access '
   'token are refused from now on (session_revoked).';
 create function public.revoke_other_devices() returns integer language sql set search_path = '' as $$
-  select private.revoke_devices()
+  select private.revoke_devices(null, is_all_others => true)
 $$;
 comment on function public.revoke_other_devices is
   'Signs the caller out everywhere else, also where the session was never registered; how many that were.';

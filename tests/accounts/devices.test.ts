@@ -31,11 +31,15 @@ async function register(client: Client, name: string): Promise<void> {
 
 /** What functions answer a person: the status, and the code of an error. */
 async function askFunctions(client: Client): Promise<string[]> {
-  const headers = { authorization: `Bearer ${await tokenOf(client)}` };
-  const paths = ['ai/v1/models', `video/jobs/${randomUUID()}`, 'billing/account'];
+  const headers = { authorization: `Bearer ${await tokenOf(client)}`, 'content-type': 'application/json' };
+  const requests: [string, RequestInit?][] = [
+    ['ai/v1/models'],
+    [`video/jobs/${randomUUID()}`],
+    ['billing/cancel', { method: 'POST', body: '{}' }],
+  ];
   return Promise.all(
-    paths.map(async (path) => {
-      const answer = await fetch(`${env.FUNCTIONS_URL}/${path}`, { headers });
+    requests.map(async ([path, init]) => {
+      const answer = await fetch(`${env.FUNCTIONS_URL}/${path}`, { ...init, headers });
       const body = (await answer.json()) as { error?: { code: string } };
       return `${answer.status} ${body.error?.code ?? ''}`.trim();
     }),
@@ -43,7 +47,7 @@ async function askFunctions(client: Client): Promise<string[]> {
 }
 
 const REVOKED = { status: 401, error: { code: 'PT401', message: 'session_revoked' } };
-const ANSWERED = ['200', '404 not_found', '200'];
+const ANSWERED = ['200', '404 not_found', '404 not_found'];
 const REFUSED = Array.from(ANSWERED, () => '401 session_revoked');
 
 test('a person signs one device out: it is refused at its next call and cannot refresh, the other goes on', async () => {

@@ -42,7 +42,7 @@ export function everything(): (id: string) => Promise<Person> {
 async function useEverything(person: Person, { model, videoModel }: Models): Promise<void> {
   const { id: account, mark, ip } = person;
   await sql(
-    `update public.users set full_name = $2, phone = left($2, 40), avatar_url = 'https://x.test/' || $2 where id = $1`,
+    `update public.users set full_name = $2::text, phone = left($2::text, 40), avatar_url = 'https://x.test/' || $2::text where id = $1`,
     [account, mark],
   );
   await sql(`update public.workspaces set name = $2 where id = $1`, [account, mark]);
@@ -160,12 +160,12 @@ async function signInAndTalk({ id: account, mark, ip }: Person): Promise<void> {
   ]);
   await sql(
     `insert into public.user_sessions (id, user_id, device_id, device_type, device_name, ip_address, user_agent)
-     values ($1, $2, $3, 'ios', $3, $4, $3)`,
+     values ($1, $2, $3::text, 'ios', $3::text, $4, $3::text)`,
     [session, account, mark, ip],
   );
   await sql(
     `with conversation as (
-       insert into public.conversations (workspace_id, user_id, title, summary, tags) values ($1, $1, $2, $2, array[$2]) returning id)
+       insert into public.conversations (workspace_id, user_id, title, summary, tags) values ($1::uuid, $1::uuid, $2::text, $2::text, array[$2::text]) returning id)
      insert into public.messages (conversation_id, parts)
      select id, jsonb_build_array(jsonb_build_object('type', 'text', 'text', $2::text)) from conversation`,
     [account, mark],

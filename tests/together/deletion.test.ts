@@ -1,5 +1,4 @@
 /** An account deleted the way Supabase Auth does it: its own things go, a team's ledger stays without the person. */
-import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { linesOf } from '../access/lines.ts';
 import { blankAudit } from '../support/audit.ts';

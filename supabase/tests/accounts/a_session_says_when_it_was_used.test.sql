@@ -9,6 +9,7 @@ create function pg_temp.idle() returns text language sql as $$
 create function pg_temp.come_by(person text, session text) returns void language sql as $$
   select tests.act_as('authenticated', jsonb_build_object('sub', tests.id(person), 'role', 'authenticated', 'session_id', tests.id(session)))
 $$;
+grant execute on all functions in schema pg_temp to public;
 
 select pg_temp.come_by('ann', 'phone');
 select public.create_workspace('Team');
