@@ -101,14 +101,24 @@ comment on column private.video_job_work.provider_answer is
   'What the provider last said: 16 KiB of it, without our webhook''s token.';
 create index video_job_work_file_due_idx on private.video_job_work (next_sync_at) where is_file_due;
 
-create table private.video_file_removals (
-  path text primary key,
-  next_try_at timestamptz not null default clock_timestamp(),
-  created_at timestamptz not null default clock_timestamp()
+create table private.file_removals (
+  bucket text not null,
+  path text not null,
+  next_try_at timestamptz not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (bucket, path)
 );
-comment on table private.video_file_removals is
-  'Files in the bucket videos whose job is gone, or its person: function video removes them.';
-create index video_file_removals_next_try_at_idx on private.video_file_removals (next_try_at);
+comment on table private.file_removals is
+  'Files in buckets whose row is gone, or its person: function video removes them.';
+create index file_removals_next_try_at_idx on private.file_removals (next_try_at);
+
+-- Has function video remove a file, not before it is due; asking again puts that off.
+create function private.remove_file(bucket text, path text, due timestamptz) returns void
+language sql set search_path = '' as $$
+  insert into private.file_removals (bucket, path, next_try_at) values (bucket, path, due)
+  -- Whoever removes it by now may have been too early.
+  on conflict on constraint file_removals_pkey do update set next_try_at = excluded.next_try_at
+$$;
 
 insert into private.secrets (name, value) values ('video_webhook_key', extensions.gen_random_bytes(32));
 
@@ -150,10 +160,8 @@ $$;
 create function private.remove_video_file(job public.video_jobs, is_here boolean) returns void
 language sql set search_path = '' as $$
   -- A copy that is under way may still come, and its function may be killed before it can say so: that is waited for.
-  insert into private.video_file_removals (path, next_try_at)
-  values (private.video_path_of(job), clock_timestamp() + interval '5 minutes' * (not is_here)::integer)
-  -- Whoever removes it by now may have been too early.
-  on conflict (path) do update set next_try_at = excluded.next_try_at
+  select private.remove_file('videos', private.video_path_of(job),
+    clock_timestamp() + interval '5 minutes' * (not is_here)::integer)
 $$;
 
 -- What may change of a job --------------------------------------------------------------------------------------------
@@ -609,12 +617,13 @@ comment on function public.note_video_file is
   'A completed job''s file was copied (storage_path), stays at the provider (is_kept), '
   'or could not be copied now (error alone): { job }.';
 
-create function public.finish_video_file_removal(path text, next_try_at timestamptz) returns void
+create function public.finish_file_removal(bucket text, path text, next_try_at timestamptz) returns void
 language sql security definer set search_path = '' as $$
-  delete from private.video_file_removals r
-  where r.path = finish_video_file_removal.path and r.next_try_at = finish_video_file_removal.next_try_at
+  delete from private.file_removals r
+  where (r.bucket, r.path, r.next_try_at)
+    = (finish_file_removal.bucket, finish_file_removal.path, finish_file_removal.next_try_at)
 $$;
-comment on function public.finish_video_file_removal is
+comment on function public.finish_file_removal is
   'A file that sync_video_jobs told to remove is gone; next_try_at as it was told: where the file came anew meanwhile, '
   'it is removed anew.';
 
@@ -995,27 +1004,26 @@ begin
   from (values ('fetch'), ('copy')) k (kind), private.lease_due_videos(k.kind, most, at) j
   where k.kind = any (kinds);
   with due as (
-    select r.path from private.video_file_removals r where r.next_try_at <= at and 'remove' = any (kinds)
+    select r.bucket, r.path from private.file_removals r where r.next_try_at <= at and 'remove' = any (kinds)
     order by r.next_try_at limit most for update skip locked
   ), leased as (
-    update private.video_file_removals r set next_try_at = at + interval '10 minutes'
-    from due d where r.path = d.path returning r.path, r.next_try_at
+    update private.file_removals r set next_try_at = at + interval '10 minutes'
+    from due d where (r.bucket, r.path) = (d.bucket, d.path) returning r.bucket, r.path, r.next_try_at
   )
-  select coalesce(jsonb_agg(jsonb_build_object('kind', 'remove', 'path', l.path, 'next_try_at', l.next_try_at)), '[]')
-    into removals from leased l;
+  select coalesce(jsonb_agg(to_jsonb(l) || '{"kind": "remove"}'), '[]') into removals from leased l;
   return jsonb_build_object('ended', ended, 'work', work || removals);
 end;
 $$;
 comment on function public.sync_video_jobs is
   'Ends jobs that nothing more is to be hoped for, and says what of these kinds function video is to do, '
   'each piece for one caller at a time: { ended, work: [{ kind: fetch or copy, job, submission, is_last } or { kind: '
-  'remove, path, next_try_at }] }.';
+  'remove, bucket, path, next_try_at }] }.';
 
 grant execute on function public.create_video_job, public.start_video_job, public.update_video_job,
   public.fail_video_job,
   public.cancel_video_job, public.get_video_job, public.video_job_of_webhook, public.video_job_of_file,
     public.sync_video_jobs,
-  public.note_video_task_missing, public.note_video_file, public.finish_video_file_removal
+  public.note_video_task_missing, public.note_video_file, public.finish_file_removal
   to service_role, basemeter_functions;
 
 alter table public.video_jobs enable row level security;

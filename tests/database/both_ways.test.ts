@@ -17,7 +17,11 @@ describe.each([true, false])('statements prepared: %s', (prepare) => {
 
   test.each<[string, string, object]>([
     ['JSON', 'get_billing_account', { user_id: someone }],
-    ['nothing', 'finish_video_file_removal', { path: `${randomUUID()}/x`, next_try_at: '2020-01-01T00:00:00Z' }],
+    [
+      'nothing',
+      'finish_file_removal',
+      { bucket: 'videos', path: `${randomUUID()}/x`, next_try_at: '2020-01-01T00:00:00Z' },
+    ],
     ['a list as a parameter, an empty one', 'sync_video_jobs', { max_jobs: 1, kinds: [] }],
     ['a list as a parameter', 'sync_video_jobs', { max_jobs: 1, kinds: [TEXT, 'a,b', ''] }],
     ['a refusal as data', 'admit_ai_call', { user_id: someone, model: TEXT, input_tokens: 1, details: { a: [TEXT] } }],

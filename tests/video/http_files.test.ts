@@ -226,7 +226,7 @@ test('the file of a deleted account is removed by the sweep', async () => {
     async () => {
       await fetch(`${env.FUNCTIONS_URL}/video/sync`, { method: 'POST', headers: { apikey: env.SECRET_KEY } });
       expect((await files.download(path)).data).toBeNull();
-      expect(await sql('select from private.video_file_removals where path = $1', [path])).toEqual([]);
+      expect(await sql('select from private.file_removals where path = $1', [path])).toEqual([]);
     },
     { timeout: 15_000, interval: 300 },
   );

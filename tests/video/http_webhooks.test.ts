@@ -242,7 +242,7 @@ test('a stranger cannot read, cancel, end or change a job', async () => {
     ['video_job_of_webhook', { video_job_id, token: 'x' }],
     ['video_job_of_file', { video_job_id, until: 1, token: 'x' }],
     ['sync_video_jobs', { max_jobs: 1 }],
-    ['finish_video_file_removal', { path: 'x', next_try_at: new Date().toISOString() }],
+    ['finish_file_removal', { bucket: 'videos', path: 'x', next_try_at: new Date().toISOString() }],
   ];
   for (const [rpc, args] of rpcs) {
     for (const { client } of [stranger, maker]) {

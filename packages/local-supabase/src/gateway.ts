@@ -38,6 +38,8 @@ export async function startGateway(port: number, routes: Routes): Promise<() => 
   });
   // A stream of an AI call may be silent for long; the functions decide when to give up.
   server.requestTimeout = 0;
+  // Clients drop idle connections first: a busy one that is late must not send on a connection that is closing.
+  server.keepAliveTimeout = 60_000;
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, LOCALHOST, resolve));
   return () => close(server);
 }

@@ -407,6 +407,12 @@ isOneToOne: false
       foreignKeyName: "messages_conversation_id_fkey"
       columns: ["conversation_id"]
 isOneToOne: false
+      referencedRelation: "conversation_summary"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "messages_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
       referencedRelation: "conversations"
       referencedColumns: ["id"]
     },{
@@ -986,6 +992,20 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"conversation_summary": {
+                  Row: {
+                    "created_at": string,"id": string,"is_archived": boolean,"is_pinned": boolean,"last_message_at": string | null,"last_message_content": string | null,"last_message_role": Database["public"]['Enums']["message_role"] | null,"message_count": number,"title": string,"total_cost": number,"total_tokens": number,"user_id": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"credit_holds": {
                   Row: {
                     "amount": number,"closed_at": string | null,"created_at": string,"description": string | null,"expires_at": string,"feature_code": string | null,"final_amount": number | null,"id": string,"idempotency_key": string | null,"metadata": NonNullable<Json>,"reason": string,"settled_amount": number,"spender_id": string | null,"state": Database["public"]['Enums']["credit_hold_state"],"user_id": string | null,"workspace_id": string
@@ -1321,11 +1341,11 @@ isOneToOne: false
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
                            },
+"finish_file_removal":
+{ Args: { "bucket": string,"next_try_at": string,"path": string }; Returns: undefined
+                           },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
-                           },
-"finish_video_file_removal":
-{ Args: { "next_try_at": string,"path": string }; Returns: undefined
                            },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json

@@ -62,8 +62,9 @@ async function perform(work: SyncWork): Promise<keyof WorkDone> {
     return 'copied';
   }
   if (work.kind === 'remove') {
-    await removeFile(work.path);
-    await callRpc('finish_video_file_removal', { path: work.path, next_try_at: work.next_try_at });
+    const { bucket, path, next_try_at } = work;
+    await removeFile(bucket, path);
+    await callRpc('finish_file_removal', { bucket, path, next_try_at });
     return 'removed';
   }
   if (work.is_last) await syncLastTime(work);

@@ -34,7 +34,7 @@ select pg_temp.make('own', 'author', 2, true), pg_temp.make('unshared', 'team', 
 select lives_ok($$ delete from auth.users where id = md5('author')::uuid $$, 'an account with jobs of all kinds can be deleted');
 
 select is((select count(*) from public.video_jobs where id = tests.recall('own')::uuid), 0::bigint, 'their own jobs are gone');
-select results_eq($$ select path from private.video_file_removals order by path $$,
+select results_eq($$ select path from private.file_removals order by path $$,
   $$ select unnest(array[format('%s/%s.mp4', tests.id('author'), tests.recall('own')), format('%s/%s.mp4', tests.id('team'), tests.recall('unshared')),
     format('%s/%s.mp4', tests.id('team'), tests.recall('uncopied'))]) order by 1 $$,
   'files of those, and of what was not shared, are to be removed');
@@ -59,14 +59,14 @@ select is((select count(*) from public.ai_usage_logs l where l.workspace_id = te
 select is((select count(*) from public.ai_usage_logs l where l.workspace_id = tests.id('team') and (l::text like '%secret%' or l.ip_address is not null)), 0::bigint, 'or their words');
 
 -- A file that was being copied while its person went.
-select public.finish_video_file_removal(path, next_try_at) from private.video_file_removals;
+select public.finish_file_removal(bucket, path, next_try_at) from private.file_removals;
 select public.note_video_file(tests.recall('completing')::uuid, format('%s/%s.mp4', tests.id('team'), tests.recall('completing')));
 select is((select storage_path from public.video_jobs where id = tests.recall('completing')::uuid), null, 'a copy that comes too late is no job''s');
-select is((select path from private.video_file_removals), format('%s/%s.mp4', tests.id('team'), tests.recall('completing')), 'and removed');
+select is((select path from private.file_removals), format('%s/%s.mp4', tests.id('team'), tests.recall('completing')), 'and removed');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');
 
 delete from public.workspaces where id = tests.id('team');
-select is((select count(*) from private.video_file_removals), 5::bigint, 'a workspace that is deleted leaves its files to be removed');
+select is((select count(*) from private.file_removals), 5::bigint, 'a workspace that is deleted leaves its files to be removed');
 
 select * from finish();
 rollback;

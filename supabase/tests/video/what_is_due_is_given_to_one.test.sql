@@ -44,7 +44,7 @@ select tests.remember('early', tests.make_video('owner'));
 select public.note_video_file(tests.recall('early')::uuid, format('%s/%s.mp4', tests.id('owner'), tests.recall('early')));
 select is((select storage_path from public.video_jobs where id = tests.recall('early')::uuid), null, 'a job that is not completed has no file');
 select public.fail_video_job(tests.recall('early')::uuid, 'upstream_error');
-select public.finish_video_file_removal(path, next_try_at) from private.video_file_removals;
+select public.finish_file_removal(bucket, path, next_try_at) from private.file_removals;
 select tests.remember('c', tests.make_video('owner', request_id => 'c')), tests.remember('d', tests.make_video('owner', request_id => 'd')), tests.remember('e', tests.make_video('owner', request_id => 'e'));
 select public.update_video_job(j.id, jsonb_build_object('job_id', j.request_id, 'status', 'completed', 'result_url', 'https://x.test/v'), at => now())
 from public.video_jobs j where j.finished_at is null;
@@ -69,15 +69,15 @@ delete from public.video_jobs where id = tests.recall('c')::uuid;
 select is(pg_temp.work(30000), '0 remove a file', 'a file whose job is gone is to be removed');
 select is(pg_temp.work(30001), '0', 'by one caller at a time');
 select is(pg_temp.work(30010), '0 remove a file', 'and again until it is');
-select tests.remember('told', (select next_try_at::text from private.video_file_removals));
+select tests.remember('told', (select next_try_at::text from private.file_removals));
 select private.remove_video_file(row(j.*)::public.video_jobs, true) from (select * from jsonb_populate_record(null::public.video_jobs,
   jsonb_build_object('id', tests.recall('c'), 'workspace_id', tests.id('owner')))) j;
-select public.finish_video_file_removal(path, tests.recall('told')::timestamptz) from private.video_file_removals;
+select public.finish_file_removal(bucket, path, tests.recall('told')::timestamptz) from private.file_removals;
 select is(pg_temp.work(30011), '0 remove a file', 'a file that came anew while it was removed is removed anew');
-select public.finish_video_file_removal(path, next_try_at) from private.video_file_removals;
+select public.finish_file_removal(bucket, path, next_try_at) from private.file_removals;
 select is(pg_temp.work(40000), '0', 'and not after that');
 delete from public.video_jobs where id = tests.recall('e')::uuid;
-select is((select count(*) from private.video_file_removals where next_try_at <= clock_timestamp() + interval '3 minutes'), 0::bigint,
+select is((select count(*) from private.file_removals where next_try_at <= clock_timestamp() + interval '3 minutes'), 0::bigint,
   'a file that may be on its way is waited for');
 select is(pg_temp.work(50000), '0 remove a file', 'and then removed');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');

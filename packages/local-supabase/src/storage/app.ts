@@ -1,9 +1,9 @@
 /**
  * A stand-in for Supabase Storage, for development alone. It has the endpoints and answers that `supabase-js` needs for
- * files in buckets: upload, update, download, signed URLs, list, info, exists, remove. Who may what is asked of the
- * policies on `storage.objects`, in the caller's own role. It is not Supabase Storage: the bytes lie in a folder of the
- * stack, and there are no image transformations, no resumable or signed uploads, no moving and copying, no S3 protocol,
- * no CDN. Deployed projects and `supabase start` use the real one.
+ * files in buckets: upload, update, download, signed URLs, signed uploads, list, info, exists, remove. Who may what is
+ * asked of the policies on `storage.objects`, in the caller's own role. It is not Supabase Storage: the bytes lie in a
+ * folder of the stack, and there are no image transformations, no resumable uploads, no moving and copying, no S3
+ * protocol, no CDN. Deployed projects and `supabase start` use the real one.
  */
 import { Hono } from 'hono';
 import type pg from 'pg';
@@ -40,7 +40,6 @@ const ABSENT_ENDPOINTS: [path: string, feature: string][] = [
   ['/object/move', 'Moving files'],
   ['/object/copy', 'Copying files'],
   ['/object/list-v2/*', 'The second form of listing'],
-  ['/object/upload/sign/*', 'Uploading to a signed URL'],
   ['/upload/*', 'Resumable upload'],
   ['/render/*', 'Image transformation'],
   ['/cdn/*', 'The CDN'],
@@ -93,6 +92,8 @@ export async function createStorageApp(options: StorageAppOptions): Promise<{
   }
   app.delete('/object/:bucket', (c) => uploads.removeMany(context, c.req.raw, bucketIn(c.req.raw, '/object/')));
   app.delete('/object/*', (c) => uploads.removeOne(context, c.req.raw));
+  app.post('/object/upload/sign/*', (c) => uploads.signUpload(context, c.req.raw));
+  app.put('/object/upload/sign/*', (c) => uploads.uploadSigned(context, c.req.raw));
   app.on(['POST', 'PUT'], '/object/*', (c) => uploads.upload(context, c.req.raw));
 
   app.notFound((c) => {

@@ -10,14 +10,19 @@ const ROLES = ['anon', 'authenticated', 'service_role'];
 /** As whom a statement runs. */
 export type Caller = { role: string; claims: JWTPayload };
 
+/** What a signed upload is: for whom (null: for nobody in particular), and whether it may replace an earlier file. */
+export type SignedUpload = { owner: string | null; upsert: boolean };
+
 /** Reads tokens of one project and signs its URLs. */
 export interface Callers {
   /** The caller of a request. Throws where it has no token or a bad one. */
   of(request: Request): Promise<Caller>;
-  /** A token for one file (`<bucket>/<name>`), good for so many seconds. */
-  signUrl(file: string, seconds: number): Promise<string>;
-  /** Epoch second at which a file's token ends. Throws where it is no token for this file, or has ended. */
+  /** A token for one file (`<bucket>/<name>`), good for so many seconds; one with an upload in it is good for that alone. */
+  signUrl(file: string, seconds: number, upload?: SignedUpload): Promise<string>;
+  /** Epoch second at which a file's token ends. Throws where it is no token to read this file, or has ended. */
   checkUrl(file: string, token: string | undefined): Promise<number>;
+  /** What a token lets be uploaded. Throws where it is no token to upload this file, or has ended. */
+  checkUpload(file: string, token: string | undefined): Promise<SignedUpload>;
 }
 
 /** Users' tokens are ES256; API keys and signed URLs are HS256 with the project's secret. */
@@ -44,23 +49,36 @@ export function createCallers(keys: StackKeys): Callers {
       return { role, claims };
     },
 
-    signUrl(file, seconds) {
+    signUrl(file, seconds, upload) {
       const now = Math.floor(Date.now() / 1000);
-      const token = new SignJWT({ url: file }).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).setIssuedAt(now);
+      const token = new SignJWT({ url: file, ...upload })
+        .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+        .setIssuedAt(now);
       return token.setExpirationTime(now + seconds).sign(secret);
     },
 
     async checkUrl(file, token) {
-      if (!token) throw new StorageError(400, 'Error', "querystring must have required property 'token'");
-      const { url, exp } = await payloadOf(token, () => secret, invalidJwt, ['HS256']);
-      if (url !== file || exp === undefined) {
-        throw new StorageError(400, 'InvalidSignature', 'The url do not match the signature');
-      }
+      const { exp, upsert } = await signedPayload(file, token);
+      if (exp === undefined || upsert !== undefined) throw wrongSignature();
       return exp;
     },
+
+    async checkUpload(file, token) {
+      const { owner, upsert } = await signedPayload(file, token);
+      if (typeof upsert !== 'boolean') throw wrongSignature();
+      return { owner: typeof owner === 'string' ? owner : null, upsert };
+    },
   };
+
+  async function signedPayload(file: string, token: string | undefined): Promise<JWTPayload> {
+    if (!token) throw new StorageError(400, 'Error', "querystring must have required property 'token'");
+    const payload = await payloadOf(token, () => secret, invalidJwt, ['HS256']);
+    if (payload.url !== file) throw wrongSignature();
+    return payload;
+  }
 }
 
+const wrongSignature = () => new StorageError(400, 'InvalidSignature', 'The url do not match the signature');
 const invalidJwt = (message: string) => new StorageError(400, 'InvalidJWT', message);
 
 type KeyFor = (header: { alg?: string; kid?: string }) => Parameters<typeof jwtVerify>[1] | Promise<unknown>;

@@ -13,21 +13,62 @@ import { type Address, addressIn, readBody, removeSchema, type Upload, uploadIn,
 
 type Mode = 'insert' | 'upsert' | 'update';
 
+/** How long a signed upload can be used, s: as on the platform. */
+const UPLOAD_SIGNED_FOR = 7200;
+
 /** POST /object/{bucket}/{path}, with `x-upsert: true` also over an earlier file; PUT over an earlier one alone. */
 export async function upload(context: StorageContext, request: Request): Promise<Response> {
   const address = addressIn(request, '/object/');
-  const upserts = request.headers.get('x-upsert') === 'true';
-  const mode: Mode = request.method === 'PUT' ? 'update' : upserts ? 'upsert' : 'insert';
-  try {
+  const mode: Mode = request.method === 'PUT' ? 'update' : modeOf(upserts(request));
+  return receive(context, request, async () => {
     const caller = await context.callers.of(request);
-    const { limit, mimeTypes } = await limitsOf(context, address.bucket);
-    await tryAsCaller(context.pool, caller, (tx) => write(tx, mode, address, caller, null, null));
+    await findBucket(context.pool, address.bucket);
+    await tryAsCaller(context.pool, caller, (tx) => write(tx, mode, address, ownerOf(caller), null, null));
+    return { mode, address, owner: ownerOf(caller) };
+  });
+}
+
+/** POST /object/upload/sign/{bucket}/{path}: a URL to which whoever has it may upload this one file, as the caller could. */
+export async function signUpload(context: StorageContext, request: Request): Promise<Response> {
+  const address = addressIn(request, '/object/upload/sign/');
+  const caller = await context.callers.of(request);
+  const grant = { owner: ownerOf(caller), upsert: upserts(request) };
+  await findBucket(context.pool, address.bucket);
+  await tryAsCaller(context.pool, caller, (tx) => write(tx, modeOf(grant.upsert), address, grant.owner, null, null));
+  const file = `${address.bucket}/${address.name}`;
+  const token = await context.callers.signUrl(file, UPLOAD_SIGNED_FOR, grant);
+  return Response.json({ url: `/object/upload/sign/${file}?token=${token}`, token });
+}
+
+/** PUT /object/upload/sign/{bucket}/{path}?token=: the policies were asked when it was signed. */
+export async function uploadSigned(context: StorageContext, request: Request): Promise<Response> {
+  const address = addressIn(request, '/object/upload/sign/');
+  const token = new URL(request.url).searchParams.get('token') ?? undefined;
+  return receive(context, request, async () => {
+    const { owner, upsert } = await context.callers.checkUpload(`${address.bucket}/${address.name}`, token);
+    return { mode: modeOf(upsert), address, owner };
+  });
+}
+
+/** What an upload may write, and for whom. */
+type Permit = { mode: Mode; address: Address; owner: string | null };
+
+const upserts = (request: Request) => request.headers.get('x-upsert') === 'true';
+const modeOf = (upsert: boolean): Mode => (upsert ? 'upsert' : 'insert');
+const ownerOf = ({ claims }: Caller) => (typeof claims.sub === 'string' ? claims.sub : null);
+
+/** Takes a file in, once `permit` says that it may come. */
+async function receive(context: StorageContext, request: Request, permit: () => Promise<Permit>): Promise<Response> {
+  try {
+    const permitted = await permit();
+    const { bucket, name } = permitted.address;
+    const { limit, mimeTypes } = await limitsOf(context, bucket);
     if (Number(request.headers.get('content-length')) > limit + 65_536) throw tooLarge();
     const file = await uploadIn(request, limit, tooLarge);
     refuseMimeType(file.mimeType, mimeTypes);
     const stored = await context.files.write(file.body, limit);
-    const id = await record(context, mode, address, caller, file, stored);
-    return Response.json({ Key: `${address.bucket}/${address.name}`, Id: id });
+    const id = await record(context, permitted, file, stored);
+    return Response.json({ Key: `${bucket}/${name}`, Id: id });
   } catch (error) {
     if (request.body && !request.body.locked) await drain(Readable.fromWeb(request.body as NodeStream<Uint8Array>));
     throw error;
@@ -53,9 +94,7 @@ function refuseMimeType(given: string, allowed: string[] | null): void {
 /** Makes the row of a file that has arrived, and deletes the file it takes the place of. Gives the row's id. */
 async function record(
   { pool, files }: StorageContext,
-  mode: Mode,
-  address: Address,
-  caller: Caller,
+  { mode, address, owner }: Permit,
   file: Upload,
   stored: Stored,
 ): Promise<string> {
@@ -67,7 +106,7 @@ async function record(
         address.bucket,
         address.name,
       ]);
-      const id = await write(tx, mode, address, caller, file, stored);
+      const id = await write(tx, mode, address, owner, file, stored);
       return { id, before: earlier.rows[0]?.version ?? null };
     });
     await files.remove([before]);
@@ -83,12 +122,11 @@ async function write(
   tx: pg.ClientBase,
   mode: Mode,
   { bucket, name }: Address,
-  { claims }: Caller,
+  owner: string | null,
   file: Upload | null,
   stored: Stored | null,
 ): Promise<string> {
   const metadata = file && stored && objectMetadata(file, stored);
-  const owner = typeof claims.sub === 'string' ? claims.sub : null;
   const values = [bucket, name, owner, stored?.version ?? null, metadata, file?.metadata ?? null];
   // Not "returning" as the caller: that would ask for the right to read as well.
   const returning = stored ? 'returning id' : '';

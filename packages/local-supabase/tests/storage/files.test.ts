@@ -251,6 +251,6 @@ test('pages of any origin may upload and read; what the stand-in lacks it says',
   expect(status.headers.get('access-control-allow-origin')).toBe('*');
   expect(await status.json()).toMatchObject({ name: 'local-supabase storage stand-in' });
   expect((await files().move('a', 'b')).error?.message).toMatch(/not part of the local storage stand-in/);
-  expect((await files().createSignedUploadUrl('a')).error?.message).toMatch(/not part of the local storage stand-in/);
+  expect((await files().copy('a', 'b')).error?.message).toMatch(/not part of the local storage stand-in/);
   expect((await anonClient().storage.from(bucket).list()).data).toEqual([]);
 });

@@ -69,6 +69,46 @@ test('the owner of a file is who uploaded it', async () => {
   ]);
 });
 
+test('a signed upload is for one file, for whoever has its URL, as its maker could upload it', async () => {
+  const path = `${owner.id}/${randomUUID()}.txt`;
+  const files = owner.client.storage.from(bucket);
+  const signed = await files.createSignedUploadUrl(path);
+  expect(signed.data).toMatchObject({
+    path,
+    signedUrl: expect.stringContaining(`/object/upload/sign/${bucket}/${path}?`),
+  });
+  const token = signed.data?.token ?? '';
+  const anyone = anonClient().storage.from(bucket);
+  expect((await anyone.uploadToSignedUrl(`${owner.id}/other.txt`, token, 'x')).error).toMatchObject({ status: 400 });
+  expect((await fetch(`${env.API_URL}/storage/v1/object/sign/${bucket}/${path}?token=${token}`)).status).toBe(400);
+  expect((await anyone.uploadToSignedUrl(path, 'made up', 'x')).error).toMatchObject({ status: 400 });
+  const up = await anyone.uploadToSignedUrl(path, token, new Blob(['hello'], { type: 'text/plain' }));
+  expect(up).toMatchObject({ data: { path, fullPath: `${bucket}/${path}` }, error: null });
+  expect((await anyone.uploadToSignedUrl(path, token, 'again')).error).toMatchObject({ statusCode: '409' });
+  expect((await files.createSignedUploadUrl(path)).error).toMatchObject({ statusCode: '409' });
+  expect(await (await files.download(path)).data?.text()).toBe('hello');
+  expect(await sql('select owner_id from storage.objects where name = $1', [path])).toEqual([{ owner_id: owner.id }]);
+
+  const over = await files.createSignedUploadUrl(path, { upsert: true });
+  expect((await anyone.uploadToSignedUrl(path, over.data?.token ?? '', 'again')).error).toBeNull();
+  expect(await (await files.download(path)).data?.text()).toBe('again');
+});
+
+test('nobody signs an upload that they could not make, or one to read with', async () => {
+  const path = `${owner.id}/${randomUUID()}.txt`;
+  for (const client of [anonClient(), stranger.client]) {
+    expect((await client.storage.from(bucket).createSignedUploadUrl(path)).error).toMatchObject({ statusCode: '403' });
+  }
+  expect((await owner.client.storage.from('none').createSignedUploadUrl(path)).error).toMatchObject({
+    statusCode: '404',
+  });
+  const there = await ownersFile();
+  const { data } = await owner.client.storage.from(bucket).createSignedUrl(there, 60);
+  const token = new URL(data?.signedUrl ?? '').searchParams.get('token') ?? '';
+  const { error } = await anonClient().storage.from(bucket).uploadToSignedUrl(there, token, 'x', { upsert: true });
+  expect(error).toMatchObject({ status: 400 });
+});
+
 test('a bad token is no caller', async () => {
   const path = await ownersFile();
   const [head, , signature] = owner.accessToken.split('.');

@@ -85,7 +85,7 @@ export type Creation =
 export type SyncWork =
   | (JobWork & { kind: 'fetch'; is_last?: boolean })
   | (JobWork & { kind: 'copy' })
-  | { kind: 'remove'; path: string; next_try_at: string };
+  | { kind: 'remove'; bucket: string; path: string; next_try_at: string };
 
 type JobId = { video_job_id: string };
 
@@ -117,7 +117,7 @@ interface Rpcs {
   sync_video_jobs: [args: { max_jobs: number; kinds: SyncWork['kind'][] }, answer: { ended: number; work: SyncWork[] }];
   note_video_task_missing: [args: JobId, answer: { job: VideoJob }];
   note_video_file: [args: JobId & { storage_path?: string; is_kept?: boolean; error?: string }, answer: unknown];
-  finish_video_file_removal: [args: { path: string; next_try_at: string }, answer: unknown];
+  finish_file_removal: [args: { bucket: string; path: string; next_try_at: string }, answer: unknown];
 }
 
 // The generated types know of their answers only that they are JSON; the cast ends here.

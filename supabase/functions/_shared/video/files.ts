@@ -49,7 +49,7 @@ export async function copyFile({ job, submission }: JobWork): Promise<void> {
     await callRpc('note_video_file', { video_job_id, storage_path });
   } catch (error) {
     // The job went while its file came.
-    if (error instanceof ApiError && error.status === 404) await removeFile(storage_path);
+    if (error instanceof ApiError && error.status === 404) await removeFile(BUCKET, storage_path);
     else throw error;
   }
 }
@@ -172,7 +172,7 @@ export async function signedUrlOf(
 }
 
 /** Removes a file; one that is not there is fine, and so is no Storage. Throws where it may work another time. */
-export async function removeFile(path: string): Promise<void> {
-  const { error } = await database.storage.from(BUCKET).remove([path]);
+export async function removeFile(bucket: string, path: string): Promise<void> {
+  const { error } = await database.storage.from(bucket).remove([path]);
   if (error && !isFinalRefusal(error)) throw error;
 }
