@@ -1,5 +1,5 @@
 /** An account that has used everything: a row of each table that leads to one. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { adminPool, sql } from './stack.ts';
 import { offerVideos } from './videos.ts';

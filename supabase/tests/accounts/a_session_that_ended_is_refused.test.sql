@@ -56,7 +56,7 @@ select is((select count(*) from public.user_sessions), 3::bigint, 'and still rea
 select pg_temp.come_by('ann', 'laptop');
 select lives_ok($$ select public.create_workspace('more') $$, 'the other one goes on');
 select lives_ok($$ select public.check_session() $$, 'also past the check of every request');
-select is(public.revoke_device(tests.id('phone'))::text, '', 'what has ended can be revoked again');
+select lives_ok($$ select public.revoke_device(tests.id('phone')) $$, 'what has ended can be revoked again');
 
 select is(public.revoke_other_devices(), 2, 'everywhere else are the registered and the unregistered');
 select tests.be_postgres();
