@@ -29,9 +29,7 @@ export function everything(): (id: string) => Promise<Person> {
     const person = {
       id,
       mark,
-      ip: `2001:db8:${randomBytes(12)
-        .toString('hex')
-        .replace(/(.{4})(?!$)/g, '$1:')}`,
+      ip: `2001:db8:${Array.from({ length: 6 }, () => randomInt(0x1000, 0x10000).toString(16)).join(':')}`,
     };
     await useEverything(person, { model, videoModel });
     return person;
