@@ -5,8 +5,8 @@ create type private.export_section as (
   place integer, name text, relation text, owner text, keys text[], whose text, hidden text[]
 );
 comment on type private.export_section is
-  'Rows of a table or view whose owner column is the person, in the order of keys that an index has. whose: all of them '
-  '(person); or those in a team that they are in (team) or manage (managed), without the hidden columns.';
+  'Rows of a table or view whose owner column is the person, in the order of keys that an index has. whose: all of '
+  'them (person); or those in a team that they are in (team) or manage (managed), without the hidden columns.';
 
 -- What an export holds, in its order. A test compares it with the catalog.
 create function private.export_sections() returns setof private.export_section
