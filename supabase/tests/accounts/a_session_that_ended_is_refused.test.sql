@@ -1,5 +1,5 @@
 begin;
-select plan(45);
+select plan(46);
 select tests.create_user(n) from unnest(array['ann', 'ben', 'root']) n;
 update public.users set role = 'admin' where id = tests.id('root');
 insert into auth.sessions (id, user_id, created_at)
@@ -45,7 +45,7 @@ from (values ('list_ai_models(tests.id(''ann''))'), ('get_billing_account(tests.
 
 select pg_temp.come_by('ann', 'phone');
 select throws_ok(format('select * from public.%s', c.call), 'PT401', 'session_revoked', 'an rpc refuses it: ' || c.call)
-from (values ($$create_workspace('x')$$), ($$create_api_key('x')$$), ($$check_feature('message')$$), ('call_history()'), ('credit_history()'),
+from (values ($$create_workspace('x')$$), ($$create_api_key('x')$$), ($$check_feature('message')$$), ('check_subscription_limit(tests.id(''ann''))'), ('call_history()'), ('credit_history()'),
   ('my_credit_transactions()'), ('usage_report()'), ('usage_report(workspace_id => tests.id(''ann''))'), ('list_members(tests.id(''ann''))'),
   ($$set_member_limit(tests.recall('team')::uuid, tests.id('ann'), 1)$$), ($$register_device('d', 'web')$$), ('revoke_other_devices()'),
   ($$revoke_device(tests.id('laptop'))$$), ($$admin_find_users('x')$$), ('check_session()')) c (call);
