@@ -104,7 +104,7 @@ begin
     array(select w from unnest(words) w where octet_length(w) between 1 and 100)));
   return array_to_tsvector(array(select scope || t
     from unnest(words || pairs || array(select private.stems_of(words, languages))) t where t is not null)
-    || (scope || '#' || left(conversation_id::text, 8)));
+    || (scope || '#' || left(wanted_conversation::text, 8)));
 end;
 $$;
 grant execute on function private.fold_text, private.search_text, private.pairs_of, private.stems_of,
@@ -169,8 +169,18 @@ begin
 end;
 $$;
 
+create type public.snippet_piece as (text text, is_match boolean);
+comment on type public.snippet_piece is 'A piece of a text, as it was written, and whether it is what a search looked for.';
+create type public.message_hit as (
+  message_id uuid, conversation_id uuid, conversation_title text, role public.message_role, created_at timestamptz,
+  rank integer, snippet public.snippet_piece[], cursor text
+);
+comment on type public.message_hit is
+  'A message that a search found. rank: how well it fits, to compare within one search. snippet: pieces of its text '
+  'to be shown one after the other. cursor: after for the hits behind this one.';
+
 -- A piece of a text around what the pattern finds first, cut where it finds something.
-create function private.snippet(content text, pattern text) returns jsonb
+create function private.snippet(content text, pattern text) returns public.snippet_piece[]
 language plpgsql immutable set search_path = '' as $$
 declare
   shown text := normalize(content, NFC);
@@ -191,19 +201,10 @@ begin
     cuts := cuts || at || regexp_instr(folded, pattern, at, 1, 1);
   end loop;
   cuts := cuts || length(shown) + 1;
-  return (select coalesce(jsonb_agg(jsonb_build_object('text', substr(shown, c.at, c.until - c.at),
-      'is_match', c.n % 2 = 0) order by c.n), '[]')
-    from unnest(cuts, cuts[2:]) with ordinality c (at, until, n) where c.until > c.at);
+  return array(select (substr(shown, c.at, c.until - c.at), c.n % 2 = 0)::public.snippet_piece
+    from unnest(cuts, cuts[2:]) with ordinality c (at, until, n) where c.until > c.at order by c.n);
 end;
 $$;
-
-create type public.message_hit as (
-  message_id uuid, conversation_id uuid, conversation_title text, role public.message_role, created_at timestamptz,
-  rank integer, snippet jsonb, cursor text
-);
-comment on type public.message_hit is
-  'A message that a search found. rank: how well it fits, to compare within one search. snippet: a piece of its text, '
-  'as a list of {"text", "is_match"} to be shown one after the other. cursor: after for the hits behind this one.';
 
 -- How well a message fits: each of the words counts by how often it is there for the length, and once more all of them
 -- as they were typed. null where it lacks what has to be there or has what must not.

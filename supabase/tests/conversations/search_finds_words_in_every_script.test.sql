@@ -1,5 +1,5 @@
 begin;
-select plan(73);
+select plan(74);
 select tests.create_user('ann');
 insert into public.conversations (id, workspace_id, user_id, title) values (tests.id('c'), tests.id('ann'), tests.id('ann'), 'A title');
 insert into public.messages (id, conversation_id, content) select tests.id(name), tests.id('c'), content from (values
@@ -29,7 +29,11 @@ create function pg_temp.found(query text) returns text language sql as $$
   from public.search_messages(query) h join unnest('{english,chinese,katakana,hiragana,korean,rain,rainy,mixed,german,french,spanish,russian,greek,thai,snake,band,markup}'::text[]) n (name)
     on tests.id(n.name) = h.message_id
 $$;
-grant execute on function pg_temp.found to public;
+-- What is shown of hits, with marks.
+create function pg_temp.shown(query text) returns text language sql as $$
+  select string_agg(case when is_match then '[' || text || ']' else text end, '|') from public.search_messages(query), unnest(snippet)
+$$;
+grant execute on function pg_temp.found, pg_temp.shown to public;
 select tests.sign_in('ann');
 
 select is(pg_temp.found(query), found, format('%s: %s', query, words)) from (values
@@ -105,13 +109,10 @@ select is(pg_temp.found(query), found, format('%s: %s', query, words)) from (val
 ) q (query, found, words);
 
 -- Marks.
-select is((select snippet from public.search_messages('database')), jsonb_build_array(
-  jsonb_build_object('text', 'We were running many ', 'is_match', false), jsonb_build_object('text', 'Databases', 'is_match', true),
-  jsonb_build_object('text', ', at the café. Hello, World!', 'is_match', false)), 'what was found is marked in the text');
-select is((select string_agg(s.piece ->> 'text', '|' order by s.n) from public.search_messages('数据库 用户'), jsonb_array_elements(snippet) with ordinality s (piece, n)),
-  '我的|数据库|很慢，|用户|说。', 'in every script');
-select is((select string_agg(s.piece ->> 'text', '' order by s.n) from public.search_messages('script'), jsonb_array_elements(snippet) with ordinality s (piece, n)),
-  'is <script>alert(1)</script> an attack?', 'the text is as it stands');
+select is(pg_temp.shown('database'), 'We were running many |[Databases]|, at the café. Hello, World!', 'what was found is marked in the text');
+select is(pg_temp.shown('"hello world" cafe'), 'We were running many Databases, at the |[café]|. |[Hello, World]|!', 'each of it');
+select is(pg_temp.shown('数据库 用户'), '我的|[数据库]|很慢，|[用户]|说。', 'in every script');
+select is(pg_temp.shown('script'), 'is <|[script]|>alert(1)</|[script]|> an attack?', 'the text is as it stands');
 select is((select concat_ws(' ', conversation_title, role, cursor ~ '^\d+(\.\d+){4}$') from public.search_messages('database')), 'A title user t', 'and where it was found');
 select * from finish();
 rollback;
