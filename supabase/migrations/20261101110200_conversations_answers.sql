@@ -128,7 +128,7 @@ begin
   select * into conversation from public.conversations c
   where c.id = wanted_conversation and c.deleted_at is null
     and c.workspace_id = coalesce(wanted_workspace, c.workspace_id)
-    and (c.user_id = account_id or c.is_shared and private.role_in(c.workspace_id, account_id) is not null);
+    and (c.user_id = account_id or c.is_shared) and private.role_in(c.workspace_id, account_id) is not null;
   if not found then
     perform private.raise_error('not_found', format('There is no conversation %s.', wanted_conversation));
   elsif conversation.user_id is distinct from account_id then
@@ -374,6 +374,10 @@ begin
       'retry_after', null, 'message_id', running.parent_message_id, 'answer_id', running.id);
   end if;
 
+  if octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+    perform private.raise_error('invalid_request', format('A message has at most %s bytes of parts.',
+      private.config_numeric('max_message_parts_bytes', 1048576)));
+  end if;
   admission := public.admit_ai_call(admit_message.user_id, admit_message.model, admit_message.input_tokens,
     admit_message.max_output_tokens, 1, admit_message.request_id, details || jsonb_build_object('conversation_id',
       conversation.id, 'message_id', admit_message.answer_id), endpoint => 'text_chat', can_lower_output => true,
@@ -381,6 +385,12 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
+  elsif not is_known and not private.has_room_for_content(conversation.workspace_id, octet_length(message::text)) then
+    -- With what admission counted: it is as if nothing had been sent.
+    perform private.raise_error('limit_reached',
+      'This plan bounds what a workspace stores a day, and there is no room left for this message.',
+      'Wait for the next day (UTC), or upgrade the plan.',
+      ceil(extract(epoch from (private.window_at('day', null, 0, at)).ends_at - at))::integer);
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c
@@ -474,16 +484,20 @@ comment on function public.finish_message is
   'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, finish_reason, '
   'error_message }. What it cost and its status come from the log row.';
 
--- The log keeps the figures of a call whose message or conversation was deleted.
+-- The log and usage records keep the figures of what was for a message or conversation that was deleted.
 create function private.forget_deleted_messages() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_table_name = 'conversations' then
     update private.ai_usage_logs l set conversation_id = null, message_id = null
     from old_rows o where l.conversation_id = o.id;
+    update private.usage_records r set conversation_id = null, message_id = null
+    from old_rows o where r.conversation_id = o.id;
   else
     update private.ai_usage_logs l set message_id = null
     from old_rows o where l.conversation_id = o.conversation_id and l.message_id = o.id;
+    update private.usage_records r set message_id = null
+    from old_rows o where r.conversation_id = o.conversation_id and r.message_id = o.id;
   end if;
   return null;
 end;
