@@ -141,6 +141,12 @@ isOneToOne: false
       foreignKeyName: "api_keys_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "api_keys_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -193,6 +199,12 @@ isOneToOne: false
       foreignKeyName: "auto_top_ups_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "auto_top_ups_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -222,6 +234,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -306,6 +324,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "credit_transactions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "credit_transactions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -439,6 +463,12 @@ isOneToOne: false
       foreignKeyName: "notifications_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "notifications_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -532,6 +562,12 @@ isOneToOne: false
       columns: ["payment_product_id"]
 isOneToOne: false
       referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "payments_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
       referencedColumns: ["id"]
     },{
       foreignKeyName: "payments_user_id_fkey"
@@ -701,6 +737,12 @@ isOneToOne: false
       foreignKeyName: "user_email_aliases_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_email_aliases_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -739,6 +781,12 @@ isOneToOne: false
       foreignKeyName: "user_subscriptions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_subscriptions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -757,9 +805,9 @@ isOneToOne: false
                   ]
                 },"users": {
                   Row: {
-                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string
+                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string,"last_active_at": string | null,"monthly_message_count": number | null,"monthly_reset_date": string | null,"total_message_count": number | null
                   }
-                  ComputedFields: never
+                  ComputedFields: "last_active_at" | "monthly_message_count" | "monthly_reset_date" | "total_message_count"
                   Insert: {
                     "avatar_url"?: string | null,"created_at"?: string,"credits_balance"?: number,"credits_spent"?: number,"credits_total"?: number,"email"?: string | null,"full_name"?: string | null,"id": string,"is_active"?: boolean,"phone"?: string | null,"preferred_language"?: string | null,"role"?: Database["public"]['Enums']["user_role"],"subscription_plan"?: string,"subscription_status"?: Database["public"]['Enums']["subscription_status"],"theme_preference"?: Database["public"]['Enums']["theme_preference"],"updated_at"?: string
                   }
@@ -788,6 +836,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "video_jobs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "video_jobs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -875,6 +929,12 @@ isOneToOne: false
       foreignKeyName: "workspace_invitations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_invitations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -904,6 +964,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "workspace_members_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "workspace_members_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -956,6 +1022,12 @@ isOneToOne: false
       foreignKeyName: "ai_usage_logs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "ai_usage_logs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -1002,6 +1074,12 @@ isOneToOne: false
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -1013,6 +1091,12 @@ isOneToOne: false
                   ComputedFields: never
                   Relationships: [
                     {
+      foreignKeyName: "credit_holds_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "credit_holds_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1056,11 +1140,25 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
+                    "conversation_id": string | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"message_id": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
                     
+                  ]
+                },"user_statistics": {
+                  Row: {
+                    "conversation_count": number | null,"created_at": string,"email": string | null,"id": string,"last_active_at": string | null,"monthly_message_count": number | null,"subscription_status": Database["public"]['Enums']["subscription_status"],"subscription_tier": string,"total_cost": number | null,"total_message_count": number | null,"total_messages": number | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "users_id_fkey"
+      columns: ["id"]
+isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["personal_user_id"]
+    }
                   ]
                 },"workspace_member_credits": {
                   Row: {
@@ -1216,6 +1314,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"check_subscription_limit":
+{ Args: { "at"?: string,"p_action"?: string,"p_user_id": string,"p_workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1228,7 +1334,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "consume_feature":
-{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
+{ Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
         from: "*"
         to: "feature_use"
@@ -1380,6 +1486,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"last_active_at":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.last_active_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "leave_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1413,6 +1522,12 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"monthly_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
+"monthly_reset_date":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_reset_date with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "my_credit_transactions":
 { Args: { "before_id"?: number,"max_rows"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["my_credit_transaction"][]
                           SetofOptions: {
@@ -1440,7 +1555,7 @@ isOneToOne: false
 { Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
-{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"cost_usd"?: number,"details"?: Json,"images"?: number,"messages"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
                           SetofOptions: {
         from: "*"
         to: "recorded_usage"
@@ -1552,9 +1667,20 @@ isOneToOne: false
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
                            },
+"total_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.total_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
                            },
+"update_user_usage":
+{ Args: { "at"?: string,"p_cost": number,"p_message_count": number,"p_tokens": number,"p_user_id": string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "update_video_job":
 { Args: { "answer"?: Json,"at"?: string,"task": Json,"video_job_id": string }; Returns: Json
                            },
@@ -1639,6 +1765,8 @@ isOneToOne: false
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
                       },"snippet_piece": {
                         "text": string | null,"is_match": boolean | null
+                      },"subscription_limit": {
+                        "action": string | null,"allowed": boolean | null,"code": string | null,"message": string | null,"retry_after": number | null,"plan": string | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       }
           }
         }
