@@ -40,6 +40,7 @@ type issued_invitation: id uuid, token text, email text, role workspace_role, ex
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
 type message_content_type: text, image, file
+type message_hit: message_id uuid, conversation_id uuid, conversation_title text, role message_role, created_at timestamp with time zone, rank integer, snippet snippet_piece[], cursor text
 type message_role: user, assistant, system, tool
 type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
@@ -80,6 +81,7 @@ type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
 type short_name: text CHECK ((length(VALUE) <= 200))
+type snippet_piece: text text, is_match boolean
 type subscription_limit: action text, allowed boolean, code text, message text, retry_after integer, plan text, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type subscription_status: inactive, trialing, active, past_due, unpaid, paused, scheduled_cancel, canceled, expired
 type theme_preference: system, light, dark
@@ -449,6 +451,7 @@ table conversations
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
   constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE INDEX conversations_shared_idx using btree (workspace_id) WHERE is_shared
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
   policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
@@ -659,6 +662,7 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
+  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE (deleted_at IS NULL)
   CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
@@ -1826,6 +1830,7 @@ function private.finish_lost_ai_call(lost private.credit_holds, at timestamp wit
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
+function private.fold_text(content text) returns text -- execute: authenticated
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
 function private.forget_conversation_person() returns trigger security definer
@@ -1934,6 +1939,7 @@ function private.own_conversation(account_id uuid, key_hash text, wanted_workspa
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
+function private.pairs_of(runs text[]) returns SETOF text -- execute: authenticated
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
@@ -1955,7 +1961,9 @@ function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
+function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
+function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
@@ -2022,7 +2030,11 @@ function private.rotate_my_api_key(wanted_key uuid, grace_period interval) retur
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
+function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
 function private.search_pattern(search_for text, max_rows integer) returns text
+function private.search_scope(wanted_workspace uuid) returns text -- execute: authenticated
+function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector -- execute: authenticated
+function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
 function private.session_id() returns uuid
@@ -2038,10 +2050,13 @@ function private.settle_subjects(subjects private.payment_subjects, at timestamp
 function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wanted_workspace uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric
 function private.share_settings() returns void
+function private.snippet(content text, pattern text) returns snippet_piece[]
 function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamp with time zone) returns numeric
 function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp with time zone, OUT credits numeric, OUT next_period_at timestamp with time zone) returns record
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
+function private.stemmed_languages() returns regdictionary[] -- execute: authenticated
+function private.stems_of(words text[], languages regdictionary[]) returns SETOF text -- execute: authenticated
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
@@ -2156,6 +2171,7 @@ function public.revoke_device(session_id uuid) returns void -- execute: authenti
 function public.revoke_invitation(invitation_id uuid) returns void -- execute: authenticated
 function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
+function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
 function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, threshold numeric, monthly_cap integer) returns void -- execute: authenticated
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated

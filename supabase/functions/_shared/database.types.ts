@@ -1694,6 +1694,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"search_messages":
+{ Args: { "after"?: string,"conversation_id"?: string,"is_archived"?: boolean,"max_rows"?: number,"query": string,"role"?: Database["public"]['Enums']["message_role"],"since"?: string,"until"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["message_hit"][]
+                          SetofOptions: {
+        from: "*"
+        to: "message_hit"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
                            },
@@ -1796,6 +1804,8 @@ isOneToOne: false
                         "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
+                      },"message_hit": {
+                        "message_id": string | null,"conversation_id": string | null,"conversation_title": string | null,"role": Database["public"]['Enums']["message_role"] | null,"created_at": string | null,"rank": number | null,"snippet": (Database["public"]['CompositeTypes']["snippet_piece"])[] | null,"cursor": string | null
                       },"model_price": {
                         "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null,"components": Json | null
                       },"my_credit_transaction": {
@@ -1816,6 +1826,8 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"snippet_piece": {
+                        "text": string | null,"is_match": boolean | null
                       },"subscription_limit": {
                         "action": string | null,"allowed": boolean | null,"code": string | null,"message": string | null,"retry_after": number | null,"plan": string | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       }
