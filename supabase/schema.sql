@@ -1286,6 +1286,8 @@ table private.usage_records
   idempotency_key text
   requested numeric
   metadata jsonb not null default '{}'::jsonb
+  conversation_id uuid
+  message_id uuid
   constraint cost_not_negative CHECK (((cost >= (0)::numeric) AND (cost < 'Infinity'::numeric)))
   constraint only_a_release_is_negative CHECK (((quantity < (0)::numeric) = (released_id IS NOT NULL)))
   constraint only_a_release_is_requested CHECK (((requested IS NULL) OR (released_id IS NOT NULL)))
@@ -1293,13 +1295,14 @@ table private.usage_records
   constraint usage_records_pkey PRIMARY KEY (id)
   constraint usage_records_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint usage_records_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX usage_records_conversation_id_idx using btree (conversation_id, message_id) WHERE (conversation_id IS NOT NULL)
   CREATE INDEX usage_records_released_id_idx using btree (released_id) WHERE (released_id IS NOT NULL)
   CREATE INDEX usage_records_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX usage_records_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own use, owners and admins all of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
-  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW WHEN (((COALESCE(new.conversation_id, old.conversation_id) IS DISTINCT FROM old.conversation_id) OR (COALESCE(new.message_id, old.message_id) IS DISTINCT FROM old.message_id) OR ((to_jsonb(new.*) - '{conversation_id,message_id}'::text[]) <> (to_jsonb(old.*) - '{conversation_id,message_id}'::text[])))) EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
 
 table private.video_job_work
@@ -1426,6 +1429,8 @@ view usage_records
   idempotency_key text
   requested numeric
   metadata jsonb
+  conversation_id uuid
+  message_id uuid
   CREATE TRIGGER usage_records_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.usage_records FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
@@ -1469,6 +1474,21 @@ table user_sessions
   CREATE INDEX user_sessions_expires_at_idx using btree (expires_at)
   CREATE INDEX user_sessions_user_id_idx using btree (user_id, last_used_at)
   policy "people can read their own sessions" for select to authenticated using (( SELECT auth.uid() AS uid) = user_id)
+  grants authenticated: select; service_role: select
+
+view user_statistics
+  id uuid
+  email text
+  subscription_tier text
+  subscription_status subscription_status
+  monthly_message_count bigint
+  total_message_count bigint
+  conversation_count bigint
+  total_messages bigint
+  total_cost numeric
+  created_at timestamp with time zone
+  last_active_at timestamp with time zone
+  CREATE TRIGGER user_statistics_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.user_statistics FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
 table user_subscriptions
@@ -2115,7 +2135,7 @@ function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT '
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.cleanup_expired_sessions() returns integer security definer -- execute: service_role
-function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
+function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated

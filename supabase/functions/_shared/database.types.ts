@@ -763,6 +763,12 @@ isOneToOne: false
       foreignKeyName: "user_sessions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
