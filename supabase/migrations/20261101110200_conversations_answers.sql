@@ -130,7 +130,7 @@ begin
   select * into conversation from public.conversations c
   where c.id = wanted_conversation and c.deleted_at is null
     and c.workspace_id = coalesce(wanted_workspace, c.workspace_id)
-    and (c.user_id = account_id or c.is_shared and private.role_in(c.workspace_id, account_id) is not null);
+    and (c.user_id = account_id or c.is_shared) and private.role_in(c.workspace_id, account_id) is not null;
   if not found then
     perform private.raise_error('not_found', format('There is no conversation %s.', wanted_conversation));
   elsif conversation.user_id is distinct from account_id and not is_to_follow then
@@ -376,6 +376,10 @@ begin
       'retry_after', null, 'message_id', running.parent_message_id, 'answer_id', running.id);
   end if;
 
+  if octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+    perform private.raise_error('invalid_request', format('A message has at most %s bytes of parts.',
+      private.config_numeric('max_message_parts_bytes', 1048576)));
+  end if;
   admission := public.admit_ai_call(admit_message.user_id, admit_message.model, admit_message.input_tokens,
     admit_message.max_output_tokens, 1, admit_message.request_id, details || jsonb_build_object('conversation_id',
       conversation.id, 'message_id', admit_message.answer_id), endpoint => 'text_chat', can_lower_output => true,
@@ -383,6 +387,12 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
+  elsif not is_known and not private.has_room_for_content(conversation.workspace_id, octet_length(message::text)) then
+    -- With what admission counted: it is as if nothing had been sent.
+    perform private.raise_error('limit_reached',
+      'This plan bounds what a workspace stores a day, and there is no room left for this message.',
+      'Wait for the next day (UTC), or upgrade the plan.',
+      ceil(extract(epoch from (private.window_at('day', null, 0, at)).ends_at - at))::integer);
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c
