@@ -398,6 +398,21 @@ table auto_top_ups
   CREATE TRIGGER auto_top_ups_set_updated_at BEFORE UPDATE ON public.auto_top_ups FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; service_role: select
 
+view conversation_summary
+  id uuid
+  user_id uuid
+  title short_name
+  message_count integer
+  total_tokens bigint
+  total_cost numeric
+  created_at timestamp with time zone
+  last_message_at timestamp with time zone
+  is_archived boolean
+  is_pinned boolean
+  last_message_content text
+  last_message_role message_role
+  grants authenticated: select; service_role: select
+
 table conversations
   id uuid not null default gen_random_uuid()
   workspace_id uuid not null default auth.uid()
@@ -426,18 +441,19 @@ table conversations
   constraint model_is_short CHECK (((length(model) >= 1) AND (length(model) <= 200)))
   constraint system_prompt_is_bounded CHECK ((length(system_prompt) <= 100000))
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
+  constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
-  policy "people can begin conversations in their workspaces" for insert to authenticated with check ((( SELECT auth.uid() AS uid) = user_id) AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
-  policy "people can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can read their conversations, and shared ones of their t" for select to authenticated using ((deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR (is_shared AND (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))))))
+  policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
+  policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
+  policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
+  policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: delete, select
+  grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
 table credit_alerts
   id uuid not null default gen_random_uuid()
@@ -636,16 +652,18 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
-  policy "people can delete messages of their conversations" for delete to authenticated using (private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can edit questions in their conversations" for update to authenticated using ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "people can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND private.is_my_conversation(conversation_id) AND ( SELECT private.is_account_active() AS is_account_active))
-  policy "who can read a conversation can read its messages" for select to authenticated using ((deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
+  CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  policy "members can edit questions in their conversations" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (role = 'user'::message_role) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
+  policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
-  grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: delete, select
+  CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
 view models
   model text
@@ -1647,6 +1665,7 @@ function private.admin_set_account_active(account_id uuid, to_active boolean, re
 function private.admin_set_config(wanted_key text, new_value jsonb, reason text) returns void security definer -- execute: authenticated, service_role
 function private.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone, effective_to timestamp with time zone, source text, at timestamp with time zone) returns made_model_price security definer -- execute: authenticated, service_role
 function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, reason text) returns void security definer -- execute: authenticated, service_role
+function private.agree_message(message messages, is_text_written boolean) returns messages
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
 function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
@@ -1770,7 +1789,6 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
-function private.is_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
@@ -1786,11 +1804,12 @@ function private.leave_payments_without_workspace() returns trigger security def
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
-function private.living_leaf(leaf_id uuid) returns uuid
+function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
+function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role

@@ -1,5 +1,7 @@
--- Conversations and their messages: a tree, so that an answer can be made again and a question edited without losing the
--- other branch. People write their own questions under RLS; answers, tokens and cost come from the server alone.
+-- Conversations and their messages: a tree, so that an answer can be made again and a question edited without losing
+-- the other branch. People write their own questions under RLS; answers, tokens and cost come from the server alone.
+-- Whoever writes messages holds, in this order, the wallet of their workspace, their conversation, the messages: so a
+-- conversation's counters are exact, and no write meets another one or a deletion in a deadlock.
 
 create type public.message_role as enum ('user', 'assistant', 'system', 'tool');
 comment on type public.message_role is 'Who speaks in a message.';
@@ -32,7 +34,8 @@ create table public.conversations (
   updated_at timestamptz not null default clock_timestamp(),
   deleted_at timestamptz,
   import_key text,
-  constraint tags_are_few_and_short check (cardinality(tags) <= 50 and length(array_to_string(tags, ',')) <= 2000)
+  constraint tags_are_few_and_short check (cardinality(tags) <= 50 and length(array_to_string(tags, ',')) <= 2000),
+  constraint tags_are_texts check (array_position(tags, null) is null)
 ) with (fillfactor = 80); -- every message rewrites its counters
 comment on table public.conversations is 'Conversations with models. Their messages are a tree.';
 comment on column public.conversations.user_id is 'Whose it is; null when the person is gone and had shared it.';
@@ -91,8 +94,8 @@ comment on column public.messages.workspace_id is 'Its conversation''s. No forei
 comment on column public.messages.parent_message_id is 'The message before it on its branch; null: the first.';
 comment on column public.messages.content is 'Its text, for reading and search: that of its parts where it has any.';
 comment on column public.messages.parts is
-  'What it is made of, in order: objects with a type. text, image, file, tool_call, tool_result, reasoning, citation and '
-  'refusal are known to models; others are kept as they are, such as the parts of an AI SDK UIMessage.';
+  'What it is made of, in order: objects with a type. text, image, file, tool_call, tool_result, reasoning, citation '
+  'and refusal are known to models; others are kept as they are, such as the parts of an AI SDK UIMessage.';
 comment on column public.messages.model_used is 'The model that was asked for this answer.';
 comment on column public.messages.prompt_tokens is 'Input tokens of the call that made it; 0 where none did.';
 comment on column public.messages.completion_tokens is 'Output tokens of the call that made it.';
@@ -102,10 +105,33 @@ comment on column public.messages.content_tokens is
   'Tokens that it takes in a model''s context, once counted; null: not counted.';
 comment on column public.messages.hold_id is 'The hold of the call that made it, as in ai_usage_logs.';
 comment on column public.messages.sequence_number is 'Orders messages of the same instant.';
+create index messages_workspace_id_created_at_idx on public.messages (workspace_id, created_at);
 create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at, sequence_number);
 create index messages_parent_message_id_idx on public.messages (parent_message_id);
 create index messages_hold_id_idx on public.messages (hold_id) where hold_id is not null;
 create index messages_deleted_at_idx on public.messages (deleted_at) where deleted_at is not null;
+
+-- Locks ---------------------------------------------------------------------------------------------------------------
+
+-- Whether a conversation is the caller's own to write in; then it is locked, after the wallet of its workspace.
+create function private.lock_my_conversation(wanted_conversation uuid) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  home uuid;
+begin
+  select c.workspace_id into home from public.conversations c
+  where c.id = wanted_conversation and c.user_id = auth.uid() and c.deleted_at is null
+    and private.role_in(c.workspace_id, c.user_id) is not null;
+  if not found then
+    return false; -- nobody locks what is not theirs
+  end if;
+  perform from public.credit_wallets w where w.workspace_id = home for no key update;
+  perform from public.conversations c where c.id = wanted_conversation and c.user_id = auth.uid()
+    and c.deleted_at is null for no key update;
+  return found;
+end;
+$$;
+grant execute on function private.lock_my_conversation to authenticated;
 
 -- Text and parts ------------------------------------------------------------------------------------------------------
 
@@ -113,104 +139,118 @@ create index messages_deleted_at_idx on public.messages (deleted_at) where delet
 create function private.text_of_parts(parts jsonb) returns text language sql immutable set search_path = '' as $$
   select coalesce(string_agg(p.part ->> 'text', e'\n\n' order by p.place), '')
   from jsonb_array_elements(parts) with ordinality p (part, place)
-  where p.part ->> 'type' in ('text', 'refusal') and p.part ->> 'text' <> ''
+  where p.part ->> 'type' in ('text', 'refusal') and jsonb_typeof(p.part -> 'text') = 'string'
+    and p.part ->> 'text' <> ''
 $$;
 
--- Completes a new message by its conversation, and has its content and parts agree; an error for a parent elsewhere.
-create function private.prepare_message() returns trigger language plpgsql security definer set search_path = '' as $$
-declare
-  parent_conversation uuid;
+-- Has content and parts of a message agree: a text that is written by itself takes the place of the parts' text.
+create function private.agree_message(message public.messages, is_text_written boolean) returns public.messages
+language plpgsql immutable set search_path = '' as $$
 begin
-  if tg_op = 'INSERT' then
-    select c.workspace_id into new.workspace_id from public.conversations c where c.id = new.conversation_id;
-    if new.parent_message_id is not null then
-      select m.conversation_id into parent_conversation from public.messages m where m.id = new.parent_message_id;
-      if parent_conversation is distinct from new.conversation_id then
-        perform private.raise_error('not_found', format('There is no message %s in this conversation to follow.',
-          new.parent_message_id));
-      end if;
-    end if;
-  end if;
-  if exists (select from jsonb_array_elements(new.parts) p (part)
-    where jsonb_typeof(p.part) <> 'object' or jsonb_typeof(p.part -> 'type') is distinct from 'string') then
+  if jsonb_typeof(message.parts) is distinct from 'array' or exists (
+    select from jsonb_array_elements(message.parts) p (part)
+    where jsonb_typeof(p.part) <> 'object' or jsonb_typeof(p.part -> 'type') is distinct from 'string'
+  ) then
     perform private.raise_error('invalid_request', 'parts must be a list of objects that each have a type.');
   end if;
-  if tg_op = 'UPDATE' and new.parts = old.parts and new.content <> old.content then
-    new.parts := '[]'; -- the text alone was changed
+  if is_text_written then
+    message.parts := (
+      select coalesce(jsonb_agg(n.part order by n.place), '[]') from (
+        select jsonb_build_object('type', 'text', 'text', message.content) as part, 0 as place
+        where message.content <> ''
+        union all
+        select p.part, p.place from jsonb_array_elements(message.parts) with ordinality p (part, place)
+        where p.part ->> 'type' not in ('text', 'refusal')
+      ) n
+    );
   end if;
-  if new.parts <> '[]' then
-    new.content := private.text_of_parts(new.parts);
-  elsif new.content <> '' then
-    new.parts := jsonb_build_array(jsonb_build_object('type', 'text', 'text', new.content));
-  end if;
+  message.content := private.text_of_parts(message.parts);
+  return message;
+end;
+$$;
+
+-- Completes a message by its conversation, which it locks; an error for a parent elsewhere.
+create function private.prepare_message() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
   if tg_op = 'UPDATE' then
-    new.updated_at := clock_timestamp();
+    new := private.agree_message(new, new.parts = old.parts and new.content <> old.content);
+    if (new.content, new.parts) is distinct from (old.content, old.parts)
+      and new.content_tokens is not distinct from old.content_tokens then
+      new.content_tokens := null; -- they were those of the old text
+    end if;
+    return new;
+  elsif current_setting('role') = 'authenticated' and not private.lock_my_conversation(new.conversation_id) then
+    return new; -- the policy refuses it, and nothing is told of what is not theirs
   end if;
-  return new;
+  select c.workspace_id into new.workspace_id from public.conversations c where c.id = new.conversation_id
+  for no key update;
+  if new.parent_message_id is not null and not exists (select from public.messages m
+    where m.id = new.parent_message_id and m.conversation_id = new.conversation_id) then
+    perform private.raise_error('not_found', format('There is no message %s in this conversation to follow.',
+      new.parent_message_id));
+  end if;
+  return private.agree_message(new, new.content <> '' and (jsonb_typeof(new.parts) is distinct from 'array'
+    or private.text_of_parts(new.parts) = ''));
 end;
 $$;
 create trigger messages_prepare before insert or update of content, parts on public.messages
   for each row execute function private.prepare_message();
+create trigger messages_set_updated_at before update of content, content_type, parts, status, metadata
+  on public.messages for each row execute function private.set_updated_at();
 
 -- Counters ------------------------------------------------------------------------------------------------------------
 
--- The message itself or the nearest before it that is not deleted; null where there is none.
-create function private.living_leaf(leaf_id uuid) returns uuid language plpgsql stable set search_path = '' as $$
-declare
-  at_message public.messages;
+-- The leaf itself or the nearest message before it that is not deleted; else the newest of the conversation, if any.
+create function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
+language plpgsql stable set search_path = '' as $$
 begin
-  select * into at_message from public.messages m where m.id = leaf_id;
-  while at_message.deleted_at is not null loop
-    select * into at_message from public.messages m where m.id = at_message.parent_message_id;
-  end loop;
-  return at_message.id;
+  return coalesce((
+    with recursive back as (
+      select m.id, m.parent_message_id, m.deleted_at from public.messages m where m.id = leaf_id
+      union all
+      select m.id, m.parent_message_id, m.deleted_at
+      from back b join public.messages m on m.id = b.parent_message_id where b.deleted_at is not null
+    )
+    select b.id from back b where b.deleted_at is null
+  ), (
+    select m.id from public.messages m where m.conversation_id = wanted_conversation and m.deleted_at is null
+    order by m.created_at desc, m.sequence_number desc limit 1
+  ));
 end;
 $$;
 
--- Keeps the counters of the conversations whose messages were written, and their current leaf.
+-- Keeps the counters and the current leaf of the conversations whose messages were written.
 create function private.count_messages() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then
-    perform from public.conversations c where c.id in (select n.conversation_id from new_rows n)
-    order by c.id for no key update;
     update public.conversations c set message_count = c.message_count + x.messages,
       total_tokens = c.total_tokens + x.tokens, total_cost = c.total_cost + x.cost,
       last_message_at = greatest(c.last_message_at, x.newest), current_leaf_id = coalesce(x.leaf, c.current_leaf_id)
     from (
-      select n.conversation_id, count(*) filter (where n.deleted_at is null) as messages,
-        coalesce(sum(n.total_tokens) filter (where n.deleted_at is null), 0) as tokens,
-        coalesce(sum(n.cost) filter (where n.deleted_at is null), 0) as cost, max(n.created_at) as newest,
-        (array_agg(n.id order by n.sequence_number desc) filter (where n.deleted_at is null))[1] as leaf
-      from new_rows n group by n.conversation_id
+      select n.conversation_id, count(*) as messages, sum(n.total_tokens) as tokens, sum(n.cost) as cost,
+        max(n.created_at) as newest, (array_agg(n.id order by n.sequence_number desc))[1] as leaf
+      from new_rows n where n.deleted_at is null group by n.conversation_id
     ) x where c.id = x.conversation_id;
   elsif tg_op = 'UPDATE' then
-    perform from public.conversations c where c.id in (select n.conversation_id from new_rows n)
-    order by c.id for no key update;
     update public.conversations c set message_count = c.message_count + x.messages,
-      total_tokens = c.total_tokens + x.tokens, total_cost = c.total_cost + x.cost
+      total_tokens = c.total_tokens + x.tokens, total_cost = c.total_cost + x.cost,
+      current_leaf_id = private.living_leaf(c.id, c.current_leaf_id)
     from (
-      select n.conversation_id, sum((n.deleted_at is null)::integer - (o.deleted_at is null)::integer) as messages,
-        sum(case when n.deleted_at is null then n.total_tokens else 0 end
-          - case when o.deleted_at is null then o.total_tokens else 0 end) as tokens,
-        sum(case when n.deleted_at is null then n.cost else 0 end - case when o.deleted_at is null then o.cost else 0 end)
-          as cost
-      from new_rows n join old_rows o using (id) group by n.conversation_id
+      select r.conversation_id, sum(r.sign) as messages, sum(r.sign * r.total_tokens) as tokens,
+        sum(r.sign * r.cost) as cost
+      from (
+        select n.conversation_id, 1 as sign, n.total_tokens, n.cost from new_rows n where n.deleted_at is null
+        union all
+        select o.conversation_id, -1, o.total_tokens, o.cost from old_rows o where o.deleted_at is null
+      ) r group by r.conversation_id
     ) x where c.id = x.conversation_id and (x.messages, x.tokens, x.cost) is distinct from (0, 0, 0);
-    update public.conversations c set current_leaf_id = private.living_leaf(c.current_leaf_id)
-    from new_rows n where c.id = n.conversation_id and c.current_leaf_id = n.id and n.deleted_at is not null;
   else
-    perform from public.conversations c where c.id in (select o.conversation_id from old_rows o)
-    order by c.id for no key update;
     update public.conversations c set message_count = c.message_count - x.messages,
       total_tokens = c.total_tokens - x.tokens, total_cost = c.total_cost - x.cost,
-      current_leaf_id = case when c.current_leaf_id = any (x.gone) then (
-        select m.id from public.messages m where m.conversation_id = c.id and m.deleted_at is null
-        order by m.created_at desc, m.sequence_number desc limit 1) else c.current_leaf_id end
+      current_leaf_id = private.living_leaf(c.id, c.current_leaf_id)
     from (
-      select o.conversation_id, count(*) filter (where o.deleted_at is null) as messages, array_agg(o.id) as gone,
-        coalesce(sum(o.total_tokens) filter (where o.deleted_at is null), 0) as tokens,
-        coalesce(sum(o.cost) filter (where o.deleted_at is null), 0) as cost
-      from old_rows o group by o.conversation_id
+      select o.conversation_id, count(*) as messages, sum(o.total_tokens) as tokens, sum(o.cost) as cost
+      from old_rows o where o.deleted_at is null group by o.conversation_id
     ) x where c.id = x.conversation_id;
   end if;
   return null;
@@ -226,7 +266,8 @@ create trigger messages_count_deleted after delete on public.messages
 
 -- Deletion ------------------------------------------------------------------------------------------------------------
 
--- A client's delete hides at once; the sweep removes for good. current_user is the table's owner in a cascade.
+-- A client's delete hides at once and returns no row; a scheduled job removes for good. In a cascade current_user is
+-- the owner of the table.
 -- Hides a conversation that its person deletes.
 create function private.hide_conversation() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
@@ -247,7 +288,7 @@ $$;
 create trigger messages_hide_deleted before delete on public.messages
   for each row when (current_user = 'authenticated') execute function private.hide_message();
 
--- What its person never shared goes with them.
+-- Removes what a deleted person never shared.
 create function private.forget_conversation_person() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -258,6 +299,7 @@ $$;
 create trigger conversations_forget_person after update of user_id on public.conversations
   for each row when (old.user_id is not null and new.user_id is null and not new.is_shared)
   execute function private.forget_conversation_person();
+
 -- Refuses a current leaf that is no message of the conversation.
 create function private.guard_current_leaf() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -280,42 +322,36 @@ create trigger conversations_set_updated_at before update of title, system_promp
 -- Who reads and writes ------------------------------------------------------------------------------------------------
 
 alter table public.conversations enable row level security;
-create policy "people can read their conversations, and shared ones of their team" on public.conversations
-  for select to authenticated using (deleted_at is null
-    and ((select auth.uid()) = user_id or is_shared and workspace_id = any (array(select private.my_workspace_ids()))));
-create policy "people can begin conversations in their workspaces" on public.conversations
-  for insert to authenticated with check ((select auth.uid()) = user_id
-    and workspace_id = any (array(select private.my_workspace_ids())) and (select private.is_account_active()));
-create policy "people can change their conversations" on public.conversations
-  for update to authenticated using ((select auth.uid()) = user_id and (select private.is_account_active()))
-  with check ((select auth.uid()) = user_id);
-create policy "people can delete their conversations" on public.conversations
-  for delete to authenticated using ((select auth.uid()) = user_id and (select private.is_account_active()));
-
--- Whether a conversation is the caller's own.
-create function private.is_my_conversation(wanted_conversation uuid) returns boolean
-language plpgsql stable security definer set search_path = '' as $$
-begin
-  return exists (select from public.conversations c where c.id = wanted_conversation and c.deleted_at is null
-    and c.user_id = (select auth.uid()));
-end;
-$$;
-grant execute on function private.is_my_conversation to authenticated;
+create policy "members can read their conversations, and shared ones of their workspace" on public.conversations
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and deleted_at is null and ((select auth.uid()) = user_id or is_shared));
+create policy "members can begin conversations in their workspaces" on public.conversations
+  for insert to authenticated with check (workspace_id = any (array(select private.my_workspace_ids()))
+    and (select auth.uid()) = user_id and (select private.is_account_active()));
+-- The lock is asked for last: it costs the most.
+create policy "members can change their conversations" on public.conversations
+  for update to authenticated using ((select auth.uid()) = user_id and deleted_at is null
+    and (select private.is_account_active()) and (select private.lock_my_conversation(id)));
+create policy "members can delete their conversations" on public.conversations
+  for delete to authenticated using ((select auth.uid()) = user_id and deleted_at is null
+    and (select private.is_account_active()) and (select private.lock_my_conversation(id)));
 
 alter table public.messages enable row level security;
 -- Conversations' own policy says which can be read.
-create policy "who can read a conversation can read its messages" on public.messages
-  for select to authenticated using (deleted_at is null
-    and exists (select from public.conversations c where c.id = conversation_id));
-create policy "people can write questions in their conversations" on public.messages
-  for insert to authenticated with check (role = 'user' and private.is_my_conversation(conversation_id)
-    and (select private.is_account_active()));
-create policy "people can edit questions in their conversations" on public.messages
-  for update to authenticated using (role = 'user' and private.is_my_conversation(conversation_id)
-    and (select private.is_account_active()));
-create policy "people can delete messages of their conversations" on public.messages
-  for delete to authenticated using (private.is_my_conversation(conversation_id)
-    and (select private.is_account_active()));
+create policy "members can read the messages of conversations that they can read" on public.messages
+  for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and deleted_at is null and exists (select from public.conversations c where c.id = conversation_id));
+create policy "members can write questions in their conversations" on public.messages
+  for insert to authenticated with check (role = 'user' and (select private.is_account_active())
+    and (select private.lock_my_conversation(conversation_id)));
+create policy "members can edit questions in their conversations" on public.messages
+  for update to authenticated using (workspace_id = any (array(select private.my_workspace_ids())) and role = 'user'
+    and deleted_at is null and (select private.is_account_active())
+    and (select private.lock_my_conversation(conversation_id)));
+create policy "members can delete messages of their conversations" on public.messages
+  for delete to authenticated using (workspace_id = any (array(select private.my_workspace_ids()))
+    and deleted_at is null and (select private.is_account_active())
+    and (select private.lock_my_conversation(conversation_id)));
 
 grant select, delete on public.conversations, public.messages to authenticated;
 grant insert (id, workspace_id, title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata)
@@ -325,7 +361,7 @@ grant update (title, system_prompt, model, tags, is_archived, is_pinned, is_shar
 grant insert (id, conversation_id, parent_message_id, role, content, content_type, parts, metadata)
   on public.messages to authenticated;
 grant update (content, content_type, parts, metadata) on public.messages to authenticated;
-grant select, delete on public.conversations, public.messages to service_role;
+grant select on public.conversations, public.messages to service_role;
 
 -- The branch of a conversation that ends at a message (null: its current leaf): ids and how far each is from the end.
 -- A definer, for a branch passes through deleted messages, which nobody can read.
@@ -349,9 +385,26 @@ create function public.conversation_branch(conversation_id uuid, leaf_id uuid de
 returns setof public.messages language plpgsql stable set search_path = '' as $$
 begin
   return query select m.* from private.branch_of(conversation_branch.conversation_id, conversation_branch.leaf_id) b
-    join public.messages m on m.id = b.message_id where m.deleted_at is null order by b.from_end desc;
+    join public.messages m on m.id = b.message_id
+    where m.deleted_at is null
+      and exists (select from public.conversations c where c.id = m.conversation_id and c.deleted_at is null)
+    order by b.from_end desc;
 end;
 $$;
 comment on function public.conversation_branch is
   'The messages of one branch in order, up to leaf_id (default: the current leaf), without deleted ones.';
 grant execute on function public.conversation_branch to authenticated, service_role;
+
+-- The last message is looked up in the list of columns, so that Postgres does it for the rows of a page alone.
+create view public.conversation_summary with (security_invoker = true) as
+select c.id, c.user_id, c.title, c.message_count, c.total_tokens, c.total_cost, c.created_at, c.last_message_at,
+  c.is_archived, c.is_pinned,
+  (select m.content from public.messages m where m.id = c.current_leaf_id) as last_message_content,
+  (select m.role from public.messages m where m.id = c.current_leaf_id) as last_message_role
+from public.conversations c where c.deleted_at is null;
+comment on view public.conversation_summary is
+  'Conversations as a list shows them, each with the last message of its current branch.';
+comment on column public.conversation_summary.last_message_content is
+  'The text of the last message of the current branch; null where there is none.';
+comment on column public.conversation_summary.last_message_role is 'Who speaks in that message.';
+grant select on public.conversation_summary to authenticated, service_role;

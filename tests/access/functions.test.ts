@@ -69,7 +69,7 @@ test.each(rights)('$name is open to whom its lines say', async (right) => {
 async function makeThings(world: World): Promise<Record<string, string>> {
   const things: Record<string, string> = { team: pg.escapeLiteral(world.team) };
   for (const [name, id] of Object.entries(world.people)) things[name] = pg.escapeLiteral(id);
-  for (const name of ['key', 'request', 'invitation', 'product', 'model', 'dispute', 'unmatched'])
+  for (const name of ['key', 'request', 'invitation', 'product', 'model', 'dispute', 'unmatched', 'conversation'])
     things[name] = pg.escapeLiteral(randomUUID());
   const results = await world.client.query<{ id: string }>(
     fill(
@@ -89,6 +89,8 @@ async function makeThings(world: World): Promise<Record<string, string>> {
        values (:model, 'A model', 'a-model', 1);
        insert into public.unmatched_payment_emails (id, platform, customer_id, event_id)
        values (:unmatched, 'creem', 'access', 'evt');
+       insert into public.conversations (id, workspace_id, user_id) values (:conversation, :team, :member);
+       insert into public.messages (conversation_id, content) values (:conversation, 'a question');
        insert into public.payment_events (platform, event_id, event_type, occurred_at, applied_at, facts)
        values ('creem', :dispute, 'a.type', now(), now(), jsonb_build_object('rank', 0, 'reversal',
          jsonb_build_object('id', :dispute, 'kind', 'dispute', 'status', 'open', 'amount', 1, 'currency', 'USD')))

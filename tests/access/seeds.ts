@@ -7,9 +7,11 @@ import type { Place } from './people.ts';
 
 /** A table whose rows belong to workspaces or people. */
 type OwnedSeed = {
-  /** The column with the workspace, and that with the person whose row it is. */
+  /** The column with the workspace, and that with the person whose row it is; or an expression in parentheses. */
   workspace?: string;
   person?: string;
+  /** A client's delete sets deleted_at instead. */
+  isHidden?: true;
   /** SQL that writes the row of a place; none where people and teams come with theirs. */
   row?: (place: Place) => string;
   /** A view's key; a table has its primary key. */
@@ -137,6 +139,41 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.ai_model_fallbacks (model, position, fallback_model)
        select '${name}', 1, model from public.ai_models where model <> '${name}' order by model limit 1`,
     find: (name) => `model = '${name}'`,
+  },
+
+  conversations: {
+    workspace: 'workspace_id',
+    person: 'user_id',
+    isHidden: true,
+    row: ({ workspace, person }) =>
+      `insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}')`,
+  },
+  messages: {
+    workspace: 'workspace_id',
+    person: '(select c.user_id from public.conversations c where c.id = t.conversation_id)',
+    isHidden: true,
+    row: ({ workspace, person }) =>
+      `with made as (
+         insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}') returning id
+       )
+       insert into public.messages (conversation_id) select id from made`,
+  },
+  attachments: {
+    workspace: 'workspace_id',
+    person: '(select c.user_id from public.conversations c where c.id = t.conversation_id)',
+    row: ({ workspace, person }) =>
+      `with made as (
+         insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}') returning id
+       )
+       insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
+       select '${workspace}', id, 'a file', 'image/png', 1 from made`,
+  },
+  conversation_summary: {
+    workspace: '(select c.workspace_id from public.conversations c where c.id = t.id)',
+    person: 'user_id',
+    key: 'id',
+    row: ({ workspace, person }) =>
+      `insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}')`,
   },
 
   plans: {

@@ -182,12 +182,14 @@ async function sow(world: World, relation: Relation, seed: Seed): Promise<Row[]>
   for (const place of world.places) if (seed.row) await world.client.query(seed.row(place));
   const { workspace, person } = seed;
   const { rows } = await world.client.query(
-    `select ${key} as key, ${values} as values, ${workspace ? `t.${workspace}` : 'null'} as workspace, ${person ? `t.${person}` : 'null'} as person
-     from public.${relation.name} t where ${workspace ? `t.${workspace}` : `t.${person}`} = any ($1)`,
+    `select ${key} as key, ${values} as values, ${inRow(workspace)} as workspace, ${inRow(person)} as person
+     from public.${relation.name} t where ${inRow(workspace ?? person)} = any ($1)`,
     [world.places.map((place) => (workspace ? place.workspace : place.person))],
   );
   return rows.map((row) => ({ ...row, isOffered: false, name: nameOf(world, row) }));
 }
+
+const inRow = (column = 'null'): string => (/^\(|^null$/.test(column) ? column : `t.${column}`);
 
 function nameOf(world: World, { workspace, person }: { workspace?: string; person?: string }): string {
   const who = Object.keys(world.people).find((name) => world.people[name] === person);
@@ -271,13 +273,16 @@ const TRIES: Record<Verb, (world: World, actor: Actor, relation: Relation, rows:
   },
 
   async delete(world, actor, relation, rows) {
-    const key = keyOf(relation, SEEDS[relation.name] as Seed);
+    const seed = SEEDS[relation.name] as Seed;
+    const key = keyOf(relation, seed);
     const reached: Row[] = [];
     for (const row of rows) {
+      const isIt = `${key} = ${pg.escapeLiteral(row.key)}`;
+      const hidden = `; reset role; select from public.${relation.name} t where ${isIt} and deleted_at is not null`;
       const tried = await tryAs(
         world,
         actor,
-        `delete from public.${relation.name} t where ${key} = ${pg.escapeLiteral(row.key)} returning ${key} as key`,
+        `delete from public.${relation.name} t where ${isIt} returning ${key} as key${'isHidden' in seed ? hidden : ''}`,
       );
       if (isRefusal(tried)) continue;
       if ('code' in tried && !isConstraint(tried)) return { error: `${tried.code} ${tried.message}` };

@@ -407,6 +407,12 @@ isOneToOne: false
       foreignKeyName: "messages_conversation_id_fkey"
       columns: ["conversation_id"]
 isOneToOne: false
+      referencedRelation: "conversation_summary"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "messages_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
       referencedRelation: "conversations"
       referencedColumns: ["id"]
     },{
@@ -983,6 +989,20 @@ isOneToOne: false
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"conversation_summary": {
+                  Row: {
+                    "created_at": string,"id": string,"is_archived": boolean,"is_pinned": boolean,"last_message_at": string | null,"last_message_content": string | null,"last_message_role": Database["public"]['Enums']["message_role"] | null,"message_count": number,"title": string,"total_cost": number,"total_tokens": number,"user_id": string | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
       referencedColumns: ["id"]
     }
                   ]

@@ -12,8 +12,9 @@ $$, array[
   'credit_wallets.credits_spendable',
   'payments.reversed_share',
   'plan_features.feature_limit', 'workspace_features.feature_limit', 
-  'feature_usage.used'
-], 'every numeric column that is no bound, factor, share, average, quantity of a feature, rate or sum of such columns holds credits and has one of their domains');
+  'feature_usage.used',
+  'conversations.total_cost', 'messages.cost'
+], 'every numeric column that is no bound, factor, share, average, quantity of a feature, rate, cost in US dollars or sum of such columns holds credits and has one of their domains');
 
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -19,7 +19,7 @@ $$, array[
   'video_models: insert update delete', 'ai_price_components: insert update delete', 'system_config: insert update delete'
 ], 'what people decide is audited');
 
--- What nobody decides: the ledger, figures, logs and what the platforms tell.
+-- What nobody decides: the ledger, figures, logs, what the platforms tell; and what people write, which is nobody else's.
 select set_eq($$
   select c.oid::regclass::text from pg_catalog.pg_class c
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
@@ -27,7 +27,7 @@ select set_eq($$
 $$, array[
   'credit_grants', 'credit_transactions', 'feature_usage',
   'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
-  'notifications', 'audit_logs', 'video_jobs'
+  'notifications', 'audit_logs', 'video_jobs', 'conversations', 'messages'
 ], 'and these tables hold nothing that people decide');
 
 select * from finish();
