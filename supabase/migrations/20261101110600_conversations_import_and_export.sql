@@ -2,7 +2,7 @@
 
 -- The messages of a conversation that are not deleted, each with the nearest one before it that is not.
 create function private.tree_of(wanted_conversation uuid) returns table (message_id uuid, parent_id uuid)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return query
     with recursive up as (
@@ -15,7 +15,6 @@ begin
     where not exists (select from public.messages d where d.id = u.before and d.deleted_at is not null);
 end;
 $$;
-grant execute on function private.tree_of to authenticated, service_role;
 
 -- Markdown ------------------------------------------------------------------------------------------------------------
 
@@ -23,7 +22,6 @@ grant execute on function private.tree_of to authenticated, service_role;
 create function private.markdown_line(said text) returns text language sql immutable set search_path = '' as $$
   select regexp_replace(trim(regexp_replace(said, '[\s\u0085\u2028\u2029]+', ' ', 'g')), '([!-/:-@\[-`{-~])', '\\\1', 'g')
 $$;
-grant execute on function private.markdown_line to authenticated, service_role;
 
 -- A text as a quote of Markdown, which nothing in it can end: each of its lines is quoted, nothing outside code is HTML,
 -- and its code stands between fences of ours, longer than any run of the same sign in it.
@@ -52,7 +50,6 @@ begin
   return array_to_string(case when opened is null then lines else array_append(lines, '> ' || fence) end, e'\n');
 end;
 $$;
-grant execute on function private.markdown_quote to authenticated, service_role;
 
 -- A message as Markdown: who speaks, then what was said, and by name what is no text.
 create function private.markdown_of(message public.messages) returns text language sql immutable set search_path = '' as $$
@@ -64,24 +61,22 @@ create function private.markdown_of(message public.messages) returns text langua
   from jsonb_array_elements(message.parts) with ordinality p (part, place)
   where p.part ->> 'type' not in ('text', 'refusal', 'reasoning', 'step-start')
 $$;
-grant execute on function private.markdown_of to authenticated, service_role;
 
-create function public.export_conversation(conversation_id uuid, format text default 'json') returns jsonb
-language plpgsql stable set search_path = '' as $$
+-- A conversation as export_conversation gives it; null: none that the caller reads.
+create function private.read_out(wanted_conversation uuid, format text) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
 declare
   wanted public.conversations;
 begin
-  select * into wanted from public.conversations c
-  where c.id = export_conversation.conversation_id and c.deleted_at is null;
+  select * into wanted from public.conversations c where c.id = wanted_conversation and c.deleted_at is null;
   if not found then
-    perform private.raise_error('not_found', pg_catalog.format('There is no conversation %s.',
-      coalesce(export_conversation.conversation_id::text, 'null')));
-  elsif export_conversation.format = 'markdown' then
+    perform private.raise_error('not_found', 'There is no such conversation.');
+  elsif format = 'markdown' then
     return to_jsonb(concat_ws(e'\n\n', '# ' || coalesce(nullif(private.markdown_line(wanted.title), ''), 'Conversation'),
       (select string_agg(private.markdown_of(m), e'\n\n' order by b.from_end desc)
         from private.branch_of(wanted.id, null) b join public.messages m on m.id = b.message_id
         where m.deleted_at is null)) || e'\n');
-  elsif export_conversation.format is distinct from 'json' then
+  elsif format is distinct from 'json' then
     perform private.raise_error('invalid_request', 'format must be json or markdown.');
   end if;
   return jsonb_build_object('format', 'basemeter.conversation', 'version', 1, 'id', wanted.id, 'title', wanted.title,
@@ -94,6 +89,16 @@ begin
         'model_used', m.model_used, 'prompt_tokens', m.prompt_tokens, 'completion_tokens', m.completion_tokens,
         'cost', m.cost, 'metadata', m.metadata, 'created_at', m.created_at) order by m.sequence_number), '[]')
       from private.tree_of(wanted.id) t join public.messages m on m.id = t.message_id));
+end;
+$$;
+grant execute on function private.read_out to authenticated, service_role;
+
+create function public.export_conversation(conversation_id uuid, format text default 'json') returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  -- The policy says which the caller reads.
+  return private.read_out((select c.id from public.conversations c where c.id = export_conversation.conversation_id),
+    export_conversation.format);
 end;
 $$;
 comment on function public.export_conversation is

@@ -3,14 +3,12 @@ begin;
 select plan(29);
 select tests.create_user('owner'), tests.create_user('mate'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'mate'), tests.put_on_plan('team', 'pro');
-select tests.sign_in('owner');
-insert into public.conversations (id, workspace_id, is_shared) values (tests.id('chat'), tests.id('team'), true);
 create function pg_temp.attach(file text) returns void language plpgsql as $$
 declare
   made public.attachments;
 begin
   made := public.create_attachment(tests.id('chat'), file, 'image/png', 1000);
-  perform tests.remember(file, made.id), tests.remember(file || ' path', made.storage_path);
+  perform tests.remember(file, made.id), tests.remember(file || '_path', made.storage_path);
 end;
 $$;
 create function pg_temp.upload(path text, size integer, media_type text default 'image/png') returns void language sql as $$
@@ -30,25 +28,29 @@ begin
   return seen;
 end;
 $$;
+grant execute on function pg_temp.attach, pg_temp.upload, pg_temp.parts, pg_temp.seen to public;
+
+select tests.sign_in('owner');
+insert into public.conversations (id, workspace_id, is_shared) values (tests.id('chat'), tests.id('team'), true);
 select pg_temp.attach('a'), pg_temp.attach('b'), pg_temp.attach('late');
 
 -- Uploads.
 select throws_ok($$ insert into storage.objects (bucket_id, name) values ('attachments', tests.id('team') || '/' || tests.id('chat') || '/x') $$, '42501', null,
   'what is not registered cannot be uploaded');
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1001) $$, '42501', null, 'nor what is larger than it was registered');
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1000, 'text/html') $$, '42501', null, 'nor what is of another type');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1001) $$, '42501', null, 'nor what is larger than it was registered');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000, 'text/html') $$, '42501', null, 'nor what is of another type');
 select throws_ok($$ insert into public.messages (conversation_id, parts) values (tests.id('chat'), pg_temp.parts('a')) $$, 'PT404', 'not_found', 'a message shows no file that has not come');
 select tests.sign_in('mate');
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1000) $$, '42501', null, 'only its person uploads a file');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000) $$, '42501', null, 'only its person uploads a file');
 select tests.sign_in('stranger');
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1000) $$, '42501', null, 'no stranger');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000) $$, '42501', null, 'no stranger');
 select tests.be_anonymous();
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1000) $$, '42501', null, 'nobody who is not signed in');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000) $$, '42501', null, 'nobody who is not signed in');
 select tests.sign_in('owner');
-select lives_ok($$ select pg_temp.upload(tests.recall('a path'), 1000, 'image/png;x=y'), pg_temp.upload(tests.recall('b path'), 1) $$, 'its person does, up to its size');
-select throws_ok($$ select pg_temp.upload(tests.recall('a path'), 1000) $$, '42501', null, 'once');
-update storage.objects set metadata = '{"size": 1, "mimetype": "image/png"}' where name = tests.recall('a path');
-select is((select metadata ->> 'size' from storage.objects where name = tests.recall('a path')), '1000', 'and does not change it');
+select lives_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000, 'image/png;x=y'), pg_temp.upload(tests.recall('b_path'), 1) $$, 'its person does, up to its size');
+select throws_ok($$ select pg_temp.upload(tests.recall('a_path'), 1000) $$, '42501', null, 'once');
+update storage.objects set metadata = '{"size": 1, "mimetype": "image/png"}' where name = tests.recall('a_path');
+select is((select metadata ->> 'size' from storage.objects where name = tests.recall('a_path')), '1000', 'and does not change it');
 
 -- Use.
 select tests.be_postgres();
@@ -71,12 +73,12 @@ select is(pg_temp.seen('mate'), null, 'nobody else reads it where it is not');
 select tests.sign_in('owner');
 delete from public.messages where id = tests.id('first');
 select is(pg_temp.seen('owner'), 'a with file, late', 'a file goes with the last message that shows it');
-select is((select string_agg(path, ',') from private.file_removals where bucket = 'attachments'), tests.recall('b path'), 'and is removed from Storage');
+select is((select string_agg(path, ',') from private.file_removals where bucket = 'attachments'), tests.recall('b_path'), 'and is removed from Storage');
 select cmp_ok((select next_try_at from private.file_removals), '>', clock_timestamp() + interval '2 hours 30 minutes', 'once no signed upload can bring it back');
 select tests.sign_in('owner');
 select lives_ok($$ update public.messages set content = 'no picture', parts = '[]' where id = tests.id('edited') $$, 'an edit may let a file go');
 select is(pg_temp.seen('owner'), 'late', 'which goes');
-select pg_temp.upload(tests.recall('late path'), 1);
+select pg_temp.upload(tests.recall('late_path'), 1);
 select tests.sign_in('owner');
 insert into public.messages (id, conversation_id, parts) values (tests.id('third'), tests.id('chat'), pg_temp.parts('late'));
 delete from public.conversations where id = tests.id('chat');
