@@ -64,7 +64,7 @@ create index conversations_deleted_at_idx on public.conversations (deleted_at) w
 
 create table public.messages (
   id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
+  workspace_id uuid not null default auth.uid(), -- messages_prepare writes it; so clients' types need not name it
   conversation_id uuid not null references public.conversations on delete cascade,
   parent_message_id uuid references public.messages on delete set null,
   role public.message_role not null default 'user',

@@ -1,5 +1,5 @@
--- Attachments: files that messages show, in a private bucket. Their person registers each one and uploads it by Storage's
--- signed upload; who may read the conversation reads them, once a message names them; they go with it.
+-- Attachments: files that messages show, in a private bucket. Their person registers each one and uploads it by
+-- Storage's signed upload; who may read the conversation reads them, once a message names them; they go with it.
 
 create table public.attachments (
   id uuid primary key default gen_random_uuid(),
@@ -21,7 +21,8 @@ comment on column public.attachments.size_bytes is 'The most that may be uploade
 comment on column public.attachments.storage_path is
   'Where to upload it to and read it in the bucket attachments: <workspace>/<conversation>/<id>.';
 comment on column public.attachments.uploaded_at is 'When its file came; null: it has not.';
-comment on column public.attachments.used_at is 'When a message first named it; null: none has, and only its person sees it.';
+comment on column public.attachments.used_at is
+  'When a message first named it; null: none has, and only its person sees it.';
 create index attachments_conversation_id_idx on public.attachments (conversation_id);
 create unique index attachments_storage_path_idx on public.attachments (storage_path);
 create index attachments_unused_idx on public.attachments (created_at) where used_at is null;
@@ -194,7 +195,8 @@ create policy "who can read a conversation can read its attachments, its person 
 grant select on public.attachments to authenticated, service_role;
 
 -- Notes that the file of an attachment has come; refuses one that was not registered so. Storage then drops it.
-create function private.receive_attachment() returns trigger language plpgsql security definer set search_path = '' as $$
+create function private.receive_attachment() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   update public.attachments a set uploaded_at = coalesce(a.uploaded_at, clock_timestamp())
   where a.storage_path = new.name and private.media_type_of(new.metadata ->> 'mimetype') = a.media_type

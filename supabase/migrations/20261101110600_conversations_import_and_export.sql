@@ -9,7 +9,8 @@ begin
       select m.id, m.parent_message_id as before from public.messages m
       where m.conversation_id = wanted_conversation and m.deleted_at is null
       union all
-      select u.id, d.parent_message_id from up u join public.messages d on d.id = u.before where d.deleted_at is not null
+      select u.id, d.parent_message_id
+      from up u join public.messages d on d.id = u.before where d.deleted_at is not null
     )
     select u.id, u.before from up u
     where not exists (select from public.messages d where d.id = u.before and d.deleted_at is not null);
@@ -20,11 +21,12 @@ $$;
 
 -- A text as one line of Markdown that means nothing but itself.
 create function private.markdown_line(said text) returns text language sql immutable set search_path = '' as $$
-  select regexp_replace(trim(regexp_replace(said, '[\s\u0085\u2028\u2029]+', ' ', 'g')), '([!-/:-@\[-`{-~])', '\\\1', 'g')
+  select regexp_replace(trim(regexp_replace(said, '[\s\u0085\u2028\u2029]+', ' ', 'g')), '([!-/:-@\[-`{-~])',
+    '\\\1', 'g')
 $$;
 
--- A text as a quote of Markdown, which nothing in it can end: each of its lines is quoted, nothing outside code is HTML,
--- and its code stands between fences of ours, longer than any run of the same sign in it.
+-- A text as a quote of Markdown, which nothing in it can end: each of its lines is quoted, nothing outside code is
+-- HTML, and its code stands between fences of ours, longer than any run of the same sign in it.
 create function private.markdown_quote(said text) returns text language plpgsql immutable set search_path = '' as $$
 declare
   fence text := repeat('`', greatest(3, 1 + (
@@ -52,7 +54,8 @@ end;
 $$;
 
 -- A message as Markdown: who speaks, then what was said, and by name what is no text.
-create function private.markdown_of(message public.messages) returns text language sql immutable set search_path = '' as $$
+create function private.markdown_of(message public.messages) returns text
+language sql immutable set search_path = '' as $$
   select concat_ws(e'\n\n', '## ' || initcap(message.role::text)
       || coalesce(' – ' || private.markdown_line(message.model_used), ''),
     private.markdown_quote(nullif(message.content, '')),
@@ -72,7 +75,8 @@ begin
   if not found then
     perform private.raise_error('not_found', 'There is no such conversation.');
   elsif format = 'markdown' then
-    return to_jsonb(concat_ws(e'\n\n', '# ' || coalesce(nullif(private.markdown_line(wanted.title), ''), 'Conversation'),
+    return to_jsonb(concat_ws(e'\n\n',
+      '# ' || coalesce(nullif(private.markdown_line(wanted.title), ''), 'Conversation'),
       (select string_agg(private.markdown_of(m), e'\n\n' order by b.from_end desc)
         from private.branch_of(wanted.id, null) b join public.messages m on m.id = b.message_id
         where m.deleted_at is null)) || e'\n');
@@ -102,8 +106,8 @@ begin
 end;
 $$;
 comment on function public.export_conversation is
-  'A conversation that one can read, format json: the whole tree and its current leaf, as import_conversation takes it; '
-  'format markdown: the current branch, as one text. Files are named, and not in it.';
+  'A conversation that one can read, format json: the whole tree and its current leaf, as import_conversation takes '
+  'it; format markdown: the current branch, as one text. Files are named, and not in it.';
 grant execute on function public.export_conversation to authenticated, service_role;
 
 -- Import --------------------------------------------------------------------------------------------------------------
@@ -124,7 +128,8 @@ $$;
 -- The parts that an import states, without the ids of attachments: files are not imported.
 create function private.imported_parts(given jsonb) returns jsonb language sql immutable set search_path = '' as $$
   select case when given @? '$[*].attachment_id' then (
-    select jsonb_agg(case jsonb_typeof(p.part) when 'object' then p.part - 'attachment_id' else p.part end order by p.place)
+    select jsonb_agg(case jsonb_typeof(p.part) when 'object' then p.part - 'attachment_id' else p.part end
+      order by p.place)
     from jsonb_array_elements(given) with ordinality p (part, place)) else coalesce(given, '[]') end
 $$;
 
@@ -188,8 +193,8 @@ begin
     metadata, created_at, import_key)
   values (made.workspace_id, auth.uid(), left(coalesce(given ->> 'title', ''), 200),
     left(coalesce(given ->> 'system_prompt', ''), 100000), nullif(left(given ->> 'model', 200), ''),
-    case jsonb_typeof(given -> 'tags') when 'array' then array(select jsonb_array_elements_text(given -> 'tags')) else '{}'
-      end,
+    case jsonb_typeof(given -> 'tags') when 'array' then array(select jsonb_array_elements_text(given -> 'tags'))
+      else '{}' end,
     coalesce((given ->> 'is_archived')::boolean, false), coalesce((given ->> 'is_pinned')::boolean, false),
     private.imported_metadata(given, source), private.imported_time(given ->> 'created_at', now_at), made.import_key)
   returning * into made;
@@ -197,7 +202,8 @@ begin
     select m.message, m.place, gen_random_uuid() as id, m.message ->> 'id' as source_id
     from jsonb_array_elements(given -> 'messages') with ordinality m (message, place)
   ), linked as (
-    select l.*, case when l.message ? 'parent_message_id' then p.id else lag(l.id) over (order by l.place) end as parent_id
+    select l.*, case when l.message ? 'parent_message_id' then p.id else lag(l.id) over (order by l.place) end
+      as parent_id
     from listed l left join listed p on p.source_id = l.message ->> 'parent_message_id'
   )
   insert into public.messages (id, conversation_id, parent_message_id, role, content, content_type, parts, status,
@@ -230,6 +236,7 @@ end;
 $$;
 comment on function public.import_conversation is
   'Writes a conversation from elsewhere as one of the caller''s own (workspace_id: default their personal one), as '
-  'export_conversation gives it: { conversation_id, imported, messages }. The same data is imported once. A message without '
-  'parent_message_id follows the one before it in the list. Messages cost nothing and are marked by metadata.imported.';
+  'export_conversation gives it: { conversation_id, imported, messages }. The same data is imported once. A message '
+  'without parent_message_id follows the one before it in the list. Messages cost nothing, and metadata.imported marks '
+  'them.';
 grant execute on function public.import_conversation to authenticated;

@@ -29,7 +29,7 @@ select is(pg_temp.tree(), 'q, a1 after q, last after a1, a2 after q', 'what is d
 select is(pg_temp.exported() ->> 'current_message_id', tests.id('last')::text, 'and the branch that is looked at');
 select is(pg_temp.exported() - 'messages' - 'id' - 'created_at' - 'current_message_id', '{"format": "basemeter.conversation", "version": 1, "title": "My *title* #1", "system_prompt": "",
   "model": "m", "tags": [], "is_archived": false, "is_pinned": false, "metadata": {}}', 'with what is said of it');
-select is(pg_temp.exported() #> '{messages,1}' - 'id' - 'created_at' - 'parent_message_id', '{"role": "assistant", "content_type": "text", "status": "sent", "error_message": null,
+select is((pg_temp.exported() #> '{messages,1}') - 'id' - 'created_at' - 'parent_message_id', '{"role": "assistant", "content_type": "text", "status": "sent", "error_message": null,
   "model_used": "openai/gpt-4o", "prompt_tokens": 0, "completion_tokens": 7, "cost": 0, "metadata": {}, "parts": [{"type": "text", "text": "First.\n\n## Assistant\nSecond."}]}', 'and of each message');
 select is(pg_temp.exported('markdown') #>> '{}', e'# My \\*title\\* \\#1\n\n## User\n\n> How?\n\n> *image\\: a\\_b\\.png*\n\n## Assistant – openai\\/gpt\\-4o\n\n> First.\n> \n> ## Assistant\n> Second.\n\n'
   '## User\n\n> And then?\n', 'Markdown is the current branch: who speaks above, and each line of theirs quoted');
