@@ -1,27 +1,19 @@
-/** Pictures of messages as a provider can read them: attachments by an address that works for a while, or as data. */
+/** The files of attachments, for providers. Who may read a conversation was decided before. */
 import { database } from '../_shared/database.ts';
-
-/** What reads the files of attachments: addresses for whoever has them, or the bytes. */
-export interface Files {
-  urlsOf(paths: string[]): Promise<Map<string, string>>;
-  open(path: string): Promise<Blob | undefined>;
-}
-
-type Part = { type: string } & Record<string, unknown>;
+import { type Files, withPictures } from './pictures.ts';
 
 /** How long a provider may take to read a picture, s. */
 const SIGNED_FOR = 3600;
-/** Bytes of pictures that one request carries as data. */
-const MOST_BYTES = 8_388_608;
 
 const stored = database.storage.from('attachments');
 
-/** The bucket attachments, with the service role's rights: who may read a conversation was decided before. */
-export const storedFiles: Files = {
+const files: Files = {
   async urlsOf(paths) {
     const { data, error } = await stored.createSignedUrls(paths, SIGNED_FOR);
     if (error) console.error('attachments cannot be signed:', error.message);
-    return new Map((data ?? []).flatMap(({ path, signedUrl }) => (path && signedUrl ? [[path, signedUrl]] : [])));
+    return new Map(
+      (data ?? []).flatMap(({ path, signedUrl }): [string, string][] => (path && signedUrl ? [[path, signedUrl]] : [])),
+    );
   },
   async open(path) {
     const { data, error } = await stored.download(path);
@@ -30,50 +22,11 @@ export const storedFiles: Files = {
   },
 };
 
-/**
- * Gives each picture in messages of one conversation (`folder`: `<workspace>/<conversation>`) the `url` that a provider can
- * read it by: attachments, and files of the AI SDK that are pictures. A file that is not there stays as it is. Where our
- * Storage is not on the web, as on a development machine, pictures go as data, as many as `MOST_BYTES` holds.
- */
-export async function withPictures<Message extends { parts: Part[] }>(
+/** Messages of one conversation (`folder`: `<workspace>/<conversation>`), their pictures as `withPictures` gives them. */
+export function withReadablePictures<Message extends { parts: ({ type: string } & Record<string, unknown>)[] }>(
   messages: Message[],
   folder: string,
-  isOnTheWeb: boolean,
-  files: Files = storedFiles,
 ): Promise<Message[]> {
-  const pathOf = (part: Part) =>
-    isPicture(part) && typeof part.attachment_id === 'string' ? `${folder}/${part.attachment_id}` : '';
-  const paths = [...new Set(messages.flatMap(({ parts }) => parts.map(pathOf)))].filter((path) => path !== '');
-  if (paths.length === 0 && !messages.some(({ parts }) => parts.some(isPicture))) return messages;
-  const urls = isOnTheWeb && paths.length > 0 ? await files.urlsOf(paths) : await asData(paths, files);
-  return messages.map((message) => ({
-    ...message,
-    parts: message.parts.map((part) => {
-      const url = urls.get(pathOf(part)) ?? part.url;
-      return isPicture(part) && typeof url === 'string' ? { ...part, type: 'image', url } : part;
-    }),
-  }));
-}
-
-function isPicture({ type, media_type, mediaType }: Part): boolean {
-  return type === 'image' || (type === 'file' && /^image\//.test(String(media_type ?? mediaType)));
-}
-
-/** The newest pictures first: of too many, the oldest are left out. */
-async function asData(paths: string[], files: Files): Promise<Map<string, string>> {
-  const urls = new Map<string, string>();
-  let left = MOST_BYTES;
-  for (const path of paths.toReversed()) {
-    const file = await files.open(path);
-    if (!file || file.size > left) continue;
-    left -= file.size;
-    urls.set(path, `data:${file.type};base64,${toBase64(new Uint8Array(await file.arrayBuffer()))}`);
-  }
-  return urls;
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let binary = '';
-  for (let at = 0; at < bytes.length; at += 32_768) binary += String.fromCharCode(...bytes.subarray(at, at + 32_768));
-  return btoa(binary);
+  const isOnTheWeb = Deno.env.get('SUPABASE_URL')?.startsWith('https:') ?? false;
+  return withPictures(messages, folder, files, isOnTheWeb);
 }
