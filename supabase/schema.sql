@@ -268,6 +268,8 @@ view ai_usage_logs
   user_agent text
   request_data jsonb
   response_data jsonb
+  conversation_id uuid
+  message_id uuid
   CREATE TRIGGER ai_usage_logs_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
@@ -338,27 +340,6 @@ table api_keys
   CREATE TRIGGER api_keys_set_limit AFTER UPDATE OF budget, period_budget, budget_period ON public.api_keys FOR EACH ROW WHEN (((((old.budget)::numeric IS DISTINCT FROM (new.budget)::numeric) OR ((old.period_budget)::numeric IS DISTINCT FROM (new.period_budget)::numeric)) OR (old.budget_period IS DISTINCT FROM new.budget_period))) EXECUTE FUNCTION private.sync_key_limit()
   CREATE TRIGGER api_keys_set_updated_at BEFORE UPDATE OF name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute); service_role: select; service_role update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)
-
-table attachments
-  id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
-  conversation_id uuid not null
-  name short_name not null
-  media_type text not null
-  size_bytes bigint not null
-  storage_path text not null generated (((((workspace_id)::text || '/'::text) || (conversation_id)::text) || '/'::text) || (id)::text)
-  uploaded_at timestamp with time zone
-  used_at timestamp with time zone
-  created_at timestamp with time zone not null default clock_timestamp()
-  constraint attachments_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
-  constraint attachments_pkey PRIMARY KEY (id)
-  constraint size_is_above_0 CHECK ((size_bytes > 0))
-  CREATE INDEX attachments_conversation_id_idx using btree (conversation_id)
-  CREATE UNIQUE INDEX attachments_storage_path_idx using btree (storage_path)
-  CREATE INDEX attachments_unused_idx using btree (created_at) WHERE (used_at IS NULL)
-  policy "who can read a conversation can read its attachments, its perso" for select to authenticated using (EXISTS ( SELECT FROM conversations c WHERE ((c.id = attachments.conversation_id) AND ((attachments.used_at IS NOT NULL) OR (c.user_id = ( SELECT auth.uid() AS uid))))))
-  CREATE TRIGGER attachments_remove_file AFTER DELETE ON public.attachments FOR EACH ROW EXECUTE FUNCTION private.remove_file_of_attachment()
-  grants authenticated: select; service_role: select
 
 table audit_logs
   id bigint not null identity
@@ -455,7 +436,6 @@ table conversations
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
-  import_key text
   constraint conversations_pkey PRIMARY KEY (id)
   constraint conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint conversations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -465,14 +445,13 @@ table conversations
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
   constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
-  CREATE UNIQUE INDEX conversations_import_key_idx using btree (workspace_id, user_id, import_key) WHERE (deleted_at IS NULL)
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
   policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
   policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
-  CREATE TRIGGER conversations_drop_attachments AFTER UPDATE OF deleted_at ON public.conversations FOR EACH ROW WHEN ((new.deleted_at IS NOT NULL)) EXECUTE FUNCTION private.drop_attachments()
+  CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
@@ -645,7 +624,7 @@ table features
 
 table messages
   id uuid not null default gen_random_uuid()
-  workspace_id uuid not null default auth.uid()
+  workspace_id uuid not null
   conversation_id uuid not null
   parent_message_id uuid
   role message_role not null default 'user'::message_role
@@ -676,20 +655,20 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
+  CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   policy "members can edit questions in their conversations" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (role = 'user'::message_role) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
   policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
-  CREATE TRIGGER messages_change_attachments AFTER UPDATE OF parts, deleted_at ON public.messages FOR EACH ROW WHEN (((old.parts @? '$[*]."attachment_id"'::jsonpath) OR (new.parts @? '$[*]."attachment_id"'::jsonpath))) EXECUTE FUNCTION private.keep_attachments()
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
-  CREATE TRIGGER messages_drop_attachments AFTER DELETE ON public.messages FOR EACH ROW WHEN ((old.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
+  CREATE TRIGGER messages_forget_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
+  CREATE TRIGGER messages_forget_summaries AFTER UPDATE OF content, deleted_at ON public.messages FOR EACH ROW WHEN ((((old.role = 'user'::message_role) AND (old.content <> new.content)) OR (new.deleted_at IS DISTINCT FROM old.deleted_at))) EXECUTE FUNCTION private.forget_summaries()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
   CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  CREATE TRIGGER messages_use_attachments AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
   grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
 view models
@@ -974,6 +953,8 @@ table private.ai_usage_logs
   charged_usd numeric not null default 0
   pricing jsonb
   attempts jsonb
+  conversation_id uuid
+  message_id uuid
   constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
   constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -983,6 +964,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_conversation_id_idx using btree (conversation_id, message_id) WHERE (conversation_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, reference_id, created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
@@ -990,8 +972,9 @@ table private.ai_usage_logs
   CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
+  CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
-  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
+  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -1010,6 +993,16 @@ table private.audit_removals
   constraint audit_removals_pkey PRIMARY KEY (gone_id, found_by)
   constraint found_by_a_column CHECK ((found_by = ANY (ARRAY['workspace_id'::text, 'resource_id'::text, 'actor_id'::text])))
   CREATE INDEX audit_removals_gone_at_idx using btree (gone_at)
+
+table private.conversation_summaries
+  message_id uuid not null
+  conversation_id uuid not null
+  summary text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint conversation_summaries_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint conversation_summaries_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint conversation_summaries_pkey PRIMARY KEY (message_id)
+  CREATE INDEX conversation_summaries_conversation_id_idx using btree (conversation_id)
 
 table private.credit_holds
   id uuid not null default gen_random_uuid()
@@ -1083,6 +1076,12 @@ view private.entries_and_refunds
   idempotency_key text
   status debit_status
   refunded_amount numeric
+
+table private.failing_helpers
+  model text not null
+  failures integer not null
+  asked_again_at timestamp with time zone not null
+  constraint failing_helpers_pkey PRIMARY KEY (model)
 
 table private.file_removals
   bucket text not null
@@ -1217,6 +1216,17 @@ table private.secrets
   name text not null
   value bytea not null
   constraint secrets_pkey PRIMARY KEY (name)
+
+table private.sent_messages
+  key_id uuid not null
+  message_id uuid
+  answer_id uuid not null
+  request_hash text not null
+  constraint sent_messages_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_pkey PRIMARY KEY (key_id)
+  CREATE INDEX sent_messages_answer_id_idx using btree (answer_id)
+  CREATE INDEX sent_messages_message_id_idx using btree (message_id)
 
 table private.signup_claims
   identity_hash bytea not null
@@ -1699,7 +1709,6 @@ function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
 function private.apply_video_task(job video_jobs, task jsonb, at timestamp with time zone) returns jsonb
-function private.attachments_in(parts jsonb) returns text[]
 function private.audit(action text, resource_type text, resource_id text, wanted_workspace uuid DEFAULT NULL::uuid, details jsonb DEFAULT NULL::jsonb, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb) returns void
 function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
@@ -1728,6 +1737,7 @@ function private.complete_next_account(at timestamp with time zone) returns bool
 function private.config(key text) returns jsonb
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
+function private.context_of(leaf_id uuid, is_leaf_whole boolean, room integer) returns jsonb
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
@@ -1748,12 +1758,11 @@ function private.decline_top_up(wanted_workspace uuid, reason text, is_last bool
 function private.default_rates(rows jsonb) returns private.price_units
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
-function private.drop_attachments() returns trigger security definer
-function private.drop_next_unused_attachment(at timestamp with time zone) returns boolean
 function private.due_of_periods(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns SETOF private.due_credits
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
+function private.end_answer() returns trigger security definer
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
 function private.end_management(wanted_workspace uuid, account_id uuid) returns void
@@ -1786,10 +1795,12 @@ function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, m
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
 function private.forget_conversation_person() returns trigger security definer
+function private.forget_deleted_messages() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
+function private.forget_summaries() returns trigger security definer
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
@@ -1806,11 +1817,9 @@ function private.had_trial(due private.due_credits, wanted_workspace uuid) retur
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
 function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
-function private.imported_metadata(given jsonb, source text) returns jsonb
-function private.imported_parts(given jsonb) returns jsonb
-function private.imported_time(stated text, otherwise timestamp with time zone) returns timestamp with time zone
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -1829,7 +1838,7 @@ function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
-function private.keep_attachments() returns trigger security definer
+function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
@@ -1858,14 +1867,11 @@ function private.make_next_usage_log_partition(at timestamp with time zone) retu
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.mark_unpriced(call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamp with time zone) returns jsonb
-function private.markdown_line(said text) returns text
-function private.markdown_of(message messages) returns text
-function private.markdown_quote(said text) returns text
 function private.match_next_payment(at timestamp with time zone) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
-function private.media_type_of(given text) returns text
 function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
+function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb
@@ -1886,6 +1892,7 @@ function private.notify_admins_of_event(event payment_events, subjects private.p
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
 function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
+function private.own_conversation(account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamp with time zone) returns conversations
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
@@ -1911,9 +1918,7 @@ function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
-function private.read_out(wanted_conversation uuid, format text) returns jsonb security definer -- execute: authenticated, service_role
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
-function private.receive_attachment() returns trigger security definer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void
@@ -1923,7 +1928,6 @@ function private.refunded_of(of_platform payment_platform, of_reversal text) ret
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
-function private.refuse_import(given jsonb) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
@@ -1931,9 +1935,7 @@ function private.refuse_request_rate(caller private.ai_caller, at timestamp with
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
-function private.register_attachment(wanted attachments) returns attachments security definer -- execute: authenticated
 function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
-function private.remove_file_of_attachment() returns trigger security definer
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
@@ -1946,6 +1948,7 @@ function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
+function private.require_continuable(answer messages) returns void
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
 function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
@@ -1972,6 +1975,7 @@ function private.roll_over(of_platform payment_platform, of_subscription text, p
 function private.roll_over_grant(paid private.paid_credits, live_until timestamp with time zone, room numeric, at timestamp with time zone) returns numeric
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
+function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_pattern(search_for text, max_rows integer) returns text
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
@@ -2009,7 +2013,6 @@ function private.time_under_lock(at timestamp with time zone) returns timestamp 
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
-function private.tree_of(wanted_conversation uuid) returns TABLE(message_id uuid, parent_id uuid)
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
@@ -2027,7 +2030,6 @@ function private.with_product(of_platform payment_platform, facts jsonb) returns
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
 function private.write_history(event payment_events) returns void
-function private.write_import(source text, given jsonb, home uuid) returns jsonb security definer -- execute: authenticated
 function public.accept_invitation(token text) returns accepted_invitation -- execute: authenticated
 function public.admin_adjust_credits(workspace_id uuid, amount numeric, reason text, idempotency_key text, kind credit_grant_kind DEFAULT 'free'::credit_grant_kind) returns credit_result -- execute: authenticated, service_role
 function public.admin_find_users(query text, max_rows integer DEFAULT 20) returns SETOF found_user -- execute: authenticated, service_role
@@ -2036,7 +2038,8 @@ function public.admin_set_account_active(user_id uuid, is_active boolean, reason
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
-function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, counts_message boolean DEFAULT true) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_message(conversation_id uuid, user_id uuid, action text, answer_id uuid, message jsonb, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2047,8 +2050,8 @@ function public.claim_payment_task(at timestamp with time zone DEFAULT clock_tim
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
+function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
-function public.create_attachment(conversation_id uuid, name text, media_type text, size_bytes bigint) returns attachments -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
 function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
@@ -2059,17 +2062,16 @@ function public.delete_workspace(workspace_id uuid) returns void -- execute: aut
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
 function public.explain_charge(request_id text) returns charge_explanation -- execute: authenticated, service_role
-function public.export_conversation(conversation_id uuid, format text DEFAULT 'json'::text) returns jsonb -- execute: authenticated, service_role
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
+function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
-function public.import_conversation(source text, data jsonb, workspace_id uuid DEFAULT NULL::uuid) returns jsonb -- execute: authenticated
 function public.invite_member(workspace_id uuid, email text, role workspace_role DEFAULT 'member'::workspace_role, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
 function public.leave_workspace(workspace_id uuid) returns void -- execute: authenticated
 function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
@@ -2100,6 +2102,7 @@ function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit n
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
 function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role

@@ -87,7 +87,7 @@ begin
     usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts,
     cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens, reasoning_tokens,
     audio_output_tokens, image_output_tokens, input_seconds, output_seconds, characters, web_searches, tool_calls,
-    service_tier
+    service_tier, conversation_id, message_id
   )
   values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
@@ -105,7 +105,8 @@ begin
     case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts,
     usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.audio_input_tokens, usage.image_input_tokens,
     usage.reasoning_tokens, usage.audio_output_tokens, usage.image_output_tokens, usage.input_seconds,
-    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier);
+    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier,
+    c.conversation_id, c.message_id);
 end;
 $$;
 
@@ -141,7 +142,7 @@ begin
     call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string'
       and c.key not in ('model', 'request_id')
       then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(asked.call) c);
-    perform private.log_ai_call(call - array['request_data', 'response_data', 'attempts']
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'attempts', 'message_id']
       || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
         'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id, (caller.account).id, at);
   end if;
@@ -756,7 +757,8 @@ create function public.admit_ai_call(
   request_id text default null, details jsonb default '{}', images integer default 0,
   endpoint public.ai_usage_scene default null, can_lower_output boolean default false, api_key_hash text default null,
   idempotency_key text default null, request_hash text default null, workspace_id uuid default null,
-  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}'
+  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}',
+  counts_message boolean default true
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
@@ -769,6 +771,7 @@ begin
   if asked.earlier is not null then
     return asked.earlier || '{"admitted": false}';
   end if;
+  asked.is_message := asked.is_message and counts_message;
   request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
     then greatest(admit_ai_call.max_output_tokens, 0) end;
@@ -801,6 +804,7 @@ comment on function public.admit_ai_call is
   'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
+  'counts_message false: it counts to no plan''s messages, for it goes on with one that did. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------

@@ -65,3 +65,38 @@ test('an answer of many embeddings passes on without being parsed whole', async 
   expect(told('finish_ai_call')).toMatchObject([['finish_ai_call', { prompt_tokens: 64 }]]);
   expect(longest).toBeLessThan(answer.length / 20);
 });
+
+test('a provider may be silent for its timeout after each piece, and no longer; pieces share a timer', async () => {
+  const { AnswerBody, TimeoutError } = await import(`${AI}body.ts`);
+  vi.useFakeTimers();
+  const setTimer = vi.spyOn(globalThis, 'setTimeout');
+  let source: ReadableByteStreamController | undefined;
+  const stream = new ReadableStream({
+    type: 'bytes',
+    start(controller) {
+      source = controller;
+    },
+  });
+  const body = new AnswerBody(new Response(stream), 1_000, Date.now() + 140_000);
+  for (let piece = 0; piece < 200; piece += 1) {
+    const next = body.next();
+    await vi.advanceTimersByTimeAsync(20);
+    source?.enqueue(new Uint8Array([piece]));
+    expect(await next).toEqual(new Uint8Array([piece]));
+  }
+  expect(setTimer.mock.calls.length).toBeLessThan(10);
+
+  await vi.advanceTimersByTimeAsync(5_000); // nobody waits
+  const late = body.next(300);
+  await vi.advanceTimersByTimeAsync(300);
+  expect(await late).toBe('late');
+  const silent = body.next().catch((error: unknown) => error);
+  const isOver = vi.fn();
+  silent.then(isOver);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(isOver).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await silent).toBeInstanceOf(TimeoutError);
+  expect(vi.getTimerCount()).toBe(0);
+  setTimer.mockRestore();
+});

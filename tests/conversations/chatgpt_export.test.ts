@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { conversationOf, type Found, readChatGptExport } from '../../examples/chatgpt-export.ts';
 import { runs } from '../support/runs.ts';
-import { fixture, zip } from './helpers.ts';
+import { fixture, zip } from './chatgpt-exports.ts';
 
 async function read(file: Blob): Promise<Found[]> {
   const found: Found[] = [];

@@ -8,7 +8,7 @@ import { type ConversationData, readChatGptExport } from '../../examples/chatgpt
 import { toRow, toUIMessage } from '../../examples/ui-messages.ts';
 import { runs } from '../support/runs.ts';
 import { anonClient, env, newUser, sql, type TestUser } from '../support/stack.ts';
-import { fixture, zip } from './helpers.ts';
+import { fixture, zip } from './chatgpt-exports.ts';
 
 let owner: TestUser;
 

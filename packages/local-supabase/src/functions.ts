@@ -80,7 +80,7 @@ export class Functions {
       cwd: this.settings.projectDir,
       logFile: join(this.settings.dataDir, 'logs/functions.log'),
       isReady: async () => (await fetch(`${url}/_health`)).ok,
-      readyWithin: 60_000,
+      readyWithin: 120_000,
       stopSignal: 'SIGTERM',
       stopWithin: 5_000,
       onCrash: this.settings.onEvent,

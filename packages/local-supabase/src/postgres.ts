@@ -48,7 +48,7 @@ export async function startPostgres(settings: Settings): Promise<Service> {
     env: plainEnv(),
     logFile: join(dataDir, 'logs/postgres.log'),
     isReady: () => answers(embeddedUrl(port)),
-    readyWithin: 60_000,
+    readyWithin: 120_000,
     stopSignal: 'SIGINT', // "fast": ends open transactions, then shuts down in order
     stopWithin: 30_000,
     onCrash: settings.onCrash,

@@ -34,7 +34,7 @@ export async function startPostgrest(settings: Settings): Promise<Postgrest> {
     env: environment(settings, port, adminPort),
     logFile: join(settings.dataDir, 'logs/postgrest.log'),
     isReady,
-    readyWithin: 30_000,
+    readyWithin: 120_000,
     stopSignal: 'SIGTERM',
     stopWithin: 5_000,
     onCrash: settings.onCrash,

@@ -37,7 +37,7 @@ export async function startProgram(program: Program, settings: Settings): Promis
     env: { PATH: process.env.PATH ?? '', PORT: String(port), ...settings.env, ...program.env },
     logFile: join(settings.dataDir, 'logs', `${program.name}.log`),
     isReady: () => fetch(url).then(() => true),
-    readyWithin: 30_000,
+    readyWithin: 120_000,
     stopSignal: 'SIGTERM',
     stopWithin: 2_000,
     onCrash: settings.onCrash,

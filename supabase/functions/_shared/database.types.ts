@@ -974,7 +974,7 @@ isOneToOne: false
           Views: {
             "ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"audio_input_tokens": number | null,"audio_output_tokens": number | null,"cache_write_1h_tokens": number | null,"cache_write_5m_tokens": number | null,"cached_tokens": number,"characters": number | null,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"image_input_tokens": number | null,"image_output_tokens": number | null,"images": number,"input_seconds": number | null,"ip_address": unknown,"model": string,"output_seconds": number | null,"paid_credits": number,"prompt_tokens": number,"reasoning_tokens": number | null,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"service_tier": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"tool_calls": number | null,"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"web_searches": number | null,"workspace_id": string
+                    "api_key_id": string | null,"audio_input_tokens": number | null,"audio_output_tokens": number | null,"cache_write_1h_tokens": number | null,"cache_write_5m_tokens": number | null,"cached_tokens": number,"characters": number | null,"completion_tokens": number,"conversation_id": string | null,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"image_input_tokens": number | null,"image_output_tokens": number | null,"images": number,"input_seconds": number | null,"ip_address": unknown,"message_id": string | null,"model": string,"output_seconds": number | null,"paid_credits": number,"prompt_tokens": number,"reasoning_tokens": number | null,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"service_tier": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"tool_calls": number | null,"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"web_searches": number | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
@@ -1161,7 +1161,10 @@ isOneToOne: false
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"counts_message"?: boolean,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"admit_message":
+{ Args: { "action": string,"answer_id": string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"details"?: Json,"fields"?: Json,"input_tokens": number,"max_output_tokens"?: number,"message": Json,"model": string,"parts"?: Json,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1182,6 +1185,7 @@ isOneToOne: false
 "cached_tokens": number,
 "characters": number | null,
 "completion_tokens": number,
+"conversation_id": string | null,
 "created_at": string,
 "credits_charged": number,
 "duration": number | null,
@@ -1196,6 +1200,7 @@ isOneToOne: false
 "images": number,
 "input_seconds": number | null,
 "ip_address": unknown,
+"message_id": string | null,
 "model": string,
 "output_seconds": number | null,
 "paid_credits": number,
@@ -1287,6 +1292,9 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"conversation_context":
+{ Args: { "action": string,"answer_id"?: string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"follows_leaf"?: boolean,"message_id"?: string,"model"?: string,"parent_message_id"?: string,"request_hash"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["created_api_key"]
                           SetofOptions: {
@@ -1391,6 +1399,9 @@ isOneToOne: false
                            },
 "finish_file_removal":
 { Args: { "bucket": string,"next_try_at": string,"path": string }; Returns: undefined
+                           },
+"finish_message":
+{ Args: { "answer": Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"gives_messages"?: boolean,"hold_id": string,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
                            },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
@@ -1577,6 +1588,9 @@ isOneToOne: false
       } },
 "start_video_job":
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
+                           },
+"store_conversation_notes":
+{ Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
                            },
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json

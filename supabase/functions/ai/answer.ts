@@ -12,7 +12,7 @@ export function objectIn(value: unknown): Loose | undefined {
 
 /** The objects in a list; none where it is no list. */
 export function objectsIn(value: unknown): Loose[] {
-  return Array.isArray(value) ? value.map(objectIn).filter((item) => item !== undefined) : [];
+  return Array.isArray(value) ? value.filter((item) => objectIn(item) !== undefined) : [];
 }
 
 /** Parses a JSON object; undefined where the text is anything else. */
@@ -54,14 +54,12 @@ export function readChoice({ delta, message, text }: Loose): Written {
 /** Reads a message or a delta, in each place a model writes in. */
 export function readMessage(value: unknown): Written {
   const message = objectIn(value) ?? {};
-  // The same text under each name, at providers that have several.
-  const thoughts = ['reasoning', 'reasoning_content', 'reasoning_details', 'reasoning_text', 'thinking'];
   const audio = objectIn(message.audio);
   const single = objectIn(message.tool_calls);
   const calls = (single ? [single] : objectsIn(message.tool_calls)).map(readCall);
   return {
     content: textIn(message.content),
-    reasoning: thoughts.map((name) => textIn(message[name])).find((text) => text !== '') ?? '',
+    reasoning: thoughtsIn(message),
     refusal: textIn(message.refusal),
     transcript: textIn(audio?.transcript),
     calls: objectIn(message.function_call) ? [...calls, readCall({ function: message.function_call })] : calls,
@@ -69,9 +67,20 @@ export function readMessage(value: unknown): Written {
   };
 }
 
+/** The same text under each name, at providers that have several. */
+const THOUGHTS = ['reasoning', 'reasoning_content', 'reasoning_details', 'reasoning_text', 'thinking'];
+
+function thoughtsIn(message: Loose): string {
+  for (const name of THOUGHTS) {
+    const text = textIn(message[name]);
+    if (text !== '') return text;
+  }
+  return '';
+}
+
 /** All the text of it. */
 export function textOf({ content, reasoning, refusal, transcript, calls }: Written): string {
-  return [content, reasoning, refusal, transcript, ...calls.flatMap(({ name, input }) => [name, input])].join('');
+  return content + reasoning + refusal + transcript + calls.map(({ name, input }) => name + input).join('');
 }
 
 function readCall(call: Loose): WrittenCall {
@@ -105,13 +114,17 @@ const FAILED = new Set([
 
 /** The error in an answer or chunk that came as a success; undefined where there is none. */
 export function errorIn(answer: Loose): unknown {
-  const choices = objectsIn(answer.choices);
-  const itself = wordOf(answer.object) === 'error' ? answer : undefined;
-  const errors = [answer.error, ...choices.map((choice) => choice.error), itself];
-  const failed = choices.some((choice) => FAILED.has(wordOf(choice.finish_reason)))
-    ? 'its finish reason is an error'
-    : undefined;
-  return errors.find((error) => error && JSON.stringify(error) !== '{}') ?? failed;
+  if (isError(answer.error)) return answer.error;
+  let failed: string | undefined;
+  for (const { error, finish_reason } of objectsIn(answer.choices)) {
+    if (isError(error)) return error;
+    if (FAILED.has(wordOf(finish_reason))) failed = 'its finish reason is an error';
+  }
+  return wordOf(answer.object) === 'error' ? answer : failed;
+}
+
+function isError(error: unknown): boolean {
+  return Boolean(error) && JSON.stringify(error) !== '{}';
 }
 
 /** Words in a choice's `finish_reason` that say it has not finished. */

@@ -5,16 +5,21 @@ import { joined } from '../_shared/body.ts';
 const LARGEST_ANSWER = 128 * 1024 * 1024;
 /** The longest text that is parsed at once, bytes: an event of a stream, or what of a whole answer is read. */
 export const LARGEST_PARSED = 32 * 1024 * 1024;
-/** What is read at once, bytes. */
-const ROOM = 64 * 1024;
+/** What is read at once, bytes: at first, for a chunk of a stream is small, and while pieces fill it. */
+const SMALLEST_ROOM = 4 * 1024;
+const LARGEST_ROOM = 64 * 1024;
 type Read = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>['read']>>;
 
 /** The body of an answer, read within its times: `TimeoutError` for a silence, `DeadlineError` at the call's end. */
 export class AnswerBody {
   readonly #reader: ReadableStreamBYOBReader;
-  /** Each piece is read into it and copied: a reader without a buffer is given so much anew for every chunk of a stream. */
-  #room = new Uint8Array(ROOM);
+  /** Each piece is read into it and copied: a reader without a buffer is given 64 KiB anew for every chunk of a stream. */
+  #room = new Uint8Array(SMALLEST_ROOM);
   #pending: Promise<Read> | undefined;
+  /** What is being waited for: until when, and what happens then. */
+  #wait: { until: number; expire(): void } | undefined;
+  /** It goes off at the end of the wait it was set for, and is set again where another one lasts longer by then: few for a stream. */
+  #timer: { due: number; id: ReturnType<typeof setTimeout> } | undefined;
   #received = 0;
 
   constructor(
@@ -35,9 +40,14 @@ export class AnswerBody {
     const read = await this.#read(within);
     if (read === 'late') return 'late';
     this.#pending = undefined;
-    if (read.done) return 'end';
+    if (read.done) {
+      this.#stopTimer();
+      return 'end';
+    }
     const piece = read.value.slice();
-    this.#room = new Uint8Array(read.value.buffer);
+    const { buffer } = read.value;
+    const isFull = piece.length === buffer.byteLength && piece.length < LARGEST_ROOM;
+    this.#room = new Uint8Array(isFull ? new ArrayBuffer(LARGEST_ROOM) : buffer);
     this.#received += piece.length;
     if (this.#received > LARGEST_ANSWER) throw new LengthError('Its answer was too long.');
     return piece;
@@ -60,34 +70,52 @@ export class AnswerBody {
 
   /** Tells the provider to stop. */
   cancel(): void {
+    this.#stopTimer();
     this.#reader.cancel().catch(() => undefined);
   }
 
   // Not by the signal that fetch was given: Deno no longer heeds it once the request object is collected as garbage.
   async #read(within: number): Promise<Read | 'late'> {
-    const left = this.deadline - Date.now();
+    const now = Date.now();
+    const left = this.deadline - now;
     const isDeadline = left <= this.longestSilence;
     const longest = Math.max(isDeadline ? left : this.longestSilence, 0);
-    if (!this.#pending) {
-      this.#pending = this.#reader.read(this.#room);
-      this.#pending.catch(() => undefined);
-    }
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<'late'>((resolve, reject) => {
-      const isUp = () => {
-        if (within < longest) resolve('late');
-        else reject(isDeadline ? new DeadlineError() : new TimeoutError());
-      };
-      timer = setTimeout(isUp, Math.min(Math.max(within, 0), longest));
-    });
+    this.#pending ??= this.#reader.read(this.#room);
+    const pending = this.#pending;
     try {
-      return await Promise.race([this.#pending, timeout]);
+      return await new Promise<Read | 'late'>((resolve, reject) => {
+        const expire = () => {
+          if (within < longest) resolve('late');
+          else reject(isDeadline ? new DeadlineError() : new TimeoutError());
+        };
+        this.#wait = { until: now + Math.min(Math.max(within, 0), longest), expire };
+        this.#setTimer();
+        pending.then(resolve, reject);
+      });
     } catch (error) {
       this.cancel();
       throw error;
     } finally {
-      clearTimeout(timer);
+      this.#wait = undefined;
     }
+  }
+
+  #setTimer(): void {
+    if (!this.#wait) return;
+    const { until } = this.#wait;
+    if (this.#timer && this.#timer.due <= until) return;
+    this.#stopTimer();
+    const goOff = () => {
+      this.#timer = undefined;
+      if (this.#wait && this.#wait.until <= Date.now()) this.#wait.expire();
+      else this.#setTimer();
+    };
+    this.#timer = { due: until, id: setTimeout(goOff, until - Date.now()) };
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer?.id);
+    this.#timer = undefined;
   }
 }
 

@@ -4,6 +4,7 @@ import { type Caller, requireCaller } from '../_shared/auth.ts';
 import { readBytes } from '../_shared/body.ts';
 import { readWorkspace } from '../_shared/call-facts.ts';
 import { chat } from './chat.ts';
+import { answerMessage } from './conversations.ts';
 import { embeddings } from './embeddings.ts';
 import { answerCall, type Endpoint } from './endpoint.ts';
 import { images } from './images.ts';
@@ -12,7 +13,10 @@ import { getModel, listModels } from './models.ts';
 type AiEnv = AppEnv & { Variables: { caller: Caller } };
 
 /** Headers of ours that a browser may read. */
-const EXPOSED = ['x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held', 'x-output-limit'];
+const EXPOSED = [
+  ...['x-first-request-id', 'x-credits-charged', 'x-credits-available', 'x-credits-held', 'x-output-limit'],
+  ...['x-message-id', 'x-answer-id'],
+];
 /** What to use for paths of OpenAI's API and others' that are not served. */
 const INSTEAD: [RegExp, string][] = [
   [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
@@ -36,6 +40,20 @@ app.use('/v1/*', async (c, next) => {
 
 for (const endpoint of [chat, embeddings, images] as Endpoint<{ model: string }>[]) {
   app.post(`/v1${endpoint.path}`, (c) => answerCall(endpoint, c.req.raw, c.get('caller'), c.get('requestId')));
+}
+const MESSAGES = '/v1/conversations/:conversation/messages';
+app.post(MESSAGES, (c) => {
+  const asked = { conversationId: c.req.param('conversation'), action: 'send' } as const;
+  return answerMessage(c.req.raw, c.get('caller'), c.get('requestId'), asked);
+});
+for (const [path, action] of [
+  ['answers', 'answer'],
+  ['continue', 'continue'],
+] as const) {
+  app.post(`${MESSAGES}/:message/${path}`, (c) => {
+    const asked = { conversationId: c.req.param('conversation'), action, messageId: c.req.param('message') };
+    return answerMessage(c.req.raw, c.get('caller'), c.get('requestId'), asked);
+  });
 }
 app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
 app.get('/v1/models/:model{.+}', async (c) => {

@@ -35,9 +35,9 @@ export const chatId = (requestId: string) => `chatcmpl-${requestId}`;
 
 /** An answer, or a chunk of one, as the client and the log are told it. What is told as it came is the same object. */
 export function told(answer: Loose, { model, id }: Names): Loose {
-  return changed(withoutOwn(answer) as Loose, (name, value) => {
-    if (name === 'model') return model ?? value;
-    return name === 'id' ? id : value;
+  return changed(answer, (name, value) => {
+    if (name === 'id') return id;
+    return (name === 'model' ? model : undefined) ?? memberTold(name, value, false);
   });
 }
 
@@ -67,19 +67,19 @@ function rewritten(json: Uint8Array<ArrayBuffer>, came: Loose, shown: Loose): Ui
 }
 
 /** Without what is the provider's own, at any depth; never within what a model calls a tool with. */
-function withoutOwn(value: unknown, isCall = false): unknown {
-  if (Array.isArray(value)) {
-    const mapped = value.map((item) => withoutOwn(item, isCall));
-    return mapped.every((item, index) => item === value[index]) ? value : mapped;
-  }
-  const holder = objectIn(value);
-  if (!holder) return value;
-  return changed(holder, (name, inner) => {
-    if (PROVIDERS_OWN.has(name)) return undefined;
-    if (name === 'usage') return usageTold(inner);
-    if (isCall && (name === 'arguments' || name === 'input')) return inner;
-    return withoutOwn(inner, isCall || name === 'tool_calls' || name === 'function_call');
-  });
+function withoutOwn(value: unknown, isCall: boolean): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (!Array.isArray(value)) return changed(value as Loose, (name, inner) => memberTold(name, inner, isCall));
+  const mapped = value.map((item) => withoutOwn(item, isCall));
+  return mapped.every((item, index) => item === value[index]) ? value : mapped;
+}
+
+/** A member as it is told; undefined where it is not. */
+function memberTold(name: string, value: unknown, isCall: boolean): unknown {
+  if (PROVIDERS_OWN.has(name)) return undefined;
+  if (name === 'usage') return usageTold(value);
+  if (isCall && (name === 'arguments' || name === 'input')) return value;
+  return withoutOwn(value, isCall || name === 'tool_calls' || name === 'function_call');
 }
 
 /** Usage that is no object says nothing that a client could read. */
@@ -95,9 +95,12 @@ function usageTold(usage: unknown): unknown {
 /** An object with its values changed, or left out where they become undefined; the same one where nothing changes. */
 function changed(holder: Loose, change: (name: string, value: unknown) => unknown): Loose {
   const names = Object.keys(holder);
-  const values = names.map((name) => change(name, holder[name]));
-  if (names.every((name, index) => holder[name] === values[index])) return holder;
-  return Object.fromEntries(
-    names.flatMap((name, index) => (values[index] === undefined ? [] : [[name, values[index]]])),
-  );
+  let entries: [string, unknown][] | undefined;
+  for (let index = 0; index < names.length; index += 1) {
+    const name = names[index] as string;
+    const after = change(name, holder[name]);
+    if (after !== holder[name]) entries ??= names.slice(0, index).map((same) => [same, holder[same]]);
+    if (after !== undefined) entries?.push([name, after]);
+  }
+  return entries ? Object.fromEntries(entries) : holder;
 }

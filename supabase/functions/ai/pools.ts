@@ -35,11 +35,10 @@ export interface Reported {
 export function readUsage(answer: Loose): Reported | undefined {
   const inChoices = objectsIn(answer.choices).map((choice) => choice.usage); // Moonshot
   const inEvents = [objectIn(answer.message)?.usage, objectIn(answer.response)?.usage]; // Anthropic, Responses
-  const places = [...inChoices, objectIn(answer.x_groq)?.usage, ...inEvents, answer.usage, fromGemini(answer)];
-  const reported = places
-    .map(readCounts)
-    .filter((counts) => counts !== undefined)
-    .at(-1);
+  let reported: Reported | undefined;
+  for (const usage of [...inChoices, objectIn(answer.x_groq)?.usage, ...inEvents, answer.usage, fromGemini(answer)]) {
+    reported = readCounts(usage) ?? reported;
+  }
   if (!reported) return undefined;
   const searches = tokenCount(objectIn(objectIn(answer.tool_usage)?.web_search)?.num_requests);
   // The tokens of a made image are an image's, whatever their name.
@@ -54,14 +53,16 @@ export function readUsage(answer: Loose): Reported | undefined {
 
 /** The service tier that an answer or chunk names; '' for the usual one, undefined where it names none. */
 export function readTier(answer: Loose): string | undefined {
-  const inside = [answer, objectIn(answer.message), objectIn(answer.response)];
-  const words = inside.flatMap((place) => {
-    const usage = objectIn(place?.usage);
-    return [place?.service_tier, usage?.service_tier, usage?.speed === 'fast' ? 'fast' : undefined];
-  });
-  const tier = [...words, objectIn(answer.usageMetadata)?.serviceTier]
-    .filter((word) => typeof word === 'string')
-    .at(-1);
+  let tier: string | undefined;
+  for (const place of [answer, objectIn(answer.message), objectIn(answer.response)]) {
+    if (!place) continue;
+    const usage = objectIn(place.usage);
+    for (const word of [place.service_tier, usage?.service_tier, usage?.speed === 'fast' ? 'fast' : undefined]) {
+      if (typeof word === 'string') tier = word;
+    }
+  }
+  const ofGemini = objectIn(answer.usageMetadata)?.serviceTier;
+  if (typeof ofGemini === 'string') tier = ofGemini;
   if (tier === undefined) return undefined;
   const word = tier.trim().toLowerCase();
   const isUsual =

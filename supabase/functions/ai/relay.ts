@@ -109,8 +109,8 @@ class Stream {
       },
       cancel() {
         client.isGone = true;
-        // Else the provider's answer is read to its end: it is what the provider charges for.
-        if (answer.candidate.disconnect_policy === 'cancel') answer.body.cancel();
+        // Else the provider's answer is read to its end: it is what the provider charges for. A message is for later too.
+        if (answer.candidate.disconnect_policy === 'cancel' && !call.message) answer.body.cancel();
       },
     });
     const headers = { 'content-type': CONTENT_TYPE, 'cache-control': 'no-cache', ...limitHeaders(call) };
@@ -212,11 +212,12 @@ class Stream {
   #ending(client: Client, usage: Usage, cutOff: string | undefined): Ending {
     const { candidate } = this.answer;
     const { error, isComplete, hasWritten, isLimited, answer } = this.#reader;
-    const isStopped = client.isGone && candidate.disconnect_policy === 'cancel';
+    const isLeft = client.isGone && !this.call.message;
+    const isStopped = isLeft && candidate.disconnect_policy === 'cancel';
     if (!cutOff && error !== undefined) throw upstreamError('an error in the stream', JSON.stringify(error));
     if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
     return {
-      status: client.isGone ? 'canceled' : 'success',
+      status: isLeft ? 'canceled' : 'success',
       isEmpty: isComplete && !hasWritten && usage.completion === 0,
       mayBeCutShort: mayWriteNothing(this.request) || isLimited,
       error: cutOff ? { code: 'cut_off', message: cutOff } : undefined,

@@ -1,5 +1,4 @@
 /** A chat stream on its way to the client: passed on as it arrives, and read along for usage and the log. */
-import { createParser } from 'eventsource-parser';
 import { joined } from '../_shared/body.ts';
 import {
   errorIn,
@@ -21,6 +20,7 @@ import { later, type Reported, readTier, readUsage } from './pools.ts';
 import { BYTES_OF_A_TOKEN, utf8Length } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
+const LINE_END = /\r\n|\r|\n/;
 const LF = 10;
 const CR = 13;
 /** A comment, which clients skip: it shows that the provider is at work, and says no more than that. */
@@ -126,20 +126,19 @@ export class StreamReader {
 
   /** The answer has ended: `[DONE]` came or, from providers that leave it out, a finish reason for every choice. */
   get isComplete(): boolean {
-    const choices = [...this.#choices.values()];
-    return this.isDone || (choices.length > 0 && choices.every((choice) => choice.finishReason !== null));
+    return this.isDone || (this.#choices.size > 0 && this.#hasNo((choice) => choice.finishReason === null));
   }
 
   /** Nothing more has to come, though the provider says nothing of its end: each choice asked for has finished. */
   get isWhole(): boolean {
-    const choices = [...this.#choices.values()];
-    const hasAll = choices.length > 0 && choices.length >= this.choices;
-    return this.isDone || (hasAll && choices.every((one) => isKnownEnd(one.finishReason) && !one.hasWrittenOn));
+    if (this.isDone) return true;
+    const hasAll = this.#choices.size > 0 && this.#choices.size >= this.choices;
+    return hasAll && this.#hasNo((choice) => choice.hasWrittenOn || !isKnownEnd(choice.finishReason));
   }
 
   /** A choice has ended at a limit. */
   get isLimited(): boolean {
-    return [...this.#choices.values()].some((choice) => isLimit(choice.finishReason));
+    return !this.#hasNo((choice) => isLimit(choice.finishReason));
   }
 
   /** Nothing was written after the provider last said what was used: it may be the end's. */
@@ -154,7 +153,7 @@ export class StreamReader {
 
   /** Pictures or sound have come. */
   get hasMedia(): boolean {
-    return [...this.#choices.values()].some((choice) => choice.hasMedia);
+    return !this.#hasNo((choice) => choice.hasMedia);
   }
 
   /** About how many output tokens have been written so far, by the length of the text. */
@@ -189,37 +188,43 @@ export class StreamReader {
     return joined(passed);
   }
 
-  /** What the client is to see of an event. */
+  /** What the client is to see of an event: without its comments, ids and waits, which are between the provider and us. */
   #show(event: Uint8Array<ArrayBuffer>): Uint8Array | undefined {
     const text = this.#decoder.decode(event);
-    let isShown = false;
+    const kept: string[] = [];
+    let lines = 0;
+    let data: string | undefined;
+    let kind: string | undefined;
     let isComment = false;
-    const parser = createParser({
-      onEvent: ({ event: kind, data }) => {
-        isShown = this.#readEvent(kind, data.trim());
-      },
-      onComment: () => {
-        isComment = true;
-      },
-      onError: () => this.#stray(text),
-    });
-    // One line end more than it has: a CR at the very end might be half of one to the parser.
-    parser.feed(`${text}\n`);
-    if (isShown) return this.#told(this.#onlyData(event, text));
-    return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
-  }
-
-  /** An event without its comments, ids and waits, which are between the provider and us. */
-  #onlyData(event: Uint8Array<ArrayBuffer>, text: string): Uint8Array<ArrayBuffer> {
-    const lines = text.split(/\r\n|\r|\n/).filter((line) => line !== '');
-    const kept = lines.filter((line) => /^(data|event)(:|$)/.test(line));
-    return kept.length === lines.length ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`);
+    let isStray = false;
+    for (const line of text.split(LINE_END)) {
+      if (line === '') continue;
+      lines += 1;
+      const end = line.indexOf(':');
+      const field = end === -1 ? line : line.slice(0, end);
+      const value = end === -1 ? '' : line.slice(line[end + 1] === ' ' ? end + 2 : end + 1);
+      if (field === 'data') data = data === undefined ? value : `${data}\n${value}`;
+      else if (field === 'event') kind = value;
+      else if (field === '') isComment = true;
+      else if (field !== 'id' && field !== 'retry') isStray = true;
+      if (field === 'data' || field === 'event') kept.push(line);
+    }
+    if (isStray) this.#stray(text);
+    if (data === undefined || !this.#readEvent(kind, data.trim())) {
+      return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
+    }
+    return this.#told(kept.length === lines ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`));
   }
 
   /** The event of the last chunk, as it came unless something in it is not for the client. */
   #told(event: Uint8Array<ArrayBuffer>): Uint8Array {
     const shown = told(this.#frame, this.names);
     return shown === this.#frame ? event : this.#encoder.encode(`data: ${JSON.stringify(shown)}\n\n`);
+  }
+
+  #hasNo(is: (choice: StreamedChoice) => boolean): boolean {
+    for (const choice of this.#choices.values()) if (is(choice)) return false;
+    return true;
   }
 
   #stray(text: string): void {

@@ -207,6 +207,13 @@ export function noteFailure(attempt: Attempt | undefined, failure: ApiError & { 
   attempt.said = failure.said;
 }
 
+/** Whether a provider refused a request because the model's context is too small for it. */
+export function isTooLong({ said }: { said?: Said }): boolean {
+  return /context[_ ](length|window)|maximum context|(prompt|input) is too long|too many (input )?tokens/i.test(
+    said?.text ?? '',
+  );
+}
+
 /** What a provider blames in a request, in our words: its own may hold anything. Who answers the client checks `param`. */
 function blamedRequest(text: string, cause: string): ApiError {
   const { code, param } = objectIn(parseObject(text)?.error) ?? {};

@@ -38,7 +38,7 @@ select throws_ok($$ select pg_temp.exported(null) $$, 'PT400', 'invalid_request'
 
 -- Quotes.
 select tests.be_postgres();
-select is(private.markdown_quote(q.said), q.quoted, q.said) from (values
+select is(private.markdown_quote(q.said), q.quoted, to_json(q.said)::text) from (values
   ('', '> '), (e'a\nb', e'> a\n> b'), (e'a\r\nb\rc', e'> a\n> b\n> c'), (e'a\u2028b\u0085c\fd\ve', e'> a\n> b\n> c\n> d\n> e'),
   ('</blockquote><h2>', '> &lt;/blockquote>&lt;h2>'), ('\<b>', '> \&lt;b>'),
   (e'```js\na < b\n```\nx < y', e'> ```js\n> a < b\n> ```\n> x &lt; y'),
