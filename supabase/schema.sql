@@ -52,8 +52,8 @@ type payment_status: pending, succeeded, failed, refunded, partially_refunded, d
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
 type price_unit: input, cached_input, cache_write_5m, cache_write_1h, output, reasoning, audio_input, audio_output, image_input, image_output, image, second_input, second_output, character, request, web_search, tool_call, video_second
-type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
-type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
+type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, counts private.ai_request_counts, refusal private.ai_refusal
+type private.ai_call: request_id text, idempotency_key text, message_period timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_charge: cost_usd numeric, credits numeric, worth_usd numeric, unpriced text[]
 type private.ai_refusal: code text, message text, param text, retry_after integer
@@ -77,6 +77,7 @@ type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
 type short_name: text CHECK ((length(VALUE) <= 200))
+type subscription_limit: action text, allowed boolean, code text, message text, retry_after integer, plan text, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type subscription_status: inactive, trialing, active, past_due, unpaid, paused, scheduled_cancel, canceled, expired
 type theme_preference: system, light, dark
 type unsigned_credit_amount: numeric(20,6) CHECK (((VALUE >= (0)::numeric) AND (VALUE <> 'NaN'::numeric)))
@@ -879,7 +880,7 @@ view private.ai_calls
   hold_expires_at timestamp with time zone
   request_id text
   idempotency_key text
-  message_month timestamp with time zone
+  message_period timestamp with time zone
   started_at timestamp with time zone
   heard_at timestamp with time zone
   prompt_tokens bigint
@@ -891,15 +892,15 @@ view private.ai_calls
 
 table private.ai_request_counts
   workspace_id uuid not null
+  period_start timestamp with time zone not null
+  messages bigint not null default 0
   minute_started_at timestamp with time zone not null
-  minute_requests integer not null
   day_started_at timestamp with time zone not null default now()
-  day_requests integer not null default 0
   day_content bigint not null default 0
+  minute_requests integer not null default 0
+  day_requests integer not null default 0
   day_empty_answers integer not null default 0
-  month_started_at timestamp with time zone not null
-  month_messages integer not null
-  constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, month_started_at)
+  constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, period_start)
   constraint ai_request_counts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 
 table private.ai_usage_logs
@@ -1258,7 +1259,7 @@ table private.usage_by_day
   constraint one_row_a_day UNIQUE NULLS NOT DISTINCT (workspace_id, day, user_id, scene, model, api_key_id)
   constraint usage_by_day_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX usage_by_day_day_idx using btree (day)
-  CREATE INDEX usage_by_day_user_id_idx using btree (user_id)
+  CREATE INDEX usage_by_day_user_id_day_idx using btree (user_id, day)
   policy "members can read their own figures, owners and admins all of th" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   grants authenticated select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id); service_role select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id)
 
@@ -1690,6 +1691,7 @@ table workspaces
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (ai_log_content, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, name, slug)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
+function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric, at timestamp with time zone) returns private.ai_terms
 function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
@@ -1728,6 +1730,7 @@ function private.change_grants(wanted_workspace uuid, changes credit_grant_chang
 function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
+function private.check_limit_for(action text, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns subscription_limit security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 function private.claim_payments() returns trigger security definer
 function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
@@ -1742,7 +1745,7 @@ function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
 function private.count_messages() returns trigger security definer
-function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
+function private.count_request(caller private.ai_caller, counts private.ai_request_counts, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
@@ -1783,7 +1786,7 @@ function private.expire_wallet(wanted_workspace uuid, at timestamp with time zon
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
 function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean DEFAULT true) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
-function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
+function private.feature_period(wanted_workspace uuid, at timestamp with time zone, by_month boolean DEFAULT false, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
@@ -1840,6 +1843,7 @@ function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
+function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
@@ -1931,7 +1935,7 @@ function private.refuse_credits(asked private.admission, needed numeric, what te
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
-function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_request_rate(caller private.ai_caller, counts private.ai_request_counts, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
@@ -1941,6 +1945,7 @@ function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) re
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.report_next_lone_reversal(at timestamp with time zone) returns boolean
+function private.request_counts_of(wanted_workspace uuid, at timestamp with time zone) returns private.ai_request_counts
 function private.request_next_top_up(at timestamp with time zone) returns boolean
 function private.request_top_up(wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
@@ -1997,6 +2002,7 @@ function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
+function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
 function private.sum_of(n private.price_units, r private.price_units) returns numeric
 function private.sync_job_under_way() returns trigger security definer
@@ -2046,6 +2052,7 @@ function public.begin_subscription_change(user_id uuid, change text, workspace_i
 function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
+function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT 'message'::text, p_workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit -- execute: authenticated, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
@@ -2073,10 +2080,13 @@ function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
 function public.invite_member(workspace_id uuid, email text, role workspace_role DEFAULT 'member'::workspace_role, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
+function public.last_active_at(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.leave_workspace(workspace_id uuid) returns void -- execute: authenticated
 function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
 function public.list_members(workspace_id uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) -- execute: authenticated
 function public.list_payment_products() returns payment_products_on_sale -- execute: anon, authenticated, service_role
+function public.monthly_message_count(users) returns bigint -- execute: authenticated, service_role
+function public.monthly_reset_date(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.my_credit_transactions(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 100) returns SETOF my_credit_transaction -- execute: authenticated
 function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NULL::text, is_kept boolean DEFAULT false, error text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2084,7 +2094,7 @@ function public.period_credits_used(api_keys) returns numeric -- execute: authen
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns recorded_usage security definer -- execute: service_role
+function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
 function public.refund_user_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, transaction_id bigint DEFAULT NULL::bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_credit_hold(hold_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_feature(usage_record_id bigint DEFAULT NULL::bigint, quantity numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), release_idempotency_key text DEFAULT NULL::text) returns feature_release security definer -- execute: service_role
@@ -2104,7 +2114,9 @@ function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb 
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.total_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
+function public.update_user_usage(p_user_id uuid, p_message_count integer, p_tokens bigint, p_cost numeric, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit security definer -- execute: service_role
 function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.usage_report(by usage_dimension DEFAULT 'day'::usage_dimension, "from" date DEFAULT (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)))::date, "to" date DEFAULT ((now() AT TIME ZONE 'UTC'::text))::date, workspace_id uuid DEFAULT NULL::uuid, all_workspaces boolean DEFAULT false, then_by usage_dimension DEFAULT NULL::usage_dimension) returns TABLE(name text, then_name text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric, paid_credits numeric, provider_cost numeric, margin numeric) -- execute: authenticated, service_role
 function public.verify_credits(workspace_id uuid DEFAULT NULL::uuid) returns TABLE(wallet_id uuid, rule text, expected numeric, actual numeric, subject text) security definer -- execute: service_role

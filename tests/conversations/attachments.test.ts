@@ -1,6 +1,9 @@
 /** Attachments as a frontend handles them: registered, uploaded by a signed upload, shown by a message, read, removed. */
 import { beforeAll, expect, test } from 'vitest';
+import { newModel, seenBySimulator } from '../ai/helpers.ts';
 import { anonClient, env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+
+import { post, refusal, says, send } from './helpers.ts';
 
 let owner: TestUser;
 let mate: TestUser;
@@ -115,4 +118,32 @@ test('what is being shown while another message lets it go stays, at every turn'
     expect(left.data?.length).toBe(second.error ? 0 : 1);
     expect(second.error?.message ?? 'not_found').toBe('not_found');
   }
+});
+
+test('a model that takes pictures is sent those of the conversation', async () => {
+  const conversation_id = await newConversation();
+  await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual', workspace_id => $2)`, [owner.id, team]);
+  const model = await newModel({ content_parts: { image_url: 1000 } });
+  const { id, storage_path } = await register(conversation_id, 3);
+  const key = `pictures-${id}`;
+  const ask = (attachment_id: string) => ({
+    model,
+    parts: [
+      { type: 'image', attachment_id, media_type: 'image/png' },
+      { type: 'text', text: says({ key }, 'What is this?') },
+    ],
+  });
+  expect(await refusal(await post(owner.accessToken, conversation_id, ask(id)))).toBe('404 not_found'); // it has not come
+  await upload(storage_path, picture(3));
+  const { message } = await send(owner, conversation_id, ask(id));
+  expect(message.parts[0]).toEqual({ type: 'image', attachment_id: id, media_type: 'image/png' });
+  await send(owner, conversation_id, { model, content: says({ key }, 'And again?') });
+  const { requests } = await seenBySimulator(key);
+  expect(requests).toHaveLength(2);
+  for (const { body } of requests) {
+    // A development machine's Storage is not on the web.
+    expect(JSON.stringify(body)).toContain('"url":"data:image/png;base64,BwcH"');
+  }
+  const other = await newConversation();
+  expect(await refusal(await post(owner.accessToken, other, ask(id)))).toBe('404 not_found');
 });

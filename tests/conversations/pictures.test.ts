@@ -12,20 +12,23 @@ const files = (sizes: Record<string, number>): Files => ({
     return path in sizes ? new Blob([new Uint8Array(sizes[path] ?? 0)], { type: 'image/png' }) : undefined;
   },
 });
-const picture = (attachment_id: string) => ({ type: 'image', attachment_id, media_type: 'image/png' });
+/** An id that ends with this digit. */
+const id = (last: string) => `00000000-0000-4000-8000-00000000000${last}`;
+const pathOf = (last: string) => `w/c/${id(last)}`;
+const picture = (last: string) => ({ type: 'image', attachment_id: id(last), media_type: 'image/png' });
 
 test('attachments get an address, all by one request, and other parts stay as they are', async () => {
   const text = { type: 'text', text: 'What is this?' };
   const paper = { type: 'file', attachment_id: 'p', media_type: 'application/pdf', name: 'a.pdf' };
   const messages = [
     { id: 'm', parts: [text, picture('a'), paper] },
-    { id: 'n', parts: [picture('a'), picture('gone')] },
+    { id: 'n', parts: [picture('a'), picture('f')] },
   ];
-  expect(await withPictures(messages, 'w/c', files({ 'w/c/a': 1 }), true)).toEqual([
-    { id: 'm', parts: [text, { ...picture('a'), url: 'https://files.test/w/c/a' }, paper] },
-    { id: 'n', parts: [{ ...picture('a'), url: 'https://files.test/w/c/a' }, picture('gone')] },
+  expect(await withPictures(messages, 'w/c', files({ [pathOf('a')]: 1 }), true)).toEqual([
+    { id: 'm', parts: [text, { ...picture('a'), url: `https://files.test/${pathOf('a')}` }, paper] },
+    { id: 'n', parts: [{ ...picture('a'), url: `https://files.test/${pathOf('a')}` }, picture('f')] },
   ]);
-  expect(asked).toEqual([['w/c/a', 'w/c/gone']]);
+  expect(asked).toEqual([[pathOf('a'), pathOf('f')]]);
 });
 
 test('pictures of the AI SDK are pictures, and what has an address keeps it', async () => {
@@ -43,10 +46,20 @@ test('pictures of the AI SDK are pictures, and what has an address keeps it', as
 });
 
 test('without a Storage on the web pictures go as data, the newest ones, as many as fit', async () => {
-  const sizes = { 'w/c/a': 5_000_000, 'w/c/b': 5_000_000, 'w/c/c': 3 };
+  const sizes = { [pathOf('a')]: 5_000_000, [pathOf('b')]: 5_000_000, [pathOf('c')]: 3 };
   const messages = [{ parts: [picture('a')] }, { parts: [picture('b'), picture('c')] }];
   const [first, last] = await withPictures(messages, 'w/c', files(sizes), false);
   expect(first?.parts).toEqual([picture('a')]);
   expect(last?.parts[1]).toEqual({ ...picture('c'), url: 'data:image/png;base64,AAAA' });
   expect(String((last?.parts[0] as { url?: string } | undefined)?.url).length).toBeGreaterThan(6_000_000);
+});
+
+test('what is no id of an attachment leads nowhere', async () => {
+  asked.length = 0;
+  const parts = ['../../w/d/file', '..', `${id('a')}/../x`, { id: 'x' }, 7].map((attachment_id) => ({
+    type: 'image',
+    attachment_id,
+  }));
+  expect(await withPictures([{ parts }], 'w/c', files({}), true)).toEqual([{ parts }]);
+  expect(asked).toEqual([]);
 });

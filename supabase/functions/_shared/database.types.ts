@@ -783,9 +783,9 @@ isOneToOne: false
                   ]
                 },"users": {
                   Row: {
-                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string
+                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string,"last_active_at": string | null,"monthly_message_count": number | null,"monthly_reset_date": string | null,"total_message_count": number | null
                   }
-                  ComputedFields: never
+                  ComputedFields: "last_active_at" | "monthly_message_count" | "monthly_reset_date" | "total_message_count"
                   Insert: {
                     "avatar_url"?: string | null,"created_at"?: string,"credits_balance"?: number,"credits_spent"?: number,"credits_total"?: number,"email"?: string | null,"full_name"?: string | null,"id": string,"is_active"?: boolean,"phone"?: string | null,"preferred_language"?: string | null,"role"?: Database["public"]['Enums']["user_role"],"subscription_plan"?: string,"subscription_status"?: Database["public"]['Enums']["subscription_status"],"theme_preference"?: Database["public"]['Enums']["theme_preference"],"updated_at"?: string
                   }
@@ -1242,6 +1242,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"check_subscription_limit":
+{ Args: { "at"?: string,"p_action"?: string,"p_user_id": string,"p_workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1431,6 +1439,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"last_active_at":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.last_active_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "leave_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1464,6 +1475,12 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"monthly_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
+"monthly_reset_date":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_reset_date with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "my_credit_transactions":
 { Args: { "before_id"?: number,"max_rows"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["my_credit_transaction"][]
                           SetofOptions: {
@@ -1491,7 +1508,7 @@ isOneToOne: false
 { Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
-{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"cost_usd"?: number,"details"?: Json,"images"?: number,"messages"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
                           SetofOptions: {
         from: "*"
         to: "recorded_usage"
@@ -1595,9 +1612,20 @@ isOneToOne: false
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
                            },
+"total_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.total_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
                            },
+"update_user_usage":
+{ Args: { "at"?: string,"p_cost": number,"p_message_count": number,"p_tokens": number,"p_user_id": string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "update_video_job":
 { Args: { "answer"?: Json,"at"?: string,"task": Json,"video_job_id": string }; Returns: Json
                            },
@@ -1678,6 +1706,8 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"subscription_limit": {
+                        "action": string | null,"allowed": boolean | null,"code": string | null,"message": string | null,"retry_after": number | null,"plan": string | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       }
           }
         }

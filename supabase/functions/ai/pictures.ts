@@ -9,6 +9,7 @@ export interface Files {
 
 type Part = { type: string } & Record<string, unknown>;
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Bytes of pictures that one request carries as data. */
 const MOST_BYTES = 8_388_608;
 
@@ -23,8 +24,10 @@ export async function withPictures<Message extends { parts: Part[] }>(
   files: Files,
   isOnTheWeb: boolean,
 ): Promise<Message[]> {
-  const pathOf = (part: Part) =>
-    isPicture(part) && typeof part.attachment_id === 'string' ? `${folder}/${part.attachment_id}` : '';
+  const pathOf = (part: Part) => {
+    const id = isPicture(part) && typeof part.attachment_id === 'string' ? part.attachment_id : '';
+    return ID.test(id) ? `${folder}/${id}` : ''; // nothing else leads out of the folder
+  };
   const paths = [...new Set(messages.flatMap(({ parts }) => parts.map(pathOf)))].filter((path) => path !== '');
   if (paths.length === 0 && !messages.some(({ parts }) => parts.some(isPicture))) return messages;
   const urls = isOnTheWeb && paths.length > 0 ? await files.urlsOf(paths) : await asData(paths, files);
