@@ -142,8 +142,8 @@ begin
   if jsonb_typeof(listed) is distinct from 'array' or exists (
     select from jsonb_array_elements(listed) m (message) where jsonb_typeof(m.message) <> 'object') then
     return 'A conversation is an object with a list of messages, which are objects.';
-  elsif jsonb_array_length(listed) > 5000 or octet_length(given::text) > 8388608 then
-    return 'A conversation can be imported up to 5000 messages and 8388608 bytes.';
+  elsif jsonb_array_length(listed) > 2000 or octet_length(given::text) > 4194304 then
+    return 'A conversation can be imported up to 2000 messages and 4194304 bytes.';
   end if;
   with named as (select m.message ->> 'id' as id, m.message ->> 'parent_message_id' as parent_id, m.place
     from jsonb_array_elements(listed) with ordinality m (message, place))
@@ -199,12 +199,13 @@ begin
     private.imported_metadata(given, source), private.imported_time(given ->> 'created_at', now_at), made.import_key)
   returning * into made;
   with listed as materialized (
-    select m.message, m.place, gen_random_uuid() as id, m.message ->> 'id' as source_id
+    select m.message, m.place, gen_random_uuid() as id, m.message ->> 'id' as source_id,
+      m.message ->> 'parent_message_id' as follows
     from jsonb_array_elements(given -> 'messages') with ordinality m (message, place)
   ), linked as (
     select l.*, case when l.message ? 'parent_message_id' then p.id else lag(l.id) over (order by l.place) end
       as parent_id
-    from listed l left join listed p on p.source_id = l.message ->> 'parent_message_id'
+    from listed l left join listed p on p.source_id = l.follows
   )
   insert into public.messages (id, conversation_id, parent_message_id, role, content, content_type, parts, status,
     error_message, model_used, metadata, created_at)
@@ -228,8 +229,9 @@ end;
 $$;
 grant execute on function private.write_import to authenticated;
 
+-- The largest ones take longer to be written and indexed than clients have otherwise; PostgREST heeds this setting.
 create function public.import_conversation(source text, data jsonb, workspace_id uuid default null) returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set statement_timeout = '30s' as $$
 begin
   return private.write_import(import_conversation.source, import_conversation.data, import_conversation.workspace_id);
 end;

@@ -38,14 +38,14 @@ select throws_ok($$ select pg_temp.exported(null) $$, 'PT400', 'invalid_request'
 
 -- Quotes.
 select tests.be_postgres();
-select is(private.markdown_quote(q.said), q.quoted, to_json(q.said)::text) from (values
-  ('', '> '), (e'a\nb', e'> a\n> b'), (e'a\r\nb\rc', e'> a\n> b\n> c'), (e'a\u2028b\u0085c\fd\ve', e'> a\n> b\n> c\n> d\n> e'),
-  ('</blockquote><h2>', '> &lt;/blockquote>&lt;h2>'), ('\<b>', '> \&lt;b>'),
-  (e'```js\na < b\n```\nx < y', e'> ```js\n> a < b\n> ```\n> x &lt; y'),
-  (e'```\na < b', e'> ```\n> a < b\n> ```'),
-  (e'~~~\n<b>\n```\n~~~~\n<i>', e'> ````\n> <b>\n> ```\n> ````\n> &lt;i>'),
-  (e'- ```\n  ```\n<b>', e'> - \\```\n> ```\n> <b>\n> ```'),
-  (e'    ```\n<b>', e'>     \\```\n> &lt;b>')) q (said, quoted);
+select is(private.markdown_quote(q.said), q.quoted, 'nothing ends quote ' || q.n) from (values
+  (1, '', '> '), (2, e'a\nb', e'> a\n> b'), (3, e'a\r\nb\rc', e'> a\n> b\n> c'), (4, e'a\u2028b\u0085c\fd\ve', e'> a\n> b\n> c\n> d\n> e'),
+  (5, '</blockquote><h2>', '> &lt;/blockquote>&lt;h2>'), (6, '\<b>', '> \&lt;b>'),
+  (7, e'```js\na < b\n```\nx < y', e'> ````js\n> a < b\n> ````\n> x &lt; y'),
+  (8, e'```\na < b', e'> ````\n> a < b\n> ````'),
+  (9, e'~~~\n<b>\n```\n~~~~\n<i>', e'> ````\n> <b>\n> ```\n> ````\n> &lt;i>'),
+  (10, e'- ```\n  ```\n<b>', e'> - \\```\n> ````\n> <b>\n> ````'),
+  (11, e'    ```\n<b>', e'>     \\```\n> &lt;b>')) q (n, said, quoted);
 
 -- Who.
 select tests.sign_in('mate');

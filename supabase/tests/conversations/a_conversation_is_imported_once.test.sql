@@ -92,7 +92,7 @@ select is(pg_temp.import(g.given), 'PT400 invalid_request', g.given::text || ' i
 select is(pg_temp.import(null), 'PT400 invalid_request', 'and nothing');
 select is(pg_temp.import('{"messages": []}', 'No Source'), 'PT400 invalid_request', 'and a source that is no name');
 select is(pg_temp.import(pg_temp.with_message(jsonb_build_object('metadata', jsonb_build_object('x', repeat('x', 70000))))), 'PT400 invalid_request', 'and endless metadata');
-select is(pg_temp.import(jsonb_build_object('messages', (select jsonb_agg('{"role": "user"}'::jsonb) from generate_series(1, 5001)))), 'PT400 invalid_request', 'and too many messages');
+select is(pg_temp.import(jsonb_build_object('messages', (select jsonb_agg('{"role": "user"}'::jsonb) from generate_series(1, 2001)))), 'PT400 invalid_request', 'and too many messages');
 select is((select count(*)::text from public.conversations), tests.recall('before'), 'nothing of it is left');
 
 select * from finish();

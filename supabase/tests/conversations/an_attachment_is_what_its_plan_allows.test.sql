@@ -26,9 +26,6 @@ select tests.be_postgres();
 select tests.put_on_plan('owner', 'free');
 select tests.limit_plans('attachment_bytes', null);
 update public.system_config set config_value = '1000000' where config_key = 'kept_content_per_day';
--- A call began the day.
-insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, day_started_at, month_started_at, month_messages)
-select tests.id('owner'), date_trunc('minute', now()), 1, date_trunc('day', now(), 'UTC'), date_trunc('month', now(), 'UTC'), 0;
 select tests.sign_in('owner');
 select throws_ok($$ select public.create_attachment(tests.id('chat'), 'x', 'image/png', 1000000) $$, 'PGRST', null, 'what is more than a day''s room is refused');
 select throws_ok($$ select count(public.create_attachment(tests.id('chat'), 'x', 'image/png', 1)) from generate_series(1, 1000) $$, 'PGRST', null,
