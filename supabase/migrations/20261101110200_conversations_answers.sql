@@ -113,9 +113,11 @@ comment on function public.store_conversation_notes is
 
 -- What a model is sent ------------------------------------------------------------------------------------------------
 
--- The conversation that a caller may have answers written in: their own; an error for everyone else's.
+-- The conversation that a caller may have answers written in: their own; an error for everyone else's. To follow an
+-- answer it may also be one that their team shares.
 create function private.own_conversation(
-  account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamptz
+  account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamptz,
+  is_to_follow boolean default false
 ) returns public.conversations language plpgsql stable set search_path = '' as $$
 declare
   conversation public.conversations;
@@ -128,10 +130,10 @@ begin
   select * into conversation from public.conversations c
   where c.id = wanted_conversation and c.deleted_at is null
     and c.workspace_id = coalesce(wanted_workspace, c.workspace_id)
-    and (c.user_id = account_id or c.is_shared and private.role_in(c.workspace_id, account_id) is not null);
+    and (c.user_id = account_id or c.is_shared) and private.role_in(c.workspace_id, account_id) is not null;
   if not found then
     perform private.raise_error('not_found', format('There is no conversation %s.', wanted_conversation));
-  elsif conversation.user_id is distinct from account_id then
+  elsif conversation.user_id is distinct from account_id and not is_to_follow then
     perform private.raise_error('forbidden', 'Only its person writes in a conversation.');
   elsif key.workspace_id <> conversation.workspace_id then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
@@ -374,6 +376,10 @@ begin
       'retry_after', null, 'message_id', running.parent_message_id, 'answer_id', running.id);
   end if;
 
+  if octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+    perform private.raise_error('invalid_request', format('A message has at most %s bytes of parts.',
+      private.config_numeric('max_message_parts_bytes', 1048576)));
+  end if;
   admission := public.admit_ai_call(admit_message.user_id, admit_message.model, admit_message.input_tokens,
     admit_message.max_output_tokens, 1, admit_message.request_id, details || jsonb_build_object('conversation_id',
       conversation.id, 'message_id', admit_message.answer_id), endpoint => 'text_chat', can_lower_output => true,
@@ -381,6 +387,9 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
+  elsif not is_known then
+    -- A refusal takes back what admission counted: it is as if nothing had been sent.
+    perform private.require_room_for_content(conversation.workspace_id, octet_length(message::text));
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c
@@ -474,16 +483,20 @@ comment on function public.finish_message is
   'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, finish_reason, '
   'error_message }. What it cost and its status come from the log row.';
 
--- The log keeps the figures of a call whose message or conversation was deleted.
+-- The log and usage records keep the figures of what was for a message or conversation that was deleted.
 create function private.forget_deleted_messages() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_table_name = 'conversations' then
     update private.ai_usage_logs l set conversation_id = null, message_id = null
     from old_rows o where l.conversation_id = o.id;
+    update private.usage_records r set conversation_id = null, message_id = null
+    from old_rows o where r.conversation_id = o.id;
   else
     update private.ai_usage_logs l set message_id = null
     from old_rows o where l.conversation_id = o.conversation_id and l.message_id = o.id;
+    update private.usage_records r set message_id = null
+    from old_rows o where r.conversation_id = o.conversation_id and r.message_id = o.id;
   end if;
   return null;
 end;

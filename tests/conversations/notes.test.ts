@@ -88,7 +88,7 @@ describe('a title', () => {
     const helper = await setHelper('conversation_title_model', { key, error: 401 });
     const user = await newPerson();
     const model = await newModel();
-    for (let failures = 1; failures <= 4; failures += 1) {
+    for (let failures = 1; failures <= 6; failures += 1) {
       const conversation = await newConversation(user, { model });
       const { answer } = await send(user, conversation, { content: 'Where to?' });
       expect(answer.status).toBe('sent');

@@ -158,7 +158,7 @@ describe('a message', () => {
     const user = await newCaller();
     const conversation = await newConversation(user, { model });
     const leaving = new AbortController();
-    const body = { content: says({ text: 'a b c d e f', chunks: 6, chunk_delay_ms: 50, usage: USAGE }) };
+    const body = { content: says({ text: 'a b c d e f', chunks: 6, chunk_delay_ms: 250, usage: USAGE }) };
     const canceling = await newModel({ provider: await newProvider({ disconnect_policy: 'cancel' }) });
     const response = await fetch(`${AI_URL}/conversations/${conversation}/messages`, {
       method: 'POST',
@@ -213,9 +213,18 @@ describe('who may send', () => {
       [team],
     );
     expect(wallet?.spent).toBeCloseTo(2 * 100 * COST, 6);
+    const elsewhere = await fetch(`${AI_URL}/conversations/${conversation}/messages`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${owner.accessToken}`, 'x-workspace-id': owner.id },
+      body: JSON.stringify(body),
+    });
+    expect(await refusal(elsewhere)).toBe('404 not_found');
     await sql('update public.conversations set is_shared = false where id = $1', [conversation]);
     expect(await asked(mate.accessToken)).toBe('404 not_found');
     expect(await refusal(await post(owner.accessToken, 'no-uuid', body))).toBe('404 not_found');
+    const theirs = await newConversation(mate, { model, workspace_id: team });
+    await sql('delete from public.workspace_members where workspace_id = $1 and user_id = $2', [team, mate.id]);
+    expect(await refusal(await post(mate.accessToken, theirs, body))).toBe('404 not_found');
     await owner.client.from('conversations').delete().eq('id', conversation);
     expect(await asked(owner.accessToken)).toBe('404 not_found');
   });
@@ -310,6 +319,20 @@ describe('an answer that is still being made', () => {
   });
 });
 
+test('of ten messages at once below the current leaf one is answered', async () => {
+  const user = await newRichCaller();
+  const conversation = await newConversation(user, { model });
+  await send(user, conversation, { content: 'Hello' });
+  const responses = await Promise.all(
+    Array.from({ length: 10 }, (_, at) =>
+      post(user.accessToken, conversation, { content: says({ delay_ms: 700 }, `number ${at}`), stream: false }),
+    ),
+  );
+  const outcomes = await Promise.all(responses.map((one) => (one.ok ? 'answered' : refusal(one))));
+  expect(outcomes.sort()).toEqual([...Array(9).fill('409 generation_running'), 'answered']);
+  expect(await messagesOf(conversation)).toHaveLength(4);
+});
+
 describe('a message that is not answered', () => {
   test('is refused as any call and leaves nothing behind', async () => {
     const user = await newCaller();
@@ -363,6 +386,28 @@ describe('a message that is not answered', () => {
 });
 
 describe('messages of a plan', () => {
+  test('are as large as it stores a day, and one is never larger than a message may be', async () => {
+    const user = await newUser();
+    await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [user.id]);
+    const cheap = await newModel({ credits_per_request: 0, context_window: 1_000_000 });
+    const conversation = await newConversation(user, { model: cheap });
+    const parts = (bytes: number) => ({
+      parts: [
+        { type: 'data', data: 'x'.repeat(bytes) },
+        { type: 'text', text: 'Hi' },
+      ],
+    });
+    const large = await post(user.accessToken, conversation, parts(1_100_000));
+    expect(await refusal(large)).toBe('400 invalid_request');
+    const outcomes: string[] = [];
+    for (let sent = 0; sent < 6; sent += 1) {
+      const response = await post(user.accessToken, conversation, { ...parts(1_000_000), stream: false });
+      outcomes.push(response.ok ? 'stored' : await refusal(response));
+    }
+    expect(outcomes).toEqual([...Array(5).fill('stored'), '429 limit_reached']);
+    expect(await messagesOf(conversation)).toHaveLength(10);
+  });
+
   test('of 50 in parallel with 10 left and no paid credits 10 are answered', async () => {
     const user = await newUser();
     const free = await newModel({ credits_per_request: 0 });

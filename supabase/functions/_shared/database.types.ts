@@ -141,6 +141,12 @@ isOneToOne: false
       foreignKeyName: "api_keys_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "api_keys_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -219,6 +225,12 @@ isOneToOne: false
       foreignKeyName: "auto_top_ups_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "auto_top_ups_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -248,6 +260,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -332,6 +350,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "credit_transactions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "credit_transactions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -465,6 +489,12 @@ isOneToOne: false
       foreignKeyName: "notifications_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "notifications_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -558,6 +588,12 @@ isOneToOne: false
       columns: ["payment_product_id"]
 isOneToOne: false
       referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "payments_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
       referencedColumns: ["id"]
     },{
       foreignKeyName: "payments_user_id_fkey"
@@ -727,6 +763,12 @@ isOneToOne: false
       foreignKeyName: "user_email_aliases_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_email_aliases_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -761,6 +803,12 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "plans"
       referencedColumns: ["plan"]
+    },{
+      foreignKeyName: "user_subscriptions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
     },{
       foreignKeyName: "user_subscriptions_user_id_fkey"
       columns: ["user_id"]
@@ -814,6 +862,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "video_jobs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "video_jobs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -901,6 +955,12 @@ isOneToOne: false
       foreignKeyName: "workspace_invitations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_invitations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -933,6 +993,12 @@ isOneToOne: false
       foreignKeyName: "workspace_members_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_members_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -951,14 +1017,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -979,6 +1045,12 @@ isOneToOne: false
                   ComputedFields: never
                   Relationships: [
                     {
+      foreignKeyName: "ai_usage_logs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "ai_usage_logs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1028,6 +1100,12 @@ isOneToOne: false
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -1039,6 +1117,12 @@ isOneToOne: false
                   ComputedFields: never
                   Relationships: [
                     {
+      foreignKeyName: "credit_holds_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "credit_holds_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1082,11 +1166,25 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
+                    "conversation_id": string | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"message_id": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
                     
+                  ]
+                },"user_statistics": {
+                  Row: {
+                    "conversation_count": number | null,"created_at": string,"email": string | null,"id": string,"last_active_at": string | null,"monthly_message_count": number | null,"subscription_status": Database["public"]['Enums']["subscription_status"],"subscription_tier": string,"total_cost": number | null,"total_message_count": number | null,"total_messages": number | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "users_id_fkey"
+      columns: ["id"]
+isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["personal_user_id"]
+    }
                   ]
                 },"workspace_member_credits": {
                   Row: {
@@ -1262,7 +1360,7 @@ isOneToOne: false
         isSetofReturn: false
       } },
 "consume_feature":
-{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
+{ Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
         from: "*"
         to: "feature_use"

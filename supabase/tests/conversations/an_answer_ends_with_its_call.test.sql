@@ -1,6 +1,6 @@
 -- An answer's status, tokens and cost are those of its call's log row, however the call ended.
 begin;
-select plan(19);
+select plan(20);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, markup)
@@ -9,11 +9,11 @@ select private.set_model_price('test', '{"input": 0, "output": 100}', '2020-01-0
 insert into public.conversations (id, workspace_id, user_id) values (tests.id('talk'), tests.id('owner'), tests.id('owner'));
 
 create function pg_temp.ask(question text, after text default null, request_id text default null,
-  at timestamptz default clock_timestamp()) returns jsonb language sql as $$
+  at timestamptz default clock_timestamp(), follows_leaf boolean default false) returns jsonb language sql as $$
   select public.admit_message(tests.id('talk'), tests.id('owner'), 'send', tests.id('answer to ' || question),
     jsonb_build_object('id', tests.id(question), 'parent_message_id', tests.id(after), 'content_type', 'text',
       'parts', jsonb_build_array(jsonb_build_object('type', 'text', 'text', question)), 'content_tokens', 9,
-      'request_hash', 'hash', 'counted', '{}'::jsonb), 'test', 0, 50, coalesce(request_id, question), at => at)
+      'request_hash', 'hash', 'counted', '{}'::jsonb, 'follows_leaf', follows_leaf), 'test', 0, 50, coalesce(request_id, question), at => at)
 $$;
 create function pg_temp.answer(question text) returns text language sql as $$
   select format('%s %s, %s tokens, %s USD, "%s"', m.role, m.status, m.total_tokens, trim_scale(m.cost), m.content)
@@ -53,6 +53,8 @@ select is(pg_temp.answer('next'), 'assistant sent, 8 tokens, 0.001 USD, "Yes"', 
 select public.finish_message(tests.recall('next')::uuid, '{"parts": [{"type": "text", "text": "No"}]}', 'failed');
 select is(pg_temp.answer('next'), 'assistant sent, 8 tokens, 0.001 USD, "Yes"', 'a second ending changes nothing');
 
+select is((pg_temp.ask('late', 'answer to lost', follows_leaf => true)) ->> 'is_stale', 'true',
+  'what was to follow the current leaf is read again where that is another one by now');
 select pg_temp.ask('deleted', 'answer to next', at => now() + interval '220 seconds');
 select tests.sign_in('owner');
 delete from public.messages where id = tests.id('answer to deleted');
