@@ -23,7 +23,7 @@ comment on column public.attachments.storage_path is
 comment on column public.attachments.uploaded_at is 'When its file came; null: it has not.';
 comment on column public.attachments.used_at is
   'When a message first named it; null: none has, and only its person sees it.';
-create index attachments_conversation_id_idx on public.attachments (conversation_id);
+create index attachments_conversation_id_id_idx on public.attachments (conversation_id, id);
 create unique index attachments_storage_path_idx on public.attachments (storage_path);
 create index attachments_unused_idx on public.attachments (created_at) where used_at is null;
 
@@ -49,7 +49,6 @@ $$;
 create function private.register_attachment(wanted public.attachments) returns public.attachments
 language plpgsql security definer set search_path = '' as $$
 declare
-  now_at timestamptz := clock_timestamp();
   most numeric;
 begin
   if not private.lock_my_conversation(wanted.conversation_id) then
@@ -62,7 +61,7 @@ begin
   end if;
   select c.workspace_id into wanted.workspace_id from public.conversations c where c.id = wanted.conversation_id;
   wanted.media_type := private.media_type_of(wanted.media_type);
-  most := private.limit_in(private.features_of(wanted.workspace_id, now_at, 'attachment_bytes'), 'attachment_bytes');
+  most := private.limit_in(private.features_of(wanted.workspace_id, clock_timestamp(), 'attachment_bytes'), 'attachment_bytes');
   if (wanted.size_bytes > 0 and length(wanted.name) between 1 and 200) is not true then
     perform private.raise_error('invalid_request', 'name must have 1 to 200 characters, and size_bytes be above 0.');
   elsif (wanted.media_type = any (string_to_array(private.config('attachment_types') #>> '{}', ' '))) is not true then
@@ -71,11 +70,9 @@ begin
   elsif wanted.size_bytes > least(most, 52428800) then
     perform private.raise_error('feature_not_in_plan', format('An attachment may have %s bytes here, not %s.',
       least(most, 52428800), wanted.size_bytes));
-  -- A row takes room too: however small the files, their number is bounded.
-  elsif not private.has_room_for_content(wanted.workspace_id, wanted.size_bytes + 1024) then
-    perform private.raise_error('limit_reached', 'This workspace has stored what its plan allows in a day.', '',
-      ceil(extract(epoch from (private.window_at('day', null, 0, now_at)).ends_at - now_at))::integer);
   end if;
+  -- A row takes room too: however small the files, their number is bounded.
+  perform private.require_room_for_content(wanted.workspace_id, wanted.size_bytes + 1024);
   insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
   values (wanted.workspace_id, wanted.conversation_id, wanted.name, wanted.media_type, wanted.size_bytes)
   returning * into wanted;

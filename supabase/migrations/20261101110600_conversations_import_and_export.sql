@@ -185,10 +185,8 @@ begin
     and c.user_id = auth.uid() and c.import_key = made.import_key and c.deleted_at is null;
   if found then
     return jsonb_build_object('conversation_id', made.id, 'imported', false);
-  elsif not private.has_room_for_content(made.workspace_id, octet_length(given::text) + 1024) then
-    perform private.raise_error('limit_reached', 'This workspace has stored what its plan allows in a day.', '',
-      ceil(extract(epoch from (private.window_at('day', null, 0, now_at)).ends_at - now_at))::integer);
   end if;
+  perform private.require_room_for_content(made.workspace_id, octet_length(given::text) + 1024);
   insert into public.conversations (workspace_id, user_id, title, system_prompt, model, tags, is_archived, is_pinned,
     metadata, created_at, import_key)
   values (made.workspace_id, auth.uid(), left(coalesce(given ->> 'title', ''), 200),
