@@ -49,9 +49,13 @@ $$;
 create function private.register_attachment(wanted public.attachments) returns public.attachments
 language plpgsql security definer set search_path = '' as $$
 declare
+  person uuid := private.caller_id();
   most numeric;
 begin
-  if not private.lock_my_conversation(wanted.conversation_id) then
+  select c.workspace_id into wanted.workspace_id from public.conversations c
+  where c.id = wanted.conversation_id and c.user_id = person and c.deleted_at is null
+    and private.role_in(c.workspace_id, person) is not null;
+  if not found then
     perform private.raise_error('not_found', format('There is no conversation %s of yours.',
       coalesce(wanted.conversation_id::text, 'null')));
   elsif not private.is_account_active() then
@@ -59,7 +63,6 @@ begin
   elsif to_regclass('storage.objects') is null then
     perform private.raise_error('invalid_state', 'This project has no Storage.');
   end if;
-  select c.workspace_id into wanted.workspace_id from public.conversations c where c.id = wanted.conversation_id;
   wanted.media_type := private.media_type_of(wanted.media_type);
   most := private.limit_in(private.features_of(wanted.workspace_id, clock_timestamp(), 'attachment_bytes'), 'attachment_bytes');
   if (wanted.size_bytes > 0 and length(wanted.name) between 1 and 200) is not true then
@@ -71,6 +74,7 @@ begin
     perform private.raise_error('feature_not_in_plan', format('An attachment may have %s bytes here, not %s.',
       least(most, 52428800), wanted.size_bytes));
   end if;
+  perform from public.credit_wallets w where w.workspace_id = wanted.workspace_id for no key update;
   -- A row takes room too: however small the files, their number is bounded.
   perform private.require_room_for_content(wanted.workspace_id, wanted.size_bytes + 1024);
   insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)

@@ -71,6 +71,7 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   wanted public.conversations;
 begin
+  perform private.caller_id(); -- refuses a session that has ended
   select * into wanted from public.conversations c where c.id = wanted_conversation and c.deleted_at is null;
   if not found then
     perform private.raise_error('not_found', 'There is no such conversation.');
@@ -163,13 +164,14 @@ $$;
 create function private.write_import(source text, given jsonb, home uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
+  person uuid := private.caller_id();
   now_at timestamptz := clock_timestamp();
   wrong text := private.refuse_import(given);
   made public.conversations;
   written integer;
 begin
-  made.workspace_id := coalesce(home, auth.uid());
-  if private.role_in(made.workspace_id, auth.uid()) is null then
+  made.workspace_id := coalesce(home, person);
+  if private.role_in(made.workspace_id, person) is null then
     perform private.raise_error('not_found', pg_catalog.format('There is no workspace %s.',
       coalesce(made.workspace_id::text, 'null')));
   elsif not private.is_account_active() then
@@ -182,14 +184,14 @@ begin
   perform from public.credit_wallets w where w.workspace_id = made.workspace_id for no key update;
   made.import_key := source || ' ' || encode(sha256(convert_to(given::text, 'UTF8')), 'hex');
   select c.id into made.id from public.conversations c where c.workspace_id = made.workspace_id
-    and c.user_id = auth.uid() and c.import_key = made.import_key and c.deleted_at is null;
+    and c.user_id = person and c.import_key = made.import_key and c.deleted_at is null;
   if found then
     return jsonb_build_object('conversation_id', made.id, 'imported', false);
   end if;
   perform private.require_room_for_content(made.workspace_id, octet_length(given::text) + 1024);
   insert into public.conversations (workspace_id, user_id, title, system_prompt, model, tags, is_archived, is_pinned,
     metadata, created_at, import_key)
-  values (made.workspace_id, auth.uid(), left(coalesce(given ->> 'title', ''), 200),
+  values (made.workspace_id, person, left(coalesce(given ->> 'title', ''), 200),
     left(coalesce(given ->> 'system_prompt', ''), 100000), nullif(left(given ->> 'model', 200), ''),
     case jsonb_typeof(given -> 'tags') when 'array' then array(select jsonb_array_elements_text(given -> 'tags'))
       else '{}' end,
