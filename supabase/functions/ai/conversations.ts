@@ -24,6 +24,8 @@ import { type ChatRequest, parseRequest, type RequestShape } from './request.ts'
 /** Bodies above this are refused, MiB. */
 const LARGEST_BODY = 20;
 const MOST_PARTS = 1_000;
+/** Uncounted text that a request counts the tokens of, characters: a hosted function has 2 s of CPU. */
+const MOST_COUNTED = 1_000_000;
 /** Of a model's window so much is used where its provider says that it was too much. */
 const SHARE_OF_A_SECOND_TRY = 0.8;
 /** A request is read again so often where the conversation goes on meanwhile. */
@@ -98,6 +100,8 @@ export async function answerMessage(http: Request, caller: Caller, requestId: st
   }
 }
 
+type Counted = Remembered & { tokens: number };
+
 interface Sending {
   caller: Caller;
   requestId: string;
@@ -113,12 +117,8 @@ async function send(sending: Sending, context: Context): Promise<Response> {
   const { caller, requestId, asked, body, parts, details, hash, ids } = sending;
   const { conversationId, action } = asked;
   if (context.model === null) throw invalidRequest('Name a model, or give the conversation one.', 'model');
-  const counted = await countAll(context.messages);
+  const { counted, all: messages } = await countAll(context.messages);
   const tokens = await countParts(parts);
-  const messages = context.messages.map((message) => ({
-    ...message,
-    tokens: message.tokens ?? counted[message.id] ?? 0,
-  }));
   if (action === 'send') messages.push({ id: ids.message, role: 'user', parts, tokens });
   // With the summary of what was said before, and where there is no room, without it.
   const summary = context.summary === null ? '' : `The conversation so far, in short:\n${context.summary}`;
@@ -204,11 +204,21 @@ async function readContext(
   return context as unknown as Context;
 }
 
-/** Counts the messages that were written without being counted. */
-async function countAll(messages: Remembered[]): Promise<Record<string, number>> {
+/**
+ * Counts messages that were written without being counted, the newest first and no more than a request has time for; those
+ * before them are taken to be as long as they may be, and counted by a later one.
+ */
+async function countAll(messages: Remembered[]): Promise<{ counted: Record<string, number>; all: Counted[] }> {
   const counted: Record<string, number> = {};
-  for (const { id, parts, tokens } of messages) if (tokens === null) counted[id] = await countParts(parts);
-  return counted;
+  const all: Counted[] = [];
+  let left = MOST_COUNTED;
+  for (const { tokens, ...message } of messages.toReversed()) {
+    const length = tokens === null ? JSON.stringify(message.parts).length : 0;
+    left -= length;
+    if (tokens === null && left >= 0) counted[message.id] = await countParts(message.parts);
+    all.unshift({ ...message, tokens: tokens ?? counted[message.id] ?? length });
+  }
+  return { counted, all };
 }
 
 /** JSON with the names of each object in order: the same body is the same text. */
