@@ -30,6 +30,8 @@ type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
 type currency_code: text CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
 type debit_status: succeeded, partially_refunded, refunded
+type device_type: ios, android, web
+type exported_row: table_name text, row_data jsonb, cursor jsonb
 type feature_release: released numeric, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type feature_use: allowed boolean, code text, id bigint, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type found_user: id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role user_role, created_at timestamp with time zone
@@ -38,6 +40,7 @@ type issued_invitation: id uuid, token text, email text, role workspace_role, ex
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
 type message_content_type: text, image, file
+type message_hit: message_id uuid, conversation_id uuid, conversation_title text, role message_role, created_at timestamp with time zone, rank integer, snippet snippet_piece[], cursor text
 type message_role: user, assistant, system, tool
 type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
@@ -62,6 +65,7 @@ type private.ai_terms: credits numeric, output_limit bigint, worst_case private.
 type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, cache_write_5m_tokens bigint, cache_write_1h_tokens bigint, audio_input_tokens bigint, image_input_tokens bigint, reasoning_tokens bigint, audio_output_tokens bigint, image_output_tokens bigint, input_seconds numeric, output_seconds numeric, characters bigint, web_searches bigint, tool_calls bigint, service_tier text
 type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric, subject text
 type private.due_credits: platform payment_platform, source private.paid_source, source_id text, period_start timestamp with time zone, credits numeric, in_full numeric, starts_at timestamp with time zone, expires_at timestamp with time zone, clawback_reason text, details jsonb
+type private.export_section: place integer, name text, relation text, owner text, keys text[], whose text, hidden text[]
 type private.feature_terms: is_on boolean, most numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type private.paid_source: payment, period, trial
 type private.payment_owner: workspace_id uuid, user_id uuid, evidence payment_evidence, bound_at timestamp with time zone, is_gone boolean
@@ -77,6 +81,7 @@ type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
 type short_name: text CHECK ((length(VALUE) <= 200))
+type snippet_piece: text text, is_match boolean
 type subscription_limit: action text, allowed boolean, code text, message text, retry_after integer, plan text, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type subscription_status: inactive, trialing, active, past_due, unpaid, paused, scheduled_cancel, canceled, expired
 type theme_preference: system, light, dark
@@ -446,6 +451,7 @@ table conversations
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
   constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE INDEX conversations_shared_idx using btree (workspace_id) WHERE is_shared
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
   policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
@@ -656,6 +662,7 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
+  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE (deleted_at IS NULL)
   CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
@@ -1446,6 +1453,29 @@ table user_email_aliases
   CREATE TRIGGER user_email_aliases_match_payments AFTER INSERT OR UPDATE OF confirmed_at ON public.user_email_aliases FOR EACH ROW WHEN ((new.confirmed_at IS NOT NULL)) EXECUTE FUNCTION private.claim_payments()
   grants authenticated: delete, select; authenticated insert: (email, user_id); service_role: delete, select; service_role insert: (confirmed_at, email, user_id); service_role update: (confirmed_at)
 
+table user_sessions
+  id uuid not null
+  user_id uuid not null
+  device_id text
+  device_type device_type
+  device_name short_name
+  app_version text
+  ip_address inet
+  user_agent text
+  created_at timestamp with time zone not null default clock_timestamp()
+  last_used_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null default (clock_timestamp() + '2160:00:00'::interval)
+  is_active boolean not null default true
+  constraint app_version_has_at_most_50_characters CHECK ((length(app_version) <= 50))
+  constraint device_id_has_at_most_200_characters CHECK ((length(device_id) <= 200))
+  constraint user_agent_has_at_most_500_characters CHECK ((length(user_agent) <= 500))
+  constraint user_sessions_pkey PRIMARY KEY (id)
+  constraint user_sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+  CREATE INDEX user_sessions_expires_at_idx using btree (expires_at)
+  CREATE INDEX user_sessions_user_id_idx using btree (user_id, last_used_at)
+  policy "people can read their own sessions" for select to authenticated using (( SELECT auth.uid() AS uid) = user_id)
+  grants authenticated: select; service_role: select
+
 view user_statistics
   id uuid
   email text
@@ -1746,6 +1776,7 @@ function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usa
 function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
 function private.call_function(path text) returns void
 function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
+function private.caller_id() returns uuid security definer -- execute: authenticated, service_role
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
@@ -1795,6 +1826,7 @@ function private.end_next_lost_charge(at timestamp with time zone) returns boole
 function private.end_next_overdue_video_job(at timestamp with time zone) returns boolean
 function private.end_next_top_up(at timestamp with time zone) returns boolean
 function private.end_overdue_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
+function private.end_session() returns trigger security definer
 function private.end_top_up(wanted_workspace uuid, reason text, at timestamp with time zone) returns void
 function private.end_top_up_of_member() returns trigger security definer
 function private.end_video_job(job video_jobs, ending video_job_status, code text, said text, at timestamp with time zone) returns jsonb
@@ -1804,6 +1836,9 @@ function private.existing_workspace(wanted_workspace uuid) returns uuid
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
+function private.export_my_data(after jsonb) returns SETOF exported_row security definer -- execute: authenticated
+function private.export_query(section private.export_section, is_begun boolean) returns text
+function private.export_sections() returns SETOF private.export_section
 function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean DEFAULT true) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
 function private.feature_period(wanted_workspace uuid, at timestamp with time zone, by_month boolean DEFAULT false, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
@@ -1815,11 +1850,13 @@ function private.finish_lost_ai_call(lost private.credit_holds, at timestamp wit
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
+function private.fold_text(content text) returns text -- execute: authenticated
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
 function private.forget_conversation_person() returns trigger security definer
 function private.forget_deleted_messages() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
+function private.forget_expired_sessions(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
@@ -1857,6 +1894,7 @@ function private.is_guest(customer_id text) returns boolean
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
+function private.is_session_revoked(account_id uuid) returns boolean
 function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
@@ -1877,6 +1915,7 @@ function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) retur
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
+function private.lock_my_sessions() returns uuid
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1900,7 +1939,7 @@ function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb
 function private.months_of(period billing_period) returns integer
-function private.my_account() returns uuid
+function private.my_account(is_use boolean DEFAULT true) returns uuid
 function private.my_api_key(wanted_key uuid) returns api_keys
 function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer) returns SETOF my_credit_transaction security definer -- execute: authenticated
 function private.my_managed_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
@@ -1920,6 +1959,7 @@ function private.own_conversation(account_id uuid, key_hash text, wanted_workspa
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
+function private.pairs_of(runs text[]) returns SETOF text -- execute: authenticated
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
@@ -1941,7 +1981,9 @@ function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
+function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
+function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
@@ -1959,14 +2001,18 @@ function private.refuse_request_rate(caller private.ai_caller, counts private.ai
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
+function private.register_device(device_id text, device_type device_type, device_name text, app_version text) returns user_sessions security definer -- execute: authenticated
+function private.remove_expired_sessions(at timestamp with time zone) returns integer
 function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.report_next_lone_reversal(at timestamp with time zone) returns boolean
 function private.request_counts_of(wanted_workspace uuid, at timestamp with time zone) returns private.ai_request_counts
 function private.request_next_top_up(at timestamp with time zone) returns boolean
+function private.request_origin(OUT ip_address inet, OUT user_agent text, OUT request_id text) returns record
 function private.request_top_up(wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
 function private.require_account(account_id uuid) returns users
@@ -1981,6 +2027,7 @@ function private.require_role(wanted_workspace uuid, account_id uuid, least_role
 function private.require_room_for_change(person uuid) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
+function private.require_session(account_id uuid) returns void
 function private.require_span(span interval, most interval, field text DEFAULT 'expires_in'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_spending_left(wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
 function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
@@ -1992,6 +2039,7 @@ function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace u
 function private.return_urls() returns jsonb
 function private.reversals_of(of_platform payment_platform, of_payment text, OUT amount numeric, OUT total numeric, OUT is_disputed boolean) returns record
 function private.review_charge(task private.payment_tasks, wallet credit_wallets, at timestamp with time zone) returns private.payment_tasks
+function private.revoke_devices(wanted_session uuid, is_all_others boolean) returns integer security definer -- execute: authenticated
 function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void security definer -- execute: authenticated
 function private.revoke_keys_of_person() returns trigger security definer
 function private.revoke_my_api_key(wanted_key uuid) returns jsonb security definer -- execute: authenticated
@@ -2002,9 +2050,14 @@ function private.rotate_my_api_key(wanted_key uuid, grace_period interval) retur
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
+function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
 function private.search_pattern(search_for text, max_rows integer) returns text
+function private.search_scope(wanted_workspace uuid) returns text -- execute: authenticated
+function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector -- execute: authenticated
+function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.session_id() returns uuid
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
 function private.set_model_price(model text, components jsonb, effective_from timestamp with time zone DEFAULT now(), effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns uuid
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
@@ -2017,10 +2070,13 @@ function private.settle_subjects(subjects private.payment_subjects, at timestamp
 function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wanted_workspace uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric
 function private.share_settings() returns void
+function private.snippet(content text, pattern text) returns snippet_piece[]
 function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamp with time zone) returns numeric
 function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp with time zone, OUT credits numeric, OUT next_period_at timestamp with time zone) returns record
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
+function private.stemmed_languages() returns regdictionary[] -- execute: authenticated
+function private.stems_of(words text[], languages regdictionary[]) returns SETOF text -- execute: authenticated
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
@@ -2038,7 +2094,9 @@ function private.text_of_parts(parts jsonb) returns text
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
+function private.touch_session(account_id uuid) returns void
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.trim_sessions(account_id uuid) returns void
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
@@ -2072,9 +2130,11 @@ function public.begin_subscription_change(user_id uuid, change text, workspace_i
 function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
+function public.check_session() returns void -- execute: anon, authenticated, service_role
 function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT 'message'::text, p_workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit -- execute: authenticated, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.cleanup_expired_sessions() returns integer security definer -- execute: service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2089,6 +2149,7 @@ function public.delete_workspace(workspace_id uuid) returns void -- execute: aut
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
 function public.explain_charge(request_id text) returns charge_explanation -- execute: authenticated, service_role
+function public.export_my_data(after jsonb DEFAULT NULL::jsonb) returns SETOF exported_row -- execute: authenticated
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2116,6 +2177,7 @@ function public.rebuild_usage_statistics("from" date, "to" date) returns integer
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
 function public.refund_user_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, transaction_id bigint DEFAULT NULL::bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.register_device(device_id text, device_type device_type, device_name text DEFAULT NULL::text, app_version text DEFAULT NULL::text) returns user_sessions -- execute: authenticated
 function public.release_credit_hold(hold_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_feature(usage_record_id bigint DEFAULT NULL::bigint, quantity numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), release_idempotency_key text DEFAULT NULL::text) returns feature_release security definer -- execute: service_role
 function public.remove_member(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
@@ -2125,8 +2187,11 @@ function public.resend_invitation(invitation_id uuid, expires_in interval DEFAUL
 function public.resolve_dispute(platform payment_platform, dispute_id text, outcome text, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.resolve_unmatched_payment(unmatched_id uuid, workspace_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.revoke_api_key(api_key_id uuid) returns revoked_api_key -- execute: authenticated
+function public.revoke_device(session_id uuid) returns void -- execute: authenticated
 function public.revoke_invitation(invitation_id uuid) returns void -- execute: authenticated
+function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
+function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
 function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, threshold numeric, monthly_cap integer) returns void -- execute: authenticated
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated

@@ -55,6 +55,9 @@ begin
     account_id := (caller.api_key).user_id;
   end if;
   caller.account := private.require_account(account_id);
+  if key_hash is null then
+    perform private.touch_session(account_id);
+  end if;
   caller.workspace_id := coalesce((caller.api_key).workspace_id, wanted_workspace, account_id);
   if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');

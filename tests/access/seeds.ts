@@ -50,6 +50,10 @@ const oneEach = (table: string, columns: string, values: string): OwnedSeed =>
 
 export const SEEDS: Record<string, Seed> = {
   users: { person: 'id' },
+  user_sessions: {
+    person: 'user_id',
+    row: ({ person }) => `insert into public.user_sessions (id, user_id) values ('${randomUUID()}', '${person}')`,
+  },
   user_statistics: { person: 'id', key: 'id' },
   workspaces: { workspace: 'id' },
   workspace_members: { workspace: 'workspace_id', person: 'user_id' },

@@ -747,6 +747,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"user_sessions": {
+                  Row: {
+                    "app_version": string | null,"created_at": string,"device_id": string | null,"device_name": string | null,"device_type": Database["public"]['Enums']["device_type"] | null,"expires_at": string,"id": string,"ip_address": unknown,"is_active": boolean,"last_used_at": string,"user_agent": string | null,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id": string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id": string
+                  }
+                  Update: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id"?: string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"user_subscriptions": {
                   Row: {
                     "access_until": string | null,"bound_at": string | null,"bound_by": Database["public"]['Enums']["payment_evidence"] | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"next_plan_type": string | null,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
@@ -1314,6 +1340,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"check_session":
+{ Args: Record<PropertyKey, never>; Returns: undefined
+                           },
 "check_subscription_limit":
 { Args: { "at"?: string,"p_action"?: string,"p_user_id": string,"p_workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
                           SetofOptions: {
@@ -1333,6 +1362,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"cleanup_expired_sessions":
+{ Args: Record<PropertyKey, never>; Returns: number
+                           },
 "consume_feature":
 { Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
@@ -1437,6 +1469,14 @@ isOneToOne: false
         to: "charge_explanation"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"export_my_data":
+{ Args: { "after"?: Json }; Returns: Database["public"]['CompositeTypes']["exported_row"][]
+                          SetofOptions: {
+        from: "*"
+        to: "exported_row"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "extend_ai_call":
 { Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
@@ -1570,6 +1610,27 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"register_device":
+{ Args: { "app_version"?: string,"device_id": string,"device_name"?: string,"device_type": Database["public"]['Enums']["device_type"] }; Returns: {
+              "app_version": string | null,
+"created_at": string,
+"device_id": string | null,
+"device_name": string | null,
+"device_type": Database["public"]['Enums']["device_type"] | null,
+"expires_at": string,
+"id": string,
+"ip_address": unknown,
+"is_active": boolean,
+"last_used_at": string,
+"user_agent": string | null,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "user_sessions"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "release_credit_hold":
 { Args: { "at"?: string,"hold_id": string }; Returns: Database["public"]['CompositeTypes']["credit_result"]
                           SetofOptions: {
@@ -1622,8 +1683,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"revoke_device":
+{ Args: { "session_id": string }; Returns: undefined
+                           },
 "revoke_invitation":
 { Args: { "invitation_id": string }; Returns: undefined
+                           },
+"revoke_other_devices":
+{ Args: Record<PropertyKey, never>; Returns: number
                            },
 "rotate_api_key":
 { Args: { "api_key_id": string,"grace_period"?: string }; Returns: Database["public"]['CompositeTypes']["rotated_api_key"]
@@ -1632,6 +1699,14 @@ isOneToOne: false
         to: "rotated_api_key"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"search_messages":
+{ Args: { "after"?: string,"conversation_id"?: string,"is_archived"?: boolean,"max_rows"?: number,"query": string,"role"?: Database["public"]['Enums']["message_role"],"since"?: string,"until"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["message_hit"][]
+                          SetofOptions: {
+        from: "*"
+        to: "message_hit"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
@@ -1694,7 +1769,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","device_type": "ios"|"android"|"web","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1721,6 +1796,8 @@ isOneToOne: false
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"user_id": string | null,"api_key_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"status": Database["public"]['Enums']["debit_status"] | null,"refunded_amount": number | null,"balance_after": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
+                      },"exported_row": {
+                        "table_name": string | null,"row_data": Json | null,"cursor": Json | null
                       },"feature_release": {
                         "released": number | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       },"feature_use": {
@@ -1733,6 +1810,8 @@ isOneToOne: false
                         "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
+                      },"message_hit": {
+                        "message_id": string | null,"conversation_id": string | null,"conversation_title": string | null,"role": Database["public"]['Enums']["message_role"] | null,"created_at": string | null,"rank": number | null,"snippet": (Database["public"]['CompositeTypes']["snippet_piece"])[] | null,"cursor": string | null
                       },"model_price": {
                         "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null,"components": Json | null
                       },"my_credit_transaction": {
@@ -1753,6 +1832,8 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"snippet_piece": {
+                        "text": string | null,"is_match": boolean | null
                       },"subscription_limit": {
                         "action": string | null,"allowed": boolean | null,"code": string | null,"message": string | null,"retry_after": number | null,"plan": string | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       }
@@ -1868,7 +1949,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"device_type": ["ios", "android", "web"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const
