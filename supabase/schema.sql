@@ -652,6 +652,7 @@ table messages
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
+  stop_requested_at timestamp with time zone
   constraint a_deleted_message_has_its_time CHECK (((deleted_at IS NOT NULL) = (status = 'deleted'::message_status)))
   constraint message_metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
   constraint messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
@@ -669,6 +670,7 @@ table messages
   policy "members can edit questions in their conversations" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (role = 'user'::message_role) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
   policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  CREATE TRIGGER messages_begin_new_stream BEFORE UPDATE OF status ON public.messages FOR EACH ROW WHEN (((new.status = 'sending'::message_status) AND (old.status <> 'sending'::message_status))) EXECUTE FUNCTION private.begin_new_stream()
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
@@ -982,6 +984,7 @@ table private.ai_usage_logs
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
   CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
+  CREATE TRIGGER ai_usage_logs_keep_streamed AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN (((new.message_id IS NOT NULL) AND (new.error_code = 'call_lost'::text))) EXECUTE FUNCTION private.keep_streamed_answer()
   grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
 
 table private.api_key_hashes
@@ -1138,6 +1141,18 @@ table private.jobs_under_way
   constraint jobs_under_way_pkey PRIMARY KEY (job_id)
   constraint jobs_under_way_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX jobs_under_way_workspace_id_idx using btree (workspace_id)
+
+table private.message_events
+  message_id uuid not null
+  first_event integer not null
+  last_event integer not null
+  events text not null
+  written_at timestamp with time zone not null default clock_timestamp()
+  constraint events_count_from_one CHECK ((first_event > 0))
+  constraint last_event_not_before_first CHECK ((last_event >= first_event))
+  constraint message_events_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint message_events_pkey PRIMARY KEY (message_id, first_event)
+  CREATE INDEX message_events_written_at_idx using btree (written_at)
 
 table private.paid_credits
   platform payment_platform not null
@@ -1768,6 +1783,7 @@ function private.audit_for(person uuid, action text, resource_type text, resourc
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
 function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
 function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
+function private.begin_new_stream() returns trigger security definer
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
@@ -1860,6 +1876,7 @@ function private.forget_expired_sessions(at timestamp with time zone) returns bo
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
+function private.forget_next_message_events(at timestamp with time zone) returns boolean
 function private.forget_summaries() returns trigger security definer
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
@@ -1900,6 +1917,7 @@ function private.is_video_model(wanted ai_models, at timestamp with time zone) r
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.joined_parts(parts jsonb, more jsonb) returns jsonb
+function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
@@ -1955,11 +1973,12 @@ function private.notify_admins_of_event(event payment_events, subjects private.p
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
 function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
-function private.own_conversation(account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamp with time zone) returns conversations
+function private.own_conversation(account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamp with time zone, is_to_follow boolean DEFAULT false) returns conversations
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
 function private.pairs_of(runs text[]) returns SETOF text -- execute: authenticated
+function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
@@ -2017,6 +2036,7 @@ function private.request_top_up(wallet credit_wallets, at timestamp with time zo
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
 function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
+function private.require_answer(message messages) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
 function private.require_continuable(answer messages) returns void
@@ -2173,6 +2193,7 @@ function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NUL
 function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
+function public.read_message_events(user_id uuid, conversation_id uuid, message_id uuid, after integer DEFAULT 0, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
@@ -2197,6 +2218,7 @@ function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit n
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.stop_message(user_id uuid, conversation_id uuid, message_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.total_message_count(users) returns bigint -- execute: authenticated, service_role
@@ -2207,3 +2229,4 @@ function public.usage_report(by usage_dimension DEFAULT 'day'::usage_dimension, 
 function public.verify_credits(workspace_id uuid DEFAULT NULL::uuid) returns TABLE(wallet_id uuid, rule text, expected numeric, actual numeric, subject text) security definer -- execute: service_role
 function public.video_job_of_file(video_job_id uuid, until bigint, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.video_job_of_webhook(video_job_id uuid, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.write_message_events(message_id uuid, first_event integer DEFAULT NULL::integer, last_event integer DEFAULT NULL::integer, events text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role

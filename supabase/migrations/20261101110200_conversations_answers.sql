@@ -114,9 +114,11 @@ comment on function public.store_conversation_notes is
 
 -- What a model is sent ------------------------------------------------------------------------------------------------
 
--- The conversation that a caller may have answers written in: their own; an error for everyone else's.
+-- The conversation that a caller may have answers written in: their own; an error for everyone else's. To follow an
+-- answer it may also be one that their team shares.
 create function private.own_conversation(
-  account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamptz
+  account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamptz,
+  is_to_follow boolean default false
 ) returns public.conversations language plpgsql stable set search_path = '' as $$
 declare
   conversation public.conversations;
@@ -134,7 +136,7 @@ begin
     and (c.user_id = account_id or c.is_shared) and private.role_in(c.workspace_id, account_id) is not null;
   if not found then
     perform private.raise_error('not_found', format('There is no conversation %s.', wanted_conversation));
-  elsif conversation.user_id is distinct from account_id then
+  elsif conversation.user_id is distinct from account_id and not is_to_follow then
     perform private.raise_error('forbidden', 'Only its person writes in a conversation.');
   elsif key.workspace_id <> conversation.workspace_id then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');

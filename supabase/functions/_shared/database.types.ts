@@ -417,14 +417,14 @@ isOneToOne: false
                   ]
                 },"messages": {
                   Row: {
-                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"total_tokens": number,"updated_at": string,"workspace_id": string
+                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"stop_requested_at": string | null,"total_tokens": number,"updated_at": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
                   }
                   Update: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1394,6 +1394,7 @@ isOneToOne: false
 "role": Database["public"]['Enums']["message_role"],
 "sequence_number": number,
 "status": Database["public"]['Enums']["message_status"],
+"stop_requested_at": string | null,
 "total_tokens": number,
 "updated_at": string,
 "workspace_id": string
@@ -1588,6 +1589,9 @@ isOneToOne: false
 "period_started_at":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
+"read_message_events":
+{ Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
                            },
@@ -1728,6 +1732,9 @@ isOneToOne: false
 "start_video_job":
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
                            },
+"stop_message":
+{ Args: { "api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "store_conversation_notes":
 { Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
                            },
@@ -1766,6 +1773,9 @@ isOneToOne: false
                            },
 "video_job_of_webhook":
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json
+                           },
+"write_message_events":
+{ Args: { "events"?: string,"first_event"?: number,"last_event"?: number,"message_id": string }; Returns: Json
                            }
           }
           Enums: {
