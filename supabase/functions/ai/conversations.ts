@@ -17,6 +17,7 @@ import { type AnswerMessage, admit, messageHeaders, StaleError } from './call.ts
 import { conversationOf, countParts, type Part, type Remembered, type Remembering, type Told } from './context.ts';
 import { answerAdmitted, worstCaseOf } from './endpoint.ts';
 import { names } from './fields.ts';
+import { followAnswer, type WantedAnswer } from './follow.ts';
 import { chatId } from './names.ts';
 import { type Helpers, limitedChat, writeNotes } from './notes.ts';
 import { type ChatRequest, parseRequest, type RequestShape } from './request.ts';
@@ -72,7 +73,8 @@ interface Context extends Remembering, Helpers {
  * somebody else's, 404 `not_found`, 409 `generation_running`, `idempotency_conflict` and `invalid_state`.
  */
 export async function answerMessage(http: Request, caller: Caller, requestId: string, asked: Asked): Promise<Response> {
-  for (const one of [asked.conversationId, asked.messageId]) {
+  const { conversationId } = asked;
+  for (const one of [conversationId, asked.messageId]) {
     if (one !== undefined && !z.guid().safeParse(one).success)
       throw new ApiError(404, 'not_found', `There is no ${one}.`);
   }
@@ -86,7 +88,7 @@ export async function answerMessage(http: Request, caller: Caller, requestId: st
   const ids = { message: body.id ?? crypto.randomUUID(), answer: body.answer_id ?? crypto.randomUUID() };
   for (let readings = 1; ; readings += 1) {
     const context = await readContext(caller, asked, body, ids, hash);
-    if (context.earlier) return repeated(context.earlier, body);
+    if (context.earlier) return repeated(http, { caller, conversationId, requestId }, context.earlier, body);
     try {
       return await send({ caller, requestId, asked, body, parts, details, hash, ids }, context);
     } catch (error) {
@@ -244,11 +246,21 @@ function contentTypeOf(parts: Part[]): string {
   return ['image', 'file'].find((kind) => parts.some(({ type }) => type === kind)) ?? 'text';
 }
 
-/** What the same request was answered before, in the form that it asks for. */
-function repeated({ status, message, answer }: NonNullable<Context['earlier']>, body: Body): Response {
-  const headers = messageHeaders(message?.id as string | undefined, String(answer.id));
-  if (status === 'sending') {
-    throw new ApiError(409, 'generation_running', `The answer ${answer.id} is still being made.`, null, headers);
+/** What the same request was answered before, in the form that it asks for; a stream that still runs from its beginning. */
+async function repeated(
+  http: Request,
+  asked: Omit<WantedAnswer, 'messageId'>,
+  { status, message, answer }: NonNullable<Context['earlier']>,
+  body: Body,
+): Promise<Response> {
+  const messageId = String(answer.id);
+  const headers = messageHeaders(message?.id as string | undefined, messageId);
+  if (status === 'sending' && (body.stream ?? true)) {
+    const followed = await followAnswer(http, { ...asked, messageId });
+    for (const [name, value] of Object.entries(headers)) followed.headers.set(name, value);
+    return followed;
+  } else if (status === 'sending') {
+    throw new ApiError(409, 'generation_running', `The answer ${messageId} is still being made.`, null, headers);
   }
   if (!(body.stream ?? true)) return Response.json({ message, answer }, { headers });
   const { metadata } = answer as { metadata?: { finish_reason?: string } };
