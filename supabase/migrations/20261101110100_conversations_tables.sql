@@ -363,6 +363,7 @@ grant select on public.conversations, public.messages to service_role;
 create function private.branch_of(wanted_conversation uuid, leaf_id uuid)
 returns table (message_id uuid, from_end integer) language plpgsql stable security definer set search_path = '' as $$
 begin
+  perform private.caller_id(); -- refuses a session that has ended
   return query
     with recursive branch as (
       select m.id, m.parent_message_id, 0 as place from public.messages m
