@@ -390,12 +390,9 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
-  elsif not is_known and not private.has_room_for_content(conversation.workspace_id, octet_length(message::text)) then
-    -- With what admission counted: it is as if nothing had been sent.
-    perform private.raise_error('limit_reached',
-      'This plan bounds what a workspace stores a day, and there is no room left for this message.',
-      'Wait for the next day (UTC), or upgrade the plan.',
-      ceil(extract(epoch from (private.window_at('day', null, 0, at)).ends_at - at))::integer);
+  elsif not is_known then
+    -- A refusal takes back what admission counted: it is as if nothing had been sent.
+    perform private.require_room_for_content(conversation.workspace_id, octet_length(message::text));
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c
