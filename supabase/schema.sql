@@ -458,10 +458,12 @@ table conversations
   policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
+  CREATE TRIGGER conversations_bound_content BEFORE INSERT OR UPDATE OF title, system_prompt, model, tags, metadata ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
   CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
+  CREATE TRIGGER conversations_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.conversations FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
@@ -631,7 +633,7 @@ table features
 
 table messages
   id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+  workspace_id uuid not null default auth.uid()
   conversation_id uuid not null
   parent_message_id uuid
   role message_role not null default 'user'::message_role
@@ -677,7 +679,9 @@ table messages
   CREATE TRIGGER messages_forget_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER messages_forget_summaries AFTER UPDATE OF content, deleted_at ON public.messages FOR EACH ROW WHEN ((((old.role = 'user'::message_role) AND (old.content <> new.content)) OR (new.deleted_at IS DISTINCT FROM old.deleted_at))) EXECUTE FUNCTION private.forget_summaries()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
+  CREATE TRIGGER messages_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.messages FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
+  CREATE TRIGGER messages_require_room BEFORE INSERT OR UPDATE OF content, parts, metadata ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
   CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
@@ -1735,7 +1739,9 @@ table workspaces
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
+  message_retention_days integer
   constraint a_slug_is_one_workspaces UNIQUE (slug)
+  constraint message_retention_is_in_days CHECK (((message_retention_days >= 1) AND (message_retention_days <= 36500)))
   constraint one_personal_workspace_each UNIQUE (personal_user_id)
   constraint personal_workspace_has_its_users_id CHECK ((personal_user_id = id))
   constraint slug_is_a_name_for_urls CHECK (((slug ~ '^[a-z0-9](-?[a-z0-9])+$'::text) AND (length(slug) <= 63)))
@@ -1743,18 +1749,20 @@ table workspaces
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
   constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_message_retention_days_idx using btree (message_retention_days) WHERE (message_retention_days IS NOT NULL)
   CREATE INDEX workspaces_plan_idx using btree (plan)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
+  CREATE TRIGGER workspaces_audit_retention AFTER UPDATE OF message_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'message_retention_days')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; authenticated update: (ai_log_content, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, name, slug)
+  grants authenticated: select; authenticated update: (ai_log_content, message_retention_days, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, message_retention_days, name, slug)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_api_key_secret(for_key uuid) returns text
@@ -1787,6 +1795,7 @@ function private.begin_new_stream() returns trigger security definer
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
+function private.bound_content() returns trigger security definer
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
 function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
@@ -1893,7 +1902,7 @@ function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
-function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.has_room_for_content(wanted_workspace uuid, content bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns boolean
 function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
@@ -1934,6 +1943,7 @@ function private.lock_hold(wanted_hold uuid, at timestamp with time zone) return
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.lock_my_sessions() returns uuid
+function private.lock_my_wallets() returns trigger security definer
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -2025,6 +2035,8 @@ function private.remove_expired_sessions(at timestamp with time zone) returns in
 function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.remove_messages(due uuid[]) returns void
+function private.remove_next_old_content(at timestamp with time zone) returns boolean
 function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -2045,6 +2057,7 @@ function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
+function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
 function private.require_session(account_id uuid) returns void

@@ -421,7 +421,7 @@ isOneToOne: false
                   }
                   ComputedFields: never
                   Insert: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Update: {
                     "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
@@ -1017,14 +1017,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
