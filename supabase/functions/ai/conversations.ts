@@ -13,6 +13,7 @@ import { sha256 } from '../_shared/hash.ts';
 import { cleanJson, parseJson } from '../_shared/json.ts';
 import { toStorable } from '../_shared/text.ts';
 import { asStream, type Loose } from './answer.ts';
+import { withReadablePictures } from './attachments.ts';
 import { type AnswerMessage, admit, messageHeaders, StaleError } from './call.ts';
 import { conversationOf, countParts, type Part, type Remembered, type Remembering, type Told } from './context.ts';
 import { answerAdmitted, worstCaseOf } from './endpoint.ts';
@@ -59,6 +60,7 @@ export interface Asked {
 }
 
 interface Context extends Remembering, Helpers {
+  workspace_id: string;
   context_window: number | null;
   earlier?: { status: string; message: Loose | null; answer: Loose };
   model: string | null;
@@ -122,6 +124,7 @@ async function send(sending: Sending, context: Context): Promise<Response> {
   const { counted, all: messages } = await countAll(context.messages);
   const tokens = await countParts(parts);
   if (action === 'send') messages.push({ id: ids.message, role: 'user', parts, tokens });
+  const shown = await withReadablePictures(messages, `${context.workspace_id}/${conversationId.toLowerCase()}`);
   // With the summary of what was said before, and where there is no room, without it.
   const summary = context.summary === null ? '' : `The conversation so far, in short:\n${context.summary}`;
   const both = [context.system_prompt, summary].filter((one) => one !== '').join('\n\n');
@@ -134,7 +137,7 @@ async function send(sending: Sending, context: Context): Promise<Response> {
   const requestOf = (share: number) => {
     for (const { system_prompt, tokens: used } of instructions) {
       const { max_output_tokens: most } = body;
-      const told = conversationOf({ ...context, system_prompt }, messages, used, most, action === 'continue', share);
+      const told = conversationOf({ ...context, system_prompt }, shown, used, most, action === 'continue', share);
       if (told) return requestFor(context.model ?? '', told, body);
     }
     return undefined;
