@@ -126,6 +126,8 @@ begin
   if key_hash is not null then
     key := private.api_key_of(key_hash, at);
     account_id := key.user_id;
+  else
+    perform private.require_session(account_id);
   end if;
   select * into conversation from public.conversations c
   where c.id = wanted_conversation and c.deleted_at is null
