@@ -51,6 +51,7 @@ create table public.conversations (
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   deleted_at timestamptz,
+  import_key text,
   constraint tags_are_few_and_short check (cardinality(tags) <= 50 and length(array_to_string(tags, ',')) <= 2000),
   constraint tags_are_texts check (array_position(tags, null) is null)
 ) with (fillfactor = 80); -- every message rewrites its counters
@@ -71,6 +72,10 @@ comment on column public.conversations.total_cost is 'The sum of its messages'' 
 comment on column public.conversations.last_message_at is 'When its newest message was written; it only moves forward.';
 comment on column public.conversations.deleted_at is
   'When its person deleted it: nobody can read it any more, and after the retention it is gone.';
+comment on column public.conversations.import_key is
+  'What it was imported from, and a hash of it; null: it began here.';
+create unique index conversations_import_key_idx on public.conversations (workspace_id, user_id, import_key)
+  where deleted_at is null;
 create index conversations_workspace_id_last_message_at_idx on public.conversations (workspace_id, last_message_at);
 create index conversations_user_id_last_message_at_idx on public.conversations (user_id, last_message_at);
 create index conversations_deleted_at_idx on public.conversations (deleted_at) where deleted_at is not null;

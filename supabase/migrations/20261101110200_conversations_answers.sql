@@ -68,7 +68,8 @@ begin
   return (
     select jsonb_build_object('model', m.model, 'context_window', m.context_window)
     from public.ai_models m
-    where to_jsonb(m.model) = private.config(setting) and m.is_active and private.may_use_model(caller, m)
+    where to_jsonb(m.model) = private.config(setting) and m.is_active
+      and private.endpoint_of(m.scene) = 'text_chat' and private.may_use_model(caller, m)
       and not exists (select from private.failing_helpers f
         where f.model = m.model and f.failures >= 3 and f.asked_again_at > helper_model.at)
   );
@@ -188,8 +189,8 @@ begin
       where m.id = leaf_id
       union all
       select m.id, m.parent_message_id, m.role, m.status, m.parts, m.content_tokens, b.place + 1,
-        -- A token has no more than 16 bytes on the average of any text.
-        b.size + case when b.status <> 'deleted' then coalesce(b.content_tokens, length(b.parts::text) / 16) else 0 end,
+        -- Uncounted text is taken to have few tokens: more than fits is sent to the function, which counts it.
+        b.size + case when b.status <> 'deleted' then coalesce(b.content_tokens, length(b.parts::text) / 6) else 0 end,
         s.summary
       from branch b join public.messages m on m.id = b.parent_message_id
       left join private.conversation_summaries s on s.message_id = m.id
