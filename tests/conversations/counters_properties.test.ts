@@ -120,7 +120,10 @@ function statementOf(person: string, made: Move): string {
     case 'remove conversation':
       return server(`delete from public.conversations where id = ${c(made.conversation)}`);
     case 'sweep':
-      return `select private.remove_next_old_content(clock_timestamp() + interval '1 year')`;
+      // What this person deleted is old, and nobody else's.
+      return server(`update public.messages set deleted_at = '2020-01-01' where workspace_id = '${person}' and deleted_at is not null;
+        update public.conversations set deleted_at = '2020-01-01' where workspace_id = '${person}' and deleted_at is not null;
+        select private.remove_next_old_content(clock_timestamp())`);
   }
 }
 
@@ -215,4 +218,29 @@ test('accounts and teams deleted while their people write: no deadlock, and noth
       [ids],
     ),
   ).toEqual([]);
+});
+
+test('content that is old is removed while another workspace, which has some too, is at work', async () => {
+  const people = await newAccounts(2, 3);
+  const ids = people.map((person) => idOf(person, 'conversation 0'));
+  await adminPool.query(
+    `insert into public.conversations (id, workspace_id, user_id, deleted_at)
+     select id, person, person, '2020-01-01' from unnest($1::uuid[], $2::uuid[]) made (id, person)`,
+    [ids, people],
+  );
+  const left = () => sql('select id from public.conversations where id = any ($1)', [ids]);
+  const sweep = async () => {
+    for (;;) {
+      const [row] = await sql<{ more: boolean }>('select private.remove_next_old_content(clock_timestamp()) as more');
+      if (!row?.more) return;
+    }
+  };
+  const [worker] = callers as [pg.Client];
+  await worker.query('begin');
+  await worker.query('select from public.credit_wallets where workspace_id = $1 for no key update', [people[0]]);
+  await sweep();
+  expect(await left()).toEqual([{ id: ids[0] }]);
+  await worker.query('commit');
+  await sweep();
+  expect(await left()).toEqual([]);
 });
