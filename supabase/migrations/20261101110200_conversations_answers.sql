@@ -224,6 +224,7 @@ declare
   wanted public.ai_models;
   name text;
   caller private.ai_caller;
+  is_taken boolean;
 begin
   if action = 'continue' then
     answer := private.message_of(conversation.id, conversation_context.answer_id);
@@ -232,12 +233,13 @@ begin
     end if;
     leaf := answer.id;
   else
+    -- In this order: the messages of a request that is admitted meanwhile come together with their key.
+    is_taken := exists (select from public.messages m
+      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send');
     select * into earlier from private.sent_messages s
     where s.key_id = coalesce(case when action = 'send' then conversation_context.message_id end,
       conversation_context.answer_id);
-    if not found and exists (select from public.messages m
-      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send')
-      or found and earlier.request_hash <> conversation_context.request_hash
+    if not found and is_taken or earlier.request_hash <> conversation_context.request_hash
     then
       perform private.raise_error('idempotency_conflict', 'There is another message with this id.',
         'Use a new id for a new message, and the same body for a retry.');

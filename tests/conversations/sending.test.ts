@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { Stream } from 'openai/core/streaming';
+import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
   AI_URL,
@@ -85,6 +87,18 @@ describe('a message', () => {
       scene: 'text_chat',
     });
     expect(await walletOf(user)).toEqual({ balance: 2.6, spent: 0.4, held: 0, drift: 0 });
+  });
+
+  test('has a stream that the official client reads', async () => {
+    const user = await newCaller();
+    const conversation = await newConversation(user, { model });
+    const response = await post(user.accessToken, conversation, { content: says({ text: 'one two', chunks: 2 }) });
+    const chunks: ChatCompletionChunk[] = [];
+    const stream = Stream.fromSSEResponse<ChatCompletionChunk>(response, new AbortController());
+    for await (const chunk of stream) chunks.push(chunk);
+    expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe('one two');
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('stop');
+    expect(new Set(chunks.map(({ model: named }) => named))).toEqual(new Set([model]));
   });
 
   test('sends the system prompt and what was said before on its branch, and nothing of others', async () => {

@@ -1,5 +1,5 @@
 begin;
-select plan(52);
+select plan(55);
 select tests.create_user(n) from unnest(array['ann', 'ben', 'root']) n;
 update public.users set role = 'admin' where id = tests.id('root');
 insert into auth.sessions (id, user_id, created_at)
@@ -40,7 +40,9 @@ select is(pg_temp.call_by('unknown'), 'not_found', 'by one that never registered
 select is(pg_temp.call_by(null, tests.recall('hash')), 'not_found', 'and by a key');
 select throws_ok(format('select public.%s', c.call), 'PT401', 'session_revoked', 'for none of their calls: ' || c.call)
 from (values ('list_ai_models(tests.id(''ann''))'), ('get_billing_account(tests.id(''ann''))'),
-  ($$create_video_job(tests.id('ann'), 'no-such-model', 'a prompt')$$), ($$get_video_job(tests.id('ann'), tests.id('job'))$$)) c (call),
+  ($$create_video_job(tests.id('ann'), 'no-such-model', 'a prompt')$$), ($$get_video_job(tests.id('ann'), tests.id('job'))$$),
+  ('read_message_events(tests.id(''ann''), tests.id(''chat''), tests.id(''answer''))'), ('stop_message(tests.id(''ann''), tests.id(''chat''), tests.id(''answer''))'),
+  ($$conversation_context(tests.id('chat'), tests.id('ann'), 'send')$$)) c (call),
   set_config('request.headers', json_build_object('x-session-id', tests.id('phone'))::text, true);
 
 select pg_temp.come_by('ann', 'phone');
