@@ -85,7 +85,7 @@ $$;
 
 -- The entries of a message in the index.
 create function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector
-language plpgsql immutable parallel safe cost 1000 set search_path = '' as $$
+language plpgsql immutable parallel safe cost 10000 set search_path = '' as $$
 declare
   words text[] := string_to_array(btrim(private.search_text(content), ' '), ' ');
   pairs text[];
@@ -239,7 +239,8 @@ create function private.search_messages(
   until timestamptz, wanted_archived boolean, max_rows integer, after text
 ) returns setof public.message_hit
 language plpgsql stable security definer
-set search_path = '' set work_mem = '32MB' set jit = off set enable_hashjoin = off set enable_mergejoin = off
+set search_path = '' set work_mem = '32MB' set jit = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   caller uuid := auth.uid();
@@ -293,18 +294,18 @@ begin
   into terms from scopes s where wanted_workspace is null or s.workspace_id = wanted_workspace;
 
   while terms is not null and max_rows > 0 loop
-    with candidates as materialized (
-      select m.id, m.conversation_id, m.sequence_number from public.messages m
+    with candidates as materialized ( -- no filter here, lest the planner takes its index and computes entries
+      select m.id, m.conversation_id, m.sequence_number, m.role, m.created_at from public.messages m
       where private.search_terms(m.workspace_id, m.conversation_id, m.content) @@ terms and m.deleted_at is null
-        and m.sequence_number < place[1] and m.sequence_number >= place[2]
-        and (wanted_role is null or m.role = wanted_role)
-        and m.created_at >= coalesce(since, '-infinity') and m.created_at < coalesce(until, 'infinity')
     ), hits as (
       select x.id from candidates x join public.conversations c on c.id = x.conversation_id
       where c.workspace_id = any (mine) and c.deleted_at is null and (c.user_id = caller or c.is_shared)
         and (wanted_conversation is null or c.id = wanted_conversation)
         and (wanted_workspace is null or c.workspace_id = wanted_workspace)
         and (wanted_archived is null or c.is_archived = wanted_archived)
+        and x.sequence_number < place[1] and x.sequence_number >= place[2]
+        and (wanted_role is null or x.role = wanted_role)
+        and x.created_at >= coalesce(since, '-infinity') and x.created_at < coalesce(until, 'infinity')
       order by x.sequence_number desc limit 500
     ), ranked as (
       select m.id, m.sequence_number, (extract(epoch from m.created_at) * 1000000)::bigint as at,
