@@ -62,7 +62,7 @@ begin
     c.ip_address := null;
     c.user_agent := null;
   elsif not private.has_room_for_content(wanted_workspace,
-    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
+    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0), at) then
     c.request_data := null;
     c.response_data := null;
   end if;
@@ -732,10 +732,12 @@ begin
     to_jsonb(coalesce(request_hash, '')), ((asked.caller).account).id, ((asked.caller).api_key).id,
     is_conflict_raised => false);
   asked.at := private.time_under_lock(at);
-  -- They, or their key, may have been removed while this waited.
+  -- They, their session or their key may have been removed while this waited.
   perform private.require_role((asked.caller).workspace_id, ((asked.caller).account).id, 'member');
   if key_hash is not null then
     asked.caller.api_key := private.api_key_of(key_hash, asked.at);
+  else
+    perform private.require_session(account_id);
   end if;
   select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
   -- By the model's own scene: callers name a call's scene as they like.

@@ -244,7 +244,7 @@ set search_path = '' set work_mem = '32MB' set jit = off
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  caller uuid := auth.uid();
+  caller uuid := private.caller_id();
   mine uuid[] := array(select private.my_workspace_ids());
   asked record;
   terms tsquery;

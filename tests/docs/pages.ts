@@ -5,7 +5,7 @@ import { PROJECT_DIR } from '../../scripts/paths.ts';
 
 const PAGES = [
   'README',
-  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'conversations', 'admin'].map(
+  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'conversations', 'admin', 'devices', 'retention'].map(
     (page) => `docs/${page}`,
   ),
 ];

@@ -163,6 +163,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"attachments": {
+                  Row: {
+                    "conversation_id": string,"created_at": string,"id": string,"media_type": string,"name": string,"size_bytes": number,"storage_path": string,"uploaded_at": string | null,"used_at": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "conversation_id": string,"created_at"?: string,"id"?: string,"media_type": string,"name": string,"size_bytes": number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "conversation_id"?: string,"created_at"?: string,"id"?: string,"media_type"?: string,"name"?: string,"size_bytes"?: number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversation_summary"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"audit_logs": {
                   Row: {
                     "action": string,"actor_email": string | null,"actor_id": string | null,"actor_role": string,"details": Json | null,"id": number,"ip_address": unknown,"new_values": Json | null,"occurred_at": string,"old_values": Json | null,"request_id": string | null,"resource_id": string | null,"resource_type": string,"user_agent": string | null,"workspace_id": string | null
@@ -223,14 +249,14 @@ isOneToOne: true
                   ]
                 },"conversations": {
                   Row: {
-                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"import_key": string | null,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Update: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -417,14 +443,14 @@ isOneToOne: false
                   ]
                 },"messages": {
                   Row: {
-                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"total_tokens": number,"updated_at": string,"workspace_id": string
+                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"stop_requested_at": string | null,"total_tokens": number,"updated_at": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Update: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -747,6 +773,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"user_sessions": {
+                  Row: {
+                    "app_version": string | null,"created_at": string,"device_id": string | null,"device_name": string | null,"device_type": Database["public"]['Enums']["device_type"] | null,"expires_at": string,"id": string,"ip_address": unknown,"is_active": boolean,"last_used_at": string,"user_agent": string | null,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id": string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id": string
+                  }
+                  Update: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id"?: string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"user_subscriptions": {
                   Row: {
                     "access_until": string | null,"bound_at": string | null,"bound_by": Database["public"]['Enums']["payment_evidence"] | null,"cancel_at_period_end": boolean,"canceled_at": string | null,"created_at": string,"current_period_end": string | null,"current_period_start": string | null,"customer_id": string | null,"ended_at": string | null,"id": string,"is_live": boolean,"next_plan_type": string | null,"past_due_since": string | null,"payment_product_id": string | null,"plan_status": Database["public"]['Enums']["subscription_status"],"plan_type": string | null,"platform": Database["public"]['Enums']["payment_platform"],"started_at": string | null,"state_event_id": string,"state_occurred_at": string,"state_rank": number,"subscription_id": string,"trial_end": string | null,"units": number,"updated_at": string,"user_id": string | null,"workspace_id": string | null
@@ -991,14 +1043,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -1314,6 +1366,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"check_session":
+{ Args: Record<PropertyKey, never>; Returns: undefined
+                           },
 "check_subscription_limit":
 { Args: { "at"?: string,"p_action"?: string,"p_user_id": string,"p_workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
                           SetofOptions: {
@@ -1333,6 +1388,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"cleanup_expired_sessions":
+{ Args: Record<PropertyKey, never>; Returns: number
+                           },
 "consume_feature":
 { Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
@@ -1362,6 +1420,7 @@ isOneToOne: false
 "role": Database["public"]['Enums']["message_role"],
 "sequence_number": number,
 "status": Database["public"]['Enums']["message_status"],
+"stop_requested_at": string | null,
 "total_tokens": number,
 "updated_at": string,
 "workspace_id": string
@@ -1380,6 +1439,25 @@ isOneToOne: false
                           SetofOptions: {
         from: "*"
         to: "created_api_key"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"create_attachment":
+{ Args: { "conversation_id": string,"media_type": string,"name": string,"size_bytes": number }; Returns: {
+              "conversation_id": string,
+"created_at": string,
+"id": string,
+"media_type": string,
+"name": string,
+"size_bytes": number,
+"storage_path": string,
+"uploaded_at": string | null,
+"used_at": string | null,
+"workspace_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "attachments"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -1438,6 +1516,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"export_conversation":
+{ Args: { "conversation_id": string,"format"?: string }; Returns: Json
+                           },
+"export_my_data":
+{ Args: { "after"?: Json }; Returns: Database["public"]['CompositeTypes']["exported_row"][]
+                          SetofOptions: {
+        from: "*"
+        to: "exported_row"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "extend_ai_call":
 { Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
@@ -1478,6 +1567,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"import_conversation":
+{ Args: { "data": Json,"source": string,"workspace_id"?: string }; Returns: Json
+                           },
 "invite_member":
 { Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["issued_invitation"]
                           SetofOptions: {
@@ -1548,6 +1640,9 @@ isOneToOne: false
 "period_started_at":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
+"read_message_events":
+{ Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
                            },
@@ -1567,6 +1662,27 @@ isOneToOne: false
                           SetofOptions: {
         from: "*"
         to: "credit_result"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"register_device":
+{ Args: { "app_version"?: string,"device_id": string,"device_name"?: string,"device_type": Database["public"]['Enums']["device_type"] }; Returns: {
+              "app_version": string | null,
+"created_at": string,
+"device_id": string | null,
+"device_name": string | null,
+"device_type": Database["public"]['Enums']["device_type"] | null,
+"expires_at": string,
+"id": string,
+"ip_address": unknown,
+"is_active": boolean,
+"last_used_at": string,
+"user_agent": string | null,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "user_sessions"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -1622,8 +1738,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"revoke_device":
+{ Args: { "session_id": string }; Returns: undefined
+                           },
 "revoke_invitation":
 { Args: { "invitation_id": string }; Returns: undefined
+                           },
+"revoke_other_devices":
+{ Args: Record<PropertyKey, never>; Returns: number
                            },
 "rotate_api_key":
 { Args: { "api_key_id": string,"grace_period"?: string }; Returns: Database["public"]['CompositeTypes']["rotated_api_key"]
@@ -1660,6 +1782,9 @@ isOneToOne: false
       } },
 "start_video_job":
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
+                           },
+"stop_message":
+{ Args: { "api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "store_conversation_notes":
 { Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
@@ -1699,10 +1824,13 @@ isOneToOne: false
                            },
 "video_job_of_webhook":
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json
+                           },
+"write_message_events":
+{ Args: { "events"?: string,"first_event"?: number,"last_event"?: number,"message_id": string }; Returns: Json
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","device_type": "ios"|"android"|"web","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1729,6 +1857,8 @@ isOneToOne: false
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"user_id": string | null,"api_key_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"status": Database["public"]['Enums']["debit_status"] | null,"refunded_amount": number | null,"balance_after": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
+                      },"exported_row": {
+                        "table_name": string | null,"row_data": Json | null,"cursor": Json | null
                       },"feature_release": {
                         "released": number | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       },"feature_use": {
@@ -1880,7 +2010,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"device_type": ["ios", "android", "web"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

@@ -10,6 +10,7 @@ import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
 import { hideSecrets, toStorable } from '../_shared/text.ts';
 import { finishReasonOf, type Loose, objectIn, objectsIn } from './answer.ts';
 import { countParts, type Part, partsOf } from './context.ts';
+import { Journal, StoppedError } from './journal.ts';
 import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, noteFailure, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
@@ -71,6 +72,8 @@ export interface Call {
   afterwards?: (answer: Part[]) => Promise<void>;
   /** Headers of ours that its answer has. */
   headers: Record<string, string>;
+  /** Of an answer in a conversation. */
+  journal: Journal | undefined;
 }
 
 /** An answer in a conversation, and what it answers: as `admit_message` takes them. */
@@ -202,6 +205,7 @@ export async function admit(
     request,
     attempts: [],
     message,
+    journal: message && new Journal(message.answer_id),
     headers: message ? messageHeaders(message.message.id ?? message.message.parent_message_id, message.answer_id) : {},
   };
 }
@@ -245,6 +249,8 @@ export async function extend(call: Call, candidate: Candidate, usage: Usage): Pr
  */
 export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const { status, usage, candidate, error } = ending;
+  // All events are there once the answer has ended: who follows it knows by its end that nothing more comes.
+  await call.journal?.close(call.lostAt - Date.now());
   const end = {
     hold_id: call.holdId,
     ending: status,
@@ -325,11 +331,13 @@ export async function fail(call: Call, thrown: unknown, answer?: Loose): Promise
   const error = upstreamFailure(thrown);
   const { code, message, cause, status, param, headers } = error;
   noteFailure(call.attempts.at(-1), error);
+  const isStopped = thrown instanceof StoppedError;
   const finishing = finish(call, {
-    status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
+    status: isStopped ? 'canceled' : thrown instanceof PromptDeniedError ? 'refused' : 'failed',
     usage: NOTHING_USED,
+    isEmpty: true,
     answer,
-    error: { code, message: String(cause ?? message), shown: message },
+    error: isStopped ? undefined : { code, message: String(cause ?? message), shown: message },
   }).catch(() => undefined); // reported already; the sweep ends it
   keepAlive(finishing);
   await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);

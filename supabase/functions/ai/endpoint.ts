@@ -137,6 +137,7 @@ function askUpstream<T extends { model: string }>(endpoint: Endpoint<T>, request
     call.deadline,
     call.attempts,
     (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
+    call.journal?.stop,
   );
 }
 

@@ -1,4 +1,5 @@
 /** Function `ai`: an OpenAI-compatible API that charges credits. The official clients use it by their base URL. */
+import type { Context } from 'hono';
 import { type AppEnv, createApp } from '../_shared/app.ts';
 import { type Caller, requireCaller } from '../_shared/auth.ts';
 import { readBytes } from '../_shared/body.ts';
@@ -7,6 +8,7 @@ import { chat } from './chat.ts';
 import { answerMessage } from './conversations.ts';
 import { embeddings } from './embeddings.ts';
 import { answerCall, type Endpoint } from './endpoint.ts';
+import { followAnswer, stopAnswer, type WantedAnswer } from './follow.ts';
 import { images } from './images.ts';
 import { getModel, listModels } from './models.ts';
 
@@ -20,7 +22,11 @@ const EXPOSED = [
 /** What to use for paths of OpenAI's API and others' that are not served. */
 const INSTEAD: [RegExp, string][] = [
   [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
-  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions.'],
+  [
+    /\/conversations\b/,
+    ' Read conversations by supabase-js; POST /v1/conversations/{id}/messages has a message answered.',
+  ],
+  [/\/(responses|completions|messages|threads|assistants)\b/, ' Use POST /v1/chat/completions.'],
   [/\/embeddings\b/, ' Use POST /v1/embeddings.'],
   [/\/images\b/, ' Use POST /v1/images/generations.'],
   [/\/videos\b/, ' Use POST /jobs of function video.'],
@@ -59,5 +65,14 @@ app.get('/v1/models', async (c) => c.json(await listModels(c.get('caller'))));
 app.get('/v1/models/:model{.+}', async (c) => {
   return c.json(await getModel(c.get('caller'), c.req.param('model').replace(/\/$/, '')));
 });
+const ANSWER = '/v1/conversations/:conversation/messages/:message';
+const wantedAnswer = (c: Context<AiEnv, typeof ANSWER>): WantedAnswer => ({
+  caller: c.get('caller'),
+  conversationId: c.req.param('conversation'),
+  messageId: c.req.param('message'),
+  requestId: c.get('requestId'),
+});
+app.get(`${ANSWER}/stream`, (c) => followAnswer(c.req.raw, wantedAnswer(c)));
+app.post(`${ANSWER}/stop`, (c) => stopAnswer(wantedAnswer(c)));
 
 export default { fetch: (request: Request) => app.fetch(request) };
