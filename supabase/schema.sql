@@ -30,6 +30,8 @@ type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
 type currency_code: text CHECK ((VALUE ~ '^[A-Z]{3}$'::text))
 type debit_status: succeeded, partially_refunded, refunded
+type device_type: ios, android, web
+type exported_row: table_name text, row_data jsonb, cursor jsonb
 type feature_release: released numeric, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type feature_use: allowed boolean, code text, id bigint, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type found_user: id uuid, email text, full_name text, plan text, credits_balance numeric, is_active boolean, role user_role, created_at timestamp with time zone
@@ -38,6 +40,7 @@ type issued_invitation: id uuid, token text, email text, role workspace_role, ex
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
 type message_content_type: text, image, file
+type message_hit: message_id uuid, conversation_id uuid, conversation_title text, role message_role, created_at timestamp with time zone, rank integer, snippet snippet_piece[], cursor text
 type message_role: user, assistant, system, tool
 type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
@@ -52,8 +55,8 @@ type payment_status: pending, succeeded, failed, refunded, partially_refunded, d
 type phone_number: text CHECK ((length(VALUE) <= 40))
 type plan_on_sale: plan text, name text, description text, requests_per_minute numeric, messages_per_month numeric, products product_on_sale[]
 type price_unit: input, cached_input, cache_write_5m, cache_write_1h, output, reasoning, audio_input, audio_output, image_input, image_output, image, second_input, second_output, character, request, web_search, tool_call, video_second
-type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, refusal private.ai_refusal
-type private.ai_call: request_id text, idempotency_key text, message_month timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
+type private.admission: caller private.ai_caller, wallet credit_wallets, at timestamp with time zone, earlier jsonb, wanted ai_models, is_message boolean, scene ai_usage_scene, call jsonb, counts private.ai_request_counts, refusal private.ai_refusal
+type private.ai_call: request_id text, idempotency_key text, message_period timestamp with time zone, started_at timestamp with time zone, heard_at timestamp with time zone, prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb, details jsonb
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_charge: cost_usd numeric, credits numeric, worth_usd numeric, unpriced text[]
 type private.ai_refusal: code text, message text, param text, retry_after integer
@@ -62,6 +65,7 @@ type private.ai_terms: credits numeric, output_limit bigint, worst_case private.
 type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, cache_write_5m_tokens bigint, cache_write_1h_tokens bigint, audio_input_tokens bigint, image_input_tokens bigint, reasoning_tokens bigint, audio_output_tokens bigint, image_output_tokens bigint, input_seconds numeric, output_seconds numeric, characters bigint, web_searches bigint, tool_calls bigint, service_tier text
 type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric, subject text
 type private.due_credits: platform payment_platform, source private.paid_source, source_id text, period_start timestamp with time zone, credits numeric, in_full numeric, starts_at timestamp with time zone, expires_at timestamp with time zone, clawback_reason text, details jsonb
+type private.export_section: place integer, name text, relation text, owner text, keys text[], whose text, hidden text[]
 type private.feature_terms: is_on boolean, most numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type private.paid_source: payment, period, trial
 type private.payment_owner: workspace_id uuid, user_id uuid, evidence payment_evidence, bound_at timestamp with time zone, is_gone boolean
@@ -77,6 +81,8 @@ type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
 type short_name: text CHECK ((length(VALUE) <= 200))
+type snippet_piece: text text, is_match boolean
+type subscription_limit: action text, allowed boolean, code text, message text, retry_after integer, plan text, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
 type subscription_status: inactive, trialing, active, past_due, unpaid, paused, scheduled_cancel, canceled, expired
 type theme_preference: system, light, dark
 type unsigned_credit_amount: numeric(20,6) CHECK (((VALUE >= (0)::numeric) AND (VALUE <> 'NaN'::numeric)))
@@ -268,6 +274,8 @@ view ai_usage_logs
   user_agent text
   request_data jsonb
   response_data jsonb
+  conversation_id uuid
+  message_id uuid
   CREATE TRIGGER ai_usage_logs_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
@@ -338,6 +346,27 @@ table api_keys
   CREATE TRIGGER api_keys_set_limit AFTER UPDATE OF budget, period_budget, budget_period ON public.api_keys FOR EACH ROW WHEN (((((old.budget)::numeric IS DISTINCT FROM (new.budget)::numeric) OR ((old.period_budget)::numeric IS DISTINCT FROM (new.period_budget)::numeric)) OR (old.budget_period IS DISTINCT FROM new.budget_period))) EXECUTE FUNCTION private.sync_key_limit()
   CREATE TRIGGER api_keys_set_updated_at BEFORE UPDATE OF name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute); service_role: select; service_role update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)
+
+table attachments
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  conversation_id uuid not null
+  name short_name not null
+  media_type text not null
+  size_bytes bigint not null
+  storage_path text not null generated (((((workspace_id)::text || '/'::text) || (conversation_id)::text) || '/'::text) || (id)::text)
+  uploaded_at timestamp with time zone
+  used_at timestamp with time zone
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint attachments_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint attachments_pkey PRIMARY KEY (id)
+  constraint size_is_above_0 CHECK ((size_bytes > 0))
+  CREATE INDEX attachments_conversation_id_id_idx using btree (conversation_id, id)
+  CREATE UNIQUE INDEX attachments_storage_path_idx using btree (storage_path)
+  CREATE INDEX attachments_unused_idx using btree (created_at) WHERE (used_at IS NULL)
+  policy "who can read a conversation can read its attachments, its perso" for select to authenticated using (EXISTS ( SELECT FROM conversations c WHERE ((c.id = attachments.conversation_id) AND ((attachments.used_at IS NOT NULL) OR (c.user_id = ( SELECT auth.uid() AS uid))))))
+  CREATE TRIGGER attachments_remove_file AFTER DELETE ON public.attachments FOR EACH ROW EXECUTE FUNCTION private.remove_file_of_attachment()
+  grants authenticated: select; service_role: select
 
 table audit_logs
   id bigint not null identity
@@ -434,6 +463,7 @@ table conversations
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
+  import_key text
   constraint conversations_pkey PRIMARY KEY (id)
   constraint conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint conversations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -443,15 +473,21 @@ table conversations
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
   constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE UNIQUE INDEX conversations_import_key_idx using btree (workspace_id, user_id, import_key) WHERE (deleted_at IS NULL)
+  CREATE INDEX conversations_shared_idx using btree (workspace_id) WHERE is_shared
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
   policy "members can begin conversations in their workspaces" for insert to authenticated with check ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active))
   policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
+  CREATE TRIGGER conversations_bound_content BEFORE INSERT OR UPDATE OF title, system_prompt, model, tags, metadata ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
+  CREATE TRIGGER conversations_drop_attachments AFTER UPDATE OF deleted_at ON public.conversations FOR EACH ROW WHEN ((new.deleted_at IS NOT NULL)) EXECUTE FUNCTION private.drop_attachments()
+  CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
+  CREATE TRIGGER conversations_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.conversations FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
@@ -621,7 +657,7 @@ table features
 
 table messages
   id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+  workspace_id uuid not null default auth.uid()
   conversation_id uuid not null
   parent_message_id uuid
   role message_role not null default 'user'::message_role
@@ -642,6 +678,7 @@ table messages
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
+  stop_requested_at timestamp with time zone
   constraint a_deleted_message_has_its_time CHECK (((deleted_at IS NOT NULL) = (status = 'deleted'::message_status)))
   constraint message_metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
   constraint messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
@@ -652,17 +689,27 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
+  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE (deleted_at IS NULL)
+  CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   policy "members can edit questions in their conversations" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (role = 'user'::message_role) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
   policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
+  CREATE TRIGGER messages_begin_new_stream BEFORE UPDATE OF status ON public.messages FOR EACH ROW WHEN (((new.status = 'sending'::message_status) AND (old.status <> 'sending'::message_status))) EXECUTE FUNCTION private.begin_new_stream()
+  CREATE TRIGGER messages_change_attachments AFTER UPDATE OF parts, deleted_at ON public.messages FOR EACH ROW WHEN (((old.parts @? '$[*]."attachment_id"'::jsonpath) OR (new.parts @? '$[*]."attachment_id"'::jsonpath))) EXECUTE FUNCTION private.keep_attachments()
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_drop_attachments AFTER DELETE ON public.messages FOR EACH ROW WHEN ((old.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
+  CREATE TRIGGER messages_forget_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
+  CREATE TRIGGER messages_forget_summaries AFTER UPDATE OF content, deleted_at ON public.messages FOR EACH ROW WHEN ((((old.role = 'user'::message_role) AND (old.content <> new.content)) OR (new.deleted_at IS DISTINCT FROM old.deleted_at))) EXECUTE FUNCTION private.forget_summaries()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
+  CREATE TRIGGER messages_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.messages FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
+  CREATE TRIGGER messages_require_room BEFORE INSERT OR UPDATE OF content, parts, metadata ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
   CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  CREATE TRIGGER messages_use_attachments AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
   grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
 view models
@@ -873,7 +920,7 @@ view private.ai_calls
   hold_expires_at timestamp with time zone
   request_id text
   idempotency_key text
-  message_month timestamp with time zone
+  message_period timestamp with time zone
   started_at timestamp with time zone
   heard_at timestamp with time zone
   prompt_tokens bigint
@@ -885,15 +932,15 @@ view private.ai_calls
 
 table private.ai_request_counts
   workspace_id uuid not null
+  period_start timestamp with time zone not null
+  messages bigint not null default 0
   minute_started_at timestamp with time zone not null
-  minute_requests integer not null
   day_started_at timestamp with time zone not null default now()
-  day_requests integer not null default 0
   day_content bigint not null default 0
+  minute_requests integer not null default 0
+  day_requests integer not null default 0
   day_empty_answers integer not null default 0
-  month_started_at timestamp with time zone not null
-  month_messages integer not null
-  constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, month_started_at)
+  constraint ai_request_counts_pkey PRIMARY KEY (workspace_id, period_start)
   constraint ai_request_counts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 
 table private.ai_usage_logs
@@ -947,6 +994,8 @@ table private.ai_usage_logs
   charged_usd numeric not null default 0
   pricing jsonb
   attempts jsonb
+  conversation_id uuid
+  message_id uuid
   constraint ai_usage_logs_pkey PRIMARY KEY (id, created_at)
   constraint ai_usage_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint ai_usage_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -956,6 +1005,7 @@ table private.ai_usage_logs
   constraint images_not_negative CHECK ((images >= 0))
   constraint prompt_tokens_not_negative CHECK ((prompt_tokens >= 0))
   constraint requests_positive CHECK ((requests > 0))
+  CREATE INDEX ai_usage_logs_conversation_id_idx using btree (conversation_id, message_id) WHERE (conversation_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_reference_id_idx using btree (workspace_id, reference_id, created_at) WHERE (reference_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_request_id_idx using btree (request_id)
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
@@ -963,8 +1013,10 @@ table private.ai_usage_logs
   CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
+  CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
-  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
+  CREATE TRIGGER ai_usage_logs_keep_streamed AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN (((new.message_id IS NOT NULL) AND (new.error_code = 'call_lost'::text))) EXECUTE FUNCTION private.keep_streamed_answer()
+  grants authenticated select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id); service_role select: (api_key_id, audio_input_tokens, audio_output_tokens, cache_write_1h_tokens, cache_write_5m_tokens, cached_tokens, characters, completion_tokens, conversation_id, created_at, credits_charged, duration, error_code, error_message, estimated_cost, free_credits, hold_id, id, image_input_tokens, image_output_tokens, images, input_seconds, ip_address, message_id, model, output_seconds, paid_credits, prompt_tokens, reasoning_tokens, reference_id, request_data, request_id, requests, response_data, scene, scene_description, service_tier, status, tool_calls, total_tokens, usage_period_start, usage_record_id, usage_source, user_agent, user_id, web_searches, workspace_id)
 
 table private.api_key_hashes
   key_hash bytea not null
@@ -983,6 +1035,16 @@ table private.audit_removals
   constraint audit_removals_pkey PRIMARY KEY (gone_id, found_by)
   constraint found_by_a_column CHECK ((found_by = ANY (ARRAY['workspace_id'::text, 'resource_id'::text, 'actor_id'::text])))
   CREATE INDEX audit_removals_gone_at_idx using btree (gone_at)
+
+table private.conversation_summaries
+  message_id uuid not null
+  conversation_id uuid not null
+  summary text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint conversation_summaries_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint conversation_summaries_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint conversation_summaries_pkey PRIMARY KEY (message_id)
+  CREATE INDEX conversation_summaries_conversation_id_idx using btree (conversation_id)
 
 table private.credit_holds
   id uuid not null default gen_random_uuid()
@@ -1057,6 +1119,12 @@ view private.entries_and_refunds
   status debit_status
   refunded_amount numeric
 
+table private.failing_helpers
+  model text not null
+  failures integer not null
+  asked_again_at timestamp with time zone not null
+  constraint failing_helpers_pkey PRIMARY KEY (model)
+
 table private.file_removals
   bucket text not null
   path text not null
@@ -1104,6 +1172,18 @@ table private.jobs_under_way
   constraint jobs_under_way_pkey PRIMARY KEY (job_id)
   constraint jobs_under_way_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX jobs_under_way_workspace_id_idx using btree (workspace_id)
+
+table private.message_events
+  message_id uuid not null
+  first_event integer not null
+  last_event integer not null
+  events text not null
+  written_at timestamp with time zone not null default clock_timestamp()
+  constraint events_count_from_one CHECK ((first_event > 0))
+  constraint last_event_not_before_first CHECK ((last_event >= first_event))
+  constraint message_events_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint message_events_pkey PRIMARY KEY (message_id, first_event)
+  CREATE INDEX message_events_written_at_idx using btree (written_at)
 
 table private.paid_credits
   platform payment_platform not null
@@ -1191,6 +1271,17 @@ table private.secrets
   value bytea not null
   constraint secrets_pkey PRIMARY KEY (name)
 
+table private.sent_messages
+  key_id uuid not null
+  message_id uuid
+  answer_id uuid not null
+  request_hash text not null
+  constraint sent_messages_answer_id_fkey FOREIGN KEY (answer_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE
+  constraint sent_messages_pkey PRIMARY KEY (key_id)
+  CREATE INDEX sent_messages_answer_id_idx using btree (answer_id)
+  CREATE INDEX sent_messages_message_id_idx using btree (message_id)
+
 table private.signup_claims
   identity_hash bytea not null
   claimed_at timestamp with time zone not null default clock_timestamp()
@@ -1221,7 +1312,7 @@ table private.usage_by_day
   constraint one_row_a_day UNIQUE NULLS NOT DISTINCT (workspace_id, day, user_id, scene, model, api_key_id)
   constraint usage_by_day_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX usage_by_day_day_idx using btree (day)
-  CREATE INDEX usage_by_day_user_id_idx using btree (user_id)
+  CREATE INDEX usage_by_day_user_id_day_idx using btree (user_id, day)
   policy "members can read their own figures, owners and admins all of th" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   grants authenticated select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id); service_role select: (api_key_id, canceled_requests, completion_tokens, cost, credits, day, duration, failed_requests, first_call_at, free_credits, last_call_at, model, prompt_tokens, refused_requests, requests, scene, success_requests, user_id, workspace_id)
 
@@ -1241,6 +1332,8 @@ table private.usage_records
   idempotency_key text
   requested numeric
   metadata jsonb not null default '{}'::jsonb
+  conversation_id uuid
+  message_id uuid
   constraint cost_not_negative CHECK (((cost >= (0)::numeric) AND (cost < 'Infinity'::numeric)))
   constraint only_a_release_is_negative CHECK (((quantity < (0)::numeric) = (released_id IS NOT NULL)))
   constraint only_a_release_is_requested CHECK (((requested IS NULL) OR (released_id IS NOT NULL)))
@@ -1248,13 +1341,14 @@ table private.usage_records
   constraint usage_records_pkey PRIMARY KEY (id)
   constraint usage_records_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint usage_records_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX usage_records_conversation_id_idx using btree (conversation_id, message_id) WHERE (conversation_id IS NOT NULL)
   CREATE INDEX usage_records_released_id_idx using btree (released_id) WHERE (released_id IS NOT NULL)
   CREATE INDEX usage_records_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX usage_records_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can read their own use, owners and admins all of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   CREATE TRIGGER usage_records_refuse_delete AFTER DELETE ON private.usage_records REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   CREATE TRIGGER usage_records_refuse_truncate BEFORE TRUNCATE ON private.usage_records FOR EACH STATEMENT EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
-  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
+  CREATE TRIGGER usage_records_refuse_update BEFORE UPDATE ON private.usage_records FOR EACH ROW WHEN (((COALESCE(new.conversation_id, old.conversation_id) IS DISTINCT FROM old.conversation_id) OR (COALESCE(new.message_id, old.message_id) IS DISTINCT FROM old.message_id) OR ((to_jsonb(new.*) - '{conversation_id,message_id}'::text[]) <> (to_jsonb(old.*) - '{conversation_id,message_id}'::text[])))) EXECUTE FUNCTION private.guard_append_only('Usage records', 'Give back with release_feature.')
   grants authenticated: select; service_role: select
 
 table private.video_job_work
@@ -1381,6 +1475,8 @@ view usage_records
   idempotency_key text
   requested numeric
   metadata jsonb
+  conversation_id uuid
+  message_id uuid
   CREATE TRIGGER usage_records_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.usage_records FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
   grants authenticated: select; service_role: select
 
@@ -1402,6 +1498,44 @@ table user_email_aliases
   CREATE TRIGGER user_email_aliases_limit BEFORE INSERT ON public.user_email_aliases FOR EACH ROW EXECUTE FUNCTION private.limit_email_aliases()
   CREATE TRIGGER user_email_aliases_match_payments AFTER INSERT OR UPDATE OF confirmed_at ON public.user_email_aliases FOR EACH ROW WHEN ((new.confirmed_at IS NOT NULL)) EXECUTE FUNCTION private.claim_payments()
   grants authenticated: delete, select; authenticated insert: (email, user_id); service_role: delete, select; service_role insert: (confirmed_at, email, user_id); service_role update: (confirmed_at)
+
+table user_sessions
+  id uuid not null
+  user_id uuid not null
+  device_id text
+  device_type device_type
+  device_name short_name
+  app_version text
+  ip_address inet
+  user_agent text
+  created_at timestamp with time zone not null default clock_timestamp()
+  last_used_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null default (clock_timestamp() + '2160:00:00'::interval)
+  is_active boolean not null default true
+  constraint app_version_has_at_most_50_characters CHECK ((length(app_version) <= 50))
+  constraint device_id_has_at_most_200_characters CHECK ((length(device_id) <= 200))
+  constraint user_agent_has_at_most_500_characters CHECK ((length(user_agent) <= 500))
+  constraint user_sessions_pkey PRIMARY KEY (id)
+  constraint user_sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+  CREATE INDEX user_sessions_expires_at_idx using btree (expires_at)
+  CREATE INDEX user_sessions_user_id_idx using btree (user_id, last_used_at)
+  policy "people can read their own sessions" for select to authenticated using (( SELECT auth.uid() AS uid) = user_id)
+  grants authenticated: select; service_role: select
+
+view user_statistics
+  id uuid
+  email text
+  subscription_tier text
+  subscription_status subscription_status
+  monthly_message_count bigint
+  total_message_count bigint
+  conversation_count bigint
+  total_messages bigint
+  total_cost numeric
+  created_at timestamp with time zone
+  last_active_at timestamp with time zone
+  CREATE TRIGGER user_statistics_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.user_statistics FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
+  grants authenticated: select; service_role: select
 
 table user_subscriptions
   id uuid not null default gen_random_uuid()
@@ -1632,7 +1766,9 @@ table workspaces
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
+  message_retention_days integer
   constraint a_slug_is_one_workspaces UNIQUE (slug)
+  constraint message_retention_is_in_days CHECK (((message_retention_days >= 1) AND (message_retention_days <= 36500)))
   constraint one_personal_workspace_each UNIQUE (personal_user_id)
   constraint personal_workspace_has_its_users_id CHECK ((personal_user_id = id))
   constraint slug_is_a_name_for_urls CHECK (((slug ~ '^[a-z0-9](-?[a-z0-9])+$'::text) AND (length(slug) <= 63)))
@@ -1640,19 +1776,22 @@ table workspaces
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
   constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_message_retention_days_idx using btree (message_retention_days) WHERE (message_retention_days IS NOT NULL)
   CREATE INDEX workspaces_plan_idx using btree (plan)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
+  CREATE TRIGGER workspaces_audit_retention AFTER UPDATE OF message_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'message_retention_days')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; authenticated update: (ai_log_content, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, name, slug)
+  grants authenticated: select; authenticated update: (ai_log_content, message_retention_days, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, message_retention_days, name, slug)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
+function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric, at timestamp with time zone) returns private.ai_terms
 function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
@@ -1672,6 +1811,7 @@ function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
 function private.apply_video_task(job video_jobs, task jsonb, at timestamp with time zone) returns jsonb
+function private.attachments_in(parts jsonb) returns text[]
 function private.audit(action text, resource_type text, resource_id text, wanted_workspace uuid DEFAULT NULL::uuid, details jsonb DEFAULT NULL::jsonb, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb) returns void
 function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
@@ -1679,18 +1819,22 @@ function private.audit_for(person uuid, action text, resource_type text, resourc
 function private.audit_search(action text, resource_type text, matches jsonb) returns void
 function private.begin_admission(scope text, account_id uuid, key_hash text, wanted_workspace uuid, model text, request_id text, key text, request_hash text, details jsonb, at timestamp with time zone) returns private.admission
 function private.begin_ai_call(asked private.admission, request private.ai_request, terms private.ai_terms) returns jsonb
+function private.begin_new_stream() returns trigger security definer
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
+function private.bound_content() returns trigger security definer
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
 function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
 function private.call_function(path text) returns void
 function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
+function private.caller_id() returns uuid security definer -- execute: authenticated, service_role
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
+function private.check_limit_for(action text, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns subscription_limit security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
 function private.claim_payments() returns trigger security definer
 function private.close_ai_call(call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb) returns void
@@ -1700,11 +1844,12 @@ function private.complete_next_account(at timestamp with time zone) returns bool
 function private.config(key text) returns jsonb
 function private.config_numeric(key text, fallback numeric) returns numeric
 function private.confirmed_account(address text) returns uuid
+function private.context_of(leaf_id uuid, is_leaf_whole boolean, room integer) returns jsonb
 function private.count_ai_call() returns trigger security definer
 function private.count_feature(wanted_workspace uuid, code text, in_period timestamp with time zone, change numeric, most numeric) returns numeric
 function private.count_invitation(account_id uuid, address text) returns void
 function private.count_messages() returns trigger security definer
-function private.count_request(caller private.ai_caller, is_message boolean, at timestamp with time zone) returns void
+function private.count_request(caller private.ai_caller, counts private.ai_request_counts, is_message boolean, at timestamp with time zone) returns void
 function private.count_spending(wanted_workspace uuid, account_id uuid, spender uuid, used numeric, for_hold uuid, refunded_id bigint, at timestamp with time zone) returns void
 function private.counted_model(model text, status ai_usage_status, error_code text) returns text
 function private.create_my_api_key(wanted api_keys, budget numeric, period_budget numeric) returns jsonb security definer -- execute: authenticated
@@ -1720,10 +1865,13 @@ function private.decline_top_up(wanted_workspace uuid, reason text, is_last bool
 function private.default_rates(rows jsonb) returns private.price_units
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
+function private.drop_attachments() returns trigger security definer
+function private.drop_next_unused_attachment(at timestamp with time zone) returns boolean
 function private.due_of_periods(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns SETOF private.due_credits
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
+function private.end_answer() returns trigger security definer
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
 function private.end_management(wanted_workspace uuid, account_id uuid) returns void
@@ -1733,6 +1881,7 @@ function private.end_next_lost_charge(at timestamp with time zone) returns boole
 function private.end_next_overdue_video_job(at timestamp with time zone) returns boolean
 function private.end_next_top_up(at timestamp with time zone) returns boolean
 function private.end_overdue_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
+function private.end_session() returns trigger security definer
 function private.end_top_up(wanted_workspace uuid, reason text, at timestamp with time zone) returns void
 function private.end_top_up_of_member() returns trigger security definer
 function private.end_video_job(job video_jobs, ending video_job_status, code text, said text, at timestamp with time zone) returns jsonb
@@ -1742,9 +1891,12 @@ function private.existing_workspace(wanted_workspace uuid) returns uuid
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
+function private.export_my_data(after jsonb) returns SETOF exported_row security definer -- execute: authenticated
+function private.export_query(section private.export_section, is_begun boolean) returns text
+function private.export_sections() returns SETOF private.export_section
 function private.feature_answer(terms private.feature_terms, used numeric, allowed boolean DEFAULT true) returns jsonb
 function private.feature_is_on(features jsonb, code text, by_default boolean DEFAULT true) returns boolean
-function private.feature_period(wanted_workspace uuid, at timestamp with time zone, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
+function private.feature_period(wanted_workspace uuid, at timestamp with time zone, by_month boolean DEFAULT false, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone) returns record
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
@@ -1753,13 +1905,18 @@ function private.finish_lost_ai_call(lost private.credit_holds, at timestamp wit
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
+function private.fold_text(content text) returns text -- execute: authenticated
 function private.follow_charge(task private.payment_tasks, status payment_status, at timestamp with time zone) returns void
 function private.follow_payment() returns trigger security definer
 function private.forget_conversation_person() returns trigger security definer
+function private.forget_deleted_messages() returns trigger security definer
 function private.forget_expired_requests(at timestamp with time zone) returns boolean
+function private.forget_expired_sessions(at timestamp with time zone) returns boolean
 function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
+function private.forget_next_message_events(at timestamp with time zone) returns boolean
+function private.forget_summaries() returns trigger security definer
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
@@ -1775,9 +1932,13 @@ function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
-function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.has_room_for_content(wanted_workspace uuid, content bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns boolean
+function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
+function private.imported_metadata(given jsonb, source text) returns jsonb
+function private.imported_parts(given jsonb) returns jsonb
+function private.imported_time(stated text, otherwise timestamp with time zone) returns timestamp with time zone
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -1792,11 +1953,16 @@ function private.is_guest(customer_id text) returns boolean
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
+function private.is_session_revoked(account_id uuid) returns boolean
 function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
+function private.joined_parts(parts jsonb, more jsonb) returns jsonb
+function private.keep_attachments() returns trigger security definer
+function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
+function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
 function private.lease_due_videos(kind text, most integer, at timestamp with time zone) returns SETOF video_jobs
 function private.leave_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
@@ -1810,6 +1976,8 @@ function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) retur
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
+function private.lock_my_sessions() returns uuid
+function private.lock_my_wallets() returns trigger security definer
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1824,15 +1992,20 @@ function private.make_next_usage_log_partition(at timestamp with time zone) retu
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.mark_unpriced(call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamp with time zone) returns jsonb
+function private.markdown_line(said text) returns text
+function private.markdown_of(message messages) returns text
+function private.markdown_quote(said text) returns text
 function private.match_next_payment(at timestamp with time zone) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
+function private.media_type_of(given text) returns text
 function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
+function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb
 function private.months_of(period billing_period) returns integer
-function private.my_account() returns uuid
+function private.my_account(is_use boolean DEFAULT true) returns uuid
 function private.my_api_key(wanted_key uuid) returns api_keys
 function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows integer) returns SETOF my_credit_transaction security definer -- execute: authenticated
 function private.my_managed_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
@@ -1848,9 +2021,12 @@ function private.notify_admins_of_event(event payment_events, subjects private.p
 function private.notify_unpriced(of_model text, resolution text, at timestamp with time zone) returns void
 function private.output_tokens_for(rates private.price_units, usage private.ai_usage, budget numeric) returns bigint
 function private.overdue_ending(job video_jobs, at timestamp with time zone) returns text
+function private.own_conversation(account_id uuid, key_hash text, wanted_workspace uuid, wanted_conversation uuid, at timestamp with time zone, is_to_follow boolean DEFAULT false) returns conversations
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
+function private.pairs_of(runs text) returns text[] -- execute: authenticated
+function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
@@ -1872,8 +2048,12 @@ function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
+function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
+function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
+function private.read_out(wanted_conversation uuid, format text) returns jsonb security definer -- execute: authenticated, service_role
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+function private.receive_attachment() returns trigger security definer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void
@@ -1883,33 +2063,47 @@ function private.refunded_of(of_platform payment_platform, of_reversal text) ret
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
+function private.refuse_import(given jsonb) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
-function private.refuse_request_rate(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_request_rate(caller private.ai_caller, counts private.ai_request_counts, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
+function private.register_attachment(wanted attachments) returns attachments security definer -- execute: authenticated
+function private.register_device(device_id text, device_type device_type, device_name text, app_version text) returns user_sessions security definer -- execute: authenticated
+function private.remove_expired_sessions(at timestamp with time zone) returns integer
 function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
+function private.remove_file_of_attachment() returns trigger security definer
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.remove_messages(due uuid[]) returns void
+function private.remove_next_old_content(at timestamp with time zone) returns boolean
+function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.report_next_lone_reversal(at timestamp with time zone) returns boolean
+function private.request_counts_of(wanted_workspace uuid, at timestamp with time zone) returns private.ai_request_counts
 function private.request_next_top_up(at timestamp with time zone) returns boolean
+function private.request_origin(OUT ip_address inet, OUT user_agent text, OUT request_id text) returns record
 function private.request_top_up(wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.require_a_minute(wanted_workspace uuid, address text) returns void
 function private.require_account(account_id uuid) returns users
 function private.require_admin_reason(reason text) returns void
+function private.require_answer(message messages) returns void
 function private.require_available(wallet credit_wallets, amount numeric, at timestamp with time zone) returns void
 function private.require_billing_rights(account_id uuid, wanted_workspace uuid) returns uuid
+function private.require_continuable(answer messages) returns void
 function private.require_member(wanted_workspace uuid, account_id uuid) returns workspace_role
 function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
+function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
+function private.require_session(account_id uuid) returns void
 function private.require_span(span interval, most interval, field text DEFAULT 'expires_in'::text, zero_allowed boolean DEFAULT false) returns void
 function private.require_spending_left(wanted_workspace uuid, account_id uuid, spender uuid, amount numeric, at timestamp with time zone) returns void
 function private.require_usage_member(wanted_workspace uuid, account_id uuid) returns void
@@ -1921,6 +2115,7 @@ function private.resolve_unmatched_payment(unmatched_id uuid, wanted_workspace u
 function private.return_urls() returns jsonb
 function private.reversals_of(of_platform payment_platform, of_payment text, OUT amount numeric, OUT total numeric, OUT is_disputed boolean) returns record
 function private.review_charge(task private.payment_tasks, wallet credit_wallets, at timestamp with time zone) returns private.payment_tasks
+function private.revoke_devices(wanted_session uuid, is_all_others boolean) returns integer security definer -- execute: authenticated
 function private.revoke_invitation_of_mine(wanted_invitation uuid) returns void security definer -- execute: authenticated
 function private.revoke_keys_of_person() returns trigger security definer
 function private.revoke_my_api_key(wanted_key uuid) returns jsonb security definer -- execute: authenticated
@@ -1929,10 +2124,16 @@ function private.roll_over(of_platform payment_platform, of_subscription text, p
 function private.roll_over_grant(paid private.paid_credits, live_until timestamp with time zone, room numeric, at timestamp with time zone) returns numeric
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
+function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
+function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
 function private.search_pattern(search_for text, max_rows integer) returns text
+function private.search_scope(wanted_workspace uuid) returns text -- execute: authenticated
+function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector -- execute: authenticated
+function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.session_id() returns uuid
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
 function private.set_model_price(model text, components jsonb, effective_from timestamp with time zone DEFAULT now(), effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns uuid
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
@@ -1945,11 +2146,15 @@ function private.settle_subjects(subjects private.payment_subjects, at timestamp
 function private.settle_subscription(of_platform payment_platform, of_subscription text, touched timestamp with time zone[], wanted_workspace uuid, at timestamp with time zone) returns void
 function private.share_of(used numeric, most numeric) returns numeric
 function private.share_settings() returns void
+function private.snippet(content text, pattern text) returns snippet_piece[]
 function private.spendable(wanted_workspace uuid, account_id uuid, key_id uuid, at timestamp with time zone) returns numeric
 function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp with time zone, OUT credits numeric, OUT next_period_at timestamp with time zone) returns record
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
+function private.stemmed_languages() returns regdictionary[] -- execute: authenticated
+function private.stems_of(words text[], languages regdictionary[]) returns text[] -- execute: authenticated
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
+function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
 function private.sum_of(n private.price_units, r private.price_units) returns numeric
 function private.sync_job_under_way() returns trigger security definer
@@ -1965,7 +2170,10 @@ function private.text_of_parts(parts jsonb) returns text
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
+function private.touch_session(account_id uuid) returns void
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.tree_of(wanted_conversation uuid) returns TABLE(message_id uuid, parent_id uuid)
+function private.trim_sessions(account_id uuid) returns void
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
@@ -1983,6 +2191,7 @@ function private.with_product(of_platform payment_platform, facts jsonb) returns
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
 function private.write_history(event payment_events) returns void
+function private.write_import(source text, given jsonb, home uuid) returns jsonb security definer -- execute: authenticated
 function public.accept_invitation(token text) returns accepted_invitation -- execute: authenticated
 function public.admin_adjust_credits(workspace_id uuid, amount numeric, reason text, idempotency_key text, kind credit_grant_kind DEFAULT 'free'::credit_grant_kind) returns credit_result -- execute: authenticated, service_role
 function public.admin_find_users(query text, max_rows integer DEFAULT 20) returns SETOF found_user -- execute: authenticated, service_role
@@ -1991,18 +2200,24 @@ function public.admin_set_account_active(user_id uuid, is_active boolean, reason
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
-function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, counts_message boolean DEFAULT true) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_message(conversation_id uuid, user_id uuid, action text, answer_id uuid, message jsonb, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
+function public.check_session() returns void -- execute: anon, authenticated, service_role
+function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT 'message'::text, p_workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit -- execute: authenticated, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
-function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use security definer -- execute: service_role
+function public.cleanup_expired_sessions() returns integer security definer -- execute: service_role
+function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
+function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
+function public.create_attachment(conversation_id uuid, name text, media_type text, size_bytes bigint) returns attachments -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
 function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
@@ -2013,29 +2228,38 @@ function public.delete_workspace(workspace_id uuid) returns void -- execute: aut
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
 function public.explain_charge(request_id text) returns charge_explanation -- execute: authenticated, service_role
+function public.export_conversation(conversation_id uuid, format text DEFAULT 'json'::text) returns jsonb -- execute: authenticated, service_role
+function public.export_my_data(after jsonb DEFAULT NULL::jsonb) returns SETOF exported_row -- execute: authenticated
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
+function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
+function public.import_conversation(source text, data jsonb, workspace_id uuid DEFAULT NULL::uuid) returns jsonb -- execute: authenticated
 function public.invite_member(workspace_id uuid, email text, role workspace_role DEFAULT 'member'::workspace_role, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
+function public.last_active_at(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.leave_workspace(workspace_id uuid) returns void -- execute: authenticated
 function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
 function public.list_members(workspace_id uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) -- execute: authenticated
 function public.list_payment_products() returns payment_products_on_sale -- execute: anon, authenticated, service_role
+function public.monthly_message_count(users) returns bigint -- execute: authenticated, service_role
+function public.monthly_reset_date(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.my_credit_transactions(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 100) returns SETOF my_credit_transaction -- execute: authenticated
 function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NULL::text, is_kept boolean DEFAULT false, error text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
+function public.read_message_events(user_id uuid, conversation_id uuid, message_id uuid, after integer DEFAULT 0, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns recorded_usage security definer -- execute: service_role
+function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
 function public.refund_user_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, transaction_id bigint DEFAULT NULL::bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.register_device(device_id text, device_type device_type, device_name text DEFAULT NULL::text, app_version text DEFAULT NULL::text) returns user_sessions -- execute: authenticated
 function public.release_credit_hold(hold_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.release_feature(usage_record_id bigint DEFAULT NULL::bigint, quantity numeric DEFAULT NULL::numeric, idempotency_key text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), release_idempotency_key text DEFAULT NULL::text) returns feature_release security definer -- execute: service_role
 function public.remove_member(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
@@ -2045,17 +2269,25 @@ function public.resend_invitation(invitation_id uuid, expires_in interval DEFAUL
 function public.resolve_dispute(platform payment_platform, dispute_id text, outcome text, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.resolve_unmatched_payment(unmatched_id uuid, workspace_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.revoke_api_key(api_key_id uuid) returns revoked_api_key -- execute: authenticated
+function public.revoke_device(session_id uuid) returns void -- execute: authenticated
 function public.revoke_invitation(invitation_id uuid) returns void -- execute: authenticated
+function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
+function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
 function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, threshold numeric, monthly_cap integer) returns void -- execute: authenticated
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.stop_message(user_id uuid, conversation_id uuid, message_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.total_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated
+function public.update_user_usage(p_user_id uuid, p_message_count integer, p_tokens bigint, p_cost numeric, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit security definer -- execute: service_role
 function public.update_video_job(video_job_id uuid, task jsonb, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.usage_report(by usage_dimension DEFAULT 'day'::usage_dimension, "from" date DEFAULT (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)))::date, "to" date DEFAULT ((now() AT TIME ZONE 'UTC'::text))::date, workspace_id uuid DEFAULT NULL::uuid, all_workspaces boolean DEFAULT false, then_by usage_dimension DEFAULT NULL::usage_dimension) returns TABLE(name text, then_name text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric, paid_credits numeric, provider_cost numeric, margin numeric) -- execute: authenticated, service_role
 function public.verify_credits(workspace_id uuid DEFAULT NULL::uuid) returns TABLE(wallet_id uuid, rule text, expected numeric, actual numeric, subject text) security definer -- execute: service_role
 function public.video_job_of_file(video_job_id uuid, until bigint, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.video_job_of_webhook(video_job_id uuid, token text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.write_message_events(message_id uuid, first_event integer DEFAULT NULL::integer, last_event integer DEFAULT NULL::integer, events text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role

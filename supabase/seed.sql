@@ -2,13 +2,18 @@
 
 -- GPT-4o mini bills an image as up to eight tiles of 5,667 tokens and 2,833 more; Gemini 2.5 as tiles of 258, at most 16.
 insert into public.ai_models
-  (model, display_name, scene, upstream_model, max_output_tokens, context_window, content_parts, extra_fields)
+  (model, display_name, scene, upstream_model, max_output_tokens, context_window, content_parts, extra_fields,
+    minimum_plan)
 values
-  ('gpt-4o-mini', 'GPT-4o mini', 'text_chat', 'gpt-4o-mini', 16384, 128000, '{"image_url": 48169, "file": null}', '{}'),
+  ('gpt-4o-mini', 'GPT-4o mini', 'text_chat', 'gpt-4o-mini', 16384, 128000, '{"image_url": 48169, "file": null}', '{}',
+    'free'),
+  ('gpt-4o', 'GPT-4o', 'text_chat', 'gpt-4o', 16384, 128000, '{"image_url": 1445, "file": null}', '{}', 'basic'),
+  ('gpt-4-turbo', 'GPT-4 Turbo', 'text_chat', 'gpt-4-turbo', 4096, 128000, '{"image_url": 1445}', '{}', 'pro'),
   ('gemini-2.5-flash-lite', 'Gemini 2.5 Flash Lite', 'text_chat', 'gemini-2.5-flash-lite', 65536, 1048576,
-    '{"image_url": 4128}', '{}'),
-  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, '{}', '{}'),
-  ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}')
+    '{"image_url": 4128}', '{}', 'free'),
+  ('text-embedding-3-small', 'Text Embedding 3 small', 'embedding', 'text-embedding-3-small', 0, null, '{}', '{}',
+    'free'),
+  ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}', 'free')
 on conflict (model) do nothing;
 
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values
@@ -21,6 +26,8 @@ on conflict (model) do nothing;
 select private.set_model_price(p.model, p.components::jsonb, p.effective_from::timestamptz)
 from (values
   ('gpt-4o-mini', '2024-07-18', '{"input": 0.15, "cached_input": 0.075, "output": 0.60}'),
+  ('gpt-4o', '2024-08-06', '{"input": 2.50, "cached_input": 1.25, "output": 10}'),
+  ('gpt-4-turbo', '2024-04-09', '{"input": 10, "output": 30}'),
   ('gemini-2.5-flash-lite', '2025-07-22', '{"input": 0.10, "cached_input": 0.025, "output": 0.40}'),
   ('text-embedding-3-small', '2024-01-25', '{"input": 0.02, "output": 0}'),
   ('flux-schnell', '2024-08-01', '{"input": 0, "output": 0, "image": 0.003}'),

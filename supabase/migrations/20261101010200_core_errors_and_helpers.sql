@@ -9,6 +9,7 @@ create function private.error_status(error_code text) returns integer language s
     when 'content_policy_violation' then 400
     when 'not_authenticated' then 401
     when 'invalid_api_key' then 401
+    when 'session_revoked' then 401
     when 'insufficient_credits' then 402
     when 'forbidden' then 403
     when 'account_disabled' then 403
@@ -17,6 +18,7 @@ create function private.error_status(error_code text) returns integer language s
     when 'not_found' then 404
     when 'idempotency_conflict' then 409
     when 'invalid_state' then 409
+    when 'generation_running' then 409
     when 'credits_cap_exceeded' then 422
     when 'rate_limited' then 429
     when 'limit_reached' then 429
@@ -59,6 +61,24 @@ $$;
 create function private.refuse_write() returns trigger language plpgsql set search_path = '' as $$
 begin
   raise exception using errcode = 'insufficient_privilege', message = 'This view is read only.';
+end;
+$$;
+
+-- What the request's headers say of where it comes from. Headers that make no sense leave their fields empty.
+create function private.request_origin(out ip_address inet, out user_agent text, out request_id text)
+language plpgsql stable set search_path = '' as $$
+declare
+  headers jsonb;
+  address text;
+begin
+  headers := nullif(current_setting('request.headers', true), '')::jsonb;
+  user_agent := left(headers ->> 'user-agent', 500);
+  request_id := left(headers ->> 'x-request-id', 200);
+  address := trim(coalesce(headers ->> 'cf-connecting-ip', split_part(headers ->> 'x-forwarded-for', ',', 1)));
+  -- of one, not of a network
+  ip_address := case when strpos(address, '/') = 0 then nullif(address, '')::inet end;
+exception when others then
+  return;
 end;
 $$;
 

@@ -95,6 +95,82 @@ comment on table public.workspace_members is
   'Who is in which workspace. Everyone owns their personal one; a team always has an owner.';
 create index workspace_members_user_id_idx on public.workspace_members (user_id, role);
 
+create type public.device_type as enum ('ios', 'android', 'web');
+comment on type public.device_type is 'What kind of app a person signed in with.';
+
+create table public.user_sessions (
+  id uuid primary key,
+  user_id uuid not null references public.users on delete cascade,
+  device_id text constraint device_id_has_at_most_200_characters check (length(device_id) <= 200),
+  device_type public.device_type,
+  device_name public.short_name,
+  app_version text constraint app_version_has_at_most_50_characters check (length(app_version) <= 50),
+  ip_address inet,
+  user_agent text constraint user_agent_has_at_most_500_characters check (length(user_agent) <= 500),
+  created_at timestamptz not null default clock_timestamp(),
+  last_used_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null default clock_timestamp() + interval '2160 hours',
+  is_active boolean not null default true
+);
+comment on table public.user_sessions is
+  'The devices on which people are signed in: a row per sign-in that its app registered (register_device).';
+comment on column public.user_sessions.id is
+  'The session''s id in Auth: auth.sessions.id, in access tokens the claim session_id. No token is stored.';
+comment on column public.user_sessions.device_id is 'The app''s own id of the device; it may have several sign-ins.';
+comment on column public.user_sessions.last_used_at is
+  'Written by what the session does, at most every five minutes.';
+comment on column public.user_sessions.expires_at is
+  'When the row is removed: 90 days after the last use; 7 days after the end, when no access token is valid any more.';
+comment on column public.user_sessions.is_active is
+  'False: signed out or revoked. Its token cannot be refreshed, and calls with its access token are refused.';
+create index user_sessions_user_id_idx on public.user_sessions (user_id, last_used_at);
+create index user_sessions_expires_at_idx on public.user_sessions (expires_at);
+
+-- The session by which the caller comes: their token's claim session_id. Functions call for a person whose token they
+-- verified, and name its session in a header. Null for API keys, servers and jobs.
+create function private.session_id() returns uuid language plpgsql stable set search_path = '' as $$
+declare
+  id text := auth.jwt() ->> 'session_id';
+begin
+  if id is null and auth.uid() is null then
+    id := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-session-id';
+  end if;
+  -- Another issuer's claim may be anything.
+  return case when id ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' then id::uuid end;
+end;
+$$;
+
+-- Whether the caller comes by a session of this account that has ended. One that was never registered has not.
+create function private.is_session_revoked(account_id uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  session uuid := private.session_id();
+begin
+  return session is not null and exists (
+    select from public.user_sessions s where s.id = session and s.user_id = account_id and not s.is_active
+  );
+end;
+$$;
+
+-- Refuses an account's caller whose session has ended.
+create function private.require_session(account_id uuid) returns void language plpgsql stable set search_path = '' as $$
+begin
+  if private.is_session_revoked(account_id) then
+    perform private.raise_error('session_revoked', 'This session was signed out.', 'Sign in again.');
+  end if;
+end;
+$$;
+
+-- The signed-in caller, for functions that only read; null for nobody. A session that has ended is refused.
+create function private.caller_id() returns uuid
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.require_session(auth.uid());
+  return auth.uid();
+end;
+$$;
+grant execute on function private.caller_id() to authenticated, service_role;
+
 -- Not SQL functions: those are planned anew in every query that a policy is part of (bench/RESULTS.md, rls).
 -- Workspaces of the caller. Policies compare with array(select …) of it, so that it runs once per statement.
 create function private.my_workspace_ids() returns setof uuid
@@ -116,14 +192,15 @@ $$;
 grant execute on function private.my_managed_workspace_ids() to authenticated;
 
 -- Auth's own word is read each time: a ban that ends needs no job, and a token that was issued before it admits nobody.
--- Whether an account is neither disabled here nor banned or soft-deleted in Auth: the one place that decides it.
+-- Whether an account is neither disabled here nor banned or soft-deleted in Auth, and its caller, if it is one, does
+-- not come by a session that has ended: the one place that decides it.
 create function private.is_admitted(account public.users) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   return account.is_active and not exists (
     select from auth.users a where a.id = account.id
       and (a.deleted_at is not null or a.banned_until > clock_timestamp())
-  );
+  ) and not private.is_session_revoked(account.id);
 end;
 $$;
 
@@ -147,13 +224,14 @@ $$;
 create function private.require_platform_admin() returns void language plpgsql stable set search_path = '' as $$
 begin
   if not private.is_operator() then
+    perform private.caller_id();
     perform private.raise_error('forbidden', 'Only platform admins may do this.');
   end if;
 end;
 $$;
 
--- Whether the caller's account is admitted: one that is disabled, banned or soft-deleted may read, and change
--- nothing.
+-- Whether the caller is admitted: one whose account is disabled, banned or soft-deleted, or whose session has ended,
+-- may read, and change nothing.
 create function private.is_account_active() returns boolean
 language sql stable security definer set search_path = '' as $$
   select not exists (select from public.users u where u.id = (select auth.uid()) and not private.is_admitted(u))
@@ -247,6 +325,10 @@ create policy "owners and admins can change their workspace" on public.workspace
   using (id = any (array(select private.my_managed_workspace_ids())) and (select private.is_account_active()))
   with check (id = any (array(select private.my_managed_workspace_ids())));
 
+alter table public.user_sessions enable row level security;
+create policy "people can read their own sessions" on public.user_sessions
+  for select to authenticated using ((select auth.uid()) = user_id);
+
 alter table public.workspace_members enable row level security;
 create policy "members can read who is in their workspace" on public.workspace_members
   for select to authenticated using (workspace_id = any (array(select private.my_workspace_ids())));
@@ -260,3 +342,4 @@ grant select on public.workspaces to authenticated, service_role;
 grant insert (name), update (name, slug) on public.workspaces to service_role;
 grant update (name, slug) on public.workspaces to authenticated;
 grant select on public.workspace_members to authenticated, service_role;
+grant select on public.user_sessions to authenticated, service_role;

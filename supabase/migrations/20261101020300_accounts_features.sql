@@ -75,7 +75,7 @@ insert into public.features (feature_code, name, unit, is_counted, description) 
     'AI calls that a workspace without paid credits may begin in a day (UTC), those refused for their rate aside. '
     'It bounds what their log can grow to.'),
   ('messages_per_month', 'Messages a month', 'message', false,
-    'Chat and image calls that a workspace may make in a calendar month (UTC).'),
+    'Chat and image calls that a workspace may make in a month of its subscription, else in a calendar month (UTC).'),
   ('video_jobs_at_once', 'Video jobs at once', 'job', false,
     'Video jobs of a workspace that may run at the same time.'),
   ('seats', 'Seats', 'member', false, 'Members that a team may have.');
@@ -160,28 +160,48 @@ comment on table private.plan_periods is
   'Periods of what gives a workspace its plan, the newest one and those before it; whoever sells plans keeps them. '
   'Without any, uses count to the calendar month (UTC).';
 
--- The period that a use counts to: that of its plan, else the calendar month (UTC).
+-- The period that a use counts to: that of its plan, else the calendar month (UTC). by_month: of a period that is
+-- longer (a year's) the month, counted from the period's start as payment platforms do it.
 create function private.feature_period(
-  wanted_workspace uuid, at timestamptz, out period_start timestamptz, out period_end timestamptz
+  wanted_workspace uuid, at timestamptz, by_month boolean default false, out period_start timestamptz,
+  out period_end timestamptz
 ) language plpgsql stable set search_path = '' as $$
 declare
   seconds double precision;
   next_start timestamptz;
+  last_month timestamptz; -- the latest that a month may begin: with less than a week left, the one before goes on
+  months integer;
 begin
   select p.starts_at, p.ends_at into period_start, period_end from private.plan_periods p
   where p.workspace_id = wanted_workspace and p.starts_at <= at order by p.starts_at desc limit 1;
   select min(p.starts_at) into next_start from private.plan_periods p
   where p.workspace_id = wanted_workspace and p.starts_at > at;
+  last_month := private.later(period_end, '-7 days');
   -- Back-dated, or late at a period's edge: to the period of then, which may be used up, and not to one that begins
   -- anew.
   period_end := least(period_end, next_start);
   if period_start is null or period_end <= at and next_start is not null then
     select w.started_at, w.ends_at into period_start, period_end from private.window_at('month', null, 0, at) w;
+    return;
   elsif period_end <= at then
     -- A renewal is told of late. It begins where the last period ended: what is used meanwhile counts to it already.
     seconds := extract(epoch from period_end - period_start);
     period_start := period_end + make_interval(secs => floor(extract(epoch from at - period_end) / seconds) * seconds);
     period_end := period_start + make_interval(secs => seconds);
+    last_month := private.later(period_end, '-7 days');
+  end if;
+  if by_month and private.later(period_start, '1 month') <= last_month then
+    -- Each begins on the day of the first, or on the last day of a month that is too short: 31 January, 28 February,
+    -- 31 March.
+    select 12 * (extract(year from n) - extract(year from s)) + extract(month from n) - extract(month from s)
+    into months from (select at at time zone 'UTC' as n, period_start at time zone 'UTC' as s) t;
+    if private.later(period_start, make_interval(months => months)) > least(at, last_month) then
+      months := greatest(months - 1, 0);
+    end if;
+    if private.later(period_start, make_interval(months => months + 1)) <= last_month then
+      period_end := least(period_end, private.later(period_start, make_interval(months => months + 1)));
+    end if;
+    period_start := private.later(period_start, make_interval(months => months));
   end if;
 end;
 $$;

@@ -104,8 +104,27 @@ end;
 $$;
 insert into private.due_work (piece, place) values ('complete_next_account', 40);
 
--- The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone. is_active
--- is false also for one that Auth banned or soft-deleted.
+-- Notes that the caller's session of this account is in use. It comes before any wallet's lock, and never waits: a
+-- deletion takes the sessions before the wallets as well.
+create function private.touch_session(account_id uuid) returns void language plpgsql set search_path = '' as $$
+declare
+  session uuid := private.session_id();
+begin
+  if session is not null and current_setting('transaction_read_only') = 'off' then
+    update public.user_sessions s set last_used_at = default, expires_at = default
+    from (
+      select t.id from public.user_sessions t
+      where t.id = session and t.user_id = account_id and t.is_active
+        and t.last_used_at < clock_timestamp() - interval '5 minutes'
+      for no key update skip locked
+    ) due
+    where s.id = due.id;
+  end if;
+end;
+$$;
+
+-- The account of a signed-in caller, completed where its sign-up could not be; an error where it is gone, or the
+-- caller's session has ended. is_active is false also for one that Auth banned or soft-deleted.
 create function private.require_account(account_id uuid) returns public.users
 language plpgsql set search_path = '' as $$
 declare
@@ -121,12 +140,15 @@ begin
     end if;
   end if;
   account.is_active := private.is_admitted(account);
+  if not account.is_active then
+    perform private.require_session(account_id);
+  end if;
   return account;
 end;
 $$;
 
--- The signed-in caller; an error for anyone else, and for a disabled account.
-create function private.my_account() returns uuid language plpgsql set search_path = '' as $$
+-- The signed-in caller; an error for anyone else, and for a disabled account. Notes that the session is used.
+create function private.my_account(is_use boolean default true) returns uuid language plpgsql set search_path = '' as $$
 declare
   account public.users;
 begin
@@ -136,6 +158,9 @@ begin
   account := private.require_account(auth.uid());
   if not account.is_active then
     perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
+  if is_use then
+    perform private.touch_session(account.id);
   end if;
   return account.id;
 end;

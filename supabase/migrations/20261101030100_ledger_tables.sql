@@ -324,7 +324,7 @@ begin
     t.description,
     t.hold_id, t.refunded_transaction_id, t.metadata
   from public.credit_transactions t
-  where t.user_id = (select auth.uid()) and t.workspace_id = any (array(select private.my_workspace_ids()))
+  where t.user_id = (select private.caller_id()) and t.workspace_id = any (array(select private.my_workspace_ids()))
     and (wanted_workspace is null or t.workspace_id = wanted_workspace) and (before_id is null or t.id < before_id)
   order by t.id desc limit least(greatest(coalesce(max_rows, 100), 1), 1000);
 end;

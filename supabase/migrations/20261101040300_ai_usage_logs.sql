@@ -71,6 +71,8 @@ create table private.ai_usage_logs (
   charged_usd numeric not null default 0,
   pricing jsonb,
   attempts jsonb,
+  conversation_id uuid,
+  message_id uuid,
   primary key (id, created_at)
 ) partition by range (created_at);
 comment on table private.ai_usage_logs is 'The log, with what of a call is the operator''s to know.';
@@ -88,6 +90,8 @@ create index ai_usage_logs_user_id_created_at_idx on private.ai_usage_logs (user
 create index ai_usage_logs_request_id_idx on private.ai_usage_logs (request_id);
 create index ai_usage_logs_usage_record_id_idx on private.ai_usage_logs (usage_record_id)
   where usage_record_id is not null;
+create index ai_usage_logs_conversation_id_idx on private.ai_usage_logs (conversation_id, message_id)
+  where conversation_id is not null;
 -- The last: of two that are taken to cost the same the planner tries the newer one first.
 create index ai_usage_logs_reference_id_idx on private.ai_usage_logs (workspace_id, reference_id, created_at)
   where reference_id is not null;
@@ -185,7 +189,7 @@ select id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status
   characters, web_searches, tool_calls, service_tier, usage_record_id, usage_period_start, total_tokens, requests,
   duration,
   estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
-  error_code, error_message, ip_address, user_agent, request_data, response_data
+  error_code, error_message, ip_address, user_agent, request_data, response_data, conversation_id, message_id
 from private.ai_usage_logs;
 comment on view public.ai_usage_logs is
   'Every AI call: what was asked, how it ended, what it cost and what was charged.';
@@ -232,6 +236,9 @@ comment on column public.ai_usage_logs.scene_description is
 comment on column public.ai_usage_logs.reference_id is
   'The caller''s own id for what the call belongs to (header x-ai-reference).';
 comment on column public.ai_usage_logs.request_id is 'The id that the answer carried as x-request-id.';
+comment on column public.ai_usage_logs.conversation_id is
+  'The conversation it was made for. No foreign key: null once that is deleted, as message_id is.';
+comment on column public.ai_usage_logs.message_id is 'The answer that it wrote.';
 grant select (
   id, workspace_id, user_id, hold_id, api_key_id, created_at, scene, status, usage_source, prompt_tokens,
   cached_tokens, completion_tokens, images, cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens,
@@ -239,7 +246,7 @@ grant select (
   characters, web_searches, tool_calls, service_tier, usage_record_id, usage_period_start, total_tokens, requests,
   duration,
   estimated_cost, credits_charged, free_credits, paid_credits, model, scene_description, reference_id, request_id,
-  error_code, error_message, ip_address, user_agent, request_data, response_data
+  error_code, error_message, ip_address, user_agent, request_data, response_data, conversation_id, message_id
 ) on private.ai_usage_logs to authenticated, service_role;
 grant select on public.ai_usage_logs to authenticated, service_role;
 create trigger ai_usage_logs_refuse_write instead of insert or update or delete on public.ai_usage_logs

@@ -28,7 +28,7 @@ comment on table private.usage_by_day is
   'Sums of the log: one row for each workspace, person, day (UTC), scene, model and API key. No foreign key to people: '
   'setting it null would collide at the second deletion.';
 comment on column private.usage_by_day.cost_usd is 'What the calls cost the operator; for no client, as charged_usd.';
-create index usage_by_day_user_id_idx on private.usage_by_day (user_id);
+create index usage_by_day_user_id_day_idx on private.usage_by_day (user_id, day);
 create index usage_by_day_day_idx on private.usage_by_day (day);
 
 alter table private.usage_by_day enable row level security;

@@ -1,5 +1,25 @@
 -- Who may make an AI call, and how many. All of it runs under the lock of the wallet that pays, so counts are exact.
 
+create table private.ai_request_counts (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  period_start timestamptz not null,
+  messages bigint not null default 0,
+  minute_started_at timestamptz not null,
+  day_started_at timestamptz not null default now(),
+  day_content bigint not null default 0,
+  minute_requests integer not null default 0,
+  day_requests integer not null default 0,
+  day_empty_answers integer not null default 0,
+  primary key (workspace_id, period_start)
+) with (fillfactor = 50); -- every call rewrites its row
+comment on table private.ai_request_counts is
+  'How many messages a workspace sent in a period (private.feature_period by month), and how many calls it began in '
+  'the newest minute and day of that period.';
+comment on column private.ai_request_counts.day_content is
+  'Bytes of that day''s requests, answers, messages and files that were kept.';
+comment on column private.ai_request_counts.day_empty_answers is
+  'How many of that day''s answers had nothing in them and were free though input was reported.';
+
 create type private.ai_caller as (
   account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb
 );
@@ -13,31 +33,13 @@ comment on type private.ai_refusal is
 
 create type private.admission as (
   caller private.ai_caller, wallet public.credit_wallets, at timestamptz, earlier jsonb, wanted public.ai_models,
-  is_message boolean, scene public.ai_usage_scene, call jsonb, refusal private.ai_refusal
+  is_message boolean, scene public.ai_usage_scene, call jsonb, counts private.ai_request_counts,
+  refusal private.ai_refusal
 );
 comment on type private.admission is
   'Paid work that is asked for: who asks, under the lock of which wallet, since when; what a retry gets (earlier); the '
-  'model, and whether its calls count as messages; its scene; its log columns; why it is refused, if so.';
-
-create table private.ai_request_counts (
-  workspace_id uuid not null references public.workspaces on delete cascade,
-  minute_started_at timestamptz not null,
-  minute_requests integer not null,
-  day_started_at timestamptz not null default now(),
-  day_requests integer not null default 0,
-  day_content bigint not null default 0,
-  day_empty_answers integer not null default 0,
-  month_started_at timestamptz not null,
-  month_messages integer not null,
-  primary key (workspace_id, month_started_at)
-) with (fillfactor = 50); -- every call rewrites its row
-comment on table private.ai_request_counts is
-  'How many messages a workspace sent in a month (UTC), and how many calls it began in the newest minute and day of '
-  'that month.';
-comment on column private.ai_request_counts.day_content is
-  'Bytes of requests and answers that were kept of that day''s calls.';
-comment on column private.ai_request_counts.day_empty_answers is
-  'How many of that day''s answers had nothing in them and were free though input was reported.';
+  'model, and whether its calls count as messages; its scene; its log columns (null: no certain call is asked for); '
+  'what its workspace did in this period; why it is refused, if so.';
 
 -- The caller behind a signed-in account or an API key, for a workspace of theirs (default: the personal one, the
 -- key's); an error where there is none.
@@ -53,6 +55,9 @@ begin
     account_id := (caller.api_key).user_id;
   end if;
   caller.account := private.require_account(account_id);
+  if key_hash is null then
+    perform private.touch_session(account_id);
+  end if;
   caller.workspace_id := coalesce((caller.api_key).workspace_id, wanted_workspace, account_id);
   if caller.workspace_id <> coalesce(wanted_workspace, caller.workspace_id) then
     perform private.raise_error('forbidden', 'This API key is for another workspace.');
@@ -139,18 +144,52 @@ begin
 end;
 $$;
 
+-- What a workspace did in the period that a message of this time counts to. In a period without a row no message was
+-- sent; its minute and day go on from the period before.
+create function private.request_counts_of(
+  wanted_workspace uuid, at timestamptz
+) returns private.ai_request_counts language plpgsql stable set search_path = '' as $$
+declare
+  counts private.ai_request_counts;
+  period timestamptz := (private.feature_period(wanted_workspace, at, by_month => true)).period_start;
+begin
+  select * into counts from private.ai_request_counts c
+  where c.workspace_id = wanted_workspace and c.period_start = period;
+  if not found then
+    select * into counts from private.ai_request_counts c
+    where c.workspace_id = wanted_workspace and c.period_start < period order by c.period_start desc limit 1;
+    if not found then
+      counts := row(wanted_workspace, period, 0, date_trunc('minute', at), date_trunc('day', at, 'UTC'), 0, 0, 0, 0);
+    end if;
+    counts.period_start := period;
+    counts.messages := 0;
+  end if;
+  return counts;
+end;
+$$;
+
+-- Writes what a workspace did in a period. Called under the wallet's lock, under which it was read.
+create function private.store_request_counts(counts private.ai_request_counts) returns void
+language plpgsql set search_path = '' as $$
+begin
+  insert into private.ai_request_counts as c select counts.*
+  on conflict (workspace_id, period_start) do update
+  set (messages, minute_started_at, day_started_at, day_content, minute_requests, day_requests, day_empty_answers)
+  = (excluded.messages, excluded.minute_started_at, excluded.day_started_at, excluded.day_content,
+    excluded.minute_requests, excluded.day_requests, excluded.day_empty_answers);
+end;
+$$;
+
 -- Why a call may not begin in this minute or day, if so. Whatever becomes of it, count_request counts it.
-create function private.refuse_request_rate(caller private.ai_caller, at timestamptz) returns private.ai_refusal
-language plpgsql stable set search_path = '' as $$
+create function private.refuse_request_rate(
+  caller private.ai_caller, counts private.ai_request_counts, at timestamptz
+) returns private.ai_refusal language plpgsql stable set search_path = '' as $$
 declare
   per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
   per_day numeric := private.limit_in(caller.features, 'requests_per_day');
-  counts private.ai_request_counts;
   used record;
   message text;
 begin
-  select * into counts from private.ai_request_counts c
-  where c.workspace_id = caller.workspace_id and c.month_started_at = date_trunc('month', at, 'UTC');
   used := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
   if used.used >= per_minute then
     message := format('The plan %s allows %s calls a minute.', (caller.plan).plan, per_minute);
@@ -175,25 +214,25 @@ end;
 $$;
 
 -- Counts a call that begins or is refused, to the rates of its workspace and key, and its message where it is one.
-create function private.count_request(caller private.ai_caller, is_message boolean, at timestamptz) returns void
-language plpgsql set search_path = '' as $$
+create function private.count_request(
+  caller private.ai_caller, counts private.ai_request_counts, is_message boolean, at timestamptz
+) returns void language plpgsql set search_path = '' as $$
 declare
-  per_minute numeric := private.limit_in(caller.features, 'requests_per_minute');
+  this_minute record := private.window_at('minute', counts.minute_started_at, counts.minute_requests, at);
+  this_day record := private.window_at('day', counts.day_started_at, counts.day_requests, at);
 begin
-  insert into private.ai_request_counts as c (workspace_id, minute_started_at, minute_requests, day_started_at,
-    day_requests, month_started_at, month_messages)
-  values (caller.workspace_id, date_trunc('minute', at), 1, date_trunc('day', at, 'UTC'), 1,
-    date_trunc('month', at, 'UTC'), is_message::integer)
-  on conflict (workspace_id, month_started_at) do update
-  set (minute_started_at, minute_requests, day_started_at, day_requests, day_content, day_empty_answers, month_messages)
-  = (
-    -- What the minute refuses takes nothing from the day.
-    select m.started_at, m.used + 1, d.started_at, d.used + coalesce(m.used < per_minute, true)::integer,
-      case when d.started_at = c.day_started_at then c.day_content else 0 end,
-      case when d.started_at = c.day_started_at then c.day_empty_answers else 0 end,
-      c.month_messages + excluded.month_messages
-    from private.window_at('minute', c.minute_started_at, c.minute_requests, at) m,
-      private.window_at('day', c.day_started_at, c.day_requests, at) d);
+  if this_day.started_at <> counts.day_started_at then
+    counts.day_content := 0;
+    counts.day_empty_answers := 0;
+  end if;
+  counts.messages := counts.messages + is_message::integer;
+  counts.minute_started_at := this_minute.started_at;
+  counts.minute_requests := this_minute.used + 1;
+  counts.day_started_at := this_day.started_at;
+  -- What the minute refuses takes nothing from the day.
+  counts.day_requests := this_day.used
+    + coalesce(this_minute.used < private.limit_in(caller.features, 'requests_per_minute'), true)::integer;
+  perform private.store_request_counts(counts);
   if (caller.api_key).id is not null then
     update public.api_keys k set
       last_used_at = greatest(k.last_used_at, count_request.at),
@@ -204,22 +243,45 @@ begin
 end;
 $$;
 
--- Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds
--- the calls of a day. Called under the wallet's lock.
-create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
-language plpgsql set search_path = '' as $$
+-- The period whose row was written last: it has the day.
+create function private.last_counted_period(wanted_workspace uuid) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select c.period_start from private.ai_request_counts c
+    where c.workspace_id = wanted_workspace order by c.minute_started_at desc, c.period_start desc limit 1);
+end;
+$$;
+
+-- Counts bytes that are to be kept (requests and answers, messages, files), unless they are too many for today: where a
+-- plan bounds the calls of a day. Called under the wallet's lock.
+create function private.has_room_for_content(
+  wanted_workspace uuid, content bigint, at timestamptz default clock_timestamp()
+) returns boolean language plpgsql set search_path = '' as $$
+declare
+  counts private.ai_request_counts;
+  this_day record;
 begin
   if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
   end if;
-  update private.ai_request_counts c set day_content = c.day_content + content
-  where c.workspace_id = wanted_workspace
-    and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-      where n.workspace_id = wanted_workspace)
-    and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
-  return found;
+  select * into counts from private.ai_request_counts c
+  where c.workspace_id = wanted_workspace and c.period_start = private.last_counted_period(wanted_workspace);
+  if not found then
+    counts := private.request_counts_of(wanted_workspace, at);
+  end if;
+  this_day := private.window_at('day', counts.day_started_at, counts.day_content, at);
+  if this_day.used + content > private.config_numeric('kept_content_per_day', 5242880) then
+    return false;
+  elsif this_day.started_at <> counts.day_started_at then
+    counts.day_requests := 0;
+    counts.day_empty_answers := 0;
+  end if;
+  counts.day_started_at := this_day.started_at;
+  counts.day_content := this_day.used + content;
+  perform private.store_request_counts(counts);
+  return true;
 end;
 $$;
 
@@ -288,14 +350,14 @@ begin
 end;
 $$;
 
--- Why paid work may not be begun, whatever it costs, if so: account, rate, model, messages, features.
+-- Why paid work may not be begun, whatever it costs, if so: account, rate, model (of a certain call), messages,
+-- features.
 create function private.refuse_request(
   asked private.admission, pricing jsonb, endpoint public.ai_usage_scene
 ) returns private.ai_refusal language plpgsql set search_path = '' as $$
 declare
   caller private.ai_caller := asked.caller;
   messages numeric := private.limit_in(caller.features, 'messages_per_month');
-  month record;
   refusal private.ai_refusal;
 begin
   if private.config('maintenance_mode') = 'true' then
@@ -306,27 +368,26 @@ begin
     return row('account_disabled', 'This workspace is frozen: a payment of it is disputed.', null,
       null)::private.ai_refusal;
   end if;
-  refusal := private.refuse_request_rate(caller, asked.at);
+  refusal := private.refuse_request_rate(caller, asked.counts, asked.at);
   if refusal.code is not null then
     return refusal;
   end if;
-  refusal := private.refuse_model(caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+  if asked.call is not null then
+    refusal := private.refuse_model(caller, asked.call ->> 'model', asked.wanted, pricing, asked.scene, endpoint);
+  end if;
   if refusal.code is not null then
     if refusal.code = 'not_found' and (asked.wanted).model is not null then
       perform private.notify_unpriced((asked.wanted).model, null, asked.at);
     end if;
     return refusal;
   end if;
-  if messages is not null and asked.is_message then
-    month := private.window_at('month', null, 0, asked.at);
-    if messages <= coalesce((
-      select c.month_messages from private.ai_request_counts c
-      where c.workspace_id = caller.workspace_id and c.month_started_at = month.started_at
-    ), 0) and ((caller.plan).messages_limit_paid or not private.has_paid_credits(caller.workspace_id, asked.at)) then
-      return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, messages,
-        case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
-        ceil(extract(epoch from month.ends_at - asked.at)))::private.ai_refusal;
-    end if;
+  if asked.is_message and messages <= (asked.counts).messages
+    and ((caller.plan).messages_limit_paid or not private.has_paid_credits(caller.workspace_id, asked.at))
+  then
+    return row('limit_reached', format('The plan %s allows %s messages a month%s.', (caller.plan).plan, messages,
+      case when not (caller.plan).messages_limit_paid then ' without paid credits' end), null,
+      ceil(extract(epoch from (private.feature_period(caller.workspace_id, asked.at, by_month => true)).period_end
+        - asked.at)))::private.ai_refusal;
   end if;
   return private.refuse_counted_features(caller, asked.at);
 end;
@@ -388,8 +449,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
     '400 s on paid plans).'),
   ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
-    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds '
-    'their number.'),
+    'Bytes of requests and answers in the log, of messages and of files that are kept of a workspace''s day, where '
+    'its plan bounds its calls a day.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
     'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
   ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,

@@ -2,12 +2,12 @@
 -- A refusal is data, not an error: an error would take its log row back with it.
 
 create type private.ai_call as (
-  request_id text, idempotency_key text, message_month timestamptz, started_at timestamptz, heard_at timestamptz,
+  request_id text, idempotency_key text, message_period timestamptz, started_at timestamptz, heard_at timestamptz,
   prompt_tokens bigint, completion_tokens bigint, worst_case private.ai_usage, served_model text, pricings jsonb,
   details jsonb
 );
 comment on type private.ai_call is
-  'A call under way, as it is kept in the work of its hold. message_month: the month whose messages it counts to. '
+  'A call under way, as it is kept in the work of its hold. message_period: the period whose messages it counts to. '
   'heard_at: when its function last said that it runs; one under an Idempotency-Key says so every ten seconds. '
   'prompt_tokens, completion_tokens: what a long stream last told of itself; what a lost call is charged. '
   'worst_case: what it may use at most, by its request and its limits: what it is held for. '
@@ -62,7 +62,7 @@ begin
     c.ip_address := null;
     c.user_agent := null;
   elsif not private.has_room_for_content(wanted_workspace,
-    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
+    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0), at) then
     c.request_data := null;
     c.response_data := null;
   end if;
@@ -87,7 +87,7 @@ begin
     usage_record_id, usage_period_start, served_model, cost_usd, charged_usd, pricing, attempts,
     cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens, image_input_tokens, reasoning_tokens,
     audio_output_tokens, image_output_tokens, input_seconds, output_seconds, characters, web_searches, tool_calls,
-    service_tier
+    service_tier, conversation_id, message_id
   )
   values (wanted_workspace, account_id, log_ai_call.hold_id, c.api_key_id, at, c.scene, c.status,
     coalesce(c.usage_source, 'none'), coalesce(usage.prompt_tokens, 0), coalesce(usage.cached_tokens, 0),
@@ -105,7 +105,8 @@ begin
     case when charge.unpriced is null then pricing else private.mark_unpriced(c, pricing, charge, at) end, c.attempts,
     usage.cache_write_5m_tokens, usage.cache_write_1h_tokens, usage.audio_input_tokens, usage.image_input_tokens,
     usage.reasoning_tokens, usage.audio_output_tokens, usage.image_output_tokens, usage.input_seconds,
-    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier);
+    usage.output_seconds, usage.characters, usage.web_searches, usage.tool_calls, usage.service_tier,
+    c.conversation_id, c.message_id);
 end;
 $$;
 
@@ -121,7 +122,7 @@ declare
   logged private.ai_usage_logs;
 begin
   if refusal.code not in ('maintenance', 'account_disabled') then
-    perform private.count_request(caller, false, at);
+    perform private.count_request(caller, asked.counts, false, at);
   end if;
   -- These come before any limit on how many there are: the minute's first is logged, and counts the others.
   if refusal.code in ('rate_limited', 'maintenance', 'account_disabled') then
@@ -141,7 +142,7 @@ begin
     call := (select jsonb_object_agg(c.key, case when jsonb_typeof(c.value) = 'string'
       and c.key not in ('model', 'request_id')
       then to_jsonb(left(c.value #>> '{}', 100)) else c.value end) from jsonb_each(asked.call) c);
-    perform private.log_ai_call(call - array['request_data', 'response_data', 'attempts']
+    perform private.log_ai_call(call - array['request_data', 'response_data', 'attempts', 'message_id']
       || jsonb_build_object('status', 'refused', 'error_code', refusal.code,
         'error_message', left(refusal.message, 300), 'duration', 0), caller.workspace_id, (caller.account).id, at);
   end if;
@@ -354,10 +355,10 @@ declare
   call jsonb := asked.call;
   at timestamptz := asked.at;
   timeout_seconds integer := private.config_numeric('ai_call_timeout_seconds', 140);
-  message_month timestamptz := case when asked.is_message then date_trunc('month', asked.at, 'UTC') end;
+  message_period timestamptz := case when asked.is_message then (asked.counts).period_start end;
   hold private.credit_holds;
 begin
-  perform private.count_request(caller, asked.is_message, at);
+  perform private.count_request(caller, asked.counts, asked.is_message, at);
   hold.workspace_id := caller.workspace_id;
   hold.user_id := (caller.account).id;
   hold.spender_id := (caller.api_key).id;
@@ -368,7 +369,7 @@ begin
   hold.created_at := at;
   -- It outlives the call's time, so that a lost call is found by the sweep before its credits are free again.
   hold.expires_at := at + make_interval(secs => timeout_seconds + 600);
-  hold.work := jsonb_strip_nulls(to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_month, at, at, 0,
+  hold.work := jsonb_strip_nulls(to_jsonb(row(call ->> 'request_id', request.idempotency_key, message_period, at, at, 0,
     0, terms.worst_case, null, terms.pricings, call)::private.ai_call));
   hold.id := (private.add_hold(hold)).hold_id;
   perform private.store_answer(caller.workspace_id, 'ai_calls', request.idempotency_key,
@@ -536,14 +537,14 @@ begin
 end;
 $$;
 
--- Corrects what was counted when a call began: the month's messages, the Idempotency-Key.
+-- Corrects what was counted when a call began: the period's messages, the Idempotency-Key.
 create function private.close_ai_call(
   call private.ai_call, hold private.credit_holds, is_charged boolean, answer jsonb
 ) returns void language plpgsql set search_path = '' as $$
 begin
-  if call.message_month is not null and not is_charged then
-    update private.ai_request_counts c set month_messages = c.month_messages - 1
-    where c.workspace_id = hold.workspace_id and c.month_started_at = call.message_month;
+  if call.message_period is not null and not is_charged then
+    update private.ai_request_counts c set messages = c.messages - 1
+    where c.workspace_id = hold.workspace_id and c.period_start = call.message_period;
   end if;
   if call.idempotency_key is not null and is_charged then
     -- The answer is kept where the workspace keeps all content.
@@ -602,8 +603,7 @@ begin
       if is_charged and not may_be_cut_short then
         update private.ai_request_counts c set day_empty_answers = c.day_empty_answers + 1
         where c.workspace_id = hold.workspace_id
-          and c.month_started_at = (select max(n.month_started_at) from private.ai_request_counts n
-            where n.workspace_id = hold.workspace_id)
+          and c.period_start = private.last_counted_period(hold.workspace_id)
           and c.day_empty_answers < private.config_numeric('free_empty_answers_per_day', 20);
         is_charged := not found;
       end if;
@@ -732,15 +732,18 @@ begin
     to_jsonb(coalesce(request_hash, '')), ((asked.caller).account).id, ((asked.caller).api_key).id,
     is_conflict_raised => false);
   asked.at := private.time_under_lock(at);
-  -- They, or their key, may have been removed while this waited.
+  -- They, their session or their key may have been removed while this waited.
   perform private.require_role((asked.caller).workspace_id, ((asked.caller).account).id, 'member');
   if key_hash is not null then
     asked.caller.api_key := private.api_key_of(key_hash, asked.at);
+  else
+    perform private.require_session(account_id);
   end if;
   select m into asked.wanted from public.ai_models m where m.model = name and m.is_active;
   -- By the model's own scene: callers name a call's scene as they like.
   asked.is_message := coalesce((asked.wanted).scene in ('text_chat', 'image_generation'), false);
   asked.scene := coalesce((details ->> 'scene')::public.ai_usage_scene, (asked.wanted).scene, 'other');
+  asked.counts := private.request_counts_of((asked.caller).workspace_id, asked.at);
   if (asked.wallet).credits_held > 0 then
     asked.wallet := private.free_due_holds(asked.wallet,
       (asked.wallet).credits_balance + (asked.wallet).overdraft_limit, asked.at);
@@ -756,7 +759,8 @@ create function public.admit_ai_call(
   request_id text default null, details jsonb default '{}', images integer default 0,
   endpoint public.ai_usage_scene default null, can_lower_output boolean default false, api_key_hash text default null,
   idempotency_key text default null, request_hash text default null, workspace_id uuid default null,
-  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}'
+  at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}',
+  counts_message boolean default true
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
@@ -769,6 +773,7 @@ begin
   if asked.earlier is not null then
     return asked.earlier || '{"admitted": false}';
   end if;
+  asked.is_message := asked.is_message and counts_message is not false;
   request.usage := private.usage_of_call(input_tokens, 0, 0, images);
   request.max_output_tokens := case when admit_ai_call.max_output_tokens is not null
     then greatest(admit_ai_call.max_output_tokens, 0) end;
@@ -801,6 +806,8 @@ comment on function public.admit_ai_call is
   'are not for it; for image_generation the answer says who moderates the prompt. input_tokens are the most that the '
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
+  'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and '
+  'neither counts as one nor is refused for their number; for functions of ours to decide, never for what a client sends. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------
@@ -813,13 +820,15 @@ create function public.record_ai_usage(
   user_id uuid, model text, request_id text, prompt_tokens bigint default 0, cached_tokens bigint default 0,
   completion_tokens bigint default 0, images bigint default 0, charge boolean default false,
   status public.ai_usage_status default 'success', workspace_id uuid default null, details jsonb default '{}',
-  at timestamptz default clock_timestamp(), pools jsonb default '{}'
+  at timestamptz default clock_timestamp(), pools jsonb default '{}', cost_usd numeric default null,
+  messages integer default 0
 ) returns public.recorded_usage language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(record_ai_usage.workspace_id, record_ai_usage.user_id);
   usage private.ai_usage := private.usage_of_call(prompt_tokens, cached_tokens, completion_tokens, images, pools);
   wanted public.ai_models;
   pricing jsonb;
+  counts private.ai_request_counts;
   earlier private.ai_usage_logs;
   priced private.ai_charge;
   entry_id bigint;
@@ -833,6 +842,12 @@ begin
     perform private.raise_error('invalid_request', 'pools must be counts by their names in the log.');
   elsif record_ai_usage.status is null or record_ai_usage.status = 'refused' then
     perform private.raise_error('invalid_request', 'status must be success, failed or canceled.');
+  elsif (messages between 0 and 1000000) is not true then
+    perform private.raise_error('invalid_request', format('messages must be 0 to 1000000, not %s.',
+      coalesce(messages::text, 'null')));
+  elsif not record_ai_usage.cost_usd between 0 and 1000000 then -- NaN compares as greater than every number
+    perform private.raise_error('invalid_request', format('cost_usd must be 0 to 1000000 US dollars, not %s.',
+      record_ai_usage.cost_usd));
   end if;
   perform private.lock_wallet(wallet_id, at);
   at := private.time_under_lock(at);
@@ -843,24 +858,41 @@ begin
   end if;
   perform private.require_spending_left(wallet_id, record_ai_usage.user_id, null, 0, at);
   select * into wanted from public.ai_models m where m.model = record_ai_usage.model;
-  pricing := private.pricing_of(wanted, at);
-  if pricing is null then
+  if record_ai_usage.cost_usd is null then
+    pricing := private.pricing_of(wanted, at);
+  else -- a price for this request, whatever it used
+    wanted.model := left(record_ai_usage.model, 200);
+    pricing := jsonb_build_object('price', jsonb_build_object('model', wanted.model, 'components', jsonb_build_array(
+        jsonb_build_object('unit', 'input', 'usd_per_unit', 0), jsonb_build_object('unit', 'output', 'usd_per_unit', 0),
+        jsonb_build_object('unit', 'request', 'usd_per_unit', record_ai_usage.cost_usd))),
+      'credits_per_usd', private.config_numeric('credits_per_usd', 100),
+      'markup', coalesce(wanted.markup, private.config_numeric('default_markup', 1)));
+  end if;
+  if pricing is null or wanted.model is null then
     perform private.raise_error('not_found',
       format('The model %s does not exist or has no price.', to_json(record_ai_usage.model)));
   end if;
   priced := private.charge_of(pricing, usage, at, at);
+  if record_ai_usage.cost_usd is not null then
+    priced.unpriced := null;
+  end if;
   if not record_ai_usage.charge or record_ai_usage.status = 'failed' then
     priced.credits := 0;
   end if;
   if priced.credits > 0 then
     -- It was used already: it is recorded even past what is there.
     entry_id := (private.post_entry(wallet_id, record_ai_usage.user_id, 'debit', -priced.credits, 'generation', at,
-      entry_feature => coalesce(details ->> 'scene', wanted.scene::text),
+      entry_feature => coalesce(details ->> 'scene', wanted.scene::text, 'other'),
       entry_metadata => jsonb_build_object('request_id', record_ai_usage.request_id, 'model',
         wanted.model))).transaction_id;
   end if;
-  perform private.log_ai_call(jsonb_build_object('scene', wanted.scene) || details || jsonb_build_object(
-    'status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
+  if messages > 0 then
+    counts := private.request_counts_of(wallet_id, at);
+    counts.messages := counts.messages + record_ai_usage.messages;
+    perform private.store_request_counts(counts);
+  end if;
+  perform private.log_ai_call(jsonb_build_object('scene', coalesce(wanted.scene, 'other')) || details
+    || jsonb_build_object('status', record_ai_usage.status, 'model', wanted.model, 'served_model', wanted.model,
     'request_id', record_ai_usage.request_id, 'usage_source', 'reported'), wallet_id, record_ai_usage.user_id, at,
     usage => usage, pricing => pricing, charge => priced, entry_id => entry_id,
     is_use => record_ai_usage.status <> 'failed');
@@ -871,7 +903,8 @@ comment on function public.record_ai_usage is
   'Logs and prices a call that a backend made itself and, with charge, takes its credits: once per request_id of the '
   'workspace, later times change nothing. details are log columns (scene, scene_description, reference_id, duration, '
   'error_code, error_message, …); pools are further counts by theirs (cache_write_5m_tokens, reasoning_tokens, '
-  'input_seconds, characters, web_searches, service_tier, …).';
+  'input_seconds, characters, web_searches, service_tier, …). cost_usd: what it cost, in place of what the model''s '
+  'price says; then model may be any name. messages: how many it counts as, even past a plan''s limit.';
 
 grant execute on function public.admit_ai_call to service_role, basemeter_functions;
 grant execute on function public.extend_ai_call to service_role, basemeter_functions;

@@ -104,7 +104,8 @@ begin
   select * into call from private.ai_usage_logs l
   where l.request_id = wanted_request
     and (is_operator or l.workspace_id = any (array(select private.my_workspace_ids()))
-    and (l.user_id = (select auth.uid()) or l.workspace_id = any (array(select private.my_managed_workspace_ids()))))
+    and (l.user_id = (select private.caller_id())
+      or l.workspace_id = any (array(select private.my_managed_workspace_ids()))))
   order by l.created_at desc limit 1;
   if not found then
     perform private.raise_error('not_found', format('There is no call with request id %s.',

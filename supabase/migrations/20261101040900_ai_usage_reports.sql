@@ -18,7 +18,7 @@ language sql stable set search_path = ''
 as $$
   with asked as (
     -- The project's own functions are nobody: they get all workspaces.
-    select coalesce(all_workspaces, false) or auth.uid() is null as of_all,
+    select coalesce(all_workspaces, false) or private.caller_id() is null as of_all,
       case when coalesce(all_workspaces, false) or auth.uid() is null then $4 else coalesce($4, auth.uid()) end
         as workspace
   ), facts as (

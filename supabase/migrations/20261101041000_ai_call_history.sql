@@ -10,7 +10,7 @@ begin
   end if;
   return (current_setting('role') in ('anon', 'authenticated')
       or not exists (select from public.workspaces w where w.id = wanted_workspace))
-    and private.require_role(wanted_workspace, auth.uid(), 'member') = 'member';
+    and private.require_role(wanted_workspace, private.caller_id(), 'member') = 'member';
 end;
 $$;
 

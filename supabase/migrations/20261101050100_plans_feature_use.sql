@@ -18,6 +18,8 @@ create table private.usage_records (
   idempotency_key text,
   requested numeric,
   metadata jsonb not null default '{}',
+  conversation_id uuid,
+  message_id uuid,
   constraint only_a_release_is_negative check ((quantity < 0) = (released_id is not null)),
   constraint only_a_release_is_requested check (requested is null or released_id is not null)
 );
@@ -25,6 +27,8 @@ comment on table private.usage_records is
   'What was used and given back, one event each; append-only. Uses of AI calls are in the log instead.';
 create index usage_records_workspace_id_created_at_idx on private.usage_records (workspace_id, created_at);
 create index usage_records_user_id_created_at_idx on private.usage_records (user_id, created_at);
+create index usage_records_conversation_id_idx on private.usage_records (conversation_id, message_id)
+  where conversation_id is not null;
 create index usage_records_released_id_idx on private.usage_records (released_id) where released_id is not null;
 
 alter table private.usage_records enable row level security;
@@ -36,17 +40,18 @@ create policy "members can read their own use, owners and admins all of their wo
 -- The types are spelled out: only arms of the very same types are searched by their indexes.
 create view public.usage_records with (security_invoker = true) as
 select r.id, r.workspace_id, r.user_id, r.feature_code, r.quantity, r.period_start, r.created_at, r.released_id, r.cost,
-  r.model, r.reference_type, r.reference_id, r.idempotency_key, r.requested, r.metadata
+  r.model, r.reference_type, r.reference_id, r.idempotency_key, r.requested, r.metadata, r.conversation_id, r.message_id
 from private.usage_records r
 union all
 select l.usage_record_id, l.workspace_id, l.user_id, 'api_call'::text, 1::numeric, l.usage_period_start, l.created_at,
-  null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, '{}'::jsonb
+  null::bigint, l.estimated_cost, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric, '{}'::jsonb,
+  l.conversation_id, l.message_id
 from private.ai_usage_logs l where l.usage_record_id is not null
 union all
 -- The cost is the call's, so that a sum over all records has it once.
 select l.usage_record_id + 1, l.workspace_id, l.user_id, 'token'::text, l.total_tokens::numeric, l.usage_period_start,
   l.created_at, null::bigint, null::numeric, l.model, 'ai_usage_log'::text, l.id::text, null::text, null::numeric,
-  '{}'::jsonb
+  '{}'::jsonb, l.conversation_id, l.message_id
 from private.ai_usage_logs l where l.usage_record_id is not null and l.total_tokens > 0;
 comment on view public.usage_records is
   'What was used and given back, one event each: by consume_feature and release_feature, and the api_call and the '
@@ -60,13 +65,20 @@ comment on column public.usage_records.released_id is
 comment on column public.usage_records.cost is 'US dollars.';
 comment on column public.usage_records.reference_type is
   'What reference_id is an id of; ai_usage_log: a row of the log of AI calls.';
+comment on column public.usage_records.conversation_id is
+  'The conversation it was for. No foreign key: null once that is deleted, as message_id is.';
+comment on column public.usage_records.message_id is 'The message it was for.';
 comment on column public.usage_records.requested is 'What a release was to give back; null: all that was left.';
 grant select on private.usage_records, public.usage_records to authenticated, service_role;
 create trigger usage_records_refuse_write instead of insert or update or delete on public.usage_records
   for each row execute function private.refuse_write();
 
+-- But that a conversation or message that was deleted is named no more.
 create trigger usage_records_refuse_update before update on private.usage_records
-  for each row execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
+  for each row when (coalesce(new.conversation_id, old.conversation_id) is distinct from old.conversation_id
+    or coalesce(new.message_id, old.message_id) is distinct from old.message_id
+    or to_jsonb(new) - '{conversation_id,message_id}'::text[] <> to_jsonb(old) - '{conversation_id,message_id}'::text[])
+  execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
 create trigger usage_records_refuse_delete after delete on private.usage_records
   referencing old table as deleted_rows for each statement
   execute function private.guard_append_only('Usage records', 'Give back with release_feature.');
@@ -191,7 +203,8 @@ $$;
 create function public.consume_feature(
   feature_code text, quantity numeric, user_id uuid, workspace_id uuid default null, model text default null,
   cost numeric default null, reference_type text default null, reference_id text default null,
-  metadata jsonb default '{}', idempotency_key text default null, at timestamptz default clock_timestamp()
+  metadata jsonb default '{}', idempotency_key text default null, at timestamptz default clock_timestamp(),
+  conversation_id uuid default null, message_id uuid default null
 ) returns public.feature_use language plpgsql security definer set search_path = '' as $$
 declare
   wallet_id uuid := coalesce(consume_feature.workspace_id, consume_feature.user_id);
@@ -212,7 +225,8 @@ begin
   perform private.require_user(consume_feature.user_id);
   at := private.time_under_lock(at);
   request := jsonb_build_object('consume', feature_code, 'quantity', quantity, 'user_id', consume_feature.user_id,
-    'model', model, 'cost', cost, 'reference_type', reference_type, 'reference_id', reference_id, 'metadata', metadata);
+    'model', model, 'cost', cost, 'reference_type', reference_type, 'reference_id', reference_id, 'metadata', metadata,
+    'conversation_id', consume_feature.conversation_id, 'message_id', consume_feature.message_id);
   answer := private.earlier_use(wallet_id, idempotency_key, request);
   if answer is not null then
     return jsonb_populate_record(null::public.feature_use, answer);
@@ -229,10 +243,11 @@ begin
       private.feature_used(wallet_id, feature_code, terms.period_start), allowed => false));
   end if;
   insert into private.usage_records (workspace_id, user_id, feature_code, quantity, period_start, created_at, cost,
-    model, reference_type, reference_id, idempotency_key, metadata)
+    model, reference_type, reference_id, idempotency_key, metadata, conversation_id, message_id)
   values (wallet_id, consume_feature.user_id, consume_feature.feature_code, consume_feature.quantity,
     terms.period_start, at, consume_feature.cost, consume_feature.model, consume_feature.reference_type,
-    consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata)
+    consume_feature.reference_id, consume_feature.idempotency_key, consume_feature.metadata,
+    consume_feature.conversation_id, consume_feature.message_id)
   returning id into record_id;
   answer := jsonb_build_object('id', record_id) || private.feature_answer(terms, used_now);
   perform private.store_answer(wallet_id, 'features', idempotency_key, request, answer);
@@ -243,6 +258,7 @@ comment on function public.consume_feature is
   'Checks and counts a use in one step: { allowed, id, used, limit, remaining, period_start, period_end }. '
   'Where it would pass the limit, or the feature is off, allowed is false with a code (limit_reached, '
   'feature_not_in_plan), and nothing is counted or kept: the same key may try again. '
+  'conversation_id and message_id: what it was for, until that is deleted. '
   'The same key and request get the first answer again.';
 grant execute on function public.consume_feature to service_role;
 
@@ -314,9 +330,10 @@ begin
     || private.feature_answer(terms, private.feature_used(made.workspace_id, made.feature_code, terms.period_start));
   if given > 0 then
     insert into private.usage_records (workspace_id, user_id, feature_code, quantity, requested, period_start,
-      created_at, released_id, model, reference_type, reference_id, idempotency_key)
+      created_at, released_id, model, reference_type, reference_id, idempotency_key, conversation_id, message_id)
     values (made.workspace_id, made.user_id, made.feature_code, -given, release_feature.quantity, made.period_start, at,
-      made.id, made.model, made.reference_type, made.reference_id, release_idempotency_key);
+      made.id, made.model, made.reference_type, made.reference_id, release_idempotency_key, made.conversation_id,
+      made.message_id);
     perform private.store_answer(made.workspace_id, 'features', release_idempotency_key, request, answer);
   end if;
   return jsonb_populate_record(null::public.feature_release, answer);

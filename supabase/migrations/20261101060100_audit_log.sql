@@ -101,13 +101,11 @@ $$;
 create function private.audit_actor() returns public.audit_logs language plpgsql set search_path = '' as $$
 declare
   entry public.audit_logs;
-  headers jsonb;
-  address text;
 begin
   -- Functions act for the service, whichever way they come.
   entry.actor_role := case when session_user = 'basemeter_functions' then 'service_role'
     else coalesce(nullif(current_setting('role', true), 'none'), session_user) end;
-  -- A token or header that makes no sense leaves its fields empty: the change that is audited never fails for it.
+  -- A token that makes no sense leaves its field empty: the change that is audited never fails for it.
   begin
     entry.actor_id := auth.uid();
   exception when others then
@@ -121,16 +119,8 @@ begin
       return entry;
     end if;
   end if;
-  begin
-    headers := nullif(current_setting('request.headers', true), '')::jsonb;
-    entry.user_agent := left(headers ->> 'user-agent', 500);
-    entry.request_id := left(headers ->> 'x-request-id', 200);
-    address := trim(coalesce(headers ->> 'cf-connecting-ip', split_part(headers ->> 'x-forwarded-for', ',', 1)));
-    -- of one, not of a network
-    entry.ip_address := case when strpos(address, '/') = 0 then nullif(address, '')::inet end;
-  exception when others then
-    headers := null;
-  end;
+  select o.ip_address, o.user_agent, o.request_id into entry.ip_address, entry.user_agent, entry.request_id
+  from private.request_origin() o;
   return entry;
 end;
 $$;

@@ -602,7 +602,7 @@ returns table (user_id uuid, role public.workspace_role, full_name text, avatar_
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  my_role public.workspace_role := private.role_in(wanted_workspace, auth.uid());
+  my_role public.workspace_role := private.role_in(wanted_workspace, private.caller_id());
 begin
   if my_role is null then
     perform private.raise_error('not_found',

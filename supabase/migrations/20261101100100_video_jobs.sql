@@ -706,7 +706,7 @@ declare
   key_id uuid := ((asked.caller).api_key).id;
   debit_id bigint;
 begin
-  perform private.count_request(asked.caller, false, asked.at);
+  perform private.count_request(asked.caller, asked.counts, false, asked.at);
   insert into public.video_jobs (workspace_id, user_id, model, prompt, image_url, has_image, parameters, cost_credits,
     request_id, created_at, expires_at)
   values (job.workspace_id, job.user_id, job.model, job.prompt, job.image_url, job.has_image, job.parameters,

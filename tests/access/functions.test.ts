@@ -69,11 +69,23 @@ test.each(rights)('$name is open to whom its lines say', async (right) => {
 async function makeThings(world: World): Promise<Record<string, string>> {
   const things: Record<string, string> = { team: pg.escapeLiteral(world.team) };
   for (const [name, id] of Object.entries(world.people)) things[name] = pg.escapeLiteral(id);
-  for (const name of ['key', 'request', 'invitation', 'product', 'model', 'dispute', 'unmatched', 'conversation'])
+  for (const name of [
+    'key',
+    'request',
+    'invitation',
+    'product',
+    'model',
+    'dispute',
+    'unmatched',
+    'conversation',
+    'session',
+  ])
     things[name] = pg.escapeLiteral(randomUUID());
   const results = await world.client.query<{ id: string }>(
     fill(
       `insert into public.api_keys (id, workspace_id, user_id, name, prefix) values (:key, :team, :member, 'a key', 'sk-');
+       insert into auth.sessions (id, user_id) values (:session, :member);
+       insert into public.user_sessions (id, user_id) values (:session, :member);
        insert into private.ai_usage_logs (workspace_id, user_id, scene, status, model, request_id, created_at)
        values (:team, :member, 'text_chat', 'success', 'a model', :request, '2020-01-01');
        insert into public.credit_transactions

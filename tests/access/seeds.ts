@@ -50,6 +50,11 @@ const oneEach = (table: string, columns: string, values: string): OwnedSeed =>
 
 export const SEEDS: Record<string, Seed> = {
   users: { person: 'id' },
+  user_sessions: {
+    person: 'user_id',
+    row: ({ person }) => `insert into public.user_sessions (id, user_id) values ('${randomUUID()}', '${person}')`,
+  },
+  user_statistics: { person: 'id', key: 'id' },
   workspaces: { workspace: 'id' },
   workspace_members: { workspace: 'workspace_id', person: 'user_id' },
   workspace_member_credits: { workspace: 'workspace_id', person: 'user_id', key: 'user_id' },
@@ -157,6 +162,16 @@ export const SEEDS: Record<string, Seed> = {
          insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}') returning id
        )
        insert into public.messages (conversation_id) select id from made`,
+  },
+  attachments: {
+    workspace: 'workspace_id',
+    person: '(select c.user_id from public.conversations c where c.id = t.conversation_id)',
+    row: ({ workspace, person }) =>
+      `with made as (
+         insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}') returning id
+       )
+       insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
+       select '${workspace}', id, 'a file', 'image/png', 1 from made`,
   },
   conversation_summary: {
     workspace: '(select c.workspace_id from public.conversations c where c.id = t.id)',

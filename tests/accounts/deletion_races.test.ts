@@ -159,6 +159,48 @@ test('three first calls for each account complete it once', async () => {
   expect(await driftOf(accounts)).toEqual([]);
 });
 
+test('accounts deleted while their sessions call, register and end each other', async () => {
+  const accounts = await newAccounts(ACCOUNTS, 50);
+  const sessions = await sql<{ account: string; one: string; two: string }>(
+    'select id as account, gen_random_uuid() as one, gen_random_uuid() as two from unnest($1::uuid[]) id',
+    [accounts],
+  );
+  for (const { account, one, two } of sessions) {
+    await adminPool.query(`insert into auth.sessions (id, user_id) values ($2, $1), ($3, $1)`, [account, one, two]);
+    // Long unused, so that a use is noted.
+    await sql(
+      `insert into public.user_sessions (id, user_id, last_used_at) values ($2, $1, '2020-01-01'), ($3, $1, '2020-01-01')`,
+      [account, one, two],
+    );
+  }
+  const set = (name: string, value: object): string =>
+    `select set_config('${name}', '${JSON.stringify(value)}', true);`;
+  const uses = sessions.flatMap(({ account, one, two }) => {
+    const person = set('request.jwt.claims', { role: 'authenticated', sub: account, session_id: two });
+    return [
+      `${set('request.headers', { 'x-session-id': one })} select public.admit_ai_call('${account}', 'no-such-model', 1)`,
+      `${person} set local role authenticated; select public.register_device('d', 'web')`,
+      `${person} set local role authenticated; select public.revoke_device('${one}')`,
+    ];
+  });
+  const asAnyone = await openCallers(3 * ACCOUNTS, 'postgres');
+  try {
+    const deletions = accounts.map(
+      (id, number): Call => ({ by: inTurn(deleters, number), statement: `delete from auth.users where id = '${id}'` }),
+    );
+    const outcomes = await callAtOnce([
+      ...uses.map((statement, number): Call => ({ by: inTurn(asAnyone, number), statement })),
+      ...deletions,
+    ]);
+    const used = outcomes.slice(0, uses.length);
+    const errors = ['PT401 not_authenticated', 'PT401 session_revoked', 'PT404 not_found'];
+    await expectOnly({ used, deleted: outcomes.slice(uses.length) }, accounts, errors);
+    expect(await sql('select from public.user_sessions where user_id = any ($1::uuid[])', [accounts])).toEqual([]);
+  } finally {
+    await hangUp(asAnyone);
+  }
+});
+
 test('a deletion that is rolled back leaves every debit counted', async () => {
   const accounts = await newAccounts(ACCOUNTS, 50);
   const uses = thrice(accounts, debit).map((statement, number): Call => ({ by: inTurn(callers, number), statement }));

@@ -97,8 +97,8 @@ class Life {
          (select count(*) from entries) as entries,
          (select count(distinct hold_id) from entries) as entry_holds,
          (select k.credits_used::float8 from public.api_keys k where workspace_id = $1) as key_used,
-         (select coalesce(sum(month_messages), 0)::integer from private.ai_request_counts where workspace_id = $1) as messages,
-         (select count(*)::integer from open_calls where message_month is not null)
+         (select coalesce(sum(messages), 0)::integer from private.ai_request_counts where workspace_id = $1) as messages,
+         (select count(*)::integer from open_calls where message_period is not null)
            + (select count(*)::integer from logs where status in ('success', 'canceled') and model <> 'embedding'
               and exists (select from holds h where h.id = logs.hold_id and h.state = 'settled')) as messages_counted,
          (select coalesce(sum(credits), 0)::float8 from public.ai_usage_statistics where workspace_id = $1) as in_statistics,

@@ -9,7 +9,7 @@ test('the eleventh message of a free month is refused at once, and not tried aga
   const user = await newUser();
   const at = new Date();
   await sql(
-    `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
+    `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, period_start, messages)
      values ($1, $2, 0, date_trunc('month', $2, 'UTC'), 10)`,
     [user.id, at],
   );

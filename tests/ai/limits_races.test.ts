@@ -48,12 +48,15 @@ test('a plan that allows ten calls a minute lets ten begin in each', async () =>
   expect(refused.reduce((sum, { requests }) => sum + Number(requests), 0)).toBe(100 - begun.length);
 });
 
-test('ten messages a month are ten, and the answer says when there are more', async () => {
+test('the ten messages that are left of a month of a yearly subscription are ten, and the answer says when there are more', async () => {
   const user = await newUser();
   await sql(`update public.workspaces set plan = 'basic' where id = $1`, [user.id]);
+  await sql(`insert into private.plan_periods values ($1, now() - interval '40 days', now() + interval '325 days')`, [
+    user.id,
+  ]);
   await sql(
-    `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, day_started_at, day_requests, month_started_at, month_messages)
-     values ($1, now(), 0, now(), 0, date_trunc('month', now() at time zone 'UTC') at time zone 'UTC', 90)`,
+    `insert into private.ai_request_counts (workspace_id, minute_started_at, period_start, messages)
+     select $1, now(), period_start, 90 from private.feature_period($1, now(), by_month => true)`,
     [user.id],
   );
   const model = await newModel({ credits_per_request: 0 });
@@ -65,5 +68,5 @@ test('ten messages a month are ten, and the answer says when there are more', as
     body: JSON.stringify({ model, messages: simulate({}) }),
   });
   expect(await refused.json()).toMatchObject({ error: { code: 'limit_reached', type: 'rate_limit_error' } });
-  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(86_400);
 });

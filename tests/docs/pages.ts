@@ -5,7 +5,9 @@ import { PROJECT_DIR } from '../../scripts/paths.ts';
 
 const PAGES = [
   'README',
-  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'admin'].map((page) => `docs/${page}`),
+  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'conversations', 'admin', 'devices', 'retention'].map(
+    (page) => `docs/${page}`,
+  ),
 ];
 
 /** Their snippets as one module. */

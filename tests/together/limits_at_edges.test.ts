@@ -72,7 +72,7 @@ test('a month: ten messages are ten in each', async () => {
   await sql(`update public.workspaces set plan = 'basic' where id = $1`, [user.id]);
   for (const at of [around(0), around(1)]) {
     await sql(
-      `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, month_started_at, month_messages)
+      `insert into private.ai_request_counts (workspace_id, minute_started_at, minute_requests, period_start, messages)
        values ($1, $2, 0, date_trunc('month', $2, 'UTC'), 90)`,
       [user.id, at],
     );

@@ -3,6 +3,7 @@ import { verifyCredentials } from '@supabase/server/core';
 import { database, run } from './database.ts';
 import { ApiError } from './errors.ts';
 import { sha256 } from './hash.ts';
+import { ofSession } from './origin.ts';
 
 /**
  * A caller as the AI rpcs take it: one of the first two is null, which the rpcs' generated types do not know of.
@@ -22,7 +23,10 @@ const KEY_IS_KNOWN_FOR = 60_000;
 /** Of so many keys and tokens at most. */
 const MOST_KNOWN = 1_000;
 /** Who was behind keys and tokens, by their hashes, and until when that is known; the oldest first. */
-const known = new Map<string, { caller: Caller; until: number }>();
+const known = new Map<string, Known>();
+
+/** `session` is a token's session in Auth. */
+type Known = { caller: Caller; until: number; session?: string };
 
 /**
  * Returns who is behind `x-api-key` or `Authorization: Bearer …`, before anything else of the request is looked at.
@@ -37,13 +41,18 @@ export async function requireCaller(request: Request): Promise<Caller> {
   }
   const hash = sha256(token);
   const before = known.get(hash);
-  if (before && before.until > Date.now()) return { ...before.caller };
+  if (before && before.until > Date.now()) return callerOf(before);
   known.delete(hash);
-  const found = token.startsWith(API_KEY_PREFIX) ? await holderOfKey(hash) : await signedInUser(token);
+  const found: Known = token.startsWith(API_KEY_PREFIX) ? await holderOfKey(hash) : await signedInUser(token);
   const [oldest] = known.keys();
   if (oldest !== undefined && known.size >= MOST_KNOWN) known.delete(oldest);
   known.set(hash, found);
-  return { ...found.caller };
+  return callerOf(found);
+}
+
+function callerOf({ caller, session }: Known): Caller {
+  if (session) ofSession(session);
+  return { ...caller };
 }
 
 async function holderOfKey(api_key_hash: string) {
@@ -51,7 +60,7 @@ async function holderOfKey(api_key_hash: string) {
   return { caller: { user_id: NONE, api_key_hash }, until: Date.now() + KEY_IS_KNOWN_FOR };
 }
 
-/** A token is valid until it expires; that its account is not disabled, each rpc looks at for itself. */
+/** A token is valid until it expires; that its account is not disabled nor its session ended, each rpc looks at for itself. */
 async function signedInUser(token: string) {
   if (PROJECT_KEY.test(token)) {
     throw notAuthenticated(
@@ -63,7 +72,12 @@ async function signedInUser(token: string) {
   if (error || data.userClaims?.role !== 'authenticated') {
     throw notAuthenticated('This is no valid access token of a signed-in user, or it has expired. Sign in again.');
   }
-  return { caller: { user_id: data.userClaims.id, api_key_hash: NONE }, until: (data.jwtClaims?.exp ?? 0) * 1000 };
+  const { exp = 0, session_id }: { exp?: number; session_id?: unknown } = data.jwtClaims ?? {};
+  return {
+    caller: { user_id: data.userClaims.id, api_key_hash: NONE },
+    until: exp * 1000,
+    session: typeof session_id === 'string' ? session_id : undefined,
+  };
 }
 
 function notAuthenticated(message: string): ApiError {

@@ -12,6 +12,7 @@ export interface CallDetails {
   scene?: (typeof SCENES)[number];
   scene_description?: string;
   reference_id?: string;
+  conversation_id?: string;
   ip_address?: string;
   user_agent?: string;
 }

@@ -141,6 +141,12 @@ isOneToOne: false
       foreignKeyName: "api_keys_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "api_keys_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -154,6 +160,32 @@ isOneToOne: false
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"attachments": {
+                  Row: {
+                    "conversation_id": string,"created_at": string,"id": string,"media_type": string,"name": string,"size_bytes": number,"storage_path": string,"uploaded_at": string | null,"used_at": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "conversation_id": string,"created_at"?: string,"id"?: string,"media_type": string,"name": string,"size_bytes": number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "conversation_id"?: string,"created_at"?: string,"id"?: string,"media_type"?: string,"name"?: string,"size_bytes"?: number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversation_summary"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
       referencedColumns: ["id"]
     }
                   ]
@@ -193,6 +225,12 @@ isOneToOne: false
       foreignKeyName: "auto_top_ups_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "auto_top_ups_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -211,17 +249,23 @@ isOneToOne: true
                   ]
                 },"conversations": {
                   Row: {
-                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"import_key": string | null,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Update: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -309,6 +353,12 @@ isOneToOne: false
       foreignKeyName: "credit_transactions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "credit_transactions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -393,14 +443,14 @@ isOneToOne: false
                   ]
                 },"messages": {
                   Row: {
-                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"total_tokens": number,"updated_at": string,"workspace_id": string
+                    "completion_tokens": number,"content": string,"content_tokens": number | null,"content_type": Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost": number,"created_at": string,"deleted_at": string | null,"error_message": string | null,"hold_id": string | null,"id": string,"metadata": NonNullable<Json>,"model_used": string | null,"parent_message_id": string | null,"parts": NonNullable<Json>,"prompt_tokens": number,"role": Database["public"]['Enums']["message_role"],"sequence_number": number,"status": Database["public"]['Enums']["message_status"],"stop_requested_at": string | null,"total_tokens": number,"updated_at": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Update: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -436,6 +486,12 @@ isOneToOne: false
                   }
                   Relationships: [
                     {
+      foreignKeyName: "notifications_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "notifications_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -532,6 +588,12 @@ isOneToOne: false
       columns: ["payment_product_id"]
 isOneToOne: false
       referencedRelation: "payment_products"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "payments_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
       referencedColumns: ["id"]
     },{
       foreignKeyName: "payments_user_id_fkey"
@@ -701,6 +763,38 @@ isOneToOne: false
       foreignKeyName: "user_email_aliases_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_email_aliases_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"user_sessions": {
+                  Row: {
+                    "app_version": string | null,"created_at": string,"device_id": string | null,"device_name": string | null,"device_type": Database["public"]['Enums']["device_type"] | null,"expires_at": string,"id": string,"ip_address": unknown,"is_active": boolean,"last_used_at": string,"user_agent": string | null,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id": string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id": string
+                  }
+                  Update: {
+                    "app_version"?: string | null,"created_at"?: string,"device_id"?: string | null,"device_name"?: string | null,"device_type"?: Database["public"]['Enums']["device_type"] | null,"expires_at"?: string,"id"?: string,"ip_address"?: unknown,"is_active"?: boolean,"last_used_at"?: string,"user_agent"?: string | null,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -739,6 +833,12 @@ isOneToOne: false
       foreignKeyName: "user_subscriptions_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "user_subscriptions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -757,9 +857,9 @@ isOneToOne: false
                   ]
                 },"users": {
                   Row: {
-                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string
+                    "avatar_url": string | null,"created_at": string,"credits_balance": number,"credits_spent": number,"credits_total": number,"email": string | null,"full_name": string | null,"id": string,"is_active": boolean,"phone": string | null,"preferred_language": string | null,"role": Database["public"]['Enums']["user_role"],"subscription_plan": string,"subscription_status": Database["public"]['Enums']["subscription_status"],"theme_preference": Database["public"]['Enums']["theme_preference"],"updated_at": string,"last_active_at": string | null,"monthly_message_count": number | null,"monthly_reset_date": string | null,"total_message_count": number | null
                   }
-                  ComputedFields: never
+                  ComputedFields: "last_active_at" | "monthly_message_count" | "monthly_reset_date" | "total_message_count"
                   Insert: {
                     "avatar_url"?: string | null,"created_at"?: string,"credits_balance"?: number,"credits_spent"?: number,"credits_total"?: number,"email"?: string | null,"full_name"?: string | null,"id": string,"is_active"?: boolean,"phone"?: string | null,"preferred_language"?: string | null,"role"?: Database["public"]['Enums']["user_role"],"subscription_plan"?: string,"subscription_status"?: Database["public"]['Enums']["subscription_status"],"theme_preference"?: Database["public"]['Enums']["theme_preference"],"updated_at"?: string
                   }
@@ -788,6 +888,12 @@ isOneToOne: true
                   }
                   Relationships: [
                     {
+      foreignKeyName: "video_jobs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "video_jobs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -875,6 +981,12 @@ isOneToOne: false
       foreignKeyName: "workspace_invitations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_invitations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -907,6 +1019,12 @@ isOneToOne: false
       foreignKeyName: "workspace_members_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "workspace_members_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
@@ -925,14 +1043,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -948,11 +1066,17 @@ isOneToOne: false
           Views: {
             "ai_usage_logs": {
                   Row: {
-                    "api_key_id": string | null,"audio_input_tokens": number | null,"audio_output_tokens": number | null,"cache_write_1h_tokens": number | null,"cache_write_5m_tokens": number | null,"cached_tokens": number,"characters": number | null,"completion_tokens": number,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"image_input_tokens": number | null,"image_output_tokens": number | null,"images": number,"input_seconds": number | null,"ip_address": unknown,"model": string,"output_seconds": number | null,"paid_credits": number,"prompt_tokens": number,"reasoning_tokens": number | null,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"service_tier": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"tool_calls": number | null,"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"web_searches": number | null,"workspace_id": string
+                    "api_key_id": string | null,"audio_input_tokens": number | null,"audio_output_tokens": number | null,"cache_write_1h_tokens": number | null,"cache_write_5m_tokens": number | null,"cached_tokens": number,"characters": number | null,"completion_tokens": number,"conversation_id": string | null,"created_at": string,"credits_charged": number,"duration": number | null,"error_code": string | null,"error_message": string | null,"estimated_cost": number,"free_credits": number,"hold_id": string | null,"id": string,"image_input_tokens": number | null,"image_output_tokens": number | null,"images": number,"input_seconds": number | null,"ip_address": unknown,"message_id": string | null,"model": string,"output_seconds": number | null,"paid_credits": number,"prompt_tokens": number,"reasoning_tokens": number | null,"reference_id": string | null,"request_data": Json | null,"request_id": string | null,"requests": number,"response_data": Json | null,"scene": Database["public"]['Enums']["ai_usage_scene"],"scene_description": string | null,"service_tier": string | null,"status": Database["public"]['Enums']["ai_usage_status"],"tool_calls": number | null,"total_tokens": number,"usage_period_start": string | null,"usage_record_id": number | null,"usage_source": Database["public"]['Enums']["ai_usage_source"],"user_agent": string | null,"user_id": string | null,"web_searches": number | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
                     {
+      foreignKeyName: "ai_usage_logs_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "ai_usage_logs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1002,6 +1126,12 @@ isOneToOne: false
       foreignKeyName: "conversations_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "conversations_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     }
@@ -1013,6 +1143,12 @@ isOneToOne: false
                   ComputedFields: never
                   Relationships: [
                     {
+      foreignKeyName: "credit_holds_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
       foreignKeyName: "credit_holds_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
@@ -1056,11 +1192,25 @@ isOneToOne: false
                   ]
                 },"usage_records": {
                   Row: {
-                    "cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
+                    "conversation_id": string | null,"cost": number | null,"created_at": string | null,"feature_code": string | null,"id": number | null,"idempotency_key": string | null,"message_id": string | null,"metadata": Json | null,"model": string | null,"period_start": string | null,"quantity": number | null,"reference_id": string | null,"reference_type": string | null,"released_id": number | null,"requested": number | null,"user_id": string | null,"workspace_id": string | null
                   }
                   ComputedFields: never
                   Relationships: [
                     
+                  ]
+                },"user_statistics": {
+                  Row: {
+                    "conversation_count": number | null,"created_at": string,"email": string | null,"id": string,"last_active_at": string | null,"monthly_message_count": number | null,"subscription_status": Database["public"]['Enums']["subscription_status"],"subscription_tier": string,"total_cost": number | null,"total_message_count": number | null,"total_messages": number | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    {
+      foreignKeyName: "users_id_fkey"
+      columns: ["id"]
+isOneToOne: true
+      referencedRelation: "workspaces"
+      referencedColumns: ["personal_user_id"]
+    }
                   ]
                 },"workspace_member_credits": {
                   Row: {
@@ -1135,7 +1285,10 @@ isOneToOne: false
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"counts_message"?: boolean,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"admit_message":
+{ Args: { "action": string,"answer_id": string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"details"?: Json,"fields"?: Json,"input_tokens": number,"max_output_tokens"?: number,"message": Json,"model": string,"parts"?: Json,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1156,6 +1309,7 @@ isOneToOne: false
 "cached_tokens": number,
 "characters": number | null,
 "completion_tokens": number,
+"conversation_id": string | null,
 "created_at": string,
 "credits_charged": number,
 "duration": number | null,
@@ -1170,6 +1324,7 @@ isOneToOne: false
 "images": number,
 "input_seconds": number | null,
 "ip_address": unknown,
+"message_id": string | null,
 "model": string,
 "output_seconds": number | null,
 "paid_credits": number,
@@ -1211,6 +1366,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"check_session":
+{ Args: Record<PropertyKey, never>; Returns: undefined
+                           },
+"check_subscription_limit":
+{ Args: { "at"?: string,"p_action"?: string,"p_user_id": string,"p_workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1222,8 +1388,11 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"cleanup_expired_sessions":
+{ Args: Record<PropertyKey, never>; Returns: number
+                           },
 "consume_feature":
-{ Args: { "at"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
+{ Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
         from: "*"
         to: "feature_use"
@@ -1251,6 +1420,7 @@ isOneToOne: false
 "role": Database["public"]['Enums']["message_role"],
 "sequence_number": number,
 "status": Database["public"]['Enums']["message_status"],
+"stop_requested_at": string | null,
 "total_tokens": number,
 "updated_at": string,
 "workspace_id": string
@@ -1261,11 +1431,33 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"conversation_context":
+{ Args: { "action": string,"answer_id"?: string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"follows_leaf"?: boolean,"message_id"?: string,"model"?: string,"parent_message_id"?: string,"request_hash"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["created_api_key"]
                           SetofOptions: {
         from: "*"
         to: "created_api_key"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"create_attachment":
+{ Args: { "conversation_id": string,"media_type": string,"name": string,"size_bytes": number }; Returns: {
+              "conversation_id": string,
+"created_at": string,
+"id": string,
+"media_type": string,
+"name": string,
+"size_bytes": number,
+"storage_path": string,
+"uploaded_at": string | null,
+"used_at": string | null,
+"workspace_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "attachments"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -1324,6 +1516,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"export_conversation":
+{ Args: { "conversation_id": string,"format"?: string }; Returns: Json
+                           },
+"export_my_data":
+{ Args: { "after"?: Json }; Returns: Database["public"]['CompositeTypes']["exported_row"][]
+                          SetofOptions: {
+        from: "*"
+        to: "exported_row"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "extend_ai_call":
 { Args: { "at"?: string,"completion_tokens"?: number,"hold_id": string,"prompt_tokens"?: number,"served_model"?: string }; Returns: Json
                            },
@@ -1344,6 +1547,9 @@ isOneToOne: false
 "finish_file_removal":
 { Args: { "bucket": string,"next_try_at": string,"path": string }; Returns: undefined
                            },
+"finish_message":
+{ Args: { "answer": Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"gives_messages"?: boolean,"hold_id": string,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
+                           },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
                            },
@@ -1361,6 +1567,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"import_conversation":
+{ Args: { "data": Json,"source": string,"workspace_id"?: string }; Returns: Json
+                           },
 "invite_member":
 { Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["issued_invitation"]
                           SetofOptions: {
@@ -1369,6 +1578,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"last_active_at":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.last_active_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "leave_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1402,6 +1614,12 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"monthly_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
+"monthly_reset_date":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_reset_date with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
 "my_credit_transactions":
 { Args: { "before_id"?: number,"max_rows"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["my_credit_transaction"][]
                           SetofOptions: {
@@ -1422,6 +1640,9 @@ isOneToOne: false
 "period_started_at":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
+"read_message_events":
+{ Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
                            },
@@ -1429,7 +1650,7 @@ isOneToOne: false
 { Args: { "account"?: string,"at"?: string,"event_id": string,"event_type": string,"facts"?: Json,"mode"?: string,"occurred_at": string,"platform": Database["public"]['Enums']["payment_platform"],"problem"?: string,"raw_body": string }; Returns: Json
                            },
 "record_ai_usage":
-{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"details"?: Json,"images"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
+{ Args: { "at"?: string,"cached_tokens"?: number,"charge"?: boolean,"completion_tokens"?: number,"cost_usd"?: number,"details"?: Json,"images"?: number,"messages"?: number,"model": string,"pools"?: Json,"prompt_tokens"?: number,"request_id": string,"status"?: Database["public"]['Enums']["ai_usage_status"],"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["recorded_usage"]
                           SetofOptions: {
         from: "*"
         to: "recorded_usage"
@@ -1441,6 +1662,27 @@ isOneToOne: false
                           SetofOptions: {
         from: "*"
         to: "credit_result"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"register_device":
+{ Args: { "app_version"?: string,"device_id": string,"device_name"?: string,"device_type": Database["public"]['Enums']["device_type"] }; Returns: {
+              "app_version": string | null,
+"created_at": string,
+"device_id": string | null,
+"device_name": string | null,
+"device_type": Database["public"]['Enums']["device_type"] | null,
+"expires_at": string,
+"id": string,
+"ip_address": unknown,
+"is_active": boolean,
+"last_used_at": string,
+"user_agent": string | null,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "user_sessions"
         isOneToOne: true
         isSetofReturn: false
       } },
@@ -1496,8 +1738,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"revoke_device":
+{ Args: { "session_id": string }; Returns: undefined
+                           },
 "revoke_invitation":
 { Args: { "invitation_id": string }; Returns: undefined
+                           },
+"revoke_other_devices":
+{ Args: Record<PropertyKey, never>; Returns: number
                            },
 "rotate_api_key":
 { Args: { "api_key_id": string,"grace_period"?: string }; Returns: Database["public"]['CompositeTypes']["rotated_api_key"]
@@ -1506,6 +1754,14 @@ isOneToOne: false
         to: "rotated_api_key"
         isOneToOne: true
         isSetofReturn: false
+      } },
+"search_messages":
+{ Args: { "after"?: string,"conversation_id"?: string,"is_archived"?: boolean,"max_rows"?: number,"query": string,"role"?: Database["public"]['Enums']["message_role"],"since"?: string,"until"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["message_hit"][]
+                          SetofOptions: {
+        from: "*"
+        to: "message_hit"
+        isOneToOne: false
+        isSetofReturn: true
       } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
@@ -1527,12 +1783,29 @@ isOneToOne: false
 "start_video_job":
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
                            },
+"stop_message":
+{ Args: { "api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"store_conversation_notes":
+{ Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
+                           },
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
+                           },
+"total_message_count":
+{ Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.total_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
 "transfer_ownership":
 { Args: { "user_id": string,"workspace_id": string }; Returns: undefined
                            },
+"update_user_usage":
+{ Args: { "at"?: string,"p_cost": number,"p_message_count": number,"p_tokens": number,"p_user_id": string }; Returns: Database["public"]['CompositeTypes']["subscription_limit"]
+                          SetofOptions: {
+        from: "*"
+        to: "subscription_limit"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "update_video_job":
 { Args: { "answer"?: Json,"at"?: string,"task": Json,"video_job_id": string }; Returns: Json
                            },
@@ -1551,10 +1824,13 @@ isOneToOne: false
                            },
 "video_job_of_webhook":
 { Args: { "at"?: string,"token": string,"video_job_id": string }; Returns: Json
+                           },
+"write_message_events":
+{ Args: { "events"?: string,"first_event"?: number,"last_event"?: number,"message_id": string }; Returns: Json
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","device_type": "ios"|"android"|"web","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1581,6 +1857,8 @@ isOneToOne: false
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"user_id": string | null,"api_key_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"status": Database["public"]['Enums']["debit_status"] | null,"refunded_amount": number | null,"balance_after": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"credit_result": {
                         "credits_balance": number | null,"credits_total": number | null,"credits_spent": number | null,"credits_expired": number | null,"credits_held": number | null,"credits_available": number | null,"amount": number | null,"transaction_id": number | null,"grant_id": string | null,"hold_id": string | null
+                      },"exported_row": {
+                        "table_name": string | null,"row_data": Json | null,"cursor": Json | null
                       },"feature_release": {
                         "released": number | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       },"feature_use": {
@@ -1593,6 +1871,8 @@ isOneToOne: false
                         "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
+                      },"message_hit": {
+                        "message_id": string | null,"conversation_id": string | null,"conversation_title": string | null,"role": Database["public"]['Enums']["message_role"] | null,"created_at": string | null,"rank": number | null,"snippet": (Database["public"]['CompositeTypes']["snippet_piece"])[] | null,"cursor": string | null
                       },"model_price": {
                         "resolution": string | null,"credits_per_request": number | null,"credits_per_million_input_tokens": number | null,"credits_per_million_cached_input_tokens": number | null,"credits_per_million_output_tokens": number | null,"credits_per_image": number | null,"credits_per_job": number | null,"credits_per_second": number | null,"components": Json | null
                       },"my_credit_transaction": {
@@ -1613,6 +1893,10 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"snippet_piece": {
+                        "text": string | null,"is_match": boolean | null
+                      },"subscription_limit": {
+                        "action": string | null,"allowed": boolean | null,"code": string | null,"message": string | null,"retry_after": number | null,"plan": string | null,"used": number | null,"limit": number | null,"remaining": number | null,"period_start": string | null,"period_end": string | null
                       }
           }
         }
@@ -1726,7 +2010,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"device_type": ["ios", "android", "web"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

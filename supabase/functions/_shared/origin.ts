@@ -13,6 +13,12 @@ export function serve<T>({ headers }: Request, requestId: string, work: () => T)
   return served.run(origin, work);
 }
 
+/** Notes the session of the person whose token the request has: SQL refuses one that has ended. */
+export function ofSession(id: string): void {
+  const origin = served.getStore();
+  if (origin) origin['x-session-id'] = id;
+}
+
 /** Headers that say whose request is served; none outside of one. */
 export function originHeaders(): Record<string, string> {
   return served.getStore() ?? {};

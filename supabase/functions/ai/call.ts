@@ -5,8 +5,12 @@ import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { keepAlive } from '../_shared/edge-runtime.ts';
 import { ApiError, type Refusal, refusalError } from '../_shared/errors.ts';
+import { cleanJson } from '../_shared/json.ts';
 import { type Moderation, PromptDeniedError } from '../_shared/moderation.ts';
 import { hideSecrets, toStorable } from '../_shared/text.ts';
+import { finishReasonOf, type Loose, objectIn, objectsIn } from './answer.ts';
+import { countParts, type Part, partsOf } from './context.ts';
+import { Journal, StoppedError } from './journal.ts';
 import { type LogContent, toLogData } from './log-data.ts';
 import { type Attempt, type Candidate, noteFailure, upstreamFailure } from './upstream.ts';
 import { NOTHING_USED, type Usage } from './usage.ts';
@@ -62,7 +66,37 @@ export interface Call {
   details: CallDetails;
   request: unknown;
   attempts: Attempt[];
+  /** The message that its answer is, where it is one of a conversation. */
+  message: AnswerMessage | undefined;
+  /** What to do once it was answered. */
+  afterwards?: (answer: Part[]) => Promise<void>;
+  /** Headers of ours that its answer has. */
+  headers: Record<string, string>;
+  /** Of an answer in a conversation. */
+  journal: Journal | undefined;
 }
+
+/** An answer in a conversation, and what it answers: as `admit_message` takes them. */
+export interface AnswerMessage {
+  conversation_id: string;
+  action: 'send' | 'answer' | 'continue';
+  answer_id: string;
+  message: {
+    id?: string;
+    parent_message_id: string | null;
+    parts?: Json;
+    content_type?: string;
+    content_tokens?: number;
+    metadata?: Json;
+    follows_leaf?: boolean;
+    key_id?: string;
+    request_hash: string;
+    counted: Record<string, number>;
+  };
+}
+
+/** The conversation went on meanwhile: what is to be sent has to be read again. */
+export class StaleError extends Error {}
 
 /** An answer that was kept under an Idempotency-Key. */
 export interface KeptAnswer {
@@ -74,6 +108,9 @@ export interface KeptAnswer {
 export interface Settlement {
   credits_charged: number;
   credits_available?: number;
+  /** Of a conversation: the answer, and what it answers. */
+  answer?: Loose;
+  message?: Loose;
 }
 
 /** How a call ended. */
@@ -87,8 +124,9 @@ export interface Ending {
   mayBeCutShort?: boolean;
   /** Who answered. */
   candidate?: Candidate;
-  answer?: unknown;
-  error?: { code: string; message: string };
+  answer?: Loose;
+  /** `shown`: to who asked, where that is another sentence. */
+  error?: { code: string; message: string; shown?: string };
   /** Kept for a repeated request, where the workspace keeps all content. */
   kept?: KeptAnswer;
 }
@@ -105,6 +143,10 @@ interface Admission extends Refusal {
   moderation?: Moderation;
   answer?: KeptAnswer;
   request_id?: string;
+  is_stale?: boolean;
+  /** Of the answer that is being made. */
+  message_id?: string;
+  answer_id?: string;
 }
 
 /** What is known of a request when it comes in. */
@@ -115,6 +157,10 @@ export interface Incoming {
   request: unknown;
   details: CallDetails;
   repeatable: Repeatable;
+  /** Where its answer is a message. */
+  message?: AnswerMessage;
+  /** Whether it counts to the messages of a plan, as a rule by its model. */
+  isMessage?: boolean;
 }
 
 /**
@@ -125,20 +171,24 @@ export async function admit(
   incoming: Incoming,
   worstCase: WorstCase,
 ): Promise<Call | { kept: KeptAnswer; of: string }> {
-  const { caller, requestId, details, repeatable, request } = incoming;
+  const { caller, requestId, details, repeatable, request, message } = incoming;
   const startedAt = Date.now();
+  const { input_tokens, max_output_tokens, parts, fields } = worstCase;
+  const call = {
+    ...caller,
+    ...{ input_tokens, max_output_tokens, parts, fields },
+    model: toStorable(incoming.model),
+    request_id: requestId,
+    details: details as unknown as Json,
+  };
   const admission = (await run(() =>
-    database.rpc('admit_ai_call', {
-      ...caller,
-      ...worstCase,
-      ...repeatable,
-      model: toStorable(incoming.model),
-      request_id: requestId,
-      details: details as unknown as Json,
-    }),
+    message
+      ? database.rpc('admit_message', { ...call, ...message })
+      : database.rpc('admit_ai_call', { ...call, ...worstCase, ...repeatable, counts_message: incoming.isMessage }),
   )) as unknown as Admission;
   if (admission.answer) return { kept: admission.answer, of: admission.request_id ?? '' };
-  if (!admission.admitted) throw refusalError(admission);
+  if (admission.is_stale) throw new StaleError();
+  if (!admission.admitted) throw named(refusalError(admission), admission);
   return {
     holdId: admission.hold_id,
     requestId,
@@ -147,14 +197,29 @@ export async function admit(
     creditsHeld: admission.credits_held,
     deadline: startedAt + admission.timeout_seconds * 1000,
     lostAt: startedAt + LONGEST_LIFE,
-    heartbeat: repeatable.idempotency_key === undefined ? undefined : beat(admission.hold_id),
+    heartbeat: repeatable.idempotency_key === undefined && !message ? undefined : beat(admission.hold_id),
     logContent: admission.log_content,
     moderation: admission.moderation,
     isRepeatable: repeatable.idempotency_key !== undefined && admission.log_content === 'full',
     details,
     request,
     attempts: [],
+    message,
+    journal: message && new Journal(message.answer_id),
+    headers: message ? messageHeaders(message.message.id ?? message.message.parent_message_id, message.answer_id) : {},
   };
+}
+
+/** Headers that name an answer in a conversation, and the message that it answers. */
+export function messageHeaders(messageId: string | null | undefined, answerId: string): Record<string, string> {
+  return { ...(messageId ? { 'x-message-id': messageId } : {}), 'x-answer-id': answerId };
+}
+
+/** A refusal that says which answer is in the way. */
+function named(error: ApiError, { message_id, answer_id }: Pick<Admission, 'message_id' | 'answer_id'>): ApiError {
+  if (answer_id === undefined) return error;
+  const headers = { ...error.headers, ...messageHeaders(message_id, answer_id) };
+  return new ApiError(error.status, error.code, error.message, error.param, headers);
 }
 
 function beat(hold_id: string): Call['heartbeat'] {
@@ -184,34 +249,46 @@ export async function extend(call: Call, candidate: Candidate, usage: Usage): Pr
  */
 export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const { status, usage, candidate, error } = ending;
+  // All events are there once the answer has ended: who follows it knows by its end that nothing more comes.
+  await call.journal?.close(call.lostAt - Date.now());
+  const end = {
+    hold_id: call.holdId,
+    ending: status,
+    prompt_tokens: usage.prompt,
+    cached_tokens: usage.cached,
+    completion_tokens: usage.completion,
+    pools: { ...usage.pools },
+    usage_source: usage.source,
+    written_tokens: usage.written ?? 0,
+    is_empty: ending.isEmpty ?? false,
+    may_be_cut_short: ending.mayBeCutShort ?? false,
+    served_model: candidate?.model,
+    details: {
+      attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
+      request_data: toLogData(call.request, call.logContent),
+      response_data: toLogData(ending.answer, call.logContent),
+      error_code: error?.code,
+      error_message: error && toStorable(error.message),
+    } as unknown as Json,
+  };
+  const written = call.message && (await writtenAnswer(ending));
+  const isWhole = objectIn(call.request)?.stream !== true;
   const finishing = run(
     () =>
-      database.rpc('finish_ai_call', {
-        hold_id: call.holdId,
-        ending: status,
-        prompt_tokens: usage.prompt,
-        cached_tokens: usage.cached,
-        completion_tokens: usage.completion,
-        images: ending.images ?? 0,
-        pools: { ...usage.pools },
-        usage_source: usage.source,
-        written_tokens: usage.written ?? 0,
-        is_empty: ending.isEmpty ?? false,
-        may_be_cut_short: ending.mayBeCutShort ?? false,
-        served_model: candidate?.model,
-        answer: ending.kept as Json | undefined,
-        details: {
-          attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
-          request_data: toLogData(call.request, call.logContent),
-          response_data: toLogData(ending.answer, call.logContent),
-          error_code: error?.code,
-          error_message: error && toStorable(error.message),
-        } as unknown as Json,
-      }),
+      written
+        ? database.rpc('finish_message', { ...end, answer: written, gives_messages: isWhole })
+        : database.rpc('finish_ai_call', {
+            ...end,
+            images: ending.images ?? 0,
+            answer: ending.kept as Json | undefined,
+          }),
     call.lostAt - Date.now(),
   );
   try {
-    return (await finishing) as unknown as Settlement;
+    const settlement = (await finishing) as unknown as Settlement;
+    if (status === 'success' && call.afterwards)
+      keepAlive(call.afterwards(ending.answer ? partsOf(ending.answer) : []));
+    return settlement;
   } catch (thrown) {
     if (thrown instanceof ApiError && thrown.code === 'not_found')
       throw new SettlementError(404, 'not_found', 'The workspace was deleted while the call ran.');
@@ -223,6 +300,18 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   } finally {
     clearInterval(call.heartbeat);
   }
+}
+
+/** What is kept of an answer as a message. */
+async function writtenAnswer({ answer, error }: Ending): Promise<Json> {
+  const parts = answer ? partsOf(answer) : [];
+  const [choice] = objectsIn(answer?.choices);
+  return {
+    parts: cleanJson(parts, toStorable) as Json,
+    content_tokens: parts.length > 0 ? await countParts(parts) : 0,
+    finish_reason: error ? (error.code === 'cut_off' ? 'length' : null) : choice ? finishReasonOf(choice) : null,
+    error_message: error ? toStorable(error.shown ?? error.message) : null,
+  };
 }
 
 /** What the log keeps of a provider's words: nothing of an answer where the workspace does not keep answers. */
@@ -237,21 +326,24 @@ function storedWords({ said }: Attempt, { logContent, candidates }: Call): strin
 }
 
 /** Ends a call as failed (as refused, where its prompt was denied), uncharged, and returns the error for the client. */
-export async function fail(call: Call, thrown: unknown, answer?: unknown): Promise<ApiError> {
+export async function fail(call: Call, thrown: unknown, answer?: Loose): Promise<ApiError> {
   if (thrown instanceof SettlementError) return thrown;
   const error = upstreamFailure(thrown);
   const { code, message, cause, status, param, headers } = error;
   noteFailure(call.attempts.at(-1), error);
+  const isStopped = thrown instanceof StoppedError;
   const finishing = finish(call, {
-    status: thrown instanceof PromptDeniedError ? 'refused' : 'failed',
+    status: isStopped ? 'canceled' : thrown instanceof PromptDeniedError ? 'refused' : 'failed',
     usage: NOTHING_USED,
+    isEmpty: true,
     answer,
-    error: { code, message: String(cause ?? message) },
+    error: isStopped ? undefined : { code, message: String(cause ?? message), shown: message },
   }).catch(() => undefined); // reported already; the sweep ends it
   keepAlive(finishing);
   await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);
   // A provider names places too: one that the caller did not send would tell of what is behind us.
-  return param === null || isPlaceIn(call.request, param) ? error : new ApiError(status, code, message, null, headers);
+  const isTheirs = param === null || (!call.message && isPlaceIn(call.request, param));
+  return isTheirs ? error : new ApiError(status, code, message, null, headers);
 }
 
 /** Whether a path (`messages.0.content`, `messages[0].content`) leads to something in a request. */
@@ -274,9 +366,9 @@ export function chargeHeaders(call: Call, { credits_charged, credits_available }
   return credits_available === undefined ? headers : { ...headers, 'x-credits-available': String(credits_available) };
 }
 
-/** The header that says so where an answer was limited to what the wallet pays for, in tokens. */
+/** Headers that are known before an answer: where it was limited to what the wallet pays for, in tokens; of a message its ids. */
 export function limitHeaders(call: Call): Record<string, string> {
-  return call.outputLimit === null ? {} : { 'x-output-limit': String(call.outputLimit) };
+  return { ...call.headers, ...(call.outputLimit === null ? {} : { 'x-output-limit': String(call.outputLimit) }) };
 }
 
 /** The output limits a request goes upstream with: its own, or the lower one in the fields it used, else in the model's. */

@@ -20,7 +20,7 @@ import { type Count, countInput, type ModelInput, mostInputTokens } from './inpu
 import { told, toldBytes } from './names.ts';
 import { readTier, readUsage } from './pools.ts';
 import { type RequestShape, readRequest } from './request.ts';
-import { type Answer, type Candidate, callUpstream, refusalIn, upstreamError } from './upstream.ts';
+import { type Answer, type Candidate, callUpstream, isTooLong, refusalIn, upstreamError } from './upstream.ts';
 import { type Usage, usageOf } from './usage.ts';
 
 /** Answers the client, once it is known what with. */
@@ -77,39 +77,68 @@ export async function answerCall<T extends { model: string }>(
   requestId: string,
 ): Promise<Response> {
   const { request, text, fields } = await readRequest(http, endpoint.shape);
+  const worstCase = worstCaseOf(endpoint, request, fields);
+  const incoming = { caller, requestId, model: request.model, request, details: readCallDetails(http.headers) };
+  const repeatable = readIdempotencyKey(http, text);
+  const call = await admit({ ...incoming, repeatable }, worstCase);
+  if ('kept' in call) return repeated(call.kept, call.of);
+  return answerAdmitted(endpoint, request, call);
+}
+
+/** The most of a request, for its admission; `fields` are the names in it that no endpoint knows. */
+export function worstCaseOf<T extends { model: string }>(endpoint: Endpoint<T>, request: T, fields: Fields): WorstCase {
   const input = endpoint.inputOf(request, fields);
-  const worstCase: WorstCase = {
+  return {
     input_tokens: mostInputTokens(input),
     ...endpoint.worstCase(request),
     parts: Object.fromEntries(input.parts),
     fields: Object.fromEntries(fields),
   };
-  const incoming = { caller, requestId, model: request.model, request, details: readCallDetails(http.headers) };
-  const repeatable = readIdempotencyKey(http, text);
-  const call = await admit({ ...incoming, repeatable }, worstCase);
-  if ('kept' in call) return repeated(call.kept, call.of);
-  const work = ask(endpoint, request, call);
+}
+
+/** Answers a call that was admitted; with `shorter`, once again with that where the model's context is too small. */
+export function answerAdmitted<T extends { model: string }>(
+  endpoint: Endpoint<T>,
+  request: T,
+  call: Call,
+  shorter?: () => T | undefined,
+): Promise<Response> {
+  const work = ask(endpoint, request, call, shorter);
   // A client that leaves does not stop it: what the provider was asked for is paid for.
   keepAlive(work);
   return work;
 }
 
-async function ask<T extends { model: string }>(endpoint: Endpoint<T>, request: T, call: Call): Promise<Response> {
+async function ask<T extends { model: string }>(
+  endpoint: Endpoint<T>,
+  request: T,
+  call: Call,
+  shorter?: () => T | undefined,
+): Promise<Response> {
   try {
     if (endpoint.promptOf) await moderate(call.moderation, endpoint.promptOf(request), call.requestId, Deno.env);
-    const bodyFor = (candidate: Candidate) => endpoint.upstreamBody(request, candidate, call);
-    const respond = await callUpstream(
-      call.candidates,
-      endpoint.path,
-      bodyFor,
-      call.deadline,
-      call.attempts,
-      (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
-    );
+    const respond = await askUpstream(endpoint, request, call).catch((error) => {
+      const less = isTooLong(error) ? shorter?.() : undefined;
+      if (less === undefined) throw error;
+      call.request = less;
+      return askUpstream(endpoint, less, call);
+    });
     return await respond();
   } catch (error) {
     throw await fail(call, error);
   }
+}
+
+function askUpstream<T extends { model: string }>(endpoint: Endpoint<T>, request: T, call: Call): Promise<Respond> {
+  return callUpstream(
+    call.candidates,
+    endpoint.path,
+    (candidate: Candidate) => endpoint.upstreamBody(request, candidate, call),
+    call.deadline,
+    call.attempts,
+    (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
+    call.journal?.stop,
+  );
 }
 
 /** Reads a whole answer, and returns what settles the call and answers the client. */
@@ -157,7 +186,9 @@ async function settle(
     answer,
     kept: call.isRepeatable && sent.length <= LARGEST_KEPT ? { body: decodeText(sent), contentType } : undefined,
   });
-  return new Response(sent, { headers: { 'content-type': contentType, ...chargeHeaders(call, settlement) } });
+  const { message, answer: written } = settlement;
+  const body = call.message ? JSON.stringify({ message, answer: written }) : sent;
+  return new Response(body, { headers: { 'content-type': contentType, ...chargeHeaders(call, settlement) } });
 }
 
 /** The answer that the same request had before. */

@@ -80,7 +80,11 @@ class Stream {
     private readonly answer: Answer,
   ) {
     const names = { model: request.model, id: chatId(call.requestId) };
-    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1, names);
+    const { journal } = call;
+    const number = journal && ((event: Uint8Array) => journal.number(event));
+    this.#reader = new StreamReader(!request.stream_options?.include_usage, request.n ?? 1, names, number);
+    journal?.restart();
+    journal?.stop.addEventListener('abort', () => answer.body.cancel());
   }
 
   /** Reads on until something was written, the stream has ended, or the client has waited long enough. */
@@ -94,7 +98,9 @@ class Stream {
       opening.push(isFirst && bytes !== 'end' && isJson(bytes) ? await this.#readWhole(bytes) : this.#read(bytes));
       if (reader.error !== undefined) throw refusalIn(reader.error);
     }
-    if (this.#hasEnded && !reader.isComplete) throw upstreamError('not a stream', reader.strayText, true);
+    if (this.#hasEnded && !reader.isComplete && !this.#isStopped) {
+      throw upstreamError('not a stream', reader.strayText, true);
+    }
     this.#opening = joined(opening);
   }
 
@@ -109,8 +115,8 @@ class Stream {
       },
       cancel() {
         client.isGone = true;
-        // Else the provider's answer is read to its end: it is what the provider charges for.
-        if (answer.candidate.disconnect_policy === 'cancel') answer.body.cancel();
+        // Else the provider's answer is read to its end: it is what the provider charges for. A message is for later too.
+        if (answer.candidate.disconnect_policy === 'cancel' && !call.message) answer.body.cancel();
       },
     });
     const headers = { 'content-type': CONTENT_TYPE, 'cache-control': 'no-cache', ...limitHeaders(call) };
@@ -122,11 +128,13 @@ class Stream {
     const { call } = this;
     const reader = this.#reader;
     try {
+      call.journal?.release();
       client.send(this.#opening);
       const cutOff = await this.#passOn(client);
       const isLastWord = reader.isReportLast && reader.isComplete && !cutOff;
       const usage = await usageOf(reader.reported, isLastWord, () => this.#countedInput(), reader.text, reader.tier);
       if (cutOff) client.send(reader.cutOffEvents(usage));
+      else if (this.#isStopped && reader.hasWritten) client.send(reader.cutOffEvents(usage, 'stop'));
       const settlement = await finish(call, this.#ending(client, usage, cutOff));
       // A comment, for those who read along: headers are out by now.
       client.send(encoder.encode(`: credits ${JSON.stringify(settlement)}\n\n${DONE}`));
@@ -208,15 +216,21 @@ class Stream {
     });
   }
 
+  /** It was stopped before its end. */
+  get #isStopped(): boolean {
+    return this.call.journal?.stop.aborted === true && !this.#reader.isComplete;
+  }
+
   /** How it ended, where it did not fail. Throws `upstream_error` where it did. */
   #ending(client: Client, usage: Usage, cutOff: string | undefined): Ending {
     const { candidate } = this.answer;
     const { error, isComplete, hasWritten, isLimited, answer } = this.#reader;
-    const isStopped = client.isGone && candidate.disconnect_policy === 'cancel';
+    const isLeft = client.isGone && !this.call.message;
+    const isStopped = this.#isStopped || (isLeft && candidate.disconnect_policy === 'cancel');
     if (!cutOff && error !== undefined) throw upstreamError('an error in the stream', JSON.stringify(error));
     if (!cutOff && !isStopped && !isComplete) throw upstreamError('the stream was cut off');
     return {
-      status: client.isGone ? 'canceled' : 'success',
+      status: isLeft || isStopped ? 'canceled' : 'success',
       isEmpty: isComplete && !hasWritten && usage.completion === 0,
       mayBeCutShort: mayWriteNothing(this.request) || isLimited,
       error: cutOff ? { code: 'cut_off', message: cutOff } : undefined,

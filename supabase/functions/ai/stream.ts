@@ -99,12 +99,13 @@ export class StreamReader {
 
   /**
    * With `hidesUsage`, the chunk that carries nothing but usage is kept from a client that did not ask for it. `choices`
-   * is how many were asked for, `names` what the answer goes out as.
+   * is how many were asked for, `names` what the answer goes out as, `number` gives an event its number where it has one.
    */
   constructor(
     private readonly hidesUsage: boolean,
     private readonly choices = 1,
     private readonly names: Names = {},
+    private readonly number = (event: Uint8Array) => event,
   ) {}
 
   /** Takes bytes as they came and returns those to pass on now: whole events. Nothing after the end counts. */
@@ -161,16 +162,16 @@ export class StreamReader {
     return Math.ceil(this.#bytesOfText / BYTES_OF_A_TOKEN);
   }
 
-  /** The events that end a stream which we cut off: a finish reason for each choice, usage where it is shown. */
-  cutOffEvents(usage: Usage): Uint8Array {
+  /** The events that end a stream which we cut off or stopped: a finish reason for each choice, usage where it is shown. */
+  cutOffEvents(usage: Usage, finishReason: 'length' | 'stop' = 'length'): Uint8Array {
     const { id, created, model } = told(this.#frame, this.names);
     const frame = { id, object: 'chat.completion.chunk', created, model };
     const unfinished = [...this.#choices].filter(([, choice]) => choice.finishReason === null);
-    const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: 'length' }));
+    const choices = unfinished.map(([index]) => ({ index, delta: {}, finish_reason: finishReason }));
     const { prompt, completion } = usage;
     const counts = { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
     const events = [{ ...frame, choices }, ...(this.hidesUsage ? [] : [{ ...frame, choices: [], usage: counts }])];
-    return this.#encoder.encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''));
+    return joined(events.map((event) => this.number(this.#encoder.encode(`data: ${JSON.stringify(event)}\n\n`))));
   }
 
   /** All text that was streamed. */
@@ -213,7 +214,8 @@ export class StreamReader {
     if (data === undefined || !this.#readEvent(kind, data.trim())) {
       return isComment ? this.#encoder.encode(KEEP_ALIVE) : undefined;
     }
-    return this.#told(kept.length === lines ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`));
+    const shown = this.#told(kept.length === lines ? event : this.#encoder.encode(`${kept.join('\n')}\n\n`));
+    return this.number(shown);
   }
 
   /** The event of the last chunk, as it came unless something in it is not for the client. */

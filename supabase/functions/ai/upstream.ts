@@ -3,6 +3,7 @@ import { type AiDefaults, readAiDefaults, readApiKey } from '../_shared/env.ts';
 import { ApiError, invalidRequest } from '../_shared/errors.ts';
 import { objectIn, parseObject } from './answer.ts';
 import { AnswerBody, decodeText, TimeoutError } from './body.ts';
+import { StoppedError } from './journal.ts';
 
 /** A model that may answer, as admission names it. */
 export interface Candidate {
@@ -71,8 +72,9 @@ const defaults: AiDefaults = readAiDefaults(Deno.env);
 /**
  * Asks the candidates in order until `open` finds that one answers, each as often as its provider's row allows. What
  * `open` throws has the next one asked: nothing was sent to the client yet. `attempts` is added to. Throws 400
- * `invalid_request` where the provider blames the request, 504 `upstream_timeout`, and 502 `upstream_error` for everything
- * else; what happened is in `cause`, in our words and for the log, and in the provider's words in its attempt.
+ * `invalid_request` where the provider blames the request, StoppedError once `stop` is aborted, 504 `upstream_timeout`, and
+ * 502 `upstream_error` for everything else; what happened is in `cause`, in our words and for the log, and in the provider's
+ * words in its attempt.
  */
 export async function callUpstream<T>(
   candidates: Candidate[],
@@ -81,6 +83,7 @@ export async function callUpstream<T>(
   deadline: number,
   attempts: Attempt[],
   open: (answer: Answer) => Promise<T>,
+  stop?: AbortSignal,
 ): Promise<T> {
   let failure: ApiError | undefined;
   for (const candidate of candidates) {
@@ -90,7 +93,7 @@ export async function callUpstream<T>(
       const attempt: Attempt = { model: candidate.model, provider: candidate.provider, duration: 0 };
       attempts.push(attempt);
       try {
-        const body = await ask(candidate, path, request, deadline, attempt);
+        const body = await ask(candidate, path, request, deadline, attempt, stop);
         attempt.duration = Date.now() - startedAt;
         return await open({ candidate, body }).catch((thrown) => {
           body.cancel();
@@ -100,10 +103,10 @@ export async function callUpstream<T>(
       } catch (thrown) {
         failure = upstreamFailure(thrown);
         noteFailure(attempt, failure);
-        if (failure.code === 'invalid_request') throw failure;
+        if (failure.code === 'invalid_request' || failure instanceof StoppedError) throw failure;
         const wait = waitBeforeRetry(thrown, tries);
         if (wait === undefined || Date.now() + wait >= deadline) break;
-        if (tries < candidate.max_retries) await new Promise((resolve) => setTimeout(resolve, wait));
+        if (tries < candidate.max_retries) await pause(wait, stop);
       } finally {
         attempt.duration ||= Date.now() - startedAt;
       }
@@ -113,6 +116,14 @@ export async function callUpstream<T>(
   throw failure ?? upstreamError('no candidate');
 }
 
+/** Waits so many ms, or until `stop` is aborted. */
+function pause(wait: number, stop: AbortSignal | undefined): Promise<unknown> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, wait);
+    stop?.addEventListener('abort', resolve);
+  });
+}
+
 /** One try: until the first byte of a 2xx answer. */
 async function ask(
   candidate: Candidate,
@@ -120,8 +131,16 @@ async function ask(
   body: string,
   deadline: number,
   attempt: Attempt,
+  stop: AbortSignal | undefined,
 ): Promise<AnswerBody> {
+  if (stop?.aborted) throw new StoppedError();
   const controller = new AbortController();
+  let answer: AnswerBody | undefined;
+  const end = () => {
+    controller.abort(new StoppedError());
+    answer?.cancel();
+  };
+  stop?.addEventListener('abort', end);
   const wait = Math.min(candidate.timeout_ms, deadline - Date.now());
   const timer = setTimeout(() => controller.abort(new TimeoutError()), wait);
   try {
@@ -134,12 +153,14 @@ async function ask(
       signal: controller.signal,
     });
     attempt.status = response.status;
-    const answer = new AnswerBody(response, candidate.timeout_ms, deadline);
+    answer = new AnswerBody(response, candidate.timeout_ms, deadline);
     if (!response.ok) throw refusedAnswer(response, await answer.bytes(LARGEST_ERROR).then(decodeText, () => ''));
     await answer.waitForFirst();
+    if (stop?.aborted) throw new StoppedError();
     return answer;
   } finally {
     clearTimeout(timer);
+    stop?.removeEventListener('abort', end);
   }
 }
 
@@ -205,6 +226,13 @@ export function noteFailure(attempt: Attempt | undefined, failure: ApiError & { 
   if (!attempt || attempt.error !== undefined) return;
   attempt.error = String(failure.cause ?? failure.message);
   attempt.said = failure.said;
+}
+
+/** Whether a provider refused a request because the model's context is too small for it. */
+export function isTooLong({ said }: { said?: Said }): boolean {
+  return /context[_ ](length|window)|maximum context|(prompt|input) is too long|too many (input )?tokens/i.test(
+    said?.text ?? '',
+  );
 }
 
 /** What a provider blames in a request, in our words: its own may hold anything. Who answers the client checks `param`. */

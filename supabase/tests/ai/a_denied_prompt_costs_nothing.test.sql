@@ -9,12 +9,12 @@ language sql as $$ select public.admit_ai_call(tests.id('owner'), 'test', 1, ima
 
 select tests.remember('call', pg_temp.admit());
 select is(tests.recall('call')::jsonb -> 'moderation', '{"provider": "none", "flagged": "block", "failed": "block"}'::jsonb, 'an image''s admission says who moderates');
-select is((select month_messages from private.ai_request_counts where workspace_id = tests.id('owner')), 1, 'it counts as a message');
+select is((select messages from private.ai_request_counts where workspace_id = tests.id('owner')), 1::bigint, 'it counts as a message');
 select is(public.finish_ai_call((tests.recall('call')::jsonb ->> 'hold_id')::uuid, 'refused', images => 1,
   details => '{"error_code": "content_policy_violation", "error_message": "no"}') - array['credits_balance', 'credits_available'],
   '{"finished": true, "credits_charged": 0}'::jsonb, 'a denied prompt ends the call');
 select is(tests.wallet('owner'), 'balance 103, total 103, spent 0, expired 0, held 0', 'and costs nothing');
-select is((select month_messages from private.ai_request_counts where workspace_id = tests.id('owner')), 0, 'nor a message');
+select is((select messages from private.ai_request_counts where workspace_id = tests.id('owner')), 0::bigint, 'nor a message');
 select results_eq($$ select status::text, error_code, credits_charged::integer, estimated_cost::integer, usage_source::text from public.ai_usage_logs $$,
   $$ values ('refused', 'content_policy_violation', 0, 0, 'none') $$, 'it is logged as refused');
 select is((select refused_requests from public.ai_usage_statistics where workspace_id = tests.id('owner')), 1, 'and counted');

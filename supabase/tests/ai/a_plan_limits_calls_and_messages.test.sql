@@ -30,7 +30,7 @@ select is((select count(*) from generate_series(1, 10) n where pg_temp.call('fre
   10::bigint, 'ten messages a month for free; embeddings are none');
 select is(pg_temp.call('free', '2026-05-31 23:00+00'), 'limit_reached 3600', 'the eleventh waits for the next month');
 select is(pg_temp.call('free', '2026-05-31 23:00+00', 'embed'), 'admitted', 'what is no message does not');
-select public.finish_ai_call((select c.hold_id from private.ai_calls c where c.message_month is not null limit 1), 'failed', at => '2026-05-31 23:01+00');
+select public.finish_ai_call((select c.hold_id from private.ai_calls c where c.message_period is not null limit 1), 'failed', at => '2026-05-31 23:01+00');
 select is(pg_temp.call('free', '2026-05-31 23:02+00'), 'admitted', 'a message that came to nothing is given back');
 select is(pg_temp.call('free', '2026-06-01 00:00+00'), 'admitted', 'and a month later there are ten more');
 select is((select count(*) from generate_series(1, 300) where pg_temp.call('pro', '2026-05-05 10:00+00') = 'admitted'), 300::bigint,

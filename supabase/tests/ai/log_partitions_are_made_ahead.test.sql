@@ -36,7 +36,7 @@ select throws_ok($$ insert into private.ai_usage_logs (workspace_id, scene, stat
   values (tests.id('nobody'), 'other', 'success', 'x', '2051-05-02') $$,
   '23503', null, 'and the keys');
 select is((select count(*) from pg_catalog.pg_indexes
-  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 6::bigint, 'and the indexes');
+  where schemaname = 'private' and tablename = 'ai_usage_logs_2051_05'), 7::bigint, 'and the indexes');
 select isnt_empty($$ select from pg_catalog.pg_trigger
   where tgrelid = 'private.ai_usage_logs_2051_05'::regclass and tgname = 'ai_usage_logs_forget_person' $$,
   'and the trigger');

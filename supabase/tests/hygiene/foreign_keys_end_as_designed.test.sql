@@ -23,8 +23,8 @@ select is_empty($$
   select * from pg_temp.keys
   where parent = 'users' and not (column_name = 'user_id' and confdeltype = 'n' and not attnotnull)
     and child not in ('notifications', 'private.idempotent_requests', 'user_email_aliases', 'workspace_members',
-      'private.invitation_mails', 'private.deleted_free_teams')
-$$, 'every key to users is user_id, on delete set null; but kept answers, addresses, memberships and counts of theirs go');
+      'user_sessions', 'private.invitation_mails', 'private.deleted_free_teams')
+$$, 'every key to users is user_id, on delete set null; but kept answers, addresses, memberships, sessions and counts of theirs go');
 
 select set_eq($$
   select concat_ws(' ', child, column_name, parent, confdeltype) from pg_temp.keys

@@ -31,6 +31,10 @@ select r.rolname, c.conname, pg_get_constraintdef(c.oid)
 from pg_catalog.pg_constraint c cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)
 where c.contype = 'c' and c.conrelid <> 0
   and has_any_column_privilege(r.rolname, c.conrelid, 'insert, update')
+union all -- an index calls its functions as who writes
+select r.rolname, i.indexrelid::regclass::text, pg_get_expr(i.indexprs, i.indrelid)
+from pg_catalog.pg_index i cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)
+where i.indexprs is not null and has_any_column_privilege(r.rolname, i.indrelid, 'insert, update')
 union all
 select r.rolname, v.viewname, v.definition
 from pg_catalog.pg_views v cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)

@@ -1,0 +1,158 @@
+/** Following an answer's stream from anywhere, by its journal in Postgres, and stopping it. */
+import type { Caller } from '../_shared/auth.ts';
+import { database, run } from '../_shared/database.ts';
+import type { Json } from '../_shared/database.types.ts';
+import { ApiError, errorBody, errorResponse, invalidRequest } from '../_shared/errors.ts';
+
+/** The journal is asked again after so long, ms: the first where events come, up to the second where none do. */
+const FIRST_WAIT = 250;
+const LONGEST_WAIT = 1_000;
+/** A client that hears nothing gets a comment so often, ms. */
+const KEEP_ALIVE = 10_000;
+/** After so long the client is to connect again, ms: a function lives no longer than 150 s. */
+const LONGEST_FOLLOWED = 120_000;
+/** How long the answer to a stop waits for the stream's end, ms. */
+const STOP_WAITS = 2_000;
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Which answer is meant, and who asks. */
+export interface WantedAnswer {
+  caller: Caller;
+  conversationId: string;
+  messageId: string;
+  requestId: string;
+}
+
+interface Batch {
+  first_event: number;
+  last_event: number;
+  events: string;
+}
+
+/** What `read_message_events` answers. */
+interface Events {
+  batches: Batch[];
+  ending?: {
+    is_kept: boolean;
+    error?: { code: string; message: string; status: number; request_id?: string };
+    settlement?: Json;
+  };
+}
+
+/**
+ * Answers `GET …/messages/{id}/stream`: the events after `Last-Event-ID` (or `?after=`), what comes of them, and how it
+ * ended. Throws 400 `invalid_request`, 404 `not_found`, 410 `stream_expired` where they are no longer kept.
+ */
+export async function followAnswer(http: Request, wanted: WantedAnswer): Promise<Response> {
+  const after = readAfter(http);
+  const first = await readEvents(wanted, after);
+  // Where they begin too late now, the status says so; later the stream does.
+  if (first.ending && !first.ending.is_kept) throw expired();
+  requireNext(first.batches[0], after);
+  const steps = follow(wanted, first, after);
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await steps.next();
+        if (done) controller.close();
+        else controller.enqueue(encoder.encode(value));
+      },
+      async cancel() {
+        await steps.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, {
+    headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
+  });
+}
+
+/** Answers `POST …/messages/{id}/stop` with the answer's state, if it can be that after its end. Throws 403, 404. */
+export async function stopAnswer(wanted: WantedAnswer): Promise<Response> {
+  for (const until = Date.now() + STOP_WAITS; ; await pause(FIRST_WAIT)) {
+    const answer = await run(() => database.rpc('stop_message', namesOf(wanted)));
+    const { status } = answer as { status: string };
+    if (status !== 'sending' || Date.now() > until) return Response.json(answer);
+  }
+}
+
+async function* follow(wanted: WantedAnswer, first: Events, after: number): AsyncGenerator<string, void, void> {
+  const until = Date.now() + LONGEST_FOLLOWED;
+  let told = after;
+  let toldAt = Date.now();
+  let wait = FIRST_WAIT;
+  try {
+    for (let read = first; ; read = await readEvents(wanted, told)) {
+      for (const batch of read.batches) {
+        requireNext(batch, told);
+        const unread = batch.events.split('\n\n').slice(Math.max(told + 1 - batch.first_event, 0));
+        told = batch.last_event;
+        toldAt = Date.now();
+        yield unread.join('\n\n');
+      }
+      if (read.ending) {
+        yield endOf(read.ending, wanted.requestId);
+        return;
+      }
+      if (Date.now() > until) {
+        yield ': connect again\nretry: 500\n\n';
+        return;
+      }
+      if (Date.now() - toldAt > KEEP_ALIVE) {
+        toldAt = Date.now();
+        yield ':\n\n';
+      }
+      wait = read.batches.length > 0 ? FIRST_WAIT : Math.min(wait * 1.5, LONGEST_WAIT);
+      await pause(wait);
+    }
+  } catch (thrown) {
+    yield eventOf(await errorResponse(thrown, wanted.requestId).json());
+  }
+}
+
+/** As the stream itself ended. */
+function endOf({ error, settlement }: NonNullable<Events['ending']>, requestId: string): string {
+  if (error) {
+    const { code, message, status, request_id = requestId } = error;
+    return eventOf(errorBody(new ApiError(status, code, message), request_id));
+  }
+  return `${settlement ? `: credits ${JSON.stringify(settlement)}\n\n` : ''}data: [DONE]\n\n`;
+}
+
+const eventOf = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
+
+/** Throws where events are missing between so many and the next batch. */
+function requireNext(next: Batch | undefined, after: number): void {
+  if (next && next.first_event > after + 1) throw expired();
+}
+
+function expired(): ApiError {
+  return new ApiError(410, 'stream_expired', 'Events of this answer are no longer kept. Read the message itself.');
+}
+
+async function readEvents(wanted: WantedAnswer, after: number): Promise<Events> {
+  return (await run(() => database.rpc('read_message_events', { ...namesOf(wanted), after }))) as unknown as Events;
+}
+
+/** Throws 404 for what is no id. */
+function namesOf({ caller, conversationId, messageId }: WantedAnswer) {
+  if (!ID.test(conversationId) || !ID.test(messageId)) {
+    throw new ApiError(404, 'not_found', 'There is no such answer: ids are UUIDs.');
+  }
+  return { ...caller, conversation_id: conversationId, message_id: messageId };
+}
+
+/** The number of the last event that the client has. */
+function readAfter(http: Request): number {
+  const given = http.headers.get('last-event-id') || new URL(http.url).searchParams.get('after') || '0';
+  if (!/^\d{1,9}$/.test(given)) {
+    throw invalidRequest('Last-Event-ID (or after) must be the number of an event.', 'last-event-id');
+  }
+  return Number(given);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
