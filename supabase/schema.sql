@@ -1011,7 +1011,7 @@ table private.ai_usage_logs
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (NULLIF((workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))), false) IS NOT NULL)))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
   CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()
@@ -2025,7 +2025,7 @@ function private.own_conversation(account_id uuid, key_hash text, wanted_workspa
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
-function private.pairs_of(runs text[]) returns SETOF text -- execute: authenticated
+function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
@@ -2152,7 +2152,7 @@ function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
 function private.stemmed_languages() returns regdictionary[] -- execute: authenticated
-function private.stems_of(words text[], languages regdictionary[]) returns SETOF text -- execute: authenticated
+function private.stems_of(words text[], languages regdictionary[]) returns text[] -- execute: authenticated
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
