@@ -78,17 +78,19 @@ insert into public.features (feature_code, name, unit, is_counted, description) 
     'Chat and image calls that a workspace may make in a month of its subscription, else in a calendar month (UTC).'),
   ('video_jobs_at_once', 'Video jobs at once', 'job', false,
     'Video jobs of a workspace that may run at the same time.'),
-  ('seats', 'Seats', 'member', false, 'Members that a team may have.');
+  ('seats', 'Seats', 'member', false, 'Members that a team may have.'),
+  ('attachment_bytes', 'Size of an attachment', 'byte', false, 'Bytes that one file of a conversation may have.');
 
 insert into public.plan_features (plan, feature_code, feature_limit)
 select l.plan, f.feature_code, f.feature_limit
 from (values
-  ('free', 10, 500, 10, 1, 3), ('basic', 60, null, 100, 2, 5), ('creator', 120, null, 1000, 3, 10),
-  ('pro', 300, null, null, 5, 25), ('enterprise', 600, null, null, 20, null)
-) l (plan, requests_per_minute, requests_per_day, messages_per_month, video_jobs_at_once, seats)
+  ('free', 10, 500, 10, 1, 3, 2), ('basic', 60, null, 100, 2, 5, 10), ('creator', 120, null, 1000, 3, 10, 20),
+  ('pro', 300, null, null, 5, 25, 50), ('enterprise', 600, null, null, 20, null, 50)
+) l (plan, requests_per_minute, requests_per_day, messages_per_month, video_jobs_at_once, seats, attachment_mib)
 cross join lateral (values
   ('requests_per_minute', l.requests_per_minute), ('requests_per_day', l.requests_per_day),
-  ('messages_per_month', l.messages_per_month), ('video_jobs_at_once', l.video_jobs_at_once), ('seats', l.seats)
+  ('messages_per_month', l.messages_per_month), ('video_jobs_at_once', l.video_jobs_at_once), ('seats', l.seats),
+  ('attachment_bytes', l.attachment_mib * 1048576)
 ) f (feature_code, feature_limit);
 
 -- What holds for a workspace, by feature: its limit, null for no limit, or false where it is off. Its own row

@@ -807,7 +807,8 @@ comment on function public.admit_ai_call is
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
   'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and '
-  'neither counts as one nor is refused for their number; for functions of ours to decide, never for what a client sends. '
+  'neither counts as one nor is refused for their number; for functions of ours to decide, never for what a client '
+  'sends. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------

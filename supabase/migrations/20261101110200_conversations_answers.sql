@@ -1,6 +1,6 @@
 -- Answers in conversations: what a model is sent of a branch, and AI calls whose answers are messages.
--- A message is sent by two calls of the function `ai`: conversation_context reads, admit_message and finish_message are an
--- AI call's admission and end with the messages written in the same transactions.
+-- Function `ai` sends a message by three rpcs: conversation_context reads; admit_message and finish_message are an AI
+-- call's admission and end, with the messages written in the same transactions.
 
 create index messages_sending_idx on public.messages (conversation_id) where status = 'sending';
 
@@ -82,6 +82,7 @@ create function public.store_conversation_notes(
   at timestamptz default clock_timestamp()
 ) returns void language plpgsql security definer set search_path = '' as $$
 begin
+  perform private.require_valid(at);
   insert into private.failing_helpers as f (model, failures, asked_again_at)
   select failed_model, 1, store_conversation_notes.at + interval '10 minutes' where failed_model is not null
   on conflict (model) do update set failures = f.failures + 1, asked_again_at = excluded.asked_again_at;
@@ -126,6 +127,7 @@ declare
   conversation public.conversations;
   key public.api_keys;
 begin
+  perform private.require_valid(at);
   if key_hash is not null then
     key := private.api_key_of(key_hash, at);
     account_id := key.user_id;
@@ -300,8 +302,8 @@ begin
 end;
 $$;
 
--- The answer that is being made on the branch that ends at a message, or in reply to it; null where there is none. A call
--- of which nobody heard for half a minute was lost and is finished.
+-- The answer that is being made on the branch that ends at a message, or in reply to it; null where there is none. A
+-- call of which nobody heard for half a minute was lost and is finished.
 create function private.running_answer(
   wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamptz
 ) returns public.messages language plpgsql set search_path = '' as $$
@@ -427,8 +429,8 @@ exception when unique_violation then -- somebody else made a message with this i
 end;
 $$;
 comment on function public.admit_message is
-  'Admits the AI call of an answer as admit_ai_call does and, where it is admitted, writes the person''s message and the '
-  'answer, which is still to be made. generation_running where one is being made on the branch; is_stale: ask '
+  'Admits the AI call of an answer as admit_ai_call does and, where it is admitted, writes the person''s message and '
+  'the answer, which is still to be made. generation_running where one is being made on the branch; is_stale: ask '
   'conversation_context again. message: { id, parent_message_id, parts, content_type, content_tokens, metadata, '
   'follows_leaf, key_id, request_hash, counted }. To continue an answer counts no message.';
 
@@ -487,8 +489,8 @@ begin
 end;
 $$;
 comment on function public.finish_message is
-  'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, finish_reason, '
-  'error_message }. What it cost and its status come from the log row.';
+  'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, '
+  'finish_reason, error_message }. What it cost and its status come from the log row.';
 
 -- The log and usage records keep the figures of what was for a message or conversation that was deleted.
 create function private.forget_deleted_messages() returns trigger

@@ -46,8 +46,8 @@ begin
 end;
 $$;
 
--- The pairs of neighbours in runs of characters, of which each begins with "=", and each run's last one with "=": a single
--- character is the beginning of a pair.
+-- The pairs of neighbours in runs of characters, of which each begins with "=", and each run's last one with "=": a
+-- single character is the beginning of a pair.
 create function private.pairs_of(runs text) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
@@ -105,7 +105,8 @@ begin
   words := tsvector_to_array(array_to_tsvector(
     array(select w from unnest(words) w where octet_length(w) between 1 and 100)));
   return array_to_tsvector(string_to_array(scope || '#' || left(wanted_conversation::text, 8)
-    || replace(' ' || array_to_string(words || pairs || private.stems_of(words, languages), ' '), ' ', ' ' || scope), ' '));
+    || replace(' ' || array_to_string(words || pairs || private.stems_of(words, languages), ' '), ' ', ' ' || scope),
+    ' '));
 end;
 $$;
 grant execute on function private.fold_text, private.search_text, private.pairs_of, private.stems_of,
@@ -171,7 +172,8 @@ end;
 $$;
 
 create type public.snippet_piece as (text text, is_match boolean);
-comment on type public.snippet_piece is 'A piece of a text, as it was written, and whether it is what a search looked for.';
+comment on type public.snippet_piece is
+  'A piece of a text, as it was written, and whether it is what a search looked for.';
 create type public.message_hit as (
   message_id uuid, conversation_id uuid, conversation_title text, role public.message_role, created_at timestamptz,
   rank integer, snippet public.snippet_piece[], cursor text
@@ -346,6 +348,6 @@ create function public.search_messages(
 $$;
 comment on function public.search_messages is
   'Messages of one''s own and shared conversations that have all words of the query: "a phrase", -without, begin*. '
-  'Best first, at most 100 at once; after: the cursor of the last hit of the page before. Filters: conversation, workspace, '
-  'role, a span of time (since included, until not), archived or not.';
+  'Best first, at most 100 at once; after: the cursor of the last hit of the page before. Filters: conversation, '
+  'workspace, role, a span of time (since included, until not), archived or not.';
 grant execute on function public.search_messages to authenticated;

@@ -27,12 +27,6 @@ create index attachments_conversation_id_id_idx on public.attachments (conversat
 create unique index attachments_storage_path_idx on public.attachments (storage_path);
 create index attachments_unused_idx on public.attachments (created_at) where used_at is null;
 
-insert into public.features (feature_code, name, unit, is_counted, description) values
-  ('attachment_bytes', 'Size of an attachment', 'byte', false, 'Bytes that one file of a conversation may have.');
-insert into public.plan_features (plan, feature_code, feature_limit) values
-  ('free', 'attachment_bytes', 2097152), ('basic', 'attachment_bytes', 10485760),
-  ('creator', 'attachment_bytes', 20971520), ('pro', 'attachment_bytes', 52428800),
-  ('enterprise', 'attachment_bytes', 52428800);
 insert into public.system_config (config_key, config_value, value_type, is_public, description) values
   ('attachment_types',
     to_jsonb('image/png image/jpeg image/webp image/gif application/pdf text/plain text/markdown text/csv'::text),
@@ -64,7 +58,8 @@ begin
     perform private.raise_error('invalid_state', 'This project has no Storage.');
   end if;
   wanted.media_type := private.media_type_of(wanted.media_type);
-  most := private.limit_in(private.features_of(wanted.workspace_id, clock_timestamp(), 'attachment_bytes'), 'attachment_bytes');
+  most := private.limit_in(private.features_of(wanted.workspace_id, clock_timestamp(), 'attachment_bytes'),
+    'attachment_bytes');
   if (wanted.size_bytes > 0 and length(wanted.name) between 1 and 200) is not true then
     perform private.raise_error('invalid_request', 'name must have 1 to 200 characters, and size_bytes be above 0.');
   elsif (wanted.media_type = any (string_to_array(private.config('attachment_types') #>> '{}', ' '))) is not true then
@@ -178,7 +173,7 @@ create function private.drop_next_unused_attachment(at timestamptz) returns bool
 language plpgsql set search_path = '' as $$
 begin
   delete from public.attachments a where a.id = (
-    select n.id from public.attachments n where n.used_at is null and n.created_at < at - interval '1 day'
+    select n.id from public.attachments n where n.used_at is null and n.created_at < private.later(at, '-1 day')
     order by n.created_at limit 1 for update skip locked
   );
   return found;

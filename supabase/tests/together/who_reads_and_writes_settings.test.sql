@@ -6,12 +6,14 @@ update public.users set is_active = false where id = tests.id('former admin');
 update public.system_config set is_active = false where config_key = 'max_credits_balance';
 
 select tests.be_anonymous();
-select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user'],
+select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
+    'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days'],
   'a client without sign-in reads settings that are public and active');
 select throws_ok($$ update public.system_config set config_value = 'true' $$, '42501', null, 'and writes none');
 
 select tests.sign_in('someone');
-select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user'],
+select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
+    'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days'],
   'people read the same');
 select results_eq($$ update public.system_config set config_value = '1000'
   where config_key = 'signup_credits' returning 1 $$,
@@ -34,7 +36,8 @@ select throws_ok($$ update public.system_config set config_key = 'y' $$, '42501'
 select throws_ok('delete from public.system_config', '42501', null, 'and is never deleted');
 
 select tests.sign_in('former admin');
-select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user'],
+select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
+    'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days'],
   'a disabled admin is none');
 select results_eq($$ update public.system_config set config_value = '1000'
   where config_key = 'signup_credits' returning 1 $$,
