@@ -347,6 +347,27 @@ table api_keys
   CREATE TRIGGER api_keys_set_updated_at BEFORE UPDATE OF name, prefix, allowed_models, allowed_scenes, requests_per_minute, budget, period_budget, budget_period, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: select; authenticated update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute); service_role: select; service_role update: (allowed_models, allowed_scenes, budget, budget_period, expires_at, name, period_budget, requests_per_minute)
 
+table attachments
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  conversation_id uuid not null
+  name short_name not null
+  media_type text not null
+  size_bytes bigint not null
+  storage_path text not null generated (((((workspace_id)::text || '/'::text) || (conversation_id)::text) || '/'::text) || (id)::text)
+  uploaded_at timestamp with time zone
+  used_at timestamp with time zone
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint attachments_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
+  constraint attachments_pkey PRIMARY KEY (id)
+  constraint size_is_above_0 CHECK ((size_bytes > 0))
+  CREATE INDEX attachments_conversation_id_id_idx using btree (conversation_id, id)
+  CREATE UNIQUE INDEX attachments_storage_path_idx using btree (storage_path)
+  CREATE INDEX attachments_unused_idx using btree (created_at) WHERE (used_at IS NULL)
+  policy "who can read a conversation can read its attachments, its perso" for select to authenticated using (EXISTS ( SELECT FROM conversations c WHERE ((c.id = attachments.conversation_id) AND ((attachments.used_at IS NOT NULL) OR (c.user_id = ( SELECT auth.uid() AS uid))))))
+  CREATE TRIGGER attachments_remove_file AFTER DELETE ON public.attachments FOR EACH ROW EXECUTE FUNCTION private.remove_file_of_attachment()
+  grants authenticated: select; service_role: select
+
 table audit_logs
   id bigint not null identity
   occurred_at timestamp with time zone not null default clock_timestamp()
@@ -442,6 +463,7 @@ table conversations
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
+  import_key text
   constraint conversations_pkey PRIMARY KEY (id)
   constraint conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint conversations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -451,6 +473,7 @@ table conversations
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
   constraint tags_are_texts CHECK ((array_position(tags, NULL::text) IS NULL))
   CREATE INDEX conversations_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
+  CREATE UNIQUE INDEX conversations_import_key_idx using btree (workspace_id, user_id, import_key) WHERE (deleted_at IS NULL)
   CREATE INDEX conversations_shared_idx using btree (workspace_id) WHERE is_shared
   CREATE INDEX conversations_user_id_last_message_at_idx using btree (user_id, last_message_at)
   CREATE INDEX conversations_workspace_id_last_message_at_idx using btree (workspace_id, last_message_at)
@@ -458,10 +481,13 @@ table conversations
   policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
+  CREATE TRIGGER conversations_bound_content BEFORE INSERT OR UPDATE OF title, system_prompt, model, tags, metadata ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
+  CREATE TRIGGER conversations_drop_attachments AFTER UPDATE OF deleted_at ON public.conversations FOR EACH ROW WHEN ((new.deleted_at IS NOT NULL)) EXECUTE FUNCTION private.drop_attachments()
   CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
   CREATE TRIGGER conversations_guard_leaf BEFORE UPDATE OF current_leaf_id ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.guard_current_leaf()
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
+  CREATE TRIGGER conversations_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.conversations FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
   grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
@@ -631,7 +657,7 @@ table features
 
 table messages
   id uuid not null default gen_random_uuid()
-  workspace_id uuid not null
+  workspace_id uuid not null default auth.uid()
   conversation_id uuid not null
   parent_message_id uuid
   role message_role not null default 'user'::message_role
@@ -671,14 +697,19 @@ table messages
   policy "members can read the messages of conversations that they can re" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND (EXISTS ( SELECT FROM conversations c WHERE (c.id = messages.conversation_id))))
   policy "members can write questions in their conversations" for insert to authenticated with check ((role = 'user'::message_role) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
   CREATE TRIGGER messages_begin_new_stream BEFORE UPDATE OF status ON public.messages FOR EACH ROW WHEN (((new.status = 'sending'::message_status) AND (old.status <> 'sending'::message_status))) EXECUTE FUNCTION private.begin_new_stream()
+  CREATE TRIGGER messages_change_attachments AFTER UPDATE OF parts, deleted_at ON public.messages FOR EACH ROW WHEN (((old.parts @? '$[*]."attachment_id"'::jsonpath) OR (new.parts @? '$[*]."attachment_id"'::jsonpath))) EXECUTE FUNCTION private.keep_attachments()
   CREATE TRIGGER messages_count_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
   CREATE TRIGGER messages_count_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.count_messages()
+  CREATE TRIGGER messages_drop_attachments AFTER DELETE ON public.messages FOR EACH ROW WHEN ((old.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
   CREATE TRIGGER messages_forget_deleted AFTER DELETE ON public.messages REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER messages_forget_summaries AFTER UPDATE OF content, deleted_at ON public.messages FOR EACH ROW WHEN ((((old.role = 'user'::message_role) AND (old.content <> new.content)) OR (new.deleted_at IS DISTINCT FROM old.deleted_at))) EXECUTE FUNCTION private.forget_summaries()
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
+  CREATE TRIGGER messages_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.messages FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
+  CREATE TRIGGER messages_require_room BEFORE INSERT OR UPDATE OF content, parts, metadata ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
   CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  CREATE TRIGGER messages_use_attachments AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
   grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
 view models
@@ -1735,7 +1766,9 @@ table workspaces
   created_at timestamp with time zone not null default now()
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
+  message_retention_days integer
   constraint a_slug_is_one_workspaces UNIQUE (slug)
+  constraint message_retention_is_in_days CHECK (((message_retention_days >= 1) AND (message_retention_days <= 36500)))
   constraint one_personal_workspace_each UNIQUE (personal_user_id)
   constraint personal_workspace_has_its_users_id CHECK ((personal_user_id = id))
   constraint slug_is_a_name_for_urls CHECK (((slug ~ '^[a-z0-9](-?[a-z0-9])+$'::text) AND (length(slug) <= 63)))
@@ -1743,18 +1776,20 @@ table workspaces
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
   constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_message_retention_days_idx using btree (message_retention_days) WHERE (message_retention_days IS NOT NULL)
   CREATE INDEX workspaces_plan_idx using btree (plan)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
+  CREATE TRIGGER workspaces_audit_retention AFTER UPDATE OF message_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'message_retention_days')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; authenticated update: (ai_log_content, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, name, slug)
+  grants authenticated: select; authenticated update: (ai_log_content, message_retention_days, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, message_retention_days, name, slug)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_api_key_secret(for_key uuid) returns text
@@ -1776,6 +1811,7 @@ function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
 function private.apply_video_task(job video_jobs, task jsonb, at timestamp with time zone) returns jsonb
+function private.attachments_in(parts jsonb) returns text[]
 function private.audit(action text, resource_type text, resource_id text, wanted_workspace uuid DEFAULT NULL::uuid, details jsonb DEFAULT NULL::jsonb, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb) returns void
 function private.audit_actor() returns audit_logs
 function private.audit_change() returns trigger security definer
@@ -1787,6 +1823,7 @@ function private.begin_new_stream() returns trigger security definer
 function private.begin_video_job(asked private.admission, job video_jobs, pricing jsonb, details jsonb) returns video_jobs
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
+function private.bound_content() returns trigger security definer
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
 function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
@@ -1828,6 +1865,8 @@ function private.decline_top_up(wanted_workspace uuid, reason text, is_last bool
 function private.default_rates(rows jsonb) returns private.price_units
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
+function private.drop_attachments() returns trigger security definer
+function private.drop_next_unused_attachment(at timestamp with time zone) returns boolean
 function private.due_of_periods(of_platform payment_platform, of_subscription text, periods private.subscription_period[]) returns SETOF private.due_credits
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
@@ -1893,10 +1932,13 @@ function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
-function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
+function private.has_room_for_content(wanted_workspace uuid, content bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns boolean
 function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
+function private.imported_metadata(given jsonb, source text) returns jsonb
+function private.imported_parts(given jsonb) returns jsonb
+function private.imported_time(stated text, otherwise timestamp with time zone) returns timestamp with time zone
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -1917,6 +1959,7 @@ function private.is_video_model(wanted ai_models, at timestamp with time zone) r
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.joined_parts(parts jsonb, more jsonb) returns jsonb
+function private.keep_attachments() returns trigger security definer
 function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
@@ -1934,6 +1977,7 @@ function private.lock_hold(wanted_hold uuid, at timestamp with time zone) return
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.lock_my_sessions() returns uuid
+function private.lock_my_wallets() returns trigger security definer
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -1948,8 +1992,12 @@ function private.make_next_usage_log_partition(at timestamp with time zone) retu
 function private.make_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.make_usage_log_partition(month date) returns boolean
 function private.mark_unpriced(call private.ai_usage_logs, pricing jsonb, charge private.ai_charge, at timestamp with time zone) returns jsonb
+function private.markdown_line(said text) returns text
+function private.markdown_of(message messages) returns text
+function private.markdown_quote(said text) returns text
 function private.match_next_payment(at timestamp with time zone) returns boolean
 function private.may_use_model(caller private.ai_caller, wanted ai_models) returns boolean
+function private.media_type_of(given text) returns text
 function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
@@ -1977,7 +2025,7 @@ function private.own_conversation(account_id uuid, key_hash text, wanted_workspa
 function private.own_customers(wanted_workspace uuid) returns SETOF payment_customers
 function private.owner_of_event(event payment_events, subjects private.payment_subjects) returns private.payment_owner
 function private.owners_besides(wanted_workspace uuid, account_id uuid) returns boolean
-function private.pairs_of(runs text[]) returns SETOF text -- execute: authenticated
+function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
@@ -2003,7 +2051,9 @@ function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drif
 function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
 function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
+function private.read_out(wanted_conversation uuid, format text) returns jsonb security definer -- execute: authenticated, service_role
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
+function private.receive_attachment() returns trigger security definer
 function private.record_product_terms() returns trigger security definer
 function private.refresh_freeze(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.refresh_has_alerts(wanted_workspace uuid) returns void
@@ -2013,6 +2063,7 @@ function private.refunded_of(of_platform payment_platform, of_reversal text) ret
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
+function private.refuse_import(given jsonb) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
@@ -2020,11 +2071,15 @@ function private.refuse_request_rate(caller private.ai_caller, counts private.ai
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
+function private.register_attachment(wanted attachments) returns attachments security definer -- execute: authenticated
 function private.register_device(device_id text, device_type device_type, device_name text, app_version text) returns user_sessions security definer -- execute: authenticated
 function private.remove_expired_sessions(at timestamp with time zone) returns integer
 function private.remove_file(bucket text, path text, due timestamp with time zone) returns void
+function private.remove_file_of_attachment() returns trigger security definer
 function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.remove_messages(due uuid[]) returns void
+function private.remove_next_old_content(at timestamp with time zone) returns boolean
 function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -2045,6 +2100,7 @@ function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
+function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
 function private.require_session(account_id uuid) returns void
@@ -2096,7 +2152,7 @@ function private.spending_left(wanted_workspace uuid, spender uuid, at timestamp
 function private.spent_between(wanted_workspace uuid, spender uuid, since timestamp with time zone, until timestamp with time zone) returns numeric
 function private.standing_subscription(wanted_workspace uuid) returns user_subscriptions
 function private.stemmed_languages() returns regdictionary[] -- execute: authenticated
-function private.stems_of(words text[], languages regdictionary[]) returns SETOF text -- execute: authenticated
+function private.stems_of(words text[], languages regdictionary[]) returns text[] -- execute: authenticated
 function private.store_answer(wanted_workspace uuid, scope text, key text, request jsonb, answer anyelement, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, request_id text DEFAULT NULL::text, is_running boolean DEFAULT false, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void
 function private.store_request_counts(counts private.ai_request_counts) returns void
 function private.subjects_of_event(event payment_events) returns private.payment_subjects
@@ -2116,6 +2172,7 @@ function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at time
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.touch_session(account_id uuid) returns void
 function private.transfer_my_ownership(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
+function private.tree_of(wanted_conversation uuid) returns TABLE(message_id uuid, parent_id uuid)
 function private.trim_sessions(account_id uuid) returns void
 function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
@@ -2134,6 +2191,7 @@ function private.with_product(of_platform payment_platform, facts jsonb) returns
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
 function private.write_history(event payment_events) returns void
+function private.write_import(source text, given jsonb, home uuid) returns jsonb security definer -- execute: authenticated
 function public.accept_invitation(token text) returns accepted_invitation -- execute: authenticated
 function public.admin_adjust_credits(workspace_id uuid, amount numeric, reason text, idempotency_key text, kind credit_grant_kind DEFAULT 'free'::credit_grant_kind) returns credit_result -- execute: authenticated, service_role
 function public.admin_find_users(query text, max_rows integer DEFAULT 20) returns SETOF found_user -- execute: authenticated, service_role
@@ -2159,6 +2217,7 @@ function public.consume_feature(feature_code text, quantity numeric, user_id uui
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
+function public.create_attachment(conversation_id uuid, name text, media_type text, size_bytes bigint) returns attachments -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.create_workspace(name text, slug text DEFAULT NULL::text) returns created_workspace -- execute: authenticated
 function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50, transaction_type credit_transaction_type DEFAULT NULL::credit_transaction_type, reason text DEFAULT NULL::text, scene text DEFAULT NULL::text, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status debit_status DEFAULT NULL::debit_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF credit_history_entry -- execute: authenticated, service_role
@@ -2169,6 +2228,7 @@ function public.delete_workspace(workspace_id uuid) returns void -- execute: aut
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
 function public.explain_charge(request_id text) returns charge_explanation -- execute: authenticated, service_role
+function public.export_conversation(conversation_id uuid, format text DEFAULT 'json'::text) returns jsonb -- execute: authenticated, service_role
 function public.export_my_data(after jsonb DEFAULT NULL::jsonb) returns SETOF exported_row -- execute: authenticated
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
@@ -2180,6 +2240,7 @@ function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::tex
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
+function public.import_conversation(source text, data jsonb, workspace_id uuid DEFAULT NULL::uuid) returns jsonb -- execute: authenticated
 function public.invite_member(workspace_id uuid, email text, role workspace_role DEFAULT 'member'::workspace_role, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
 function public.last_active_at(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.leave_workspace(workspace_id uuid) returns void -- execute: authenticated

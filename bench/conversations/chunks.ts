@@ -1,7 +1,9 @@
 /** What the journal of a conversation's stream adds to a chunk: its delay, and the functions' processor time. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { withClient } from '@basemeter/local-supabase';
-import type { Stack } from '../../scripts/stack.ts';
+import { type Stack, startStack } from '../../scripts/stack.ts';
 import type { ResultTable } from '../../scripts/testing/bench-results.ts';
 
 const MODEL = 'bench-chunks';
@@ -13,8 +15,20 @@ const BETWEEN_CHUNKS = 5;
 /** Linux counts processor time in hundredths of a second, µs. */
 const TICK = 10_000;
 
-/** Measures streams with the journal and those of the plain endpoint, in turns, so that noise hits both alike. */
-export async function measureChunks(stack: Stack): Promise<ResultTable> {
+/** Measures streams with the journal and those of the plain endpoint, on a stack of its own. */
+export async function measureChunks(): Promise<ResultTable> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
+  const stack = await startStack({ dataDir, apiPort: 0, dbPort: 0 });
+  try {
+    return await measureOn(stack);
+  } finally {
+    await stack.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+/** In turns, so that noise hits both alike. */
+async function measureOn(stack: Stack): Promise<ResultTable> {
   const { authorization, conversation } = await makePerson(stack);
   const directive = { text: ' the'.repeat(CHUNKS), chunk_delay_ms: BETWEEN_CHUNKS, sent_at: true };
   const content = `Hello [[simulate:${JSON.stringify(directive)}]]`;

@@ -16,7 +16,7 @@ comment on table private.ai_request_counts is
   'How many messages a workspace sent in a period (private.feature_period by month), and how many calls it began in '
   'the newest minute and day of that period.';
 comment on column private.ai_request_counts.day_content is
-  'Bytes of requests and answers that were kept of that day''s calls.';
+  'Bytes of that day''s requests, answers, messages and files that were kept.';
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
 
@@ -252,21 +252,36 @@ begin
 end;
 $$;
 
--- Counts bytes of requests and answers that are to be kept, unless they are too many for today: where a plan bounds
--- the calls of a day. Called under the wallet's lock.
-create function private.has_room_for_content(wanted_workspace uuid, content bigint) returns boolean
-language plpgsql set search_path = '' as $$
+-- Counts bytes that are to be kept (requests and answers, messages, files), unless they are too many for today: where a
+-- plan bounds the calls of a day. Called under the wallet's lock.
+create function private.has_room_for_content(
+  wanted_workspace uuid, content bigint, at timestamptz default clock_timestamp()
+) returns boolean language plpgsql set search_path = '' as $$
+declare
+  counts private.ai_request_counts;
+  this_day record;
 begin
   if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
   end if;
-  update private.ai_request_counts c set day_content = c.day_content + content
-  where c.workspace_id = wanted_workspace
-    and c.period_start = private.last_counted_period(wanted_workspace)
-    and c.day_content + content <= private.config_numeric('kept_content_per_day', 5242880);
-  return found;
+  select * into counts from private.ai_request_counts c
+  where c.workspace_id = wanted_workspace and c.period_start = private.last_counted_period(wanted_workspace);
+  if not found then
+    counts := private.request_counts_of(wanted_workspace, at);
+  end if;
+  this_day := private.window_at('day', counts.day_started_at, counts.day_content, at);
+  if this_day.used + content > private.config_numeric('kept_content_per_day', 5242880) then
+    return false;
+  elsif this_day.started_at <> counts.day_started_at then
+    counts.day_requests := 0;
+    counts.day_empty_answers := 0;
+  end if;
+  counts.day_started_at := this_day.started_at;
+  counts.day_content := this_day.used + content;
+  perform private.store_request_counts(counts);
+  return true;
 end;
 $$;
 
@@ -434,8 +449,8 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
     'Seconds after which an AI call is ended and settled: below the platform''s own limit (150 s, '
     '400 s on paid plans).'),
   ('kept_content_per_day', '5242880', 'integer', 0, 1000000000, false,
-    'Bytes of requests and answers that are kept of a workspace''s calls of a day, where its plan bounds '
-    'their number.'),
+    'Bytes of requests and answers in the log, of messages and of files that are kept of a workspace''s day, where '
+    'its plan bounds its calls a day.'),
   ('least_useful_output_tokens', '100', 'integer', 1, 1000000, false,
     'Output tokens (a choice) that a wallet must pay for to admit a call that asks for more than it can pay.'),
   ('output_tokens_per_extension', '1000', 'integer', 1, 1000000, false,

@@ -62,7 +62,7 @@ begin
     c.ip_address := null;
     c.user_agent := null;
   elsif not private.has_room_for_content(wanted_workspace,
-    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0)) then
+    coalesce(octet_length(c.request_data::text), 0) + coalesce(octet_length(c.response_data::text), 0), at) then
     c.request_data := null;
     c.response_data := null;
   end if;

@@ -3,6 +3,24 @@
 -- Whoever writes messages holds, in this order, the wallet of their workspace, their conversation, the messages: so a
 -- conversation's counters are exact, and no write meets another one or a deletion in a deadlock.
 
+insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
+  ('max_message_characters', '100000', 'integer', 1, 10000000, true,
+    'Characters of a message that a client writes itself.'),
+  ('max_message_parts_bytes', '1048576', 'integer', 1, 50000000, true,
+    'Bytes of the parts (as JSON) of a message that a client writes itself.'),
+  ('deleted_content_days', '30', 'integer', 0, 3650, true,
+    'Days after which deleted conversations and messages are removed for good.');
+
+alter table public.workspaces add column message_retention_days integer
+  constraint message_retention_is_in_days check (message_retention_days between 1 and 36500);
+comment on column public.workspaces.message_retention_days is
+  'Days after which messages are removed for good, and conversations that have lost all of them; null: never.';
+grant update (message_retention_days) on public.workspaces to authenticated, service_role;
+create index workspaces_message_retention_days_idx on public.workspaces (message_retention_days)
+  where message_retention_days is not null;
+create trigger workspaces_audit_retention after update of message_retention_days on public.workspaces
+  for each row execute function private.audit_change('id', 'id', 'message_retention_days');
+
 create type public.message_role as enum ('user', 'assistant', 'system', 'tool');
 comment on type public.message_role is 'Who speaks in a message.';
 create type public.message_content_type as enum ('text', 'image', 'file');
@@ -33,6 +51,7 @@ create table public.conversations (
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   deleted_at timestamptz,
+  import_key text,
   constraint tags_are_few_and_short check (cardinality(tags) <= 50 and length(array_to_string(tags, ',')) <= 2000),
   constraint tags_are_texts check (array_position(tags, null) is null)
 ) with (fillfactor = 80); -- every message rewrites its counters
@@ -53,13 +72,17 @@ comment on column public.conversations.total_cost is 'The sum of its messages'' 
 comment on column public.conversations.last_message_at is 'When its newest message was written; it only moves forward.';
 comment on column public.conversations.deleted_at is
   'When its person deleted it: nobody can read it any more, and after the retention it is gone.';
+comment on column public.conversations.import_key is
+  'What it was imported from, and a hash of it; null: it began here.';
+create unique index conversations_import_key_idx on public.conversations (workspace_id, user_id, import_key)
+  where deleted_at is null;
 create index conversations_workspace_id_last_message_at_idx on public.conversations (workspace_id, last_message_at);
 create index conversations_user_id_last_message_at_idx on public.conversations (user_id, last_message_at);
 create index conversations_deleted_at_idx on public.conversations (deleted_at) where deleted_at is not null;
 
 create table public.messages (
   id uuid primary key default gen_random_uuid(),
-  workspace_id uuid not null,
+  workspace_id uuid not null default auth.uid(), -- a trigger writes it; without a default, types would ask for it
   conversation_id uuid not null references public.conversations on delete cascade,
   parent_message_id uuid references public.messages on delete set null,
   role public.message_role not null default 'user',
@@ -108,21 +131,28 @@ create index messages_deleted_at_idx on public.messages (deleted_at) where delet
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- Whether a conversation is the caller's own to write in; then it is locked, after the wallet of its workspace.
+-- Before a client's write: locks the wallets of the caller's workspaces, in id order as a deletion does: a statement
+-- may be about several of them.
+create function private.lock_my_wallets() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.credit_wallets w where w.workspace_id = any (array(select private.my_workspace_ids()))
+  order by w.workspace_id for no key update;
+  return null;
+end;
+$$;
+create trigger conversations_lock_wallets before insert or update or delete on public.conversations
+  for each statement when (current_user = 'authenticated') execute function private.lock_my_wallets();
+create trigger messages_lock_wallets before insert or update or delete on public.messages
+  for each statement when (current_user = 'authenticated') execute function private.lock_my_wallets();
+
+-- Whether a conversation is the caller's own to write in; then it is locked.
 create function private.lock_my_conversation(wanted_conversation uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$
-declare
-  home uuid;
 begin
-  select c.workspace_id into home from public.conversations c
+  perform from public.conversations c
   where c.id = wanted_conversation and c.user_id = auth.uid() and c.deleted_at is null
-    and private.role_in(c.workspace_id, c.user_id) is not null;
-  if not found then
-    return false; -- nobody locks what is not theirs
-  end if;
-  perform from public.credit_wallets w where w.workspace_id = home for no key update;
-  perform from public.conversations c where c.id = wanted_conversation and c.user_id = auth.uid()
-    and c.deleted_at is null for no key update;
+    and private.role_in(c.workspace_id, c.user_id) is not null
+  for no key update;
   return found;
 end;
 $$;
@@ -192,6 +222,48 @@ create trigger messages_prepare before insert or update of content, parts on pub
   for each row execute function private.prepare_message();
 create trigger messages_set_updated_at before update of content, content_type, parts, status, metadata
   on public.messages for each row execute function private.set_updated_at();
+
+-- What a client stores -----------------------------------------------------------------------------------------------
+
+-- Refuses content that a workspace has no room for today. Called under the wallet's lock.
+create function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
+language plpgsql set search_path = '' as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if not private.has_room_for_content(wanted_workspace, content, at) then
+    perform private.raise_error('limit_reached',
+      format('On this plan a workspace stores at most %s bytes of content a day.',
+        private.config_numeric('kept_content_per_day', 5242880)), 'Wait for the next day (UTC), or upgrade the plan.',
+      ceil(extract(epoch from (private.window_at('day', null, 0, at)).ends_at - at))::integer);
+  end if;
+end;
+$$;
+
+-- Bounds what a client itself writes into conversations and messages: each row, and all of a day together. A row counts
+-- as the JSON that it makes, which is more than it takes.
+create function private.bound_content() returns trigger language plpgsql security definer set search_path = '' as $$
+declare
+  written jsonb := to_jsonb(new) - 'total_tokens'; -- a generated column is not there yet
+begin
+  if private.role_in(new.workspace_id, auth.uid()) is null then
+    return new; -- the policy refuses it
+  elsif length(written ->> 'content') > private.config_numeric('max_message_characters', 100000)
+    or octet_length(written ->> 'parts') > private.config_numeric('max_message_parts_bytes', 1048576) then
+    perform private.raise_error('invalid_request', format('A message has at most %s characters and %s bytes of parts.',
+      private.config_numeric('max_message_characters', 100000),
+      private.config_numeric('max_message_parts_bytes', 1048576)));
+  end if;
+  perform private.require_room_for_content(new.workspace_id, greatest(0, octet_length(written::text)
+    - case when tg_op = 'UPDATE' then octet_length((to_jsonb(old) - 'total_tokens')::text) else 0 end));
+  return new;
+end;
+$$;
+create trigger conversations_bound_content before insert or update of title, system_prompt, model, tags, metadata
+  on public.conversations for each row when (current_user = 'authenticated') execute function private.bound_content();
+-- After messages_prepare: triggers of one table fire in the order of their names.
+create trigger messages_require_room before insert or update of content, parts, metadata
+  on public.messages for each row when (current_user = 'authenticated') execute function private.bound_content();
 
 -- Counters ------------------------------------------------------------------------------------------------------------
 
@@ -283,6 +355,72 @@ $$;
 create trigger messages_hide_deleted before delete on public.messages
   for each row when (current_user = 'authenticated') execute function private.hide_message();
 
+-- Removes messages for good. Those after them follow the nearest before them that stays. The caller has locked their
+-- conversation.
+create function private.remove_messages(due uuid[]) returns void language plpgsql set search_path = '' as $$
+begin
+  with recursive back as (
+    select m.id, p.parent_message_id as parent_id
+    from public.messages m join public.messages p on p.id = m.parent_message_id
+    where m.parent_message_id = any (due) and m.id <> all (due)
+    union all
+    select b.id, p.parent_message_id
+    from back b join public.messages p on p.id = b.parent_id where b.parent_id = any (due)
+  )
+  update public.messages m set parent_message_id = b.parent_id from back b
+  where m.id = b.id and (b.parent_id is null or b.parent_id <> all (due));
+  delete from public.messages m where m.id = any (due);
+end;
+$$;
+
+-- Removes for good what is due of one conversation, 500 messages at most: what was deleted deleted_content_days ago,
+-- and what is older than its workspace keeps messages. False where nothing is.
+create function private.remove_next_old_content(at timestamptz) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  hidden_before timestamptz := private.later(at,
+    make_interval(days => -private.config_numeric('deleted_content_days', 30)::integer));
+  written_before timestamptz;
+  candidate record;
+  due uuid[];
+begin
+  for candidate in
+    select c.id, c.workspace_id, c.deleted_at < hidden_before as is_due, w.message_retention_days
+    from (
+      (select o.id from public.conversations o where o.deleted_at < hidden_before order by o.deleted_at limit 100)
+      union
+      (select m.conversation_id from public.messages m where m.deleted_at < hidden_before
+        order by m.deleted_at limit 100)
+      union
+      (select o.conversation_id from public.workspaces w cross join lateral (
+          select m.conversation_id from public.messages m
+          where m.workspace_id = w.id and m.created_at < private.later(at,
+            make_interval(days => -w.message_retention_days))
+          order by m.created_at limit 1
+        ) o where w.message_retention_days is not null limit 100)
+    ) x join public.conversations c on c.id = x.id join public.workspaces w on w.id = c.workspace_id
+  loop
+    perform from public.credit_wallets w where w.workspace_id = candidate.workspace_id for no key update skip locked;
+    continue when not found;
+    perform from public.conversations c where c.id = candidate.id for no key update;
+    written_before := private.later(at, make_interval(days => -candidate.message_retention_days));
+    due := array(
+      select m.id from public.messages m
+      where m.conversation_id = candidate.id
+        and (candidate.is_due or m.deleted_at < hidden_before or m.created_at < written_before)
+      order by m.created_at, m.sequence_number limit 500
+    );
+    perform private.remove_messages(due);
+    delete from public.conversations c
+    where c.id = candidate.id and (candidate.is_due or c.last_message_at < written_before)
+      and not exists (select from public.messages m where m.conversation_id = c.id);
+    return true;
+  end loop;
+  return false;
+end;
+$$;
+insert into private.due_work (piece, place) values ('remove_next_old_content', 200);
+
 -- Removes what a deleted person never shared.
 create function private.forget_conversation_person() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -363,6 +501,7 @@ grant select on public.conversations, public.messages to service_role;
 create function private.branch_of(wanted_conversation uuid, leaf_id uuid)
 returns table (message_id uuid, from_end integer) language plpgsql stable security definer set search_path = '' as $$
 begin
+  perform private.caller_id(); -- refuses a session that has ended
   return query
     with recursive branch as (
       select m.id, m.parent_message_id, 0 as place from public.messages m

@@ -68,7 +68,8 @@ begin
   return (
     select jsonb_build_object('model', m.model, 'context_window', m.context_window)
     from public.ai_models m
-    where to_jsonb(m.model) = private.config(setting) and m.is_active and private.may_use_model(caller, m)
+    where to_jsonb(m.model) = private.config(setting) and m.is_active
+      and private.endpoint_of(m.scene) = 'text_chat' and private.may_use_model(caller, m)
       and not exists (select from private.failing_helpers f
         where f.model = m.model and f.failures >= 3 and f.asked_again_at > helper_model.at)
   );
@@ -126,6 +127,8 @@ begin
   if key_hash is not null then
     key := private.api_key_of(key_hash, at);
     account_id := key.user_id;
+  else
+    perform private.require_session(account_id);
   end if;
   select * into conversation from public.conversations c
   where c.id = wanted_conversation and c.deleted_at is null
@@ -186,8 +189,8 @@ begin
       where m.id = leaf_id
       union all
       select m.id, m.parent_message_id, m.role, m.status, m.parts, m.content_tokens, b.place + 1,
-        -- A token has no more than 16 bytes on the average of any text.
-        b.size + case when b.status <> 'deleted' then coalesce(b.content_tokens, length(b.parts::text) / 16) else 0 end,
+        -- Uncounted text is taken to have few tokens: more than fits is sent to the function, which counts it.
+        b.size + case when b.status <> 'deleted' then coalesce(b.content_tokens, length(b.parts::text) / 6) else 0 end,
         s.summary
       from branch b join public.messages m on m.id = b.parent_message_id
       left join private.conversation_summaries s on s.message_id = m.id
@@ -219,6 +222,7 @@ declare
   wanted public.ai_models;
   name text;
   caller private.ai_caller;
+  is_taken boolean;
 begin
   if action = 'continue' then
     answer := private.message_of(conversation.id, conversation_context.answer_id);
@@ -227,12 +231,13 @@ begin
     end if;
     leaf := answer.id;
   else
+    -- In this order: the messages of a request that is admitted meanwhile come together with their key.
+    is_taken := exists (select from public.messages m
+      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send');
     select * into earlier from private.sent_messages s
     where s.key_id = coalesce(case when action = 'send' then conversation_context.message_id end,
       conversation_context.answer_id);
-    if not found and exists (select from public.messages m
-      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send')
-      or found and earlier.request_hash <> conversation_context.request_hash
+    if not found and is_taken or earlier.request_hash <> conversation_context.request_hash
     then
       perform private.raise_error('idempotency_conflict', 'There is another message with this id.',
         'Use a new id for a new message, and the same body for a retry.');
@@ -387,12 +392,9 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
-  elsif not is_known and not private.has_room_for_content(conversation.workspace_id, octet_length(message::text)) then
-    -- With what admission counted: it is as if nothing had been sent.
-    perform private.raise_error('limit_reached',
-      'This plan bounds what a workspace stores a day, and there is no room left for this message.',
-      'Wait for the next day (UTC), or upgrade the plan.',
-      ceil(extract(epoch from (private.window_at('day', null, 0, at)).ends_at - at))::integer);
+  elsif not is_known then
+    -- A refusal takes back what admission counted: it is as if nothing had been sent.
+    perform private.require_room_for_content(conversation.workspace_id, octet_length(message::text));
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c

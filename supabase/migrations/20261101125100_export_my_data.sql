@@ -54,7 +54,8 @@ language sql immutable set search_path = '' as $$
     ('video_jobs', 'public.video_jobs', 'workspace_id', '{created_at,id}', 'person'),
     ('video_jobs', 'public.video_jobs', 'user_id', '{id}', 'team'),
     ('conversations', 'public.conversations', 'user_id', '{id}', 'person'),
-    ('messages', 'public.messages', 'conversation_id', '{conversation_id,created_at,sequence_number}', 'person')
+    ('messages', 'public.messages', 'conversation_id', '{conversation_id,created_at,sequence_number}', 'person'),
+    ('attachments', 'public.attachments', 'conversation_id', '{conversation_id,id}', 'person')
   ) s (name, relation, owner, keys, whose)
 $$;
 
@@ -85,6 +86,16 @@ begin
       case when is_begun then 'and (m.created_at, m.sequence_number) > (case when c.id = ($2 ->> 0)::uuid
         then ($2 ->> 1)::timestamptz else ''-infinity'' end, case when c.id = ($2 ->> 0)::uuid
         then ($2 ->> 2)::bigint else 0 end)' end);
+  elsif section.name = 'attachments' then
+    return format($query$
+      select to_jsonb(a) as row_data, jsonb_build_array(a.conversation_id, a.id) as key
+      from (select c.id from public.conversations c
+        where c.user_id = $1 and c.deleted_at is null %s order by c.id) c
+      cross join lateral (select a.* from public.attachments a where a.conversation_id = c.id %s
+        order by a.id limit 1000) a
+      order by a.conversation_id, a.id limit 1000$query$,
+      case when is_begun then 'and c.id >= ($2 ->> 0)::uuid' end,
+      case when is_begun then 'and (a.conversation_id, a.id) > (($2 ->> 0)::uuid, ($2 ->> 1)::uuid)' end);
   end if;
   return format(
     'select case when %s then to_jsonb(t) - $4 end as row_data, jsonb_build_array(%s) as key

@@ -163,6 +163,16 @@ export const SEEDS: Record<string, Seed> = {
        )
        insert into public.messages (conversation_id) select id from made`,
   },
+  attachments: {
+    workspace: 'workspace_id',
+    person: '(select c.user_id from public.conversations c where c.id = t.conversation_id)',
+    row: ({ workspace, person }) =>
+      `with made as (
+         insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}') returning id
+       )
+       insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
+       select '${workspace}', id, 'a file', 'image/png', 1 from made`,
+  },
   conversation_summary: {
     workspace: '(select c.workspace_id from public.conversations c where c.id = t.id)',
     person: 'user_id',

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { Stream } from 'openai/core/streaming';
+import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
   AI_URL,
@@ -85,6 +87,18 @@ describe('a message', () => {
       scene: 'text_chat',
     });
     expect(await walletOf(user)).toEqual({ balance: 2.6, spent: 0.4, held: 0, drift: 0 });
+  });
+
+  test('has a stream that the official client reads', async () => {
+    const user = await newCaller();
+    const conversation = await newConversation(user, { model });
+    const response = await post(user.accessToken, conversation, { content: says({ text: 'one two', chunks: 2 }) });
+    const chunks: ChatCompletionChunk[] = [];
+    const stream = Stream.fromSSEResponse<ChatCompletionChunk>(response, new AbortController());
+    for await (const chunk of stream) chunks.push(chunk);
+    expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe('one two');
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe('stop');
+    expect(new Set(chunks.map(({ model: named }) => named))).toEqual(new Set([model]));
   });
 
   test('sends the system prompt and what was said before on its branch, and nothing of others', async () => {
@@ -257,22 +271,23 @@ describe('an id of the client', () => {
     expect(await walletOf(user)).toMatchObject({ spent: 0.4, held: 0, drift: 0 });
   });
 
-  test('gives a stream again as a stream, and while it runs 409 with the ids', async () => {
-    const user = await newCaller();
+  test('gives a stream again as a stream, and while it runs that one from its beginning', async () => {
+    const user = await newRichCaller();
     const conversation = await newConversation(user, { model });
-    const directive = { text: 'as it was', chunks: 3, chunk_delay_ms: 200, usage: USAGE };
+    const key = randomUUID();
+    const directive = { key, text: 'as it was', chunks: 3, chunk_delay_ms: 300, usage: USAGE };
     const body = { id: randomUUID(), content: says(directive) };
     const streaming = await post(user.accessToken, conversation, body);
     const again = await post(user.accessToken, conversation, body);
     expect(again.headers.get('x-message-id')).toBe(body.id);
     expect(again.headers.get('x-answer-id')).toBe(streaming.headers.get('x-answer-id'));
-    expect(await refusal(again)).toBe('409 generation_running');
+    expect(await readStream(again)).toMatchObject({ text: 'as it was', isDone: true });
     expect(await readStream(streaming)).toMatchObject({ text: 'as it was', isDone: true });
-    await untilEnded(streaming.headers.get('x-answer-id') ?? '');
     const replayed = await post(user.accessToken, conversation, body);
     expect(replayed.headers.get('x-answer-id')).toBe(streaming.headers.get('x-answer-id'));
     expect(await readStream(replayed)).toMatchObject({ text: 'as it was', isDone: true });
     expect(await messagesOf(conversation)).toHaveLength(2);
+    expect((await seenBySimulator(key)).count).toBe(1);
   });
 
   test('of twenty at once is answered once', async () => {

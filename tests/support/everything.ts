@@ -163,7 +163,10 @@ async function signInAndTalk({ id: account, mark, ip }: Person): Promise<void> {
   );
   await sql(
     `with conversation as (
-       insert into public.conversations (workspace_id, user_id, title, summary, tags) values ($1::uuid, $1::uuid, $2::text, $2::text, array[$2::text]) returning id)
+       insert into public.conversations (workspace_id, user_id, title, summary, tags) values ($1::uuid, $1::uuid, $2::text, $2::text, array[$2::text]) returning id),
+     attachment as (
+       insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
+       select $1::uuid, id, $2::text, 'image/png', 1 from conversation)
      insert into public.messages (conversation_id, parts)
      select id, jsonb_build_array(jsonb_build_object('type', 'text', 'text', $2::text)) from conversation`,
     [account, mark],

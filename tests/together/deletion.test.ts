@@ -68,11 +68,13 @@ async function placesOf(texts: Record<string, string>): Promise<string[]> {
      where c.relkind = 'r' and c.relnamespace::regnamespace::text in ('public', 'private', 'auth', 'storage')`);
   const found: string[] = [];
   for (const { name } of tables) {
+    // The row's text is made once, and taken apart only where it holds one of them.
     const { rows } = await adminPool.query<{ place: string }>(
       `select distinct concat(c.key, ': ', w.key) as place
-         from ${name} t, jsonb_each_text($1) w, jsonb_each_text(to_jsonb(t)) c
-        where strpos(t::text, w.value) > 0 and strpos(c.value, w.value) > 0`,
-      [texts],
+         from (select to_jsonb(t) as columns from ${name} t where t::text ~ $2 offset 0) x,
+           jsonb_each_text(x.columns) c, jsonb_each_text($1) w
+        where strpos(c.value, w.value) > 0`,
+      [texts, Object.values(texts).join('|').replaceAll('.', '[.]')],
     );
     // A partition is its table.
     const table = name.replace(/^(?=[^.]*$)/, 'public.').replace(/_(\d{4}_\d\d|default)$/, '');

@@ -72,7 +72,7 @@ async function signedInUser(token: string) {
   if (error || data.userClaims?.role !== 'authenticated') {
     throw notAuthenticated('This is no valid access token of a signed-in user, or it has expired. Sign in again.');
   }
-  const { exp = 0, session_id } = data.jwtClaims ?? {};
+  const { exp = 0, session_id }: { exp?: number; session_id?: unknown } = data.jwtClaims ?? {};
   return {
     caller: { user_id: data.userClaims.id, api_key_hash: NONE },
     until: exp * 1000,

@@ -163,6 +163,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"attachments": {
+                  Row: {
+                    "conversation_id": string,"created_at": string,"id": string,"media_type": string,"name": string,"size_bytes": number,"storage_path": string,"uploaded_at": string | null,"used_at": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "conversation_id": string,"created_at"?: string,"id"?: string,"media_type": string,"name": string,"size_bytes": number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "conversation_id"?: string,"created_at"?: string,"id"?: string,"media_type"?: string,"name"?: string,"size_bytes"?: number,"storage_path"?: never,"uploaded_at"?: string | null,"used_at"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversation_summary"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "attachments_conversation_id_fkey"
+      columns: ["conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"audit_logs": {
                   Row: {
                     "action": string,"actor_email": string | null,"actor_id": string | null,"actor_role": string,"details": Json | null,"id": number,"ip_address": unknown,"new_values": Json | null,"occurred_at": string,"old_values": Json | null,"request_id": string | null,"resource_id": string | null,"resource_type": string,"user_agent": string | null,"workspace_id": string | null
@@ -223,14 +249,14 @@ isOneToOne: true
                   ]
                 },"conversations": {
                   Row: {
-                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "created_at": string,"current_leaf_id": string | null,"deleted_at": string | null,"id": string,"import_key": string | null,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"message_count": number,"metadata": NonNullable<Json>,"model": string | null,"summary": string,"system_prompt": string,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Update: {
-                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "created_at"?: string,"current_leaf_id"?: string | null,"deleted_at"?: string | null,"id"?: string,"import_key"?: string | null,"is_archived"?: boolean,"is_pinned"?: boolean,"is_shared"?: boolean,"last_message_at"?: string | null,"message_count"?: number,"metadata"?: NonNullable<Json>,"model"?: string | null,"summary"?: string,"system_prompt"?: string,"tags"?: (string)[],"title"?: string,"total_cost"?: number,"total_tokens"?: number,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -421,7 +447,7 @@ isOneToOne: false
                   }
                   ComputedFields: never
                   Insert: {
-                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id": string
+                    "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id": string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
                   }
                   Update: {
                     "completion_tokens"?: number,"content"?: string,"content_tokens"?: number | null,"content_type"?: Database["public"]['Enums']["message_content_type"],"conversation_id"?: string,"cost"?: number,"created_at"?: string,"deleted_at"?: string | null,"error_message"?: string | null,"hold_id"?: string | null,"id"?: string,"metadata"?: NonNullable<Json>,"model_used"?: string | null,"parent_message_id"?: string | null,"parts"?: NonNullable<Json>,"prompt_tokens"?: number,"role"?: Database["public"]['Enums']["message_role"],"sequence_number"?: never,"status"?: Database["public"]['Enums']["message_status"],"stop_requested_at"?: string | null,"total_tokens"?: never,"updated_at"?: string,"workspace_id"?: string
@@ -1017,14 +1043,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -1416,6 +1442,25 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"create_attachment":
+{ Args: { "conversation_id": string,"media_type": string,"name": string,"size_bytes": number }; Returns: {
+              "conversation_id": string,
+"created_at": string,
+"id": string,
+"media_type": string,
+"name": string,
+"size_bytes": number,
+"storage_path": string,
+"uploaded_at": string | null,
+"used_at": string | null,
+"workspace_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "attachments"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "create_video_job":
 { Args: { "api_key_hash"?: string,"at"?: string,"details"?: Json,"has_image"?: boolean,"idempotency_key"?: string,"image_url"?: string,"model": string,"parameters"?: Json,"prompt": string,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
@@ -1471,6 +1516,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"export_conversation":
+{ Args: { "conversation_id": string,"format"?: string }; Returns: Json
+                           },
 "export_my_data":
 { Args: { "after"?: Json }; Returns: Database["public"]['CompositeTypes']["exported_row"][]
                           SetofOptions: {
@@ -1519,6 +1567,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"import_conversation":
+{ Args: { "data": Json,"source": string,"workspace_id"?: string }; Returns: Json
+                           },
 "invite_member":
 { Args: { "email": string,"expires_in"?: string,"role"?: Database["public"]['Enums']["workspace_role"],"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["issued_invitation"]
                           SetofOptions: {

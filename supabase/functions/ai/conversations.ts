@@ -13,10 +13,12 @@ import { sha256 } from '../_shared/hash.ts';
 import { cleanJson, parseJson } from '../_shared/json.ts';
 import { toStorable } from '../_shared/text.ts';
 import { asStream, type Loose } from './answer.ts';
+import { withReadablePictures } from './attachments.ts';
 import { type AnswerMessage, admit, messageHeaders, StaleError } from './call.ts';
 import { conversationOf, countParts, type Part, type Remembered, type Remembering, type Told } from './context.ts';
 import { answerAdmitted, worstCaseOf } from './endpoint.ts';
 import { names } from './fields.ts';
+import { followAnswer, type WantedAnswer } from './follow.ts';
 import { chatId } from './names.ts';
 import { type Helpers, limitedChat, writeNotes } from './notes.ts';
 import { type ChatRequest, parseRequest, type RequestShape } from './request.ts';
@@ -24,6 +26,8 @@ import { type ChatRequest, parseRequest, type RequestShape } from './request.ts'
 /** Bodies above this are refused, MiB. */
 const LARGEST_BODY = 20;
 const MOST_PARTS = 1_000;
+/** Uncounted text that a request counts the tokens of, characters: a hosted function has 2 s of CPU. */
+const MOST_COUNTED = 1_000_000;
 /** Of a model's window so much is used where its provider says that it was too much. */
 const SHARE_OF_A_SECOND_TRY = 0.8;
 /** A request is read again so often where the conversation goes on meanwhile. */
@@ -56,6 +60,7 @@ export interface Asked {
 }
 
 interface Context extends Remembering, Helpers {
+  workspace_id: string;
   context_window: number | null;
   earlier?: { status: string; message: Loose | null; answer: Loose };
   model: string | null;
@@ -70,7 +75,8 @@ interface Context extends Remembering, Helpers {
  * somebody else's, 404 `not_found`, 409 `generation_running`, `idempotency_conflict` and `invalid_state`.
  */
 export async function answerMessage(http: Request, caller: Caller, requestId: string, asked: Asked): Promise<Response> {
-  for (const one of [asked.conversationId, asked.messageId]) {
+  const { conversationId } = asked;
+  for (const one of [conversationId, asked.messageId]) {
     if (one !== undefined && !z.guid().safeParse(one).success)
       throw new ApiError(404, 'not_found', `There is no ${one}.`);
   }
@@ -84,7 +90,7 @@ export async function answerMessage(http: Request, caller: Caller, requestId: st
   const ids = { message: body.id ?? crypto.randomUUID(), answer: body.answer_id ?? crypto.randomUUID() };
   for (let readings = 1; ; readings += 1) {
     const context = await readContext(caller, asked, body, ids, hash);
-    if (context.earlier) return repeated(context.earlier, body);
+    if (context.earlier) return repeated(http, { caller, conversationId, requestId }, context.earlier, body);
     try {
       return await send({ caller, requestId, asked, body, parts, details, hash, ids }, context);
     } catch (error) {
@@ -97,6 +103,8 @@ export async function answerMessage(http: Request, caller: Caller, requestId: st
     }
   }
 }
+
+type Counted = Remembered & { tokens: number };
 
 interface Sending {
   caller: Caller;
@@ -113,13 +121,10 @@ async function send(sending: Sending, context: Context): Promise<Response> {
   const { caller, requestId, asked, body, parts, details, hash, ids } = sending;
   const { conversationId, action } = asked;
   if (context.model === null) throw invalidRequest('Name a model, or give the conversation one.', 'model');
-  const counted = await countAll(context.messages);
+  const { counted, all: messages } = await countAll(context.messages);
   const tokens = await countParts(parts);
-  const messages = context.messages.map((message) => ({
-    ...message,
-    tokens: message.tokens ?? counted[message.id] ?? 0,
-  }));
   if (action === 'send') messages.push({ id: ids.message, role: 'user', parts, tokens });
+  const shown = await withReadablePictures(messages, `${context.workspace_id}/${conversationId.toLowerCase()}`);
   // With the summary of what was said before, and where there is no room, without it.
   const summary = context.summary === null ? '' : `The conversation so far, in short:\n${context.summary}`;
   const both = [context.system_prompt, summary].filter((one) => one !== '').join('\n\n');
@@ -132,7 +137,7 @@ async function send(sending: Sending, context: Context): Promise<Response> {
   const requestOf = (share: number) => {
     for (const { system_prompt, tokens: used } of instructions) {
       const { max_output_tokens: most } = body;
-      const told = conversationOf({ ...context, system_prompt }, messages, used, most, action === 'continue', share);
+      const told = conversationOf({ ...context, system_prompt }, shown, used, most, action === 'continue', share);
       if (told) return requestFor(context.model ?? '', told, body);
     }
     return undefined;
@@ -204,11 +209,21 @@ async function readContext(
   return context as unknown as Context;
 }
 
-/** Counts the messages that were written without being counted. */
-async function countAll(messages: Remembered[]): Promise<Record<string, number>> {
+/**
+ * Counts messages that were written without being counted, the newest first and no more than a request has time for; those
+ * before them are taken to be as long as they may be, and counted by a later one.
+ */
+async function countAll(messages: Remembered[]): Promise<{ counted: Record<string, number>; all: Counted[] }> {
   const counted: Record<string, number> = {};
-  for (const { id, parts, tokens } of messages) if (tokens === null) counted[id] = await countParts(parts);
-  return counted;
+  const all: Counted[] = [];
+  let left = MOST_COUNTED;
+  for (const { tokens, ...message } of messages.toReversed()) {
+    const length = tokens === null ? JSON.stringify(message.parts).length : 0;
+    left -= length;
+    if (tokens === null && left >= 0) counted[message.id] = await countParts(message.parts);
+    all.unshift({ ...message, tokens: tokens ?? counted[message.id] ?? length });
+  }
+  return { counted, all };
 }
 
 /** JSON with the names of each object in order: the same body is the same text. */
@@ -234,11 +249,21 @@ function contentTypeOf(parts: Part[]): string {
   return ['image', 'file'].find((kind) => parts.some(({ type }) => type === kind)) ?? 'text';
 }
 
-/** What the same request was answered before, in the form that it asks for. */
-function repeated({ status, message, answer }: NonNullable<Context['earlier']>, body: Body): Response {
-  const headers = messageHeaders(message?.id as string | undefined, String(answer.id));
-  if (status === 'sending') {
-    throw new ApiError(409, 'generation_running', `The answer ${answer.id} is still being made.`, null, headers);
+/** What the same request was answered before, in the form that it asks for; a stream that still runs from its beginning. */
+async function repeated(
+  http: Request,
+  asked: Omit<WantedAnswer, 'messageId'>,
+  { status, message, answer }: NonNullable<Context['earlier']>,
+  body: Body,
+): Promise<Response> {
+  const messageId = String(answer.id);
+  const headers = messageHeaders(message?.id as string | undefined, messageId);
+  if (status === 'sending' && (body.stream ?? true)) {
+    const followed = await followAnswer(http, { ...asked, messageId });
+    for (const [name, value] of Object.entries(headers)) followed.headers.set(name, value);
+    return followed;
+  } else if (status === 'sending') {
+    throw new ApiError(409, 'generation_running', `The answer ${messageId} is still being made.`, null, headers);
   }
   if (!(body.stream ?? true)) return Response.json({ message, answer }, { headers });
   const { metadata } = answer as { metadata?: { finish_reason?: string } };

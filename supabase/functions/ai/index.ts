@@ -22,7 +22,11 @@ const EXPOSED = [
 /** What to use for paths of OpenAI's API and others' that are not served. */
 const INSTEAD: [RegExp, string][] = [
   [/^(?!.*\/v1(\/|$))/, ' Paths begin with /v1.'],
-  [/\/(responses|completions|messages|conversations|threads|assistants)\b/, ' Use POST /v1/chat/completions.'],
+  [
+    /\/conversations\b/,
+    ' Read conversations by supabase-js; POST /v1/conversations/{id}/messages has a message answered.',
+  ],
+  [/\/(responses|completions|messages|threads|assistants)\b/, ' Use POST /v1/chat/completions.'],
   [/\/embeddings\b/, ' Use POST /v1/embeddings.'],
   [/\/images\b/, ' Use POST /v1/images/generations.'],
   [/\/videos\b/, ' Use POST /jobs of function video.'],

@@ -15,7 +15,7 @@ create function pg_temp.setting(key text) returns numeric language sql as $$ sel
 -- Teams: a person has free_teams_per_user besides their own workspace, deleted ones of the month counted.
 select is(pg_temp.setting('free_teams_per_user') + 1, 4::numeric, 'a free account has four workspaces');
 select is((select jsonb_object_agg(feature_code, feature_limit) from public.plan_features where plan = 'free'),
-  '{"requests_per_minute": 10, "requests_per_day": 500, "messages_per_month": 10, "video_jobs_at_once": 1, "seats": 3}',
+  '{"requests_per_minute": 10, "requests_per_day": 500, "messages_per_month": 10, "video_jobs_at_once": 1, "seats": 3, "attachment_bytes": 2097152}',
   'with so many calls each');
 
 -- Keys, with their audit rows.
@@ -82,10 +82,11 @@ select is((select count(*)::integer from surfaces), 15, 'all of them');
 select diag(format('%s: %s rows of %s bytes in %s', name, rows_a_day, row_bytes, workspaces)) from surfaces where rows_a_day * row_bytes * workspaces > 4000000;
 select cmp_ok((select ceil(sum(rows_a_day * row_bytes * workspaces) / 1000000) from surfaces), '<=', 128::numeric, 'in all a free account fills at most 128 MB a day');
 select is((select count(*)::integer from pg_catalog.pg_policies p where p.schemaname = 'storage' and p.tablename = 'objects' and p.cmd <> 'SELECT'
+  and p.policyname <> 'people can upload the attachments that they registered' -- whose bytes are content
   and p.roles && array['authenticated', 'anon', 'public']::name[] and exists (
     select from supabase_migrations.schema_migrations m
     where m.version ~ '^20261101' and array_to_string(m.statements, '') like '%create policy "' || p.policyname || '"%')),
-  0, 'and no file at all');
+  0, 'and no file but registered attachments');
 
 select * from finish();
 rollback;

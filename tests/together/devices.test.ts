@@ -36,6 +36,7 @@ async function askFunctions(client: Client): Promise<string[]> {
     ['ai/v1/models'],
     [`video/jobs/${randomUUID()}`],
     ['billing/cancel', { method: 'POST', body: '{}' }],
+    [`ai/v1/conversations/${randomUUID()}/messages`, { method: 'POST', body: '{"content":"Hello"}' }],
   ];
   return Promise.all(
     requests.map(async ([path, init]) => {
@@ -47,7 +48,7 @@ async function askFunctions(client: Client): Promise<string[]> {
 }
 
 const REVOKED = { status: 401, error: { code: 'PT401', message: 'session_revoked' } };
-const ANSWERED = ['200', '404 not_found', '404 not_found'];
+const ANSWERED = ['200', '404 not_found', '404 not_found', '404 not_found'];
 const REFUSED = Array.from(ANSWERED, () => '401 session_revoked');
 
 test('a person signs one device out: it is refused at its next call and cannot refresh, the other goes on', async () => {

@@ -1,5 +1,5 @@
 begin;
-select plan(46);
+select plan(55);
 select tests.create_user(n) from unnest(array['ann', 'ben', 'root']) n;
 update public.users set role = 'admin' where id = tests.id('root');
 insert into auth.sessions (id, user_id, created_at)
@@ -40,7 +40,9 @@ select is(pg_temp.call_by('unknown'), 'not_found', 'by one that never registered
 select is(pg_temp.call_by(null, tests.recall('hash')), 'not_found', 'and by a key');
 select throws_ok(format('select public.%s', c.call), 'PT401', 'session_revoked', 'for none of their calls: ' || c.call)
 from (values ('list_ai_models(tests.id(''ann''))'), ('get_billing_account(tests.id(''ann''))'),
-  ($$create_video_job(tests.id('ann'), 'no-such-model', 'a prompt')$$), ($$get_video_job(tests.id('ann'), tests.id('job'))$$)) c (call),
+  ($$create_video_job(tests.id('ann'), 'no-such-model', 'a prompt')$$), ($$get_video_job(tests.id('ann'), tests.id('job'))$$),
+  ('read_message_events(tests.id(''ann''), tests.id(''chat''), tests.id(''answer''))'), ('stop_message(tests.id(''ann''), tests.id(''chat''), tests.id(''answer''))'),
+  ($$conversation_context(tests.id('chat'), tests.id('ann'), 'send')$$)) c (call),
   set_config('request.headers', json_build_object('x-session-id', tests.id('phone'))::text, true);
 
 select pg_temp.come_by('ann', 'phone');
@@ -48,7 +50,8 @@ select throws_ok(format('select * from public.%s', c.call), 'PT401', 'session_re
 from (values ($$create_workspace('x')$$), ($$create_api_key('x')$$), ($$check_feature('message')$$), ('check_subscription_limit(tests.id(''ann''))'), ('call_history()'), ('credit_history()'),
   ('my_credit_transactions()'), ('usage_report()'), ('usage_report(workspace_id => tests.id(''ann''))'), ('list_members(tests.id(''ann''))'),
   ($$set_member_limit(tests.recall('team')::uuid, tests.id('ann'), 1)$$), ($$register_device('d', 'web')$$), ('revoke_other_devices()'),
-  ($$revoke_device(tests.id('laptop'))$$), ($$admin_find_users('x')$$), ('check_session()')) c (call);
+  ($$revoke_device(tests.id('laptop'))$$), ($$admin_find_users('x')$$), ('check_session()'), ('conversation_branch(tests.id(''chat''))'), ($$search_messages('word')$$), ('export_my_data()'),
+  ('export_conversation(tests.id(''chat''))'), ($$import_conversation('elsewhere', '{"messages": []}')$$), ($$create_attachment(tests.id('chat'), 'a', 'image/png', 1)$$)) c (call);
 select throws_ok($$ select public.explain_charge('x') $$, 'PT404', 'not_found', 'and of a call nothing is told');
 update public.users set full_name = 'Changed';
 select is((select full_name from public.users), null, 'it changes nothing');

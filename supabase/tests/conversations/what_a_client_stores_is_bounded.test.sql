@@ -1,0 +1,73 @@
+begin;
+select plan(23);
+select tests.create_user('author'), tests.create_user('payer'), tests.create_user('stranger');
+select tests.put_on_plan('payer', 'basic');
+update public.system_config set config_value = '20000' where config_key = 'kept_content_per_day';
+update public.system_config set config_value = '1000' where config_key = 'max_message_characters';
+update public.system_config set config_value = '5000' where config_key = 'max_message_parts_bytes';
+insert into public.conversations (id, workspace_id, user_id) select tests.id(name || '''s'), tests.id(name), tests.id(name) from unnest('{author,payer,stranger}'::text[]) name;
+create function pg_temp.noise(characters integer) returns text language sql as $$
+  select left(string_agg(md5(random()::text || n), ''), characters) from generate_series(1, characters / 32 + 1) n
+$$;
+grant execute on function pg_temp.noise(integer) to authenticated;
+-- How often a person can do something until an error, and what that is.
+create function pg_temp.times(person text, statement text, most integer default 30) returns text language plpgsql as $$
+declare
+  times integer := 0;
+  error text;
+begin
+  perform tests.sign_in(person);
+  while times < most and error is null loop
+    begin
+      execute statement;
+      times := times + 1;
+    exception when others then
+      error := sqlstate || ' ' || sqlerrm;
+    end;
+  end loop;
+  perform tests.be_postgres();
+  return concat_ws(' ', times, error);
+end;
+$$;
+create function pg_temp.used(person text default 'author') returns bigint language sql as $$
+  select coalesce(sum(c.day_content), 0)::bigint from private.ai_request_counts c where c.workspace_id = tests.id(person)
+$$;
+
+-- One message.
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, content) values (tests.id('payer''s'), repeat('語', 1000)) $$, 1), '1', 'a message has so many characters');
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, content) values (tests.id('payer''s'), repeat('語', 1001)) $$, 1), '0 PT400 invalid_request', 'and no more');
+select is(pg_temp.times('payer', $$ update public.messages set content = repeat('a', 1001) $$, 1), '0 PT400 invalid_request', 'however it gets there');
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, parts) values (tests.id('payer''s'), jsonb_build_array(jsonb_build_object('type', 'x', 'y', repeat('a', 4970)))) $$, 1), '1',
+  'its parts have so many bytes');
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, parts) values (tests.id('payer''s'), jsonb_build_array(jsonb_build_object('type', 'x', 'y', repeat('a', 5000)))) $$, 1),
+  '0 PT400 invalid_request', 'and no more');
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, metadata) values (tests.id('payer''s'), jsonb_build_object('a', repeat('a', 70000))) $$, 1), '0 23514 new row for relation "messages" violates check constraint "message_metadata_is_bounded"', 'its metadata too');
+
+-- A day.
+select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, content) values (tests.id('payer''s'), pg_temp.noise(1000)) $$), '30', 'who pays stores as much as they like');
+select is(pg_temp.used('payer'), 0::bigint, 'and is not counted');
+select tests.remember('before', pg_temp.used());
+select is(pg_temp.times('author', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), pg_temp.noise(1000)) $$, 1), '1', 'a free account stores');
+select cmp_ok(pg_temp.used(), '>=', (select pg_column_size(m)::bigint from public.messages m where workspace_id = tests.id('author')), 'at least the row is counted');
+select tests.remember('used', pg_temp.used());
+select is(pg_temp.times('stranger', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), 'x') $$, 1), '0 42501 new row violates row-level security policy for table "messages"', 'a stranger');
+select is(pg_temp.used(), tests.recall('used')::bigint, 'takes none of its room');
+select is(pg_temp.times('author', $$ update public.messages set content = left(content, 10) $$, 3), '3', 'what is made shorter');
+select is(pg_temp.used(), tests.recall('used')::bigint, 'is not counted');
+select is(pg_temp.times('author', $$ update public.messages set content = pg_temp.noise(length(content) + 200) $$) ~ '^[1-9] PT400', true, 'what grows');
+select cmp_ok(pg_temp.used(), '>', tests.recall('used')::bigint, 'is');
+select is(pg_temp.times('author', $$ insert into public.conversations (title) values (pg_temp.noise(200)) $$) ~ '^[1-9]\d? PGRST .*limit_reached', true, 'conversations count, until the day''s room is used up');
+select cmp_ok(pg_temp.used(), '<=', 20000::bigint, 'which is never passed');
+select is(pg_temp.times('author', $$ update public.conversations set system_prompt = repeat('a', 20000) $$, 1) ~ '^0 PGRST .*limit_reached', true, 'nor by what a conversation says of itself');
+select tests.sign_in('author');
+select throws_ok($$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), repeat('x', 1000)) $$, 'PGRST', null, 'it is a 429 with a header');
+select tests.be_postgres();
+insert into public.messages (conversation_id, role, content) values (tests.id('author''s'), 'assistant', pg_temp.noise(50000));
+select is((select length(content) from public.messages where role = 'assistant' and workspace_id = tests.id('author')), 50000, 'an answer is never refused');
+-- The next day, and the next month.
+update private.ai_request_counts set day_started_at = day_started_at - interval '1 day', day_requests = 7 where workspace_id = tests.id('author');
+select is(pg_temp.times('author', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), 'a new day') $$, 1), '1', 'the next day there is room again');
+select is((select day_requests from private.ai_request_counts where workspace_id = tests.id('author')), 0, 'and calls of that day are counted anew');
+
+select * from finish();
+rollback;
