@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- conversations [messages]`: what a user's lists, branches and searches cost among so many messages (10,000 unless
  * given) and among a hundred times as many, of a hundred times as many users; each has 10 conversations, 5 of them with a branch of
- * 195 messages. And what a message of 4 KB costs to write, with the search index and without.
+ * 195 messages. And what a message of 4 KB costs to write, with the search index and without; and what a stream's journal adds.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supa
 import type pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
 import type { ResultTable } from '../scripts/testing/bench-results.ts';
+import { measureChunks } from './conversations/chunks.ts';
 import { loadAccounts } from './logs/load.ts';
 
 const MESSAGES_OF_A_USER = 1000;
@@ -34,7 +35,7 @@ export async function run([messages = '10000']: string[]): Promise<ResultTable[]
   const users = Math.max(Math.round(Number(messages) / MESSAGES_OF_A_USER), 1);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    return await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
+    const tables = await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       return withClient(adminUrl, async (client) => {
         await fill(client, 1, users);
@@ -44,6 +45,7 @@ export async function run([messages = '10000']: string[]): Promise<ResultTable[]
         return [compared(users, smaller, await measure(client, users * FACTOR)), writes];
       });
     });
+    return [...tables, await measureChunks()];
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }

@@ -1011,7 +1011,7 @@ table private.ai_usage_logs
   CREATE INDEX ai_usage_logs_usage_record_id_idx using btree (usage_record_id) WHERE (usage_record_id IS NOT NULL)
   CREATE INDEX ai_usage_logs_user_id_created_at_idx using btree (user_id, created_at)
   CREATE INDEX ai_usage_logs_workspace_id_created_at_idx using btree (workspace_id, created_at)
-  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  policy "members can read their own calls, owners and admins all of thei" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (NULLIF((workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))), false) IS NOT NULL)))
   CREATE TRIGGER ai_usage_logs_count AFTER INSERT ON private.ai_usage_logs FOR EACH ROW EXECUTE FUNCTION private.count_ai_call()
   CREATE TRIGGER ai_usage_logs_end_answer AFTER INSERT ON private.ai_usage_logs FOR EACH ROW WHEN ((new.message_id IS NOT NULL)) EXECUTE FUNCTION private.end_answer()
   CREATE TRIGGER ai_usage_logs_forget_person BEFORE UPDATE OF user_id ON private.ai_usage_logs FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_log_person()

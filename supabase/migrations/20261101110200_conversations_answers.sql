@@ -86,6 +86,8 @@ begin
   select failed_model, 1, store_conversation_notes.at + interval '10 minutes' where failed_model is not null
   on conflict (model) do update set failures = f.failures + 1, asked_again_at = excluded.asked_again_at;
   delete from private.failing_helpers f where f.model = working_model;
+  -- Before the messages, as every write and deletion takes them.
+  perform from public.conversations c where c.id = store_conversation_notes.conversation_id for no key update;
   if store_conversation_notes.title is not null then
     -- Unless its person named it meanwhile.
     update public.conversations c set title = left(store_conversation_notes.title, 200)

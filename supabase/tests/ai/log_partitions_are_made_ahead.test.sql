@@ -1,5 +1,5 @@
 begin;
-select plan(14);
+select plan(15);
 select tests.create_user('owner');
 
 select set_has($$ select c.relname::text from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
@@ -40,6 +40,11 @@ select is((select count(*) from pg_catalog.pg_indexes
 select isnt_empty($$ select from pg_catalog.pg_trigger
   where tgrelid = 'private.ai_usage_logs_2051_05'::regclass and tgname = 'ai_usage_logs_forget_person' $$,
   'and the trigger');
+
+select is_empty($$ select i.inhrelid::regclass from pg_catalog.pg_inherits i join pg_catalog.pg_attribute a
+  on a.attrelid = i.inhrelid and a.attname = 'workspace_id'
+  where i.inhparent = 'private.ai_usage_logs'::regclass and a.attstattarget is distinct from 0 $$,
+  'like all others it has no statistics of the workspace, by which the newest calls would be sorted');
 
 update public.system_config set config_value = '4' where config_key = 'usage_log_partitions_ahead';
 select is(private.make_next_usage_log_partition(now()), true, 'the setting says how many');
