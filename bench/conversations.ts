@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- conversations [messages]`: what a user's lists, branches and searches cost among so many messages (10,000 unless
  * given) and among a hundred times as many, of a hundred times as many users; each has 10 conversations, 5 of them with a branch of
- * 195 messages. And what a message of 4 KB costs to write, with the search index and without.
+ * 195 messages. And what a message of 4 KB costs to write, with the search index and without; and what a stream's journal adds.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { prepareDatabase, withClient, withPostgres } from '@basemeter/local-supa
 import type pg from 'pg';
 import { PROJECT_DIR } from '../scripts/paths.ts';
 import type { ResultTable } from '../scripts/testing/bench-results.ts';
+import { measureChunks } from './conversations/chunks.ts';
 import { loadAccounts } from './logs/load.ts';
 
 const MESSAGES_OF_A_USER = 1000;
@@ -29,12 +30,12 @@ const QUERIES: Record<string, string> = {
   'search: a phrase': `select * from public.search_messages('"weather of today"')`,
 };
 
-/** Runs the benchmark; gives medians in ms, with the larger set's ratio to the smaller. */
+/** Runs the benchmark; gives medians in ms of processor time, with the larger set's ratio to the smaller. */
 export async function run([messages = '10000']: string[]): Promise<ResultTable[]> {
   const users = Math.max(Math.round(Number(messages) / MESSAGES_OF_A_USER), 1);
   const dataDir = mkdtempSync(join(tmpdir(), 'basemeter-bench-'));
   try {
-    return await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
+    const tables = await withPostgres({ dataDir, port: 0, durable: false }, async (adminUrl) => {
       await prepareDatabase(adminUrl, PROJECT_DIR, false);
       return withClient(adminUrl, async (client) => {
         await fill(client, 1, users);
@@ -44,6 +45,7 @@ export async function run([messages = '10000']: string[]): Promise<ResultTable[]
         return [compared(users, smaller, await measure(client, users * FACTOR)), writes];
       });
     });
+    return [...tables, await measureChunks()];
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
@@ -83,9 +85,10 @@ async function fill(client: pg.Client, from: number, to: number): Promise<void> 
   await client.query('vacuum analyze public.conversations, public.messages');
 }
 
-/** Median time of each query over users spread through the set, each asking twice so that the second reads from memory. */
+/** Median processor time of each query over users spread through the set, each asking twice so that the second reads from memory. */
 async function measure(client: pg.Client, users: number): Promise<Record<string, number>> {
   const figures: Record<string, number> = {};
+  const used = await processorTime(client);
   for (const [name, query] of Object.entries(QUERIES)) {
     const times: number[] = [];
     for (let round = 0; round < USERS_ASKED; round += 1) {
@@ -102,9 +105,9 @@ async function measure(client: pg.Client, users: number): Promise<Record<string,
       );
       const { rowCount } = await client.query(query, params);
       if (!rowCount) throw new Error(`nothing to measure: ${name}`);
-      const startedAt = performance.now();
+      const before = used();
       await client.query(query, params);
-      times.push(performance.now() - startedAt);
+      times.push(used() - before);
       await client.query('rollback');
     }
     figures[name] = median(times);
@@ -139,10 +142,14 @@ async function writeTimes(client: pg.Client): Promise<ResultTable> {
   };
 }
 
-/** Milliseconds of processor time a message, which others on the machine do not change (Linux). */
-async function writeTime(client: pg.Client): Promise<number> {
+/** Reads how many milliseconds of processor time the session has used, which others on the machine change little (Linux). */
+async function processorTime(client: pg.Client): Promise<() => number> {
   const { rows } = await client.query('select pg_backend_pid() as pid');
-  const used = () => Number(readFileSync(`/proc/${rows[0].pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+  return () => Number(readFileSync(`/proc/${rows[0].pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+}
+
+async function writeTime(client: pg.Client): Promise<number> {
+  const used = await processorTime(client);
   const times: number[] = [];
   await client.query('begin');
   for (let round = 0; round < 60; round += 1) {
@@ -160,7 +167,7 @@ async function writeTime(client: pg.Client): Promise<number> {
 function compared(users: number, smaller: Record<string, number>, larger: Record<string, number>): ResultTable {
   const count = (factor: number): string => `${(users * MESSAGES_OF_A_USER * factor).toLocaleString('en')} messages`;
   return {
-    title: `Medians over ${USERS_ASKED} users, under row level security`,
+    title: `Processor time, median over ${USERS_ASKED} users, under row level security`,
     columns: ['', count(1), count(FACTOR), 'ratio'],
     rows: Object.entries(smaller).map(([name, figure]) => {
       const other = larger[name] as number;

@@ -184,7 +184,14 @@ declare
   conversation public.conversations := private.own_conversation(stop_message.user_id, api_key_hash,
     stop_message.workspace_id, stop_message.conversation_id, at);
   message public.messages;
+  silent private.credit_holds;
 begin
+  select h.* into silent from public.messages m join private.credit_holds h on h.id = m.hold_id
+  where m.id = stop_message.message_id and m.conversation_id = conversation.id and m.status = 'sending'
+    and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds';
+  if found then -- its function is lost: nobody is there to hear of a stop
+    perform private.finish_lost_ai_call(silent, at);
+  end if;
   update public.messages m set stop_requested_at = at
   where m.id = stop_message.message_id and m.conversation_id = conversation.id and m.status = 'sending'
     and m.stop_requested_at is null;
@@ -195,5 +202,6 @@ end;
 $$;
 comment on function public.stop_message is
   'Has the stream of an answer end, for its person: { id, status, stop_requested_at }. The function that runs it hears '
-  'of that by its next write, within a second. Of an answer that has ended it changes nothing.';
+  'of that by its next write, within a second; a call of which nobody heard for half a minute is ended here. Of an '
+  'answer that has ended it changes nothing.';
 grant execute on function public.stop_message to service_role, basemeter_functions;

@@ -163,6 +163,24 @@ describe('a stream', () => {
     expect(await untilEnded(id)).toMatchObject({ status: 'sent', content: text });
   });
 
+  test("begins with the provider that answers: what another one sent before it failed is nobody's", async () => {
+    const user = await newRichCaller();
+    const conversation = await newConversation(user);
+    const broken = await newModel({ upstream_model: 'simulator-chat[[simulate:{"error_after":0}]]' });
+    await sql('insert into public.ai_model_fallbacks (model, fallback_model, position) values ($1, $2, 1)', [
+      broken,
+      model,
+    ]);
+    const directive = { text: 'Good day to you', chunk_delay_ms: 300 };
+    const { id, response } = begin(user, conversation, directive, AI_URL, { model: broken });
+    const first = await hear(await response);
+    expect(first).toMatchObject({ text: 'Good day to you', last: '[DONE]' });
+    expect(first.ids[0]).toBe(1);
+    expect(await hear(await follow(user, conversation, id))).toEqual(first);
+    const [log] = await logsOf(user);
+    expect(log?.attempts).toHaveLength(2);
+  });
+
   test('that failed ends for who follows it as it did for its client', async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user);

@@ -1,10 +1,11 @@
 begin;
-select plan(74);
+select plan(75);
 select tests.create_user('ann');
 insert into public.conversations (id, workspace_id, user_id, title) values (tests.id('c'), tests.id('ann'), tests.id('ann'), 'A title');
 insert into public.messages (id, conversation_id, content) select tests.id(name), tests.id('c'), content from (values
   ('english', 'We were running many Databases, at the café. Hello, World!'),
   ('chinese', '我的数据库很慢，用户说。'),
+  ('scattered', '据库与数据'),
   ('katakana', '日本語のデータ・ベースを使う'),
   ('hiragana', 'なかなおり'),
   ('korean', '한국어를 배워요'),
@@ -26,7 +27,7 @@ insert into public.messages (id, conversation_id, role, content) select tests.id
 -- Names of the messages that are found, in the order of the alphabet.
 create function pg_temp.found(query text) returns text language sql as $$
   select string_agg(n.name, ' ' order by n.name collate "C")
-  from public.search_messages(query) h join unnest('{english,chinese,katakana,hiragana,korean,rain,rainy,mixed,german,french,spanish,russian,greek,thai,snake,band,markup}'::text[]) n (name)
+  from public.search_messages(query) h join unnest('{english,chinese,scattered,katakana,hiragana,korean,rain,rainy,mixed,german,french,spanish,russian,greek,thai,snake,band,markup}'::text[]) n (name)
     on tests.id(n.name) = h.message_id
 $$;
 -- What is shown of hits, with marks.
@@ -59,9 +60,10 @@ select is(pg_temp.found(query), found, format('%s: %s', query, words)) from (val
   ('the running', 'english', 'common words don''t count'),
   ('the who', 'band', 'unless there are no others'),
   ('用户', 'chinese', 'two characters'),
-  ('数据库', 'chinese', 'three'),
+  ('数据', 'chinese scattered', 'wherever they are'),
+  ('数据库', 'chinese', 'three, one after the other'),
   ('数据库很慢', 'chinese', 'more'),
-  ('据库', 'chinese', 'from within'),
+  ('据库', 'chinese scattered', 'from within'),
   ('库数据', null, 'in order'),
   ('数据慢', null, 'without a gap'),
   ('很慢用户', null, 'not across a comma'),
@@ -70,7 +72,7 @@ select is(pg_temp.found(query), found, format('%s: %s', query, words)) from (val
   ('数据库 -用数', 'chinese', 'that is there'),
   ('慢', 'chinese', 'one character at an end'),
   ('我', 'chinese', 'at a beginning'),
-  ('据', 'chinese', 'within'),
+  ('据', 'chinese scattered', 'within'),
   ('データ', 'katakana', 'katakana'),
   ('ﾃﾞｰﾀ', 'katakana', 'of half width'),
   ('日本', 'katakana', 'beside it'),
