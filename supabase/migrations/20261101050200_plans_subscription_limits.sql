@@ -103,7 +103,8 @@ $$;
 comment on function public.update_user_usage is
   'Counts what somebody used elsewhere, in their personal workspace, as record_ai_usage does: messages to the period '
   'of that time even past its limit, one api_call with its tokens to their features, and a log row of model '
-  '"elsewhere". p_cost: what it cost you in US dollars; with the markup it is the row''s estimated_cost, and it takes no credits. '
+  '"elsewhere". p_cost: what it cost you in US dollars; with the markup it is the row''s estimated_cost, and it takes '
+  'no credits. '
   'Answers check_subscription_limit. Each call counts: what may be sent twice is for record_ai_usage, by request_id.';
 grant execute on function public.update_user_usage to service_role;
 
