@@ -1826,7 +1826,7 @@ function private.bind_video_task(job video_jobs, task_id text, new_progress nume
 function private.bound_content() returns trigger security definer
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
-function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer) security definer -- execute: authenticated, service_role
+function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer)
 function private.call_function(path text) returns void
 function private.call_history(wanted_workspace uuid, before_id uuid, max_rows integer, wanted_scene ai_usage_scene, wanted_model text, wanted_key uuid, wanted_user uuid, wanted_status ai_usage_status, wanted_reference text, since timestamp with time zone, until timestamp with time zone) returns SETOF ai_usage_logs security definer -- execute: authenticated, service_role
 function private.caller_id() returns uuid security definer -- execute: authenticated, service_role
@@ -2001,6 +2001,7 @@ function private.media_type_of(given text) returns text
 function private.meets_clock(clock jsonb, began timestamp without time zone, ended timestamp without time zone) returns boolean
 function private.merge_statistics_of_person() returns trigger security definer
 function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
+function private.messages_of_branch(wanted_conversation uuid, leaf_id uuid) returns SETOF messages security definer -- execute: authenticated, service_role
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb

@@ -497,11 +497,9 @@ grant update (content, content_type, parts, metadata) on public.messages to auth
 grant select on public.conversations, public.messages to service_role;
 
 -- The branch of a conversation that ends at a message (null: its current leaf): ids and how far each is from the end.
--- A definer, for a branch passes through deleted messages, which nobody can read.
 create function private.branch_of(wanted_conversation uuid, leaf_id uuid)
-returns table (message_id uuid, from_end integer) language plpgsql stable security definer set search_path = '' as $$
+returns table (message_id uuid, from_end integer) language plpgsql stable set search_path = '' as $$
 begin
-  perform private.caller_id(); -- refuses a session that has ended
   return query
     with recursive branch as (
       select m.id, m.parent_message_id, 0 as place from public.messages m
@@ -513,16 +511,27 @@ begin
     select b.id, b.place from branch b;
 end;
 $$;
-grant execute on function private.branch_of to authenticated, service_role;
+
+-- The messages of a branch, for a caller who was found to read the conversation. A definer: a branch passes through
+-- deleted messages, which nobody reads, and the rights of each message need no look of their own.
+create function private.messages_of_branch(wanted_conversation uuid, leaf_id uuid) returns setof public.messages
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query select m.* from private.branch_of(wanted_conversation, leaf_id) b
+    join public.messages m on m.id = b.message_id where m.deleted_at is null order by b.from_end desc;
+end;
+$$;
+grant execute on function private.messages_of_branch to authenticated, service_role;
 
 create function public.conversation_branch(conversation_id uuid, leaf_id uuid default null)
 returns setof public.messages language plpgsql stable set search_path = '' as $$
 begin
-  return query select m.* from private.branch_of(conversation_branch.conversation_id, conversation_branch.leaf_id) b
-    join public.messages m on m.id = b.message_id
-    where m.deleted_at is null
-      and exists (select from public.conversations c where c.id = m.conversation_id and c.deleted_at is null)
-    order by b.from_end desc;
+  perform private.caller_id(); -- refuses a session that has ended
+  perform from public.conversations c where c.id = conversation_branch.conversation_id and c.deleted_at is null;
+  if found then
+    return query select m.* from private.messages_of_branch(conversation_branch.conversation_id,
+      conversation_branch.leaf_id) m;
+  end if;
 end;
 $$;
 comment on function public.conversation_branch is
