@@ -254,8 +254,8 @@ begin
       private.config_numeric('max_message_characters', 100000),
       private.config_numeric('max_message_parts_bytes', 1048576)));
   end if;
-  perform private.require_room_for_content(new.workspace_id, greatest(0, octet_length(written::text)
-    - case when tg_op = 'UPDATE' then octet_length((to_jsonb(old) - 'total_tokens')::text) else 0 end));
+  -- An edit counts whole: what it replaces stays in indexes.
+  perform private.require_room_for_content(new.workspace_id, octet_length(written::text));
   return new;
 end;
 $$;
@@ -359,16 +359,14 @@ create trigger messages_hide_deleted before delete on public.messages
 -- conversation.
 create function private.remove_messages(due uuid[]) returns void language plpgsql set search_path = '' as $$
 begin
-  with recursive back as (
-    select m.id, p.parent_message_id as parent_id
-    from public.messages m join public.messages p on p.id = m.parent_message_id
-    where m.parent_message_id = any (due) and m.id <> all (due)
+  with recursive gone as ( -- from the first of them downwards, so that each is looked at once
+    select d.id, d.parent_message_id as stays from public.messages d
+    where d.id = any (due) and (d.parent_message_id is null or d.parent_message_id <> all (due))
     union all
-    select b.id, p.parent_message_id
-    from back b join public.messages p on p.id = b.parent_id where b.parent_id = any (due)
+    select d.id, g.stays from gone g join public.messages d on d.parent_message_id = g.id where d.id = any (due)
   )
-  update public.messages m set parent_message_id = b.parent_id from back b
-  where m.id = b.id and (b.parent_id is null or b.parent_id <> all (due));
+  update public.messages m set parent_message_id = g.stays from gone g
+  where m.parent_message_id = g.id and m.id <> all (due);
   delete from public.messages m where m.id = any (due);
 end;
 $$;

@@ -56,7 +56,8 @@ begin
   return null;
 end;
 $$;
-create trigger messages_forget_summaries after update of content, deleted_at on public.messages
+-- A trigger's columns are those that a statement names: parts change the content too.
+create trigger messages_forget_summaries after update of content, parts, deleted_at on public.messages
   for each row when (old.role = 'user' and old.content <> new.content or new.deleted_at is distinct from old.deleted_at)
   execute function private.forget_summaries();
 
@@ -175,6 +176,10 @@ begin
     perform private.raise_error('invalid_state', 'This answer was not cut off.', 'Ask for another answer.');
   elsif exists (select from public.messages m where m.parent_message_id = answer.id and m.deleted_at is null) then
     perform private.raise_error('invalid_state', 'Messages follow this answer.', 'Ask for another answer.');
+  elsif exists (select from public.messages m where m.id = answer.parent_message_id
+    and m.updated_at > answer.created_at) then -- a continuation counts no message, a new question does
+    perform private.raise_error('invalid_state', 'The question was edited after this answer.',
+      'Ask for another answer.');
   end if;
 end;
 $$;

@@ -130,8 +130,11 @@ declare
   is_beginning boolean;
   letter text := '[a-z0-9\u00c0-\u1fff]';
 begin
-  for piece in select regexp_matches(translate(private.fold_text(query), '“”„', '"""'),
-    '(-?)("[^"]*"?|[^ "\t\r\n]+)', 'g') loop
+  for piece in -- the first 20 different ones
+    select r.match from regexp_matches(translate(private.fold_text(query), '“”„', '"""'),
+      '(-?)("[^"]*"?|[^ "\t\r\n]+)', 'g') with ordinality r (match, place)
+    group by r.match order by min(r.place) limit 20
+  loop
     words := string_to_array(nullif(btrim(private.search_text(piece[2]), ' '), ''), ' ');
     continue when words is null;
     is_excluded := piece[1] = '-';

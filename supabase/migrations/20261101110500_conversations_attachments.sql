@@ -140,7 +140,7 @@ end;
 $$;
 create trigger messages_use_attachments after insert on public.messages
   for each row when (new.parts @? '$[*].attachment_id') execute function private.keep_attachments();
-create trigger messages_change_attachments after update of parts, deleted_at on public.messages
+create trigger messages_change_attachments after update of content, parts, deleted_at on public.messages
   for each row when (old.parts @? '$[*].attachment_id' or new.parts @? '$[*].attachment_id')
   execute function private.keep_attachments();
 create trigger messages_drop_attachments after delete on public.messages

@@ -5,15 +5,17 @@ create function private.tree_of(wanted_conversation uuid) returns table (message
 language plpgsql stable set search_path = '' as $$
 begin
   return query
-    with recursive up as (
-      select m.id, m.parent_message_id as before from public.messages m
-      where m.conversation_id = wanted_conversation and m.deleted_at is null
+    with recursive hidden as ( -- from the first deleted message downwards, so that each is looked at once
+      select d.id, d.parent_message_id as living
+      from public.messages d left join public.messages p on p.id = d.parent_message_id
+      where d.conversation_id = wanted_conversation and d.deleted_at is not null and p.deleted_at is null
       union all
-      select u.id, d.parent_message_id
-      from up u join public.messages d on d.id = u.before where d.deleted_at is not null
+      select d.id, h.living
+      from hidden h join public.messages d on d.parent_message_id = h.id where d.deleted_at is not null
     )
-    select u.id, u.before from up u
-    where not exists (select from public.messages d where d.id = u.before and d.deleted_at is not null);
+    select m.id, case when h.id is null then m.parent_message_id else h.living end
+    from public.messages m left join hidden h on h.id = m.parent_message_id
+    where m.conversation_id = wanted_conversation and m.deleted_at is null;
 end;
 $$;
 
@@ -188,7 +190,9 @@ begin
   if found then
     return jsonb_build_object('conversation_id', made.id, 'imported', false);
   end if;
-  perform private.require_room_for_content(made.workspace_id, octet_length(given::text) + 1024);
+  -- What a row takes besides what was given: about 700 bytes.
+  perform private.require_room_for_content(made.workspace_id,
+    octet_length(given::text) + 700 * (1 + jsonb_array_length(given -> 'messages')));
   insert into public.conversations (workspace_id, user_id, title, system_prompt, model, tags, is_archived, is_pinned,
     metadata, created_at, import_key)
   values (made.workspace_id, person, left(coalesce(given ->> 'title', ''), 200),

@@ -39,7 +39,7 @@ select throws_ok($$ select pg_temp.exported(null) $$, 'PT400', 'invalid_request'
 -- Quotes.
 select tests.be_postgres();
 select is(private.markdown_quote(q.said), q.quoted, 'nothing ends quote ' || q.n) from (values
-  (1, '', '> '), (2, e'a\nb', e'> a\n> b'), (3, e'a\r\nb\rc', e'> a\n> b\n> c'), (4, e'a\u2028b\u0085c\fd\ve', e'> a\n> b\n> c\n> d\n> e'),
+  (1, '', '> '), (2, e'a\nb', e'> a\n> b'), (3, e'a\r\nb\rc', e'> a\n> b\n> c'), (4, e'a\u2028b\u0085c\fd\x0be', e'> a\n> b\n> c\n> d\n> e'),
   (5, '</blockquote><h2>', '> &lt;/blockquote>&lt;h2>'), (6, '\<b>', '> \&lt;b>'),
   (7, e'```js\na < b\n```\nx < y', e'> ````js\n> a < b\n> ````\n> x &lt; y'),
   (8, e'```\na < b', e'> ````\n> a < b\n> ````'),

@@ -53,7 +53,7 @@ select tests.remember('used', pg_temp.used());
 select is(pg_temp.times('stranger', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), 'x') $$, 1), '0 42501 new row violates row-level security policy for table "messages"', 'a stranger');
 select is(pg_temp.used(), tests.recall('used')::bigint, 'takes none of its room');
 select is(pg_temp.times('author', $$ update public.messages set content = left(content, 10) $$, 3), '3', 'what is made shorter');
-select is(pg_temp.used(), tests.recall('used')::bigint, 'is not counted');
+select is(pg_temp.used() > tests.recall('used')::bigint, true, 'is counted as it is then: indexes keep what it was');
 select is(pg_temp.times('author', $$ update public.messages set content = pg_temp.noise(length(content) + 200) $$) ~ '^[1-9] PT400', true, 'what grows');
 select cmp_ok(pg_temp.used(), '>', tests.recall('used')::bigint, 'is');
 select is(pg_temp.times('author', $$ insert into public.conversations (title) values (pg_temp.noise(200)) $$) ~ '^[1-9]\d? PGRST .*limit_reached', true, 'conversations count, until the day''s room is used up');
