@@ -192,6 +192,10 @@ declare
   cuts integer[] := '{1}';
   at integer;
 begin
+  if length(folded) <> length(shown) and lower(shown collate "C") !~ pattern then
+    shown := normalize(shown, NFKC); -- what was found has another width than its fold, so this one is shown
+    folded := private.fold_text(shown);
+  end if;
   if length(folded) <> length(shown) then
     folded := lower(shown collate "C");
   end if;
