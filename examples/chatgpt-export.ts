@@ -8,7 +8,8 @@
 export interface ConversationData {
   id?: string;
   title: string;
-  model?: string;
+  /** The export's model; ours have other names, so `model` is not set. */
+  metadata?: { model: string };
   created_at?: string;
   is_archived: boolean;
   current_message_id: string | null;
@@ -148,7 +149,7 @@ export function conversationOf(raw: unknown): ConversationData {
   return {
     id: textIn(raw, 'conversation_id') ?? textIn(raw, 'id'),
     title: (textIn(raw, 'title') ?? '').slice(0, 200),
-    model,
+    metadata: model === undefined ? undefined : { model },
     created_at: start,
     is_archived: raw.is_archived === true,
     current_message_id: current?.id ?? null,

@@ -440,6 +440,10 @@ view conversation_summary
   is_pinned boolean
   last_message_content text
   last_message_role message_role
+  workspace_id uuid
+  tags text[]
+  model text
+  is_shared boolean
   grants authenticated: select; service_role: select
 
 table conversations

@@ -541,7 +541,8 @@ create view public.conversation_summary with (security_invoker = true) as
 select c.id, c.user_id, c.title, c.message_count, c.total_tokens, c.total_cost, c.created_at, c.last_message_at,
   c.is_archived, c.is_pinned,
   (select m.content from public.messages m where m.id = c.current_leaf_id) as last_message_content,
-  (select m.role from public.messages m where m.id = c.current_leaf_id) as last_message_role
+  (select m.role from public.messages m where m.id = c.current_leaf_id) as last_message_role,
+  c.workspace_id, c.tags, c.model, c.is_shared
 from public.conversations c where c.deleted_at is null;
 comment on view public.conversation_summary is
   'Conversations as a list shows them, each with the last message of its current branch.';

@@ -165,21 +165,23 @@ begin
 end;
 $$;
 
--- Why an answer cannot be continued, if so.
+-- Why an answer cannot be continued, if so, and where to have another one made.
 create function private.require_continuable(answer public.messages) returns void
 language plpgsql stable set search_path = '' as $$
+declare
+  instead text := format(' For another one: POST …/messages/%s/answers.', answer.parent_message_id);
 begin
   if answer.role <> 'assistant' then
     perform private.raise_error('invalid_request', 'Only an answer can be continued.');
-  elsif answer.status = 'sent' and answer.metadata ->> 'finish_reason' is distinct from 'length' or answer.content = ''
-  then
-    perform private.raise_error('invalid_state', 'This answer was not cut off.', 'Ask for another answer.');
+  elsif answer.content = '' then
+    perform private.raise_error('invalid_state', 'This answer has no text that could be continued.' || instead);
+  elsif answer.status = 'sent' and answer.metadata ->> 'finish_reason' is distinct from 'length' then
+    perform private.raise_error('invalid_state', 'This answer was not cut off.' || instead);
   elsif exists (select from public.messages m where m.parent_message_id = answer.id and m.deleted_at is null) then
-    perform private.raise_error('invalid_state', 'Messages follow this answer.', 'Ask for another answer.');
+    perform private.raise_error('invalid_state', 'Messages follow this answer.' || instead);
   elsif exists (select from public.messages m where m.id = answer.parent_message_id
     and m.updated_at > answer.created_at) then -- a continuation counts no message, a new question does
-    perform private.raise_error('invalid_state', 'The question was edited after this answer.',
-      'Ask for another answer.');
+    perform private.raise_error('invalid_state', 'The question was edited after this answer.' || instead);
   end if;
 end;
 $$;
@@ -248,8 +250,8 @@ begin
       conversation_context.answer_id);
     if not found and is_taken or earlier.request_hash <> conversation_context.request_hash
     then
-      perform private.raise_error('idempotency_conflict', 'There is another message with this id.',
-        'Use a new id for a new message, and the same body for a retry.');
+      perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
+        'use a new id for a new message, and the same body for a retry.');
     elsif earlier.key_id is not null then
       select * into answer from public.messages m where m.id = earlier.answer_id;
       if answer.status <> 'failed' then
@@ -429,7 +431,8 @@ begin
   where message ->> 'key_id' is not null;
   return admission;
 exception when unique_violation then -- somebody else made a message with this id at the same time
-  perform private.raise_error('idempotency_conflict', 'There is another message with this id.', 'Use a new id.');
+  perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
+    'use a new id for a new message, and the same body for a retry.');
   return null;
 end;
 $$;

@@ -176,7 +176,7 @@ $$;
 
 create type public.snippet_piece as (text text, is_match boolean);
 comment on type public.snippet_piece is
-  'A piece of a text, as it was written, and whether it is what a search looked for.';
+  'A piece of a text, as it was written but for the width of characters, and whether it is what a search looked for.';
 create type public.message_hit as (
   message_id uuid, conversation_id uuid, conversation_title text, role public.message_role, created_at timestamptz,
   rank integer, snippet public.snippet_piece[], cursor text
@@ -195,6 +195,10 @@ declare
   cuts integer[] := '{1}';
   at integer;
 begin
+  if length(folded) <> length(shown) and lower(shown collate "C") !~ pattern then
+    shown := normalize(shown, NFKC); -- what was found has another width than its fold, so this one is shown
+    folded := private.fold_text(shown);
+  end if;
   if length(folded) <> length(shown) then
     folded := lower(shown collate "C");
   end if;

@@ -148,6 +148,16 @@ begin
   elsif jsonb_array_length(listed) > 2000 or octet_length(given::text) > 4194304 then
     return 'A conversation can be imported up to 2000 messages and 4194304 bytes.';
   end if;
+  select format('A message has the %s %s, which is not one of: %s.', v.field, coalesce(to_json(v.given)::text, 'null'),
+    array_to_string(v.known, ', ')) into wrong
+  from jsonb_array_elements(listed) m (message) cross join lateral (values
+    ('role', m.message ->> 'role', enum_range(null::public.message_role)::text[]),
+    ('content_type', coalesce(m.message ->> 'content_type', 'text'),
+      enum_range(null::public.message_content_type)::text[])) v (field, given, known)
+  where (v.given = any (v.known)) is not true limit 1;
+  if wrong is not null then
+    return wrong;
+  end if;
   with named as (select m.message ->> 'id' as id, m.message ->> 'parent_message_id' as parent_id, m.place
     from jsonb_array_elements(listed) with ordinality m (message, place))
   select case when n.parent_id is null then format('Two messages have the id %s.', to_json(n.id))

@@ -22,7 +22,7 @@ test('the one file: a tree with its branches and current message; what is hidden
   expect(facts).toEqual({
     id: '11111111-2222-3333-4444-555555555555',
     title: 'Sorting a list',
-    model: 'o3',
+    metadata: { model: 'o3' },
     created_at: '2025-06-15T15:06:40.250Z',
     is_archived: true,
     current_message_id: 'n-answer',

@@ -8,6 +8,7 @@ import {
   countParts,
   type Part,
   type Remembered,
+  toChat,
 } from '../../supabase/functions/ai/context.ts';
 import { countTokens } from '../../supabase/functions/ai/tokenizer.ts';
 import { runs } from '../support/runs.ts';
@@ -21,6 +22,7 @@ const part = fc.oneof(
   toolId.map((id): Part => ({ type: 'tool_call', id, name: 'look_up', arguments: { id } })),
   toolId.map((id): Part => ({ type: 'tool_result', tool_call_id: id, content: 'found' })),
   fc.constant<Part>({ type: 'image', url: 'https://example.test/a.png' }),
+  text.map((name): Part => ({ type: 'file', name })),
   fc.constant<Part>({ type: 'data-chart', data: [1] }),
   text.map((words): Part => ({ type: 'reasoning', text: words })),
 );
@@ -116,4 +118,19 @@ test('as many of the newest messages come as fit, questions with their answers',
   expect(saidWith(39)).toEqual(['user 5']);
   expect(saidWith(19)).toEqual(['user 5']); // at least half of a window is for what came before
   expect(saidWith(18)).toBeUndefined();
+});
+
+test('files are named; pictures are, where the model takes none', async () => {
+  const parts: Part[] = [
+    { type: 'text', text: 'Read these.' },
+    { type: 'file', attachment_id: 'a', name: 'notes.txt' },
+    { type: 'file', filename: 'plan.pdf', url: 'https://example.test/plan.pdf' },
+    { type: 'file', name: 'x'.repeat(10_000) },
+    { type: 'image', url: 'https://example.test/a.png' },
+  ];
+  const asked = { role: 'user' as const, parts };
+  const [earlier] = toChat([asked, { role: 'user', parts: [] }], {});
+  const said = ['Read these.', '[file notes.txt]', '[file plan.pdf]', `[file ${'x'.repeat(200)}]`, '[image]'];
+  expect(earlier?.content).toBe(said.join('\n\n'));
+  expect(await countParts(parts)).toBeGreaterThan((await countTokens(said)).tokens);
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Stream } from 'openai/core/streaming';
 import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   AI_URL,
   logsOf,
@@ -151,6 +151,8 @@ describe('a message', () => {
     for (const [body, expected] of wrong) {
       expect([body, await refusal(await post(user.accessToken, conversation, body))]).toEqual([body, expected]);
     }
+    const empty = await post(user.accessToken, conversation, { model });
+    expect(await empty.json()).toMatchObject({ error: { message: expect.stringMatching('content.*parts') } });
     expect(await messagesOf(conversation)).toHaveLength(2);
   });
 
@@ -235,7 +237,9 @@ describe('who may send', () => {
     expect(await refusal(elsewhere)).toBe('404 not_found');
     await sql('update public.conversations set is_shared = false where id = $1', [conversation]);
     expect(await asked(mate.accessToken)).toBe('404 not_found');
-    expect(await refusal(await post(owner.accessToken, 'no-uuid', body))).toBe('404 not_found');
+    expect(await (await post(owner.accessToken, 'no-uuid', body)).json()).toMatchObject({
+      error: { code: 'not_found', message: 'There is no conversation "no-uuid".' },
+    });
     const theirs = await newConversation(mate, { model, workspace_id: team });
     await sql('delete from public.workspace_members where workspace_id = $1 and user_id = $2', [team, mate.id]);
     expect(await refusal(await post(mate.accessToken, theirs, body))).toBe('404 not_found');
@@ -253,12 +257,15 @@ describe('an id of the client', () => {
     const first = await send(user, conversation, body);
     expect([first.message.id, first.answer.id]).toEqual([body.id, body.answer_id]);
     expect(await send(user, conversation, body)).toEqual(first);
-    const others = [
-      { ...body, content: 'another' },
-      { ...body, stream: true },
-    ];
-    for (const other of others) {
-      expect(await refusal(await post(user.accessToken, conversation, other))).toBe('409 idempotency_conflict');
+    const conflict = await post(user.accessToken, conversation, { ...body, content: 'another' });
+    expect(await conflict.json()).toMatchObject({
+      error: { code: 'idempotency_conflict', message: expect.stringMatching('new id.*same body for a retry') },
+    });
+    // How it is answered is free: `send` asked for it whole.
+    for (const stream of [true, null, undefined]) {
+      const again = await post(user.accessToken, conversation, { ...body, stream });
+      expect(again.headers.get('x-answer-id')).toBe(body.answer_id);
+      expect(await readStream(again)).toMatchObject({ text: 'once', isDone: true });
     }
     // Nor is it anybody else's.
     const other = await newCaller();
@@ -278,7 +285,9 @@ describe('an id of the client', () => {
     const directive = { key, text: 'as it was', chunks: 3, chunk_delay_ms: 300, usage: USAGE };
     const body = { id: randomUUID(), content: says(directive) };
     const streaming = await post(user.accessToken, conversation, body);
-    const again = await post(user.accessToken, conversation, body);
+    const whole = await post(user.accessToken, conversation, { ...body, stream: false });
+    expect(await refusal(whole)).toBe('409 generation_running');
+    const again = await post(user.accessToken, conversation, { ...body, stream: true });
     expect(again.headers.get('x-message-id')).toBe(body.id);
     expect(again.headers.get('x-answer-id')).toBe(streaming.headers.get('x-answer-id'));
     expect(await readStream(again)).toMatchObject({ text: 'as it was', isDone: true });
@@ -286,8 +295,22 @@ describe('an id of the client', () => {
     const replayed = await post(user.accessToken, conversation, body);
     expect(replayed.headers.get('x-answer-id')).toBe(streaming.headers.get('x-answer-id'));
     expect(await readStream(replayed)).toMatchObject({ text: 'as it was', isDone: true });
+    expect((await send(user, conversation, body)).answer.content).toBe('as it was');
     expect(await messagesOf(conversation)).toHaveLength(2);
     expect((await seenBySimulator(key)).count).toBe(1);
+  });
+
+  test('of an answer that is made whole has no stream meanwhile: its end says so', async () => {
+    const user = await newRichCaller();
+    const conversation = await newConversation(user, { model });
+    const body = { id: randomUUID(), content: says({ text: 'as it was', delay_ms: 1_500 }), stream: false };
+    const whole = post(user.accessToken, conversation, body);
+    await vi.waitFor(async () => expect(await messagesOf(conversation)).toHaveLength(2), { timeout: 10_000 });
+    const early = await readStream(await post(user.accessToken, conversation, { ...body, stream: true }));
+    expect(early).toMatchObject({ text: '', isDone: false, last: { error: { code: 'stream_expired' } } });
+    expect((await whole).status).toBe(200);
+    const late = await readStream(await post(user.accessToken, conversation, { ...body, stream: true }));
+    expect(late).toMatchObject({ text: 'as it was', isDone: true });
   });
 
   test('of twenty at once is answered once', async () => {
@@ -371,6 +394,8 @@ describe('a message that is not answered', () => {
     const response = await post(user.accessToken, conversation, body);
     expect(await refusal(response)).toBe('502 upstream_error');
     const [, failed] = await messagesOf(conversation);
+    expect(response.headers.get('x-message-id')).toBe(body.id);
+    expect(response.headers.get('x-answer-id')).toBe(failed?.id);
     expect(failed).toMatchObject({ status: 'failed', content: '', cost: 0, prompt_tokens: 0 });
     expect(failed?.error_message).toMatch('Nothing was charged');
     expect(await walletOf(user)).toMatchObject({ spent: 0, held: 0 });

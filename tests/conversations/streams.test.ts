@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AI_URL, logsOf, newKey, newModel, newProvider, seenBySimulator, walletOf } from '../ai/helpers.ts';
 import { type FunctionsProcess, startFunctionsProcess } from '../support/functions-process.ts';
 import { runs } from '../support/runs.ts';
-import { newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { anonClient, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 import { messagesOf, newConversation, newRichCaller, newTeam, refusal, says, untilEnded } from './helpers.ts';
 
 /** For as many as TEST_RUNS asks for. */
@@ -22,7 +22,8 @@ afterAll(() => other?.kill());
 const elsewhere = () => `${other.url}/ai/v1`;
 const anywhere = () => (randomInt(2) ? AI_URL : elsewhere());
 const at = (base: string, conversation: string, path = '') => `${base}/conversations/${conversation}/messages${path}`;
-const as = (user: Pick<TestUser, 'accessToken'>) => ({ authorization: `Bearer ${user.accessToken}` });
+type Bearer = Pick<TestUser, 'accessToken'>;
+const as = (user: Bearer) => ({ authorization: `Bearer ${user.accessToken}` });
 
 /** Sends a message and returns the answer's id, and its stream once that begins. */
 function begin(user: TestUser, conversation: string, directive: object, base = AI_URL, columns: object = {}) {
@@ -36,12 +37,12 @@ function begin(user: TestUser, conversation: string, directive: object, base = A
   return { id: answer_id, response };
 }
 
-function follow(user: TestUser, conversation: string, answer: string, after = 0, base = elsewhere()) {
+function follow(user: Bearer, conversation: string, answer: string, after = 0, base = elsewhere()) {
   const headers = { ...as(user), ...(after > 0 ? { 'last-event-id': String(after) } : {}) };
   return fetch(at(base, conversation, `/${answer}/stream`), { headers });
 }
 
-async function stop(user: TestUser, conversation: string, answer: string, base = elsewhere()) {
+async function stop(user: Bearer, conversation: string, answer: string, base = elsewhere()) {
   const response = await fetch(at(base, conversation, `/${answer}/stop`), { method: 'POST', headers: as(user) });
   return { status: response.status, body: (await response.json()) as { id: string; status: string } };
 }
@@ -192,6 +193,30 @@ describe('a stream', () => {
   });
 });
 
+test("each poll of a stream asks for its own request's session: a signed-out device is cut, another one goes on", async () => {
+  const phone = await newRichCaller();
+  const client = anonClient();
+  const { data, error } = await client.auth.signInWithPassword({ email: phone.email, password: phone.password });
+  if (error) throw error;
+  const laptop = { accessToken: data.session.access_token };
+  const conversation = await newConversation(phone);
+  const directive = { text: 'Once upon a time', chunks: 2, chunk_delay_ms: 25_000 };
+  const { id, response } = begin(phone, conversation, directive, elsewhere());
+  const own = response.then((stream) => hear(stream));
+  await until(async () =>
+    expect(await sql('select from private.message_events where message_id = $1', [id])).not.toEqual([]),
+  );
+  const [cut, goesOn] = await Promise.all([follow(phone, conversation, id), follow(laptop, conversation, id)]);
+  const heardByLaptop = hear(goesOn);
+  const heardByPhone = hear(cut);
+  expect((await client.rpc('revoke_other_devices')).data).toBe(1);
+  expect(JSON.parse((await heardByPhone).last ?? '').error?.code).toBe('session_revoked');
+  expect(await refusal(await follow(phone, conversation, id))).toBe('401 session_revoked');
+  expect((await stop(laptop, conversation, id)).body.status).toBe('stopped');
+  expect(await heardByLaptop).toEqual(await own);
+  expect((await heardByLaptop).last).toBe('[DONE]');
+});
+
 describe('stop', () => {
   test('races the natural end: one ending, one charge, and what is told is so', TIMEOUT, async () => {
     const user = await newRichCaller();
@@ -234,7 +259,15 @@ describe('stop', () => {
     const { id, response } = begin(user, conversation, { key, delay_ms: 25_000 });
     await until(async () => expect((await seenBySimulator(key)).count).toBe(1));
     expect((await stop(user, conversation, id)).body).toMatchObject({ id, status: 'stopped' });
+    expect((await response).headers.get('x-answer-id')).toBe(id);
     expect(await refusal(await response)).toBe('409 invalid_state');
+    const [question] = await messagesOf(conversation);
+    expect((await response).headers.get('x-message-id')).toBe(question?.id);
+    // It has no text that could be continued.
+    const more = await fetch(at(elsewhere(), conversation, `/${id}/continue`), { method: 'POST', headers: as(user) });
+    expect(await more.json()).toMatchObject({
+      error: { code: 'invalid_state', message: expect.stringMatching(`no text.*/${question?.id}/answers`) },
+    });
     expect(await walletOf(user)).toEqual(before);
     expect(await logsOf(user)).toMatchObject([{ status: 'canceled', credits_charged: '0.000000', error_code: null }]);
     expect(await hear(await follow(user, conversation, id))).toMatchObject({ text: '', last: '[DONE]' });
@@ -355,7 +388,10 @@ test('who may follow and stop, over HTTP', async () => {
   expect(await refusal(await follow(eve, conversation, id))).toBe('404 not_found');
   expect((await stop(eve, conversation, id)).status).toBe(404);
   expect(await refusal(await follow(ana, conversation, randomUUID()))).toBe('404 not_found');
-  expect(await refusal(await follow(ana, conversation, 'nothing'))).toBe('404 not_found');
+  const nothing = await follow(ana, conversation, 'nothing');
+  expect(await nothing.json()).toMatchObject({
+    error: { code: 'not_found', message: 'There is no message "nothing".' },
+  });
   expect(await refusal(await fetch(at(AI_URL, conversation, `/${id}/stream?after=-1`), { headers: as(ana) }))).toBe(
     '400 invalid_request',
   );

@@ -51,6 +51,27 @@ const REVOKED = { status: 401, error: { code: 'PT401', message: 'session_revoked
 const ANSWERED = ['200', '404 not_found', '404 not_found', '404 not_found'];
 const REFUSED = Array.from(ANSWERED, () => '401 session_revoked');
 
+test('a session that ended writes no row: an insert is refused, an update or deletion finds none', async () => {
+  const { phone, laptop } = await signedInTwice();
+  const { data: conversation } = await phone.from('conversations').insert({ title: 'Plans' }).select('id').single();
+  const id = conversation?.id ?? '';
+  await laptop.rpc('revoke_other_devices');
+  const { data: listed } = await laptop.from('user_sessions').select('id, device_id, device_name, is_active');
+  expect(listed).toEqual([{ id: await sessionOf(phone), device_id: null, device_name: null, is_active: false }]);
+
+  const answers = await Promise.all([
+    phone.from('conversations').insert({ title: 'More' }),
+    phone.from('messages').insert({ conversation_id: id, content: 'Hello' }),
+    phone.from('conversations').update({ title: 'Less' }).eq('id', id).select(),
+    phone.from('conversations').delete().eq('id', id).select(),
+  ]);
+  expect(answers.map(({ status, error, data }) => [status, error?.code ?? data])).toEqual([
+    ...[1, 2].map(() => [403, '42501']),
+    ...[1, 2].map(() => [200, []]),
+  ]);
+  expect((await laptop.from('conversations').select('title')).data).toEqual([{ title: 'Plans' }]);
+});
+
 test('a person signs one device out: it is refused at its next call and cannot refresh, the other goes on', async () => {
   const { phone, laptop } = await signedInTwice();
   await register(phone, 'my phone');

@@ -1118,7 +1118,7 @@ isOneToOne: false
                   ]
                 },"conversation_summary": {
                   Row: {
-                    "created_at": string,"id": string,"is_archived": boolean,"is_pinned": boolean,"last_message_at": string | null,"last_message_content": string | null,"last_message_role": Database["public"]['Enums']["message_role"] | null,"message_count": number,"title": string,"total_cost": number,"total_tokens": number,"user_id": string | null
+                    "created_at": string,"id": string,"is_archived": boolean,"is_pinned": boolean,"is_shared": boolean,"last_message_at": string | null,"last_message_content": string | null,"last_message_role": Database["public"]['Enums']["message_role"] | null,"message_count": number,"model": string | null,"tags": (string)[],"title": string,"total_cost": number,"total_tokens": number,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Relationships: [
@@ -1133,6 +1133,18 @@ isOneToOne: false
       columns: ["user_id"]
 isOneToOne: false
       referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "conversations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "conversations_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
       referencedColumns: ["id"]
     }
                   ]

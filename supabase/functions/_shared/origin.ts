@@ -19,6 +19,15 @@ export function ofSession(id: string): void {
   if (origin) origin['x-session-id'] = id;
 }
 
+/**
+ * Work of the request that is served now, to be run later: a stream's callbacks are run by whoever reads it, in no context
+ * or in that of another request.
+ */
+export function ofThisRequest<Given extends unknown[], T>(work: (...given: Given) => T): (...given: Given) => T {
+  const origin = served.getStore();
+  return origin ? (...given) => served.run(origin, work, ...given) : work;
+}
+
 /** Headers that say whose request is served; none outside of one. */
 export function originHeaders(): Record<string, string> {
   return served.getStore() ?? {};

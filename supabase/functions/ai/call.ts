@@ -70,7 +70,7 @@ export interface Call {
   message: AnswerMessage | undefined;
   /** What to do once it was answered. */
   afterwards?: (answer: Part[]) => Promise<void>;
-  /** Headers of ours that its answer has. */
+  /** Headers of ours that its answer has, or the error instead of it. */
   headers: Record<string, string>;
   /** Of an answer in a conversation. */
   journal: Journal | undefined;
@@ -296,7 +296,7 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
     const facts = { request_id: call.requestId, hold_id: call.holdId, status, usage, served_model: candidate?.model };
     console.error(`call not settled: ${JSON.stringify(facts)}`, thrown);
     const message = `Request ${call.requestId} ended (${status}) and could not be settled. Its credits come back later.`;
-    throw new SettlementError(503, 'unavailable', message);
+    throw new SettlementError(503, 'unavailable', message, null, call.headers);
   } finally {
     clearInterval(call.heartbeat);
   }
@@ -343,7 +343,7 @@ export async function fail(call: Call, thrown: unknown, answer?: Loose): Promise
   await Promise.race([finishing, new Promise((resolve) => setTimeout(resolve, FAILURE_WAITS))]);
   // A provider names places too: one that the caller did not send would tell of what is behind us.
   const isTheirs = param === null || (!call.message && isPlaceIn(call.request, param));
-  return isTheirs ? error : new ApiError(status, code, message, null, headers);
+  return new ApiError(status, code, message, isTheirs ? param : null, { ...headers, ...call.headers });
 }
 
 /** Whether a path (`messages.0.content`, `messages[0].content`) leads to something in a request. */

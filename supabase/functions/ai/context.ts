@@ -42,6 +42,9 @@ export function wordsOf(part: Part): string[] {
       return [textIn(part.id), textIn(part.name), jsonIn(part.arguments)];
     case 'tool_result':
       return [textIn(part.tool_call_id), jsonIn(part.content)];
+    case 'image':
+    case 'file':
+      return [namedIn(part)];
     default:
       return [];
   }
@@ -138,10 +141,9 @@ function toQuestion(parts: Part[], accepted: Accepted | undefined): ChatMessage[
     if (part.type === 'text') return [{ type: 'text', text: textIn(part.text) }];
     if (part.type === 'image' && typeof part.url === 'string') {
       const isTaken = !accepted || accepted.image_url !== undefined;
-      return [isTaken ? { type: 'image_url', image_url: { url: part.url } } : { type: 'text', text: '[image]' }];
+      return [isTaken ? { type: 'image_url', image_url: { url: part.url } } : { type: 'text', text: namedIn(part) }];
     }
-    if (part.type === 'image' || part.type === 'file')
-      return [{ type: 'text', text: `[${textIn(part.name) || part.type}]` }];
+    if (part.type === 'image' || part.type === 'file') return [{ type: 'text', text: namedIn(part) }];
     return [];
   });
   if (content.length === 0) return [];
@@ -215,6 +217,12 @@ export function partsOf(answer: Loose): Part[] {
     ...Object.entries(texts).flatMap(([type, text]) => (text === '' ? [] : [{ type, text }])),
     ...calls.map(({ id, name, input }) => ({ type: 'tool_call', id, name, arguments: input })),
   ];
+}
+
+/** What stands for a picture or file that is not sent: its name, which the AI SDK calls filename. */
+function namedIn({ type, name, filename }: Part): string {
+  const given = (textIn(name) || textIn(filename)).slice(0, 200);
+  return given === '' ? `[${type}]` : `[${type} ${given}]`;
 }
 
 function textIn(value: unknown): string {

@@ -18,7 +18,7 @@ import { type AnswerMessage, admit, messageHeaders, StaleError } from './call.ts
 import { conversationOf, countParts, type Part, type Remembered, type Remembering, type Told } from './context.ts';
 import { answerAdmitted, worstCaseOf } from './endpoint.ts';
 import { names } from './fields.ts';
-import { followAnswer, type WantedAnswer } from './follow.ts';
+import { followAnswer, requireIds, type WantedAnswer } from './follow.ts';
 import { chatId } from './names.ts';
 import { type Helpers, limitedChat, writeNotes } from './notes.ts';
 import { type ChatRequest, parseRequest, type RequestShape } from './request.ts';
@@ -76,17 +76,16 @@ interface Context extends Remembering, Helpers {
  */
 export async function answerMessage(http: Request, caller: Caller, requestId: string, asked: Asked): Promise<Response> {
   const { conversationId } = asked;
-  for (const one of [conversationId, asked.messageId]) {
-    if (one !== undefined && !z.guid().safeParse(one).success)
-      throw new ApiError(404, 'not_found', `There is no ${one}.`);
-  }
+  requireIds(conversationId, asked.messageId);
   const { text } = await readBody(http, LARGEST_BODY);
   const { request: body, fields } = parseRequest(text.trim() === '' ? {} : parseJson(text), requestShape);
   const [unknown] = fields.values();
   if (unknown !== undefined) throw invalidRequest(`The field ${JSON.stringify(unknown)} is not supported.`, unknown);
   const parts = asked.action === 'send' ? partsOf(body) : [];
   const details = readCallDetails(http.headers);
-  const hash = sha256(`${new URL(http.url).pathname}\n${JSON.stringify(inOrder(body))}`);
+  // How it is answered is free: a repeated request may ask for the other form.
+  const hashed = JSON.stringify(inOrder({ ...body, stream: undefined }));
+  const hash = sha256(`${new URL(http.url).pathname}\n${hashed}`);
   const ids = { message: body.id ?? crypto.randomUUID(), answer: body.answer_id ?? crypto.randomUUID() };
   for (let readings = 1; ; readings += 1) {
     const context = await readContext(caller, asked, body, ids, hash);
@@ -241,7 +240,7 @@ function inOrder(value: unknown): unknown {
 function partsOf({ content, parts }: Body): Part[] {
   if (content != null && parts != null) throw invalidRequest('Send content or parts, not both.', 'parts');
   if (content != null) return [{ type: 'text', text: toStorable(content) }];
-  if (parts == null) throw invalidRequest('content must be a text.', 'content');
+  if (parts == null) throw invalidRequest('Send content (a text) or parts (a list).', 'content');
   return cleanJson(parts, toStorable) as Part[];
 }
 

@@ -3,6 +3,7 @@ import type { Caller } from '../_shared/auth.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { ApiError, errorBody, errorResponse, invalidRequest } from '../_shared/errors.ts';
+import { ofThisRequest } from '../_shared/origin.ts';
 
 /** The journal is asked again after so long, ms: the first where events come, up to the second where none do. */
 const FIRST_WAIT = 250;
@@ -50,11 +51,13 @@ export async function followAnswer(http: Request, wanted: WantedAnswer): Promise
   if (first.ending && !first.ending.is_kept) throw expired();
   requireNext(first.batches[0], after);
   const steps = follow(wanted, first, after);
+  // The session of who follows is asked for at each poll.
+  const next = ofThisRequest(() => steps.next());
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await steps.next();
+        const { done, value } = await next();
         if (done) controller.close();
         else controller.enqueue(encoder.encode(value));
       },
@@ -93,6 +96,7 @@ async function* follow(wanted: WantedAnswer, first: Events, after: number): Asyn
         yield unread.join('\n\n');
       }
       if (read.ending) {
+        if (told === 0 && !read.ending.is_kept) throw expired(); // it was not streamed
         yield endOf(read.ending, wanted.requestId);
         return;
       }
@@ -136,12 +140,18 @@ async function readEvents(wanted: WantedAnswer, after: number): Promise<Events> 
   return (await run(() => database.rpc('read_message_events', { ...namesOf(wanted), after }))) as unknown as Events;
 }
 
-/** Throws 404 for what is no id. */
 function namesOf({ caller, conversationId, messageId }: WantedAnswer) {
-  if (!ID.test(conversationId) || !ID.test(messageId)) {
-    throw new ApiError(404, 'not_found', 'There is no such answer: ids are UUIDs.');
-  }
+  requireIds(conversationId, messageId);
   return { ...caller, conversation_id: conversationId, message_id: messageId };
+}
+
+/** Throws 404 `not_found` for what is no id of a conversation, and of a message in it. */
+export function requireIds(conversationId: string, messageId?: string): void {
+  for (const [what, id] of Object.entries({ conversation: conversationId, message: messageId })) {
+    if (id !== undefined && !ID.test(id)) {
+      throw new ApiError(404, 'not_found', `There is no ${what} ${JSON.stringify(id)}.`);
+    }
+  }
 }
 
 /** The number of the last event that the client has. */

@@ -1,6 +1,6 @@
 -- import_conversation writes a conversation from elsewhere as one's own: once, whole or not at all, and never as if we had made it.
 begin;
-select plan(46);
+select plan(49);
 select tests.create_user('owner'), tests.create_user('mate'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'mate'), tests.put_on_plan('owner', 'pro'), tests.put_on_plan('team', 'pro');
 create function pg_temp.import(given jsonb, source text default 'elsewhere', workspace text default null) returns text language plpgsql as $$
@@ -30,12 +30,23 @@ create function pg_temp.given(changed jsonb default '{}') returns jsonb language
 create function pg_temp.with_message(changed jsonb) returns jsonb language sql as $$
   select jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'x') || changed))
 $$;
+create function pg_temp.reason(given jsonb) returns text language plpgsql as $$
+declare
+  reason text;
+begin
+  perform public.import_conversation('elsewhere', given);
+  return null;
+exception when others then
+  get stacked diagnostics reason = pg_exception_detail;
+  return reason;
+end;
+$$;
 
 create view pg_temp.written with (security_invoker) as
   select m.metadata #>> '{imported,id}' as name, p.metadata #>> '{imported,id}' as follows, m.* from public.messages m left join public.messages p on p.id = m.parent_message_id
   where m.conversation_id = nullif(current_setting('tests.made', true), '')::uuid;
 grant select on pg_temp.written to public;
-grant execute on function pg_temp.import, pg_temp.given, pg_temp.with_message to public;
+grant execute on function pg_temp.import, pg_temp.given, pg_temp.with_message, pg_temp.reason to public;
 select tests.sign_in('owner');
 select is(pg_temp.import(pg_temp.given()), '5', 'a conversation is imported');
 select results_eq($$ select title::text, system_prompt, model, tags, is_archived, is_pinned, is_shared, message_count, total_tokens, total_cost, created_at, workspace_id, user_id
@@ -89,6 +100,9 @@ select is(pg_temp.import(g.given), 'PT400 invalid_request', g.given::text || ' i
   ('{"messages": [{"id": "a", "role": "user"}, {"id": "a", "role": "user"}]}'),
   (pg_temp.with_message('{"role": "god"}')), (pg_temp.with_message('{"role": null}')), (pg_temp.with_message('{"created_at": "soon"}')),
   (pg_temp.with_message('{"parts": [{}]}')), (pg_temp.with_message('{"parts": "x"}')), (pg_temp.given('{"is_archived": "perhaps"}'))) g (given);
+select is(pg_temp.reason(pg_temp.with_message(g.changed)), 'A message has the ' || g.reason || '.', 'with the reason') from (values
+  ('{"role": "god"}'::jsonb, 'role "god", which is not one of: user, assistant, system, tool'), ('{"role": null}', 'role null, which is not one of: user, assistant, system, tool'),
+  ('{"content_type": "song"}', 'content_type "song", which is not one of: text, image, file')) g (changed, reason);
 select is(pg_temp.import(null), 'PT400 invalid_request', 'and nothing');
 select is(pg_temp.import('{"messages": []}', 'No Source'), 'PT400 invalid_request', 'and a source that is no name');
 select is(pg_temp.import(pg_temp.with_message(jsonb_build_object('metadata', jsonb_build_object('x', repeat('x', 70000))))), 'PT400 invalid_request', 'and endless metadata');

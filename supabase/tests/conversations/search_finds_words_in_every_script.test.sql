@@ -1,5 +1,5 @@
 begin;
-select plan(75);
+select plan(78);
 select tests.create_user('ann');
 insert into public.conversations (id, workspace_id, user_id, title) values (tests.id('c'), tests.id('ann'), tests.id('ann'), 'A title');
 insert into public.messages (id, conversation_id, content) select tests.id(name), tests.id('c'), content from (values
@@ -12,6 +12,7 @@ insert into public.messages (id, conversation_id, content) select tests.id(name)
   ('rain', '今日は雨'),
   ('rainy', '雨が降る'),
   ('mixed', '最近gen-itgc后50条记录 ＦＵＬＬ'),
+  ('narrow', 'ﾊﾟｿｺﾝで書く½'),
   ('german', 'Die Häuser sind nicht weit von der Straße, und das ist gut'),
   ('french', 'Nous avons mangé dans les grandes maisons de la ville et nous étions contents'),
   ('spanish', 'Las canciones que cantamos en la fiesta no son de los niños'),
@@ -114,6 +115,9 @@ select is(pg_temp.found(query), found, format('%s: %s', query, words)) from (val
 select is(pg_temp.shown('database'), 'We were running many |[Databases]|, at the café. Hello, World!', 'what was found is marked in the text');
 select is(pg_temp.shown('"hello world" cafe'), 'We were running many Databases, at the |[café]|. |[Hello, World]|!', 'each of it');
 select is(pg_temp.shown('数据库 用户'), '我的|[数据库]|很慢，|[用户]|说。', 'in every script');
+select is(pg_temp.shown('full'), '最近gen-itgc后50条记录 |[ＦＵＬＬ]', 'of full width');
+select is(pg_temp.shown('パソコン'), '[パソコン]|で書く1⁄2', 'of half width');
+select is(pg_temp.shown('書く'), 'ﾊﾟｿｺﾝで|[書く]|½', 'which is kept where nothing of it was found');
 select is(pg_temp.shown('script'), 'is <|[script]|>alert(1)</|[script]|> an attack?', 'the text is as it stands');
 select is((select concat_ws(' ', conversation_title, role, cursor ~ '^\d+(\.\d+){4}$') from public.search_messages('database')), 'A title user t', 'and where it was found');
 select * from finish();
