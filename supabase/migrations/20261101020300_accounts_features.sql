@@ -197,9 +197,9 @@ begin
     -- 31 March.
     select 12 * (extract(year from n) - extract(year from s)) + extract(month from n) - extract(month from s)
     into months from (select at at time zone 'UTC' as n, period_start at time zone 'UTC' as s) t;
-    if private.later(period_start, make_interval(months => months)) > least(at, last_month) then
-      months := greatest(months - 1, 0);
-    end if;
+    while months > 0 and private.later(period_start, make_interval(months => months)) > least(at, last_month) loop
+      months := months - 1; -- twice, where the month that is too short reaches into the next one
+    end loop;
     if private.later(period_start, make_interval(months => months + 1)) <= last_month then
       period_end := least(period_end, private.later(period_start, make_interval(months => months + 1)));
     end if;

@@ -373,7 +373,7 @@ begin
   then
     running := private.running_answer(conversation.id, conversation.current_leaf_id, null, at);
     if running.id is null then
-      return '{"admitted": false, "is_stale": true}';
+      return jsonb_build_object('admitted', false, 'is_stale', true);
     end if;
   end if;
   if running.id is null then

@@ -31,7 +31,7 @@ declare
 begin
   select * into message from public.messages m where m.id = write_message_events.message_id;
   if message.status is distinct from 'sending' then
-    return 'true';
+    return to_jsonb(true);
   end if;
   if write_message_events.events is not null then
     -- A try whose answer was lost is made again, with what came since.

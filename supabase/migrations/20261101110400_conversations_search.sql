@@ -192,7 +192,7 @@ declare
   shown text := normalize(content, NFC);
   folded text := private.fold_text(shown);
   begins integer;
-  cuts integer[] := '{1}';
+  cuts integer[] := array[1];
   at integer;
 begin
   if length(folded) <> length(shown) and lower(shown collate "C") !~ pattern then

@@ -110,7 +110,7 @@ $$;
 -- more go. The conversation's lock comes first: what one transaction lets go, another may be about to name.
 create function private.keep_attachments() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
-  named text[] := '{}';
+  named text[] := array[]::text[];
   missing text;
 begin
   if tg_op <> 'DELETE' and new.deleted_at is null then

@@ -35,7 +35,7 @@ declare
     select coalesce(max(length(r.run[1])), 0) from regexp_matches(said, '(`+)', 'g') r (run))));
   opened text;
   line text;
-  lines text[] := '{}';
+  lines text[] := array[]::text[];
 begin
   foreach line in array regexp_split_to_array(said, '\r\n|[\n\r\v\f\u0085\u2028\u2029]') loop
     if opened is not null then
@@ -239,6 +239,7 @@ begin
   return jsonb_build_object('conversation_id', made.id, 'imported', true, 'messages', written);
 exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
   perform private.raise_error('invalid_request', 'This conversation cannot be read: ' || sqlerrm);
+  return null;
 end;
 $$;
 grant execute on function private.write_import to authenticated;

@@ -120,7 +120,7 @@ declare
   managed uuid[] := array(select private.my_managed_workspace_ids() except select person);
   key jsonb := after -> 'key';
   section private.export_section;
-  found_row record;
+  found_data jsonb;
   next_row public.exported_row;
   looked_at integer;
   seen integer := 0;
@@ -142,18 +142,17 @@ begin
     end if;
     loop
       looked_at := 0;
-      for found_row in execute private.export_query(section, key is not null)
+      for found_data, key in execute private.export_query(section, key is not null)
         using person, key, case when section.whose = 'managed' then managed else teams end, section.hidden
       loop
         looked_at := looked_at + 1;
         seen := seen + 1;
-        key := found_row.key;
-        if found_row.row_data is not null or seen >= 20000 then
-          next_row := row(section.name, found_row.row_data,
+        if found_data is not null or seen >= 20000 then
+          next_row := row(section.name, found_data,
             jsonb_build_object('section', section.place, 'key', key))::public.exported_row;
           return next next_row;
           given := given + 1;
-          size := size + coalesce(pg_column_size(found_row.row_data), 0);
+          size := size + coalesce(pg_column_size(found_data), 0);
           if given >= 1000 or size >= 4000000 or seen >= 20000 then
             return;
           end if;

@@ -52,6 +52,9 @@ function withoutIds({ id, messages, current_message_id, metadata, ...facts }: Ex
   };
 }
 
+/** Ones that are generated, ms. */
+const TIMEOUT = { timeout: runs(30_000) };
+
 test('both forms of a ChatGPT export are imported, once each; the unreadable are named', async () => {
   const person = await newUser();
   const files = [new Blob([fixture('one-file')]), zip({ 'conversations-000.json': fixture('many-files') })];
@@ -90,7 +93,7 @@ const json = fc
   .jsonValue({ maxDepth: 3, stringUnit: 'grapheme' })
   .map((value) => JSON.parse(JSON.stringify(value).replace(/\\u0000/g, '')));
 
-test('an export is imported again as it was: branches, current message, parts', async () => {
+test('an export is imported again as it was: branches, current message, parts', TIMEOUT, async () => {
   const part = fc.oneof(
     fc.record({ type: fc.constantFrom('text', 'refusal', 'reasoning'), text }),
     fc.record({ type: fc.constantFrom('image', 'file', 'data-x', 'tool_call'), name: text, value: json }),
@@ -168,7 +171,7 @@ const uiMessage = fc.record(
   { requiredKeys: ['id', 'role', 'parts'] },
 );
 
-test('a list of UIMessages comes out of messages as it went in', async () => {
+test('a list of UIMessages comes out of messages as it went in', TIMEOUT, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(uiMessage, { maxLength: 6 }), async (generated) => {
       const messages = generated as UIMessage[];
@@ -194,7 +197,7 @@ test('a list of UIMessages comes out of messages as it went in', async () => {
   );
 });
 
-test('no JSON makes a 5xx, and what is refused has a code', async () => {
+test('no JSON makes a 5xx, and what is refused has a code', TIMEOUT, async () => {
   const broken = fc.oneof(
     json,
     fc.record({ messages: json }),
@@ -263,7 +266,7 @@ test('a free account imports so much a day', async () => {
   expect(await importOne('elsewhere', large(1), person)).toMatchObject({ imported: false });
 });
 
-test('in Markdown no text makes another speaker: each stays in the quote below who said it', async () => {
+test('in Markdown no text makes another speaker: each stays in the quote below who said it', TIMEOUT, async () => {
   const piece = fc.oneof(
     text,
     fc.constantFrom(
