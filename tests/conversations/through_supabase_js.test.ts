@@ -53,6 +53,7 @@ test('a conversation is begun, written in, branched, renamed, pinned, tagged, ar
       ...{ id, user_id: author.id, title: 'Plans', message_count: 4, total_tokens: 30, total_cost: 0.02 },
       ...{ created_at: begun.data?.created_at, last_message_at: expect.any(String), is_archived: false },
       ...{ is_pinned: false, last_message_content: 'Rest.', last_message_role: 'assistant' },
+      ...{ workspace_id: begun.data?.workspace_id, tags: begun.data?.tags, model: begun.data?.model, is_shared: false },
     },
   ]);
 
