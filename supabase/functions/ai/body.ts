@@ -70,7 +70,8 @@ export class AnswerBody {
 
   /** Tells the provider to stop. */
   cancel(): void {
-    this.#stopTimer();
+    // Who waits meanwhile is still told when the time is up, should the end of the connection not tell them.
+    if (!this.#wait) this.#stopTimer();
     this.#reader.cancel().catch(() => undefined);
   }
 
