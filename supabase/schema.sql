@@ -1958,6 +1958,7 @@ function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
 function private.is_session_revoked(account_id uuid) returns boolean
+function private.is_silent(hold private.credit_holds, at timestamp with time zone) returns boolean
 function private.is_unaudited_column(column_name text) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
@@ -2068,6 +2069,7 @@ function private.refunded_of(of_platform payment_platform, of_reversal text) ret
 function private.refuse_ai_call(asked private.admission) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
+function private.refuse_feature(of_plan text, code text, is_on boolean, most numeric, used numeric, period_end timestamp with time zone, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_import(given jsonb) returns text
 function private.refuse_input(wanted ai_models, request private.ai_request) returns private.ai_refusal
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal

@@ -300,6 +300,22 @@ comment on table private.jobs_under_way is
   'end.';
 create index jobs_under_way_workspace_id_idx on private.jobs_under_way (workspace_id);
 
+-- Why a counted feature has nothing left for one more use, if so.
+create function private.refuse_feature(
+  of_plan text, code text, is_on boolean, most numeric, used numeric, period_end timestamptz, at timestamptz
+) returns private.ai_refusal language plpgsql immutable set search_path = '' as $$
+begin
+  if not is_on then
+    return row('feature_not_in_plan', format('The plan %s does not include feature %s.', of_plan, code), null,
+      null)::private.ai_refusal;
+  elsif used + 1 > most then
+    return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most), code,
+      period_end), null, ceil(extract(epoch from period_end - at)))::private.ai_refusal;
+  end if;
+  return null;
+end;
+$$;
+
 -- Why a call may not begin by the features api_call and token, if so. Calls under way count as calls; what tokens
 -- they will use is not known, so the last of them may pass that limit.
 create function private.refuse_counted_features(caller private.ai_caller, at timestamptz) returns private.ai_refusal
@@ -309,30 +325,26 @@ declare
   code text;
   most numeric;
   used numeric;
+  refusal private.ai_refusal;
 begin
   if not coalesce(caller.features ?| array['api_call', 'token'], false) then
     return null; -- nothing is said of either: nothing to look up
   end if;
   foreach code in array array['api_call', 'token'] loop
-    most := private.limit_in(caller.features, code);
-    if not private.feature_is_on(caller.features, code) then
-      return row('feature_not_in_plan', format('The plan %s does not include feature %s.', (caller.plan).plan, code),
-        null,
-        null)::private.ai_refusal;
-    elsif most is not null then
-      period := private.feature_period(caller.workspace_id, at);
-      used := private.feature_used(caller.workspace_id, code, period.period_start);
-      if code = 'api_call' then -- calls under way will count
-        used := used + (
-          select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
-            and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
-        ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
-      end if;
-      if used >= most then
-        return row('limit_reached', format('This workspace has used its %s of feature %s until %s.', trim_scale(most),
-          code,
-          period.period_end), null, ceil(extract(epoch from period.period_end - at)))::private.ai_refusal;
-      end if;
+    most := private.limit_in(caller.features, code); -- 0 where it is off
+    continue when most is null;
+    period := private.feature_period(caller.workspace_id, at);
+    used := private.feature_used(caller.workspace_id, code, period.period_start);
+    if code = 'api_call' then -- calls under way will count
+      used := used + (
+        select count(*) from private.credit_holds h where h.workspace_id = caller.workspace_id
+          and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
+      ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
+    end if;
+    refusal := private.refuse_feature((caller.plan).plan, code, private.feature_is_on(caller.features, code), most, used,
+      period.period_end, at);
+    if refusal.code is not null then
+      return refusal;
     end if;
   end loop;
   return null;

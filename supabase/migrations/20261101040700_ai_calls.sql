@@ -679,6 +679,12 @@ end;
 $$;
 insert into private.due_work (piece, place) values ('finish_next_lost_ai_call', 10);
 
+-- Whether nobody heard for 30 seconds of a call that says every ten that it runs: its function is lost.
+create function private.is_silent(hold private.credit_holds, at timestamptz) returns boolean
+language sql immutable set search_path = '' as $$
+  select (hold.work ->> 'heard_at')::timestamptz < at - interval '30 seconds'
+$$;
+
 -- Before a call is admitted, under its wallet's lock: ends one under the same Idempotency-Key that was silent for
 -- 30 seconds, and takes back an admission of this very request whose answer was lost. Gives the wallet as it is
 -- then.
@@ -694,7 +700,7 @@ begin
     where h.workspace_id = wallet.workspace_id and h.user_id = account_id and h.state = 'open' and h.work is not null
       and (h.metadata ->> 'request_id' = wanted_request_id
         or key is not null and h.work ->> 'idempotency_key' = key
-          and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds')
+          and private.is_silent(h, at))
   loop
     if earlier.metadata ->> 'request_id' = wanted_request_id then
       -- The function asks a second time because the answer to its first was lost: that one comes to nothing, unlogged.

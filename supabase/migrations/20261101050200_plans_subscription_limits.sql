@@ -42,14 +42,8 @@ begin
   then
     terms := private.feature_terms_of(wanted_workspace, action, at);
     used := private.feature_used(wanted_workspace, action, terms.period_start);
-    if not terms.is_on then
-      asked.refusal := row('feature_not_in_plan', format('The plan %s does not include feature %s.',
-        ((asked.caller).plan).plan, action), null, null)::private.ai_refusal;
-    elsif used + 1 > terms.most then
-      asked.refusal := row('limit_reached', format('This workspace has used its %s of feature %s until %s.',
-        trim_scale(terms.most), action, terms.period_end), null,
-        ceil(extract(epoch from terms.period_end - at)))::private.ai_refusal;
-    end if;
+    asked.refusal := private.refuse_feature(((asked.caller).plan).plan, action, terms.is_on, terms.most, used,
+      terms.period_end, at);
   else
     perform private.raise_error('invalid_request', format('p_action must be one of %s, not %s.', (
       select string_agg(f.feature_code, ', ' order by f.feature_code <> 'message', f.feature_code)

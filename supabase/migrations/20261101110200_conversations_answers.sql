@@ -323,7 +323,7 @@ begin
     where m.conversation_id = wanted_conversation and m.status = 'sending' and m.id is distinct from own_answer
   loop
     select h.* into hold from private.credit_holds h where h.id = running.hold_id and h.work is not null;
-    if (hold.work ->> 'heard_at')::timestamptz < at - interval '30 seconds' then
+    if private.is_silent(hold, at) then
       perform private.finish_lost_ai_call(hold, at);
     elsif running.id in (select b.message_id from private.branch_of(wanted_conversation, leaf_id) b
         where leaf_id is not null)

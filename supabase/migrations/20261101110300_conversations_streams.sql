@@ -188,7 +188,7 @@ declare
 begin
   select h.* into silent from public.messages m join private.credit_holds h on h.id = m.hold_id
   where m.id = stop_message.message_id and m.conversation_id = conversation.id and m.status = 'sending'
-    and (h.work ->> 'heard_at')::timestamptz < at - interval '30 seconds';
+    and private.is_silent(h, at);
   if found then -- its function is lost: nobody is there to hear of a stop
     perform private.finish_lost_ai_call(silent, at);
   end if;

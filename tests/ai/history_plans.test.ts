@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type PlanNode, plansFor, tellPlans } from '../support/plans.ts';
 import { adminPool } from '../support/stack.ts';
 
 const ROWS = 3000;
@@ -13,7 +14,7 @@ let client: pg.PoolClient;
 // Half of the rows are the member's, a third has each value of what is filtered.
 beforeAll(async () => {
   client = await adminPool.connect();
-  await client.query(`begin; set local session_replication_role = replica; load 'auto_explain'`);
+  await client.query(`begin; set local session_replication_role = replica`);
   await client.query(`insert into public.workspaces (id, name) values ($1, 'w')`, [team]);
   await client.query(
     `insert into public.workspace_members (workspace_id, user_id, role) values ($1, $2, 'owner'), ($1, $3, 'member')`,
@@ -39,49 +40,22 @@ beforeAll(async () => {
      from generate_series(1, 40000) n`,
   );
   await client.query('analyze private.ai_usage_logs, public.credit_transactions');
-  await client.query(`set local auto_explain.log_min_duration = 0; set local auto_explain.log_nested_statements = on;
-    set local auto_explain.log_analyze = on; set local auto_explain.log_timing = off; set local auto_explain.log_format = json;
-    set local client_min_messages = log`);
+  await tellPlans(client);
 });
 afterAll(async () => {
   await client.query('rollback');
   client.release();
 });
 
-type Node = {
-  'Node Type': string;
-  'Index Name'?: string;
-  'Plan Rows': number;
-  'Actual Rows': number;
-  'Actual Loops': number;
-  'Rows Removed by Filter'?: number;
-  Plans?: Node[];
-};
-
 /** The nodes of the plan that reads `table` for this reader's query. */
-async function nodesOf(table: string, reader: keyof typeof people, query: string, length = PAGE): Promise<Node[]> {
-  const plans: Node[] = [];
-  const listen = ({ message = '' }: { message?: string }): void => {
-    const json = message.slice(message.indexOf('{'));
-    if (json.includes(`"Index Name": "${table}`)) plans.push(JSON.parse(json).Plan);
-  };
-  client.on('notice', listen);
-  await client.query(`select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)`, [
-    JSON.stringify({ role: 'authenticated', sub: people[reader] }),
-  ]);
-  try {
-    const { rows } = await client.query(query, [team]);
-    expect(rows).toHaveLength(length);
-  } finally {
-    await client.query('set local role none');
-    client.off('notice', listen);
-  }
-  const flat = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flat)];
-  return plans.flatMap(flat);
+async function nodesOf(table: string, reader: keyof typeof people, query: string, length = PAGE): Promise<PlanNode[]> {
+  const { rows, nodes } = await plansFor(client, people[reader], table, query, [team]);
+  expect(rows).toHaveLength(length);
+  return nodes;
 }
 
 /** What of its rows a walk read; those of another node, such as each debit's refunds, are none of them. */
-const rowsRead = (nodes: Node[]): number =>
+const rowsRead = (nodes: PlanNode[]): number =>
   nodes
     .filter(
       (node) =>

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type PlanNode, plansFor, tellPlans } from '../support/plans.ts';
 import { adminPool } from '../support/stack.ts';
 
 const TENANTS = 150;
@@ -29,7 +30,7 @@ async function talk(
 
 beforeAll(async () => {
   client = await adminPool.connect();
-  await client.query(`begin; set local session_replication_role = replica; load 'auto_explain'`);
+  await client.query(`begin; set local session_replication_role = replica`);
   await client.query(`insert into public.workspaces (id, name) select id, 'w' from unnest($1::uuid[]) id;`, [
     [team, ...Object.values(people)],
   ]);
@@ -45,63 +46,35 @@ beforeAll(async () => {
   await talk(people.owner, people.owner, {});
   await talk(team, people.owner, { conversations: 2, isShared: true, messages: 10 });
   await talk(team, people.owner, { conversations: 40 });
-  await client.query(`set local auto_explain.log_min_duration = 0; set local auto_explain.log_nested_statements = on;
-    set local auto_explain.log_analyze = on; set local auto_explain.log_timing = off; set local auto_explain.log_format = json;
-    set local client_min_messages = log`);
+  await tellPlans(client);
 }, 60_000);
 afterAll(async () => {
   await client.query('rollback');
   client.release();
 });
 
-type Node = {
-  'Node Type': string;
-  'Index Name'?: string;
-  'Actual Rows': number;
-  'Actual Loops': number;
-  'Rows Removed by Filter'?: number;
-  'Rows Removed by Index Recheck'?: number;
-  'Rows Removed by Join Filter'?: number;
-  Plans?: Node[];
-};
-
 /** How many hits a person's search has, what the index gave for them, and what was read in vain. */
 async function search(reader: keyof typeof people, query: string, filter = '') {
-  const nodes: Node[] = [];
-  const flat = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flat)];
-  const listen = ({ message = '' }: { message?: string }): void => {
-    const json = message.slice(message.indexOf('{'));
-    if (json.includes('"Index Name": "messages_search_idx"')) nodes.push(...flat(JSON.parse(json).Plan));
+  const index = 'messages_search_idx';
+  const asked = `select message_id from public.search_messages($1, max_rows => 100${filter})`;
+  const { rows, nodes } = await plansFor(client, people[reader], index, asked, [query]);
+  const sum = (of: PlanNode[], figure: (node: PlanNode) => number | undefined): number =>
+    of.reduce((total, node) => total + (figure(node) ?? 0) * node['Actual Loops'], 0);
+  return {
+    hits: rows.length,
+    indexed: sum(
+      nodes.filter((node) => node['Index Name'] === index),
+      (node) => node['Actual Rows'],
+    ),
+    removed: sum(
+      nodes,
+      (node) =>
+        (node['Rows Removed by Filter'] ?? 0) +
+        (node['Rows Removed by Index Recheck'] ?? 0) +
+        (node['Rows Removed by Join Filter'] ?? 0),
+    ),
+    wholeTables: nodes.filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Rows'] > 100).length,
   };
-  client.on('notice', listen);
-  await client.query(`select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)`, [
-    JSON.stringify({ role: 'authenticated', sub: people[reader] }),
-  ]);
-  try {
-    const { rows } = await client.query(`select message_id from public.search_messages($1, max_rows => 100${filter})`, [
-      query,
-    ]);
-    const sum = (of: Node[], figure: (node: Node) => number | undefined): number =>
-      of.reduce((total, node) => total + (figure(node) ?? 0) * node['Actual Loops'], 0);
-    return {
-      hits: rows.length,
-      indexed: sum(
-        nodes.filter((node) => node['Index Name'] === 'messages_search_idx'),
-        (node) => node['Actual Rows'],
-      ),
-      removed: sum(
-        nodes,
-        (node) =>
-          (node['Rows Removed by Filter'] ?? 0) +
-          (node['Rows Removed by Index Recheck'] ?? 0) +
-          (node['Rows Removed by Join Filter'] ?? 0),
-      ),
-      wholeTables: nodes.filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Rows'] > 100).length,
-    };
-  } finally {
-    await client.query('set local role none');
-    client.off('notice', listen);
-  }
 }
 
 test.each([
