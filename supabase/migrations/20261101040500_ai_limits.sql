@@ -341,8 +341,8 @@ begin
           and h.state = 'open' and h.expires_at > refuse_counted_features.at and h.work is not null
       ) + (select count(*) from private.jobs_under_way j where j.workspace_id = caller.workspace_id);
     end if;
-    refusal := private.refuse_feature((caller.plan).plan, code, private.feature_is_on(caller.features, code), most, used,
-      period.period_end, at);
+    refusal := private.refuse_feature((caller.plan).plan, code, private.feature_is_on(caller.features, code), most,
+      used, period.period_end, at);
     if refusal.code is not null then
       return refusal;
     end if;

@@ -278,6 +278,20 @@ describe('stop', () => {
     expect(counts?.messages).toBe(0);
   });
 
+  test('does not end one that is made whole, for the provider makes and charges all of it', async () => {
+    const user = await newRichCaller();
+    const conversation = await newConversation(user);
+    const key = randomUUID();
+    const whole = { key, text: 'Once upon a time', delay_ms: 3_000 };
+    const { id, response } = begin(user, conversation, whole, AI_URL, { stream: false });
+    await until(async () => expect((await seenBySimulator(key)).count).toBe(1));
+    expect((await stop(user, conversation, id)).body).toMatchObject({ id, status: 'sending' });
+    expect(await (await response).json()).toMatchObject({ answer: { status: 'sent', content: 'Once upon a time' } });
+    const [log] = await logsOf(user);
+    expect(log?.status).toBe('success');
+    expect(Number(log?.credits_charged)).toBeGreaterThan(0);
+  });
+
   test('ends one that is silent, and a second time changes nothing', async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user);

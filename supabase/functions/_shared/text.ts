@@ -46,3 +46,8 @@ function hideMasked(text: string, secrets: string[]): string {
     ends.some((end) => word.includes(end)) ? '[hidden]' : word,
   );
 }
+
+/** Whether a text is a UUID as Postgres writes it, in either case. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}

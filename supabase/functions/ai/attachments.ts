@@ -1,5 +1,6 @@
 /** The files of attachments, for providers. Who may read a conversation was decided before. */
 import { database } from '../_shared/database.ts';
+import type { Part } from './context.ts';
 import { type Files, withPictures } from './pictures.ts';
 
 /** How long a provider may take to read a picture, s. */
@@ -23,7 +24,7 @@ const files: Files = {
 };
 
 /** Messages of one conversation (`folder`: `<workspace>/<conversation>`), their pictures as `withPictures` gives them. */
-export function withReadablePictures<Message extends { parts: ({ type: string } & Record<string, unknown>)[] }>(
+export function withReadablePictures<Message extends { parts: Part[] }>(
   messages: Message[],
   folder: string,
 ): Promise<Message[]> {

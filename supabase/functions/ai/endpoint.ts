@@ -137,8 +137,13 @@ function askUpstream<T extends { model: string }>(endpoint: Endpoint<T>, request
     call.deadline,
     call.attempts,
     (answer) => endpoint.relay?.(call, request, answer) ?? readWhole(endpoint, request, call, answer),
-    call.journal?.stop,
+    // A whole answer is not stopped: before its first byte comes, the provider has made and charges all of it.
+    isStreamed(request) ? call.journal?.stop : undefined,
   );
+}
+
+function isStreamed(request: object): boolean {
+  return 'stream' in request && request.stream === true;
 }
 
 /** Reads a whole answer, and returns what settles the call and answers the client. */

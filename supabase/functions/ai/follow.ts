@@ -4,6 +4,7 @@ import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { ApiError, errorBody, errorResponse, invalidRequest } from '../_shared/errors.ts';
 import { ofThisRequest } from '../_shared/origin.ts';
+import { isUuid } from '../_shared/text.ts';
 
 /** The journal is asked again after so long, ms: the first where events come, up to the second where none do. */
 const FIRST_WAIT = 250;
@@ -14,7 +15,6 @@ const KEEP_ALIVE = 10_000;
 const LONGEST_FOLLOWED = 120_000;
 /** How long the answer to a stop waits for the stream's end, ms. */
 const STOP_WAITS = 2_000;
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Which answer is meant, and who asks. */
 export interface WantedAnswer {
@@ -148,7 +148,7 @@ function namesOf({ caller, conversationId, messageId }: WantedAnswer) {
 /** Throws 404 `not_found` for what is no id of a conversation, and of a message in it. */
 export function requireIds(conversationId: string, messageId?: string): void {
   for (const [what, id] of Object.entries({ conversation: conversationId, message: messageId })) {
-    if (id !== undefined && !ID.test(id)) {
+    if (id !== undefined && !isUuid(id)) {
       throw new ApiError(404, 'not_found', `There is no ${what} ${JSON.stringify(id)}.`);
     }
   }

@@ -1,5 +1,7 @@
 /** Pictures of messages as a provider can read them: attachments by an address that works for a while, or as data. */
 import { Buffer } from 'node:buffer';
+import { isUuid } from '../_shared/text.ts';
+import type { Part } from './context.ts';
 
 /** What reads the files of attachments: addresses for whoever has them, or the bytes. */
 export interface Files {
@@ -7,9 +9,6 @@ export interface Files {
   open(path: string): Promise<Blob | undefined>;
 }
 
-type Part = { type: string } & Record<string, unknown>;
-
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Bytes of pictures that one request carries as data. */
 const MOST_BYTES = 8_388_608;
 
@@ -26,7 +25,7 @@ export async function withPictures<Message extends { parts: Part[] }>(
 ): Promise<Message[]> {
   const pathOf = (part: Part) => {
     const id = isPicture(part) && typeof part.attachment_id === 'string' ? part.attachment_id : '';
-    return ID.test(id) ? `${folder}/${id}` : ''; // nothing else leads out of the folder
+    return isUuid(id) ? `${folder}/${id}` : ''; // nothing else leads out of the folder
   };
   const paths = [...new Set(messages.flatMap(({ parts }) => parts.map(pathOf)))].filter((path) => path !== '');
   if (paths.length === 0 && !messages.some(({ parts }) => parts.some(isPicture))) return messages;
