@@ -478,16 +478,18 @@ begin
   if hold.work is not null then
     perform from public.conversations c where c.id = (hold.work #>> '{details,conversation_id}')::uuid
     for no key update;
-    update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
-      content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
-      metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
-      error_message = finish_message.answer ->> 'error_message'
-    where m.hold_id = hold.id and m.deleted_at is null;
   end if;
   settlement := public.finish_ai_call(hold.id, ending, finish_message.prompt_tokens, finish_message.cached_tokens,
     finish_message.completion_tokens, finish_message.details, 0, finish_message.usage_source,
     finish_message.is_empty, finish_message.served_model, null, finish_message.written_tokens,
     finish_message.may_be_cut_short, finish_message.at, finish_message.pools);
+  if hold.work is not null then -- after its status: a row whose status changes is indexed again, with its text
+    update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
+      content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
+      metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
+      error_message = coalesce(finish_message.answer ->> 'error_message', m.error_message)
+    where m.hold_id = hold.id and m.deleted_at is null;
+  end if;
   if gives_messages then
     select * into written from public.messages m where m.hold_id = hold.id;
     settlement := settlement || jsonb_build_object('answer', to_jsonb(written),
