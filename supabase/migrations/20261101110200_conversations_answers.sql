@@ -208,8 +208,9 @@ begin
       where b.size <= room and b.summary is null
     )
     select jsonb_build_object(
-      'messages', coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'role', b.role, 'parts', b.parts,
-        'tokens', b.content_tokens) order by b.place desc)
+      'messages', coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'role', b.role, 'tokens', b.content_tokens,
+          'parts', jsonb_path_query_array(b.parts, -- what no model reads may be large
+            '$[*] ? (@.type like_regex "^(text|refusal|image|file|tool_call|tool_result)$")')) order by b.place desc)
         filter (where b.status <> 'deleted' and b.parts <> '[]' and b.summary is null), '[]'),
       'summary', max(b.summary))
     from branch b
