@@ -53,6 +53,8 @@ comment on column public.ai_providers.result_hosts is
   'AI_BASE_URL stands for the host of that variable.';
 insert into public.ai_providers (provider, video_api, result_hosts) values
   ('default', '302ai', '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}');
+insert into public.ai_providers (provider, base_url, api_key_env) values
+  ('gemini', 'https://generativelanguage.googleapis.com/v1beta/openai', 'AI_GEMINI_KEY');
 
 create table public.ai_models (
   model text primary key constraint model_name_is_short check (length(model) between 1 and 200),
