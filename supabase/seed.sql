@@ -60,3 +60,4 @@ on conflict (platform, product_id, price_id) do nothing;
 update public.system_config set config_value = 'true' where config_key = 'match_payments_by_email';
 update public.system_config set config_value = '"http://localhost:3000,http://127.0.0.1:3000"'
 where config_key = 'checkout_return_urls';
+update public.system_config set config_value = '"gemini-2.5-flash-lite"' where config_key = 'session_model';
