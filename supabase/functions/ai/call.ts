@@ -290,8 +290,6 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
     pools: { ...usage.pools },
     usage_source: usage.source,
     written_tokens: usage.written ?? 0,
-    is_empty: ending.isEmpty ?? false,
-    may_be_cut_short: ending.mayBeCutShort ?? false,
     served_model: candidate?.model,
     details: {
       attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
@@ -304,10 +302,12 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const written = call.message && (await writtenAnswer(ending));
   const isWhole = objectIn(call.request)?.stream !== true;
   const finishing = run(() => {
-    if (written) return database.rpc('finish_message', { ...end, answer: written, gives_messages: isWhole });
+    // It takes no credits, whatever is in it.
     if (call.analysis) return database.rpc('finish_session_analysis', { ...end, verdict: ending.verdict });
-    const { images = 0, kept } = ending;
-    return database.rpc('finish_ai_call', { ...end, images, answer: kept as Json | undefined });
+    const { isEmpty = false, mayBeCutShort = false, images = 0, kept } = ending;
+    const whole = { ...end, is_empty: isEmpty, may_be_cut_short: mayBeCutShort };
+    if (written) return database.rpc('finish_message', { ...whole, answer: written, gives_messages: isWhole });
+    return database.rpc('finish_ai_call', { ...whole, images, answer: kept as Json | undefined });
   }, call.lostAt - Date.now());
   try {
     const settlement = (await finishing) as unknown as Settlement;

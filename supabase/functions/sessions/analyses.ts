@@ -138,6 +138,9 @@ async function settle(analysis: Analysis, candidate: Candidate, first: Read): Pr
     answer: last.answer,
     verdict: { ...last.verdict, ...toSources(last.citations) } as unknown as Json,
   });
+  if (!settlement.analysis) {
+    throw new ApiError(409, 'invalid_state', 'The session ended while this segment was analysed. It was not counted.');
+  }
   const { body, contentType } = keptAnalysis(settlement);
   return new Response(body, { headers: { 'content-type': contentType } });
 }
