@@ -23,7 +23,7 @@ test('its person does everything, admins and those it is shared with read, other
   const team = await newTeam(owner);
   await join(team, speaker);
   await join(team, mate);
-  await sql(`select public.credit_user_credits_transaction($1, 100, 'purchase')`, [team]);
+  await sql(`select public.credit_user_credits_transaction($2, 100, 'purchase', workspace_id => $1)`, [team, owner.id]);
   await sql(`update public.workspaces set plan = 'enterprise' where id = $1`, [team]);
   const { data: teamKey, error } = await owner.client.rpc('create_api_key', { name: 'team', workspace_id: team });
   if (error) throw error;
@@ -72,7 +72,7 @@ test("a session in a team is the team's to pay, and only members start one", asy
   const [owner, speaker, stranger] = await Promise.all([newSpeaker(), newSpeaker(), newSpeaker()]);
   const team = await newTeam(owner);
   await join(team, speaker);
-  await sql(`select public.credit_user_credits_transaction($1, 100, 'purchase')`, [team]);
+  await sql(`select public.credit_user_credits_transaction($2, 100, 'purchase', workspace_id => $1)`, [team, owner.id]);
   const into = { 'x-workspace-id': team };
   const refused = await call(stranger, 'POST', '', { client_id: randomUUID() }, into);
   expect(refused.status).toBeGreaterThanOrEqual(403);

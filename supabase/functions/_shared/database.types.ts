@@ -1980,6 +1980,9 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"session_context":
+{ Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string }; Returns: Json
+                           },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
                            },
