@@ -115,7 +115,9 @@ begin
       and (wanted_user is null or u.user_id = wanted_user) and u.started_at >= since and u.started_at < until;
     return;
   end if;
-  if wanted_workspace is null then
+  if wanted_workspace is not null then
+    perform private.require_role(wanted_workspace, person, 'member');
+  else
     wanted_user := coalesce(wanted_user, person);
   end if;
   return query select u.* from public.workspace_members m join public.session_usage u on u.workspace_id = m.workspace_id

@@ -76,10 +76,13 @@ async function useEverything(person: Person, { model, videoModel }: Models): Pro
   await holdASession(person, model);
 }
 
-/** A session of an own rate, with an analysis and a transcript. */
+/** A session at a rate of its own, with an analysis and a transcript. */
 async function holdASession({ id: account, mark, ip }: Person, model: string): Promise<void> {
   const details = { ip_address: ip, user_agent: mark, request_data: { text: mark } };
-  await sql(`select public.set_credit_rate('[{"unit": "analysis", "credits": 1}]', $1)`, [account]);
+  await sql(
+    `select public.set_credit_rate('[{"unit": "minute", "credits": 1}]', $1), public.credit_user_credits_transaction($1, 10, 'manual')`,
+    [account],
+  );
   const [started] = await sql<{ id: string }>(
     `select public.start_session($1, $2, $2, metadata => jsonb_build_object('text', $2::text), details => $3) #>> '{session,id}' as id`,
     [account, mark, details],

@@ -38,7 +38,7 @@ select is(pg_temp.by_member('2026-03-02', '2026-03-02'), 'author 1: 0 0 1 of 1, 
 select is(pg_temp.by_member('2026-03-01', '2026-03-01'), 'author 1: 2 1 1 of 4, owner 1: 0 3 0 of 3', 'and of the day before');
 select is(pg_temp.by_member('2026-03-03'), null, 'of days without any');
 select is(pg_temp.by_member('infinity', '-infinity'), null, 'of days that make no sense');
-select is((select count(*) from public.session_safety_by_member(tests.id('author'))), 0::bigint, 'and none of a workspace that is not theirs');
+select throws_ok($$ select public.session_safety_by_member(tests.id('author')) $$, 'PT404', 'not_found', 'and none of a workspace that is not theirs');
 select tests.be_postgres();
 delete from auth.users where id in (tests.id('author'), tests.id('other'));
 select tests.sign_in('owner');
