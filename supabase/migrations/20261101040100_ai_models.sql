@@ -512,6 +512,9 @@ begin
   charge.worth_usd := trim_scale(case when charge.credits = by_cost
     then charge.cost_usd * (pricing ->> 'markup')::numeric
     else charge.credits / (pricing ->> 'credits_per_usd')::numeric end);
+  if pricing ? 'included' then -- something else that is charged pays for it
+    charge.credits := 0;
+  end if;
   -- An image, a second or a character is counted besides tokens: its price may be theirs.
   if not rows ?& '{input,output}' or usage.images > 0 or coalesce(usage.input_seconds, usage.output_seconds,
     usage.characters, usage.web_searches, usage.tool_calls) is not null then
@@ -536,7 +539,9 @@ declare
   r private.price_units := private.default_rates(private.price_rows(pricing, usage, began,
     began + interval '1000 seconds', in_credits => true, is_bound => true));
 begin
-  if pricing ->> 'credits_per_request' is not null
+  if pricing ? 'included' then
+    return null;
+  elsif pricing ->> 'credits_per_request' is not null
     and not pricing @? '$.price.components[*].credits_per_unit' then
     r := null;
     r.request := (pricing ->> 'credits_per_request')::numeric;
