@@ -1508,7 +1508,7 @@ table session_usage
   credit_deducted boolean not null default false
   credit_deducted_at timestamp with time zone
   seconds_left integer
-  credits_left numeric
+  credits_left unsigned_credit_amount
   warning boolean not null default false
   started_at timestamp with time zone not null default clock_timestamp()
   completed_at timestamp with time zone

@@ -30,3 +30,5 @@ begin
 end;
 $$;
 grant usage on schema public to basemeter_functions;
+-- Its connections are few: who waits long for a row would keep those of others.
+alter role basemeter_functions set lock_timeout = '2s';

@@ -165,7 +165,7 @@ create table public.session_usage (
   credit_deducted boolean not null default false,
   credit_deducted_at timestamptz,
   seconds_left integer,
-  credits_left numeric,
+  credits_left public.unsigned_credit_amount,
   warning boolean not null default false,
   started_at timestamptz not null default clock_timestamp(),
   completed_at timestamptz,

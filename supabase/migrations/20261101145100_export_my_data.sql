@@ -56,7 +56,6 @@ language sql immutable set search_path = '' as $$
     ('conversations', 'public.conversations', 'user_id', '{id}', 'person'),
     ('messages', 'public.messages', 'conversation_id', '{conversation_id,created_at,sequence_number}', 'person'),
     ('attachments', 'public.attachments', 'conversation_id', '{conversation_id,id}', 'person'),
-    ('credit_rates', 'public.credit_rates', 'workspace_id', '{id}', 'person'),
     ('sessions', 'public.sessions', 'user_id', '{started_at,id}', 'person'),
     ('session_usage', 'public.session_usage', 'user_id', '{started_at,session_id}', 'person'),
     ('session_transcripts', 'public.session_transcripts', 'session_id', '{session_id}', 'person'),
