@@ -83,9 +83,12 @@ type recorded_usage: recorded boolean, cost_usd numeric, credits_charged numeric
 type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
+type safety_distribution: red_count bigint, yellow_count bigint, green_count bigint, total_count bigint, red_percentage numeric, yellow_percentage numeric, green_percentage numeric
 type session_end_reason: credits, idle, too_long
+type session_levels: session_id uuid, started_at timestamp with time zone, ended_at timestamp with time zone, sequence_numbers integer[], seconds numeric[], levels session_safety_level[], severities smallint[]
 type session_policy: soft, hard
 type session_safety_level: red, yellow, green
+type session_statistics: total_sessions bigint, total_duration_seconds numeric, total_analysis_count bigint, total_tokens bigint, total_cost_usd numeric, total_credits_consumed numeric
 type session_status: in_progress, paused, completed, failed, canceled, expired
 type short_name: text CHECK ((length(VALUE) <= 200))
 type snippet_piece: text text, is_match boolean
@@ -1484,6 +1487,7 @@ table session_transcripts
   constraint session_transcripts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX session_transcripts_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "people can read their transcripts, members those of shared sess" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (EXISTS ( SELECT FROM sessions s WHERE ((s.id = session_transcripts.session_id) AND ((s.user_id = ( SELECT auth.uid() AS uid)) OR s.is_shared)))))
+  CREATE TRIGGER session_transcripts_keep_none BEFORE INSERT ON public.session_transcripts FOR EACH ROW EXECUTE FUNCTION private.keep_no_transcript()
   grants authenticated: select; service_role: select
 
 table session_usage
@@ -1544,6 +1548,7 @@ table sessions
   ended_at timestamp with time zone
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
+  texts_removed_at timestamp with time zone
   constraint a_client_starts_a_session_once UNIQUE (workspace_id, user_id, client_id)
   constraint a_paused_session_has_its_time CHECK (((paused_at IS NOT NULL) = (status = 'paused'::session_status)))
   constraint an_ended_session_has_its_time CHECK (((ended_at IS NOT NULL) = (status = ANY (ARRAY['completed'::session_status, 'failed'::session_status, 'canceled'::session_status, 'expired'::session_status]))))
@@ -1556,6 +1561,7 @@ table sessions
   constraint sessions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX sessions_under_way_idx using btree (workspace_id) WHERE (status = ANY (ARRAY['in_progress'::session_status, 'paused'::session_status]))
   CREATE INDEX sessions_user_id_started_at_idx using btree (user_id, started_at)
+  CREATE INDEX sessions_with_texts_idx using btree (workspace_id, ended_at) WHERE ((ended_at IS NOT NULL) AND (texts_removed_at IS NULL))
   CREATE INDEX sessions_workspace_id_started_at_idx using btree (workspace_id, started_at)
   policy "people can read their sessions, members what is shared, admins " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
   policy "people can share their own sessions" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
@@ -1960,29 +1966,36 @@ table workspaces
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
   message_retention_days integer
   session_policy session_policy
+  transcript_retention_days integer
+  analysis_retention_days integer
   constraint a_slug_is_one_workspaces UNIQUE (slug)
+  constraint analysis_retention_is_in_days CHECK (((analysis_retention_days >= 0) AND (analysis_retention_days <= 36500)))
   constraint message_retention_is_in_days CHECK (((message_retention_days >= 1) AND (message_retention_days <= 36500)))
   constraint one_personal_workspace_each UNIQUE (personal_user_id)
   constraint personal_workspace_has_its_users_id CHECK ((personal_user_id = id))
   constraint slug_is_a_name_for_urls CHECK (((slug ~ '^[a-z0-9](-?[a-z0-9])+$'::text) AND (length(slug) <= 63)))
+  constraint transcript_retention_is_in_days CHECK (((transcript_retention_days >= 0) AND (transcript_retention_days <= 36500)))
   constraint workspace_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 200)))
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
   constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_analysis_retention_days_idx using btree (analysis_retention_days) WHERE (analysis_retention_days IS NOT NULL)
   CREATE INDEX workspaces_message_retention_days_idx using btree (message_retention_days) WHERE (message_retention_days IS NOT NULL)
   CREATE INDEX workspaces_plan_idx using btree (plan)
+  CREATE INDEX workspaces_transcript_retention_days_idx using btree (transcript_retention_days) WHERE (transcript_retention_days IS NOT NULL)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_retention AFTER UPDATE OF message_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'message_retention_days')
+  CREATE TRIGGER workspaces_audit_session_retention AFTER UPDATE OF transcript_retention_days, analysis_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'transcript_retention_days analysis_retention_days')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; authenticated update: (ai_log_content, message_retention_days, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, message_retention_days, name, session_policy, slug)
+  grants authenticated: select; authenticated update: (ai_log_content, analysis_retention_days, message_retention_days, name, slug, transcript_retention_days); service_role: select; service_role insert: (name); service_role update: (ai_log_content, analysis_retention_days, message_retention_days, name, session_policy, slug, transcript_retention_days)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_active_seconds(wanted_session uuid, since timestamp with time zone, until timestamp with time zone, seconds numeric) returns numeric
@@ -2165,6 +2178,7 @@ function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.keep_attachments() returns trigger security definer
+function private.keep_no_transcript() returns trigger security definer
 function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
@@ -2294,6 +2308,7 @@ function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_messages(due uuid[]) returns void
 function private.remove_next_old_content(at timestamp with time zone) returns boolean
+function private.remove_next_old_session_texts(at timestamp with time zone) returns boolean
 function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -2339,6 +2354,8 @@ function private.roll_over_grant(paid private.paid_credits, live_until timestamp
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
+function private.safety_distribution_of(red bigint, yellow bigint, green bigint) returns safety_distribution -- execute: authenticated, service_role
+function private.safety_of_session(wanted_session uuid) returns safety_distribution security definer -- execute: authenticated, service_role
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
 function private.search_pattern(search_for text, max_rows integer) returns text
@@ -2347,6 +2364,7 @@ function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, c
 function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.session_analysis_history(wanted_workspace uuid, wanted_user uuid, level session_safety_level, since timestamp with time zone, until timestamp with time zone, max_rows integer, before_session uuid, before_number integer) returns SETOF session_analysis_logs security definer -- execute: authenticated, service_role
 function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
 function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
 function private.session_cost(usage session_usage) returns numeric
@@ -2355,6 +2373,7 @@ function private.session_id() returns uuid
 function private.session_json(m private.metered_session, at timestamp with time zone) returns jsonb
 function private.session_rate_of(wanted_workspace uuid, wanted_mode text, at timestamp with time zone) returns jsonb
 function private.session_seconds_for(rate jsonb, usage session_usage, credits numeric, burn numeric DEFAULT 0) returns numeric
+function private.session_statistics_of(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns session_statistics -- execute: authenticated, service_role
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
 function private.set_model_price(model text, components jsonb, effective_from timestamp with time zone DEFAULT now(), effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns uuid
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
@@ -2389,6 +2408,7 @@ function private.terms_of(product payment_products, at timestamp with time zone)
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
 function private.text_of_parts(parts jsonb) returns text
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
+function private.timeline_of_session(wanted_session uuid) returns session_levels security definer -- execute: authenticated, service_role
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.touch_session(account_id uuid) returns void
@@ -2399,6 +2419,7 @@ function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
+function private.usage_that_counts(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns SETOF session_usage security definer -- execute: authenticated, service_role
 function private.video_job_json(job video_jobs) returns jsonb
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
@@ -2484,6 +2505,7 @@ function public.pause_session(session_id uuid, user_id uuid, api_key_hash text D
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
 function public.read_message_events(user_id uuid, conversation_id uuid, message_id uuid, after integer DEFAULT 0, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.read_sessions(user_id uuid, what text, session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer, max_rows integer DEFAULT 50, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date, of_user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
@@ -2504,7 +2526,12 @@ function public.revoke_invitation(invitation_id uuid) returns void -- execute: a
 function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
 function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
+function public.session_analysis_history(workspace_id uuid DEFAULT NULL::uuid, safety_level session_safety_level DEFAULT NULL::session_safety_level, user_id uuid DEFAULT NULL::uuid, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 50, before_session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer) returns SETOF session_analysis_logs -- execute: authenticated, service_role
 function public.session_context(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.session_safety_by_member(workspace_id uuid, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date) returns TABLE(user_id uuid, session_count bigint, red_count bigint, yellow_count bigint, green_count bigint, total_count bigint, red_percentage numeric, yellow_percentage numeric, green_percentage numeric) -- execute: authenticated, service_role
+function public.session_safety_distribution(session_id uuid) returns safety_distribution -- execute: authenticated, service_role
+function public.session_timeline(session_id uuid) returns session_levels -- execute: authenticated, service_role
+function public.session_usage_stats(start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid) returns session_statistics -- execute: authenticated, service_role
 function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, threshold numeric, monthly_cap integer) returns void -- execute: authenticated
 function public.set_credit_rate(rate jsonb, workspace_id uuid DEFAULT NULL::uuid, mode text DEFAULT NULL::text, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated

@@ -349,6 +349,40 @@ as $$
 $$;
 comment on function tests.video_log(uuid) is 'The log rows of a video job in words.';
 
+create or replace function tests.write_session(
+  name text, person text, workspace text default null, is_shared boolean default false, levels text default 'rygg',
+  transcript text default null, started_at timestamptz default '2026-03-01 10:00+00', ended_at timestamptz default null
+) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  home uuid := coalesce(tests.id(workspace), tests.id(person));
+begin
+  insert into public.sessions (id, workspace_id, user_id, client_id, is_shared, started_at, ended_at, status, metadata)
+  values (tests.id(name), home, tests.id(person), name, write_session.is_shared, write_session.started_at,
+    write_session.ended_at, case when write_session.ended_at is null then 'in_progress' else 'completed' end::public.session_status,
+    jsonb_build_object('words', name));
+  insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level,
+    severity, display_text, action_suggestion, rag_documents, rag_sources, duration_seconds, model_used, prompt_tokens, completion_tokens, estimated_cost_usd)
+  select tests.id(name), l.number, home, tests.id(person), write_session.started_at + l.number * interval '1 minute',
+    case l.level when 'r' then 'red' when 'y' then 'yellow' else 'green' end::public.session_safety_level,
+    case l.level when 'r' then 3 when 'y' then 2 else 1 end, format('seen in %s', name), 'wait', '[{"title": "a document"}]',
+    '[{"quote": "a quote"}]', 60, 'a model', 10, 5, 0.01
+  from regexp_split_to_table(levels, '') with ordinality l (level, number) where l.level <> '';
+  insert into public.session_usage (session_id, workspace_id, user_id, status, duration_seconds, analysis_count,
+    red_count, yellow_count, green_count, total_prompt_tokens, total_completion_tokens, estimated_cost_usd,
+    credits_consumed, started_at)
+  select tests.id(name), home, tests.id(person), s.status, length(levels) * 60, length(levels),
+    regexp_count(levels, 'r'), regexp_count(levels, 'y'), regexp_count(levels, 'g'), length(levels) * 10,
+    length(levels) * 5, length(levels) * 0.01, length(levels), s.started_at
+  from public.sessions s where s.id = tests.id(name);
+  insert into public.session_transcripts (session_id, workspace_id, transcript, created_at)
+  select tests.id(name), home, transcript, coalesce(write_session.ended_at, write_session.started_at) where transcript is not null;
+  return tests.id(name);
+end;
+$$;
+comment on function tests.write_session is
+  'Writes a session with an analysis a minute, whose levels are the letters r, y and g, as its end would leave them.';
 create or replace function tests.offer_analysis(name text default 'gemini') returns void
 language sql set search_path = ''
 as $$

@@ -81,6 +81,7 @@ test("a session in a team is the team's to pay, and only members start one", asy
   const session = await start(speaker, {}, into);
   expect(outcome(await analyse(speaker, session, 1, await newModel()))).toBe('200');
   const end = await call(speaker, 'PATCH', `/${session}/complete`, {});
+  expect(outcome(end)).toBe('200');
   const entries = await sql<{ workspace_id: string; amount: number }>(
     `select workspace_id, amount::float8 from public.credit_transactions
      where reason = 'session_fee' and transaction_type = 'debit' and workspace_id = any($1) and amount <> 0`,

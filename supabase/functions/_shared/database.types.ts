@@ -803,14 +803,14 @@ isOneToOne: false
                   ]
                 },"sessions": {
                   Row: {
-                    "api_key_id": string | null,"client_id": string,"created_at": string,"end_reason": Database["public"]['Enums']["session_end_reason"] | null,"ended_at": string | null,"error_message": string | null,"id": string,"is_shared": boolean,"last_heard_at": string,"metadata": NonNullable<Json>,"mode": string | null,"paused_at": string | null,"policy": Database["public"]['Enums']["session_policy"],"rate": NonNullable<Json>,"started_at": string,"status": Database["public"]['Enums']["session_status"],"updated_at": string,"user_id": string | null,"workspace_id": string
+                    "api_key_id": string | null,"client_id": string,"created_at": string,"end_reason": Database["public"]['Enums']["session_end_reason"] | null,"ended_at": string | null,"error_message": string | null,"id": string,"is_shared": boolean,"last_heard_at": string,"metadata": NonNullable<Json>,"mode": string | null,"paused_at": string | null,"policy": Database["public"]['Enums']["session_policy"],"rate": NonNullable<Json>,"started_at": string,"status": Database["public"]['Enums']["session_status"],"texts_removed_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "api_key_id"?: string | null,"client_id": string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                    "api_key_id"?: string | null,"client_id": string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"texts_removed_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "api_key_id"?: string | null,"client_id"?: string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                    "api_key_id"?: string | null,"client_id"?: string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"texts_removed_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1227,14 +1227,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"session_policy": Database["public"]['Enums']["session_policy"] | null,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"analysis_retention_days": number | null,"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"session_policy": Database["public"]['Enums']["session_policy"] | null,"slug": string | null,"transcript_retention_days": number | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"analysis_retention_days"?: number | null,"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"transcript_retention_days"?: number | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"analysis_retention_days"?: number | null,"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"transcript_retention_days"?: number | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -1857,6 +1857,9 @@ isOneToOne: false
 "read_message_events":
 { Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
+"read_sessions":
+{ Args: { "api_key_hash"?: string,"at"?: string,"before_number"?: number,"end_date"?: string,"max_rows"?: number,"of_user_id"?: string,"session_id"?: string,"start_date"?: string,"user_id": string,"what": string,"workspace_id"?: string }; Returns: Json
+                           },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
                            },
@@ -1980,9 +1983,67 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"session_analysis_history":
+{ Args: { "before_number"?: number,"before_session_id"?: string,"from"?: string,"max_rows"?: number,"safety_level"?: Database["public"]['Enums']["session_safety_level"],"to"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
+              "action_suggestion": string | null,
+"analyzed_at": string,
+"audio_seconds": number,
+"cached_tokens": number,
+"completion_tokens": number,
+"display_text": string,
+"duration_seconds": number,
+"estimated_cost_usd": number,
+"model_used": string,
+"prompt_tokens": number,
+"rag_documents": NonNullable<Json>,
+"rag_sources": NonNullable<Json>,
+"safety_level": Database["public"]['Enums']["session_safety_level"],
+"sequence_number": number,
+"session_id": string,
+"severity": number,
+"total_tokens": number,
+"transcript_length": number,
+"user_id": string | null,
+"workspace_id": string
+            }[]
+                          SetofOptions: {
+        from: "*"
+        to: "session_analysis_logs"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "session_context":
 { Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string }; Returns: Json
                            },
+"session_safety_by_member":
+{ Args: { "end_date"?: string,"start_date"?: string,"workspace_id": string }; Returns: {
+              "green_count": number,"green_percentage": number,"red_count": number,"red_percentage": number,"session_count": number,"total_count": number,"user_id": string,"yellow_count": number,"yellow_percentage": number
+            }[]
+                           },
+"session_safety_distribution":
+{ Args: { "session_id": string }; Returns: Database["public"]['CompositeTypes']["safety_distribution"]
+                          SetofOptions: {
+        from: "*"
+        to: "safety_distribution"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"session_timeline":
+{ Args: { "session_id": string }; Returns: Database["public"]['CompositeTypes']["session_levels"]
+                          SetofOptions: {
+        from: "*"
+        to: "session_levels"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"session_usage_stats":
+{ Args: { "end_date"?: string,"start_date"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["session_statistics"]
+                          SetofOptions: {
+        from: "*"
+        to: "session_statistics"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
                            },
@@ -2119,6 +2180,12 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"safety_distribution": {
+                        "red_count": number | null,"yellow_count": number | null,"green_count": number | null,"total_count": number | null,"red_percentage": number | null,"yellow_percentage": number | null,"green_percentage": number | null
+                      },"session_levels": {
+                        "session_id": string | null,"started_at": string | null,"ended_at": string | null,"sequence_numbers": (number)[] | null,"seconds": (number)[] | null,"levels": (Database["public"]['Enums']["session_safety_level"])[] | null,"severities": (number)[] | null
+                      },"session_statistics": {
+                        "total_sessions": number | null,"total_duration_seconds": number | null,"total_analysis_count": number | null,"total_tokens": number | null,"total_cost_usd": number | null,"total_credits_consumed": number | null
                       },"snippet_piece": {
                         "text": string | null,"is_match": boolean | null
                       },"subscription_limit": {

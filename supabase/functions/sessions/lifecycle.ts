@@ -68,7 +68,8 @@ export async function completeSession(http: Request, caller: Caller, session_id:
     database.rpc('complete_session', {
       ...caller,
       session_id,
-      full_transcript: full_transcript ?? undefined,
+      // Empty, not null: SQL computes how much room it takes before it looks whether there is one.
+      full_transcript: full_transcript ?? '',
       ended_at: ended_at ?? undefined,
     }),
   );
