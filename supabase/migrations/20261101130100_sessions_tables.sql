@@ -141,7 +141,8 @@ comment on column public.session_analysis_logs.estimated_cost_usd is
   'What the call is worth to its customer in US dollars: the cost with the model''s markup.';
 create index session_analysis_logs_workspace_id_safety_level_idx
   on public.session_analysis_logs (workspace_id, safety_level, analyzed_at);
-create index session_analysis_logs_user_id_idx on public.session_analysis_logs (user_id);
+create index session_analysis_logs_user_id_safety_level_idx
+  on public.session_analysis_logs (user_id, safety_level, analyzed_at);
 
 create table public.session_usage (
   session_id uuid primary key references public.sessions on delete cascade,
@@ -267,8 +268,8 @@ begin
   update private.session_work w set request = '{}', details = '{}' where w.session_id = new.id;
   if not new.is_shared then
     delete from public.session_transcripts t where t.session_id = new.id;
-    update public.session_analysis_logs l set display_text = '', action_suggestion = null, rag_documents = '[]',
-      rag_sources = '[]' where l.session_id = new.id;
+    update public.session_analysis_logs l set user_id = null, display_text = '', action_suggestion = null,
+      rag_documents = '[]', rag_sources = '[]' where l.session_id = new.id;
     new.client_id := new.id::text;
     new.error_message := null;
     new.metadata := '{}';

@@ -570,7 +570,7 @@ begin
   insert into public.session_usage (session_id, workspace_id, user_id, started_at)
   values (session.id, session.workspace_id, session.user_id, asked.at);
   insert into private.session_work (session_id, workspace_id, hold_id, request, details, clock_offset, active_until)
-  values (session.id, session.workspace_id, hold.id, request, details - 'scene'
+  values (session.id, session.workspace_id, hold.id, request, details - '{scene,request_data}'::text[]
     || jsonb_build_object('request_id', start_session.request_id),
     asked.at - coalesce(start_session.started_at, asked.at), asked.at);
   m := private.meter_session(private.read_session(session, asked.at), asked.at);

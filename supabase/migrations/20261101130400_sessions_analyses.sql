@@ -94,7 +94,8 @@ begin
 
   admission := public.admit_ai_call(admit_session_analysis.user_id, admit_session_analysis.model,
     admit_session_analysis.input_tokens, admit_session_analysis.max_output_tokens, 1,
-    admit_session_analysis.request_id, details || jsonb_build_object('scene', 'session_analysis',
+    -- What is said is kept with the session alone, which fewer people read than the log.
+    admit_session_analysis.request_id, details - 'request_data' || jsonb_build_object('scene', 'session_analysis',
       'reference_id', session.id, 'session_id', session.id, 'sequence_number', sequence_number,
       'request_hash', admit_session_analysis.request_hash, 'segment', segment || jsonb_build_object('heard_at', at)),
     endpoint => 'text_chat', api_key_hash => admit_session_analysis.api_key_hash,
@@ -216,7 +217,7 @@ begin
   end if;
   perform public.finish_ai_call(hold.id, finish_session_analysis.ending, finish_session_analysis.prompt_tokens,
     finish_session_analysis.cached_tokens, finish_session_analysis.completion_tokens,
-    finish_session_analysis.details, 0, finish_session_analysis.usage_source, false,
+    finish_session_analysis.details - 'response_data', 0, finish_session_analysis.usage_source, false,
     finish_session_analysis.served_model, null, finish_session_analysis.written_tokens, false,
     finish_session_analysis.at, finish_session_analysis.pools);
   m := private.watch_session(session, at);
