@@ -25,9 +25,9 @@ create table private.kept_content (
   primary key (workspace_id, is_by_client)
 ) with (fillfactor = 50);
 comment on table private.kept_content is
-  'Bytes of a day''s requests, answers, messages and files that were kept, where a plan bounds the calls of a day. What '
-  'clients store themselves has a row of its own: a client can hold that lock as long as its statement runs, and an AI '
-  'call, which holds the wallet, never waits for it.';
+  'Bytes of a day''s requests, answers, messages and files that were kept, where a plan bounds the calls of a day. '
+  'What clients store themselves has a row of its own: a client can hold that as long as its statement runs, and an '
+  'AI call, which holds the wallet, never waits for it.';
 
 create type private.ai_caller as (
   account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb

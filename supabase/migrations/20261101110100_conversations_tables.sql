@@ -1,9 +1,9 @@
 -- Conversations and their messages: a tree, so that an answer can be made again and a question edited without losing
 -- the other branch. People write their own questions under RLS; answers, tokens and cost come from the server alone.
--- Whoever writes messages holds, in this order: the wallet of their workspace, shared, which only deletions wait for; the
--- conversation; what an AI call needs of the wallet itself; the messages. So a conversation's counters are exact, no
--- write meets another one or a deletion in a deadlock, and nobody holds a wallet while they wait for a conversation: a
--- client holds its own for as long as its statement runs.
+-- Whoever writes messages holds, in this order: a share of the wallet of their workspace, which only deletions wait
+-- for; the conversation; for an AI call, the wallet; the messages. So a conversation's counters are exact, no write
+-- meets another one or a deletion in a deadlock, and nobody holds a wallet while they wait for a conversation, which a
+-- client can hold for as long as its statement runs.
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('max_message_characters', '100000', 'integer', 1, 10000000, true,
@@ -276,9 +276,9 @@ $$;
 create trigger messages_require_bounds before insert or update of content, parts
   on public.messages for each row when (current_user = 'authenticated') execute function private.bound_message();
 
--- Bounds what clients store in a day: a row counts as the JSON that it makes, which is more than it takes. Of an update,
--- rows count whose columns (the arguments) have changed, and whole: what they replace stays in indexes. These triggers
--- fire when all else of the statement is done: no other write waits for its filters, or for those of its answer.
+-- Bounds what clients store in a day: a row counts as the JSON that it makes, which is more than it takes. An update
+-- counts the rows in which one of the columns that are its arguments changed, and counts them whole: what they replace
+-- stays in indexes. It fires when all else of a statement is done, so that others of the workspace wait for none of it.
 create function private.bound_content() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then

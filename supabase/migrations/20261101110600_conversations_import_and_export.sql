@@ -197,6 +197,9 @@ begin
   -- One after the other: the same one is written once, and those that have no room together are not all written first.
   perform pg_advisory_xact_lock(hashtextextended('imports of ' || person, 0));
   perform from public.credit_wallets w where w.workspace_id = made.workspace_id for key share; -- it stays
+  if not found then -- it was deleted meanwhile
+    perform private.raise_error('not_found', pg_catalog.format('There is no workspace %s.', made.workspace_id));
+  end if;
   made.import_key := source || ' ' || encode(sha256(convert_to(given::text, 'UTF8')), 'hex');
   select c.id into made.id from public.conversations c where c.workspace_id = made.workspace_id
     and c.user_id = person and c.import_key = made.import_key and c.deleted_at is null;
