@@ -30,5 +30,5 @@ begin
 end;
 $$;
 grant usage on schema public to basemeter_functions;
--- Its connections are few: who waits long for a row would keep those of others.
+-- A function has few connections: while a call waits for a lock in one of them, no other call can use it.
 alter role basemeter_functions set lock_timeout = '2s';

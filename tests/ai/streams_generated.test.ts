@@ -13,7 +13,7 @@ import { RawProvider, type Step } from './raw-provider.ts';
 const STREAMS = runs(70);
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 10;
-/** A stream that is not at its end by then never ends, ms: no provider is waited for so long. */
+/** A stream that has not ended after so many ms never will: a provider may be silent for half as long. */
 const LONGEST = 40_000;
 /** A token to the tokenizer. */
 const WORD = ' the';

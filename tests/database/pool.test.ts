@@ -58,7 +58,7 @@ const finish = (pool: RpcPool, data: unknown) =>
 
 test('a call that gets no connection in time is told so as PostgREST tells it, and those before it go on', async () => {
   const people = await Promise.all([newAccount(10), newAccount(10)]);
-  const pool = openPool({ max: 2, acquire: 500 });
+  const pool = openPool({ max: 2, acquire: 200 });
   const lock = await lockWallets(people);
   const first = people.map((id) => admit(pool, id));
   await lock.waiting();
@@ -134,7 +134,7 @@ test('a statement ends in time, and its connection is as good as before', async 
   expect((await pool.call('require_api_key', { api_key_hash: 'none' }, {})).error?.code).toBe('PT401');
 });
 
-test('a call waits for a row no longer than for a connection, and may be tried again', async () => {
+test('a call that waits too long for a lock fails before its statement would, and may be tried again', async () => {
   const someone = await newAccount(10);
   const lock = await lockWallets([someone]);
   const { error, status } = await admit(openPool({ max: 1 }), someone);
