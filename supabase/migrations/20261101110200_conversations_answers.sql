@@ -218,6 +218,45 @@ begin
 end;
 $$;
 
+-- What was sent before with a request's id, if anything was; an error where that was another request.
+create function private.sent_before(action text, message_id uuid, answer_id uuid, request_hash text)
+returns private.sent_messages language plpgsql set search_path = '' as $$
+declare
+  -- In this order: the messages of a request that is admitted meanwhile come together with their key.
+  is_taken boolean := exists (select from public.messages m
+    where m.id = sent_before.answer_id or m.id = sent_before.message_id and action = 'send');
+  earlier private.sent_messages;
+begin
+  select * into earlier from private.sent_messages s
+  where s.key_id = coalesce(case when action = 'send' then sent_before.message_id end, sent_before.answer_id);
+  if not found and is_taken or earlier.request_hash <> sent_before.request_hash then
+    perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
+      'use a new id for a new message, and the same body for a retry.');
+  end if;
+  return earlier;
+end;
+$$;
+
+-- Who writes the title and the summary of a branch, and when the summary is due.
+create function private.note_makers(
+  conversation public.conversations, leaf uuid, user_id uuid, api_key_hash text, at timestamptz
+) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  caller private.ai_caller;
+begin
+  if coalesce(private.config('conversation_title_model'), '""') <> '""'
+    or coalesce(private.config('conversation_summary_model'), '""') <> '""'
+  then
+    caller := private.ai_caller_of(note_makers.user_id, note_makers.api_key_hash, at, conversation.workspace_id);
+  end if;
+  return jsonb_build_object(
+    'title_model', case when leaf is null and conversation.title = ''
+      then private.helper_model('conversation_title_model', caller, at) end,
+    'summary_model', private.helper_model('conversation_summary_model', caller, at),
+    'summary_share', private.config_numeric('conversation_summary_share', 0.5));
+end;
+$$;
+
 create function public.conversation_context(
   conversation_id uuid, user_id uuid, action text, api_key_hash text default null, workspace_id uuid default null,
   message_id uuid default null, answer_id uuid default null, parent_message_id uuid default null,
@@ -233,8 +272,6 @@ declare
   leaf uuid;
   wanted public.ai_models;
   name text;
-  caller private.ai_caller;
-  is_taken boolean;
 begin
   if action = 'continue' then
     answer := private.message_of(conversation.id, conversation_context.answer_id);
@@ -243,17 +280,9 @@ begin
     end if;
     leaf := answer.id;
   else
-    -- In this order: the messages of a request that is admitted meanwhile come together with their key.
-    is_taken := exists (select from public.messages m
-      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send');
-    select * into earlier from private.sent_messages s
-    where s.key_id = coalesce(case when action = 'send' then conversation_context.message_id end,
-      conversation_context.answer_id);
-    if not found and is_taken or earlier.request_hash <> conversation_context.request_hash
-    then
-      perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
-        'use a new id for a new message, and the same body for a retry.');
-    elsif earlier.key_id is not null then
+    earlier := private.sent_before(action, conversation_context.message_id, conversation_context.answer_id,
+      conversation_context.request_hash);
+    if earlier.key_id is not null then
       select * into answer from public.messages m where m.id = earlier.answer_id;
       if answer.status <> 'failed' then
         answer := private.message_of(conversation.id, answer.id);
@@ -277,20 +306,12 @@ begin
   end if;
   name := coalesce(conversation_context.model, answer.model_used, conversation.model);
   select * into wanted from public.ai_models m where m.model = name and m.is_active;
-  if coalesce(private.config('conversation_title_model'), '""') <> '""'
-    or coalesce(private.config('conversation_summary_model'), '""') <> '""'
-  then
-    caller := private.ai_caller_of(conversation_context.user_id, api_key_hash, at, conversation.workspace_id);
-  end if;
   return jsonb_build_object('model', name, 'context_window', wanted.context_window,
-    'max_output_tokens', wanted.max_output_tokens, 'content_parts', wanted.content_parts, 'read_at', at,
-    'workspace_id', conversation.workspace_id,
-    'system_prompt', conversation.system_prompt, 'parent_message_id', leaf, 'answer_id', earlier.answer_id,
-    'message_id', case action when 'continue' then answer.parent_message_id when 'send' then earlier.message_id end,
-    'title_model', case when leaf is null and conversation.title = ''
-      then private.helper_model('conversation_title_model', caller, at) end,
-    'summary_model', private.helper_model('conversation_summary_model', caller, at),
-    'summary_share', private.config_numeric('conversation_summary_share', 0.5))
+      'max_output_tokens', wanted.max_output_tokens, 'content_parts', wanted.content_parts, 'read_at', at,
+      'workspace_id', conversation.workspace_id, 'system_prompt', conversation.system_prompt,
+      'parent_message_id', leaf, 'answer_id', earlier.answer_id, 'message_id',
+      case action when 'continue' then answer.parent_message_id when 'send' then earlier.message_id end)
+    || private.note_makers(conversation, leaf, conversation_context.user_id, api_key_hash, at)
     || private.context_of(leaf, action = 'continue', coalesce(wanted.context_window, 1000000));
 end;
 $$;

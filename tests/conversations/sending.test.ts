@@ -337,21 +337,18 @@ describe.concurrent('an answer that is still being made', () => {
   test('keeps its branch from another, and no other branch', async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user, { model });
-    const slow = says({ text: 'slow words', chunks: 2, chunk_delay_ms: 1_000 });
+    const slow = says({ text: 'slow words', chunks: 2, chunk_delay_ms: 3_000 });
     const streaming = await post(user.accessToken, conversation, { content: slow });
     const running = streaming.headers.get('x-answer-id') ?? '';
+    const another = (body: object | undefined, path = '') => post(user.accessToken, conversation, body, path);
     const refused = {
-      'below the current leaf': await post(user.accessToken, conversation, { content: 'next' }),
-      'below it by name': await post(user.accessToken, conversation, { content: 'next', parent_message_id: running }),
-      'a second answer': await post(
-        user.accessToken,
-        conversation,
-        undefined,
-        `/${streaming.headers.get('x-message-id')}/answers`,
-      ),
-      'its own continuation': await post(user.accessToken, conversation, undefined, `/${running}/continue`),
+      'below the current leaf': another({ content: 'next' }),
+      'below it by name': another({ content: 'next', parent_message_id: running }),
+      'a second answer': another(undefined, `/${streaming.headers.get('x-message-id')}/answers`),
+      'its own continuation': another(undefined, `/${running}/continue`),
     };
-    for (const [name, response] of Object.entries(refused)) {
+    for (const [name, asked] of Object.entries(refused)) {
+      const response = await asked;
       expect([name, response.headers.get('x-answer-id')]).toEqual([name, running]);
       expect([name, await refusal(response)]).toEqual([name, '409 generation_running']);
     }
