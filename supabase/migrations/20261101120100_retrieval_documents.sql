@@ -84,7 +84,7 @@ declare
   overlap constant integer := 200;
   blank constant text := e' \t\r\n\v\f\u00a0\u3000\ufeff';
   sentence constant text := '(?:[.!?…][])"''”’]*\s|[。！？；][」』”’）]*|\n)';
-  total integer := length(document);
+  total integer := coalesce(length(document), 0);
   place integer := 0; -- characters before the next passage
   block text := ''; -- of the document: a long text is walked from its beginning each time that it is read
   block_start integer := 0;
