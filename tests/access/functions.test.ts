@@ -79,6 +79,7 @@ async function makeThings(world: World): Promise<Record<string, string>> {
     'unmatched',
     'conversation',
     'session',
+    'document',
   ])
     things[name] = pg.escapeLiteral(randomUUID());
   const results = await world.client.query<{ id: string }>(
@@ -103,6 +104,10 @@ async function makeThings(world: World): Promise<Record<string, string>> {
        values (:unmatched, 'creem', 'access', 'evt');
        insert into public.conversations (id, workspace_id, user_id) values (:conversation, :team, :member);
        insert into public.messages (conversation_id, content) values (:conversation, 'a question');
+       insert into public.rag_documents (id, workspace_id, title, source, content, content_hash, chunk_count)
+       values (:document, :team, 'a document', 'a document', 'a passage', 'a hash', 1);
+       insert into public.rag_chunks (workspace_id, document_id, position, start_character, end_character, content, content_hash)
+       values (:team, :document, 1, 0, 9, 'a passage', 'a hash');
        insert into public.payment_events (platform, event_id, event_type, occurred_at, applied_at, facts)
        values ('creem', :dispute, 'a.type', now(), now(), jsonb_build_object('rank', 0, 'reversal',
          jsonb_build_object('id', :dispute, 'kind', 'dispute', 'status', 'open', 'amount', 1, 'currency', 'USD')))

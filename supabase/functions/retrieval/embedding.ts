@@ -1,5 +1,4 @@
 /** Embeddings of passages and queries: AI calls like any other, admitted, charged to the workspace and logged. */
-
 import type { Caller } from '../_shared/auth.ts';
 import type { CallDetails } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';

@@ -42,7 +42,7 @@ select is(pg_temp.best('zebra'), null, 'nor anything for what nobody wrote');
 select is(pg_temp.best(''), null, 'nor for nothing');
 select is(pg_temp.best(null), null, 'nor for null');
 select is(pg_temp.best($q$ ' \ & | ! ( ) :* <-> % _ § '' harbour $q$) ~ 'harbour', true, 'what means something elsewhere means nothing');
-select is(pg_temp.best('maximum dose', ', k => 1'), 'dose', 'k is how many');
+select is(pg_temp.best('maximum dose of ibuprofen', ', k => 1'), 'dose', 'k is how many');
 select is((select count(*)::integer from public.search_passages(tests.id('ann'), repeat('maximum dose ibuprofen 剂量 ', 300))), 3, 'a long query is cut, not refused');
 
 -- Ranks.

@@ -95,9 +95,7 @@ select is(pg_temp.seen() || ' ' || pg_temp.found(), '0 0 0 0', 'and nothing of i
 -- Who goes.
 select tests.be_postgres();
 select pg_temp.load('admin'), pg_temp.load('admin', 'admin');
-set local role supabase_auth_admin;
 delete from auth.users where id = tests.id('admin');
-select tests.be_postgres();
 select set_eq($$ select workspace_id, user_id from public.rag_documents $$, $$ values (tests.id('team'), null::uuid), (tests.id('stranger'), tests.id('stranger')) $$,
   'a person who goes takes their own documents along, and leaves a team''s');
 delete from public.workspaces where id = tests.id('team');
