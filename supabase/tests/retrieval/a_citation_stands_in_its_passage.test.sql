@@ -26,7 +26,7 @@ select is(pg_temp.quoted('A secret', 'theirs'), null, 'and what stands in anothe
 select is(pg_temp.quoted('A secret', 'theirs', 'bob'), 'A secret', 'which is kept there');
 select is((select substr(d.content, 1 + (c ->> 'start_character')::integer, (c ->> 'end_character')::integer - (c ->> 'start_character')::integer)
   from pg_temp.check('mg/kg (max') x, lateral (select x #> '{citations,0}') c (c), public.rag_documents d where d.id = (c ->> 'document_id')::uuid), 'mg/kg (max', 'it says where in its document it stands');
-select is(pg_temp.check('40') #> '{citations,0}' - '{document_id,start_character,end_character}'::text[],
+select is((pg_temp.check('40') #> '{citations,0}') - '{document_id,start_character,end_character}'::text[],
   jsonb_build_object('chunk_id', tests.recall('chunk'), 'title', 'Doses', 'source', 'https://example.test/doses', 'version', 1, 'quote', '40'), 'and what document that is');
 select is(public.check_citations(tests.id('ann'), '[1, null, {}, {"chunk_id": "x", "quote": "x"}, {"chunk_id": 5, "quote": {}}]'),
   '{"citations": [], "refused": [1, null, {}, {"chunk_id": "x", "quote": "x"}, {"chunk_id": 5, "quote": {}}]}', 'what is no citation is refused, whatever it is');
