@@ -5,9 +5,19 @@ import { PROJECT_DIR } from '../../scripts/paths.ts';
 
 const PAGES = [
   'README',
-  ...['ai', 'credits', 'teams', 'payments', 'features', 'video', 'conversations', 'admin', 'devices', 'retention'].map(
-    (page) => `docs/${page}`,
-  ),
+  ...[
+    'ai',
+    'credits',
+    'teams',
+    'payments',
+    'features',
+    'video',
+    'conversations',
+    'retrieval',
+    'admin',
+    'devices',
+    'retention',
+  ].map((page) => `docs/${page}`),
 ];
 
 /** Their snippets as one module. */
