@@ -30,3 +30,5 @@ begin
 end;
 $$;
 grant usage on schema public to basemeter_functions;
+-- A function has few connections: while a call waits for a lock in one of them, no other call can use it.
+alter role basemeter_functions set lock_timeout = '2s';

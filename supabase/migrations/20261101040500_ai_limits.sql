@@ -6,7 +6,6 @@ create table private.ai_request_counts (
   messages bigint not null default 0,
   minute_started_at timestamptz not null,
   day_started_at timestamptz not null default now(),
-  day_content bigint not null default 0,
   minute_requests integer not null default 0,
   day_requests integer not null default 0,
   day_empty_answers integer not null default 0,
@@ -15,10 +14,20 @@ create table private.ai_request_counts (
 comment on table private.ai_request_counts is
   'How many messages a workspace sent in a period (private.feature_period by month), and how many calls it began in '
   'the newest minute and day of that period.';
-comment on column private.ai_request_counts.day_content is
-  'Bytes of that day''s requests, answers, messages and files that were kept.';
 comment on column private.ai_request_counts.day_empty_answers is
   'How many of that day''s answers had nothing in them and were free though input was reported.';
+
+create table private.kept_content (
+  workspace_id uuid not null references public.workspaces on delete cascade,
+  is_by_client boolean not null,
+  day_started_at timestamptz not null,
+  bytes bigint not null,
+  primary key (workspace_id, is_by_client)
+) with (fillfactor = 50);
+comment on table private.kept_content is
+  'Bytes of a day''s requests, answers, messages and files that were kept, where a plan bounds the calls of a day. '
+  'What clients store themselves has a row of its own: a client can hold that as long as its statement runs, and an '
+  'AI call, which holds the wallet, never waits for it.';
 
 create type private.ai_caller as (
   account public.users, workspace_id uuid, api_key public.api_keys, plan public.plans, features jsonb
@@ -159,7 +168,7 @@ begin
     select * into counts from private.ai_request_counts c
     where c.workspace_id = wanted_workspace and c.period_start < period order by c.period_start desc limit 1;
     if not found then
-      counts := row(wanted_workspace, period, 0, date_trunc('minute', at), date_trunc('day', at, 'UTC'), 0, 0, 0, 0);
+      counts := row(wanted_workspace, period, 0, date_trunc('minute', at), date_trunc('day', at, 'UTC'), 0, 0, 0);
     end if;
     counts.period_start := period;
     counts.messages := 0;
@@ -174,9 +183,9 @@ language plpgsql set search_path = '' as $$
 begin
   insert into private.ai_request_counts as c select counts.*
   on conflict (workspace_id, period_start) do update
-  set (messages, minute_started_at, day_started_at, day_content, minute_requests, day_requests, day_empty_answers)
-  = (excluded.messages, excluded.minute_started_at, excluded.day_started_at, excluded.day_content,
-    excluded.minute_requests, excluded.day_requests, excluded.day_empty_answers);
+  set (messages, minute_started_at, day_started_at, minute_requests, day_requests, day_empty_answers)
+  = (excluded.messages, excluded.minute_started_at, excluded.day_started_at, excluded.minute_requests,
+    excluded.day_requests, excluded.day_empty_answers);
 end;
 $$;
 
@@ -222,7 +231,6 @@ declare
   this_day record := private.window_at('day', counts.day_started_at, counts.day_requests, at);
 begin
   if this_day.started_at <> counts.day_started_at then
-    counts.day_content := 0;
     counts.day_empty_answers := 0;
   end if;
   counts.messages := counts.messages + is_message::integer;
@@ -253,34 +261,36 @@ end;
 $$;
 
 -- Counts bytes that are to be kept (requests and answers, messages, files), unless they are too many for today: where a
--- plan bounds the calls of a day. Called under the wallet's lock.
+-- plan bounds the calls of a day. AI calls are counted under the wallet's lock, and what clients store one after the
+-- other, last in their transactions. Neither sees what the other is about to commit: a day passes its bound by no more
+-- than that. is_counted false: only asks, without a lock.
 create function private.has_room_for_content(
-  wanted_workspace uuid, content bigint, at timestamptz default clock_timestamp()
+  wanted_workspace uuid, content bigint, at timestamptz default clock_timestamp(), is_by_client boolean default false,
+  is_counted boolean default true
 ) returns boolean language plpgsql set search_path = '' as $$
 declare
-  counts private.ai_request_counts;
-  this_day record;
+  kept numeric;
 begin
   if content = 0 or private.limit_in(private.features_of(wanted_workspace, clock_timestamp(), 'requests_per_day'),
     'requests_per_day') is null
   then
     return true;
   end if;
-  select * into counts from private.ai_request_counts c
-  where c.workspace_id = wanted_workspace and c.period_start = private.last_counted_period(wanted_workspace);
-  if not found then
-    counts := private.request_counts_of(wanted_workspace, at);
+  if is_counted then
+    insert into private.kept_content as k (workspace_id, is_by_client, day_started_at, bytes)
+    values (wanted_workspace, has_room_for_content.is_by_client, date_trunc('day', at, 'UTC'), 0)
+    on conflict on constraint kept_content_pkey do update set bytes = k.bytes where false; -- that only locks it
   end if;
-  this_day := private.window_at('day', counts.day_started_at, counts.day_content, at);
-  if this_day.used + content > private.config_numeric('kept_content_per_day', 5242880) then
+  select sum(d.used) into kept
+  from private.kept_content k cross join private.window_at('day', k.day_started_at, k.bytes, at) d
+  where k.workspace_id = wanted_workspace;
+  if coalesce(kept, 0) + content > private.config_numeric('kept_content_per_day', 5242880) then
     return false;
-  elsif this_day.started_at <> counts.day_started_at then
-    counts.day_requests := 0;
-    counts.day_empty_answers := 0;
+  elsif is_counted then
+    update private.kept_content k set (day_started_at, bytes) = (
+      select d.started_at, d.used + content from private.window_at('day', k.day_started_at, k.bytes, at) d)
+    where k.workspace_id = wanted_workspace and k.is_by_client = has_room_for_content.is_by_client;
   end if;
-  counts.day_started_at := this_day.started_at;
-  counts.day_content := this_day.used + content;
-  perform private.store_request_counts(counts);
   return true;
 end;
 $$;

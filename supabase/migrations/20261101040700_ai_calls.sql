@@ -659,7 +659,8 @@ begin
 end;
 $$;
 
--- Finishes one call whose function ended before it did; false when there is none.
+-- Finishes one call whose function ended before it did; false when there is none. Not one whose answer is a message:
+-- what that message is part of comes before the wallet.
 create function private.finish_next_lost_ai_call(at timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 declare
@@ -668,7 +669,8 @@ begin
   -- Half a minute after its time, for its hold lives ten minutes longer (begin_ai_call).
   select h.* into lost
   from private.credit_holds h join public.credit_wallets w on w.workspace_id = h.workspace_id
-  where h.work is not null and h.expires_at <= finish_next_lost_ai_call.at + interval '570 seconds'
+  where h.work is not null and h.work #> '{details,message_id}' is null
+    and h.expires_at <= finish_next_lost_ai_call.at + interval '570 seconds'
   limit 1 for no key update of w skip locked;
   if not found then
     return false;

@@ -166,6 +166,10 @@ grant execute on function private.create_my_workspace(text, text) to authenticat
 create function private.delete_my_workspace(wanted_workspace uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
+  if private.role_in(wanted_workspace, auth.uid()) = 'owner' then -- nobody else locks what is not theirs
+    perform private.share_settings();
+    perform from public.credit_wallets w where w.workspace_id = wanted_workspace for update; -- nothing is written there
+  end if;
   perform private.lock_team(wanted_workspace, 'owner');
   insert into private.deleted_free_teams (user_id, workspace_id, made_at)
   select m.user_id, w.id, w.created_at

@@ -1,7 +1,9 @@
 -- Conversations and their messages: a tree, so that an answer can be made again and a question edited without losing
 -- the other branch. People write their own questions under RLS; answers, tokens and cost come from the server alone.
--- Whoever writes messages holds, in this order, the wallet of their workspace, their conversation, the messages: so a
--- conversation's counters are exact, and no write meets another one or a deletion in a deadlock.
+-- Whoever writes messages holds, in this order: a share of the wallet of their workspace, which only deletions wait
+-- for; the conversation; for an AI call, the wallet; the messages. So a conversation's counters are exact, no write
+-- meets another one or a deletion in a deadlock, and nobody holds a wallet while they wait for a conversation, which a
+-- client can hold for as long as its statement runs.
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('max_message_characters', '100000', 'integer', 1, 10000000, true,
@@ -131,12 +133,13 @@ create index messages_deleted_at_idx on public.messages (deleted_at) where delet
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- Before a client's write: locks the wallets of the caller's workspaces, in id order as a deletion does: a statement
--- may be about several of them.
+-- Before a client's write: its caller's writes come one after the other, for a statement may be about several of their
+-- conversations, in any order; and the workspaces stay. Their wallets are locked in id order, as a deletion does it.
 create function private.lock_my_wallets() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  perform pg_advisory_xact_lock(hashtextextended('conversations of ' || auth.uid(), 0));
   perform from public.credit_wallets w where w.workspace_id = any (array(select private.my_workspace_ids()))
-  order by w.workspace_id for no key update;
+  order by w.workspace_id for key share;
   return null;
 end;
 $$;
@@ -144,6 +147,22 @@ create trigger conversations_lock_wallets before insert or update or delete on p
   for each statement when (current_user = 'authenticated') execute function private.lock_my_wallets();
 create trigger messages_lock_wallets before insert or update or delete on public.messages
   for each statement when (current_user = 'authenticated') execute function private.lock_my_wallets();
+
+-- Locks a conversation, and before it a share of its wallet: the clauses lock in their order. Comes before the wallet's
+-- own lock. False where it is gone or, unless it waits, locked by somebody else.
+create function private.lock_conversation(wanted_conversation uuid, waits boolean default true) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  if waits then
+    perform from public.conversations c join public.credit_wallets w on w.workspace_id = c.workspace_id
+    where c.id = wanted_conversation for key share of w for no key update of c;
+  else
+    perform from public.conversations c join public.credit_wallets w on w.workspace_id = c.workspace_id
+    where c.id = wanted_conversation for key share of w skip locked for no key update of c skip locked;
+  end if;
+  return found;
+end;
+$$;
 
 -- Whether a conversation is the caller's own to write in; then it is locked.
 create function private.lock_my_conversation(wanted_conversation uuid) returns boolean
@@ -225,13 +244,14 @@ create trigger messages_set_updated_at before update of content, content_type, p
 
 -- What a client stores -----------------------------------------------------------------------------------------------
 
--- Refuses content that a workspace has no room for today. Called under the wallet's lock.
-create function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
-language plpgsql set search_path = '' as $$
+-- Refuses content that a workspace has no room for today, and counts what it has.
+create function private.require_room_for_content(
+  wanted_workspace uuid, content bigint, is_by_client boolean default true, is_counted boolean default true
+) returns void language plpgsql set search_path = '' as $$
 declare
   at timestamptz := clock_timestamp();
 begin
-  if not private.has_room_for_content(wanted_workspace, content, at) then
+  if not private.has_room_for_content(wanted_workspace, content, at, is_by_client, is_counted) then
     perform private.raise_error('limit_reached',
       format('On this plan a workspace stores at most %s bytes of content a day.',
         private.config_numeric('kept_content_per_day', 5242880)), 'Wait for the next day (UTC), or upgrade the plan.',
@@ -240,30 +260,57 @@ begin
 end;
 $$;
 
--- Bounds what a client itself writes into conversations and messages: each row, and all of a day together. A row counts
--- as the JSON that it makes, which is more than it takes.
-create function private.bound_content() returns trigger language plpgsql security definer set search_path = '' as $$
-declare
-  written jsonb := to_jsonb(new) - 'total_tokens'; -- a generated column is not there yet
+-- Bounds a message that a client itself writes.
+create function private.bound_message() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  if private.role_in(new.workspace_id, auth.uid()) is null then
-    return new; -- the policy refuses it
-  elsif length(written ->> 'content') > private.config_numeric('max_message_characters', 100000)
-    or octet_length(written ->> 'parts') > private.config_numeric('max_message_parts_bytes', 1048576) then
+  if length(new.content) > private.config_numeric('max_message_characters', 100000)
+    or octet_length(new.parts::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
     perform private.raise_error('invalid_request', format('A message has at most %s characters and %s bytes of parts.',
       private.config_numeric('max_message_characters', 100000),
       private.config_numeric('max_message_parts_bytes', 1048576)));
   end if;
-  -- An edit counts whole: what it replaces stays in indexes.
-  perform private.require_room_for_content(new.workspace_id, octet_length(written::text));
   return new;
 end;
 $$;
-create trigger conversations_bound_content before insert or update of title, system_prompt, model, tags, metadata
-  on public.conversations for each row when (current_user = 'authenticated') execute function private.bound_content();
 -- After messages_prepare: triggers of one table fire in the order of their names.
-create trigger messages_require_room before insert or update of content, parts, metadata
-  on public.messages for each row when (current_user = 'authenticated') execute function private.bound_content();
+create trigger messages_require_bounds before insert or update of content, parts
+  on public.messages for each row when (current_user = 'authenticated') execute function private.bound_message();
+
+-- Bounds what clients store in a day: a row counts as the JSON that it makes, which is more than it takes. An update
+-- counts the rows in which one of the columns that are its arguments changed, and counts them whole: what they replace
+-- stays in indexes. It fires when all else of a statement is done, so that others of the workspace wait for none of it.
+create function private.bound_content() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' then
+    perform private.require_room_for_content(x.workspace_id, x.bytes) from (
+      select n.workspace_id, sum(octet_length(to_jsonb(n)::text)) as bytes from new_rows n
+      group by n.workspace_id order by n.workspace_id
+    ) x;
+  else
+    perform private.require_room_for_content(x.workspace_id, x.bytes) from (
+      select n.workspace_id, sum(octet_length(to_jsonb(n)::text)) as bytes
+      from new_rows n join old_rows o on o.id = n.id
+      where exists (select from unnest(tg_argv) c where to_jsonb(n) -> c <> to_jsonb(o) -> c)
+      group by n.workspace_id order by n.workspace_id
+    ) x;
+  end if;
+  return null;
+end;
+$$;
+create trigger conversations_store_inserted after insert on public.conversations
+  referencing new table as new_rows
+  for each statement when (current_user = 'authenticated') execute function private.bound_content();
+create trigger conversations_store_updated after update on public.conversations
+  referencing old table as old_rows new table as new_rows
+  for each statement when (current_user = 'authenticated')
+  execute function private.bound_content('title', 'system_prompt', 'model', 'tags', 'metadata');
+create trigger messages_store_inserted after insert on public.messages
+  referencing new table as new_rows
+  for each statement when (current_user = 'authenticated') execute function private.bound_content();
+create trigger messages_store_updated after update on public.messages
+  referencing old table as old_rows new table as new_rows
+  for each statement when (current_user = 'authenticated')
+  execute function private.bound_content('content', 'parts', 'metadata');
 
 -- Counters ------------------------------------------------------------------------------------------------------------
 
@@ -372,7 +419,7 @@ end;
 $$;
 
 -- Removes for good what is due of one conversation, 500 messages at most: what was deleted deleted_content_days ago,
--- and what is older than its workspace keeps messages. False where nothing is.
+-- and what is older than its workspace keeps messages. One that somebody holds is passed over. False where nothing is.
 create function private.remove_next_old_content(at timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 declare
@@ -383,7 +430,7 @@ declare
   due uuid[];
 begin
   for candidate in
-    select c.id, c.workspace_id, c.deleted_at < hidden_before as is_due, w.message_retention_days
+    select c.id, c.deleted_at < hidden_before as is_due, w.message_retention_days
     from (
       (select o.id from public.conversations o where o.deleted_at < hidden_before order by o.deleted_at limit 100)
       union
@@ -398,9 +445,7 @@ begin
         ) o where w.message_retention_days is not null limit 100)
     ) x join public.conversations c on c.id = x.id join public.workspaces w on w.id = c.workspace_id
   loop
-    perform from public.credit_wallets w where w.workspace_id = candidate.workspace_id for no key update skip locked;
-    continue when not found;
-    perform from public.conversations c where c.id = candidate.id for no key update;
+    continue when not private.lock_conversation(candidate.id, waits => false);
     written_before := private.later(at, make_interval(days => -candidate.message_retention_days));
     due := array(
       select m.id from public.messages m

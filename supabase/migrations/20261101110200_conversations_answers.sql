@@ -89,7 +89,7 @@ begin
   on conflict (model) do update set failures = f.failures + 1, asked_again_at = excluded.asked_again_at;
   delete from private.failing_helpers f where f.model = working_model;
   -- Before the messages, as every write and deletion takes them.
-  perform from public.conversations c where c.id = store_conversation_notes.conversation_id for no key update;
+  perform private.lock_conversation(store_conversation_notes.conversation_id);
   if store_conversation_notes.title is not null then
     -- Unless its person named it meanwhile.
     update public.conversations c set title = left(store_conversation_notes.title, 200)
@@ -336,6 +336,73 @@ begin
 end;
 $$;
 
+-- Why an answer may not be begun now in its locked conversation, if so: what its request goes by was changed meanwhile
+-- (is_stale), or another one is being made on the branch.
+create function private.refuse_answer(
+  conversation public.conversations, action text, answer_id uuid, answer public.messages, leaf uuid, message jsonb,
+  request_id text, at timestamptz
+) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  is_known boolean := answer.id is not null;
+  is_here_again boolean := exists (select from private.credit_holds h
+    where h.id = answer.hold_id and h.metadata ->> 'request_id' = refuse_answer.request_id);
+  running public.messages;
+begin
+  -- A known request failed before, or is here a second time because the answer to its first try was lost.
+  if action <> 'continue' and (
+    is_known and not is_here_again and not exists (select from private.sent_messages s
+      where s.answer_id = answer.id and s.request_hash = message ->> 'request_hash' and answer.status = 'failed')
+    or not is_known and (message -> 'follows_leaf')::boolean and conversation.current_leaf_id is distinct from leaf
+    or not is_known and exists (select from public.messages m where m.id = (message ->> 'id')::uuid)
+  ) then
+    running := private.running_answer(conversation.id, conversation.current_leaf_id, null, at);
+    if running.id is null then
+      return jsonb_build_object('admitted', false, 'is_stale', true);
+    end if;
+  end if;
+  if running.id is null then
+    running := private.running_answer(conversation.id, leaf,
+      case when action <> 'send' or is_known then refuse_answer.answer_id end, at);
+  end if;
+  if action = 'continue' and answer.status = 'sending' and not is_here_again then
+    running := answer;
+  end if;
+  if running.id is null then
+    return null;
+  end if;
+  return jsonb_build_object('admitted', false, 'code', 'generation_running',
+    'status', private.error_status('generation_running'),
+    'message', format('The answer %s is still being made on this branch.', running.id), 'param', null,
+    'retry_after', null, 'message_id', running.parent_message_id, 'answer_id', running.id);
+end;
+$$;
+
+-- Writes the person's message, where the request has one, and the answer that is to be made. Their ids are the client's
+-- choice: one that it is writing elsewhere just now is not waited for, with the wallet locked, but taken.
+create function private.write_exchange(
+  conversation public.conversations, action text, question uuid, leaf uuid, answer_id uuid, model text, hold_id uuid,
+  message jsonb
+) returns void language plpgsql set search_path = '' set lock_timeout = '200ms' as $$
+begin
+  if action = 'send' then
+    insert into public.messages (id, workspace_id, conversation_id, parent_message_id, parts, content_type,
+      content_tokens, metadata)
+    values (question, conversation.workspace_id, conversation.id, leaf, message -> 'parts',
+      (message ->> 'content_type')::public.message_content_type, (message ->> 'content_tokens')::integer,
+      coalesce(message -> 'metadata', '{}'));
+  end if;
+  insert into public.messages (id, workspace_id, conversation_id, parent_message_id, role, status, model_used, hold_id)
+  values (write_exchange.answer_id, conversation.workspace_id, conversation.id, question, 'assistant', 'sending',
+    write_exchange.model, write_exchange.hold_id);
+  insert into private.sent_messages (key_id, message_id, answer_id, request_hash)
+  select (message ->> 'key_id')::uuid, question, write_exchange.answer_id, message ->> 'request_hash'
+  where message ->> 'key_id' is not null;
+exception when unique_violation or lock_not_available then
+  perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
+    'use a new id for a new message, and the same body for a retry.');
+end;
+$$;
+
 create function public.admit_message(
   conversation_id uuid, user_id uuid, action text, answer_id uuid, message jsonb, model text, input_tokens integer,
   max_output_tokens integer default null, request_id text default null, details jsonb default '{}',
@@ -346,53 +413,24 @@ declare
   conversation public.conversations := private.own_conversation(admit_message.user_id, api_key_hash,
     admit_message.workspace_id, admit_message.conversation_id, at);
   answer public.messages;
-  running public.messages;
-  is_known boolean;
   leaf uuid := (message ->> 'parent_message_id')::uuid;
-  question uuid := case when action <> 'continue' then coalesce((message ->> 'id')::uuid, leaf) end;
   admission jsonb;
 begin
-  perform private.lock_wallet(conversation.workspace_id, at); -- everything that is sent in a workspace waits here
-  perform from public.conversations c where c.id = conversation.id for no key update;
+  perform private.lock_conversation(conversation.id); -- everything that is sent in it waits here
   conversation := private.own_conversation(admit_message.user_id, api_key_hash, admit_message.workspace_id,
     conversation.id, at);
   select * into answer from public.messages m where m.id = admit_message.answer_id;
-  is_known := found;
   if action = 'continue' then
     leaf := answer.id;
     if answer.status <> 'sending' then
       perform private.require_continuable(private.message_of(conversation.id, answer.id));
     end if;
-  -- The request failed before, or is here a second time because the answer to its first try was lost.
-  elsif is_known and not exists (select from private.sent_messages s
-      where s.answer_id = answer.id and s.request_hash = message ->> 'request_hash' and answer.status = 'failed')
-    and not exists (select from private.credit_holds h
-      where h.id = answer.hold_id and h.metadata ->> 'request_id' = admit_message.request_id)
-    or not is_known and (message -> 'follows_leaf')::boolean and conversation.current_leaf_id is distinct from leaf
-    or not is_known and exists (select from public.messages m where m.id = (message ->> 'id')::uuid)
-  then
-    running := private.running_answer(conversation.id, conversation.current_leaf_id, null, at);
-    if running.id is null then
-      return jsonb_build_object('admitted', false, 'is_stale', true);
-    end if;
   end if;
-  if running.id is null then
-    running := private.running_answer(conversation.id, leaf,
-      case when action <> 'send' or is_known then admit_message.answer_id end, at);
-  end if;
-  if action = 'continue' and answer.status = 'sending' and answer.hold_id is distinct from (select h.id
-    from private.credit_holds h where h.id = answer.hold_id and h.metadata ->> 'request_id' = admit_message.request_id)
-  then
-    running := answer;
-  end if;
-  if running.id is not null then
-    return jsonb_build_object('admitted', false, 'code', 'generation_running',
-      'status', private.error_status('generation_running'),
-      'message', format('The answer %s is still being made on this branch.', running.id), 'param', null,
-      'retry_after', null, 'message_id', running.parent_message_id, 'answer_id', running.id);
-  end if;
-
-  if octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+  admission := private.refuse_answer(conversation, action, admit_message.answer_id, answer, leaf, message,
+    admit_message.request_id, at);
+  if admission is not null then
+    return admission;
+  elsif octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
     perform private.raise_error('invalid_request', format('A message has at most %s bytes of parts.',
       private.config_numeric('max_message_parts_bytes', 1048576)));
   end if;
@@ -403,37 +441,23 @@ begin
     parts => admit_message.parts, fields => admit_message.fields, counts_message => action <> 'continue');
   if not (admission -> 'admitted')::boolean then
     return admission;
-  elsif not is_known then
-    -- A refusal takes back what admission counted: it is as if nothing had been sent.
-    perform private.require_room_for_content(conversation.workspace_id, octet_length(message::text));
   end if;
   update public.messages m set content_tokens = c.value::integer
   from jsonb_each_text(message -> 'counted') c
   where m.id = c.key::uuid and m.conversation_id = conversation.id and m.content_tokens is null;
-  if is_known then
+  if answer.id is not null then
     update public.messages m set status = 'sending', hold_id = (admission ->> 'hold_id')::uuid, error_message = null,
       model_used = admit_message.model, parts = case when action = 'continue' then m.parts else '[]' end
     where m.id = answer.id;
-    return admission;
+  else
+    -- A refusal takes back what admission counted: it is as if nothing had been sent.
+    perform private.require_room_for_content(conversation.workspace_id, octet_length(message::text),
+      is_by_client => false);
+    perform private.write_exchange(conversation, action,
+      case when action <> 'continue' then coalesce((message ->> 'id')::uuid, leaf) end, leaf, admit_message.answer_id,
+      admit_message.model, (admission ->> 'hold_id')::uuid, message);
   end if;
-  if action = 'send' then
-    insert into public.messages (id, workspace_id, conversation_id, parent_message_id, parts, content_type,
-      content_tokens, metadata)
-    values (question, conversation.workspace_id, conversation.id, leaf, message -> 'parts',
-      (message ->> 'content_type')::public.message_content_type, (message ->> 'content_tokens')::integer,
-      coalesce(message -> 'metadata', '{}'));
-  end if;
-  insert into public.messages (id, workspace_id, conversation_id, parent_message_id, role, status, model_used, hold_id)
-  values (admit_message.answer_id, conversation.workspace_id, conversation.id, question, 'assistant', 'sending',
-    admit_message.model, (admission ->> 'hold_id')::uuid);
-  insert into private.sent_messages (key_id, message_id, answer_id, request_hash)
-  select (message ->> 'key_id')::uuid, question, admit_message.answer_id, message ->> 'request_hash'
-  where message ->> 'key_id' is not null;
   return admission;
-exception when unique_violation then -- somebody else made a message with this id at the same time
-  perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
-    'use a new id for a new message, and the same body for a retry.');
-  return null;
 end;
 $$;
 comment on function public.admit_message is
@@ -442,10 +466,10 @@ comment on function public.admit_message is
   'conversation_context again. message: { id, parent_message_id, parts, content_type, content_tokens, metadata, '
   'follows_leaf, key_id, request_hash, counted }. To continue an answer counts no message.';
 
--- Ends the answer whose call was logged: what it cost and how it ended are the log row's.
+-- Ends the answer whose call was logged: what it cost and how it ended are the log row's. Who ends the call has locked
+-- the conversation.
 create function private.end_answer() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  perform from public.conversations c where c.id = new.conversation_id for no key update;
   update public.messages m set
     status = case when m.deleted_at is not null then m.status
       -- What there was before it was to be continued is left as it was.
@@ -471,13 +495,14 @@ create function public.finish_message(
   pools jsonb default '{}', gives_messages boolean default false, at timestamptz default clock_timestamp()
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
-  hold private.credit_holds := private.lock_hold(finish_message.hold_id, at);
+  hold private.credit_holds;
   written public.messages;
   settlement jsonb;
 begin
+  perform private.lock_conversation((h.work #>> '{details,conversation_id}')::uuid) from private.credit_holds h
+  where h.id = finish_message.hold_id;
+  hold := private.lock_hold(finish_message.hold_id, at);
   if hold.work is not null then
-    perform from public.conversations c where c.id = (hold.work #>> '{details,conversation_id}')::uuid
-    for no key update;
     update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
       content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
       metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
@@ -499,6 +524,32 @@ $$;
 comment on function public.finish_message is
   'Ends the AI call of an answer as finish_ai_call does, and writes the answer: { parts, content_tokens, '
   'finish_reason, error_message }. What it cost and its status come from the log row.';
+
+-- Finishes one answer whose function ended before it did, but none whose conversation or wallet somebody holds; false
+-- when there is none.
+create function private.finish_next_lost_answer(at timestamptz) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  lost private.credit_holds;
+  conversation uuid;
+begin
+  for lost in
+    select h.* from private.credit_holds h
+    where h.work is not null and h.work #> '{details,message_id}' is not null
+      and h.expires_at <= finish_next_lost_answer.at + interval '570 seconds' -- as finish_next_lost_ai_call
+  loop
+    conversation := (lost.work #>> '{details,conversation_id}')::uuid;
+    continue when not private.lock_conversation(conversation, waits => false)
+      and exists (select from public.conversations c where c.id = conversation);
+    perform from public.credit_wallets w where w.workspace_id = lost.workspace_id for no key update skip locked;
+    continue when not found;
+    perform private.finish_lost_ai_call(lost, at);
+    return true;
+  end loop;
+  return false;
+end;
+$$;
+insert into private.due_work (piece, place) values ('finish_next_lost_answer', 11);
 
 -- The log and usage records keep the figures of what was for a message or conversation that was deleted.
 create function private.forget_deleted_messages() returns trigger

@@ -190,6 +190,7 @@ begin
   where m.id = stop_message.message_id and m.conversation_id = conversation.id and m.status = 'sending'
     and private.is_silent(h, at);
   if found then -- its function is lost: nobody is there to hear of a stop
+    perform private.lock_conversation(conversation.id);
     perform private.finish_lost_ai_call(silent, at);
   end if;
   update public.messages m set stop_requested_at = at

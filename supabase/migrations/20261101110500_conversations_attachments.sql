@@ -69,12 +69,12 @@ begin
     perform private.raise_error('feature_not_in_plan', format('An attachment may have %s bytes here, not %s.',
       least(most, 52428800), wanted.size_bytes));
   end if;
-  perform from public.credit_wallets w where w.workspace_id = wanted.workspace_id for no key update;
-  -- A row takes room too: however small the files, their number is bounded.
-  perform private.require_room_for_content(wanted.workspace_id, wanted.size_bytes + 1024);
+  perform from public.credit_wallets w where w.workspace_id = wanted.workspace_id for key share; -- it stays
   insert into public.attachments (workspace_id, conversation_id, name, media_type, size_bytes)
   values (wanted.workspace_id, wanted.conversation_id, wanted.name, wanted.media_type, wanted.size_bytes)
   returning * into wanted;
+  -- A row takes room too: however small the files, their number is bounded.
+  perform private.require_room_for_content(wanted.workspace_id, wanted.size_bytes + 1024);
   return wanted;
 end;
 $$;

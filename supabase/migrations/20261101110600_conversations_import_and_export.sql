@@ -181,6 +181,7 @@ declare
   wrong text := private.refuse_import(given);
   made public.conversations;
   written integer;
+  content bigint;
 begin
   made.workspace_id := coalesce(home, person);
   if private.role_in(made.workspace_id, person) is null then
@@ -193,7 +194,12 @@ begin
   elsif wrong is not null then
     perform private.raise_error('invalid_request', wrong);
   end if;
-  perform from public.credit_wallets w where w.workspace_id = made.workspace_id for no key update;
+  -- One after the other: the same one is written once, and those that have no room together are not all written first.
+  perform pg_advisory_xact_lock(hashtextextended('imports of ' || person, 0));
+  perform from public.credit_wallets w where w.workspace_id = made.workspace_id for key share; -- it stays
+  if not found then -- it was deleted meanwhile
+    perform private.raise_error('not_found', pg_catalog.format('There is no workspace %s.', made.workspace_id));
+  end if;
   made.import_key := source || ' ' || encode(sha256(convert_to(given::text, 'UTF8')), 'hex');
   select c.id into made.id from public.conversations c where c.workspace_id = made.workspace_id
     and c.user_id = person and c.import_key = made.import_key and c.deleted_at is null;
@@ -201,8 +207,8 @@ begin
     return jsonb_build_object('conversation_id', made.id, 'imported', false);
   end if;
   -- What a row takes besides what was given: about 700 bytes.
-  perform private.require_room_for_content(made.workspace_id,
-    octet_length(given::text) + 700 * (1 + jsonb_array_length(given -> 'messages')));
+  content := octet_length(given::text) + 700 * (1 + jsonb_array_length(given -> 'messages'));
+  perform private.require_room_for_content(made.workspace_id, content, is_counted => false);
   insert into public.conversations (workspace_id, user_id, title, system_prompt, model, tags, is_archived, is_pinned,
     metadata, created_at, import_key)
   values (made.workspace_id, person, left(coalesce(given ->> 'title', ''), 200),
@@ -236,6 +242,7 @@ begin
   update public.conversations c set current_leaf_id = m.id from public.messages m
   where c.id = made.id and m.conversation_id = made.id
     and m.metadata #>> '{imported,id}' = given ->> 'current_message_id';
+  perform private.require_room_for_content(made.workspace_id, content); -- last: nobody waits while it is written
   return jsonb_build_object('conversation_id', made.id, 'imported', true, 'messages', written);
 exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
   perform private.raise_error('invalid_request', 'This conversation cannot be read: ' || sqlerrm);

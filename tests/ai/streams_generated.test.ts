@@ -13,6 +13,8 @@ import { RawProvider, type Step } from './raw-provider.ts';
 const STREAMS = runs(70);
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const AT_ONCE = 10;
+/** A stream that has not ended after so many ms never will: a provider may be silent for half as long. */
+const LONGEST = 40_000;
 /** A token to the tokenizer. */
 const WORD = ' the';
 
@@ -134,7 +136,7 @@ beforeAll(async () => {
   users = await Promise.all(Array.from({ length: 4 }, newCaller));
   for (const { id } of users) await sql(`select public.credit_user_credits_transaction($1, 40000, 'manual')`, [id]);
   for (const disconnect_policy of ['drain', 'cancel'] as const) {
-    const row = { base_url, disconnect_policy, timeout_ms: 20_000, max_retries: 0 };
+    const row = { base_url, disconnect_policy, timeout_ms: LONGEST / 2, max_retries: 0 };
     const made = { provider: await newProvider(row), max_output_tokens: 500 };
     // 0.01 credits a token of output; input has no price, for what is counted of it is not the generator's.
     models[disconnect_policy] = await newModel(made, { output: 100 });
@@ -153,7 +155,7 @@ async function read(name: string, one: Shape, user: TestUser): Promise<string> {
       messages: [{ role: 'user', content: name }],
       stream: true,
     }),
-    signal: leaving.signal,
+    signal: AbortSignal.any([leaving.signal, AbortSignal.timeout(LONGEST)]),
   });
   let text = '';
   const decoder = new TextDecoder();
@@ -164,8 +166,8 @@ async function read(name: string, one: Shape, user: TestUser): Promise<string> {
       text += decoder.decode(bytes, { stream: true });
       if (text.split(WORD).length - 1 >= leavesAfter) leaving.abort();
     }
-  } catch {
-    // It has left.
+  } catch (error) {
+    if (!leaving.signal.aborted) throw new Error(`${name} has not ended, after ${text}`, { cause: error });
   }
   return text;
 }

@@ -72,7 +72,7 @@ const idOf = (person: string, thing: string): string =>
     .digest('hex')
     .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 
-/** A move as the statement of who makes it: the person through the API, or the server under the wallet's lock. */
+/** A move as the statement of who makes it: the person through the API, or the server. */
 function statementOf(person: string, made: Move): string {
   const m = (number: number): string => `'${idOf(person, `message ${number}`)}'`;
   const c = (number: number): string => `'${idOf(person, `conversation ${number}`)}'`;
@@ -82,8 +82,10 @@ function statementOf(person: string, made: Move): string {
   const claims = `set_config('request.jwt.claims', '{"sub": "${person}", "role": "authenticated"}', true)`;
   const client = (statement: string): string =>
     `select ${claims}, set_config('role', 'authenticated', true); ${statement}`;
-  const server = (statement: string): string =>
-    `select from public.credit_wallets where workspace_id = '${person}' for no key update; ${statement}`;
+  /** As an AI call of a conversation: locks that, then the wallet. */
+  const server = (of: string, statement: string): string =>
+    `select private.lock_conversation(${of});
+     select from public.credit_wallets where workspace_id = '${person}' for no key update; ${statement}`;
   switch (made.do) {
     case 'write':
       return client(`insert into public.messages (id, conversation_id, parent_message_id, content)
@@ -92,15 +94,19 @@ function statementOf(person: string, made: Move): string {
       return client(`insert into public.messages (id, conversation_id, content) values
         ${made.messages.map((number) => `(${m(number)}, ${home(number)}, 'hello')`)} on conflict do nothing`);
     case 'answer':
-      return server(`insert into public.messages (id, conversation_id, role, parent_message_id, content, prompt_tokens, completion_tokens, cost)
+      return server(
+        home(made.message),
+        `insert into public.messages (id, conversation_id, role, parent_message_id, content, prompt_tokens, completion_tokens, cost)
         select ${m(made.message)}, c.id, 'assistant', ${parent(made.message, made.parent)}, 'hi', ${made.parent}, 7, 0.001
-        from public.conversations c where c.id = ${home(made.message)} on conflict do nothing`);
+        from public.conversations c where c.id = ${home(made.message)} on conflict do nothing`,
+      );
     case 'finish':
       return server(
+        home(made.message),
         `update public.messages set prompt_tokens = ${made.parent}, cost = cost + 0.01, content = content || '.' where id = ${m(made.message)}`,
       );
     case 'remove':
-      return server(`delete from public.messages where id = ${m(made.message)}`);
+      return server(home(made.message), `delete from public.messages where id = ${m(made.message)}`);
     case 'hide':
       return client(`delete from public.messages where id = ${m(made.message)}`);
     case 'hide many':
@@ -118,12 +124,15 @@ function statementOf(person: string, made: Move): string {
     case 'hide conversation':
       return client(`delete from public.conversations where id = ${c(made.conversation)}`);
     case 'remove conversation':
-      return server(`delete from public.conversations where id = ${c(made.conversation)}`);
+      return server(c(made.conversation), `delete from public.conversations where id = ${c(made.conversation)}`);
     case 'sweep':
       // What this person deleted is old, and nobody else's.
-      return server(`update public.messages set deleted_at = '2020-01-01' where workspace_id = '${person}' and deleted_at is not null;
-        update public.conversations set deleted_at = '2020-01-01' where workspace_id = '${person}' and deleted_at is not null;
-        select private.remove_next_old_content(clock_timestamp())`);
+      return server(
+        c(made.conversation),
+        `update public.messages set deleted_at = '2020-01-01' where conversation_id = ${c(made.conversation)} and deleted_at is not null;
+        update public.conversations set deleted_at = '2020-01-01' where id = ${c(made.conversation)} and deleted_at is not null;
+        select private.remove_next_old_content(clock_timestamp())`,
+      );
   }
 }
 
@@ -220,7 +229,7 @@ test('accounts and teams deleted while their people write: no deadlock, and noth
   ).toEqual([]);
 });
 
-test('content that is old is removed while another workspace, which has some too, is at work', async () => {
+test('content that is old is removed while another conversation, which has some too, is at work', async () => {
   const people = await newAccounts(2, 3);
   const ids = people.map((person) => idOf(person, 'conversation 0'));
   await adminPool.query(
@@ -237,7 +246,7 @@ test('content that is old is removed while another workspace, which has some too
   };
   const [worker] = callers as [pg.Client];
   await worker.query('begin');
-  await worker.query('select from public.credit_wallets where workspace_id = $1 for no key update', [people[0]]);
+  await worker.query('select private.lock_conversation($1)', [ids[0]]);
   await sweep();
   expect(await left()).toEqual([{ id: ids[0] }]);
   await worker.query('commit');

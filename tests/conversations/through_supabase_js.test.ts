@@ -154,7 +154,7 @@ test('what is invalid gets a 4xx, and a day that is full a 429 with Retry-After'
     const { status } = await write(body);
     expect([400, 401, 403, 404], JSON.stringify(body).slice(0, 80)).toContain(status);
   }
-  await adminPool.query(`update private.ai_request_counts set day_content = 5242880 where workspace_id = $1`, [person]);
+  await adminPool.query(`update private.kept_content set bytes = 5242880 where workspace_id = $1`, [person]);
   const full = await write({ content: 'one more' });
   expect(full.status).toBe(429);
   expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);

@@ -58,7 +58,7 @@ const finish = (pool: RpcPool, data: unknown) =>
 
 test('a call that gets no connection in time is told so as PostgREST tells it, and those before it go on', async () => {
   const people = await Promise.all([newAccount(10), newAccount(10)]);
-  const pool = openPool({ max: 2, acquire: 2_000 });
+  const pool = openPool({ max: 2, acquire: 200 });
   const lock = await lockWallets(people);
   const first = people.map((id) => admit(pool, id));
   await lock.waiting();
@@ -132,6 +132,15 @@ test('a statement ends in time, and its connection is as good as before', async 
   expect(isTransient(error ?? {}, status)).toBe(true);
   await lock.letGo();
   expect((await pool.call('require_api_key', { api_key_hash: 'none' }, {})).error?.code).toBe('PT401');
+});
+
+test('a call that waits too long for a lock fails before its statement would, and may be tried again', async () => {
+  const someone = await newAccount(10);
+  const lock = await lockWallets([someone]);
+  const { error, status } = await admit(openPool({ max: 1 }), someone);
+  expect(error?.code).toBe('55P03');
+  expect(isTransient(error ?? {}, status)).toBe(true);
+  await lock.letGo();
 });
 
 test('a server that is not there, and one that is not let in to, are told apart', async () => {

@@ -30,7 +30,7 @@ begin
 end;
 $$;
 create function pg_temp.used(person text default 'author') returns bigint language sql as $$
-  select coalesce(sum(c.day_content), 0)::bigint from private.ai_request_counts c where c.workspace_id = tests.id(person)
+  select coalesce(sum(k.bytes), 0)::bigint from private.kept_content k where k.workspace_id = tests.id(person)
 $$;
 
 -- One message.
@@ -65,9 +65,10 @@ select tests.be_postgres();
 insert into public.messages (conversation_id, role, content) values (tests.id('author''s'), 'assistant', pg_temp.noise(50000));
 select is((select length(content) from public.messages where role = 'assistant' and workspace_id = tests.id('author')), 50000, 'an answer is never refused');
 -- The next day, and the next month.
-update private.ai_request_counts set day_started_at = day_started_at - interval '1 day', day_requests = 7 where workspace_id = tests.id('author');
+update private.kept_content set day_started_at = day_started_at - interval '1 day' where workspace_id = tests.id('author');
 select is(pg_temp.times('author', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), 'a new day') $$, 1), '1', 'the next day there is room again');
-select is((select day_requests from private.ai_request_counts where workspace_id = tests.id('author')), 0, 'and calls of that day are counted anew');
+insert into private.kept_content (workspace_id, is_by_client, day_started_at, bytes) values (tests.id('author'), false, date_trunc('day', now(), 'UTC'), 20000);
+select is(pg_temp.times('author', $$ insert into public.messages (conversation_id, content) values (tests.id('author''s'), 'a new day') $$, 1) ~ '^0 PGRST .*limit_reached', true, 'which AI calls use up as well');
 
 select * from finish();
 rollback;
