@@ -487,7 +487,6 @@ table conversations
   policy "members can change their conversations" for update to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can delete their conversations" for delete to authenticated using ((( SELECT auth.uid() AS uid) = user_id) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(conversations.id) AS lock_my_conversation))
   policy "members can read their conversations, and shared ones of their " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared))
-  CREATE TRIGGER conversations_bound_content BEFORE INSERT OR UPDATE OF title, system_prompt, model, tags, metadata ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
   CREATE TRIGGER conversations_drop_attachments AFTER UPDATE OF deleted_at ON public.conversations FOR EACH ROW WHEN ((new.deleted_at IS NOT NULL)) EXECUTE FUNCTION private.drop_attachments()
   CREATE TRIGGER conversations_forget_deleted AFTER DELETE ON public.conversations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.forget_deleted_messages()
   CREATE TRIGGER conversations_forget_person AFTER UPDATE OF user_id ON public.conversations FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL) AND (NOT new.is_shared))) EXECUTE FUNCTION private.forget_conversation_person()
@@ -495,6 +494,8 @@ table conversations
   CREATE TRIGGER conversations_hide_deleted BEFORE DELETE ON public.conversations FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_conversation()
   CREATE TRIGGER conversations_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.conversations FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER conversations_set_updated_at BEFORE UPDATE OF title, system_prompt, model, tags, is_archived, is_pinned, is_shared, metadata ON public.conversations FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  CREATE TRIGGER conversations_store_inserted AFTER INSERT ON public.conversations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
+  CREATE TRIGGER conversations_store_updated AFTER UPDATE ON public.conversations REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content('title', 'system_prompt', 'model', 'tags', 'metadata')
   grants authenticated: delete, select; authenticated insert: (id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title, workspace_id); authenticated update: (current_leaf_id, is_archived, is_pinned, is_shared, metadata, model, system_prompt, tags, title); service_role: select
 
 table credit_alerts
@@ -713,8 +714,10 @@ table messages
   CREATE TRIGGER messages_hide_deleted BEFORE DELETE ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.hide_message()
   CREATE TRIGGER messages_lock_wallets BEFORE INSERT OR DELETE OR UPDATE ON public.messages FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.lock_my_wallets()
   CREATE TRIGGER messages_prepare BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW EXECUTE FUNCTION private.prepare_message()
-  CREATE TRIGGER messages_require_room BEFORE INSERT OR UPDATE OF content, parts, metadata ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
+  CREATE TRIGGER messages_require_bounds BEFORE INSERT OR UPDATE OF content, parts ON public.messages FOR EACH ROW WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_message()
   CREATE TRIGGER messages_set_updated_at BEFORE UPDATE OF content, content_type, parts, status, metadata ON public.messages FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  CREATE TRIGGER messages_store_inserted AFTER INSERT ON public.messages REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content()
+  CREATE TRIGGER messages_store_updated AFTER UPDATE ON public.messages REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((CURRENT_USER = 'authenticated'::name)) EXECUTE FUNCTION private.bound_content('content', 'parts', 'metadata')
   CREATE TRIGGER messages_use_attachments AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.parts @? '$[*]."attachment_id"'::jsonpath)) EXECUTE FUNCTION private.keep_attachments()
   grants authenticated: delete, select; authenticated insert: (content, content_type, conversation_id, id, metadata, parent_message_id, parts, role); authenticated update: (content, content_type, metadata, parts); service_role: select
 
@@ -942,7 +945,6 @@ table private.ai_request_counts
   messages bigint not null default 0
   minute_started_at timestamp with time zone not null
   day_started_at timestamp with time zone not null default now()
-  day_content bigint not null default 0
   minute_requests integer not null default 0
   day_requests integer not null default 0
   day_empty_answers integer not null default 0
@@ -1178,6 +1180,14 @@ table private.jobs_under_way
   constraint jobs_under_way_pkey PRIMARY KEY (job_id)
   constraint jobs_under_way_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   CREATE INDEX jobs_under_way_workspace_id_idx using btree (workspace_id)
+
+table private.kept_content
+  workspace_id uuid not null
+  is_by_client boolean not null
+  day_started_at timestamp with time zone not null
+  bytes bigint not null
+  constraint kept_content_pkey PRIMARY KEY (workspace_id, is_by_client)
+  constraint kept_content_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 
 table private.message_events
   message_id uuid not null
@@ -1883,6 +1893,7 @@ function private.begin_video_job(asked private.admission, job video_jobs, pricin
 function private.bind_customer(of_platform payment_platform, of_customer text, wanted_workspace uuid, evidence payment_evidence, at timestamp with time zone) returns void
 function private.bind_video_task(job video_jobs, task_id text, new_progress numeric, answer jsonb, at timestamp with time zone) returns video_jobs
 function private.bound_content() returns trigger security definer
+function private.bound_message() returns trigger security definer
 function private.bound_rates(pricing jsonb, usage private.ai_usage, began timestamp with time zone) returns private.price_units
 function private.bounded_usage(usage private.ai_usage, worst_case private.ai_usage, written_tokens bigint, pricing jsonb, began timestamp with time zone, ended timestamp with time zone) returns private.ai_usage
 function private.branch_of(wanted_conversation uuid, leaf_id uuid) returns TABLE(message_id uuid, from_end integer)
@@ -1968,6 +1979,7 @@ function private.find_passages(wanted_workspace uuid, query text, embedding real
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
+function private.finish_next_lost_answer(at timestamp with time zone) returns boolean
 function private.fire_alert(alert credit_alerts, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
 function private.fire_limit_alerts(wanted_workspace uuid, used_before numeric, most_before numeric, used_now numeric, most_now numeric, subject jsonb, person uuid, at timestamp with time zone) returns void
 function private.fold_text(content text) returns text -- execute: authenticated
@@ -1997,7 +2009,7 @@ function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
 function private.has_paid_credits(wanted_workspace uuid, at timestamp with time zone) returns boolean
-function private.has_room_for_content(wanted_workspace uuid, content bigint, at timestamp with time zone DEFAULT clock_timestamp()) returns boolean
+function private.has_room_for_content(wanted_workspace uuid, content bigint, at timestamp with time zone DEFAULT clock_timestamp(), is_by_client boolean DEFAULT false, is_counted boolean DEFAULT true) returns boolean
 function private.helper_model(setting text, caller private.ai_caller, at timestamp with time zone) returns jsonb
 function private.hide_conversation() returns trigger security definer
 function private.hide_message() returns trigger security definer
@@ -2039,6 +2051,7 @@ function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
 function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
 function private.load_document(wanted rag_documents) returns loaded_document security definer -- execute: authenticated, service_role
+function private.lock_conversation(wanted_conversation uuid, waits boolean DEFAULT true) returns boolean
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
 function private.lock_documents(wanted_workspace uuid) returns uuid
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
@@ -2136,6 +2149,7 @@ function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
 function private.refuse_ai_call(asked private.admission) returns jsonb
+function private.refuse_answer(conversation conversations, action text, answer_id uuid, answer messages, leaf uuid, message jsonb, request_id text, at timestamp with time zone) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
 function private.refuse_feature(of_plan text, code text, is_on boolean, most numeric, used numeric, period_end timestamp with time zone, at timestamp with time zone) returns private.ai_refusal
@@ -2176,7 +2190,7 @@ function private.require_platform_admin() returns void
 function private.require_quantity(quantity numeric) returns void
 function private.require_role(wanted_workspace uuid, account_id uuid, least_role workspace_role) returns workspace_role
 function private.require_room_for_change(person uuid) returns void
-function private.require_room_for_content(wanted_workspace uuid, content bigint) returns void
+function private.require_room_for_content(wanted_workspace uuid, content bigint, is_by_client boolean DEFAULT true, is_counted boolean DEFAULT true) returns void
 function private.require_room_for_key(wanted_workspace uuid) returns void
 function private.require_room_for_team(account_id uuid) returns void
 function private.require_session(account_id uuid) returns void
@@ -2268,6 +2282,7 @@ function private.window_at(period text, counted_from timestamp with time zone, c
 function private.with_product(of_platform payment_platform, facts jsonb) returns jsonb
 function private.withdraw_top_up(wanted_workspace uuid) returns void
 function private.write_customer(event payment_events, owner private.payment_owner) returns void
+function private.write_exchange(conversation conversations, action text, question uuid, leaf uuid, answer_id uuid, model text, hold_id uuid, message jsonb) returns void
 function private.write_history(event payment_events) returns void
 function private.write_import(source text, given jsonb, home uuid) returns jsonb security definer -- execute: authenticated
 function public.accept_invitation(token text) returns accepted_invitation -- execute: authenticated

@@ -1,6 +1,6 @@
 -- Documents of a workspace, and the passages (chunks) that they are cut into: what a search finds and an answer cites.
 -- All members read them. Its owners and admins write them, and the project's own functions: by load_document and
--- delete_document alone, under the workspace's wallet, so that no write meets another one or a deletion in a deadlock.
+-- delete_document alone, one after the other, so that no write meets another one or a deletion in a deadlock.
 
 insert into public.system_config (config_key, config_value, value_type, minimum, maximum, is_public, description) values
   ('max_document_characters', '1000000', 'integer', 1, 5000000, true, 'Characters of a document that is loaded.');
@@ -126,8 +126,9 @@ $$;
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
--- The person who may write documents of a workspace, its owner or admin, under its wallet's lock; null: a function of
--- the project's own. An error for anyone else.
+-- Before documents of a workspace, or their embeddings, are changed: the person who may do it, its owner or admin; null:
+-- a function of the project's own. An error for anyone else. Changes come one after the other, and the workspace stays;
+-- its wallet is only shared, for a large document takes seconds, and the workspace's calls don't wait for that.
 create function private.lock_documents(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = '' as $$
 declare
@@ -137,7 +138,8 @@ begin
     person := private.my_account();
     perform private.require_role(wanted_workspace, person, 'admin'); -- nobody locks what is not theirs
   end if;
-  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for no key update;
+  perform pg_advisory_xact_lock(hashtextextended('documents of ' || wanted_workspace, 0));
+  perform from public.credit_wallets w where w.workspace_id = wanted_workspace for key share;
   if not found then
     perform private.raise_error('not_found',
       format('There is no workspace %s.', coalesce(wanted_workspace::text, 'null')));
@@ -188,6 +190,7 @@ begin
     return row(before.id, before.version, before.chunk_count, false)::public.loaded_document;
   end if;
 
+  perform private.require_room_for_content(wanted.workspace_id, octet_length(wanted.content), is_counted => false);
   wanted.id := coalesce(before.id, gen_random_uuid());
   wanted.version := coalesce(before.version, 0) + 1;
   insert into public.rag_documents as d
@@ -210,17 +213,18 @@ begin
   update public.rag_documents d set chunk_count = wanted.chunk_count where d.id = wanted.id;
   delete from private.rag_embeddings e where e.document_id = wanted.id and not exists (select from public.rag_chunks c
     where c.workspace_id = e.workspace_id and c.document_id = e.document_id and c.content_hash = e.content_hash);
-  perform private.require_room_for_content(wanted.workspace_id,
+  perform private.require_room_for_content(wanted.workspace_id, -- last: nobody waits while it is written
     bytes + octet_length(concat(wanted.content, wanted.metadata)));
   return row(wanted.id, wanted.version, wanted.chunk_count, true)::public.loaded_document;
 end;
 $$;
 grant execute on function private.load_document to authenticated, service_role;
 
+-- The largest ones take longer to be written and indexed than clients have otherwise; PostgREST heeds this setting.
 create function public.load_document(
   title text, content text, source text default null, language text default null, metadata jsonb default '{}',
   workspace_id uuid default null
-) returns public.loaded_document language plpgsql set search_path = '' as $$
+) returns public.loaded_document language plpgsql set search_path = '' set statement_timeout = '30s' as $$
 declare
   wanted public.rag_documents;
 begin

@@ -16,7 +16,8 @@ create function private.embedding_model() returns text language sql stable set s
   select nullif(private.config('retrieval_embedding_model') #>> '{}', '') where private.vector_schema() is not null
 $$;
 
--- Makes the index over a model's embeddings, if it is not there. Only one model's, of one length, are compared.
+-- Makes the index over a model's embeddings, if it is not there. Only one model's, of one length, are compared. Where
+-- others' writes keep it waiting, the next call makes it: until then, searches compare one by one.
 create function private.index_embeddings(model text, dimensions integer) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -25,11 +26,13 @@ begin
   if to_regclass('private.' || name) is not null then
     return;
   end if;
-  -- Callers hold their wallets; whoever waits here waits for whoever makes the same index.
+  -- Callers hold their documents; whoever waits here waits for whoever makes the same index.
   perform pg_advisory_xact_lock(hashtextextended(name, 0));
   execute format('create index if not exists %I on private.rag_embeddings
     using hnsw ((embedding::%I.halfvec(%s)) %2$I.halfvec_ip_ops) where embedding_model = %4$L and dimensions = %3$s',
     name, private.vector_schema(), index_embeddings.dimensions, index_embeddings.model);
+exception when lock_not_available then
+  return;
 end;
 $$;
 
@@ -75,20 +78,6 @@ begin
 end;
 $$;
 
--- Passages of a workspace that a model has not embedded, and that no call under way embeds.
-create function private.passages_to_embed(wanted_workspace uuid, model text, at timestamptz)
-returns table (document_id uuid, content_hash text, content text) language plpgsql stable set search_path = '' as $$
-begin
-  return query
-    select distinct on (c.document_id, c.content_hash) c.document_id, c.content_hash, c.content
-    from public.rag_chunks c left join private.rag_embeddings e
-      on e.document_id = c.document_id and e.content_hash = c.content_hash
-    where c.workspace_id = wanted_workspace and (e.document_id is null
-      or e.embedding_model <> passages_to_embed.model or e.embedding is null and e.claimed_until < passages_to_embed.at)
-    order by c.document_id, c.content_hash;
-end;
-$$;
-
 create function public.claim_passages(
   user_id uuid, api_key_hash text default null, workspace_id uuid default null, max_passages integer default 64,
   at timestamptz default clock_timestamp()
@@ -104,18 +93,26 @@ begin
     perform private.raise_error('account_disabled', 'This account is disabled.');
   end if;
   perform private.require_role(caller.workspace_id, (caller.account).id, 'admin');
-  perform from public.credit_wallets w where w.workspace_id = caller.workspace_id for no key update;
-  select count(*) into waiting from private.passages_to_embed(caller.workspace_id, model, at);
-  with taken as (
-    select p.* from private.passages_to_embed(caller.workspace_id, model, at) p
-    where model is not null limit least(greatest(max_passages, 1), 256)
+  perform private.lock_documents(caller.workspace_id);
+  with wanted as materialized ( -- what has no embedding by the model, and no call under way that makes one
+    select distinct c.document_id, c.content_hash
+    from public.rag_chunks c left join private.rag_embeddings e
+      on e.document_id = c.document_id and e.content_hash = c.content_hash
+    where c.workspace_id = caller.workspace_id and (e.document_id is null or e.embedding_model <> model
+      or e.embedding is null and e.claimed_until < claim_passages.at)
+  ), taken as (
+    select t.document_id, t.content_hash, (select c.content from public.rag_chunks c
+      where c.workspace_id = caller.workspace_id and c.document_id = t.document_id and c.content_hash = t.content_hash
+      limit 1) as content
+    from (select w.* from wanted w where model is not null order by w.document_id, w.content_hash
+      limit least(greatest(max_passages, 1), 256)) t
   ), noted as (
     insert into private.rag_embeddings (document_id, content_hash, workspace_id, embedding_model, claimed_until)
     select t.document_id, t.content_hash, caller.workspace_id, model, private.later(at, '5 minutes') from taken t
     on conflict (document_id, content_hash) do update set embedding_model = excluded.embedding_model,
       dimensions = null, embedding = null, claimed_until = excluded.claimed_until
   )
-  select coalesce(jsonb_agg(to_jsonb(t)), '[]') into claimed from taken t;
+  select coalesce(jsonb_agg(to_jsonb(t)), '[]'), (select count(*) from wanted) into claimed, waiting from taken t;
   return jsonb_build_object('workspace_id', caller.workspace_id, 'model', model, 'passages', claimed,
     'waiting', waiting - jsonb_array_length(claimed));
 end;
@@ -131,10 +128,11 @@ declare
   stored integer;
   size integer;
 begin
-  perform from public.credit_wallets w where w.workspace_id = store_embeddings.workspace_id for no key update;
+  perform private.lock_documents(store_embeddings.workspace_id);
   if private.vector_schema() is not null then
-    for size in select distinct jsonb_array_length(e -> 'embedding') from jsonb_array_elements(embeddings) e
-      where jsonb_typeof(e -> 'embedding') = 'array' and jsonb_array_length(e -> 'embedding') between 1 and 4000
+    for size in select l.length from jsonb_array_elements(embeddings) e, lateral (values
+        (case jsonb_typeof(e -> 'embedding') when 'array' then jsonb_array_length(e -> 'embedding') end)) l (length)
+      where l.length between 1 and 4000 group by l.length
     loop
       perform private.index_embeddings(model, size);
     end loop;
