@@ -55,6 +55,17 @@ test('its person does everything, admins and those it is shared with read, other
   );
   expect(seen).toEqual(expected);
 
+  // Sums: of what each may see, and of a team for its members.
+  const stats = async (by: By) => {
+    const answer = await call(by, 'GET', `/usage-stats?workspace_id=${team}`);
+    return answer.error ? outcome(answer) : answer.body.total_sessions;
+  };
+  expect(await Promise.all([speaker, mate, owner, keys.team, stranger, undefined].map(stats))).toEqual([
+    ...[1, 0, 1, 1, '404 not_found', '401 not_authenticated'],
+  ]);
+  const own = async (by: By) => (await call(by, 'GET', '/usage-stats')).body.total_sessions;
+  expect(await Promise.all([speaker, mate, owner, keys.team, stranger].map(own))).toEqual([1, 0, 0, 1, 0]);
+
   const { error: unshared } = await speaker.client.from('sessions').update({ is_shared: true }).eq('id', session);
   expect(unshared).toBeNull();
   for (const [method, path, body] of ROUTES) {
@@ -66,6 +77,27 @@ test('its person does everything, admins and those it is shared with read, other
     const wanted = path === '/analyze-partial' ? { ...body, model } : body;
     expect([path, outcome(await call(speaker, method, `/${session}${path}`, wanted))]).toEqual([path, '200']);
   }
+});
+
+test('an API key for other scenes reads and writes no sessions, and neither does a disabled account', async () => {
+  const speaker = await newSpeaker();
+  const session = await start(speaker);
+  const other = await newKey(speaker, { allowed_scenes: ['text_chat'] });
+  const model = await newModel();
+  const asked = (by: By) =>
+    Promise.all(
+      [
+        ['POST', '', {}] as const,
+        ...ROUTES.map(([method, path, body]) => [method, `/${session}${path}`, body] as const),
+      ]
+        .map(([method, path, body]) => [method, path, path.endsWith('partial') ? { ...body, model } : body] as const)
+        .map(async ([method, path, body]) => outcome(await call(by, method, path, body))),
+    );
+  expect(new Set(await asked(other))).toEqual(new Set(['403 forbidden']));
+  await sql(`update public.users set is_active = false where id = $1`, [speaker.id]);
+  const seen = new Set(await asked(speaker));
+  seen.delete('200'); // what is theirs they still read
+  expect(seen).toEqual(new Set(['403 account_disabled']));
 });
 
 test("a session in a team is the team's to pay, and only members start one", async () => {
