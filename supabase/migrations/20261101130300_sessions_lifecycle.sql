@@ -494,7 +494,7 @@ begin
   if length(start_session.client_id) not between 1 and 200 or length(start_session.mode) not between 1 and 63 then
     perform private.raise_error('invalid_request',
       'client_id must have 1 to 200 characters, and mode 1 to 63.');
-  elsif start_session.started_at not between at - interval '1 day' and at + interval '1 day' then
+  elsif start_session.started_at not between at - interval '24 hours' and at + interval '24 hours' then
     perform private.raise_error('invalid_request', 'started_at must be within a day of now.');
   end if;
   asked := private.begin_admission('sessions', start_session.user_id, api_key_hash, start_session.workspace_id,
@@ -559,7 +559,7 @@ begin
   hold.created_at := asked.at;
   -- It outlives the session, whose end settles it.
   hold.expires_at := asked.at
-    + make_interval(mins => private.config_numeric('session_longest_minutes', 240)::integer) + interval '1 day';
+    + make_interval(mins => private.config_numeric('session_longest_minutes', 240)::integer) + interval '24 hours';
   hold.id := (private.add_hold(hold)).hold_id;
   insert into public.sessions (id, workspace_id, user_id, client_id, mode, policy, rate, metadata, api_key_id,
     started_at, last_heard_at, created_at)

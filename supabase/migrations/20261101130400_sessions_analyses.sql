@@ -51,7 +51,7 @@ begin
   if (sequence_number >= 0 and length(request_hash) between 1 and 200 and jsonb_typeof(segment) = 'object'
     and coalesce((segment ->> 'characters')::bigint, 0) between 0 and 10000000
     and coalesce((segment ->> 'duration_seconds')::numeric, 0) between 0 and 86400
-    and coalesce((segment ->> 'started_at')::timestamptz, at) between at - interval '3 days' and at + interval '3 days')
+    and coalesce((segment ->> 'started_at')::timestamptz, at) between at - interval '72 hours' and at + interval '72 hours')
     is not true
   then
     perform private.raise_error('invalid_request', 'An analysis has a sequence_number from 0 on, a request_hash and a '

@@ -13,6 +13,7 @@ declare
   person uuid := case when api_key_hash is null then session_context.user_id
     else (private.api_key_of(api_key_hash, at)).user_id end;
 begin
+  perform private.require_valid(at);
   return jsonb_build_object('model', private.config('session_model'),
     'instructions', private.config('session_instructions'))
     || coalesce((
