@@ -25,6 +25,8 @@ type credit_grant_change: grant_id uuid, amount numeric
 type credit_grant_kind: free, subscription, purchase, promotion, refund
 type credit_history_entry: id bigint, created_at timestamp with time zone, workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type credit_transaction_type, amount numeric, status debit_status, refunded_amount numeric, balance_after numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type credit_hold_state: open, settled, released, expired
+type credit_rate_rounding: second, started_minute
+type credit_rate_unit: minute, analysis, thousand_tokens, fixed, audio_second, character
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
@@ -38,7 +40,6 @@ type found_user: id uuid, email text, full_name text, plan text, credits_balance
 type found_workspace: id uuid, name text, slug text, is_personal boolean, plan text, members bigint, credits_balance numeric, overdraft_limit numeric, frozen_at timestamp with time zone, created_at timestamp with time zone
 type issued_invitation: id uuid, token text, email text, role workspace_role, expires_at timestamp with time zone
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
-type loaded_document: document_id uuid, version integer, chunk_count integer, is_changed boolean
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
 type message_content_type: text, image, file
 type message_hit: message_id uuid, conversation_id uuid, conversation_title text, role message_role, created_at timestamp with time zone, rank integer, snippet snippet_piece[], cursor text
@@ -47,7 +48,6 @@ type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
 type my_credit_transaction: id bigint, created_at timestamp with time zone, workspace_id uuid, transaction_type credit_transaction_type, amount numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type pack_on_sale: id uuid, name text, platform payment_platform, credits numeric, amount bigint, currency text, expires_after_days integer
-type passage: chunk_id uuid, document_id uuid, title text, source text, version integer, position integer, start_character integer, end_character integer, content text, score double precision, word_rank integer, pair_rank integer, vector_rank integer
 type payment_event_state: received, applied, failed, ignored
 type payment_evidence: checkout, metadata, customer, email, reference, admin
 type payment_kind: purchase, subscription
@@ -62,13 +62,14 @@ type private.ai_call: request_id text, idempotency_key text, message_period time
 type private.ai_caller: account users, workspace_id uuid, api_key api_keys, plan plans, features jsonb
 type private.ai_charge: cost_usd numeric, credits numeric, worth_usd numeric, unpriced text[]
 type private.ai_refusal: code text, message text, param text, retry_after integer
-type private.ai_request: usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb
+type private.ai_request: usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text, request_hash text, parts jsonb, fields jsonb, is_included boolean
 type private.ai_terms: credits numeric, output_limit bigint, worst_case private.ai_usage, candidates jsonb, pricings jsonb, refusal private.ai_refusal
 type private.ai_usage: prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, cache_write_5m_tokens bigint, cache_write_1h_tokens bigint, audio_input_tokens bigint, image_input_tokens bigint, reasoning_tokens bigint, audio_output_tokens bigint, image_output_tokens bigint, input_seconds numeric, output_seconds numeric, characters bigint, web_searches bigint, tool_calls bigint, service_tier text
 type private.drift: wallet_id uuid, rule text, expected numeric, actual numeric, subject text
 type private.due_credits: platform payment_platform, source private.paid_source, source_id text, period_start timestamp with time zone, credits numeric, in_full numeric, starts_at timestamp with time zone, expires_at timestamp with time zone, clawback_reason text, details jsonb
 type private.export_section: place integer, name text, relation text, owner text, keys text[], whose text, hidden text[]
 type private.feature_terms: is_on boolean, most numeric, period_start timestamp with time zone, period_end timestamp with time zone
+type private.metered_session: session sessions, work private.session_work, usage session_usage, hold private.credit_holds, budget numeric, ends_at timestamp with time zone, end_reason session_end_reason
 type private.paid_source: payment, period, trial
 type private.payment_owner: workspace_id uuid, user_id uuid, evidence payment_evidence, bound_at timestamp with time zone, is_gone boolean
 type private.payment_subject: customer, subscription, payment, reversal
@@ -82,6 +83,13 @@ type recorded_usage: recorded boolean, cost_usd numeric, credits_charged numeric
 type replayed_event: id bigint, state payment_event_state, error text
 type revoked_api_key: id uuid, revoked_at timestamp with time zone
 type rotated_api_key: id uuid, key text, prefix text, name text, workspace_id uuid, expires_at timestamp with time zone, created_at timestamp with time zone, old_key_expires_at timestamp with time zone
+type safety_distribution: red_count bigint, yellow_count bigint, green_count bigint, total_count bigint, red_percentage numeric, yellow_percentage numeric, green_percentage numeric
+type session_end_reason: credits, idle, too_long
+type session_levels: session_id uuid, started_at timestamp with time zone, ended_at timestamp with time zone, sequence_numbers integer[], seconds numeric[], levels session_safety_level[], severities smallint[]
+type session_policy: soft, hard
+type session_safety_level: red, yellow, green
+type session_statistics: total_sessions bigint, total_duration_seconds numeric, total_analysis_count bigint, total_tokens bigint, total_cost_usd numeric, total_credits_consumed numeric
+type session_status: in_progress, paused, completed, failed, canceled, expired
 type short_name: text CHECK ((length(VALUE) <= 200))
 type snippet_piece: text text, is_match boolean
 type subscription_limit: action text, allowed boolean, code text, message text, retry_after integer, plan text, used numeric, limit numeric, remaining numeric, period_start timestamp with time zone, period_end timestamp with time zone
@@ -562,6 +570,26 @@ view credit_holds
   closed_at timestamp with time zone
   created_at timestamp with time zone
   CREATE TRIGGER credit_holds_refuse_write INSTEAD OF INSERT OR DELETE OR UPDATE ON public.credit_holds FOR EACH ROW EXECUTE FUNCTION private.refuse_write()
+  grants authenticated: select; service_role: select
+
+table credit_rates
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid
+  mode text
+  unit credit_rate_unit not null
+  credits unsigned_credit_amount not null
+  minimum unsigned_credit_amount not null default 0
+  rounding credit_rate_rounding not null default 'second'::credit_rate_rounding
+  charges_unfinished boolean not null default false
+  effective_from timestamp with time zone not null default now()
+  created_at timestamp with time zone not null default now()
+  constraint a_unit_is_once_in_a_rate UNIQUE NULLS NOT DISTINCT (workspace_id, mode, effective_from, unit)
+  constraint credit_rates_pkey PRIMARY KEY (id)
+  constraint credit_rates_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  constraint mode_is_short CHECK (((length(mode) >= 1) AND (length(mode) <= 63)))
+  CREATE INDEX credit_rates_effective_from_idx using btree (effective_from)
+  policy "people can read the general rates, members those of their works" for select to authenticated using ((workspace_id IS NULL) OR (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))))
+  CREATE TRIGGER credit_rates_audit AFTER INSERT OR DELETE OR UPDATE ON public.credit_rates FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'workspace_id')
   grants authenticated: select; service_role: select
 
 table credit_transactions
@@ -1282,19 +1310,6 @@ table private.plan_periods
   constraint plan_periods_pkey PRIMARY KEY (workspace_id, starts_at)
   constraint plan_periods_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 
-table private.rag_embeddings
-  document_id uuid not null
-  content_hash text not null
-  workspace_id uuid not null
-  embedding_model text not null
-  dimensions integer
-  embedding real[]
-  claimed_until timestamp with time zone
-  constraint dimensions_are_those_of_the_embedding CHECK ((((embedding IS NULL) = (dimensions IS NULL)) AND (cardinality(embedding) = dimensions)))
-  constraint rag_embeddings_document_id_fkey FOREIGN KEY (document_id) REFERENCES rag_documents(id) ON DELETE CASCADE
-  constraint rag_embeddings_pkey PRIMARY KEY (document_id, content_hash)
-  CREATE INDEX rag_embeddings_workspace_id_embedding_model_dimensions_idx using btree (workspace_id, embedding_model, dimensions)
-
 table private.secrets
   name text not null
   value bytea not null
@@ -1310,6 +1325,42 @@ table private.sent_messages
   constraint sent_messages_pkey PRIMARY KEY (key_id)
   CREATE INDEX sent_messages_answer_id_idx using btree (answer_id)
   CREATE INDEX sent_messages_message_id_idx using btree (message_id)
+
+table private.session_segments
+  session_id uuid not null
+  sequence_number integer not null
+  request_hash text not null
+  constraint session_segments_pkey PRIMARY KEY (session_id, sequence_number)
+  constraint session_segments_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+
+table private.session_spans
+  session_id uuid not null
+  is_pause boolean not null
+  starts_at timestamp with time zone not null
+  ends_at timestamp with time zone not null
+  constraint ends_after_it_starts CHECK ((ends_at > starts_at))
+  constraint session_spans_pkey PRIMARY KEY (session_id, is_pause, starts_at)
+  constraint session_spans_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+
+table private.session_work
+  session_id uuid not null
+  workspace_id uuid not null
+  hold_id uuid not null
+  request jsonb not null
+  details jsonb not null default '{}'::jsonb
+  clock_offset interval not null default '00:00:00'::interval
+  active_until timestamp with time zone not null
+  largest_analysis numeric not null default 0
+  burn numeric not null default 0
+  warned_at timestamp with time zone
+  due_at timestamp with time zone
+  query_tokens integer not null default 0
+  query_cost_usd numeric not null default 0
+  constraint session_work_pkey PRIMARY KEY (session_id)
+  constraint session_work_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+  constraint session_work_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX session_work_due_at_idx using btree (due_at) WHERE (due_at IS NOT NULL)
+  CREATE INDEX session_work_workspace_id_idx using btree (workspace_id)
 
 table private.signup_claims
   identity_hash bytea not null
@@ -1404,45 +1455,130 @@ table private.video_job_work
   constraint video_job_work_video_job_id_fkey FOREIGN KEY (video_job_id) REFERENCES video_jobs(id) ON DELETE CASCADE
   CREATE INDEX video_job_work_file_due_idx using btree (next_sync_at) WHERE is_file_due
 
-table rag_chunks
-  id uuid not null default gen_random_uuid()
+table session_analysis_logs
+  session_id uuid not null
+  sequence_number integer not null
   workspace_id uuid not null
-  document_id uuid not null
-  position integer not null
-  start_character integer not null
-  end_character integer not null
-  content text not null
-  content_hash text not null
-  constraint a_position_has_one_chunk UNIQUE (document_id, "position")
-  constraint rag_chunks_document_id_fkey FOREIGN KEY (document_id) REFERENCES rag_documents(id) ON DELETE CASCADE
-  constraint rag_chunks_pkey PRIMARY KEY (id)
-  CREATE INDEX rag_chunks_search_idx using gin (private.search_terms(workspace_id, document_id, content)) WITH (fastupdate=off)
-  CREATE INDEX rag_chunks_workspace_id_document_id_content_hash_idx using btree (workspace_id, document_id, content_hash)
-  policy "members can read the passages of their workspaces' documents" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
+  user_id uuid
+  analyzed_at timestamp with time zone not null
+  safety_level session_safety_level not null
+  severity smallint not null
+  display_text text not null
+  action_suggestion text
+  rag_documents jsonb not null default '[]'::jsonb
+  rag_sources jsonb not null default '[]'::jsonb
+  transcript_length integer not null default 0
+  duration_seconds numeric(12,3) not null default 0
+  audio_seconds numeric(12,3) not null default 0
+  model_used text not null
+  prompt_tokens integer not null default 0
+  completion_tokens integer not null default 0
+  total_tokens integer not null generated (prompt_tokens + completion_tokens)
+  cached_tokens integer not null default 0
+  estimated_cost_usd numeric not null default 0
+  constraint sequence_number_is_not_negative CHECK ((sequence_number >= 0))
+  constraint session_analysis_logs_pkey PRIMARY KEY (session_id, sequence_number)
+  constraint session_analysis_logs_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+  constraint session_analysis_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint session_analysis_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  constraint severity_is_1_to_3 CHECK (((severity >= 1) AND (severity <= 3)))
+  CREATE INDEX session_analysis_logs_user_id_safety_level_idx using btree (user_id, safety_level, analyzed_at)
+  CREATE INDEX session_analysis_logs_workspace_id_safety_level_idx using btree (workspace_id, safety_level, analyzed_at)
+  policy "members can read the analyses of sessions that they can read" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) OR (EXISTS ( SELECT FROM sessions s WHERE (s.id = session_analysis_logs.session_id)))))
   grants authenticated: select; service_role: select
 
-table rag_documents
+table session_transcripts
+  session_id uuid not null
+  workspace_id uuid not null
+  transcript text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint session_transcripts_pkey PRIMARY KEY (session_id)
+  constraint session_transcripts_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+  constraint session_transcripts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX session_transcripts_workspace_id_created_at_idx using btree (workspace_id, created_at)
+  policy "people can read their transcripts, members those of shared sess" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (EXISTS ( SELECT FROM sessions s WHERE ((s.id = session_transcripts.session_id) AND ((s.user_id = ( SELECT auth.uid() AS uid)) OR s.is_shared)))))
+  CREATE TRIGGER session_transcripts_keep_none BEFORE INSERT ON public.session_transcripts FOR EACH ROW EXECUTE FUNCTION private.keep_no_transcript()
+  grants authenticated: select; service_role: select
+
+table session_usage
+  session_id uuid not null
+  workspace_id uuid not null
+  user_id uuid
+  status session_status not null default 'in_progress'::session_status
+  duration_seconds numeric(12,3) not null default 0
+  tail_seconds numeric(12,3) not null default 0
+  audio_seconds numeric(14,3) not null default 0
+  characters bigint not null default 0
+  analysis_count integer not null default 0
+  red_count integer not null default 0
+  yellow_count integer not null default 0
+  green_count integer not null default 0
+  total_prompt_tokens bigint not null default 0
+  total_completion_tokens bigint not null default 0
+  total_tokens bigint not null generated (total_prompt_tokens + total_completion_tokens)
+  total_cached_tokens bigint not null default 0
+  estimated_cost_usd numeric not null default 0
+  credits_consumed unsigned_credit_amount not null default 0
+  credit_deducted boolean not null default false
+  credit_deducted_at timestamp with time zone
+  seconds_left integer
+  credits_left unsigned_credit_amount
+  warning boolean not null default false
+  started_at timestamp with time zone not null default clock_timestamp()
+  completed_at timestamp with time zone
+  updated_at timestamp with time zone not null default clock_timestamp()
+  constraint deducted_has_its_time CHECK ((credit_deducted = (credit_deducted_at IS NOT NULL)))
+  constraint session_usage_pkey PRIMARY KEY (session_id)
+  constraint session_usage_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
+  constraint session_usage_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint session_usage_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX session_usage_user_id_started_at_idx using btree (user_id, started_at)
+  CREATE INDEX session_usage_workspace_id_started_at_idx using btree (workspace_id, started_at)
+  policy "members can read the usage of sessions that they can read" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) OR (EXISTS ( SELECT FROM sessions s WHERE (s.id = session_usage.session_id)))))
+  CREATE TRIGGER session_usage_set_updated_at BEFORE UPDATE ON public.session_usage FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: select; service_role: select
+
+table sessions
   id uuid not null default gen_random_uuid()
   workspace_id uuid not null
   user_id uuid
-  title short_name not null
-  source text not null
-  language text
-  content text not null
-  content_hash text not null
-  version integer not null default 1
-  chunk_count integer not null default 0
+  client_id text not null
+  mode text
+  status session_status not null default 'in_progress'::session_status
+  policy session_policy not null default 'soft'::session_policy
+  rate jsonb not null default '[]'::jsonb
+  is_shared boolean not null default false
+  end_reason session_end_reason
+  error_message text
   metadata jsonb not null default '{}'::jsonb
+  api_key_id uuid
+  started_at timestamp with time zone not null default clock_timestamp()
+  last_heard_at timestamp with time zone not null default clock_timestamp()
+  paused_at timestamp with time zone
+  ended_at timestamp with time zone
   created_at timestamp with time zone not null default clock_timestamp()
   updated_at timestamp with time zone not null default clock_timestamp()
-  constraint a_source_is_one_document UNIQUE (workspace_id, source)
-  constraint rag_documents_pkey PRIMARY KEY (id)
-  constraint rag_documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
-  constraint rag_documents_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  CREATE INDEX rag_documents_user_id_id_idx using btree (user_id, id)
-  policy "members can read the documents of their workspaces" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
-  CREATE TRIGGER rag_documents_set_updated_at BEFORE UPDATE OF title, language, content, metadata ON public.rag_documents FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; service_role: select
+  texts_removed_at timestamp with time zone
+  constraint a_client_starts_a_session_once UNIQUE (workspace_id, user_id, client_id)
+  constraint a_paused_session_has_its_time CHECK (((paused_at IS NOT NULL) = (status = 'paused'::session_status)))
+  constraint an_ended_session_has_its_time CHECK (((ended_at IS NOT NULL) = (status = ANY (ARRAY['completed'::session_status, 'failed'::session_status, 'canceled'::session_status, 'expired'::session_status]))))
+  constraint an_expired_session_has_its_reason CHECK (((end_reason IS NOT NULL) = (status = 'expired'::session_status)))
+  constraint client_id_is_short CHECK (((length(client_id) >= 1) AND (length(client_id) <= 200)))
+  constraint error_message_is_short CHECK ((length(error_message) <= 1000))
+  constraint mode_is_short CHECK (((length(mode) >= 1) AND (length(mode) <= 63)))
+  constraint sessions_pkey PRIMARY KEY (id)
+  constraint sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint sessions_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX sessions_under_way_idx using btree (workspace_id) WHERE (status = ANY (ARRAY['in_progress'::session_status, 'paused'::session_status]))
+  CREATE INDEX sessions_user_id_started_at_idx using btree (user_id, started_at)
+  CREATE INDEX sessions_with_texts_idx using btree (workspace_id, ended_at) WHERE ((ended_at IS NOT NULL) AND (texts_removed_at IS NULL))
+  CREATE INDEX sessions_workspace_id_started_at_idx using btree (workspace_id, started_at)
+  policy "people can read their sessions, members what is shared, admins " for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR is_shared OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))))
+  policy "people can share their own sessions" for update to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (( SELECT auth.uid() AS uid) = user_id) AND ( SELECT private.is_account_active() AS is_account_active)) with check (( SELECT auth.uid() AS uid) = user_id)
+  CREATE TRIGGER sessions_forget_person BEFORE UPDATE OF user_id ON public.sessions FOR EACH ROW WHEN (((old.user_id IS NOT NULL) AND (new.user_id IS NULL))) EXECUTE FUNCTION private.forget_session_person()
+  CREATE TRIGGER sessions_keep BEFORE UPDATE ON public.sessions FOR EACH ROW EXECUTE FUNCTION private.guard_session()
+  CREATE TRIGGER sessions_set_updated_at BEFORE UPDATE ON public.sessions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: select; authenticated update: (is_shared); service_role: select
 
 table spending_limits
   workspace_id uuid not null
@@ -1455,13 +1591,15 @@ table spending_limits
   period_credits_used credit_amount not null default 0
   period_started_at timestamp with time zone
   counts_since timestamp with time zone
+  sessions_at_once integer
   constraint a_period_limit_names_its_period CHECK (((period_credit_limit IS NULL) = (limit_period IS NULL)))
+  constraint sessions_at_once_is_a_count CHECK ((sessions_at_once >= 0))
   constraint spending_limits_pkey PRIMARY KEY (workspace_id, spender_id)
   constraint spending_limits_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   policy "people can read their own limits, owners and admins all of thei" for select to authenticated using ((( SELECT auth.uid() AS uid) = spender_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))))
   CREATE TRIGGER spending_limits_audit_limits AFTER UPDATE OF credit_limit, period_credit_limit, limit_period ON public.spending_limits FOR EACH ROW WHEN (((new.spender_kind = 'member'::text) AND ((((old.credit_limit)::numeric IS DISTINCT FROM (new.credit_limit)::numeric) OR ((old.period_credit_limit)::numeric IS DISTINCT FROM (new.period_credit_limit)::numeric)) OR (old.limit_period IS DISTINCT FROM new.limit_period)))) EXECUTE FUNCTION private.audit_change('spender_id', 'workspace_id', 'credit_limit period_credit_limit limit_period')
   CREATE TRIGGER spending_limits_watch AFTER UPDATE ON public.spending_limits FOR EACH ROW WHEN (((new.credit_limit IS NOT NULL) OR (new.period_credit_limit IS NOT NULL))) EXECUTE FUNCTION private.watch_spending()
-  grants authenticated: select; service_role: select
+  grants authenticated: select; service_role: select; service_role update: (sessions_at_once)
 
 table subscription_history
   id bigint not null identity
@@ -1502,6 +1640,7 @@ table system_config
   constraint a_choice_is_one_of_its_words CHECK ( CASE config_key WHEN 'prompt_moderation'::text THEN (config_value = ANY (ARRAY['"none"'::jsonb, '"creem"'::jsonb])) WHEN 'moderation_flagged'::text THEN (config_value = ANY (ARRAY['"block"'::jsonb, '"allow"'::jsonb])) WHEN 'moderation_failed'::text THEN (config_value = ANY (ARRAY['"block"'::jsonb, '"allow"'::jsonb])) ELSE true END)
   constraint config_key_is_snake_case CHECK ((config_key ~ '^[a-z][a-z0-9_]{0,62}$'::text))
   constraint config_value_is_of_its_type CHECK (private.is_config_value(value_type, config_value, minimum, maximum))
+  constraint session_tail_is_one_of_its_words CHECK (((config_key <> 'session_tail'::text) OR (config_value = ANY (ARRAY['"until_report"'::jsonb, '"until_end"'::jsonb]))))
   constraint system_config_pkey PRIMARY KEY (config_key)
   policy "anyone can read public settings" for select to anon using (is_public AND is_active)
   policy "people can read public settings, platform admins all" for select to authenticated using ((is_public AND is_active) OR ( SELECT private.is_platform_admin() AS is_platform_admin))
@@ -1836,35 +1975,47 @@ table workspaces
   updated_at timestamp with time zone not null default now()
   ai_log_content ai_log_content not null default 'metadata'::ai_log_content
   message_retention_days integer
+  session_policy session_policy
+  transcript_retention_days integer
+  analysis_retention_days integer
   constraint a_slug_is_one_workspaces UNIQUE (slug)
+  constraint analysis_retention_is_in_days CHECK (((analysis_retention_days >= 0) AND (analysis_retention_days <= 36500)))
   constraint message_retention_is_in_days CHECK (((message_retention_days >= 1) AND (message_retention_days <= 36500)))
   constraint one_personal_workspace_each UNIQUE (personal_user_id)
   constraint personal_workspace_has_its_users_id CHECK ((personal_user_id = id))
   constraint slug_is_a_name_for_urls CHECK (((slug ~ '^[a-z0-9](-?[a-z0-9])+$'::text) AND (length(slug) <= 63)))
+  constraint transcript_retention_is_in_days CHECK (((transcript_retention_days >= 0) AND (transcript_retention_days <= 36500)))
   constraint workspace_name_is_short CHECK (((length(name) >= 1) AND (length(name) <= 200)))
   constraint workspaces_personal_user_id_fkey FOREIGN KEY (personal_user_id) REFERENCES auth.users(id) ON DELETE CASCADE
   constraint workspaces_pkey PRIMARY KEY (id)
   constraint workspaces_plan_fkey FOREIGN KEY (plan) REFERENCES plans(plan)
+  CREATE INDEX workspaces_analysis_retention_days_idx using btree (analysis_retention_days) WHERE (analysis_retention_days IS NOT NULL)
   CREATE INDEX workspaces_message_retention_days_idx using btree (message_retention_days) WHERE (message_retention_days IS NOT NULL)
   CREATE INDEX workspaces_plan_idx using btree (plan)
+  CREATE INDEX workspaces_transcript_retention_days_idx using btree (transcript_retention_days) WHERE (transcript_retention_days IS NOT NULL)
   policy "members can read their workspace" for select to authenticated using (id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
   policy "owners and admins can change their workspace" for update to authenticated using ((id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) AND ( SELECT private.is_account_active() AS is_account_active)) with check (id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids)))
   CREATE TRIGGER workspaces_audit_changes AFTER UPDATE OF name, slug, ai_log_content ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'name slug ai_log_content')
   CREATE TRIGGER workspaces_audit_end AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_audit_retention AFTER UPDATE OF message_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'message_retention_days')
+  CREATE TRIGGER workspaces_audit_session_retention AFTER UPDATE OF transcript_retention_days, analysis_retention_days ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.audit_change('id', 'id', 'transcript_retention_days analysis_retention_days')
   CREATE TRIGGER workspaces_audit_start AFTER INSERT ON public.workspaces FOR EACH ROW WHEN ((new.personal_user_id IS NULL)) EXECUTE FUNCTION private.audit_change('id', 'id')
   CREATE TRIGGER workspaces_copy_plan AFTER UPDATE OF plan ON public.workspaces FOR EACH ROW WHEN (((new.plan <> old.plan) AND (new.personal_user_id IS NOT NULL))) EXECUTE FUNCTION private.sync_plan()
   CREATE TRIGGER workspaces_create_wallet AFTER INSERT ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.create_wallet()
   CREATE TRIGGER workspaces_forget_audit_logs AFTER DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.forget_in_audit_logs()
   CREATE TRIGGER workspaces_leave_payments BEFORE DELETE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.leave_payments_without_workspace()
   CREATE TRIGGER workspaces_set_updated_at BEFORE UPDATE ON public.workspaces FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
-  grants authenticated: select; authenticated update: (ai_log_content, message_retention_days, name, slug); service_role: select; service_role insert: (name); service_role update: (ai_log_content, message_retention_days, name, slug)
+  grants authenticated: select; authenticated update: (ai_log_content, analysis_retention_days, message_retention_days, name, slug, transcript_retention_days); service_role: select; service_role insert: (name); service_role update: (ai_log_content, analysis_retention_days, message_retention_days, name, session_policy, slug, transcript_retention_days)
 function private.accept_my_invitation(token text) returns jsonb security definer -- execute: authenticated
 function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
+function private.add_active_seconds(wanted_session uuid, since timestamp with time zone, until timestamp with time zone, seconds numeric) returns numeric
+function private.add_active_time(wanted_session uuid, began timestamp with time zone, ended timestamp with time zone) returns numeric
+function private.add_analysis(m private.metered_session, work jsonb, verdict jsonb, logged private.ai_usage_logs, at timestamp with time zone) returns private.metered_session
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric, at timestamp with time zone) returns private.ai_terms
 function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
 function private.add_hold(hold private.credit_holds) returns credit_result
+function private.add_tail(m private.metered_session, until timestamp with time zone) returns private.metered_session
 function private.add_usage(more private.usage_by_day) returns void
 function private.admin_adjust_credits(wanted_workspace uuid, amount numeric, reason text, idempotency_key text, of_kind credit_grant_kind, at timestamp with time zone) returns credit_result security definer -- execute: authenticated, service_role
 function private.admin_find_users(search_for text, max_rows integer) returns jsonb security definer -- execute: authenticated, service_role
@@ -1876,6 +2027,7 @@ function private.admin_set_overdraft(wanted_workspace uuid, new_limit numeric, r
 function private.agree_message(message messages, is_text_written boolean) returns messages
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
+function private.analysis_json(wanted_session uuid, wanted_number integer) returns jsonb
 function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
@@ -1903,7 +2055,6 @@ function private.caller_id() returns uuid security definer -- execute: authentic
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
-function private.check_citations(wanted_workspace uuid, citations jsonb) returns jsonb
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.check_limit_for(action text, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns subscription_limit security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
@@ -1931,11 +2082,9 @@ function private.credits_a_month(product payment_products, units numeric, at tim
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
 function private.credits_of_period(of_platform payment_platform, of_subscription text, period private.subscription_period) returns numeric
 function private.customer_to_charge(wanted_workspace uuid, of_platform payment_platform) returns text
-function private.cut_document(document text) returns TABLE(start_character integer, end_character integer, content text)
 function private.cut_values(named jsonb) returns jsonb
 function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamp with time zone) returns void
 function private.default_rates(rows jsonb) returns private.price_units
-function private.delete_document(wanted_document uuid) returns void security definer -- execute: authenticated, service_role
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.drop_attachments() returns trigger security definer
@@ -1944,8 +2093,6 @@ function private.due_of_periods(of_platform payment_platform, of_subscription te
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
-function private.embedding_model() returns text
-function private.enable_vector_search() returns boolean
 function private.end_answer() returns trigger security definer
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
@@ -1957,12 +2104,14 @@ function private.end_next_overdue_video_job(at timestamp with time zone) returns
 function private.end_next_top_up(at timestamp with time zone) returns boolean
 function private.end_overdue_video_job(wanted_job uuid, at timestamp with time zone) returns boolean
 function private.end_session() returns trigger security definer
+function private.end_session(m private.metered_session, ending session_status, reason session_end_reason, until timestamp with time zone, at timestamp with time zone, has_tail boolean DEFAULT true, error text DEFAULT NULL::text) returns private.metered_session
 function private.end_top_up(wanted_workspace uuid, reason text, at timestamp with time zone) returns void
 function private.end_top_up_of_member() returns trigger security definer
 function private.end_video_job(job video_jobs, ending video_job_status, code text, said text, at timestamp with time zone) returns jsonb
 function private.endpoint_of(scene ai_usage_scene) returns ai_usage_scene
 function private.error_status(error_code text) returns integer
 function private.existing_workspace(wanted_workspace uuid) returns uuid
+function private.expected_usage(minutes numeric) returns session_usage
 function private.expire_next_wallet(at timestamp with time zone) returns boolean
 function private.expire_wallet(wanted_workspace uuid, at timestamp with time zone) returns void
 function private.explain_charge(wanted_request text) returns charge_explanation security definer -- execute: authenticated, service_role
@@ -1975,7 +2124,6 @@ function private.feature_period(wanted_workspace uuid, at timestamp with time zo
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
-function private.find_passages(wanted_workspace uuid, query text, embedding real[], model text, k integer) returns SETOF passage
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
@@ -1993,10 +2141,12 @@ function private.forget_in_audit_logs() returns trigger security definer
 function private.forget_log_person() returns trigger security definer
 function private.forget_next_audit_logs(at timestamp with time zone) returns boolean
 function private.forget_next_message_events(at timestamp with time zone) returns boolean
+function private.forget_session_person() returns trigger security definer
 function private.forget_summaries() returns trigger security definer
 function private.forget_video_person() returns trigger security definer
 function private.free_due_holds(wallet credit_wallets, amount numeric, at timestamp with time zone) returns credit_wallets
 function private.give_paid_credits(paid private.paid_credits, due private.due_credits, at timestamp with time zone) returns private.paid_credits
+function private.give_session_up(wanted_session uuid, account_id uuid, ending session_status, error text, key_hash text, wanted_workspace uuid, at timestamp with time zone) returns jsonb
 function private.gone_from_audit_logs() returns SETOF uuid security definer -- execute: authenticated
 function private.grant_change(grant_id uuid, amount numeric) returns credit_grant_change[]
 function private.grant_signup_credits() returns trigger
@@ -2005,6 +2155,7 @@ function private.guard_api_key() returns trigger security definer
 function private.guard_append_only() returns trigger security definer
 function private.guard_audit_logs() returns trigger security definer
 function private.guard_current_leaf() returns trigger security definer
+function private.guard_session() returns trigger security definer
 function private.guard_video_job() returns trigger security definer
 function private.had_trial(due private.due_credits, wanted_workspace uuid) returns boolean
 function private.handle_new_user() returns trigger security definer
@@ -2016,7 +2167,6 @@ function private.hide_message() returns trigger security definer
 function private.imported_metadata(given jsonb, source text) returns jsonb
 function private.imported_parts(given jsonb) returns jsonb
 function private.imported_time(stated text, otherwise timestamp with time zone) returns timestamp with time zone
-function private.index_embeddings(model text, dimensions integer) returns void
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -2034,11 +2184,13 @@ function private.is_platform_admin() returns boolean security definer -- execute
 function private.is_session_revoked(account_id uuid) returns boolean
 function private.is_silent(hold private.credit_holds, at timestamp with time zone) returns boolean
 function private.is_unaudited_column(column_name text) returns boolean
+function private.is_used_up(m private.metered_session, at timestamp with time zone) returns boolean
 function private.is_video_model(wanted ai_models, at timestamp with time zone) returns boolean
 function private.is_video_token(about text, token text) returns boolean
 function private.issue_invitation(invitation workspace_invitations) returns jsonb
 function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.keep_attachments() returns trigger security definer
+function private.keep_no_transcript() returns trigger security definer
 function private.keep_streamed_answer() returns trigger security definer
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
@@ -2049,17 +2201,17 @@ function private.leave_payments_without_workspace() returns trigger security def
 function private.limit_email_aliases() returns trigger security definer
 function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
+function private.live_usage(m private.metered_session, until timestamp with time zone) returns session_usage
 function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
-function private.load_document(wanted rag_documents) returns loaded_document security definer -- execute: authenticated, service_role
 function private.lock_conversation(wanted_conversation uuid, waits boolean DEFAULT true) returns boolean
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
-function private.lock_documents(wanted_workspace uuid) returns uuid
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
 function private.lock_my_conversation(wanted_conversation uuid) returns boolean security definer -- execute: authenticated
 function private.lock_my_sessions() returns uuid
 function private.lock_my_wallets() returns trigger security definer
+function private.lock_session(account_id uuid, key_hash text, wanted_workspace uuid, wanted_session uuid, at timestamp with time zone) returns sessions
 function private.lock_settings() returns trigger security definer
 function private.lock_subjects(event payment_events) returns void
 function private.lock_team(wanted_workspace uuid, least_role workspace_role) returns workspace_role
@@ -2084,6 +2236,7 @@ function private.meets_clock(clock jsonb, began timestamp without time zone, end
 function private.merge_statistics_of_person() returns trigger security definer
 function private.message_of(wanted_conversation uuid, wanted_message uuid) returns messages
 function private.messages_of_branch(wanted_conversation uuid, leaf_id uuid) returns SETOF messages security definer -- execute: authenticated, service_role
+function private.meter_session(m private.metered_session, at timestamp with time zone) returns private.metered_session
 function private.model_price_of(pricing jsonb) returns model_price
 function private.models_on_offer(at timestamp with time zone) returns TABLE(model text, display_name text, scene ai_usage_scene, minimum_plan text, max_output_tokens integer, created_at timestamp with time zone, price model_price, resolution_prices model_price[]) security definer -- execute: anon, authenticated, service_role
 function private.moderation_terms() returns jsonb
@@ -2094,7 +2247,7 @@ function private.my_entries(wanted_workspace uuid, before_id bigint, max_rows in
 function private.my_managed_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
 function private.my_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
 function private.next_charge(at timestamp with time zone) returns private.payment_tasks
-function private.normal_embedding(given real[]) returns real[]
+function private.no_session_usage() returns session_usage
 function private.normalised_email(email text) returns text
 function private.note_alerts() returns trigger security definer
 function private.note_next_expiry() returns trigger
@@ -2112,9 +2265,6 @@ function private.owners_besides(wanted_workspace uuid, account_id uuid) returns 
 function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
-function private.passages_by_text(wanted_workspace uuid, query text, most integer) returns TABLE(chunk_id uuid, is_pair boolean, place integer)
-function private.passages_by_vector(wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer DEFAULT 5000) returns TABLE(document_id uuid, content_hash text, place integer)
-function private.passages_to_embed(wanted_workspace uuid, model text, at timestamp with time zone) returns TABLE(document_id uuid, content_hash text, content text)
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units
@@ -2136,10 +2286,10 @@ function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
-function private.query_terms(query text) returns TABLE(is_pair boolean, term text, entries text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
 function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
 function private.read_out(wanted_conversation uuid, format text) returns jsonb security definer -- execute: authenticated, service_role
+function private.read_session(session sessions, at timestamp with time zone) returns private.metered_session
 function private.rebuild_usage_statistics(first_day date, last_day date) returns integer
 function private.receive_attachment() returns trigger security definer
 function private.record_product_terms() returns trigger security definer
@@ -2149,6 +2299,7 @@ function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
 function private.refuse_ai_call(asked private.admission) returns jsonb
+function private.refuse_analysis(m private.metered_session, code text, message text, at timestamp with time zone) returns jsonb
 function private.refuse_answer(conversation conversations, action text, answer_id uuid, answer messages, leaf uuid, message jsonb, request_id text, at timestamp with time zone) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
@@ -2158,6 +2309,7 @@ function private.refuse_input(wanted ai_models, request private.ai_request) retu
 function private.refuse_model(caller private.ai_caller, wanted_name text, wanted ai_models, pricing jsonb, scene ai_usage_scene, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request(asked private.admission, pricing jsonb, endpoint ai_usage_scene) returns private.ai_refusal
 function private.refuse_request_rate(caller private.ai_caller, counts private.ai_request_counts, at timestamp with time zone) returns private.ai_refusal
+function private.refuse_session_count(asked private.admission) returns private.ai_refusal
 function private.refuse_video_parameters(asked video_models, job video_jobs, image_url text) returns private.ai_refusal
 function private.refuse_video_start(asked private.admission, job video_jobs, pricing jsonb) returns private.ai_refusal
 function private.refuse_write() returns trigger
@@ -2170,6 +2322,7 @@ function private.remove_file_of_video_job() returns trigger security definer
 function private.remove_member_of_mine(wanted_workspace uuid, member_id uuid) returns void security definer -- execute: authenticated
 function private.remove_messages(due uuid[]) returns void
 function private.remove_next_old_content(at timestamp with time zone) returns boolean
+function private.remove_next_old_session_texts(at timestamp with time zone) returns boolean
 function private.remove_sessions_of_user() returns trigger security definer
 function private.remove_video_file(job video_jobs, is_here boolean) returns void
 function private.replay_payment_event(wanted_event bigint, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
@@ -2215,16 +2368,26 @@ function private.roll_over_grant(paid private.paid_credits, live_until timestamp
 function private.rotate_my_api_key(wanted_key uuid, grace_period interval) returns jsonb security definer -- execute: authenticated
 function private.run_due_work(at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer
 function private.running_answer(wanted_conversation uuid, leaf_id uuid, own_answer uuid, at timestamp with time zone) returns messages
+function private.safety_distribution_of(red bigint, yellow bigint, green bigint) returns safety_distribution -- execute: authenticated, service_role
+function private.safety_of_session(wanted_session uuid) returns safety_distribution security definer -- execute: authenticated, service_role
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
-function private.search_passages(wanted_workspace uuid, query text, embedding real[], model text, k integer) returns SETOF passage security definer -- execute: authenticated, service_role
 function private.search_pattern(search_for text, max_rows integer) returns text
 function private.search_scope(wanted_workspace uuid) returns text -- execute: authenticated
 function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector -- execute: authenticated
 function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.session_analysis_history(wanted_workspace uuid, wanted_user uuid, level session_safety_level, since timestamp with time zone, until timestamp with time zone, max_rows integer, before_session uuid, before_number integer) returns SETOF session_analysis_logs security definer -- execute: authenticated, service_role
+function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
+function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
+function private.session_cost(usage session_usage) returns numeric
+function private.session_grace(session sessions) returns numeric
 function private.session_id() returns uuid
+function private.session_json(m private.metered_session, at timestamp with time zone) returns jsonb
+function private.session_rate_of(wanted_workspace uuid, wanted_mode text, at timestamp with time zone) returns jsonb
+function private.session_seconds_for(rate jsonb, usage session_usage, credits numeric, burn numeric DEFAULT 0) returns numeric
+function private.session_statistics_of(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns session_statistics -- execute: authenticated, service_role
 function private.set_limit_in_mine(wanted_workspace uuid, member_id uuid, new_limit numeric, new_period_limit numeric, new_period calendar_period) returns void security definer -- execute: authenticated
 function private.set_model_price(model text, components jsonb, effective_from timestamp with time zone DEFAULT now(), effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns uuid
 function private.set_role_in_mine(wanted_workspace uuid, member_id uuid, new_role workspace_role) returns void security definer -- execute: authenticated
@@ -2259,6 +2422,7 @@ function private.terms_of(product payment_products, at timestamp with time zone)
 function private.terms_of_ai_call(asked private.admission, pricing jsonb, request private.ai_request) returns private.ai_terms
 function private.text_of_parts(parts jsonb) returns text
 function private.time_under_lock(at timestamp with time zone) returns timestamp with time zone
+function private.timeline_of_session(wanted_session uuid) returns session_levels security definer -- execute: authenticated, service_role
 function private.top_up_is_due(rule auto_top_ups, wallet credit_wallets, at timestamp with time zone) returns boolean
 function private.top_up_is_wanted(rule auto_top_ups, wallet credit_wallets) returns boolean
 function private.touch_session(account_id uuid) returns void
@@ -2269,12 +2433,14 @@ function private.uncount_top_up(task private.payment_tasks) returns void
 function private.usage_by(dimension text, parts private.usage_part[]) returns jsonb -- execute: authenticated, service_role
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
-function private.vector_schema() returns text
+function private.usage_that_counts(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns SETOF session_usage security definer -- execute: authenticated, service_role
 function private.video_job_json(job video_jobs) returns jsonb
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
 function private.video_submission(job video_jobs) returns jsonb
 function private.video_token(about text) returns text
+function private.watch_next_session(at timestamp with time zone) returns boolean
+function private.watch_session(session sessions, at timestamp with time zone) returns private.metered_session
 function private.watch_spending() returns trigger security definer
 function private.watch_wallet() returns trigger security definer
 function private.why_top_up_ends(rule auto_top_ups) returns text
@@ -2293,21 +2459,22 @@ function public.admin_set_account_active(user_id uuid, is_active boolean, reason
 function public.admin_set_config(config_key text, config_value jsonb, reason text) returns void -- execute: authenticated, service_role
 function public.admin_set_model_price(model text, reason text, components jsonb, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, effective_to timestamp with time zone DEFAULT NULL::timestamp with time zone, source text DEFAULT 'manual'::text) returns made_model_price -- execute: authenticated, service_role
 function public.admin_set_overdraft(workspace_id uuid, overdraft_limit numeric, reason text) returns void -- execute: authenticated, service_role
-function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, counts_message boolean DEFAULT true) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_ai_call(user_id uuid, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, choices integer DEFAULT 1, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, images integer DEFAULT 0, endpoint ai_usage_scene DEFAULT NULL::ai_usage_scene, can_lower_output boolean DEFAULT false, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp(), parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, counts_message boolean DEFAULT true, is_included boolean DEFAULT false) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.admit_message(conversation_id uuid, user_id uuid, action text, answer_id uuid, message jsonb, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.admit_session_analysis(session_id uuid, user_id uuid, sequence_number integer, request_hash text, segment jsonb, model text, input_tokens integer, max_output_tokens integer DEFAULT NULL::integer, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, parts jsonb DEFAULT '{}'::jsonb, fields jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_checkout(user_id uuid, payment_product_id uuid, units integer DEFAULT 1, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_plan_change(user_id uuid, payment_product_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.begin_subscription_change(user_id uuid, change text, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
+function public.cancel_session(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.check_citations(workspace_id uuid, citations jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
 function public.check_session() returns void -- execute: anon, authenticated, service_role
 function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT 'message'::text, p_workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit -- execute: authenticated, service_role
-function public.claim_passages(user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, max_passages integer DEFAULT 64, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.cleanup_expired_sessions() returns integer security definer -- execute: service_role
+function public.complete_session(session_id uuid, user_id uuid, full_transcript text DEFAULT NULL::text, ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2319,7 +2486,6 @@ function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id b
 function public.credit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, kind credit_grant_kind DEFAULT NULL::credit_grant_kind, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.debit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
-function public.delete_document(document_id uuid) returns void -- execute: authenticated, service_role
 function public.delete_workspace(workspace_id uuid) returns void -- execute: authenticated
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
@@ -2328,12 +2494,13 @@ function public.export_conversation(conversation_id uuid, format text DEFAULT 'j
 function public.export_my_data(after jsonb DEFAULT NULL::jsonb) returns SETOF exported_row -- execute: authenticated
 function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::bigint, completion_tokens bigint DEFAULT NULL::bigint, served_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.fail_session(session_id uuid, user_id uuid, error_message text DEFAULT NULL::text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.find_passages(workspace_id uuid, query text, embedding real[] DEFAULT NULL::real[], embedding_model text DEFAULT NULL::text, k integer DEFAULT 8) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
+function public.finish_session_analysis(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, verdict jsonb DEFAULT NULL::jsonb, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, pools jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role
@@ -2344,16 +2511,16 @@ function public.leave_workspace(workspace_id uuid) returns void -- execute: auth
 function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
 function public.list_members(workspace_id uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) -- execute: authenticated
 function public.list_payment_products() returns payment_products_on_sale -- execute: anon, authenticated, service_role
-function public.load_document(title text, content text, source text DEFAULT NULL::text, language text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid) returns loaded_document -- execute: authenticated, service_role
 function public.monthly_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.monthly_reset_date(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.my_credit_transactions(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 100) returns SETOF my_credit_transaction -- execute: authenticated
 function public.note_video_file(video_job_id uuid, storage_path text DEFAULT NULL::text, is_kept boolean DEFAULT false, error text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.note_video_task_missing(video_job_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.pause_session(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
-function public.query_embedding_model(workspace_id uuid) returns text security definer -- execute: basemeter_functions, service_role
 function public.read_message_events(user_id uuid, conversation_id uuid, message_id uuid, after integer DEFAULT 0, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.read_sessions(user_id uuid, what text, session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer, max_rows integer DEFAULT 50, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date, of_user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
 function public.receive_payment_event(platform payment_platform, event_id text, event_type text, occurred_at timestamp with time zone, raw_body text, facts jsonb DEFAULT NULL::jsonb, problem text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), mode text DEFAULT NULL::text, account text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.record_ai_usage(user_id uuid, model text, request_id text, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, images bigint DEFAULT 0, charge boolean DEFAULT false, status ai_usage_status DEFAULT 'success'::ai_usage_status, workspace_id uuid DEFAULT NULL::uuid, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb, cost_usd numeric DEFAULT NULL::numeric, messages integer DEFAULT 0) returns recorded_usage security definer -- execute: service_role
@@ -2367,21 +2534,28 @@ function public.require_api_key(api_key_hash text) returns void security definer
 function public.resend_invitation(invitation_id uuid, expires_in interval DEFAULT '7 days'::interval) returns issued_invitation -- execute: authenticated
 function public.resolve_dispute(platform payment_platform, dispute_id text, outcome text, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
 function public.resolve_unmatched_payment(unmatched_id uuid, workspace_id uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns void -- execute: authenticated, service_role
+function public.resume_session(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.revoke_api_key(api_key_id uuid) returns revoked_api_key -- execute: authenticated
 function public.revoke_device(session_id uuid) returns void -- execute: authenticated
 function public.revoke_invitation(invitation_id uuid) returns void -- execute: authenticated
 function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
 function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
-function public.search_passages(workspace_id uuid, query text, embedding real[] DEFAULT NULL::real[], k integer DEFAULT 8, embedding_model text DEFAULT NULL::text) returns SETOF passage -- execute: authenticated, service_role
+function public.session_analysis_history(workspace_id uuid DEFAULT NULL::uuid, safety_level session_safety_level DEFAULT NULL::session_safety_level, user_id uuid DEFAULT NULL::uuid, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 50, before_session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer) returns SETOF session_analysis_logs -- execute: authenticated, service_role
+function public.session_context(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.session_safety_by_member(workspace_id uuid, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date) returns TABLE(user_id uuid, session_count bigint, red_count bigint, yellow_count bigint, green_count bigint, total_count bigint, red_percentage numeric, yellow_percentage numeric, green_percentage numeric) -- execute: authenticated, service_role
+function public.session_safety_distribution(session_id uuid) returns safety_distribution -- execute: authenticated, service_role
+function public.session_timeline(session_id uuid) returns session_levels -- execute: authenticated, service_role
+function public.session_usage_stats(start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid) returns session_statistics -- execute: authenticated, service_role
 function public.set_auto_top_up(workspace_id uuid, payment_product_id uuid, threshold numeric, monthly_cap integer) returns void -- execute: authenticated
+function public.set_credit_rate(rate jsonb, workspace_id uuid DEFAULT NULL::uuid, mode text DEFAULT NULL::text, effective_from timestamp with time zone DEFAULT NULL::timestamp with time zone, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
 function public.set_member_limit(workspace_id uuid, user_id uuid, credit_limit numeric DEFAULT NULL::numeric, period_credit_limit numeric DEFAULT NULL::numeric, limit_period calendar_period DEFAULT NULL::calendar_period) returns void -- execute: authenticated
 function public.set_member_role(workspace_id uuid, user_id uuid, role workspace_role) returns void -- execute: authenticated
 function public.settle_credit_hold(hold_id uuid, amount numeric, metadata jsonb DEFAULT '{}'::jsonb, keep_open boolean DEFAULT false, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.start_session(user_id uuid, client_id text DEFAULT NULL::text, mode text DEFAULT NULL::text, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, metadata jsonb DEFAULT '{}'::jsonb, policy session_policy DEFAULT NULL::session_policy, workspace_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.stop_message(user_id uuid, conversation_id uuid, message_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
-function public.store_embeddings(workspace_id uuid, model text, embeddings jsonb) returns integer security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.total_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated

@@ -16,6 +16,12 @@ values
   ('flux-schnell', 'FLUX schnell', 'image_generation', 'flux-schnell', 0, null, '{}', '{size}', 'free')
 on conflict (model) do nothing;
 
+-- Asked at Google, with AI_GEMINI_KEY; without that key the fallback answers, here the simulator.
+update public.ai_models set provider = 'gemini' where model = 'gemini-2.5-flash-lite';
+insert into public.ai_model_fallbacks (model, position, fallback_model) values
+  ('gemini-2.5-flash-lite', 1, 'gpt-4o-mini')
+on conflict do nothing;
+
 insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens) values
   ('google-veo3.1', 'Google Veo 3.1', 'video_generation', 'google-veo3.1', 0)
 on conflict (model) do nothing;
@@ -54,3 +60,4 @@ on conflict (platform, product_id, price_id) do nothing;
 update public.system_config set config_value = 'true' where config_key = 'match_payments_by_email';
 update public.system_config set config_value = '"http://localhost:3000,http://127.0.0.1:3000"'
 where config_key = 'checkout_return_urls';
+update public.system_config set config_value = '"gemini-2.5-flash-lite"' where config_key = 'session_model';

@@ -19,6 +19,7 @@ create function private.error_status(error_code text) returns integer language s
     when 'idempotency_conflict' then 409
     when 'invalid_state' then 409
     when 'generation_running' then 409
+    when 'analysis_running' then 409
     when 'credits_cap_exceeded' then 422
     when 'rate_limited' then 429
     when 'limit_reached' then 429

@@ -53,6 +53,8 @@ comment on column public.ai_providers.result_hosts is
   'AI_BASE_URL stands for the host of that variable.';
 insert into public.ai_providers (provider, video_api, result_hosts) values
   ('default', '302ai', '{AI_BASE_URL,file.302.ai,*.302.ai,*.302ai.com,*.302ai.cn}');
+insert into public.ai_providers (provider, base_url, api_key_env) values
+  ('gemini', 'https://generativelanguage.googleapis.com/v1beta/openai', 'AI_GEMINI_KEY');
 
 create table public.ai_models (
   model text primary key constraint model_name_is_short check (length(model) between 1 and 200),
@@ -512,6 +514,9 @@ begin
   charge.worth_usd := trim_scale(case when charge.credits = by_cost
     then charge.cost_usd * (pricing ->> 'markup')::numeric
     else charge.credits / (pricing ->> 'credits_per_usd')::numeric end);
+  if pricing ? 'included' then -- something else that is charged pays for it
+    charge.credits := 0;
+  end if;
   -- An image, a second or a character is counted besides tokens: its price may be theirs.
   if not rows ?& '{input,output}' or usage.images > 0 or coalesce(usage.input_seconds, usage.output_seconds,
     usage.characters, usage.web_searches, usage.tool_calls) is not null then
@@ -536,7 +541,9 @@ declare
   r private.price_units := private.default_rates(private.price_rows(pricing, usage, began,
     began + interval '1000 seconds', in_credits => true, is_bound => true));
 begin
-  if pricing ->> 'credits_per_request' is not null
+  if pricing ? 'included' then
+    return null;
+  elsif pricing ->> 'credits_per_request' is not null
     and not pricing @? '$.price.components[*].credits_per_unit' then
     r := null;
     r.request := (pricing ->> 'credits_per_request')::numeric;

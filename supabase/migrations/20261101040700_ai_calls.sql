@@ -180,11 +180,11 @@ $$;
 
 create type private.ai_request as (
   usage private.ai_usage, max_output_tokens bigint, choices integer, can_lower_output boolean, idempotency_key text,
-  request_hash text, parts jsonb, fields jsonb
+  request_hash text, parts jsonb, fields jsonb, is_included boolean
 );
 comment on type private.ai_request is
   'What a call asks for: its input, the output it may make. usage counts the text alone; '
-  'parts and fields are as in admit_ai_call.';
+  'parts, fields and is_included are as in admit_ai_call.';
 
 -- Why a model does not take what a request holds, if so: a kind of content or a field that is not on its row.
 create function private.refuse_input(wanted public.ai_models, request private.ai_request) returns private.ai_refusal
@@ -238,6 +238,11 @@ declare
 begin
   if request.fields ? 'service_tier' then
     pricing := pricing || '{"any_service_tier": true}'; -- the answer says which it was
+  end if;
+  if request.is_included then
+    pricing := pricing || '{"included": true}';
+    credits_left := 0;
+    most_credits := 0;
   end if;
   if request.parts <> '{}' then
     -- The context window for what has no bound.
@@ -768,7 +773,7 @@ create function public.admit_ai_call(
   endpoint public.ai_usage_scene default null, can_lower_output boolean default false, api_key_hash text default null,
   idempotency_key text default null, request_hash text default null, workspace_id uuid default null,
   at timestamptz default clock_timestamp(), parts jsonb default '{}', fields jsonb default '{}',
-  counts_message boolean default true
+  counts_message boolean default true, is_included boolean default false
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   asked private.admission := private.begin_admission('ai_calls', admit_ai_call.user_id, api_key_hash,
@@ -791,6 +796,7 @@ begin
   request.request_hash := admit_ai_call.request_hash;
   request.parts := admit_ai_call.parts;
   request.fields := admit_ai_call.fields;
+  request.is_included := admit_ai_call.is_included;
 
   asked.refusal := private.refuse_request(asked, pricing, endpoint);
   if (asked.refusal).code is null then
@@ -815,8 +821,8 @@ comment on function public.admit_ai_call is
   'text can be; parts count what else is in a chat ({ image_url: { count, param } }) and cost what the model''s row '
   'says; fields are names that no endpoint knows ({ name: param }): what the row does not have is refused. '
   'counts_message false: it is part of a message that was counted (its title, a summary, its continuation), and '
-  'neither counts as one nor is refused for their number; for functions of ours to decide, never for what a client '
-  'sends. '
+  'neither counts as one nor is refused for their number; is_included: something else that is charged pays for it, and '
+  'it takes no credits of its own. Both are for functions of ours to decide, never for what a client sends. '
   'details are log columns (scene, scene_description, reference_id, ip_address, user_agent).';
 
 -- Calls made elsewhere ------------------------------------------------------------------------------------------------

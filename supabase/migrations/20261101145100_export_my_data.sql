@@ -57,7 +57,11 @@ language sql immutable set search_path = '' as $$
     ('rag_documents', 'public.rag_documents', 'user_id', '{id}', 'team'),
     ('conversations', 'public.conversations', 'user_id', '{id}', 'person'),
     ('messages', 'public.messages', 'conversation_id', '{conversation_id,created_at,sequence_number}', 'person'),
-    ('attachments', 'public.attachments', 'conversation_id', '{conversation_id,id}', 'person')
+    ('attachments', 'public.attachments', 'conversation_id', '{conversation_id,id}', 'person'),
+    ('sessions', 'public.sessions', 'user_id', '{started_at,id}', 'person'),
+    ('session_usage', 'public.session_usage', 'user_id', '{started_at,session_id}', 'person'),
+    ('session_transcripts', 'public.session_transcripts', 'session_id', '{session_id}', 'person'),
+    ('session_analysis_logs', 'public.session_analysis_logs', 'session_id', '{session_id,sequence_number}', 'person')
   ) s (name, relation, owner, keys, whose)
 $$;
 
@@ -88,16 +92,16 @@ begin
       case when is_begun then 'and (m.created_at, m.sequence_number) > (case when c.id = ($2 ->> 0)::uuid
         then ($2 ->> 1)::timestamptz else ''-infinity'' end, case when c.id = ($2 ->> 0)::uuid
         then ($2 ->> 2)::bigint else 0 end)' end);
-  elsif section.name = 'attachments' then
+  elsif section.owner in ('conversation_id', 'session_id') then -- likewise, of conversations and sessions
     return format($query$
-      select to_jsonb(a) as row_data, jsonb_build_array(a.conversation_id, a.id) as key
-      from (select c.id from public.conversations c
-        where c.user_id = $1 and c.deleted_at is null %s order by c.id) c
-      cross join lateral (select a.* from public.attachments a where a.conversation_id = c.id %s
-        order by a.id limit 1000) a
-      order by a.conversation_id, a.id limit 1000$query$,
-      case when is_begun then 'and c.id >= ($2 ->> 0)::uuid' end,
-      case when is_begun then 'and (a.conversation_id, a.id) > (($2 ->> 0)::uuid, ($2 ->> 1)::uuid)' end);
+      select to_jsonb(t) as row_data, jsonb_build_array(%1$s) as key
+      from (select p.id from %2$s p where p.user_id = $1 %3$s order by p.id) p
+      cross join lateral (select t.* from %4$s t where t.%5$I = p.id %6$s order by %1$s limit 1000) t
+      order by %1$s limit 1000$query$, keys,
+      case section.owner when 'session_id' then 'public.sessions' else 'public.conversations' end,
+      concat(case section.owner when 'conversation_id' then 'and p.deleted_at is null' end,
+        case when is_begun then ' and p.id >= ($2 ->> 0)::uuid' end),
+      section.relation, section.owner, case when is_begun then format('and (%s) > (%s)', keys, last_key) end);
   end if;
   return format(
     'select case when %s then to_jsonb(t) - $4 end as row_data, jsonb_build_array(%s) as key

@@ -349,6 +349,112 @@ as $$
 $$;
 comment on function tests.video_log(uuid) is 'The log rows of a video job in words.';
 
+create or replace function tests.write_session(
+  name text, person text, workspace text default null, is_shared boolean default false, levels text default 'rygg',
+  transcript text default null, started_at timestamptz default '2026-03-01 10:00+00', ended_at timestamptz default null
+) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  home uuid := coalesce(tests.id(workspace), tests.id(person));
+begin
+  insert into public.sessions (id, workspace_id, user_id, client_id, is_shared, started_at, ended_at, status, metadata)
+  values (tests.id(name), home, tests.id(person), name, write_session.is_shared, write_session.started_at,
+    write_session.ended_at, case when write_session.ended_at is null then 'in_progress' else 'completed' end::public.session_status,
+    jsonb_build_object('words', name));
+  insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level,
+    severity, display_text, action_suggestion, rag_documents, rag_sources, duration_seconds, model_used, prompt_tokens, completion_tokens, estimated_cost_usd)
+  select tests.id(name), l.number, home, tests.id(person), write_session.started_at + l.number * interval '1 minute',
+    case l.level when 'r' then 'red' when 'y' then 'yellow' else 'green' end::public.session_safety_level,
+    case l.level when 'r' then 3 when 'y' then 2 else 1 end, format('seen in %s', name), 'wait', '[{"title": "a document"}]',
+    '[{"quote": "a quote"}]', 60, 'a model', 10, 5, 0.01
+  from regexp_split_to_table(levels, '') with ordinality l (level, number) where l.level <> '';
+  insert into public.session_usage (session_id, workspace_id, user_id, status, duration_seconds, analysis_count,
+    red_count, yellow_count, green_count, total_prompt_tokens, total_completion_tokens, estimated_cost_usd,
+    credits_consumed, started_at)
+  select tests.id(name), home, tests.id(person), s.status, length(levels) * 60, length(levels),
+    regexp_count(levels, 'r'), regexp_count(levels, 'y'), regexp_count(levels, 'g'), length(levels) * 10,
+    length(levels) * 5, length(levels) * 0.01, length(levels), s.started_at
+  from public.sessions s where s.id = tests.id(name);
+  insert into public.session_transcripts (session_id, workspace_id, transcript, created_at)
+  select tests.id(name), home, transcript, coalesce(write_session.ended_at, write_session.started_at) where transcript is not null;
+  return tests.id(name);
+end;
+$$;
+comment on function tests.write_session is
+  'Writes a session with an analysis a minute, whose levels are the letters r, y and g, as its end would leave them.';
+create or replace function tests.offer_analysis(name text default 'gemini') returns void
+language sql set search_path = ''
+as $$
+  insert into public.ai_models (model, display_name, scene, upstream_model, max_output_tokens)
+  values (name, name, 'session_analysis', 'up-' || name, 1000);
+  select private.set_model_price(name, '{"input": 1, "output": 1}', '2020-01-01');
+$$;
+comment on function tests.offer_analysis is 'Offers a model that analyses sessions.';
+
+create or replace function tests.start_session(
+  person text, client_id text default null, mode text default null, started_at timestamptz default null,
+  policy public.session_policy default null, workspace text default null, api_key text default null,
+  metadata jsonb default '{}', at timestamptz default now()
+) returns jsonb
+language sql set search_path = ''
+as $$
+  select public.start_session(tests.id(person), client_id, mode, started_at, metadata, policy, tests.id(workspace),
+    encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), 'start', '{}', at)
+$$;
+comment on function tests.start_session is 'Starts a session as function sessions does.';
+
+create or replace function tests.admit_analysis(
+  person text, session uuid, number integer, duration numeric default 60, text_hash text default 'hash',
+  started_at timestamptz default null, characters integer default 100, tokens integer default 100,
+  at timestamptz default now(), request_id text default null, model text default 'gemini'
+) returns jsonb
+language sql set search_path = ''
+as $$
+  select public.admit_session_analysis(session, tests.id(person), number, text_hash, jsonb_strip_nulls(
+    jsonb_build_object('characters', characters, 'duration_seconds', duration, 'started_at', started_at)), model, tokens,
+    100, coalesce(request_id, gen_random_uuid()::text), at => at)
+$$;
+comment on function tests.admit_analysis is 'Asks for an analysis as function sessions does.';
+
+create or replace function tests.finish_analysis(
+  admission jsonb, ending public.ai_usage_status default 'success', prompt_tokens integer default 100,
+  completion_tokens integer default 50, level text default 'green', at timestamptz default now()
+) returns jsonb
+language sql set search_path = ''
+as $$
+  select public.finish_session_analysis((admission ->> 'hold_id')::uuid, ending, prompt_tokens, 10, completion_tokens,
+    case when ending = 'success' then jsonb_build_object('safety_level', level, 'severity', 1, 'display_text', 'Fine.') end,
+    served_model => 'gemini', at => at)
+$$;
+comment on function tests.finish_analysis is 'Ends an analysis that was admitted.';
+
+create or replace function tests.analyze(
+  person text, session uuid, number integer, duration numeric default 60, text_hash text default 'hash',
+  started_at timestamptz default null, at timestamptz default now(), level text default 'green',
+  prompt_tokens integer default 100, completion_tokens integer default 50
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+  admission jsonb := tests.admit_analysis(person, session, number, duration, text_hash, started_at, at => at);
+begin
+  return case when (admission -> 'admitted')::boolean
+    then tests.finish_analysis(admission, 'success', prompt_tokens, completion_tokens, level, at) else admission end;
+end;
+$$;
+comment on function tests.analyze is 'Analyses a segment from its admission to its end.';
+
+create or replace function tests.session(session uuid) returns text
+language sql stable set search_path = ''
+as $$
+  select format('%s %ss %s analyses %s tokens %s credits', u.status, trim_scale(u.duration_seconds), u.analysis_count,
+    u.total_tokens, trim_scale(u.credits_consumed)) || case when u.warning then ' warning' else '' end
+    || coalesce(' ' || s.end_reason, '')
+  from public.session_usage u join public.sessions s on s.id = u.session_id where u.session_id = session.session
+$$;
+comment on function tests.session(uuid) is 'A session and its usage in words.';
+
 revoke execute on all functions in schema tests from public;
 grant execute on all functions in schema tests to anon, authenticated, service_role;
 

@@ -80,6 +80,7 @@ async function makeThings(world: World): Promise<Record<string, string>> {
     'conversation',
     'session',
     'document',
+    'recording',
   ])
     things[name] = pg.escapeLiteral(randomUUID());
   const results = await world.client.query<{ id: string }>(
@@ -108,6 +109,11 @@ async function makeThings(world: World): Promise<Record<string, string>> {
        values (:document, :team, 'a document', 'a document', 'a passage', 'a hash', 1);
        insert into public.rag_chunks (workspace_id, document_id, position, start_character, end_character, content, content_hash)
        values (:team, :document, 1, 0, 9, 'a passage', 'a hash');
+       insert into public.sessions (id, workspace_id, user_id, client_id) values (:recording, :team, :member, 'a session');
+       insert into public.session_usage (session_id, workspace_id, user_id) values (:recording, :team, :member);
+       insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level,
+         severity, display_text, model_used)
+       values (:recording, 1, :team, :member, now(), 'red', 3, 'a text', 'a model');
        insert into public.payment_events (platform, event_id, event_type, occurred_at, applied_at, facts)
        values ('creem', :dispute, 'a.type', now(), now(), jsonb_build_object('rank', 0, 'reversal',
          jsonb_build_object('id', :dispute, 'kind', 'dispute', 'status', 'open', 'amount', 1, 'currency', 'USD')))

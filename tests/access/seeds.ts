@@ -44,6 +44,12 @@ const personal = (table: string, columns: string, values: (place: Place) => stri
   person: 'user_id',
 });
 
+/** SQL that writes a session and a row that belongs to it. */
+const ofSession = ({ workspace, person }: Place, table: string, columns: string, values: string): string =>
+  `with made as (insert into public.sessions (workspace_id, user_id, client_id)
+     values ('${workspace}', '${person}', '${randomUUID()}') returning id, workspace_id, user_id)
+   insert into public.${table} (session_id, workspace_id, ${columns}) select id, workspace_id, ${values} from made`;
+
 /** As `owned`, where a workspace has one row. */
 const oneEach = (table: string, columns: string, values: string): OwnedSeed =>
   owned(table, columns, () => `${values}) on conflict do nothing --`);
@@ -144,6 +150,30 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.ai_model_fallbacks (model, position, fallback_model)
        select '${name}', 1, model from public.ai_models where model <> '${name}' order by model limit 1`,
     find: (name) => `model = '${name}'`,
+  },
+
+  credit_rates: owned('credit_rates', 'unit, credits, effective_from', () => `'fixed', 1, clock_timestamp()`),
+  sessions: personal('sessions', 'client_id', () => `'${randomUUID()}'`),
+  session_transcripts: {
+    workspace: 'workspace_id',
+    person: '(select s.user_id from public.sessions s where s.id = t.session_id)',
+    row: (place) => ofSession(place, 'session_transcripts', 'transcript', `'words'`),
+  },
+  session_analysis_logs: {
+    workspace: 'workspace_id',
+    person: 'user_id',
+    row: (place) =>
+      ofSession(
+        place,
+        'session_analysis_logs',
+        'user_id, sequence_number, analyzed_at, safety_level, severity, display_text, model_used',
+        `user_id, 1, now(), 'green', 1, 'fine', 'a model'`,
+      ),
+  },
+  session_usage: {
+    workspace: 'workspace_id',
+    person: 'user_id',
+    row: (place) => ofSession(place, 'session_usage', 'user_id', 'user_id'),
   },
 
   conversations: {

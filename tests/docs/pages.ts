@@ -14,6 +14,7 @@ const PAGES = [
     'video',
     'conversations',
     'retrieval',
+    'sessions',
     'admin',
     'devices',
     'retention',

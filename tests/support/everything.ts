@@ -74,6 +74,27 @@ async function useEverything(person: Person, { model, videoModel }: Models): Pro
   await setAlerts(account);
   await signInAndTalk(person);
   await loadDocument(person);
+  await holdASession(person, model);
+}
+
+/** A session at a rate of its own, with an analysis and a transcript. */
+async function holdASession({ id: account, mark, ip }: Person, model: string): Promise<void> {
+  const details = { ip_address: ip, user_agent: mark, request_data: { text: mark } };
+  await sql(
+    `select public.set_credit_rate('[{"unit": "minute", "credits": 1}]', $1), public.credit_user_credits_transaction($1, 10, 'manual')`,
+    [account],
+  );
+  const [started] = await sql<{ id: string }>(
+    `select public.start_session($1, $2, $2, metadata => jsonb_build_object('text', $2::text), details => $3) #>> '{session,id}' as id`,
+    [account, mark, details],
+  );
+  const verdict = { safety_level: 'red', severity: 3, display_text: mark, action_suggestion: mark };
+  await sql(
+    `select public.finish_session_analysis((public.admit_session_analysis($1, $2, 1, 'a hash', '{"characters": 5}', $3, 10, 10, details => $4)
+       ->> 'hold_id')::uuid, 'success', 10, 0, 10, $5)`,
+    [started?.id, account, model, details, { ...verdict, rag_documents: [mark], rag_sources: [{ quote: mark }] }],
+  );
+  await sql(`select public.complete_session($1, $2, $3)`, [started?.id, account, mark]);
 }
 
 /** A video that is there and one that is being made. */

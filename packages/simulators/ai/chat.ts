@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ApiError } from './errors.ts';
 import { type Call, type Endpoint, jsonAnswer, parseWith } from './protocol.ts';
 import { type StreamEvent, streamAnswer } from './stream.ts';
+import { type Schema, structuredAnswer } from './structured.ts';
 import { chatUsage, countTokens, cutToTokens, splitTokens, textOfTokens, tokensOfBytes } from './usage.ts';
 
 /** A longer prompt is echoed up to here, so that a long one doesn't make a long answer. */
@@ -19,7 +20,14 @@ const chatSchema = z.looseObject({
   max_completion_tokens: limit,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-  response_format: z.looseObject({ type: z.string() }).nullish(),
+  response_format: z
+    .looseObject({
+      type: z.string(),
+      json_schema: z
+        .looseObject({ schema: z.custom<Schema>((value) => typeof value === 'object').optional() })
+        .nullish(),
+    })
+    .nullish(),
   tools: z.array(z.looseObject({ function: z.looseObject({ name: z.string() }).optional() })).nullish(),
   tool_choice: z
     .union([z.string(), z.looseObject({ function: z.looseObject({ name: z.string() }).optional() })])
@@ -31,6 +39,7 @@ type Message = ChatBody['messages'][number];
 /** What the answer to one request is, in every choice alike. */
 interface Answer {
   content: string | null;
+  refusal: string | null;
   toolCall: { id: string; type: 'function'; function: { name: string; arguments: string } } | null;
   finishReason: 'stop' | 'length' | 'tool_calls';
   /** Tokens that the client can see, in one choice. */
@@ -82,7 +91,19 @@ function makeAnswer(body: ChatBody, call: Call): Answer {
       function: { name: tool, arguments: echo },
     } as const;
     const reasoning = call.directive.reasoning_tokens ?? 0;
-    return { content: null, toolCall, finishReason: 'tool_calls', visible: countTokens(echo), reasoning };
+    const visible = countTokens(echo);
+    return { content: null, refusal: null, toolCall, finishReason: 'tool_calls', visible, reasoning };
+  }
+  const { refusal } = call.directive;
+  if (refusal !== undefined) {
+    return {
+      content: null,
+      refusal,
+      toolCall: null,
+      finishReason: 'stop',
+      visible: countTokens(refusal),
+      reasoning: 0,
+    };
   }
   const limit = body.max_completion_tokens ?? body.max_tokens ?? Infinity;
   const max = call.directive.ignore_limit ? Infinity : limit;
@@ -90,7 +111,7 @@ function makeAnswer(body: ChatBody, call: Call): Answer {
   const reasoning = Math.min(call.directive.reasoning_tokens ?? 0, max);
   const content = max === Infinity ? text : cutToTokens(text, max - reasoning);
   const finishReason = content.length < text.length ? 'length' : 'stop';
-  return { content, toolCall: null, finishReason, visible: countTokens(content), reasoning };
+  return { content, refusal: null, toolCall: null, finishReason, visible: countTokens(content), reasoning };
 }
 
 /** The name of the function that the caller insists on: the one it names, or the first of its tools. */
@@ -107,12 +128,17 @@ function fullText(body: ChatBody, call: Call): string {
   if (tokens !== undefined) return textOfTokens(tokens);
   const answer = `Simulated answer to: ${[...call.prompt].slice(0, ECHOED_CHARACTERS).join('')}`;
   const type = body.response_format?.type;
+  const schema = body.response_format?.json_schema?.schema;
+  if (type === 'json_schema' && schema) {
+    const instructions = body.messages.filter(({ role }) => role === 'system' || role === 'developer').map(textOf);
+    return structuredAnswer(schema, answer, instructions, call.directive);
+  }
   return type === 'json_object' || type === 'json_schema' ? JSON.stringify({ answer }) : answer;
 }
 
 function completion(call: Call, answer: Answer, choices: number, usage: object | null): object {
-  const { content, toolCall, finishReason } = answer;
-  const message = { role: 'assistant', content, refusal: null, ...(toolCall ? { tool_calls: [toolCall] } : {}) };
+  const { content, refusal, toolCall, finishReason } = answer;
+  const message = { role: 'assistant', content, refusal, ...(toolCall ? { tool_calls: [toolCall] } : {}) };
   return {
     ...frame(call, 'chat.completion'),
     choices: Array.from({ length: choices }, (_, index) => ({

@@ -1,6 +1,7 @@
 /** How a caller steers the simulator: `[[simulate:{…}]]` anywhere in the model name or the last user text. */
 import { z } from 'zod';
 import { ApiError } from './errors.ts';
+import { structuredDirectives } from './structured.ts';
 import { videoDirectives } from './video-directives.ts';
 
 const OPENING = '[[simulate:';
@@ -16,7 +17,7 @@ const directiveSchema = z.strictObject({
   error: z.number().int().min(400).max(599).optional(),
   /** Seconds, sent as `Retry-After` with `error`. */
   retry_after: z.number().min(0).optional(),
-  /** `error`, `malformed` and the `…_after` options happen in the first so many tries of `key` only. */
+  /** `error`, `malformed`, `off_schema` and the `…_after` options happen in the first so many tries of `key` only. */
   times: count.optional(),
   /** Waits before the first byte. */
   delay_ms: milliseconds.optional(),
@@ -52,6 +53,7 @@ const directiveSchema = z.strictObject({
   malformed: z.boolean().optional(),
   /** Ends a stream without `[DONE]`. */
   no_done: z.boolean().optional(),
+  ...structuredDirectives,
   ...videoDirectives,
 });
 
@@ -101,5 +103,6 @@ function checked(json: unknown): Directive {
 /** The directive of a try after the first `times` ones: without its failures. */
 export function withoutFailures(directive: Directive): Directive {
   const none = undefined;
-  return { ...directive, error: none, malformed: none, cut_after: none, error_after: none, end_after: none };
+  const whole = { malformed: none, off_schema: none, cut_after: none, error_after: none, end_after: none };
+  return { ...directive, error: none, ...whole };
 }

@@ -74,6 +74,47 @@ test('a JSON format gives JSON', async () => {
   expect(JSON.parse(choices[0]?.message.content ?? '')).toEqual({ answer: 'Simulated answer to: Hello' });
 });
 
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    level: { type: 'string', enum: ['low', 'high'] },
+    weight: { type: 'integer', minimum: 1 },
+    text: { type: 'string' },
+    sources: { type: 'array', items: { type: 'string' } },
+  },
+};
+const response_format = { type: 'json_schema', json_schema: { name: 'verdict', strict: true, schema: SCHEMA } };
+const structured = async (directive: object, system = 'Judge.') => {
+  const messages = [{ role: 'system', content: system }, directed(directive, 'Set weight to 7')];
+  const { choices } = await create({}, { response_format, messages });
+  return JSON.parse(choices[0]?.message.content ?? 'null');
+};
+
+test('a JSON schema gives JSON of its form, with the members that the directive has', async () => {
+  const made = { level: 'low', weight: 1, text: 'Simulated answer to: Set weight to 7', sources: [] };
+  expect(await structured({})).toEqual(made);
+  expect(await structured({ members: { level: 'high' } })).toEqual({ ...made, level: 'high' });
+});
+
+test('off_schema gives JSON of another form, in the first tries of a key where times says so', async () => {
+  const wrong = { off_schema: expect.any(String) };
+  expect(await structured({ off_schema: true })).toEqual(wrong);
+  const once = { off_schema: true, key: 'off schema', times: 1 };
+  expect([await structured(once), await structured(once)]).toEqual([wrong, expect.objectContaining({ level: 'low' })]);
+});
+
+test('an obedient model does as the system says, and as nobody else does', async () => {
+  const system = 'Judge. Set "level" to "high", and set weight to 3.';
+  expect(await structured({ obedient: true }, system)).toMatchObject({ level: 'high', weight: 3 });
+  expect(await structured({ obedient: true })).toMatchObject({ level: 'low', weight: 1 });
+  expect(await structured({}, system)).toMatchObject({ level: 'low', weight: 1 });
+});
+
+test('a refusal comes in place of content', async () => {
+  const { choices } = await create({ refusal: 'I will not.' });
+  expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: null, refusal: 'I will not.' } });
+});
+
 test('text, empty and usage are obeyed to the letter', async () => {
   expect((await create({ text: ']] "quoted" ]]' })).choices[0]?.message.content).toBe(']] "quoted" ]]');
   expect((await create({ empty: true })).choices[0]?.message.content).toBe('');

@@ -337,6 +337,32 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"credit_rates": {
+                  Row: {
+                    "charges_unfinished": boolean,"created_at": string,"credits": number,"effective_from": string,"id": string,"minimum": number,"mode": string | null,"rounding": Database["public"]['Enums']["credit_rate_rounding"],"unit": Database["public"]['Enums']["credit_rate_unit"],"workspace_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "charges_unfinished"?: boolean,"created_at"?: string,"credits": number,"effective_from"?: string,"id"?: string,"minimum"?: number,"mode"?: string | null,"rounding"?: Database["public"]['Enums']["credit_rate_rounding"],"unit": Database["public"]['Enums']["credit_rate_unit"],"workspace_id"?: string | null
+                  }
+                  Update: {
+                    "charges_unfinished"?: boolean,"created_at"?: string,"credits"?: number,"effective_from"?: string,"id"?: string,"minimum"?: number,"mode"?: string | null,"rounding"?: Database["public"]['Enums']["credit_rate_rounding"],"unit"?: Database["public"]['Enums']["credit_rate_unit"],"workspace_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "credit_rates_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "credit_rates_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"credit_transactions": {
                   Row: {
                     "amount": number,"balance_after": number,"created_at": string,"description": string | null,"feature_code": string | null,"grant_changes": (Database["public"]['CompositeTypes']["credit_grant_change"])[],"grant_id": string | null,"hold_id": string | null,"id": number,"idempotency_key": string | null,"is_overdraft": boolean,"metadata": NonNullable<Json>,"reason": string,"refunded_transaction_id": number | null,"spender_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"],"user_id": string | null,"workspace_id": string
@@ -655,58 +681,158 @@ isOneToOne: false
                   Relationships: [
                     
                   ]
-                },"rag_chunks": {
+                },"session_analysis_logs": {
                   Row: {
-                    "content": string,"content_hash": string,"document_id": string,"end_character": number,"id": string,"position": number,"start_character": number,"workspace_id": string
+                    "action_suggestion": string | null,"analyzed_at": string,"audio_seconds": number,"cached_tokens": number,"completion_tokens": number,"display_text": string,"duration_seconds": number,"estimated_cost_usd": number,"model_used": string,"prompt_tokens": number,"rag_documents": NonNullable<Json>,"rag_sources": NonNullable<Json>,"safety_level": Database["public"]['Enums']["session_safety_level"],"sequence_number": number,"session_id": string,"severity": number,"total_tokens": number,"transcript_length": number,"user_id": string | null,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "content": string,"content_hash": string,"document_id": string,"end_character": number,"id"?: string,"position": number,"start_character": number,"workspace_id": string
+                    "action_suggestion"?: string | null,"analyzed_at": string,"audio_seconds"?: number,"cached_tokens"?: number,"completion_tokens"?: number,"display_text": string,"duration_seconds"?: number,"estimated_cost_usd"?: number,"model_used": string,"prompt_tokens"?: number,"rag_documents"?: NonNullable<Json>,"rag_sources"?: NonNullable<Json>,"safety_level": Database["public"]['Enums']["session_safety_level"],"sequence_number": number,"session_id": string,"severity": number,"total_tokens"?: never,"transcript_length"?: number,"user_id"?: string | null,"workspace_id": string
                   }
                   Update: {
-                    "content"?: string,"content_hash"?: string,"document_id"?: string,"end_character"?: number,"id"?: string,"position"?: number,"start_character"?: number,"workspace_id"?: string
+                    "action_suggestion"?: string | null,"analyzed_at"?: string,"audio_seconds"?: number,"cached_tokens"?: number,"completion_tokens"?: number,"display_text"?: string,"duration_seconds"?: number,"estimated_cost_usd"?: number,"model_used"?: string,"prompt_tokens"?: number,"rag_documents"?: NonNullable<Json>,"rag_sources"?: NonNullable<Json>,"safety_level"?: Database["public"]['Enums']["session_safety_level"],"sequence_number"?: number,"session_id"?: string,"severity"?: number,"total_tokens"?: never,"transcript_length"?: number,"user_id"?: string | null,"workspace_id"?: string
                   }
                   Relationships: [
                     {
-      foreignKeyName: "rag_chunks_document_id_fkey"
-      columns: ["document_id"]
+      foreignKeyName: "session_analysis_logs_session_id_fkey"
+      columns: ["session_id"]
 isOneToOne: false
-      referencedRelation: "rag_documents"
+      referencedRelation: "sessions"
       referencedColumns: ["id"]
-    }
-                  ]
-                },"rag_documents": {
-                  Row: {
-                    "chunk_count": number,"content": string,"content_hash": string,"created_at": string,"id": string,"language": string | null,"metadata": NonNullable<Json>,"source": string,"title": string,"updated_at": string,"user_id": string | null,"version": number,"workspace_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "chunk_count"?: number,"content": string,"content_hash": string,"created_at"?: string,"id"?: string,"language"?: string | null,"metadata"?: NonNullable<Json>,"source": string,"title": string,"updated_at"?: string,"user_id"?: string | null,"version"?: number,"workspace_id": string
-                  }
-                  Update: {
-                    "chunk_count"?: number,"content"?: string,"content_hash"?: string,"created_at"?: string,"id"?: string,"language"?: string | null,"metadata"?: NonNullable<Json>,"source"?: string,"title"?: string,"updated_at"?: string,"user_id"?: string | null,"version"?: number,"workspace_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "rag_documents_user_id_fkey"
+    },{
+      foreignKeyName: "session_analysis_logs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
       referencedRelation: "user_statistics"
       referencedColumns: ["id"]
     },{
-      foreignKeyName: "rag_documents_user_id_fkey"
+      foreignKeyName: "session_analysis_logs_user_id_fkey"
       columns: ["user_id"]
 isOneToOne: false
       referencedRelation: "users"
       referencedColumns: ["id"]
     },{
-      foreignKeyName: "rag_documents_workspace_id_fkey"
+      foreignKeyName: "session_analysis_logs_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "current_subscriptions"
       referencedColumns: ["workspace_id"]
     },{
-      foreignKeyName: "rag_documents_workspace_id_fkey"
+      foreignKeyName: "session_analysis_logs_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"session_transcripts": {
+                  Row: {
+                    "created_at": string,"session_id": string,"transcript": string,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"session_id": string,"transcript": string,"workspace_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"session_id"?: string,"transcript"?: string,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "session_transcripts_session_id_fkey"
+      columns: ["session_id"]
+isOneToOne: true
+      referencedRelation: "sessions"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "session_transcripts_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "session_transcripts_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"session_usage": {
+                  Row: {
+                    "analysis_count": number,"audio_seconds": number,"characters": number,"completed_at": string | null,"credit_deducted": boolean,"credit_deducted_at": string | null,"credits_consumed": number,"credits_left": number | null,"duration_seconds": number,"estimated_cost_usd": number,"green_count": number,"red_count": number,"seconds_left": number | null,"session_id": string,"started_at": string,"status": Database["public"]['Enums']["session_status"],"tail_seconds": number,"total_cached_tokens": number,"total_completion_tokens": number,"total_prompt_tokens": number,"total_tokens": number,"updated_at": string,"user_id": string | null,"warning": boolean,"workspace_id": string,"yellow_count": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "analysis_count"?: number,"audio_seconds"?: number,"characters"?: number,"completed_at"?: string | null,"credit_deducted"?: boolean,"credit_deducted_at"?: string | null,"credits_consumed"?: number,"credits_left"?: number | null,"duration_seconds"?: number,"estimated_cost_usd"?: number,"green_count"?: number,"red_count"?: number,"seconds_left"?: number | null,"session_id": string,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"tail_seconds"?: number,"total_cached_tokens"?: number,"total_completion_tokens"?: number,"total_prompt_tokens"?: number,"total_tokens"?: never,"updated_at"?: string,"user_id"?: string | null,"warning"?: boolean,"workspace_id": string,"yellow_count"?: number
+                  }
+                  Update: {
+                    "analysis_count"?: number,"audio_seconds"?: number,"characters"?: number,"completed_at"?: string | null,"credit_deducted"?: boolean,"credit_deducted_at"?: string | null,"credits_consumed"?: number,"credits_left"?: number | null,"duration_seconds"?: number,"estimated_cost_usd"?: number,"green_count"?: number,"red_count"?: number,"seconds_left"?: number | null,"session_id"?: string,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"tail_seconds"?: number,"total_cached_tokens"?: number,"total_completion_tokens"?: number,"total_prompt_tokens"?: number,"total_tokens"?: never,"updated_at"?: string,"user_id"?: string | null,"warning"?: boolean,"workspace_id"?: string,"yellow_count"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "session_usage_session_id_fkey"
+      columns: ["session_id"]
+isOneToOne: true
+      referencedRelation: "sessions"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "session_usage_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "session_usage_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "session_usage_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "session_usage_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"sessions": {
+                  Row: {
+                    "api_key_id": string | null,"client_id": string,"created_at": string,"end_reason": Database["public"]['Enums']["session_end_reason"] | null,"ended_at": string | null,"error_message": string | null,"id": string,"is_shared": boolean,"last_heard_at": string,"metadata": NonNullable<Json>,"mode": string | null,"paused_at": string | null,"policy": Database["public"]['Enums']["session_policy"],"rate": NonNullable<Json>,"started_at": string,"status": Database["public"]['Enums']["session_status"],"texts_removed_at": string | null,"updated_at": string,"user_id": string | null,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "api_key_id"?: string | null,"client_id": string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"texts_removed_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id": string
+                  }
+                  Update: {
+                    "api_key_id"?: string | null,"client_id"?: string,"created_at"?: string,"end_reason"?: Database["public"]['Enums']["session_end_reason"] | null,"ended_at"?: string | null,"error_message"?: string | null,"id"?: string,"is_shared"?: boolean,"last_heard_at"?: string,"metadata"?: NonNullable<Json>,"mode"?: string | null,"paused_at"?: string | null,"policy"?: Database["public"]['Enums']["session_policy"],"rate"?: NonNullable<Json>,"started_at"?: string,"status"?: Database["public"]['Enums']["session_status"],"texts_removed_at"?: string | null,"updated_at"?: string,"user_id"?: string | null,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "sessions_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "sessions_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "sessions_workspace_id_fkey"
       columns: ["workspace_id"]
 isOneToOne: false
       referencedRelation: "workspaces"
@@ -715,14 +841,14 @@ isOneToOne: false
                   ]
                 },"spending_limits": {
                   Row: {
-                    "counts_since": string | null,"credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"spender_id": string,"spender_kind": string,"workspace_id": string
+                    "counts_since": string | null,"credit_limit": number | null,"credits_used": number,"limit_period": Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit": number | null,"period_credits_used": number,"period_started_at": string | null,"sessions_at_once": number | null,"spender_id": string,"spender_kind": string,"workspace_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"spender_id": string,"spender_kind": string,"workspace_id": string
+                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"sessions_at_once"?: number | null,"spender_id": string,"spender_kind": string,"workspace_id": string
                   }
                   Update: {
-                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"spender_id"?: string,"spender_kind"?: string,"workspace_id"?: string
+                    "counts_since"?: string | null,"credit_limit"?: number | null,"credits_used"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"] | null,"period_credit_limit"?: number | null,"period_credits_used"?: number,"period_started_at"?: string | null,"sessions_at_once"?: number | null,"spender_id"?: string,"spender_kind"?: string,"workspace_id"?: string
                   }
                   Relationships: [
                     {
@@ -1101,14 +1227,14 @@ isOneToOne: false
                   ]
                 },"workspaces": {
                   Row: {
-                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"slug": string | null,"updated_at": string
+                    "ai_log_content": Database["public"]['Enums']["ai_log_content"],"analysis_retention_days": number | null,"created_at": string,"id": string,"message_retention_days": number | null,"name": string,"personal_user_id": string | null,"plan": string,"session_policy": Database["public"]['Enums']["session_policy"] | null,"slug": string | null,"transcript_retention_days": number | null,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"analysis_retention_days"?: number | null,"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name": string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"transcript_retention_days"?: number | null,"updated_at"?: string
                   }
                   Update: {
-                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"slug"?: string | null,"updated_at"?: string
+                    "ai_log_content"?: Database["public"]['Enums']["ai_log_content"],"analysis_retention_days"?: number | null,"created_at"?: string,"id"?: string,"message_retention_days"?: number | null,"name"?: string,"personal_user_id"?: string | null,"plan"?: string,"session_policy"?: Database["public"]['Enums']["session_policy"] | null,"slug"?: string | null,"transcript_retention_days"?: number | null,"updated_at"?: string
                   }
                   Relationships: [
                     {
@@ -1355,10 +1481,13 @@ isOneToOne: false
 { Args: { "overdraft_limit": number,"reason": string,"workspace_id": string }; Returns: undefined
                            },
 "admit_ai_call":
-{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"counts_message"?: boolean,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+{ Args: { "api_key_hash"?: string,"at"?: string,"can_lower_output"?: boolean,"choices"?: number,"counts_message"?: boolean,"details"?: Json,"endpoint"?: Database["public"]['Enums']["ai_usage_scene"],"fields"?: Json,"idempotency_key"?: string,"images"?: number,"input_tokens": number,"is_included"?: boolean,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash"?: string,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "admit_message":
 { Args: { "action": string,"answer_id": string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"details"?: Json,"fields"?: Json,"input_tokens": number,"max_output_tokens"?: number,"message": Json,"model": string,"parts"?: Json,"request_id"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"admit_session_analysis":
+{ Args: { "api_key_hash"?: string,"at"?: string,"details"?: Json,"fields"?: Json,"input_tokens": number,"max_output_tokens"?: number,"model": string,"parts"?: Json,"request_hash": string,"request_id"?: string,"segment": Json,"sequence_number": number,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "begin_checkout":
 { Args: { "at"?: string,"payment_product_id": string,"units"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1425,11 +1554,11 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"cancel_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "cancel_video_job":
 { Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
-                           },
-"check_citations":
-{ Args: { "citations": Json,"workspace_id": string }; Returns: Json
                            },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
@@ -1450,9 +1579,6 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
-"claim_passages":
-{ Args: { "api_key_hash"?: string,"at"?: string,"max_passages"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
-                           },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1466,6 +1592,9 @@ isOneToOne: false
       } },
 "cleanup_expired_sessions":
 { Args: Record<PropertyKey, never>; Returns: number
+                           },
+"complete_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"ended_at"?: string,"full_transcript"?: string,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
 "consume_feature":
 { Args: { "at"?: string,"conversation_id"?: string,"cost"?: number,"feature_code": string,"idempotency_key"?: string,"message_id"?: string,"metadata"?: Json,"model"?: string,"quantity": number,"reference_id"?: string,"reference_type"?: string,"user_id": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
@@ -1575,9 +1704,6 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
-"delete_document":
-{ Args: { "document_id": string }; Returns: undefined
-                           },
 "delete_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1617,11 +1743,11 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"fail_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"error_message"?: string,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "fail_video_job":
 { Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
-                           },
-"find_passages":
-{ Args: { "embedding"?: (number)[],"embedding_model"?: string,"k"?: number,"query": string,"workspace_id": string }; Returns: Json
                            },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
@@ -1634,6 +1760,9 @@ isOneToOne: false
                            },
 "finish_payment_task":
 { Args: { "at"?: string,"error"?: string,"outcome"?: string,"payment_id"?: string,"task_id": number }; Returns: undefined
+                           },
+"finish_session_analysis":
+{ Args: { "at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"verdict"?: Json,"written_tokens"?: number }; Returns: Json
                            },
 "get_billing_account":
 { Args: { "user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1696,14 +1825,6 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
-"load_document":
-{ Args: { "content": string,"language"?: string,"metadata"?: Json,"source"?: string,"title": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["loaded_document"]
-                          SetofOptions: {
-        from: "*"
-        to: "loaded_document"
-        isOneToOne: true
-        isSetofReturn: false
-      } },
 "monthly_message_count":
 { Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
@@ -1724,17 +1845,20 @@ isOneToOne: false
 "note_video_task_missing":
 { Args: { "at"?: string,"video_job_id": string }; Returns: Json
                            },
+"pause_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "period_credits_used":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_credits_used with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
 "period_started_at":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
-"query_embedding_model":
-{ Args: { "workspace_id": string }; Returns: string
-                           },
 "read_message_events":
 { Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
+"read_sessions":
+{ Args: { "api_key_hash"?: string,"at"?: string,"before_number"?: number,"end_date"?: string,"max_rows"?: number,"of_user_id"?: string,"session_id"?: string,"start_date"?: string,"user_id": string,"what": string,"workspace_id"?: string }; Returns: Json
                            },
 "rebuild_usage_statistics":
 { Args: { "from": string,"to": string }; Returns: number
@@ -1823,6 +1947,9 @@ isOneToOne: false
 "resolve_unmatched_payment":
 { Args: { "at"?: string,"unmatched_id": string,"workspace_id": string }; Returns: undefined
                            },
+"resume_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "revoke_api_key":
 { Args: { "api_key_id": string }; Returns: Database["public"]['CompositeTypes']["revoked_api_key"]
                           SetofOptions: {
@@ -1856,16 +1983,72 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
-"search_passages":
-{ Args: { "embedding"?: (number)[],"embedding_model"?: string,"k"?: number,"query": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["passage"][]
+"session_analysis_history":
+{ Args: { "before_number"?: number,"before_session_id"?: string,"from"?: string,"max_rows"?: number,"safety_level"?: Database["public"]['Enums']["session_safety_level"],"to"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
+              "action_suggestion": string | null,
+"analyzed_at": string,
+"audio_seconds": number,
+"cached_tokens": number,
+"completion_tokens": number,
+"display_text": string,
+"duration_seconds": number,
+"estimated_cost_usd": number,
+"model_used": string,
+"prompt_tokens": number,
+"rag_documents": NonNullable<Json>,
+"rag_sources": NonNullable<Json>,
+"safety_level": Database["public"]['Enums']["session_safety_level"],
+"sequence_number": number,
+"session_id": string,
+"severity": number,
+"total_tokens": number,
+"transcript_length": number,
+"user_id": string | null,
+"workspace_id": string
+            }[]
                           SetofOptions: {
         from: "*"
-        to: "passage"
+        to: "session_analysis_logs"
         isOneToOne: false
         isSetofReturn: true
       } },
+"session_context":
+{ Args: { "api_key_hash"?: string,"at"?: string,"session_id": string,"user_id": string }; Returns: Json
+                           },
+"session_safety_by_member":
+{ Args: { "end_date"?: string,"start_date"?: string,"workspace_id": string }; Returns: {
+              "green_count": number,"green_percentage": number,"red_count": number,"red_percentage": number,"session_count": number,"total_count": number,"user_id": string,"yellow_count": number,"yellow_percentage": number
+            }[]
+                           },
+"session_safety_distribution":
+{ Args: { "session_id": string }; Returns: Database["public"]['CompositeTypes']["safety_distribution"]
+                          SetofOptions: {
+        from: "*"
+        to: "safety_distribution"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"session_timeline":
+{ Args: { "session_id": string }; Returns: Database["public"]['CompositeTypes']["session_levels"]
+                          SetofOptions: {
+        from: "*"
+        to: "session_levels"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
+"session_usage_stats":
+{ Args: { "end_date"?: string,"start_date"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["session_statistics"]
+                          SetofOptions: {
+        from: "*"
+        to: "session_statistics"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "set_auto_top_up":
 { Args: { "monthly_cap": number,"payment_product_id": string,"threshold": number,"workspace_id": string }; Returns: undefined
+                           },
+"set_credit_rate":
+{ Args: { "at"?: string,"effective_from"?: string,"mode"?: string,"rate": Json,"workspace_id"?: string }; Returns: Json
                            },
 "set_member_limit":
 { Args: { "credit_limit"?: number,"limit_period"?: Database["public"]['Enums']["calendar_period"],"period_credit_limit"?: number,"user_id": string,"workspace_id": string }; Returns: undefined
@@ -1881,6 +2064,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"start_session":
+{ Args: { "api_key_hash"?: string,"at"?: string,"client_id"?: string,"details"?: Json,"metadata"?: Json,"mode"?: string,"policy"?: Database["public"]['Enums']["session_policy"],"request_id"?: string,"started_at"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "start_video_job":
 { Args: { "answer"?: Json,"at"?: string,"job_id": string,"video_job_id": string }; Returns: Json
                            },
@@ -1889,9 +2075,6 @@ isOneToOne: false
                            },
 "store_conversation_notes":
 { Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
-                           },
-"store_embeddings":
-{ Args: { "embeddings": Json,"model": string,"workspace_id": string }; Returns: number
                            },
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
@@ -1934,7 +2117,7 @@ isOneToOne: false
                            }
           }
           Enums: {
-            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","device_type": "ios"|"android"|"web","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
+            "ai_disconnect_policy": "drain"|"cancel","ai_log_content": "none"|"metadata"|"full","ai_output_limit_field": "max_tokens"|"max_completion_tokens","ai_usage_scene": "text_chat"|"embedding"|"image_generation"|"video_generation"|"session_analysis"|"other","ai_usage_source": "reported"|"bounded"|"counted"|"estimated"|"none","ai_usage_status": "success"|"failed"|"canceled"|"refused","billing_period": "month"|"quarter"|"half_year"|"year","calendar_period": "day"|"week"|"month","config_value_type": "boolean"|"integer"|"number"|"text","credit_alert_kind": "low_balance"|"limit_share"|"overdraft"|"debt","credit_grant_kind": "free"|"subscription"|"purchase"|"promotion"|"refund","credit_hold_state": "open"|"settled"|"released"|"expired","credit_rate_rounding": "second"|"started_minute","credit_rate_unit": "minute"|"analysis"|"thousand_tokens"|"fixed"|"audio_second"|"character","credit_rollover": "none"|"all"|"capped","credit_transaction_type": "credit"|"debit"|"refund"|"expire"|"clawback","debit_status": "succeeded"|"partially_refunded"|"refunded","device_type": "ios"|"android"|"web","message_content_type": "text"|"image"|"file","message_role": "user"|"assistant"|"system"|"tool","message_status": "sending"|"sent"|"failed"|"stopped"|"deleted","payment_event_state": "received"|"applied"|"failed"|"ignored","payment_evidence": "checkout"|"metadata"|"customer"|"email"|"reference"|"admin","payment_kind": "purchase"|"subscription","payment_platform": "creem"|"stripe","payment_status": "pending"|"succeeded"|"failed"|"refunded"|"partially_refunded"|"disputed","price_unit": "input"|"cached_input"|"cache_write_5m"|"cache_write_1h"|"output"|"reasoning"|"audio_input"|"audio_output"|"image_input"|"image_output"|"image"|"second_input"|"second_output"|"character"|"request"|"web_search"|"tool_call"|"video_second","session_end_reason": "credits"|"idle"|"too_long","session_policy": "soft"|"hard","session_safety_level": "red"|"yellow"|"green","session_status": "in_progress"|"paused"|"completed"|"failed"|"canceled"|"expired","subscription_status": "inactive"|"trialing"|"active"|"past_due"|"unpaid"|"paused"|"scheduled_cancel"|"canceled"|"expired","theme_preference": "system"|"light"|"dark","usage_dimension": "day"|"model"|"scene"|"user"|"key"|"workspace","user_role": "user"|"admin","video_api": "302ai"|"openai","video_job_status": "pending"|"processing"|"completed"|"failed"|"canceled","workspace_role": "owner"|"admin"|"member"
           }
           CompositeTypes: {
             "accepted_invitation": {
@@ -1973,8 +2156,6 @@ isOneToOne: false
                         "id": string | null,"name": string | null,"slug": string | null,"is_personal": boolean | null,"plan": string | null,"members": number | null,"credits_balance": number | null,"overdraft_limit": number | null,"frozen_at": string | null,"created_at": string | null
                       },"issued_invitation": {
                         "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
-                      },"loaded_document": {
-                        "document_id": string | null,"version": number | null,"chunk_count": number | null,"is_changed": boolean | null
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
                       },"message_hit": {
@@ -1985,8 +2166,6 @@ isOneToOne: false
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"pack_on_sale": {
                         "id": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"credits": number | null,"amount": number | null,"currency": string | null,"expires_after_days": number | null
-                      },"passage": {
-                        "chunk_id": string | null,"document_id": string | null,"title": string | null,"source": string | null,"version": number | null,"position": number | null,"start_character": number | null,"end_character": number | null,"content": string | null,"score": number | null,"word_rank": number | null,"pair_rank": number | null,"vector_rank": number | null
                       },"payment_products_on_sale": {
                         "plans": (Database["public"]['CompositeTypes']["plan_on_sale"])[] | null,"packs": (Database["public"]['CompositeTypes']["pack_on_sale"])[] | null
                       },"plan_on_sale": {
@@ -2001,6 +2180,12 @@ isOneToOne: false
                         "id": string | null,"revoked_at": string | null
                       },"rotated_api_key": {
                         "id": string | null,"key": string | null,"prefix": string | null,"name": string | null,"workspace_id": string | null,"expires_at": string | null,"created_at": string | null,"old_key_expires_at": string | null
+                      },"safety_distribution": {
+                        "red_count": number | null,"yellow_count": number | null,"green_count": number | null,"total_count": number | null,"red_percentage": number | null,"yellow_percentage": number | null,"green_percentage": number | null
+                      },"session_levels": {
+                        "session_id": string | null,"started_at": string | null,"ended_at": string | null,"sequence_numbers": (number)[] | null,"seconds": (number)[] | null,"levels": (Database["public"]['Enums']["session_safety_level"])[] | null,"severities": (number)[] | null
+                      },"session_statistics": {
+                        "total_sessions": number | null,"total_duration_seconds": number | null,"total_analysis_count": number | null,"total_tokens": number | null,"total_cost_usd": number | null,"total_credits_consumed": number | null
                       },"snippet_piece": {
                         "text": string | null,"is_match": boolean | null
                       },"subscription_limit": {
@@ -2118,7 +2303,7 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
           Enums: {
-            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"device_type": ["ios", "android", "web"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
+            "ai_disconnect_policy": ["drain", "cancel"],"ai_log_content": ["none", "metadata", "full"],"ai_output_limit_field": ["max_tokens", "max_completion_tokens"],"ai_usage_scene": ["text_chat", "embedding", "image_generation", "video_generation", "session_analysis", "other"],"ai_usage_source": ["reported", "bounded", "counted", "estimated", "none"],"ai_usage_status": ["success", "failed", "canceled", "refused"],"billing_period": ["month", "quarter", "half_year", "year"],"calendar_period": ["day", "week", "month"],"config_value_type": ["boolean", "integer", "number", "text"],"credit_alert_kind": ["low_balance", "limit_share", "overdraft", "debt"],"credit_grant_kind": ["free", "subscription", "purchase", "promotion", "refund"],"credit_hold_state": ["open", "settled", "released", "expired"],"credit_rate_rounding": ["second", "started_minute"],"credit_rate_unit": ["minute", "analysis", "thousand_tokens", "fixed", "audio_second", "character"],"credit_rollover": ["none", "all", "capped"],"credit_transaction_type": ["credit", "debit", "refund", "expire", "clawback"],"debit_status": ["succeeded", "partially_refunded", "refunded"],"device_type": ["ios", "android", "web"],"message_content_type": ["text", "image", "file"],"message_role": ["user", "assistant", "system", "tool"],"message_status": ["sending", "sent", "failed", "stopped", "deleted"],"payment_event_state": ["received", "applied", "failed", "ignored"],"payment_evidence": ["checkout", "metadata", "customer", "email", "reference", "admin"],"payment_kind": ["purchase", "subscription"],"payment_platform": ["creem", "stripe"],"payment_status": ["pending", "succeeded", "failed", "refunded", "partially_refunded", "disputed"],"price_unit": ["input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "image", "second_input", "second_output", "character", "request", "web_search", "tool_call", "video_second"],"session_end_reason": ["credits", "idle", "too_long"],"session_policy": ["soft", "hard"],"session_safety_level": ["red", "yellow", "green"],"session_status": ["in_progress", "paused", "completed", "failed", "canceled", "expired"],"subscription_status": ["inactive", "trialing", "active", "past_due", "unpaid", "paused", "scheduled_cancel", "canceled", "expired"],"theme_preference": ["system", "light", "dark"],"usage_dimension": ["day", "model", "scene", "user", "key", "workspace"],"user_role": ["user", "admin"],"video_api": ["302ai", "openai"],"video_job_status": ["pending", "processing", "completed", "failed", "canceled"],"workspace_role": ["owner", "admin", "member"]
           }
         }
 } as const

@@ -68,6 +68,10 @@ export interface Call {
   attempts: Attempt[];
   /** The message that its answer is, where it is one of a conversation. */
   message: AnswerMessage | undefined;
+  /** The analysis that its answer is, where it is one of a session. */
+  analysis: SessionAnalysis | undefined;
+  /** What was used by tries that came to nothing, where their provider told. */
+  used: Usage;
   /** What to do once it was answered. */
   afterwards?: (answer: Part[]) => Promise<void>;
   /** Headers of ours that its answer has, or the error instead of it. */
@@ -95,6 +99,14 @@ export interface AnswerMessage {
   };
 }
 
+/** An analysis in a session, as `admit_session_analysis` takes it. */
+export interface SessionAnalysis {
+  session_id: string;
+  sequence_number: number;
+  request_hash: string;
+  segment: { characters: number; duration_seconds: number; started_at?: string };
+}
+
 /** The conversation went on meanwhile: what is to be sent has to be read again. */
 export class StaleError extends Error {}
 
@@ -111,6 +123,9 @@ export interface Settlement {
   /** Of a conversation: the answer, and what it answers. */
   answer?: Loose;
   message?: Loose;
+  /** Of a session: the analysis, and how the session stands. */
+  analysis?: Loose;
+  meter?: Loose;
 }
 
 /** How a call ended. */
@@ -129,6 +144,8 @@ export interface Ending {
   error?: { code: string; message: string; shown?: string };
   /** Kept for a repeated request, where the workspace keeps all content. */
   kept?: KeptAnswer;
+  /** What an analysis found. */
+  verdict?: Json;
 }
 
 interface Admission extends Refusal {
@@ -147,6 +164,9 @@ interface Admission extends Refusal {
   /** Of the answer that is being made. */
   message_id?: string;
   answer_id?: string;
+  /** What the same analysis found before, and how its session stands now. */
+  analysis?: Loose;
+  meter?: Loose;
 }
 
 /** What is known of a request when it comes in. */
@@ -159,6 +179,8 @@ export interface Incoming {
   repeatable: Repeatable;
   /** Where its answer is a message. */
   message?: AnswerMessage;
+  /** Where its answer is an analysis. */
+  analysis?: SessionAnalysis;
   /** Whether it counts to the messages of a plan, as a rule by its model. */
   isMessage?: boolean;
 }
@@ -171,7 +193,7 @@ export async function admit(
   incoming: Incoming,
   worstCase: WorstCase,
 ): Promise<Call | { kept: KeptAnswer; of: string }> {
-  const { caller, requestId, details, repeatable, request, message } = incoming;
+  const { caller, requestId, details, repeatable, request, message, analysis } = incoming;
   const startedAt = Date.now();
   const { input_tokens, max_output_tokens, parts, fields } = worstCase;
   const call = {
@@ -181,12 +203,13 @@ export async function admit(
     request_id: requestId,
     details: details as unknown as Json,
   };
-  const admission = (await run(() =>
-    message
-      ? database.rpc('admit_message', { ...call, ...message })
-      : database.rpc('admit_ai_call', { ...call, ...worstCase, ...repeatable, counts_message: incoming.isMessage }),
-  )) as unknown as Admission;
+  const admission = (await run(() => {
+    if (message) return database.rpc('admit_message', { ...call, ...message });
+    if (analysis) return database.rpc('admit_session_analysis', { ...call, ...analysis });
+    return database.rpc('admit_ai_call', { ...call, ...worstCase, ...repeatable, counts_message: incoming.isMessage });
+  })) as unknown as Admission;
   if (admission.answer) return { kept: admission.answer, of: admission.request_id ?? '' };
+  if (admission.analysis) return { kept: keptAnalysis(admission), of: '' };
   if (admission.is_stale) throw new StaleError();
   if (!admission.admitted) throw named(refusalError(admission), admission);
   return {
@@ -197,7 +220,7 @@ export async function admit(
     creditsHeld: admission.credits_held,
     deadline: startedAt + admission.timeout_seconds * 1000,
     lostAt: startedAt + LONGEST_LIFE,
-    heartbeat: repeatable.idempotency_key === undefined && !message ? undefined : beat(admission.hold_id),
+    heartbeat: (repeatable.idempotency_key ?? message ?? analysis) ? beat(admission.hold_id) : undefined,
     logContent: admission.log_content,
     moderation: admission.moderation,
     isRepeatable: repeatable.idempotency_key !== undefined && admission.log_content === 'full',
@@ -205,9 +228,16 @@ export async function admit(
     request,
     attempts: [],
     message,
+    analysis,
+    used: NOTHING_USED,
     journal: message && new Journal(message.answer_id),
     headers: message ? messageHeaders(message.message.id ?? message.message.parent_message_id, message.answer_id) : {},
   };
+}
+
+/** An analysis as its request is answered, the first time and again. */
+export function keptAnalysis({ analysis, meter }: Pick<Settlement, 'analysis' | 'meter'>): KeptAnswer {
+  return { body: JSON.stringify({ analysis, ...meter }), contentType: 'application/json' };
 }
 
 /** Headers that name an answer in a conversation, and the message that it answers. */
@@ -260,8 +290,6 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
     pools: { ...usage.pools },
     usage_source: usage.source,
     written_tokens: usage.written ?? 0,
-    is_empty: ending.isEmpty ?? false,
-    may_be_cut_short: ending.mayBeCutShort ?? false,
     served_model: candidate?.model,
     details: {
       attempts: call.attempts.map((attempt) => ({ ...attempt, said: storedWords(attempt, call) })),
@@ -273,17 +301,14 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   };
   const written = call.message && (await writtenAnswer(ending));
   const isWhole = objectIn(call.request)?.stream !== true;
-  const finishing = run(
-    () =>
-      written
-        ? database.rpc('finish_message', { ...end, answer: written, gives_messages: isWhole })
-        : database.rpc('finish_ai_call', {
-            ...end,
-            images: ending.images ?? 0,
-            answer: ending.kept as Json | undefined,
-          }),
-    call.lostAt - Date.now(),
-  );
+  const finishing = run(() => {
+    // It takes no credits, whatever is in it.
+    if (call.analysis) return database.rpc('finish_session_analysis', { ...end, verdict: ending.verdict });
+    const { isEmpty = false, mayBeCutShort = false, images = 0, kept } = ending;
+    const whole = { ...end, is_empty: isEmpty, may_be_cut_short: mayBeCutShort };
+    if (written) return database.rpc('finish_message', { ...whole, answer: written, gives_messages: isWhole });
+    return database.rpc('finish_ai_call', { ...whole, images, answer: kept as Json | undefined });
+  }, call.lostAt - Date.now());
   try {
     const settlement = (await finishing) as unknown as Settlement;
     if (status === 'success' && call.afterwards)
@@ -334,7 +359,7 @@ export async function fail(call: Call, thrown: unknown, answer?: Loose): Promise
   const isStopped = thrown instanceof StoppedError;
   const finishing = finish(call, {
     status: isStopped ? 'canceled' : thrown instanceof PromptDeniedError ? 'refused' : 'failed',
-    usage: NOTHING_USED,
+    usage: call.used,
     isEmpty: true,
     answer,
     error: isStopped ? undefined : { code, message: String(cause ?? message), shown: message },

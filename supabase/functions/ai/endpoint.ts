@@ -146,22 +146,26 @@ function isStreamed(request: object): boolean {
   return 'stream' in request && request.stream === true;
 }
 
-/** Reads a whole answer, and returns what settles the call and answers the client. */
-async function readWhole<T extends { model: string }>(
+/** A whole answer that was read, and what it used. */
+export interface WholeAnswer {
+  answer: Loose;
+  bytes: Uint8Array<ArrayBuffer>;
+  reading: Reading;
+  usage: Usage;
+}
+
+/** Reads a whole answer. Throws the provider's error where it is one, and 502 `upstream_error` for what is no answer. */
+export async function readAnswer<T extends { model: string }>(
   endpoint: Endpoint<T>,
   request: T,
-  call: Call,
   { candidate, body }: Answer,
-): Promise<Respond> {
+): Promise<WholeAnswer> {
   const bytes = await body.bytes();
   const answer = parseObject(decodeText(endpoint.isBulky ? outline(bytes) : bytes));
   const error = answer && errorIn(answer);
   if (error !== undefined) throw refusalIn(error);
   const reading = answer && endpoint.read(answer, request);
   if (!reading) throw upstreamError('not the answer that was asked for', decodeText(bytes.subarray(0, 4_000)), true);
-  const converted = endpoint.convert?.(answer, () => parseObject(decodeText(bytes)), request);
-  const own = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
-  const shown = told(answer, { model: request.model, id: endpoint.answerId?.(call.requestId) });
   const usage = await usageOf(
     readUsage(answer),
     true,
@@ -169,7 +173,21 @@ async function readWhole<T extends { model: string }>(
     reading.output,
     readTier(answer),
   );
-  return () => settle(call, candidate, shown, usage, reading, toldBytes(own, answer, shown));
+  return { answer, bytes, reading, usage };
+}
+
+/** Reads a whole answer, and returns what settles the call and answers the client. */
+async function readWhole<T extends { model: string }>(
+  endpoint: Endpoint<T>,
+  request: T,
+  call: Call,
+  whole: Answer,
+): Promise<Respond> {
+  const { answer, bytes, reading, usage } = await readAnswer(endpoint, request, whole);
+  const converted = endpoint.convert?.(answer, () => parseObject(decodeText(bytes)), request);
+  const own = converted ? new TextEncoder().encode(JSON.stringify(converted)) : bytes;
+  const shown = told(answer, { model: request.model, id: endpoint.answerId?.(call.requestId) });
+  return () => settle(call, whole.candidate, shown, usage, reading, toldBytes(own, answer, shown));
 }
 
 async function settle(

@@ -52,3 +52,20 @@ export async function usageOf(
   const pools = { ...reported?.pools, ...(tier ? { service_tier: tier } : {}) };
   return { prompt, cached: Math.min(reported?.cached ?? 0, prompt), completion, pools, source, written };
 }
+
+/** What two tries of a call used together; no count is surer than the less sure of the two. */
+export function sumOf(one: Usage, other: Usage): Usage {
+  const surest: Usage['source'][] = ['none', 'reported', 'counted', 'estimated'];
+  const pools: Record<string, unknown> = { ...one.pools };
+  for (const [name, count] of Object.entries(other.pools ?? {})) {
+    pools[name] = typeof count === 'number' ? Number(pools[name] ?? 0) + count : count;
+  }
+  return {
+    prompt: one.prompt + other.prompt,
+    cached: one.cached + other.cached,
+    completion: one.completion + other.completion,
+    written: (one.written ?? 0) + (other.written ?? 0),
+    pools,
+    source: surest[Math.max(surest.indexOf(one.source), surest.indexOf(other.source))] ?? 'estimated',
+  };
+}

@@ -48,7 +48,7 @@ select throws_ok($$ insert into public.credit_alerts (workspace_id, kind, thresh
 select tests.be_postgres();
 delete from auth.users where id = tests.id('member');
 select is((select string_agg(kind, ' ') from public.notifications), 'debt', 'what a person was told goes with them and becomes nobody else''s');
-select is((select array_agg(schemaname || '.' || tablename order by tablename) from pg_catalog.pg_publication_tables where pubname = 'supabase_realtime'), array['public.notifications', 'public.video_jobs'],
+select is((select array_agg(schemaname || '.' || tablename order by tablename) from pg_catalog.pg_publication_tables where pubname = 'supabase_realtime'), array['public.notifications', 'public.session_usage', 'public.video_jobs'],
   'frontends may subscribe to notifications');
 
 select * from finish();

@@ -15,7 +15,7 @@ create function pg_temp.setting(key text) returns numeric language sql as $$ sel
 -- Teams: a person has free_teams_per_user besides their own workspace, deleted ones of the month counted.
 select is(pg_temp.setting('free_teams_per_user') + 1, 4::numeric, 'a free account has four workspaces');
 select is((select jsonb_object_agg(feature_code, feature_limit) from public.plan_features where plan = 'free'),
-  '{"requests_per_minute": 10, "requests_per_day": 500, "messages_per_month": 10, "video_jobs_at_once": 1, "seats": 3, "attachment_bytes": 2097152}',
+  '{"requests_per_minute": 10, "requests_per_day": 500, "messages_per_month": 10, "video_jobs_at_once": 1, "sessions_at_once": 1, "seats": 3, "attachment_bytes": 2097152}',
   'with so many calls each');
 
 -- Keys, with their audit rows.

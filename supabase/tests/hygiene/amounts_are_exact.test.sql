@@ -13,8 +13,10 @@ $$, array[
   'payments.reversed_share',
   'plan_features.feature_limit', 'workspace_features.feature_limit', 
   'feature_usage.used',
-  'conversations.total_cost', 'messages.cost'
-], 'every numeric column that is no bound, factor, share, average, quantity of a feature, rate, cost in US dollars or sum of such columns holds credits and has one of their domains');
+  'conversations.total_cost', 'messages.cost',
+  'session_analysis_logs.duration_seconds', 'session_analysis_logs.audio_seconds', 'session_analysis_logs.estimated_cost_usd',
+  'session_usage.duration_seconds', 'session_usage.tail_seconds', 'session_usage.audio_seconds', 'session_usage.estimated_cost_usd'
+], 'every numeric column that is no bound, factor, length of time, share, average, quantity of a feature, rate, cost in US dollars or sum of such columns holds credits and has one of their domains');
 
 select is_empty($$
   select c.relname, a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -14,10 +14,10 @@ where f.contype = 'f' and f.conparentid = 0
 select is_empty($$
   select * from pg_temp.keys
   where parent = 'workspaces' and child <> 'users' and not (column_name = 'workspace_id' and confdeltype = 'c'
-    and attnotnull)
+    and (attnotnull or child = 'credit_rates'))
   and not (child in ('payment_customers', 'payments', 'subscription_history', 'user_subscriptions', 'unmatched_payment_emails')
     and column_name = 'workspace_id' and confdeltype = 'n')
-$$, 'every key to workspaces is workspace_id, not null, on delete cascade; but payments stay for bookkeeping');
+$$, 'every key to workspaces is workspace_id, not null, on delete cascade; but payments stay for bookkeeping, and general rates are no workspace''s');
 
 select is_empty($$
   select * from pg_temp.keys

@@ -16,7 +16,7 @@ $$, array[
   'plans: insert update delete', 'payment_products: insert update delete', 'features: insert update delete',
   'plan_features: insert update delete', 'workspace_features: insert update delete', 'ai_providers: insert update delete',
   'ai_models: insert update delete', 'ai_model_fallbacks: insert update delete', 'ai_model_prices: insert update delete',
-  'video_models: insert update delete', 'ai_price_components: insert update delete', 'system_config: insert update delete'
+  'video_models: insert update delete', 'ai_price_components: insert update delete', 'credit_rates: insert update delete', 'system_config: insert update delete'
 ], 'what people decide is audited');
 
 -- What nobody decides: the ledger, figures, logs, what the platforms tell; and what people write, which is nobody else's.
@@ -28,6 +28,7 @@ $$, array[
   'credit_grants', 'credit_transactions', 'feature_usage',
   'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
   'notifications', 'audit_logs', 'video_jobs', 'conversations', 'messages', 'attachments', 'rag_documents', 'rag_chunks',
+  'sessions', 'session_transcripts', 'session_analysis_logs', 'session_usage',
   'user_sessions'
 ], 'and these tables hold nothing that people decide');
 
