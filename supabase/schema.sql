@@ -483,7 +483,7 @@ table conversations
   constraint conversations_pkey PRIMARY KEY (id)
   constraint conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint conversations_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
-  constraint metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
+  constraint metadata_is_bounded CHECK (private.is_json_within(metadata, (65536)::bigint))
   constraint model_is_short CHECK (((length(model) >= 1) AND (length(model) <= 200)))
   constraint system_prompt_is_bounded CHECK ((length(system_prompt) <= 100000))
   constraint tags_are_few_and_short CHECK (((cardinality(tags) <= 50) AND (length(array_to_string(tags, ','::text)) <= 2000)))
@@ -717,7 +717,7 @@ table messages
   deleted_at timestamp with time zone
   stop_requested_at timestamp with time zone
   constraint a_deleted_message_has_its_time CHECK (((deleted_at IS NOT NULL) = (status = 'deleted'::message_status)))
-  constraint message_metadata_is_bounded CHECK ((length((metadata)::text) <= 65536))
+  constraint message_metadata_is_bounded CHECK (private.is_json_within(metadata, (65536)::bigint))
   constraint messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE
   constraint messages_parent_message_id_fkey FOREIGN KEY (parent_message_id) REFERENCES messages(id) ON DELETE SET NULL
   constraint messages_pkey PRIMARY KEY (id)
@@ -2240,6 +2240,7 @@ function private.is_forgotten(job video_jobs) returns boolean
 function private.is_forgotten(task private.payment_tasks, at timestamp with time zone) returns boolean
 function private.is_free_team(wanted_workspace uuid) returns boolean
 function private.is_guest(customer_id text) returns boolean
+function private.is_json_within(value jsonb, most bigint) returns boolean -- execute: authenticated
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
