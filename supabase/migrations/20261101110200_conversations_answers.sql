@@ -452,9 +452,12 @@ begin
     admit_message.request_id, at);
   if admission is not null then
     return admission;
-  elsif octet_length((message -> 'parts')::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+  elsif not private.is_json_within(message -> 'parts',
+    private.config_numeric('max_message_parts_bytes', 1048576)::bigint) then
     perform private.raise_error('invalid_request', format('A message has at most %s bytes of parts.',
       private.config_numeric('max_message_parts_bytes', 1048576)));
+  elsif not private.is_json_within(message -> 'metadata', 65536) then
+    perform private.raise_error('invalid_request', 'A message has at most 65536 bytes of metadata.');
   end if;
   admission := public.admit_ai_call(admit_message.user_id, admit_message.model, admit_message.input_tokens,
     admit_message.max_output_tokens, 1, admit_message.request_id, details || jsonb_build_object('conversation_id',

@@ -145,6 +145,7 @@ describe.concurrent('a message', () => {
       [{ model, parts: ['x'] }, '400 invalid_request'],
       [{ model }, '400 invalid_request'],
       [{ model, content: 'x', id: 'x' }, '400 invalid_request'],
+      [{ model, content: 'x', metadata: { a: 'x'.repeat(65536) } }, '400 invalid_request'],
       [{ model: 'no-such-model', content: 'x' }, '404 not_found'],
       [{ model, content: 'x', parent_message_id: randomUUID() }, '404 not_found'],
     ];
