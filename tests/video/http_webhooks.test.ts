@@ -17,6 +17,7 @@ import {
   taskIdOf,
   tasksOf,
   until,
+  untilAsked,
   webhookOf,
   workOf,
 } from './http_helpers.ts';
@@ -191,9 +192,7 @@ test('an answer with what the database cannot hold is noted without it', async (
   stub.answers({
     body: `{"task_id":"${job.id}","status":"failed","error":{"code":"invalid_prompt","message":"a\\u0000b"}}`,
   });
-  await makeStale(job.id);
-  const answer = await call(maker, 'GET', `/${job.id}`);
-  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_code: 'invalid_request' } });
+  expect(await untilAsked(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code: 'invalid_request' });
   const [cost] = await sql<{ said: string }>(
     `select attempts -> 0 ->> 'said' as said from private.ai_usage_logs where user_id = $1`,
     [maker.id],
