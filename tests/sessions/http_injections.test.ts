@@ -89,7 +89,7 @@ test('retrieved, they are passages like any other, and only what stands in one i
   const session = await start(speaker);
   const chunks: string[] = [];
   for (const [at, text] of INJECTIONS.entries()) {
-    chunks.push(...(await load(speaker, `Note ${at}`, `Hallway lamp, note ${at}. ${text}`)));
+    chunks.push(...(await load(speaker, `Note ${at}`, `Hallway lamp, note ref${at}. ${text}`)));
   }
   expect(chunks.length).toBe(INJECTIONS.length);
   const stranger = await newSpeaker();
@@ -98,7 +98,7 @@ test('retrieved, they are passages like any other, and only what stands in one i
   for (const [at] of INJECTIONS.entries()) {
     const key = randomUUID();
     const model = await newSteeredModel({ obedient: true, key });
-    const transcript_segment = `${SAID} It is about note ${at}.`;
+    const transcript_segment = `${SAID} It is about note ref${at}.`;
     const answer = await analyse(speaker, session, at + 1, model, { transcript_segment });
     expect(answer.analysis).toMatchObject(CALM);
     const { system, user } = await messagesSeen(key);
@@ -121,7 +121,7 @@ test('retrieved, they are passages like any other, and only what stands in one i
   const [chunk = ''] = await load(speaker, 'Lamps', 'A hallway lamp that hums has a loose choke. Note 7 says so.');
   const good = { chunk_id: chunk, quote: 'has a loose choke' };
   expect(await quoting([good])).toMatchObject({
-    sources: [{ ...good, start_character: 26, end_character: 43 }],
+    sources: [{ ...good, start_character: 25, end_character: 42 }],
     asked: 1,
   });
   const bad = [
@@ -137,7 +137,7 @@ test('retrieved, they are passages like any other, and only what stands in one i
     expect(asked).toBe(2);
   }
   const stored = await sql(
-    `select 1 from public.session_analysis_logs l, jsonb_array_elements(l.rag_sources) s
+    `select 1 from public.session_analysis_logs l cross join jsonb_array_elements(l.rag_sources) s
      left join public.rag_chunks c on c.id = (s ->> 'chunk_id')::uuid and c.workspace_id = l.workspace_id
      where l.session_id = $1 and (c.id is null or position(s ->> 'quote' in c.content) = 0)`,
     [session],
