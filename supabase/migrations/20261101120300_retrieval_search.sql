@@ -6,11 +6,11 @@ create type public.passage as (
   end_character integer, content text, score float8, word_rank integer, pair_rank integer, vector_rank integer
 );
 comment on type public.passage is
-  'A passage that a search found. score: the sum of 1 / (60 + rank) over its ranks by words, by pairs of characters (of '
-  'scripts without spaces) and by its embedding; null: not found so.';
+  'A passage that a search found. score: the sum of 1 / (60 + rank) over its ranks by words, by pairs of characters '
+  '(of scripts without spaces) and by its embedding; null: not found so.';
 
--- What a query looks for, the first 64 of each kind: words with their stems, pairs of characters. entries: as a tsquery,
--- "§" where the scope goes.
+-- What a query looks for, the first 64 of each kind: words with their stems, pairs of characters. entries: as a
+-- tsquery, "§" where the scope goes.
 create function private.query_terms(query text) returns table (is_pair boolean, term text, entries text)
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -39,9 +39,10 @@ end;
 $$;
 
 -- The best passages of a workspace by a query's words, and by its pairs. Each term counts by how rare it is there; one
--- that stands in 20,000 passages or more says little, and counts only where all do: that bounds what is read.
-create function private.passages_by_text(wanted_workspace uuid, query text, most integer)
-returns table (chunk_id uuid, is_pair boolean, place integer)
+-- that stands in 20,000 passages or more says little, and counts only where all do. That bounds what is read.
+create function private.passages_by_text(
+  wanted_workspace uuid, query text, most integer, most_of_a_term integer default 20000
+) returns table (chunk_id uuid, is_pair boolean, place integer)
 language plpgsql stable set search_path = '' set work_mem = '32MB' set jit = off
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -53,14 +54,15 @@ begin
     with terms as materialized (
       select t.*, replace(t.entries, '§', scope)::tsquery as wanted from private.query_terms(query) t
     ), hits as materialized (
-      select t.is_pair, c.ids, ln(1 + total / cardinality(c.ids)) as weight, cardinality(c.ids) = 20000 as is_common,
-        bool_and(cardinality(c.ids) = 20000) over (partition by t.is_pair) as all_common
+      select t.is_pair, c.ids, ln(1 + total / cardinality(c.ids)) as weight,
+        cardinality(c.ids) = most_of_a_term as is_common,
+        bool_and(cardinality(c.ids) = most_of_a_term) over (partition by t.is_pair) as all_common
       from terms t cross join lateral (
         select array_agg(x.id) as ids from (
           select x.id from ( -- no filter here, lest the planner takes its index and computes entries
             select c.id, c.workspace_id from public.rag_chunks c
             where private.search_terms(c.workspace_id, c.document_id, c.content) @@ t.wanted offset 0
-          ) x where x.workspace_id = wanted_workspace limit 20000
+          ) x where x.workspace_id = wanted_workspace limit most_of_a_term
         ) x
       ) c where c.ids is not null
     ), best as (
@@ -72,8 +74,8 @@ begin
       ) s where s.place <= 2 * most
     ), ranked as (
       select b.id, b.is_pair, (row_number() over (partition by b.is_pair order by b.weight desc,
-        private.rank_of(c.content, query, array(select t.term from terms t where t.is_pair = b.is_pair), '{}', '{}') desc,
-        b.id))::integer as place
+        private.rank_of(c.content, query, array(select t.term from terms t where t.is_pair = b.is_pair), '{}', '{}')
+          desc, b.id))::integer as place
       from best b join public.rag_chunks c on c.id = b.id
     )
     select r.id, r.is_pair, r.place from ranked r where r.place <= most;
@@ -136,8 +138,8 @@ begin
   end if;
   return query
     with ranks as (
-      select t.chunk_id, case when not t.is_pair then t.place end as words, case when t.is_pair then t.place end as pairs,
-        null::integer as vectors
+      select t.chunk_id, case when not t.is_pair then t.place end as words,
+        case when t.is_pair then t.place end as pairs, null::integer as vectors
       from private.passages_by_text(wanted_workspace, query, most) t
       union all
       select c.id, null, null, v.place
@@ -175,8 +177,8 @@ create function public.search_passages(
   select * from private.search_passages(workspace_id, query, embedding, embedding_model, k)
 $$;
 comment on function public.search_passages is
-  'The k best passages (at most 50) of a workspace''s documents for a question, or an embedding of it by embedding_model '
-  '(default: the setting retrieval_embedding_model). What has no index here is left out: without the extension vector, '
+  'The k best passages (at most 50) of a workspace''s documents for a question, or an embedding of it by '
+  'embedding_model (default: the setting retrieval_embedding_model). What has no index here is left out: without the extension vector, '
   'and for passages that are not embedded, the words alone decide. For members of the workspace, and the service role.';
 grant execute on function public.search_passages to authenticated, service_role;
 
@@ -208,7 +210,8 @@ declare
   kept jsonb := '[]';
   refused jsonb := '[]';
 begin
-  for citation in select c from jsonb_array_elements(case jsonb_typeof(citations) when 'array' then citations else '[]' end) c
+  for citation in select c
+    from jsonb_array_elements(case jsonb_typeof(citations) when 'array' then citations else '[]' end) c
   loop
     place := place + 1;
     starts := 0;

@@ -111,6 +111,7 @@ async function embed(model: string, input: string[], { caller, details }: Occasi
     worstCaseOf(embeddings, request, new Map()),
   );
   if ('kept' in call) throw new ApiError(500, 'internal_error', 'Something went wrong on our side.'); // without a key none is
+  call.logContent = 'none'; // passages are kept where they are, and a query may be what somebody said in a session
   const answer = await answerAdmitted(embeddings, request, call);
   const { data, usage } = await answer.json();
   const vectors: number[][] = [];
