@@ -21,7 +21,7 @@ import {
 
 const REFUNDED = ['credit signup 3', 'credit purchase 100', 'debit generation -20', 'refund refund 20'];
 
-describe('a provider that', () => {
+describe.concurrent('a provider that', () => {
   test.each([
     ['blames the request (400)', { error: 400 }, 400, 'invalid_request', 'The video provider refused'],
     ['blames the request (422)', { error: 422 }, 400, 'invalid_request', 'The video provider refused'],
