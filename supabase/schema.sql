@@ -2353,7 +2353,6 @@ function private.prove_grants(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
-function private.prove_sessions(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.query_terms(query text) returns TABLE(is_pair boolean, term text, entries text)
@@ -2455,7 +2454,6 @@ function private.session_analysis_history(wanted_workspace uuid, wanted_user uui
 function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
 function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
 function private.session_cost(usage session_usage) returns numeric
-function private.session_debits(session sessions) returns TABLE(entry_id bigint, amount numeric)
 function private.session_grace(session sessions) returns numeric
 function private.session_id() returns uuid
 function private.session_json(m private.metered_session, at timestamp with time zone) returns jsonb
@@ -2555,7 +2553,6 @@ function public.complete_session(session_id uuid, user_id uuid, full_transcript 
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
-function public.correct_session(session_id uuid, quantities jsonb, reason text, idempotency_key text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_attachment(conversation_id uuid, name text, media_type text, size_bytes bigint) returns attachments -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role

@@ -1703,9 +1703,6 @@ isOneToOne: false
 "conversation_context":
 { Args: { "action": string,"answer_id"?: string,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"follows_leaf"?: boolean,"message_id"?: string,"model"?: string,"parent_message_id"?: string,"request_hash"?: string,"user_id": string,"workspace_id"?: string }; Returns: Json
                            },
-"correct_session":
-{ Args: { "at"?: string,"idempotency_key": string,"quantities": Json,"reason": string,"session_id": string }; Returns: Json
-                           },
 "create_api_key":
 { Args: { "allowed_models"?: (string)[],"allowed_scenes"?: (Database["public"]['Enums']["ai_usage_scene"])[],"budget"?: number,"budget_period"?: Database["public"]['Enums']["calendar_period"],"expires_at"?: string,"name": string,"period_budget"?: number,"requests_per_minute"?: number,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["created_api_key"]
                           SetofOptions: {
