@@ -726,7 +726,7 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
-  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE (deleted_at IS NULL)
+  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE ((deleted_at IS NULL) AND (content <> ''::text))
   CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
@@ -2316,6 +2316,7 @@ function private.no_session_usage() returns session_usage
 function private.normal_embedding(given real[]) returns real[]
 function private.normalised_email(email text) returns text
 function private.note_alerts() returns trigger security definer
+function private.note_makers(conversation conversations, leaf uuid, user_id uuid, api_key_hash text, at timestamp with time zone) returns jsonb
 function private.note_next_expiry() returns trigger
 function private.note_top_up_rule() returns trigger security definer
 function private.notify(wanted_workspace uuid, about text, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
@@ -2448,6 +2449,7 @@ function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, c
 function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.sent_before(action text, message_id uuid, answer_id uuid, request_hash text) returns private.sent_messages
 function private.session_analysis_history(wanted_workspace uuid, wanted_user uuid, level session_safety_level, since timestamp with time zone, until timestamp with time zone, max_rows integer, before_session uuid, before_number integer) returns SETOF session_analysis_logs security definer -- execute: authenticated, service_role
 function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
 function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
