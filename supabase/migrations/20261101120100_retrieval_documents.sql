@@ -127,8 +127,8 @@ $$;
 -- Writing -------------------------------------------------------------------------------------------------------------
 
 -- Before documents of a workspace, or their embeddings, are changed: the person who may do it, its owner or admin;
--- null: a function of the project's own. An error for anyone else. Changes come one after the other, and the workspace stays;
--- its wallet is only shared, for a large document takes seconds, and the workspace's calls don't wait for that.
+-- null: a function of the project's own. An error for anyone else. Changes come one after the other, and the workspace
+-- stays; its wallet is only shared, for a large document takes seconds, and the workspace's calls don't wait for that.
 create function private.lock_documents(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = '' as $$
 declare

@@ -161,7 +161,8 @@ end;
 $$;
 comment on function public.store_embeddings is
   'Keeps embeddings of claimed passages, a list of { document_id, content_hash, embedding }; without embedding, '
-  'another call may claim the passage at once. How many were kept: a document may be gone or have a new version meanwhile.';
+  'another call may claim the passage at once. How many were kept: a document may be gone or have a '
+  'new version meanwhile.';
 grant execute on function public.store_embeddings to service_role, basemeter_functions;
 
 create function public.query_embedding_model(workspace_id uuid) returns text

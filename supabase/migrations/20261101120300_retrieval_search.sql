@@ -178,8 +178,9 @@ create function public.search_passages(
 $$;
 comment on function public.search_passages is
   'The k best passages (at most 50) of a workspace''s documents for a question, or an embedding of it by '
-  'embedding_model (default: the setting retrieval_embedding_model). What has no index here is left out: without the extension vector, '
-  'and for passages that are not embedded, the words alone decide. For members of the workspace, and the service role.';
+  'embedding_model (default: the setting retrieval_embedding_model). What has no index here is left out: without the '
+  'extension vector, and for passages that are not embedded, the words alone decide. For members of the workspace, '
+  'and the service role.';
 grant execute on function public.search_passages to authenticated, service_role;
 
 create function public.find_passages(
