@@ -36,10 +36,11 @@ export async function offerAnalyses(): Promise<string> {
 export async function newSpeakers(count: number, balance: number, rate: RateRow[]): Promise<string[]> {
   const people = await newAccounts(count, balance);
   await sql(`update public.workspaces set plan = 'enterprise' where id = any ($1)`, [people]);
-  await sql('select public.set_credit_rate($2, workspace_id) from unnest($1::uuid[]) workspace_id', [
-    people,
-    JSON.stringify(rate),
-  ]);
+  if (rate.length > 0)
+    await sql('select public.set_credit_rate($2, workspace_id) from unnest($1::uuid[]) workspace_id', [
+      people,
+      JSON.stringify(rate),
+    ]);
   return people;
 }
 
@@ -71,13 +72,14 @@ export const startOf = (
 /** A segment that is to be analysed; `startedAt` is SQL. */
 export type Segment = { sequence: number; seconds: number; characters?: number; startedAt?: string; hash?: string };
 
-/** Asks for an analysis of a segment. `session` and `at` are SQL. */
+/** Asks for an analysis of a segment, of so many tokens in and at most as many out. `session` and `at` are SQL. */
 export const admitOf = (
   person: string,
   session: string,
   model: string,
   { sequence, seconds, characters = 100, startedAt = 'null', hash = 'hash' }: Segment,
   at?: string,
+  tokens = 100,
 ): string =>
   rpc('admit_session_analysis', {
     session_id: session,
@@ -86,8 +88,8 @@ export const admitOf = (
     request_hash: quoted(hash),
     segment: `jsonb_strip_nulls(jsonb_build_object('characters', ${characters}, 'duration_seconds', ${seconds}, 'started_at', ${startedAt}))`,
     model: quoted(model),
-    input_tokens: '100',
-    max_output_tokens: '100',
+    input_tokens: `${tokens}`,
+    max_output_tokens: `${tokens}`,
     request_id: quoted(randomUUID()),
     at,
   });

@@ -12,6 +12,8 @@ import { answerAdmitted, worstCaseOf } from '../ai/endpoint.ts';
 
 /** Of a query so much is embedded, its end, characters: what models take at least. */
 const LONGEST_QUERY = 4_000;
+/** For so long it is tried to keep what was paid for, ms: a large document that is being loaded keeps it waiting. */
+const PATIENCE = 40_000;
 
 /** For whom a text is embedded: `details` describe the call in the log. */
 export interface Occasion {
@@ -69,21 +71,23 @@ export async function embedPassages({ caller, details }: Occasion): Promise<Embe
     database.rpc('claim_passages', caller),
   )) as unknown as Claim;
   if (model === null || passages.length === 0) return { model, embedded: 0, waiting, credits_charged: 0 };
-  const store = (vectors: number[][]) =>
-    run(() =>
-      database.rpc('store_embeddings', {
-        workspace_id,
-        model,
-        embeddings: passages.map(({ document_id, content_hash }, at) => ({
-          ...{ document_id, content_hash },
-          embedding: vectors[at] ?? null,
-        })) as unknown as Json,
-      }),
+  const store = (vectors: number[][], patience?: number) =>
+    run(
+      () =>
+        database.rpc('store_embeddings', {
+          workspace_id,
+          model,
+          embeddings: passages.map(({ document_id, content_hash }, at) => ({
+            ...{ document_id, content_hash },
+            embedding: vectors[at] ?? null,
+          })) as unknown as Json,
+        }),
+      patience,
     );
   try {
     const texts = passages.map(({ content }) => content);
     const { vectors, credits_charged } = await embed(model, texts, { caller, details }, 'retrieval passages');
-    const embedded = await store(vectors);
+    const embedded = await store(vectors, PATIENCE);
     return { model, embedded, waiting: waiting + passages.length - embedded, credits_charged };
   } catch (error) {
     await store([]).catch(() => undefined); // another request may embed them at once
@@ -107,6 +111,7 @@ async function embed(model: string, input: string[], { caller, details }: Occasi
     worstCaseOf(embeddings, request, new Map()),
   );
   if ('kept' in call) throw new ApiError(500, 'internal_error', 'Something went wrong on our side.'); // without a key none is
+  call.logContent = 'none'; // passages are kept where they are, and a query may be what somebody said in a session
   const answer = await answerAdmitted(embeddings, request, call);
   const { data, usage } = await answer.json();
   const vectors: number[][] = [];
