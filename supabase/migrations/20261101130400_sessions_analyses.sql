@@ -199,8 +199,8 @@ declare
   heard_at timestamptz := (segment ->> 'heard_at')::timestamptz;
   began timestamptz := (segment ->> 'started_at')::timestamptz + (m.work).clock_offset;
   latest timestamptz := least(heard_at, session.paused_at);
-  seconds numeric := least((segment ->> 'duration_seconds')::numeric,
-    greatest(extract(epoch from heard_at - session.started_at), 0));
+  seconds numeric := trunc(least((segment ->> 'duration_seconds')::numeric,
+    greatest(extract(epoch from heard_at - session.started_at), 0)), 3);
   before numeric := private.session_charge(session.rate, m.usage);
   tolerance numeric := private.config_numeric('usage_tolerance', 2);
   has_room boolean := private.has_room_for_content(session.workspace_id, octet_length(concat(verdict ->> 'display_text',

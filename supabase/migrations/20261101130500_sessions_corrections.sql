@@ -138,9 +138,10 @@ begin
       u.red_count::numeric * 1000000 + u.yellow_count),
     ('a session has as many levels as analyses', u.analysis_count, u.red_count + u.yellow_count + u.green_count),
     ('a session is charged when it has ended', (s.ended_at is not null)::integer, u.credit_deducted::integer),
-    ('what a session is charged is its debit', coalesce(e.credits, 0), case when u.credit_deducted
-      then u.credits_consumed::numeric else 0 end),
-    ('a session has one debit', least(e.debits, 1), e.debits)
+    ('what a session is charged is its debit', case when u.credit_deducted then coalesce(e.credits, 0) end,
+      case when u.credit_deducted then u.credits_consumed::numeric end),
+    ('a session has one debit', case when u.credit_deducted then (u.credits_consumed > 0)::integer end,
+      case when u.credit_deducted then coalesce(e.debits, 0) end)
   ) r (rule, expected, actual)
   where (wanted_workspace is null or u.workspace_id = wanted_workspace) and r.expected is distinct from r.actual;
 end;
