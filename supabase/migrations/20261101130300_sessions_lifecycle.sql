@@ -324,7 +324,7 @@ begin
       m.end_reason := 'credits';
     end if;
   end if;
-  if seconds <= ahead and work.warned_at is null then
+  if floor(seconds) <= ahead and work.warned_at is null then
     work.warned_at := at;
     perform private.notify(session.workspace_id, 'session_ending', jsonb_build_object('session_id', session.id,
       'seconds_left', floor(greatest(seconds, 0))), at, session.user_id);

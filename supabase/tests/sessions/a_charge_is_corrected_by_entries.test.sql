@@ -1,6 +1,6 @@
 -- Corrections after the end: refunds or further debits by the session's own rate; usage and logs stay, and drift is found.
 begin;
-select plan(23);
+select plan(24);
 select tests.create_user('owner'), tests.create_user('poor'), tests.offer_analysis();
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', at => '2026-03-01');
 select tests.remember('session', tests.start_session('owner', 'one', at => '2026-03-01') #>> '{session,id}');

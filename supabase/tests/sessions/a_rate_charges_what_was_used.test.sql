@@ -15,8 +15,8 @@ select is(private.session_seconds_for('[{"unit": "analysis", "credits": 1}]', pg
 select is(private.session_seconds_for('[{"unit": "minute", "credits": 1, "rounding": "started_minute"}]', pg_temp.used(), 3.5), 119::numeric, 'minutes last by their number');
 
 -- A session on hard whose rate has no minutes goes on while it can pay for analyses.
-select public.set_credit_rate('[{"unit": "analysis", "credits": 1}, {"unit": "request", "credits": 0.25}]', tests.id('owner'));
-select public.credit_user_credits_transaction(tests.id('owner'), 46, 'gift');
+select public.set_credit_rate('[{"unit": "analysis", "credits": 1}, {"unit": "request", "credits": 0.25}]', tests.id('owner'), effective_from => now(), at => now());
+select public.credit_user_credits_transaction(tests.id('owner'), 46, 'gift', at => now());
 select tests.remember('session', tests.start_session('owner', policy => 'hard') #>> '{session,id}');
 select ok(tests.analyze('owner', tests.recall('session')::uuid, 1, at => now() + interval '1 second') @> '{"finished": true, "meter": {"status": "in_progress", "warning": false}}', 'its first analysis is not its end');
 select tests.remember('second', public.finish_session_analysis((tests.admit_analysis('owner', tests.recall('session')::uuid, 2, at => now() + interval '2 seconds') ->> 'hold_id')::uuid, 'success', 100, 0, 50,

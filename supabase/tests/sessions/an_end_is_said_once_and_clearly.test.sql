@@ -4,6 +4,7 @@ select plan(13);
 select tests.create_user('owner'), tests.offer_analysis();
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', at => '2026-03-01');
 update public.plan_features set feature_limit = 10 where feature_code = 'sessions_at_once';
+update public.system_config set config_value = '5' where config_key = 'max_clock_skew_minutes';
 create function pg_temp.session(name text, started_at timestamptz default null) returns uuid language plpgsql as $$
 begin
   perform tests.remember(name, tests.start_session('owner', name, started_at => started_at, at => '2026-03-01 10:00Z') #>> '{session,id}');
