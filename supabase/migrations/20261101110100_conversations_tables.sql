@@ -13,6 +13,25 @@ insert into public.system_config (config_key, config_value, value_type, minimum,
   ('deleted_content_days', '30', 'integer', 0, 3650, true,
     'Days after which deleted conversations and messages are removed for good.');
 
+-- Whether JSON has no more than so many bytes as text. Its numbers are looked at first, one by one: 1e131071 is stored
+-- in a few bytes and written with 131,072 digits, so that a small request would make a text of gigabytes.
+create function private.is_json_within(value jsonb, most bigint) returns boolean
+language plpgsql immutable set search_path = '' as $$
+declare
+  number jsonb;
+  digits bigint := 0;
+begin
+  for number in select jsonb_path_query(value, 'strict $.** ? (@.type() == "number")') loop
+    digits := digits + octet_length(number::text);
+    if digits > most then
+      return false;
+    end if;
+  end loop;
+  return octet_length(value::text) <= most;
+end;
+$$;
+grant execute on function private.is_json_within to authenticated; -- who write conversations
+
 alter table public.workspaces add column message_retention_days integer
   constraint message_retention_is_in_days check (message_retention_days between 1 and 36500);
 comment on column public.workspaces.message_retention_days is
@@ -49,7 +68,8 @@ create table public.conversations (
   total_tokens bigint not null default 0,
   total_cost numeric not null default 0,
   last_message_at timestamptz,
-  metadata jsonb not null default '{}' constraint metadata_is_bounded check (length(metadata::text) <= 65536),
+  metadata jsonb not null default '{}'
+    constraint metadata_is_bounded check (private.is_json_within(metadata, 65536)),
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   deleted_at timestamptz,
@@ -100,7 +120,8 @@ create table public.messages (
   content_tokens integer,
   hold_id uuid,
   error_message text,
-  metadata jsonb not null default '{}' constraint message_metadata_is_bounded check (length(metadata::text) <= 65536),
+  metadata jsonb not null default '{}'
+    constraint message_metadata_is_bounded check (private.is_json_within(metadata, 65536)),
   sequence_number bigint not null generated always as identity,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
@@ -264,7 +285,7 @@ $$;
 create function private.bound_message() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if length(new.content) > private.config_numeric('max_message_characters', 100000)
-    or octet_length(new.parts::text) > private.config_numeric('max_message_parts_bytes', 1048576) then
+    or not private.is_json_within(new.parts, private.config_numeric('max_message_parts_bytes', 1048576)::bigint) then
     perform private.raise_error('invalid_request', format('A message has at most %s characters and %s bytes of parts.',
       private.config_numeric('max_message_characters', 100000),
       private.config_numeric('max_message_parts_bytes', 1048576)));

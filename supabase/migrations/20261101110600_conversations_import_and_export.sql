@@ -28,16 +28,18 @@ create function private.markdown_line(said text) returns text language sql immut
 $$;
 
 -- A text as a quote of Markdown, which nothing in it can end: each of its lines is quoted, nothing outside code is
--- HTML, and its code stands between fences of ours, longer than any run of the same sign in it.
+-- HTML, and its code stands between fences of ours, longer than any run of the same sign in it. Runs are cut at 20: the
+-- fences of a long one, at each line of its own, would make a text a thousand times as long.
 create function private.markdown_quote(said text) returns text language plpgsql immutable set search_path = '' as $$
 declare
+  shown text := regexp_replace(said, '(`{20})`+', '\1', 'g');
   fence text := repeat('`', greatest(3, 1 + (
-    select coalesce(max(length(r.run[1])), 0) from regexp_matches(said, '(`+)', 'g') r (run))));
+    select coalesce(max(length(r.run[1])), 0) from regexp_matches(shown, '(`+)', 'g') r (run))));
   opened text;
   line text;
   lines text[] := array[]::text[];
 begin
-  foreach line in array regexp_split_to_array(said, '\r\n|[\n\r\v\f\u0085\u2028\u2029]') loop
+  foreach line in array regexp_split_to_array(shown, '\r\n|[\n\r\v\f\u0085\u2028\u2029]') loop
     if opened is not null then
       if line ~ format('^ {0,3}%s{%s,}[ \t]*$', left(opened, 1), least(length(opened), 200)) then
         opened := null;
@@ -145,7 +147,7 @@ begin
   if jsonb_typeof(listed) is distinct from 'array' or exists (
     select from jsonb_array_elements(listed) m (message) where jsonb_typeof(m.message) <> 'object') then
     return 'A conversation is an object with a list of messages, which are objects.';
-  elsif jsonb_array_length(listed) > 2000 or octet_length(given::text) > 4194304 then
+  elsif jsonb_array_length(listed) > 2000 or not private.is_json_within(given, 4194304) then
     return 'A conversation can be imported up to 2000 messages and 4194304 bytes.';
   end if;
   select format('A message has the %s %s, which is not one of: %s.', v.field, coalesce(to_json(v.given)::text, 'null'),

@@ -55,6 +55,17 @@ test('its person does everything, admins and those it is shared with read, other
   );
   expect(seen).toEqual(expected);
 
+  // Sums: of what each may see, and of a team for its members.
+  const stats = async (by: By) => {
+    const answer = await call(by, 'GET', `/usage-stats?workspace_id=${team}`);
+    return answer.error ? outcome(answer) : answer.body.total_sessions;
+  };
+  expect(await Promise.all([speaker, mate, owner, keys.team, stranger, undefined].map(stats))).toEqual([
+    ...[1, 0, 1, 1, '404 not_found', '401 not_authenticated'],
+  ]);
+  const own = async (by: By) => (await call(by, 'GET', '/usage-stats')).body.total_sessions;
+  expect(await Promise.all([speaker, mate, owner, keys.team, stranger].map(own))).toEqual([1, 0, 0, 1, 0]);
+
   const { error: unshared } = await speaker.client.from('sessions').update({ is_shared: true }).eq('id', session);
   expect(unshared).toBeNull();
   for (const [method, path, body] of ROUTES) {

@@ -119,3 +119,7 @@ export const feesOf = (workspace: string) =>
      where workspace_id = $1 and reason = 'session_fee' and transaction_type = 'debit' and amount <> 0 order by id`,
     [workspace],
   );
+
+/** The holds of a workspace that are open: of its sessions under way and their calls. */
+export const openHoldsOf = (user: { id: string }) =>
+  sql(`select id from private.credit_holds where workspace_id = $1 and state = 'open'`, [user.id]);

@@ -3,7 +3,7 @@ import type { Caller } from '../_shared/auth.ts';
 import { readCallDetails } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
-import { invalidRequest, type Refusal, refusalError } from '../_shared/errors.ts';
+import { ApiError, invalidRequest, type Refusal, refusalError } from '../_shared/errors.ts';
 import { contextOf } from './context.ts';
 import { readFields, shapes } from './request.ts';
 
@@ -72,7 +72,12 @@ export async function completeSession(http: Request, caller: Caller, session_id:
       full_transcript: full_transcript ?? '',
       ended_at: ended_at ?? undefined,
     }),
-  );
+  ).catch((error) => {
+    // The operator's limit, which SQL alone knows.
+    if (error instanceof ApiError && error.code === 'invalid_request')
+      throw invalidRequest(error.message, 'full_transcript');
+    throw error;
+  });
 }
 
 async function standingAfter(query: Parameters<typeof run<Json>>[0]): Promise<Response> {

@@ -28,12 +28,18 @@ const time = z.iso
   .datetime({ offset: true, error: 'it must be a time as ISO 8601 has it, such as 2026-11-01T10:00:00Z' })
   .refine((value) => Date.parse(value) >= EARLIEST && Date.parse(value) < LATEST, 'it must be between 2000 and 2200')
   .transform((value) => new Date(value).toISOString());
+/** A time by a client's clock, which may be off: as far from now as SQL takes it. */
+const timeWithin = (days: number) =>
+  time.refine(
+    (value) => Math.abs(Date.parse(value) - Date.now()) < days * 86_400_000,
+    `it must be within ${days === 1 ? 'a day' : `${days} days`} of now`,
+  );
 
 const start = {
   client_id: said(200).nullish(),
   mode: said(63).nullish(),
   policy: z.enum(['soft', 'hard']).nullish(),
-  started_at: time.nullish(),
+  started_at: timeWithin(1).nullish(),
   metadata: z
     .record(z.string(), z.json())
     .transform((value) => cleanJson(value, toStorable) as Record<string, unknown>)
@@ -47,7 +53,7 @@ const analysis = {
   sequence: z.int().min(1).max(2_147_483_647),
   transcript_segment: said(LONGEST_SEGMENT),
   duration_seconds: z.number().min(0).max(LONGEST_SPAN),
-  started_at: time.nullish(),
+  started_at: timeWithin(3).nullish(),
   model: said(200).nullish(),
 };
 const completion = { full_transcript: text(LONGEST_TRANSCRIPT).nullish(), ended_at: time.nullish() };

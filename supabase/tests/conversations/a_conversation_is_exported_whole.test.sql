@@ -1,6 +1,6 @@
 -- export_conversation gives who may read a conversation all of it: as JSON the tree, as Markdown the current branch.
 begin;
-select plan(25);
+select plan(26);
 select tests.create_user('owner'), tests.create_user('mate'), tests.create_user('stranger'), tests.create_team('team');
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'mate');
 insert into public.conversations (id, workspace_id, user_id, title, model) values (tests.id('chat'), tests.id('team'), tests.id('owner'), 'My *title* #1', 'm');
@@ -46,6 +46,7 @@ select is(private.markdown_quote(q.said), q.quoted, 'nothing ends quote ' || q.n
   (9, e'~~~\n<b>\n```\n~~~~\n<i>', e'> ````\n> <b>\n> ```\n> ````\n> &lt;i>'),
   (10, e'- ```\n  ```\n<b>', e'> - \\```\n> ````\n> <b>\n> ````'),
   (11, e'    ```\n<b>', e'>     \\```\n> &lt;b>')) q (n, said, quoted);
+select cmp_ok(length(private.markdown_quote('a' || repeat('`', 5000) || repeat(e'\n```', 1000))), '<', 40000, 'fences are no longer than 21 signs, however long a run of them is');
 
 -- Who.
 select tests.sign_in('mate');

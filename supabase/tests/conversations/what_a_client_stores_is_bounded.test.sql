@@ -1,5 +1,5 @@
 begin;
-select plan(23);
+select plan(31);
 select tests.create_user('author'), tests.create_user('payer'), tests.create_user('stranger');
 select tests.put_on_plan('payer', 'basic');
 update public.system_config set config_value = '20000' where config_key = 'kept_content_per_day';
@@ -9,7 +9,10 @@ insert into public.conversations (id, workspace_id, user_id) select tests.id(nam
 create function pg_temp.noise(characters integer) returns text language sql as $$
   select left(string_agg(md5(random()::text || n), ''), characters) from generate_series(1, characters / 32 + 1) n
 $$;
-grant execute on function pg_temp.noise(integer) to authenticated;
+create function pg_temp.long(numbers integer default 9000) returns jsonb language sql as $$
+  select ('{"type": "x", "messages": [], "a": [' || string_agg('1e131071', ', ') || ']}')::jsonb from generate_series(1, numbers)
+$$;
+grant execute on function pg_temp.noise(integer), pg_temp.long(integer) to authenticated;
 -- How often a person can do something until an error, and what that is.
 create function pg_temp.times(person text, statement text, most integer default 30) returns text language plpgsql as $$
 declare
@@ -42,6 +45,15 @@ select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id
 select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, parts) values (tests.id('payer''s'), jsonb_build_array(jsonb_build_object('type', 'x', 'y', repeat('a', 5000)))) $$, 1),
   '0 PT400 invalid_request', 'and no more');
 select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, metadata) values (tests.id('payer''s'), jsonb_build_object('a', repeat('a', 70000))) $$, 1), '0 23514 new row for relation "messages" violates check constraint "message_metadata_is_bounded"', 'its metadata too');
+-- JSON is measured before it is written as text: of these numbers that would be more than a gigabyte.
+select is(pg_temp.times('payer', w.statement, 1), w.outcome, w.what || ' with numbers of many digits is refused') from (values
+  ('a conversation', $$ insert into public.conversations (metadata) values (pg_temp.long()) $$, '0 23514 new row for relation "conversations" violates check constraint "metadata_is_bounded"'),
+  ('a message', $$ insert into public.messages (conversation_id, metadata) values (tests.id('payer''s'), pg_temp.long()) $$, '0 23514 new row for relation "messages" violates check constraint "message_metadata_is_bounded"'),
+  ('a part', $$ insert into public.messages (conversation_id, parts) values (tests.id('payer''s'), jsonb_build_array(pg_temp.long())) $$, '0 PT400 invalid_request'),
+  ('an import', $$ select public.import_conversation('x', pg_temp.long()) $$, '0 PT400 invalid_request')) w (what, statement, outcome);
+select tests.be_postgres();
+select is(private.is_json_within(j.value, j.most), j.is_within, 'JSON is measured whole: ' || left(j.value::text, 20)) from (values
+  ('{"a": [1, 22.5, "語"]}'::jsonb, 23, true), ('{"a": [1, 22.5, "語"]}', 22, false), ('[[0e-1000]]', 1006, true), ('[[0e-1000]]', 1005, false)) j (value, most, is_within);
 
 -- A day.
 select is(pg_temp.times('payer', $$ insert into public.messages (conversation_id, content) values (tests.id('payer''s'), pg_temp.noise(1000)) $$), '30', 'who pays stores as much as they like');
