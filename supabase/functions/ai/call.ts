@@ -144,8 +144,9 @@ export interface Ending {
   error?: { code: string; message: string; shown?: string };
   /** Kept for a repeated request, where the workspace keeps all content. */
   kept?: KeptAnswer;
-  /** What an analysis found. */
+  /** What an analysis found, and the call that embedded what its passages were looked for by. */
   verdict?: Json;
+  queryRequestId?: string;
 }
 
 interface Admission extends Refusal {
@@ -306,7 +307,10 @@ export async function finish(call: Call, ending: Ending): Promise<Settlement> {
   const isWhole = objectIn(call.request)?.stream !== true;
   const finishing = run(() => {
     // It takes no credits, whatever is in it.
-    if (call.analysis) return database.rpc('finish_session_analysis', { ...end, verdict: ending.verdict });
+    if (call.analysis) {
+      const { verdict, queryRequestId: query_request_id } = ending;
+      return database.rpc('finish_session_analysis', { ...end, verdict, query_request_id });
+    }
     const { isEmpty = false, mayBeCutShort = false, images = 0, kept } = ending;
     const whole = { ...end, is_empty: isEmpty, may_be_cut_short: mayBeCutShort };
     if (written) return database.rpc('finish_message', { ...whole, answer: written, gives_messages: isWhole });

@@ -136,6 +136,7 @@ async function settle(analysis: Analysis, candidate: Candidate, first: Read): Pr
     usage: call.used,
     candidate,
     answer: last.answer,
+    queryRequestId: analysis.queryRequestId,
     verdict: { ...last.verdict, ...toSources(last.citations), request_count } as unknown as Json,
   });
   if (!settlement.analysis) {
