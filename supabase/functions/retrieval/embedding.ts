@@ -19,12 +19,16 @@ const PATIENCE = 40_000;
 export interface Occasion {
   caller: Caller;
   details: CallDetails;
+  /** It is of a session, whose end pays for it. */
+  isOfSession?: boolean;
 }
 
 /** A query as numbers, by which model, and what that cost. */
 export interface QueryEmbedding {
   embedding: number[];
   model: string;
+  /** Of its row in the log. */
+  request_id: string;
   prompt_tokens: number;
   credits_charged: number;
 }
@@ -54,12 +58,12 @@ interface Claim {
 export async function embedQuery(
   workspace_id: string,
   query: string,
-  { caller, details }: Occasion,
+  { caller, ...occasion }: Occasion,
 ): Promise<QueryEmbedding | undefined> {
   const text = [...query.trim()].slice(-LONGEST_QUERY).join('').toWellFormed();
   const model = text && (await run(() => database.rpc('query_embedding_model', { workspace_id })));
   if (!model) return undefined;
-  const asked = { caller: { ...caller, workspace_id }, details };
+  const asked = { caller: { ...caller, workspace_id }, ...occasion };
   const { vectors, ...cost } = await embed(model, [text], asked, 'retrieval query');
   const [embedding] = vectors;
   return embedding && { embedding, model, ...cost };
@@ -96,17 +100,24 @@ export async function embedPassages({ caller, details }: Occasion): Promise<Embe
 }
 
 /** One call of an embedding model. What is no list of numbers for each text is missing in `vectors`. */
-async function embed(model: string, input: string[], { caller, details }: Occasion, scene_description: string) {
+async function embed(
+  model: string,
+  input: string[],
+  { caller, details, isOfSession = false }: Occasion,
+  scene_description: string,
+) {
   const request = { model, input };
+  const requestId = `req_${crypto.randomUUID().replaceAll('-', '')}`;
   const call = await admit(
     {
       caller,
-      requestId: `req_${crypto.randomUUID().replaceAll('-', '')}`,
+      requestId,
       model,
       request,
       details: { ...details, scene: 'embedding', scene_description: toStorable(scene_description) },
       repeatable: {},
       isMessage: false,
+      isIncluded: isOfSession,
     },
     worstCaseOf(embeddings, request, new Map()),
   );
@@ -119,6 +130,7 @@ async function embed(model: string, input: string[], { caller, details }: Occasi
     if (isVector(embedding)) vectors[typeof index === 'number' ? index : at] = embedding;
   return {
     vectors,
+    request_id: requestId,
     prompt_tokens: Number(usage?.prompt_tokens) || 0,
     credits_charged: Number(answer.headers.get('x-credits-charged')) || 0,
   };
