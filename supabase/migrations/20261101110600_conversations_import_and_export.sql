@@ -176,7 +176,7 @@ $$;
 
 -- Writes an imported conversation for the caller, once.
 create function private.write_import(source text, given jsonb, home uuid) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   person uuid := private.caller_id();
   now_at timestamptz := clock_timestamp();
@@ -248,6 +248,10 @@ begin
   return jsonb_build_object('conversation_id', made.id, 'imported', true, 'messages', written);
 exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
   perform private.raise_error('invalid_request', 'This conversation cannot be read: ' || sqlerrm);
+  return null;
+when lock_not_available then -- sooner than the project ends the wait of a client, which would be a 500
+  perform private.raise_error('rate_limited', 'Another import of yours is still being written.',
+    'Import one conversation after the other.', 5);
   return null;
 end;
 $$;
