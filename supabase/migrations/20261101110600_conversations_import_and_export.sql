@@ -199,7 +199,7 @@ begin
   -- One after the other: the same one is written once, and those that have no room together are not all written first.
   perform pg_advisory_xact_lock(hashtextextended('imports of ' || person, 0));
   perform from public.credit_wallets w where w.workspace_id = made.workspace_id for key share; -- it stays
-  if not found then -- it was deleted meanwhile
+  if private.role_in(made.workspace_id, person) is null then -- the workspace or the person was deleted meanwhile
     perform private.raise_error('not_found', pg_catalog.format('There is no workspace %s.', made.workspace_id));
   end if;
   made.import_key := source || ' ' || encode(sha256(convert_to(given::text, 'UTF8')), 'hex');

@@ -398,9 +398,10 @@ test('the day of a workspace is what its people and its calls stored, and is bou
         `insert into private.kept_content values ($1, true, date_trunc('day', now(), 'UTC'), $2), ($1, false, date_trunc('day', now(), 'UTC'), 1000)`,
         [team.id, LIMIT - 1000 - room],
       );
-      // Its calls in a minute are not what this is about.
+      // A call that its plan refuses has no hold to finish.
       await sql(
-        `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason) values ($1, 'requests_per_minute', null, 'a test')`,
+        `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason)
+         select $1, code, null, 'a test' from unnest('{requests_per_minute,messages_per_month}'::text[]) code`,
         [team.id],
       );
       const statementOf = (move: { do: string; bytes: number }, number: number): string => {
