@@ -337,6 +337,16 @@ test('a deletion that comes first is waited for before the conversation is locke
   await expect(sent).rejects.toMatchObject({ code: 'PT404' });
 });
 
+test('an import whose person is deleted first finds no workspace of theirs', async () => {
+  const team = await newTeam();
+  await other.query('begin');
+  await other.query('delete from auth.users where id = $1', [team.member]);
+  const imported = ask(slow, importing(team, team.member));
+  await untilBlocked(slow);
+  await other.query('commit');
+  await expect(imported).rejects.toMatchObject({ code: 'PT404' });
+});
+
 /** What somebody may be told whose account, team or conversation goes meanwhile. */
 const FAIR = /^(PT401|PT403|PT404|PT409|42501|23503|PGRST) /;
 
