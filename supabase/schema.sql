@@ -40,6 +40,7 @@ type found_user: id uuid, email text, full_name text, plan text, credits_balance
 type found_workspace: id uuid, name text, slug text, is_personal boolean, plan text, members bigint, credits_balance numeric, overdraft_limit numeric, frozen_at timestamp with time zone, created_at timestamp with time zone
 type issued_invitation: id uuid, token text, email text, role workspace_role, expires_at timestamp with time zone
 type language_tag: text CHECK (((VALUE ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$'::text) AND (length(VALUE) <= 35)))
+type loaded_document: document_id uuid, version integer, chunk_count integer, is_changed boolean
 type made_model_price: id uuid, model text, effective_from timestamp with time zone
 type message_content_type: text, image, file
 type message_hit: message_id uuid, conversation_id uuid, conversation_title text, role message_role, created_at timestamp with time zone, rank integer, snippet snippet_piece[], cursor text
@@ -48,6 +49,7 @@ type message_status: sending, sent, failed, stopped, deleted
 type model_price: resolution text, credits_per_request numeric, credits_per_million_input_tokens numeric, credits_per_million_cached_input_tokens numeric, credits_per_million_output_tokens numeric, credits_per_image numeric, credits_per_job numeric, credits_per_second numeric, components jsonb
 type my_credit_transaction: id bigint, created_at timestamp with time zone, workspace_id uuid, transaction_type credit_transaction_type, amount numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type pack_on_sale: id uuid, name text, platform payment_platform, credits numeric, amount bigint, currency text, expires_after_days integer
+type passage: chunk_id uuid, document_id uuid, title text, source text, version integer, position integer, start_character integer, end_character integer, content text, score double precision, word_rank integer, pair_rank integer, vector_rank integer
 type payment_event_state: received, applied, failed, ignored
 type payment_evidence: checkout, metadata, customer, email, reference, admin
 type payment_kind: purchase, subscription
@@ -724,7 +726,7 @@ table messages
   CREATE INDEX messages_deleted_at_idx using btree (deleted_at) WHERE (deleted_at IS NOT NULL)
   CREATE INDEX messages_hold_id_idx using btree (hold_id) WHERE (hold_id IS NOT NULL)
   CREATE INDEX messages_parent_message_id_idx using btree (parent_message_id)
-  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE (deleted_at IS NULL)
+  CREATE INDEX messages_search_idx using gin (private.search_terms(workspace_id, conversation_id, content)) WITH (fastupdate=off) WHERE ((deleted_at IS NULL) AND (content <> ''::text))
   CREATE INDEX messages_sending_idx using btree (conversation_id) WHERE (status = 'sending'::message_status)
   CREATE INDEX messages_workspace_id_created_at_idx using btree (workspace_id, created_at)
   policy "members can delete messages of their conversations" for delete to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND (deleted_at IS NULL) AND ( SELECT private.is_account_active() AS is_account_active) AND ( SELECT private.lock_my_conversation(messages.conversation_id) AS lock_my_conversation))
@@ -1310,6 +1312,19 @@ table private.plan_periods
   constraint plan_periods_pkey PRIMARY KEY (workspace_id, starts_at)
   constraint plan_periods_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 
+table private.rag_embeddings
+  document_id uuid not null
+  content_hash text not null
+  workspace_id uuid not null
+  embedding_model text not null
+  dimensions integer
+  embedding real[]
+  claimed_until timestamp with time zone
+  constraint dimensions_are_those_of_the_embedding CHECK ((((embedding IS NULL) = (dimensions IS NULL)) AND (cardinality(embedding) = dimensions)))
+  constraint rag_embeddings_document_id_fkey FOREIGN KEY (document_id) REFERENCES rag_documents(id) ON DELETE CASCADE
+  constraint rag_embeddings_pkey PRIMARY KEY (document_id, content_hash)
+  CREATE INDEX rag_embeddings_workspace_id_embedding_model_dimensions_idx using btree (workspace_id, embedding_model, dimensions)
+
 table private.secrets
   name text not null
   value bytea not null
@@ -1454,6 +1469,46 @@ table private.video_job_work
   constraint video_job_work_provider_fkey FOREIGN KEY (provider) REFERENCES ai_providers(provider)
   constraint video_job_work_video_job_id_fkey FOREIGN KEY (video_job_id) REFERENCES video_jobs(id) ON DELETE CASCADE
   CREATE INDEX video_job_work_file_due_idx using btree (next_sync_at) WHERE is_file_due
+
+table rag_chunks
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  document_id uuid not null
+  position integer not null
+  start_character integer not null
+  end_character integer not null
+  content text not null
+  content_hash text not null
+  constraint a_position_has_one_chunk UNIQUE (document_id, "position")
+  constraint rag_chunks_document_id_fkey FOREIGN KEY (document_id) REFERENCES rag_documents(id) ON DELETE CASCADE
+  constraint rag_chunks_pkey PRIMARY KEY (id)
+  CREATE INDEX rag_chunks_search_idx using gin (private.search_terms(workspace_id, document_id, content)) WITH (fastupdate=off)
+  CREATE INDEX rag_chunks_workspace_id_document_id_content_hash_idx using btree (workspace_id, document_id, content_hash)
+  policy "members can read the passages of their workspaces' documents" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
+  grants authenticated: select; service_role: select
+
+table rag_documents
+  id uuid not null default gen_random_uuid()
+  workspace_id uuid not null
+  user_id uuid
+  title short_name not null
+  source text not null
+  language text
+  content text not null
+  content_hash text not null
+  version integer not null default 1
+  chunk_count integer not null default 0
+  metadata jsonb not null default '{}'::jsonb
+  created_at timestamp with time zone not null default clock_timestamp()
+  updated_at timestamp with time zone not null default clock_timestamp()
+  constraint a_source_is_one_document UNIQUE (workspace_id, source)
+  constraint rag_documents_pkey PRIMARY KEY (id)
+  constraint rag_documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+  constraint rag_documents_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+  CREATE INDEX rag_documents_user_id_id_idx using btree (user_id, id)
+  policy "members can read the documents of their workspaces" for select to authenticated using (workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids)))
+  CREATE TRIGGER rag_documents_set_updated_at BEFORE UPDATE OF title, language, content, metadata ON public.rag_documents FOR EACH ROW EXECUTE FUNCTION private.set_updated_at()
+  grants authenticated: select; service_role: select
 
 table session_analysis_logs
   session_id uuid not null
@@ -2055,6 +2110,7 @@ function private.caller_id() returns uuid security definer -- execute: authentic
 function private.change_grants(wanted_workspace uuid, changes credit_grant_change[], taken numeric, at timestamp with time zone, first_grant uuid, spare_expired boolean, is_expiry boolean) returns credit_grant_change[]
 function private.charge_of(pricing jsonb, usage private.ai_usage, began timestamp with time zone DEFAULT NULL::timestamp with time zone, ended timestamp with time zone DEFAULT NULL::timestamp with time zone) returns private.ai_charge
 function private.charge_sentence(call private.ai_usage_logs, pricing jsonb, hold private.credit_holds, is_debited boolean, is_refunded boolean) returns text
+function private.check_citations(wanted_workspace uuid, citations jsonb) returns jsonb
 function private.check_feature_for(code text, wanted_quantity numeric, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns jsonb security definer -- execute: authenticated, service_role
 function private.check_limit_for(action text, account_id uuid, wanted_workspace uuid, at timestamp with time zone) returns subscription_limit security definer -- execute: authenticated, service_role
 function private.checkout_proof(wanted_workspace uuid, for_user uuid) returns text
@@ -2082,9 +2138,11 @@ function private.credits_a_month(product payment_products, units numeric, at tim
 function private.credits_left_to(wanted_workspace uuid, account_id uuid, spender uuid, at timestamp with time zone) returns numeric
 function private.credits_of_period(of_platform payment_platform, of_subscription text, period private.subscription_period) returns numeric
 function private.customer_to_charge(wanted_workspace uuid, of_platform payment_platform) returns text
+function private.cut_document(document text) returns TABLE(start_character integer, end_character integer, content text)
 function private.cut_values(named jsonb) returns jsonb
 function private.decline_top_up(wanted_workspace uuid, reason text, is_last boolean, at timestamp with time zone) returns void
 function private.default_rates(rows jsonb) returns private.price_units
+function private.delete_document(wanted_document uuid) returns void security definer -- execute: authenticated, service_role
 function private.delete_my_workspace(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.disable_top_up_of_mine(wanted_workspace uuid) returns void security definer -- execute: authenticated
 function private.drop_attachments() returns trigger security definer
@@ -2093,6 +2151,8 @@ function private.due_of_periods(of_platform payment_platform, of_subscription te
 function private.due_of_purchase(payment payments) returns private.due_credits
 function private.earlier_answer(wanted_workspace uuid, scope text, key text, request jsonb, user_id uuid DEFAULT NULL::uuid, api_key_id uuid DEFAULT NULL::uuid, is_conflict_raised boolean DEFAULT true) returns jsonb
 function private.earlier_use(wanted_workspace uuid, key text, request jsonb) returns jsonb
+function private.embedding_model() returns text
+function private.enable_vector_search() returns boolean
 function private.end_answer() returns trigger security definer
 function private.end_earlier_tries(wallet credit_wallets, account_id uuid, key text, wanted_request_id text, at timestamp with time zone) returns credit_wallets
 function private.end_lost_charge(lost bigint, at timestamp with time zone) returns void
@@ -2124,6 +2184,7 @@ function private.feature_period(wanted_workspace uuid, at timestamp with time zo
 function private.feature_terms_of(wanted_workspace uuid, code text, at timestamp with time zone) returns private.feature_terms
 function private.feature_used(wanted_workspace uuid, code text, in_period timestamp with time zone) returns numeric
 function private.features_of(wanted_workspace uuid, at timestamp with time zone, wanted_feature text DEFAULT NULL::text) returns jsonb
+function private.find_passages(wanted_workspace uuid, query text, embedding real[], model text, k integer) returns SETOF passage
 function private.find_use(record_id bigint, key text, wanted_workspace uuid) returns private.usage_records
 function private.finish_lost_ai_call(lost private.credit_holds, at timestamp with time zone) returns void
 function private.finish_next_lost_ai_call(at timestamp with time zone) returns boolean
@@ -2167,6 +2228,7 @@ function private.hide_message() returns trigger security definer
 function private.imported_metadata(given jsonb, source text) returns jsonb
 function private.imported_parts(given jsonb) returns jsonb
 function private.imported_time(stated text, otherwise timestamp with time zone) returns timestamp with time zone
+function private.index_embeddings(model text, dimensions integer) returns void
 function private.invite_into_mine(wanted_workspace uuid, address text, wanted_role workspace_role, expires_in interval) returns jsonb security definer -- execute: authenticated
 function private.is_account_active() returns boolean security definer -- execute: authenticated
 function private.is_admitted(account users) returns boolean
@@ -2204,8 +2266,10 @@ function private.limit_in(features jsonb, code text) returns numeric
 function private.lists_own_alone(wanted_workspace uuid, max_rows integer) returns boolean
 function private.live_usage(m private.metered_session, until timestamp with time zone) returns session_usage
 function private.living_leaf(wanted_conversation uuid, leaf_id uuid) returns uuid
+function private.load_document(wanted rag_documents) returns loaded_document security definer -- execute: authenticated, service_role
 function private.lock_conversation(wanted_conversation uuid, waits boolean DEFAULT true) returns boolean
 function private.lock_customer(of_platform payment_platform, of_customer text) returns void
+function private.lock_documents(wanted_workspace uuid) returns uuid
 function private.lock_for_new_owner(wanted_workspace uuid, member_id uuid) returns void
 function private.lock_hold(wanted_hold uuid, at timestamp with time zone) returns private.credit_holds
 function private.lock_invitation(wanted_invitation uuid) returns workspace_invitations
@@ -2249,8 +2313,10 @@ function private.my_managed_workspace_ids() returns SETOF uuid security definer 
 function private.my_workspace_ids() returns SETOF uuid security definer -- execute: authenticated
 function private.next_charge(at timestamp with time zone) returns private.payment_tasks
 function private.no_session_usage() returns session_usage
+function private.normal_embedding(given real[]) returns real[]
 function private.normalised_email(email text) returns text
 function private.note_alerts() returns trigger security definer
+function private.note_makers(conversation conversations, leaf uuid, user_id uuid, api_key_hash text, at timestamp with time zone) returns jsonb
 function private.note_next_expiry() returns trigger
 function private.note_top_up_rule() returns trigger security definer
 function private.notify(wanted_workspace uuid, about text, details jsonb, at timestamp with time zone, person uuid DEFAULT NULL::uuid) returns void
@@ -2266,6 +2332,8 @@ function private.owners_besides(wanted_workspace uuid, account_id uuid) returns 
 function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
+function private.passages_by_text(wanted_workspace uuid, query text, most integer, most_of_a_term integer DEFAULT 20000) returns TABLE(chunk_id uuid, is_pair boolean, place integer)
+function private.passages_by_vector(wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer DEFAULT 5000) returns TABLE(document_id uuid, content_hash text, place integer)
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units
@@ -2287,6 +2355,7 @@ function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
+function private.query_terms(query text) returns TABLE(is_pair boolean, term text, entries text)
 function private.raise_error(error_code text, detail text, hint text DEFAULT ''::text, retry_after integer DEFAULT NULL::integer) returns void
 function private.rank_of(content text, query text, counted text[], needles text[], excluded text[]) returns bigint
 function private.read_out(wanted_conversation uuid, format text) returns jsonb security definer -- execute: authenticated, service_role
@@ -2373,12 +2442,14 @@ function private.safety_distribution_of(red bigint, yellow bigint, green bigint)
 function private.safety_of_session(wanted_session uuid) returns safety_distribution security definer -- execute: authenticated, service_role
 function private.schedule_basemeter() returns TABLE(job text, schedule text, state text)
 function private.search_messages(query text, wanted_conversation uuid, wanted_workspace uuid, wanted_role message_role, since timestamp with time zone, until timestamp with time zone, wanted_archived boolean, max_rows integer, after text) returns SETOF message_hit security definer -- execute: authenticated
+function private.search_passages(wanted_workspace uuid, query text, embedding real[], model text, k integer) returns SETOF passage security definer -- execute: authenticated, service_role
 function private.search_pattern(search_for text, max_rows integer) returns text
 function private.search_scope(wanted_workspace uuid) returns text -- execute: authenticated
 function private.search_terms(wanted_workspace uuid, wanted_conversation uuid, content text) returns tsvector -- execute: authenticated
 function private.search_text(content text) returns text -- execute: authenticated
 function private.sees_wallet(wanted_workspace uuid, account_id uuid) returns boolean
 function private.send_mail(kind text, recipient text, data jsonb) returns void
+function private.sent_before(action text, message_id uuid, answer_id uuid, request_hash text) returns private.sent_messages
 function private.session_analysis_history(wanted_workspace uuid, wanted_user uuid, level session_safety_level, since timestamp with time zone, until timestamp with time zone, max_rows integer, before_session uuid, before_number integer) returns SETOF session_analysis_logs security definer -- execute: authenticated, service_role
 function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
 function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
@@ -2435,6 +2506,7 @@ function private.usage_by(dimension text, parts private.usage_part[]) returns js
 function private.usage_of_call(prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, images bigint, pools jsonb DEFAULT '{}'::jsonb) returns private.ai_usage
 function private.usage_of_everyone(first_day date, last_day date, wanted_workspace uuid) returns SETOF private.usage_by_day security definer -- execute: authenticated, service_role
 function private.usage_that_counts(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns SETOF session_usage security definer -- execute: authenticated, service_role
+function private.vector_schema() returns text
 function private.video_job_json(job video_jobs) returns jsonb
 function private.video_log_facts(job video_jobs, work private.video_job_work, said text) returns jsonb
 function private.video_path_of(job video_jobs) returns text
@@ -2469,9 +2541,11 @@ function public.begin_subscription_change(user_id uuid, change text, workspace_i
 function public.call_history(workspace_id uuid DEFAULT NULL::uuid, before_id uuid DEFAULT NULL::uuid, max_rows integer DEFAULT 50, scene ai_usage_scene DEFAULT NULL::ai_usage_scene, model text DEFAULT NULL::text, api_key_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, status ai_usage_status DEFAULT NULL::ai_usage_status, reference_id text DEFAULT NULL::text, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF ai_usage_logs -- execute: authenticated, service_role
 function public.cancel_session(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.cancel_video_job(video_job_id uuid, is_confirmed boolean, is_refused boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.check_citations(workspace_id uuid, citations jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.check_feature(feature_code text, quantity numeric DEFAULT 1, user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns feature_use -- execute: authenticated, service_role
 function public.check_session() returns void -- execute: anon, authenticated, service_role
 function public.check_subscription_limit(p_user_id uuid, p_action text DEFAULT 'message'::text, p_workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns subscription_limit -- execute: authenticated, service_role
+function public.claim_passages(user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, max_passages integer DEFAULT 64, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.claim_payment_task(at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.clawback_credits(grant_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.cleanup_expired_sessions() returns integer security definer -- execute: service_role
@@ -2487,6 +2561,7 @@ function public.credit_history(workspace_id uuid DEFAULT NULL::uuid, before_id b
 function public.credit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, kind credit_grant_kind DEFAULT NULL::credit_grant_kind, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.debit_user_credits_transaction(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
+function public.delete_document(document_id uuid) returns void -- execute: authenticated, service_role
 function public.delete_workspace(workspace_id uuid) returns void -- execute: authenticated
 function public.disable_auto_top_up(workspace_id uuid) returns void -- execute: authenticated
 function public.expire_credits(workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns integer security definer -- execute: service_role
@@ -2497,6 +2572,7 @@ function public.extend_ai_call(hold_id uuid, prompt_tokens bigint DEFAULT NULL::
 function public.extend_credit_hold(hold_id uuid, amount numeric DEFAULT 0, expires_in interval DEFAULT NULL::interval, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns credit_result security definer -- execute: service_role
 function public.fail_session(session_id uuid, user_id uuid, error_message text DEFAULT NULL::text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.fail_video_job(video_job_id uuid, error_code text, said text DEFAULT NULL::text, was_submitted boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.find_passages(workspace_id uuid, query text, embedding real[] DEFAULT NULL::real[], embedding_model text DEFAULT NULL::text, k integer DEFAULT 8) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, images bigint DEFAULT 0, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, answer jsonb DEFAULT NULL::jsonb, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp(), pools jsonb DEFAULT '{}'::jsonb) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2512,6 +2588,7 @@ function public.leave_workspace(workspace_id uuid) returns void -- execute: auth
 function public.list_ai_models(user_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), workspace_id uuid DEFAULT NULL::uuid) returns SETOF models security definer -- execute: basemeter_functions, service_role
 function public.list_members(workspace_id uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) -- execute: authenticated
 function public.list_payment_products() returns payment_products_on_sale -- execute: anon, authenticated, service_role
+function public.load_document(title text, content text, source text DEFAULT NULL::text, language text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid) returns loaded_document -- execute: authenticated, service_role
 function public.monthly_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.monthly_reset_date(users) returns timestamp with time zone -- execute: authenticated, service_role
 function public.my_credit_transactions(workspace_id uuid DEFAULT NULL::uuid, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 100) returns SETOF my_credit_transaction -- execute: authenticated
@@ -2520,6 +2597,7 @@ function public.note_video_task_missing(video_job_id uuid, at timestamp with tim
 function public.pause_session(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.period_credits_used(api_keys) returns numeric -- execute: authenticated, service_role
 function public.period_started_at(api_keys) returns timestamp with time zone -- execute: authenticated, service_role
+function public.query_embedding_model(workspace_id uuid) returns text security definer -- execute: basemeter_functions, service_role
 function public.read_message_events(user_id uuid, conversation_id uuid, message_id uuid, after integer DEFAULT 0, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.read_sessions(user_id uuid, what text, session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer, max_rows integer DEFAULT 50, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date, of_user_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.rebuild_usage_statistics("from" date, "to" date) returns integer security definer -- execute: service_role
@@ -2542,6 +2620,7 @@ function public.revoke_invitation(invitation_id uuid) returns void -- execute: a
 function public.revoke_other_devices() returns integer -- execute: authenticated
 function public.rotate_api_key(api_key_id uuid, grace_period interval DEFAULT '24:00:00'::interval) returns rotated_api_key -- execute: authenticated
 function public.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, workspace_id uuid DEFAULT NULL::uuid, role message_role DEFAULT NULL::message_role, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, is_archived boolean DEFAULT NULL::boolean, max_rows integer DEFAULT 20, after text DEFAULT NULL::text) returns SETOF message_hit -- execute: authenticated
+function public.search_passages(workspace_id uuid, query text, embedding real[] DEFAULT NULL::real[], k integer DEFAULT 8, embedding_model text DEFAULT NULL::text) returns SETOF passage -- execute: authenticated, service_role
 function public.session_analysis_history(workspace_id uuid DEFAULT NULL::uuid, safety_level session_safety_level DEFAULT NULL::session_safety_level, user_id uuid DEFAULT NULL::uuid, "from" timestamp with time zone DEFAULT NULL::timestamp with time zone, "to" timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 50, before_session_id uuid DEFAULT NULL::uuid, before_number integer DEFAULT NULL::integer) returns SETOF session_analysis_logs -- execute: authenticated, service_role
 function public.session_context(session_id uuid, user_id uuid, api_key_hash text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.session_safety_by_member(workspace_id uuid, start_date date DEFAULT NULL::date, end_date date DEFAULT NULL::date) returns TABLE(user_id uuid, session_count bigint, red_count bigint, yellow_count bigint, green_count bigint, total_count bigint, red_percentage numeric, yellow_percentage numeric, green_percentage numeric) -- execute: authenticated, service_role
@@ -2557,6 +2636,7 @@ function public.start_session(user_id uuid, client_id text DEFAULT NULL::text, m
 function public.start_video_job(video_job_id uuid, job_id text, answer jsonb DEFAULT NULL::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.stop_message(user_id uuid, conversation_id uuid, message_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.store_conversation_notes(conversation_id uuid, title text DEFAULT NULL::text, summary text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, failed_model text DEFAULT NULL::text, working_model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
+function public.store_embeddings(workspace_id uuid, model text, embeddings jsonb) returns integer security definer -- execute: basemeter_functions, service_role
 function public.sync_video_jobs(max_jobs integer DEFAULT 20, kinds text[] DEFAULT '{fetch,copy,remove}'::text[], at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.total_message_count(users) returns bigint -- execute: authenticated, service_role
 function public.transfer_ownership(workspace_id uuid, user_id uuid) returns void -- execute: authenticated

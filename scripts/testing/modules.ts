@@ -21,6 +21,7 @@ const MODULES: { name: string; tests: string[]; functions?: string[] }[] = [
   { name: 'alerts', tests: ['alerts'] },
   { name: 'video', tests: ['video'], functions: ['video', 'video-webhook'] },
   { name: 'conversations', tests: ['conversations'] },
+  { name: 'retrieval', tests: ['retrieval'], functions: ['retrieval'] },
   { name: 'sessions', tests: ['sessions'], functions: ['sessions'] },
   { name: 'admin', tests: ['platform_admins'] },
   { name: 'export', tests: ['export'] },

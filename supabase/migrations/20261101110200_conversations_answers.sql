@@ -208,12 +208,52 @@ begin
       where b.size <= room and b.summary is null
     )
     select jsonb_build_object(
-      'messages', coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'role', b.role, 'parts', b.parts,
-        'tokens', b.content_tokens) order by b.place desc)
+      'messages', coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'role', b.role, 'tokens', b.content_tokens,
+          'parts', jsonb_path_query_array(b.parts, -- what no model reads may be large
+            '$[*] ? (@.type like_regex "^(text|refusal|image|file|tool_call|tool_result)$")')) order by b.place desc)
         filter (where b.status <> 'deleted' and b.parts <> '[]' and b.summary is null), '[]'),
       'summary', max(b.summary))
     from branch b
   );
+end;
+$$;
+
+-- What was sent before with a request's id, if anything was; an error where that was another request.
+create function private.sent_before(action text, message_id uuid, answer_id uuid, request_hash text)
+returns private.sent_messages language plpgsql set search_path = '' as $$
+declare
+  -- In this order: the messages of a request that is admitted meanwhile come together with their key.
+  is_taken boolean := exists (select from public.messages m
+    where m.id = sent_before.answer_id or m.id = sent_before.message_id and action = 'send');
+  earlier private.sent_messages;
+begin
+  select * into earlier from private.sent_messages s
+  where s.key_id = coalesce(case when action = 'send' then sent_before.message_id end, sent_before.answer_id);
+  if not found and is_taken or earlier.request_hash <> sent_before.request_hash then
+    perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
+      'use a new id for a new message, and the same body for a retry.');
+  end if;
+  return earlier;
+end;
+$$;
+
+-- Who writes the title and the summary of a branch, and when the summary is due.
+create function private.note_makers(
+  conversation public.conversations, leaf uuid, user_id uuid, api_key_hash text, at timestamptz
+) returns jsonb language plpgsql set search_path = '' as $$
+declare
+  caller private.ai_caller;
+begin
+  if coalesce(private.config('conversation_title_model'), '""') <> '""'
+    or coalesce(private.config('conversation_summary_model'), '""') <> '""'
+  then
+    caller := private.ai_caller_of(note_makers.user_id, note_makers.api_key_hash, at, conversation.workspace_id);
+  end if;
+  return jsonb_build_object(
+    'title_model', case when leaf is null and conversation.title = ''
+      then private.helper_model('conversation_title_model', caller, at) end,
+    'summary_model', private.helper_model('conversation_summary_model', caller, at),
+    'summary_share', private.config_numeric('conversation_summary_share', 0.5));
 end;
 $$;
 
@@ -232,8 +272,6 @@ declare
   leaf uuid;
   wanted public.ai_models;
   name text;
-  caller private.ai_caller;
-  is_taken boolean;
 begin
   if action = 'continue' then
     answer := private.message_of(conversation.id, conversation_context.answer_id);
@@ -242,17 +280,9 @@ begin
     end if;
     leaf := answer.id;
   else
-    -- In this order: the messages of a request that is admitted meanwhile come together with their key.
-    is_taken := exists (select from public.messages m
-      where m.id = conversation_context.answer_id or m.id = conversation_context.message_id and action = 'send');
-    select * into earlier from private.sent_messages s
-    where s.key_id = coalesce(case when action = 'send' then conversation_context.message_id end,
-      conversation_context.answer_id);
-    if not found and is_taken or earlier.request_hash <> conversation_context.request_hash
-    then
-      perform private.raise_error('idempotency_conflict', 'There is another message with this id: '
-        'use a new id for a new message, and the same body for a retry.');
-    elsif earlier.key_id is not null then
+    earlier := private.sent_before(action, conversation_context.message_id, conversation_context.answer_id,
+      conversation_context.request_hash);
+    if earlier.key_id is not null then
       select * into answer from public.messages m where m.id = earlier.answer_id;
       if answer.status <> 'failed' then
         answer := private.message_of(conversation.id, answer.id);
@@ -276,20 +306,12 @@ begin
   end if;
   name := coalesce(conversation_context.model, answer.model_used, conversation.model);
   select * into wanted from public.ai_models m where m.model = name and m.is_active;
-  if coalesce(private.config('conversation_title_model'), '""') <> '""'
-    or coalesce(private.config('conversation_summary_model'), '""') <> '""'
-  then
-    caller := private.ai_caller_of(conversation_context.user_id, api_key_hash, at, conversation.workspace_id);
-  end if;
   return jsonb_build_object('model', name, 'context_window', wanted.context_window,
-    'max_output_tokens', wanted.max_output_tokens, 'content_parts', wanted.content_parts, 'read_at', at,
-    'workspace_id', conversation.workspace_id,
-    'system_prompt', conversation.system_prompt, 'parent_message_id', leaf, 'answer_id', earlier.answer_id,
-    'message_id', case action when 'continue' then answer.parent_message_id when 'send' then earlier.message_id end,
-    'title_model', case when leaf is null and conversation.title = ''
-      then private.helper_model('conversation_title_model', caller, at) end,
-    'summary_model', private.helper_model('conversation_summary_model', caller, at),
-    'summary_share', private.config_numeric('conversation_summary_share', 0.5))
+      'max_output_tokens', wanted.max_output_tokens, 'content_parts', wanted.content_parts, 'read_at', at,
+      'workspace_id', conversation.workspace_id, 'system_prompt', conversation.system_prompt,
+      'parent_message_id', leaf, 'answer_id', earlier.answer_id, 'message_id',
+      case action when 'continue' then answer.parent_message_id when 'send' then earlier.message_id end)
+    || private.note_makers(conversation, leaf, conversation_context.user_id, api_key_hash, at)
     || private.context_of(leaf, action = 'continue', coalesce(wanted.context_window, 1000000));
 end;
 $$;
@@ -505,17 +527,17 @@ begin
   perform private.lock_conversation((h.work #>> '{details,conversation_id}')::uuid) from private.credit_holds h
   where h.id = finish_message.hold_id;
   hold := private.lock_hold(finish_message.hold_id, at);
-  if hold.work is not null then
-    update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
-      content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
-      metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
-      error_message = finish_message.answer ->> 'error_message'
-    where m.hold_id = hold.id and m.deleted_at is null;
-  end if;
   settlement := public.finish_ai_call(hold.id, ending, finish_message.prompt_tokens, finish_message.cached_tokens,
     finish_message.completion_tokens, finish_message.details, 0, finish_message.usage_source,
     finish_message.is_empty, finish_message.served_model, null, finish_message.written_tokens,
     finish_message.may_be_cut_short, finish_message.at, finish_message.pools);
+  if hold.work is not null then -- after its status: a row whose status changes is indexed again, with its text
+    update public.messages m set parts = private.joined_parts(m.parts, finish_message.answer -> 'parts'),
+      content_tokens = coalesce(m.content_tokens, 0) + (finish_message.answer ->> 'content_tokens')::integer,
+      metadata = m.metadata || jsonb_build_object('finish_reason', finish_message.answer -> 'finish_reason'),
+      error_message = coalesce(finish_message.answer ->> 'error_message', m.error_message)
+    where m.hold_id = hold.id and m.deleted_at is null;
+  end if;
   if gives_messages then
     select * into written from public.messages m where m.hold_id = hold.id;
     settlement := settlement || jsonb_build_object('answer', to_jsonb(written),

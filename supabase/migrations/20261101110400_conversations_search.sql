@@ -9,9 +9,17 @@ create function private.fold_text(content text) returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   folded text := content;
+  -- What neither has another form nor is a part of one: ASCII, usual punctuation, kana, Chinese and Korean characters.
+  others text := '[^\u0001-\u007f\u2010\u2012-\u2016\u2018-\u2023\u3001-\u3003\u3041-\u3096\u30a1-\u30fa'
+    '\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]';
 begin
-  if octet_length(folded) > length(folded) then
-    folded := translate(folded, '…™', '  '); -- the common ones among those forms
+  if octet_length(folded) > length(folded) and folded ~ others then
+    folded := translate(folded, '…™', '  '); -- the common ones among the forms that stand for several
+    if folded ~ '[，！？：；（）]' then
+      folded := translate(folded, '，！？：；（）', ',!?:;()');
+    end if;
+  end if;
+  if octet_length(folded) > length(folded) and folded ~ others then
     -- The breve of й is no accent, and endings of Russian words have it.
     folded := normalize(replace(replace(folded, 'й', e'\ue000'), 'Й', e'\ue000'), NFKD);
     folded := replace(normalize(regexp_replace(folded, '[\u0300-\u036f]+', '', 'g'), NFKC), e'\ue000', 'й');
@@ -114,7 +122,8 @@ grant execute on function private.fold_text, private.search_text, private.pairs_
 
 create index messages_search_idx on public.messages
   using gin (private.search_terms(workspace_id, conversation_id, content))
-  with (fastupdate = off) where deleted_at is null; -- what is pending would be read by everybody's search
+  with (fastupdate = off) -- what is pending would be read by everybody's search
+  where deleted_at is null and content <> ''; -- an answer that is being made has no text yet
 alter index public.messages_search_idx alter column 1 set statistics 0; -- they would take minutes and say nothing
 create index conversations_shared_idx on public.conversations (workspace_id) where is_shared;
 
@@ -307,6 +316,7 @@ begin
     with candidates as materialized ( -- no filter here, lest the planner takes its index and computes entries
       select m.id, m.conversation_id, m.sequence_number, m.role, m.created_at from public.messages m
       where private.search_terms(m.workspace_id, m.conversation_id, m.content) @@ terms and m.deleted_at is null
+        and m.content <> ''
     ), hits as (
       select x.id from candidates x join public.conversations c on c.id = x.conversation_id
       where c.workspace_id = any (mine) and c.deleted_at is null and (c.user_id = caller or c.is_shared)

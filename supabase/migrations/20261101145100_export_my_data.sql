@@ -53,6 +53,8 @@ language sql immutable set search_path = '' as $$
     ('credit_alerts', 'public.credit_alerts', 'workspace_id', '{id}', 'person'),
     ('video_jobs', 'public.video_jobs', 'workspace_id', '{created_at,id}', 'person'),
     ('video_jobs', 'public.video_jobs', 'user_id', '{id}', 'team'),
+    ('rag_documents', 'public.rag_documents', 'workspace_id', '{source}', 'person'),
+    ('rag_documents', 'public.rag_documents', 'user_id', '{id}', 'team'),
     ('conversations', 'public.conversations', 'user_id', '{id}', 'person'),
     ('messages', 'public.messages', 'conversation_id', '{conversation_id,created_at,sequence_number}', 'person'),
     ('attachments', 'public.attachments', 'conversation_id', '{conversation_id,id}', 'person'),

@@ -79,6 +79,7 @@ async function makeThings(world: World): Promise<Record<string, string>> {
     'unmatched',
     'conversation',
     'session',
+    'document',
     'recording',
   ])
     things[name] = pg.escapeLiteral(randomUUID());
@@ -104,6 +105,10 @@ async function makeThings(world: World): Promise<Record<string, string>> {
        values (:unmatched, 'creem', 'access', 'evt');
        insert into public.conversations (id, workspace_id, user_id) values (:conversation, :team, :member);
        insert into public.messages (conversation_id, content) values (:conversation, 'a question');
+       insert into public.rag_documents (id, workspace_id, title, source, content, content_hash, chunk_count)
+       values (:document, :team, 'a document', 'a document', 'a passage', 'a hash', 1);
+       insert into public.rag_chunks (workspace_id, document_id, position, start_character, end_character, content, content_hash)
+       values (:team, :document, 1, 0, 9, 'a passage', 'a hash');
        insert into public.sessions (id, workspace_id, user_id, client_id) values (:recording, :team, :member, 'a session');
        insert into public.session_usage (session_id, workspace_id, user_id) values (:recording, :team, :member);
        insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level,

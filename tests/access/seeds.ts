@@ -211,6 +211,22 @@ export const SEEDS: Record<string, Seed> = {
       `insert into public.conversations (workspace_id, user_id) values ('${workspace}', '${person}')`,
   },
 
+  rag_documents: personal(
+    'rag_documents',
+    'title, source, content, content_hash',
+    () => `'a document', '${randomUUID()}', 'a text', 'a hash'`,
+  ),
+  rag_chunks: {
+    workspace: 'workspace_id',
+    row: ({ workspace }) =>
+      `with made as (
+         insert into public.rag_documents (workspace_id, title, source, content, content_hash)
+         values ('${workspace}', 'a document', '${randomUUID()}', 'a text', 'a hash') returning id
+       )
+       insert into public.rag_chunks (workspace_id, document_id, position, start_character, end_character, content, content_hash)
+       select '${workspace}', id, 1, 0, 6, 'a text', 'a hash' from made`,
+  },
+
   plans: {
     shared: (name, isOffered) =>
       `insert into public.plans (plan, name, rank, is_active)

@@ -184,12 +184,9 @@ test('a list of UIMessages comes out of messages as it went in', TIMEOUT, async 
       const mine = messages.filter(({ role }) => role === 'user');
       const conversation = await owner.client.from('conversations').insert({}).select('id').single();
       const own = conversation.data?.id as string;
-      for (const message of mine) {
-        const { error } = await owner.client
-          .from('messages')
-          .insert({ conversation_id: own, ...toRow(message) } as never);
-        expect(error).toBeNull();
-      }
+      const rowsOfMine = mine.map((message) => ({ conversation_id: own, ...toRow(message) }));
+      const { error } = await owner.client.from('messages').insert(rowsOfMine as never);
+      expect(error).toBeNull();
       const rows = await owner.client.from('messages').select().eq('conversation_id', own).order('sequence_number');
       expect((rows.data as never[]).map(toUIMessage)).toEqual(mine);
     }),
@@ -257,13 +254,14 @@ test('no JSON makes a 5xx, and what is refused has a code', TIMEOUT, async () =>
 
 test('a free account imports so much a day', async () => {
   const person = await newUser();
-  const large = (n: number) => ({ messages: [{ role: 'user', content: `${n} ${'x'.repeat(2_000_000)}` }] });
-  expect(await importOne('elsewhere', large(1), person)).toMatchObject({ imported: true });
-  expect(await importOne('elsewhere', large(2), person)).toMatchObject({ imported: true });
-  const third = await person.client.rpc('import_conversation', { source: 'elsewhere', data: large(3) as never });
-  expect(third).toMatchObject({ status: 429, error: { message: 'limit_reached' } });
+  const large = { messages: [{ role: 'user', content: 'x'.repeat(2_000_000) }] };
+  const less = { messages: [{ role: 'user', content: 'x'.repeat(300_000) }] };
+  await sql('select private.has_room_for_content($1, 3000000)', [person.id]);
+  expect(await importOne('elsewhere', large, person)).toMatchObject({ imported: true });
+  const second = await person.client.rpc('import_conversation', { source: 'elsewhere', data: less as never });
+  expect(second).toMatchObject({ status: 429, error: { message: 'limit_reached' } });
   // What was imported already takes no more room.
-  expect(await importOne('elsewhere', large(1), person)).toMatchObject({ imported: false });
+  expect(await importOne('elsewhere', large, person)).toMatchObject({ imported: false });
 });
 
 test('in Markdown no text makes another speaker: each stays in the quote below who said it', TIMEOUT, async () => {

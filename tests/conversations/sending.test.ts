@@ -37,7 +37,7 @@ beforeAll(async () => {
   model = await newModel();
 });
 
-describe('a message', () => {
+describe.concurrent('a message', () => {
   test('is answered by a stream, with both messages, counters, log and charge written once', async () => {
     const user = await newCaller();
     const conversation = await newConversation(user, { model, system_prompt: 'Be brief.' });
@@ -169,6 +169,12 @@ describe('a message', () => {
     expect(message).toMatchObject({ parts, metadata: { from: 'a page' } });
     const [seen] = (await seenBySimulator(key)).requests;
     expect(seen?.body.messages).toEqual([{ role: 'user', content: says({ key }, 'Look') }]);
+    // The function is not even given those that no model reads.
+    const [context] = await sql(
+      `select public.conversation_context($1, $2, 'send', follows_leaf => true) #> '{messages,0,parts}' as parts`,
+      [conversation, user.id],
+    );
+    expect(context?.parts).toEqual([parts[1]]);
   });
 
   test('goes on to be answered when its client leaves, whatever the disconnect policy', async () => {
@@ -191,7 +197,7 @@ describe('a message', () => {
   });
 });
 
-describe('who may send', () => {
+describe.concurrent('who may send', () => {
   test('its person alone: by token, and by a key for its workspace', async () => {
     const [owner, mate, stranger] = await Promise.all([newCaller(), newCaller(), newCaller()]);
     const team = await newTeam(owner);
@@ -249,7 +255,7 @@ describe('who may send', () => {
   });
 });
 
-describe('an id of the client', () => {
+describe.concurrent('an id of the client', () => {
   test('makes a message be answered once: the same answer for the same body, 409 for another', async () => {
     const user = await newCaller();
     const conversation = await newConversation(user, { model });
@@ -328,25 +334,22 @@ describe('an id of the client', () => {
   });
 });
 
-describe('an answer that is still being made', () => {
+describe.concurrent('an answer that is still being made', () => {
   test('keeps its branch from another, and no other branch', async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user, { model });
-    const slow = says({ text: 'slow words', chunks: 2, chunk_delay_ms: 1_000 });
+    const slow = says({ text: 'slow words', chunks: 2, chunk_delay_ms: 3_000 });
     const streaming = await post(user.accessToken, conversation, { content: slow });
     const running = streaming.headers.get('x-answer-id') ?? '';
+    const another = (body: object | undefined, path = '') => post(user.accessToken, conversation, body, path);
     const refused = {
-      'below the current leaf': await post(user.accessToken, conversation, { content: 'next' }),
-      'below it by name': await post(user.accessToken, conversation, { content: 'next', parent_message_id: running }),
-      'a second answer': await post(
-        user.accessToken,
-        conversation,
-        undefined,
-        `/${streaming.headers.get('x-message-id')}/answers`,
-      ),
-      'its own continuation': await post(user.accessToken, conversation, undefined, `/${running}/continue`),
+      'below the current leaf': another({ content: 'next' }),
+      'below it by name': another({ content: 'next', parent_message_id: running }),
+      'a second answer': another(undefined, `/${streaming.headers.get('x-message-id')}/answers`),
+      'its own continuation': another(undefined, `/${running}/continue`),
     };
-    for (const [name, response] of Object.entries(refused)) {
+    for (const [name, asked] of Object.entries(refused)) {
+      const response = await asked;
       expect([name, response.headers.get('x-answer-id')]).toEqual([name, running]);
       expect([name, await refusal(response)]).toEqual([name, '409 generation_running']);
     }
@@ -358,7 +361,7 @@ describe('an answer that is still being made', () => {
   });
 });
 
-test('of ten messages at once below the current leaf one is answered', async () => {
+test.concurrent('of ten messages at once below the current leaf one is answered', async () => {
   const user = await newRichCaller();
   const conversation = await newConversation(user, { model });
   await send(user, conversation, { content: 'Hello' });
@@ -372,7 +375,7 @@ test('of ten messages at once below the current leaf one is answered', async () 
   expect(await messagesOf(conversation)).toHaveLength(4);
 });
 
-describe('a message that is not answered', () => {
+describe.concurrent('a message that is not answered', () => {
   test('is refused as any call and leaves nothing behind', async () => {
     const user = await newCaller();
     const dear = await newModel({ credits_per_request: 100 });
@@ -426,7 +429,7 @@ describe('a message that is not answered', () => {
   });
 });
 
-describe('messages of a plan', () => {
+describe.concurrent('messages of a plan', () => {
   test('are as large as it stores a day, and one is never larger than a message may be', async () => {
     const user = await newUser();
     await sql(`select public.credit_user_credits_transaction($1, 1000, 'manual')`, [user.id]);
@@ -440,13 +443,15 @@ describe('messages of a plan', () => {
     });
     const large = await post(user.accessToken, conversation, parts(1_100_000));
     expect(await refusal(large)).toBe('400 invalid_request');
+    // As much as four messages before.
+    await sql('select private.has_room_for_content($1, 4000000)', [user.id]);
     const outcomes: string[] = [];
-    for (let sent = 0; sent < 6; sent += 1) {
+    for (let sent = 0; sent < 2; sent += 1) {
       const response = await post(user.accessToken, conversation, { ...parts(1_000_000), stream: false });
       outcomes.push(response.ok ? 'stored' : await refusal(response));
     }
-    expect(outcomes).toEqual([...Array(5).fill('stored'), '429 limit_reached']);
-    expect(await messagesOf(conversation)).toHaveLength(10);
+    expect(outcomes).toEqual(['stored', '429 limit_reached']);
+    expect(await messagesOf(conversation)).toHaveLength(2);
   });
 
   test('of 50 in parallel with 10 left and no paid credits 10 are answered', async () => {

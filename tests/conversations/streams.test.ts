@@ -95,7 +95,7 @@ async function inTurns(times: number, atOnce: number, work: (number: number) => 
   );
 }
 
-describe('a stream', () => {
+describe.concurrent('a stream', () => {
   test(
     'that is cut anywhere goes on at another process, as often as it is: the whole text, charged once',
     TIMEOUT,
@@ -193,7 +193,7 @@ describe('a stream', () => {
   });
 });
 
-test("each poll of a stream asks for its own request's session: a signed-out device is cut, another one goes on", async () => {
+test.concurrent("each poll of a stream asks for its own request's session: a signed-out device is cut, another one goes on", async () => {
   const phone = await newRichCaller();
   const client = anonClient();
   const { data, error } = await client.auth.signInWithPassword({ email: phone.email, password: phone.password });
@@ -217,7 +217,42 @@ test("each poll of a stream asks for its own request's session: a signed-out dev
   expect((await heardByLaptop).last).toBe('[DONE]');
 });
 
-describe('stop', () => {
+test.concurrent('a person follows twenty streams at once in a process, a key as many; who leaves one may follow another', async () => {
+  const user = await newRichCaller();
+  const conversation = await newConversation(user);
+  const silent = { text: 'Once upon a time', chunks: 2, chunk_delay_ms: 25_000 };
+  const { id, response } = begin(user, conversation, silent);
+  const own = await response;
+  const leaving = Array.from({ length: 20 }, () => new AbortController());
+  const followOne = (signal?: AbortSignal) =>
+    fetch(at(elsewhere(), conversation, `/${id}/stream`), { headers: as(user), ...(signal && { signal }) });
+  const tabs = await Promise.all(leaving.map(({ signal }) => followOne(signal)));
+  expect(tabs.map(({ status }) => status)).toEqual(Array(20).fill(200));
+  const refused = await followOne();
+  expect(refused.headers.get('retry-after')).toBe('5');
+  expect(await refused.json()).toMatchObject({
+    error: { code: 'rate_limited', type: 'rate_limit_error', message: expect.stringMatching('At most 20 streams') },
+  });
+  // What is refused takes no place, nor does another's follower.
+  const { key } = await newKey(user);
+  const byKey = await follow({ accessToken: key }, conversation, id);
+  expect(byKey.status).toBe(200);
+  leaving[0]?.abort();
+  await until(async () => {
+    const again = await followOne(leaving[1]?.signal);
+    expect(again.status).toBe(200);
+  });
+  expect((await followOne()).status).toBe(429);
+  for (const missing of Array.from({ length: 3 }, () => randomUUID())) {
+    expect(await refusal(await follow({ accessToken: key }, conversation, missing))).toBe('404 not_found');
+  }
+  // The end of a stream ends its followers.
+  expect((await stop(user, conversation, id)).body.status).toBe('stopped');
+  await Promise.all([own, byKey, ...tabs.slice(1)].map((stream) => stream.text()));
+  expect((await hear(await followOne())).last).toBe('[DONE]');
+});
+
+describe.concurrent('stop', () => {
   test('races the natural end: one ending, one charge, and what is told is so', TIMEOUT, async () => {
     const user = await newRichCaller();
     const conversation = await newConversation(user);
@@ -334,7 +369,7 @@ describe('stop', () => {
   });
 });
 
-test('killed with its function, an answer has what was streamed, is marked, and charged by what was told', async () => {
+test.concurrent('killed with its function, an answer has what was streamed, is marked, and charged by what was told', async () => {
   const doomed = await startFunctionsProcess('ai');
   try {
     const user = await newRichCaller();
@@ -385,7 +420,7 @@ test('killed with its function, an answer has what was streamed, is marked, and 
   }
 });
 
-test('who may follow and stop, over HTTP', async () => {
+test.concurrent('who may follow and stop, over HTTP', async () => {
   const [ana, bob, eve] = await Promise.all([newRichCaller(), newUser(), newUser()]);
   const conversation = await newConversation(ana);
   const { id, response } = begin(ana, conversation, { text: 'Good day' });
@@ -425,7 +460,7 @@ test('who may follow and stop, over HTTP', async () => {
   expect(await refusal(await follow(ana, conversation, id))).toBe('410 stream_expired');
 });
 
-test('events that are missing are told of', async () => {
+test.concurrent('events that are missing are told of', async () => {
   const user = await newRichCaller();
   const conversation = await newConversation(user);
   const id = randomUUID();

@@ -13,6 +13,7 @@ const PAGES = [
     'features',
     'video',
     'conversations',
+    'retrieval',
     'sessions',
     'admin',
     'devices',

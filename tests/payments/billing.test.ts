@@ -46,7 +46,7 @@ async function planOf({ client }: TestUser): Promise<string> {
   return `${data?.subscription_plan} ${data?.subscription_status}`;
 }
 
-describe.each(['creem', 'stripe'] as const)('on %s', (platform) => {
+describe.concurrent.each(['creem', 'stripe'] as const)('on %s', (platform) => {
   test('a plan is bought, changed, cancelled, taken up again and ended', async () => {
     const user = await newUser();
     const basic = await sell(platform, { plan: 'basic', credits: 100 });

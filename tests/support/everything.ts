@@ -73,6 +73,7 @@ async function useEverything(person: Person, { model, videoModel }: Models): Pro
   await workInATeam(person);
   await setAlerts(account);
   await signInAndTalk(person);
+  await loadDocument(person);
   await holdASession(person, model);
 }
 
@@ -191,5 +192,16 @@ async function signInAndTalk({ id: account, mark, ip }: Person): Promise<void> {
      insert into public.messages (conversation_id, parts)
      select id, jsonb_build_array(jsonb_build_object('type', 'text', 'text', $2::text)) from conversation`,
     [account, mark],
+  );
+}
+
+/** A document that the person loaded, with an embedded passage. */
+async function loadDocument({ id: account, mark }: Person): Promise<void> {
+  await sql(`select public.load_document($2, $2, workspace_id => $1)`, [account, mark]);
+  await adminPool.query(
+    `with loaded as (update public.rag_documents set user_id = $1 where workspace_id = $1 returning id)
+     insert into private.rag_embeddings (document_id, content_hash, workspace_id, embedding_model, dimensions, embedding)
+     select c.document_id, c.content_hash, c.workspace_id, 'm', 1, '{1}' from loaded l join public.rag_chunks c on c.document_id = l.id`,
+    [account],
   );
 }

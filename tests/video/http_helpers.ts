@@ -107,10 +107,16 @@ export async function call(
   return { status: response.status, headers: response.headers, job: answer, error: answer.error };
 }
 
-/** Asks again until the job is as wanted. */
-export async function until(user: { accessToken: string }, id: string, isDone: (job: Job) => boolean): Promise<Job> {
+/** Asks again until the job is as wanted; `before` each time. */
+export async function until(
+  user: { accessToken: string },
+  id: string,
+  isDone: (job: Job) => boolean,
+  before?: () => Promise<void>,
+): Promise<Job> {
   let job: Job | undefined;
   for (let tries = 0; tries < 150; tries += 1) {
+    await before?.();
     job = (await call(user, 'GET', `/${id}`)).job;
     if (isDone(job)) return job;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -132,6 +138,14 @@ export async function makeStale(id: string): Promise<void> {
   );
 }
 
+/**
+ * Has the provider be asked again and again until the job is as wanted: a look does nothing while another one is under way,
+ * as the stack's timer's may be.
+ */
+export function untilAsked(user: { accessToken: string }, id: string, isDone: (job: Job) => boolean): Promise<Job> {
+  return until(user, id, isDone, () => makeStale(id));
+}
+
 /** What nobody but the operator sees of a job. */
 export async function workOf(id: string) {
   const [work] = await sql<{
@@ -140,8 +154,9 @@ export async function workOf(id: string) {
     file_error: string | null;
     is_file_due: boolean;
     copy_attempts: number;
+    misses: number;
   }>(
-    `select job_id, result_url, file_error, is_file_due, copy_attempts from private.video_job_work
+    `select job_id, result_url, file_error, is_file_due, copy_attempts, misses from private.video_job_work
      where video_job_id = $1`,
     [id],
   );

@@ -15,11 +15,13 @@ import {
   taskIdOf,
   tasksOf,
   until,
+  untilAsked,
+  workOf,
 } from './http_helpers.ts';
 
 const REFUNDED = ['credit signup 3', 'credit purchase 100', 'debit generation -20', 'refund refund 20'];
 
-describe('a provider that', () => {
+describe.concurrent('a provider that', () => {
   test.each([
     ['blames the request (400)', { error: 400 }, 400, 'invalid_request', 'The video provider refused'],
     ['blames the request (422)', { error: 422 }, 400, 'invalid_request', 'The video provider refused'],
@@ -83,25 +85,30 @@ describe('a provider that', () => {
     },
   );
 
+  test('loses the task: refunded when it was asked three times', async () => {
+    const [maker, model, key] = [await newMaker(), await newVideoModel(), randomUUID()];
+    const prompt = simulating({ key, lost: true, webhooks: 0 });
+    const { job } = await call(maker, 'POST', '', { body: { model, prompt } });
+    expect(job.status).toBe('processing');
+    // The stack's timer may be asking at the same time, and two at once count as one: so this may ask more often.
+    expect(await untilAsked(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code: 'task_lost' });
+    expect(await workOf(job.id)).toMatchObject({ misses: 3 });
+    expect((await tasksOf(key))[0]?.fetches).toBeGreaterThanOrEqual(3);
+    expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
+  });
+
   test.each([
-    ['loses the task', { lost: true }, 'task_lost', 3],
-    ['never ends', { hold: 'processing' }, 'timed_out', 1],
-    ['cannot be asked', { fetch_error: 500 }, 'timed_out', 1],
-  ])('%s: refunded', async (_, directive, error_code, looks) => {
+    ['never ends', { hold: 'processing' }],
+    ['cannot be asked', { fetch_error: 500 }],
+  ])('%s: refunded', async (_, directive) => {
     const maker = await newMaker();
     const model = await newVideoModel();
     const { job } = await call(maker, 'POST', '', {
       body: { model, prompt: simulating({ ...directive, webhooks: 0 }) },
     });
     expect(job.status).toBe('processing');
-    if (error_code === 'timed_out') {
-      await sql(`update public.video_jobs set expires_at = now() - interval '1 second' where id = $1`, [job.id]);
-    }
-    for (let look = 0; look < looks; look += 1) {
-      await makeStale(job.id);
-      await call(maker, 'GET', `/${job.id}`);
-    }
-    expect(await until(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code });
+    await sql(`update public.video_jobs set expires_at = now() - interval '1 second' where id = $1`, [job.id]);
+    expect(await untilAsked(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code: 'timed_out' });
     expect((await ledgerOf(maker)).ledger).toEqual(REFUNDED);
   });
 
@@ -111,8 +118,7 @@ describe('a provider that', () => {
     const prompt = simulating({ queue_ms: 1, run_ms: 1, webhooks: 0 });
     const { job } = await call(maker, 'POST', '', { body: { model, prompt } });
     await sql(`update public.video_jobs set expires_at = now() - interval '1 second' where id = $1`, [job.id]);
-    await makeStale(job.id);
-    expect(await until(maker, job.id, isOver)).toMatchObject({ status: 'completed', credits: 20 });
+    expect(await untilAsked(maker, job.id, isOver)).toMatchObject({ status: 'completed', credits: 20 });
   });
 });
 

@@ -17,6 +17,7 @@ import {
   taskIdOf,
   tasksOf,
   until,
+  untilAsked,
   webhookOf,
   workOf,
 } from './http_helpers.ts';
@@ -39,11 +40,11 @@ async function newJob(directive: object = {}) {
   return { maker, job, key };
 }
 
-/** A job whose provider never answered the submission. */
-async function newUnknownJob() {
+/** A job whose provider never answered the submission: it broke the connection, or let us wait. */
+async function newUnknownJob(answer: 'break' | 'hang' = 'break') {
   const maker = await newMaker();
   const model = await newModelAt({ video_base_url: stub.url, timeout_ms: 1000 });
-  stub.answers('hang');
+  stub.answers(answer);
   const { status, job } = await call(maker, 'POST', '', { body: { model, prompt: 'A boat' } });
   expect([status, job.status, await taskIdOf(job)]).toEqual([202, 'pending', null]);
   return { maker, job };
@@ -142,7 +143,7 @@ test('news after the end changes nothing', async () => {
 });
 
 test('a submission that was not answered in time goes on when its webhook rings', async () => {
-  const { maker, job } = await newUnknownJob();
+  const { maker, job } = await newUnknownJob('hang');
   stub.answers({ body: { task_id: job.id, status: 'processing', progress: 40 } });
   expect((await ring(await webhookOf(job.id), { task_id: job.id, status: 'completed' })).status).toBe(200);
   const { job: known } = await call(maker, 'GET', `/${job.id}`);
@@ -191,9 +192,7 @@ test('an answer with what the database cannot hold is noted without it', async (
   stub.answers({
     body: `{"task_id":"${job.id}","status":"failed","error":{"code":"invalid_prompt","message":"a\\u0000b"}}`,
   });
-  await makeStale(job.id);
-  const answer = await call(maker, 'GET', `/${job.id}`);
-  expect(answer).toMatchObject({ status: 200, job: { status: 'failed', error_code: 'invalid_request' } });
+  expect(await untilAsked(maker, job.id, isOver)).toMatchObject({ status: 'failed', error_code: 'invalid_request' });
   const [cost] = await sql<{ said: string }>(
     `select attempts -> 0 ->> 'said' as said from private.ai_usage_logs where user_id = $1`,
     [maker.id],

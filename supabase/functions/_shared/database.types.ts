@@ -681,6 +681,64 @@ isOneToOne: false
                   Relationships: [
                     
                   ]
+                },"rag_chunks": {
+                  Row: {
+                    "content": string,"content_hash": string,"document_id": string,"end_character": number,"id": string,"position": number,"start_character": number,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "content": string,"content_hash": string,"document_id": string,"end_character": number,"id"?: string,"position": number,"start_character": number,"workspace_id": string
+                  }
+                  Update: {
+                    "content"?: string,"content_hash"?: string,"document_id"?: string,"end_character"?: number,"id"?: string,"position"?: number,"start_character"?: number,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "rag_chunks_document_id_fkey"
+      columns: ["document_id"]
+isOneToOne: false
+      referencedRelation: "rag_documents"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"rag_documents": {
+                  Row: {
+                    "chunk_count": number,"content": string,"content_hash": string,"created_at": string,"id": string,"language": string | null,"metadata": NonNullable<Json>,"source": string,"title": string,"updated_at": string,"user_id": string | null,"version": number,"workspace_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "chunk_count"?: number,"content": string,"content_hash": string,"created_at"?: string,"id"?: string,"language"?: string | null,"metadata"?: NonNullable<Json>,"source": string,"title": string,"updated_at"?: string,"user_id"?: string | null,"version"?: number,"workspace_id": string
+                  }
+                  Update: {
+                    "chunk_count"?: number,"content"?: string,"content_hash"?: string,"created_at"?: string,"id"?: string,"language"?: string | null,"metadata"?: NonNullable<Json>,"source"?: string,"title"?: string,"updated_at"?: string,"user_id"?: string | null,"version"?: number,"workspace_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "rag_documents_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "user_statistics"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "rag_documents_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "users"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "rag_documents_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "current_subscriptions"
+      referencedColumns: ["workspace_id"]
+    },{
+      foreignKeyName: "rag_documents_workspace_id_fkey"
+      columns: ["workspace_id"]
+isOneToOne: false
+      referencedRelation: "workspaces"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"session_analysis_logs": {
                   Row: {
                     "action_suggestion": string | null,"analyzed_at": string,"audio_seconds": number,"cached_tokens": number,"completion_tokens": number,"display_text": string,"duration_seconds": number,"estimated_cost_usd": number,"model_used": string,"prompt_tokens": number,"rag_documents": NonNullable<Json>,"rag_sources": NonNullable<Json>,"safety_level": Database["public"]['Enums']["session_safety_level"],"sequence_number": number,"session_id": string,"severity": number,"total_tokens": number,"transcript_length": number,"user_id": string | null,"workspace_id": string
@@ -1560,6 +1618,9 @@ isOneToOne: false
 "cancel_video_job":
 { Args: { "at"?: string,"is_confirmed": boolean,"is_refused"?: boolean,"video_job_id": string }; Returns: Json
                            },
+"check_citations":
+{ Args: { "citations": Json,"workspace_id": string }; Returns: Json
+                           },
 "check_feature":
 { Args: { "at"?: string,"feature_code": string,"quantity"?: number,"user_id"?: string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["feature_use"]
                           SetofOptions: {
@@ -1579,6 +1640,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"claim_passages":
+{ Args: { "api_key_hash"?: string,"at"?: string,"max_passages"?: number,"user_id": string,"workspace_id"?: string }; Returns: Json
+                           },
 "claim_payment_task":
 { Args: { "at"?: string }; Returns: Json
                            },
@@ -1704,6 +1768,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"delete_document":
+{ Args: { "document_id": string }; Returns: undefined
+                           },
 "delete_workspace":
 { Args: { "workspace_id": string }; Returns: undefined
                            },
@@ -1748,6 +1815,9 @@ isOneToOne: false
                            },
 "fail_video_job":
 { Args: { "at"?: string,"error_code": string,"said"?: string,"video_job_id": string,"was_submitted"?: boolean }; Returns: Json
+                           },
+"find_passages":
+{ Args: { "embedding"?: (number)[],"embedding_model"?: string,"k"?: number,"query": string,"workspace_id": string }; Returns: Json
                            },
 "finish_ai_call":
 { Args: { "answer"?: Json,"at"?: string,"cached_tokens"?: number,"completion_tokens"?: number,"details"?: Json,"ending": Database["public"]['Enums']["ai_usage_status"],"hold_id": string,"images"?: number,"is_empty"?: boolean,"may_be_cut_short"?: boolean,"pools"?: Json,"prompt_tokens"?: number,"served_model"?: string,"usage_source"?: Database["public"]['Enums']["ai_usage_source"],"written_tokens"?: number }; Returns: Json
@@ -1825,6 +1895,14 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"load_document":
+{ Args: { "content": string,"language"?: string,"metadata"?: Json,"source"?: string,"title": string,"workspace_id"?: string }; Returns: Database["public"]['CompositeTypes']["loaded_document"]
+                          SetofOptions: {
+        from: "*"
+        to: "loaded_document"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "monthly_message_count":
 { Args: { "": Database["public"]['Tables']["users"]['Row'] }; Returns: { error: true } & "the function public.monthly_message_count with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
                            },
@@ -1853,6 +1931,9 @@ isOneToOne: false
                            },
 "period_started_at":
 { Args: { "": Database["public"]['Tables']["api_keys"]['Row'] }; Returns: { error: true } & "the function public.period_started_at with parameter or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache"
+                           },
+"query_embedding_model":
+{ Args: { "workspace_id": string }; Returns: string
                            },
 "read_message_events":
 { Args: { "after"?: number,"api_key_hash"?: string,"at"?: string,"conversation_id": string,"message_id": string,"user_id": string,"workspace_id"?: string }; Returns: Json
@@ -1983,6 +2064,14 @@ isOneToOne: false
         isOneToOne: false
         isSetofReturn: true
       } },
+"search_passages":
+{ Args: { "embedding"?: (number)[],"embedding_model"?: string,"k"?: number,"query": string,"workspace_id": string }; Returns: Database["public"]['CompositeTypes']["passage"][]
+                          SetofOptions: {
+        from: "*"
+        to: "passage"
+        isOneToOne: false
+        isSetofReturn: true
+      } },
 "session_analysis_history":
 { Args: { "before_number"?: number,"before_session_id"?: string,"from"?: string,"max_rows"?: number,"safety_level"?: Database["public"]['Enums']["session_safety_level"],"to"?: string,"user_id"?: string,"workspace_id"?: string }; Returns: {
               "action_suggestion": string | null,
@@ -2076,6 +2165,9 @@ isOneToOne: false
 "store_conversation_notes":
 { Args: { "at"?: string,"conversation_id": string,"failed_model"?: string,"message_id"?: string,"summary"?: string,"title"?: string,"working_model"?: string }; Returns: undefined
                            },
+"store_embeddings":
+{ Args: { "embeddings": Json,"model": string,"workspace_id": string }; Returns: number
+                           },
 "sync_video_jobs":
 { Args: { "at"?: string,"kinds"?: (string)[],"max_jobs"?: number }; Returns: Json
                            },
@@ -2156,6 +2248,8 @@ isOneToOne: false
                         "id": string | null,"name": string | null,"slug": string | null,"is_personal": boolean | null,"plan": string | null,"members": number | null,"credits_balance": number | null,"overdraft_limit": number | null,"frozen_at": string | null,"created_at": string | null
                       },"issued_invitation": {
                         "id": string | null,"token": string | null,"email": string | null,"role": Database["public"]['Enums']["workspace_role"] | null,"expires_at": string | null
+                      },"loaded_document": {
+                        "document_id": string | null,"version": number | null,"chunk_count": number | null,"is_changed": boolean | null
                       },"made_model_price": {
                         "id": string | null,"model": string | null,"effective_from": string | null
                       },"message_hit": {
@@ -2166,6 +2260,8 @@ isOneToOne: false
                         "id": number | null,"created_at": string | null,"workspace_id": string | null,"transaction_type": Database["public"]['Enums']["credit_transaction_type"] | null,"amount": number | null,"reason": string | null,"feature_code": string | null,"description": string | null,"hold_id": string | null,"refunded_transaction_id": number | null,"metadata": Json | null
                       },"pack_on_sale": {
                         "id": string | null,"name": string | null,"platform": Database["public"]['Enums']["payment_platform"] | null,"credits": number | null,"amount": number | null,"currency": string | null,"expires_after_days": number | null
+                      },"passage": {
+                        "chunk_id": string | null,"document_id": string | null,"title": string | null,"source": string | null,"version": number | null,"position": number | null,"start_character": number | null,"end_character": number | null,"content": string | null,"score": number | null,"word_rank": number | null,"pair_rank": number | null,"vector_rank": number | null
                       },"payment_products_on_sale": {
                         "plans": (Database["public"]['CompositeTypes']["plan_on_sale"])[] | null,"packs": (Database["public"]['CompositeTypes']["pack_on_sale"])[] | null
                       },"plan_on_sale": {

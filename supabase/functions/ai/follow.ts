@@ -13,6 +13,8 @@ const LONGEST_WAIT = 1_000;
 const KEEP_ALIVE = 10_000;
 /** After so long the client is to connect again, ms: a function lives no longer than 150 s. */
 const LONGEST_FOLLOWED = 120_000;
+/** A person, or a key, follows so many streams of one process at once: each asks Postgres again and again. */
+const MOST_FOLLOWED = 20;
 /** How long the answer to a stop waits for the stream's end, ms. */
 const STOP_WAITS = 2_000;
 
@@ -40,16 +42,30 @@ interface Events {
   };
 }
 
+/** How many streams each person, or key, follows now. */
+const followed = new Map<string, number>();
+
 /**
  * Answers `GET …/messages/{id}/stream`: the events after `Last-Event-ID` (or `?after=`), what comes of them, and how it
- * ended. Throws 400 `invalid_request`, 404 `not_found`, 410 `stream_expired` where they are no longer kept.
+ * ended. Throws 400 `invalid_request`, 404 `not_found`, 410 `stream_expired` where they are no longer kept, 429
+ * `rate_limited` to who follows `MOST_FOLLOWED`.
  */
 export async function followAnswer(http: Request, wanted: WantedAnswer): Promise<Response> {
   const after = readAfter(http);
-  const first = await readEvents(wanted, after);
-  // Where they begin too late now, the status says so; later the stream does.
-  if (first.ending && !first.ending.is_kept) throw expired();
-  requireNext(first.batches[0], after);
+  const leave = takePlace(wanted.caller);
+  try {
+    const first = await readEvents(wanted, after);
+    // Where they begin too late now, the status says so; later the stream does.
+    if (first.ending && !first.ending.is_kept) throw expired();
+    requireNext(first.batches[0], after);
+    return streamOf(wanted, first, after, leave);
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+function streamOf(wanted: WantedAnswer, first: Events, after: number, leave: () => void): Response {
   const steps = follow(wanted, first, after);
   // The session of who follows is asked for at each poll.
   const next = ofThisRequest(() => steps.next());
@@ -58,10 +74,12 @@ export async function followAnswer(http: Request, wanted: WantedAnswer): Promise
     {
       async pull(controller) {
         const { done, value } = await next();
-        if (done) controller.close();
-        else controller.enqueue(encoder.encode(value));
+        if (!done) return controller.enqueue(encoder.encode(value));
+        leave();
+        controller.close();
       },
       async cancel() {
+        leave();
         await steps.return();
       },
     },
@@ -70,6 +88,28 @@ export async function followAnswer(http: Request, wanted: WantedAnswer): Promise
   return new Response(body, {
     headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
   });
+}
+
+/** Counts one more stream that the caller follows; what it returns ends that. Throws 429 `rate_limited`. */
+function takePlace({ user_id, api_key_hash }: Caller): () => void {
+  const who = user_id ?? api_key_hash;
+  const count = followed.get(who) ?? 0;
+  if (count >= MOST_FOLLOWED) {
+    const message = `At most ${MOST_FOLLOWED} streams are followed at once, and you follow as many: leave one of them.`;
+    throw new ApiError(429, 'rate_limited', message, null, { 'retry-after': '5' });
+  }
+  followed.set(who, count + 1);
+  let isLeft = false;
+  const leave = () => {
+    clearTimeout(end);
+    if (isLeft) return;
+    isLeft = true;
+    const others = (followed.get(who) ?? 1) - 1;
+    if (others > 0) followed.set(who, others);
+    else followed.delete(who);
+  };
+  const end = setTimeout(leave, LONGEST_FOLLOWED + KEEP_ALIVE); // a client that vanished while nothing was read
+  return leave;
 }
 
 /** Answers `POST …/messages/{id}/stop` with the answer's state, if it can be that after its end. Throws 403, 404. */

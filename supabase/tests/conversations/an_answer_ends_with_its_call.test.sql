@@ -1,6 +1,6 @@
 -- An answer's status, tokens and cost are those of its call's log row, however the call ended.
 begin;
-select plan(20);
+select plan(21);
 select tests.create_user('owner');
 select tests.put_on_plan('owner', 'enterprise');
 insert into public.ai_models (model, display_name, upstream_model, max_output_tokens, markup)
@@ -47,9 +47,17 @@ select is((pg_temp.ask('next', 'answer to silent', at => now() + interval '210 s
 select is(pg_temp.answer('silent'), 'assistant failed, 0 tokens, 0 USD, ""', 'it is ended as lost');
 
 select tests.remember('next', (select hold_id from public.messages where id = tests.id('answer to next'))::text);
+-- Counts how often a message's entries in the search index are made.
+create temporary sequence entries_made;
+create or replace function private.search_scope(wanted_workspace uuid) returns text language plpgsql immutable as $$
+begin
+  return 'scope' || nextval('entries_made');
+end;
+$$;
 select is((public.finish_message(tests.recall('next')::uuid, '{"parts": [{"type": "text", "text": "Yes"}], "content_tokens": 9,
   "finish_reason": "stop"}', 'success', 3, 0, 5, gives_messages => true)) #>> '{answer,content}', 'Yes', 'the end writes the answer');
 select is(pg_temp.answer('next'), 'assistant sent, 8 tokens, 0.001 USD, "Yes"', 'with what it cost');
+select is(currval('entries_made'), 1::bigint, 'and its entries in the search index are made once');
 select public.finish_message(tests.recall('next')::uuid, '{"parts": [{"type": "text", "text": "No"}]}', 'failed');
 select is(pg_temp.answer('next'), 'assistant sent, 8 tokens, 0.001 USD, "Yes"', 'a second ending changes nothing');
 

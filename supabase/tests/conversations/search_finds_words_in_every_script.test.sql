@@ -1,5 +1,5 @@
 begin;
-select plan(78);
+select plan(79);
 select tests.create_user('ann');
 insert into public.conversations (id, workspace_id, user_id, title) values (tests.id('c'), tests.id('ann'), tests.id('ann'), 'A title');
 insert into public.messages (id, conversation_id, content) select tests.id(name), tests.id('c'), content from (values
@@ -120,5 +120,11 @@ select is(pg_temp.shown('パソコン'), '[パソコン]|で書く1⁄2', 'of ha
 select is(pg_temp.shown('書く'), 'ﾊﾟｿｺﾝで|[書く]|½', 'which is kept where nothing of it was found');
 select is(pg_temp.shown('script'), 'is <|[script]|>alert(1)</|[script]|> an attack?', 'the text is as it stands');
 select is((select concat_ws(' ', conversation_title, role, cursor ~ '^\d+(\.\d+){4}$') from public.search_messages('database')), 'A title user t', 'and where it was found');
+
+-- Common characters are folded by a shorter way, which comes to the same as the way beside an accent.
+reset role;
+select is((select string_agg(to_hex(c), ' ') from (values (1, 767), (880, 1327), (7680, 8447), (12288, 13311), (19967, 19969),
+    (40958, 40960), (44031, 44033), (55202, 55204), (65280, 65519)) r (lowest, highest), generate_series(lowest, highest) c
+  where private.fold_text(chr(c)) || '|e' <> private.fold_text(chr(c) || '|é')), null, 'each character is folded as beside others');
 select * from finish();
 rollback;

@@ -27,7 +27,7 @@ select set_eq($$
 $$, array[
   'credit_grants', 'credit_transactions', 'feature_usage',
   'payments', 'payment_customers', 'payment_events', 'subscription_history', 'unmatched_payment_emails', 'admin_notifications',
-  'notifications', 'audit_logs', 'video_jobs', 'conversations', 'messages', 'attachments',
+  'notifications', 'audit_logs', 'video_jobs', 'conversations', 'messages', 'attachments', 'rag_documents', 'rag_chunks',
   'sessions', 'session_transcripts', 'session_analysis_logs', 'session_usage',
   'user_sessions'
 ], 'and these tables hold nothing that people decide');

@@ -8,14 +8,16 @@ update public.system_config set is_active = false where config_key = 'max_credit
 select tests.be_anonymous();
 select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
     'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days', 'session_expected_minutes',
-    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model'],
+    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model',
+    'max_document_characters', 'retrieval_embedding_model'],
   'a client without sign-in reads settings that are public and active');
 select throws_ok($$ update public.system_config set config_value = 'true' $$, '42501', null, 'and writes none');
 
 select tests.sign_in('someone');
 select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
     'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days', 'session_expected_minutes',
-    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model'],
+    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model',
+    'max_document_characters', 'retrieval_embedding_model'],
   'people read the same');
 select results_eq($$ update public.system_config set config_value = '1000'
   where config_key = 'signup_credits' returning 1 $$,
@@ -40,7 +42,8 @@ select throws_ok('delete from public.system_config', '42501', null, 'and is neve
 select tests.sign_in('former admin');
 select set_eq('select config_key from public.system_config', array['maintenance_mode', 'signup_credits', 'free_teams_per_user',
     'attachment_types', 'max_message_characters', 'max_message_parts_bytes', 'deleted_content_days', 'session_expected_minutes',
-    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model'],
+    'session_warn_seconds', 'session_idle_minutes', 'session_longest_minutes', 'session_model',
+    'max_document_characters', 'retrieval_embedding_model'],
   'a disabled admin is none');
 select results_eq($$ update public.system_config set config_value = '1000'
   where config_key = 'signup_credits' returning 1 $$,
