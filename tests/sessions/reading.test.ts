@@ -34,8 +34,9 @@ async function writeSession(workspace: string, person: string, words: string, is
     [id, workspace, person, words],
   );
   await adminPool.query(
-    `insert into public.session_usage (session_id, workspace_id, user_id, status, analysis_count, red_count, green_count, duration_seconds, credit_deducted, credit_deducted_at)
-     values ($1, $2, $3, 'completed', 3, 1, 2, 180, true, now())`,
+    `insert into public.session_usage (session_id, workspace_id, user_id, status, analysis_count, request_count, red_count, green_count, duration_seconds,
+       credit_deducted, credit_deducted_at)
+     values ($1, $2, $3, 'completed', 3, 3, 1, 2, 180, true, now())`,
     [id, workspace, person],
   );
   await adminPool.query(
