@@ -2332,7 +2332,7 @@ function private.owners_besides(wanted_workspace uuid, account_id uuid) returns 
 function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
-function private.passages_by_text(wanted_workspace uuid, query text, most integer) returns TABLE(chunk_id uuid, is_pair boolean, place integer)
+function private.passages_by_text(wanted_workspace uuid, query text, most integer, most_of_a_term integer DEFAULT 20000) returns TABLE(chunk_id uuid, is_pair boolean, place integer)
 function private.passages_by_vector(wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer DEFAULT 5000) returns TABLE(document_id uuid, content_hash text, place integer)
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period

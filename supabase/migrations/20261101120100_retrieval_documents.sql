@@ -126,9 +126,9 @@ $$;
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
--- Before documents of a workspace, or their embeddings, are changed: the person who may do it, its owner or admin; null:
--- a function of the project's own. An error for anyone else. Changes come one after the other, and the workspace stays;
--- its wallet is only shared, for a large document takes seconds, and the workspace's calls don't wait for that.
+-- Before documents of a workspace, or their embeddings, are changed: the person who may do it, its owner or admin;
+-- null: a function of the project's own. An error for anyone else. Changes come one after the other, and the workspace
+-- stays; its wallet is only shared, for a large document takes seconds, and the workspace's calls don't wait for that.
 create function private.lock_documents(wanted_workspace uuid) returns uuid
 language plpgsql set search_path = '' as $$
 declare
@@ -168,8 +168,9 @@ begin
       most, length(wanted.content)), 'Load it in parts, each with a source of its own.');
   elsif (wanted.content ~ '[^\s\u00a0\u3000\ufeff]') is not true then
     perform private.raise_error('invalid_request', 'content is empty.');
-  elsif (length(wanted.title) between 1 and 200 and length(wanted.source) between 1 and 1000) is not true then
-    perform private.raise_error('invalid_request', 'title must have 1 to 200 characters, and source 1 to 1,000.');
+  elsif (length(wanted.title) between 1 and 200 and octet_length(wanted.source) between 1 and 2000) is not true then
+    -- A key of an index takes no more bytes.
+    perform private.raise_error('invalid_request', 'title must have 1 to 200 characters, and source 1 to 2,000 bytes.');
   elsif not coalesce(length(wanted.language) between 1 and 35, true) then
     perform private.raise_error('invalid_request', 'language must have 1 to 35 characters.');
   elsif (jsonb_typeof(wanted.metadata) = 'object' and length(wanted.metadata::text) <= 65536) is not true then

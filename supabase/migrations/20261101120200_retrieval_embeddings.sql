@@ -42,7 +42,8 @@ create function private.enable_vector_search() returns boolean language plpgsql 
 declare
   kind record;
 begin
-  if exists (select from pg_catalog.pg_available_extensions e where e.name = 'vector' and e.installed_version is null) then
+  if exists (select from pg_catalog.pg_available_extensions e
+    where e.name = 'vector' and e.installed_version is null) then
     begin
       create extension vector with schema extensions;
     exception when insufficient_privilege or feature_not_supported then
@@ -118,8 +119,8 @@ begin
 end;
 $$;
 comment on function public.claim_passages is
-  'Passages of a workspace that its owner or admin has embedded next, for five minutes nobody else''s, and how many wait '
-  'behind them. model null: none is set, or there is no extension vector. For function retrieval.';
+  'Passages of a workspace that its owner or admin has embedded next, for five minutes nobody else''s, and how many '
+  'wait behind them. model null: none is set, or there is no extension vector. For function retrieval.';
 grant execute on function public.claim_passages to service_role, basemeter_functions;
 
 create function public.store_embeddings(workspace_id uuid, model text, embeddings jsonb) returns integer
@@ -140,7 +141,8 @@ begin
   with given as (
     select (e ->> 'document_id')::uuid as document_id, e ->> 'content_hash' as content_hash,
       case jsonb_typeof(e -> 'embedding') when 'array' then
-        private.normal_embedding(array(select n::real from jsonb_array_elements_text(e -> 'embedding') n)) end as embedding
+        private.normal_embedding(array(select n::real from jsonb_array_elements_text(e -> 'embedding') n))
+      end as embedding
     from jsonb_array_elements(embeddings) e
   ), freed as (
     delete from private.rag_embeddings e using given g where g.embedding is null and e.embedding is null
@@ -158,8 +160,9 @@ begin
 end;
 $$;
 comment on function public.store_embeddings is
-  'Keeps embeddings of claimed passages, a list of { document_id, content_hash, embedding }; without embedding, another '
-  'call may claim the passage at once. How many were kept: a document may be gone or have a new version meanwhile.';
+  'Keeps embeddings of claimed passages, a list of { document_id, content_hash, embedding }; without embedding, '
+  'another call may claim the passage at once. How many were kept: a document may be gone or have a '
+  'new version meanwhile.';
 grant execute on function public.store_embeddings to service_role, basemeter_functions;
 
 create function public.query_embedding_model(workspace_id uuid) returns text
@@ -168,6 +171,6 @@ language sql stable security definer set search_path = '' as $$
     where e.workspace_id = query_embedding_model.workspace_id and e.embedding_model = m.model and e.dimensions > 0)
 $$;
 comment on function public.query_embedding_model is
-  'The model to embed by what is looked for in a workspace''s documents; null where no passage of it is embedded by the '
-  'model that is set, or there is no extension vector.';
+  'The model to embed by what is looked for in a workspace''s documents; null where no passage of it is embedded by '
+  'the model that is set, or there is no extension vector.';
 grant execute on function public.query_embedding_model to service_role, basemeter_functions;

@@ -6,11 +6,11 @@ create type public.passage as (
   end_character integer, content text, score float8, word_rank integer, pair_rank integer, vector_rank integer
 );
 comment on type public.passage is
-  'A passage that a search found. score: the sum of 1 / (60 + rank) over its ranks by words, by pairs of characters (of '
-  'scripts without spaces) and by its embedding; null: not found so.';
+  'A passage that a search found. score: the sum of 1 / (60 + rank) over its ranks by words, by pairs of characters '
+  '(of scripts without spaces) and by its embedding; null: not found so.';
 
--- What a query looks for, the first 64 of each kind: words with their stems, pairs of characters. entries: as a tsquery,
--- "§" where the scope goes.
+-- What a query looks for, the first 64 of each kind: words with their stems, pairs of characters. entries: as a
+-- tsquery, "§" where the scope goes.
 create function private.query_terms(query text) returns table (is_pair boolean, term text, entries text)
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -38,9 +38,11 @@ begin
 end;
 $$;
 
--- The best passages of a workspace by a query's words, and by its pairs. Each term counts by how rare it is there.
-create function private.passages_by_text(wanted_workspace uuid, query text, most integer)
-returns table (chunk_id uuid, is_pair boolean, place integer)
+-- The best passages of a workspace by a query's words, and by its pairs. Each term counts by how rare it is there; one
+-- that stands in 20,000 passages or more says little, and counts only where all do. That bounds what is read.
+create function private.passages_by_text(
+  wanted_workspace uuid, query text, most integer, most_of_a_term integer default 20000
+) returns table (chunk_id uuid, is_pair boolean, place integer)
 language plpgsql stable set search_path = '' set work_mem = '32MB' set jit = off
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -51,24 +53,29 @@ begin
   return query
     with terms as materialized (
       select t.*, replace(t.entries, '§', scope)::tsquery as wanted from private.query_terms(query) t
-    ), candidates as materialized ( -- no filter here, lest the planner takes its index and computes entries
-      select t.is_pair, t.term, c.id, c.workspace_id from terms t cross join lateral (
-        select c.id, c.workspace_id from public.rag_chunks c
-        where private.search_terms(c.workspace_id, c.document_id, c.content) @@ t.wanted offset 0
-      ) c
     ), hits as materialized (
-      select c.is_pair, c.id, ln(1 + total / count(*) over (partition by c.is_pair, c.term)) as weight
-      from candidates c where c.workspace_id = wanted_workspace
+      select t.is_pair, c.ids, ln(1 + total / cardinality(c.ids)) as weight,
+        cardinality(c.ids) = most_of_a_term as is_common,
+        bool_and(cardinality(c.ids) = most_of_a_term) over (partition by t.is_pair) as all_common
+      from terms t cross join lateral (
+        select array_agg(x.id) as ids from (
+          select x.id from ( -- no filter here, lest the planner takes its index and computes entries
+            select c.id, c.workspace_id from public.rag_chunks c
+            where private.search_terms(c.workspace_id, c.document_id, c.content) @@ t.wanted offset 0
+          ) x where x.workspace_id = wanted_workspace limit most_of_a_term
+        ) x
+      ) c where c.ids is not null
     ), best as (
       select s.* from (
-        select h.is_pair, h.id, sum(h.weight) as weight,
-          row_number() over (partition by h.is_pair order by sum(h.weight) desc, h.id) as place
-        from hits h group by h.is_pair, h.id
+        select h.is_pair, u.id, sum(h.weight) as weight,
+          row_number() over (partition by h.is_pair order by sum(h.weight) desc, u.id) as place
+        from hits h cross join lateral unnest(h.ids) u (id) where h.all_common or not h.is_common
+        group by h.is_pair, u.id
       ) s where s.place <= 2 * most
     ), ranked as (
       select b.id, b.is_pair, (row_number() over (partition by b.is_pair order by b.weight desc,
-        private.rank_of(c.content, query, array(select t.term from terms t where t.is_pair = b.is_pair), '{}', '{}') desc,
-        b.id))::integer as place
+        private.rank_of(c.content, query, array(select t.term from terms t where t.is_pair = b.is_pair), '{}', '{}')
+          desc, b.id))::integer as place
       from best b join public.rag_chunks c on c.id = b.id
     )
     select r.id, r.is_pair, r.place from ranked r where r.place <= most;
@@ -131,8 +138,8 @@ begin
   end if;
   return query
     with ranks as (
-      select t.chunk_id, case when not t.is_pair then t.place end as words, case when t.is_pair then t.place end as pairs,
-        null::integer as vectors
+      select t.chunk_id, case when not t.is_pair then t.place end as words,
+        case when t.is_pair then t.place end as pairs, null::integer as vectors
       from private.passages_by_text(wanted_workspace, query, most) t
       union all
       select c.id, null, null, v.place
@@ -170,9 +177,10 @@ create function public.search_passages(
   select * from private.search_passages(workspace_id, query, embedding, embedding_model, k)
 $$;
 comment on function public.search_passages is
-  'The k best passages (at most 50) of a workspace''s documents for a question, or an embedding of it by embedding_model '
-  '(default: the setting retrieval_embedding_model). What has no index here is left out: without the extension vector, '
-  'and for passages that are not embedded, the words alone decide. For members of the workspace, and the service role.';
+  'The k best passages (at most 50) of a workspace''s documents for a question, or an embedding of it by '
+  'embedding_model (default: the setting retrieval_embedding_model). What has no index here is left out: without the '
+  'extension vector, and for passages that are not embedded, the words alone decide. For members of the workspace, '
+  'and the service role.';
 grant execute on function public.search_passages to authenticated, service_role;
 
 create function public.find_passages(
@@ -196,34 +204,38 @@ declare
   blank constant text := '[\s\u00a0\u3000]+';
   citation jsonb;
   chunk record;
-  pattern text;
+  quote text;
   starts integer;
-  ends integer;
+  range integer[]; -- its first and its last character in the passage
   place integer := 0;
   kept jsonb := '[]';
   refused jsonb := '[]';
 begin
-  for citation in select c from jsonb_array_elements(case jsonb_typeof(citations) when 'array' then citations else '[]' end) c
+  for citation in select c
+    from jsonb_array_elements(case jsonb_typeof(citations) when 'array' then citations else '[]' end) c
   loop
     place := place + 1;
     starts := 0;
-    pattern := regexp_replace(citation ->> 'quote', format('^%s|%1$s$', blank), '', 'g');
-    if place <= 50 and length(pattern) between 1 and 2000
+    quote := btrim(regexp_replace(citation ->> 'quote', blank, ' ', 'g'));
+    if place <= 50 and length(quote) between 1 and 2000
       and citation ->> 'chunk_id' ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' then
-      select c.id, c.start_character, c.content, d.id as document_id, d.title, d.source, d.version into chunk
+      select c.id, c.start_character, c.content, regexp_replace(c.content, blank, ' ', 'g') as words,
+        d.id as document_id, d.title, d.source, d.version into chunk
       from public.rag_chunks c join public.rag_documents d on d.id = c.document_id
       where c.id = (citation ->> 'chunk_id')::uuid and c.workspace_id = wanted_workspace;
-      if found then
-        pattern := regexp_replace(regexp_replace(pattern, '[][\\^$.|?*+(){}]', '\\\&', 'g'), blank, replace(blank, '\', '\\'),
-          'g');
-        starts := regexp_instr(chunk.content, pattern);
-        ends := regexp_instr(chunk.content, pattern, 1, 1, 1);
-      end if;
+      starts := coalesce(strpos(chunk.words, quote), 0);
     end if;
     if starts > 0 then
+      -- A character of the words is as far behind the same blank of the passage.
+      range := array(select coalesce(regexp_instr(chunk.content, blank, 1, nullif(b.blanks, 0), 1), 1)
+          + coalesce(nullif(strpos(reverse(b.before), ' '), 0) - 1, length(b.before))
+        from unnest(array[starts, starts + length(quote) - 1]) with ordinality u (place, n)
+        cross join lateral (select left(chunk.words, u.place - 1) as before,
+          regexp_count(left(chunk.words, u.place - 1), ' ') as blanks) b order by u.n);
       kept := kept || jsonb_build_object('chunk_id', chunk.id, 'document_id', chunk.document_id, 'title', chunk.title,
-        'source', chunk.source, 'version', chunk.version, 'start_character', chunk.start_character + starts - 1,
-        'end_character', chunk.start_character + ends - 1, 'quote', substr(chunk.content, starts, ends - starts));
+        'source', chunk.source, 'version', chunk.version, 'start_character', chunk.start_character + range[1] - 1,
+        'end_character', chunk.start_character + range[2],
+        'quote', substr(chunk.content, range[1], range[2] - range[1] + 1));
     else
       refused := refused || jsonb_build_array(citation);
     end if;

@@ -1,8 +1,7 @@
-/** Documents as a frontend has them: supabase-js, as each actor; and the function that embeds, where nothing can be embedded. */
+/** Documents as a frontend has them: supabase-js, as each actor. */
 import { expect, test } from 'vitest';
-import { newKey } from '../ai/helpers.ts';
 import { join, newTeam } from '../conversations/helpers.ts';
-import { anonClient, env, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
+import { anonClient, newUser, serviceClient, sql, type TestUser } from '../support/stack.ts';
 
 const CITIES =
   'Ashford Brockton Calder Dunmore Elswick Farley Gosforth Hexham Ilkley Jarrow Kelso Ludlow Morpeth Newark Oakham Penrith Quorn Redcar Selby Thirsk Ulverston Ventnor Whitby Yarm Zeal'.split(
@@ -96,32 +95,4 @@ test('a team reads what its admins load, and a stranger sees nothing of it', asy
   expect(await member.client.rpc('delete_document', { document_id: id })).toMatchObject({ status: 403 });
   expect((await admin.client.rpc('delete_document', { document_id: id })).error).toBeNull();
   expect(await found(member, team, 'harbour')).toEqual([]);
-});
-
-test('embedding is for owners and admins, and does nothing where there is no model or no extension', async () => {
-  const [owner, member, stranger] = await Promise.all([newUser(), newUser(), newUser()]);
-  const team = await newTeam(owner);
-  await join(team, member);
-  await owner.client.rpc('load_document', { title: 'A title', content: 'A text', workspace_id: team });
-  const embed = (token: string | undefined, workspace?: string) =>
-    fetch(`${env.FUNCTIONS_URL}/retrieval/embed`, {
-      method: 'POST',
-      headers: {
-        ...(token ? { authorization: `Bearer ${token}` } : {}),
-        ...(workspace ? { 'x-workspace-id': workspace } : {}),
-      },
-    });
-  const answer = await embed(owner.accessToken, team);
-  expect([answer.status, await answer.json()]).toEqual([
-    200,
-    { model: null, embedded: 0, waiting: 1, credits_charged: 0 },
-  ]);
-  const { key } = await newKey(owner);
-  expect(await (await embed(key)).json()).toMatchObject({ waiting: 0 }); // a key is for its own workspace
-  expect((await embed(key, team)).status).toBe(403);
-  expect((await embed(member.accessToken, team)).status).toBe(403);
-  expect((await embed(stranger.accessToken, team)).status).toBe(404);
-  expect((await embed(stranger.accessToken, 'x')).status).toBe(400);
-  expect((await embed(undefined, team)).status).toBe(401);
-  expect((await fetch(`${env.FUNCTIONS_URL}/retrieval/nothing`)).status).toBe(404);
 });

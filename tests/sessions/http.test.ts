@@ -172,13 +172,13 @@ test('a model that twice gives no verdict is a clear failure, and the number can
   expect((await bookedOf(session)).logs).toMatchObject({ analyses: 0 });
   expect(outcome(await analyse(speaker, session, 1, await newModel()))).toBe('200');
   const rows = await sql(
-    `select status, credits_charged::float8 as credits, prompt_tokens > 0 as used from private.ai_usage_logs
-     where workspace_id = $1 order by created_at`,
+    `select status, credits_charged::float8 as credits, prompt_tokens > 0 as used,
+       attempts::text ~ '"said"' as said from private.ai_usage_logs where workspace_id = $1 order by created_at`,
     [speaker.id],
   );
   expect(rows).toEqual([
-    { status: 'failed', credits: 0, used: true },
-    { status: 'success', credits: 0, used: true },
+    { status: 'failed', credits: 0, used: true, said: false },
+    { status: 'success', credits: 0, used: true, said: false },
   ]);
 });
 

@@ -172,10 +172,11 @@ class Transaction {
   handlePortalSuspended(): void {}
 }
 
-/** What a parameter's type reads: texts of JSON for objects, of an array for arrays. */
+/** What a parameter's type reads: texts of JSON for objects and lists of them, of an array for other lists. */
 function asText(value: unknown): string | null {
   if (value === null) return null;
-  if (Array.isArray(value)) return `{${value.map((one) => JSON.stringify(String(one))).join()}}`;
+  if (Array.isArray(value) && typeof value[0] !== 'object')
+    return `{${value.map((one) => JSON.stringify(String(one))).join()}}`;
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 

@@ -183,6 +183,8 @@ export interface Incoming {
   analysis?: SessionAnalysis;
   /** Whether it counts to the messages of a plan, as a rule by its model. */
   isMessage?: boolean;
+  /** Something else that is charged pays for it: it takes no credits of its own. */
+  isIncluded?: boolean;
 }
 
 /**
@@ -206,7 +208,8 @@ export async function admit(
   const admission = (await run(() => {
     if (message) return database.rpc('admit_message', { ...call, ...message });
     if (analysis) return database.rpc('admit_session_analysis', { ...call, ...analysis });
-    return database.rpc('admit_ai_call', { ...call, ...worstCase, ...repeatable, counts_message: incoming.isMessage });
+    const { isMessage: counts_message, isIncluded: is_included } = incoming;
+    return database.rpc('admit_ai_call', { ...call, ...worstCase, ...repeatable, counts_message, is_included });
   })) as unknown as Admission;
   if (admission.answer) return { kept: admission.answer, of: admission.request_id ?? '' };
   if (admission.analysis) return { kept: keptAnalysis(admission), of: '' };
@@ -339,9 +342,9 @@ async function writtenAnswer({ answer, error }: Ending): Promise<Json> {
   };
 }
 
-/** What the log keeps of a provider's words: nothing of an answer where the workspace does not keep answers. */
-function storedWords({ said }: Attempt, { logContent, candidates }: Call): string | undefined {
-  if (!said || logContent === 'none' || (said.isAnswer && logContent !== 'full')) return undefined;
+/** What the log keeps of a provider's words: nothing of an answer that is not kept, as those of sessions never are. */
+function storedWords({ said }: Attempt, { logContent, candidates, analysis }: Call): string | undefined {
+  if (!said || logContent === 'none' || (said.isAnswer && (analysis || logContent !== 'full'))) return undefined;
   const secrets = candidates.flatMap(({ api_key_env, base_url }) => {
     const { username, password, search } = new URL(base_url ?? 'http://localhost');
     return [Deno.env.get(api_key_env)?.trim() ?? '', username, password, search.slice(1)];

@@ -12,18 +12,11 @@ import { limitedChat } from '../ai/notes.ts';
 import type { ChatRequest } from '../ai/request.ts';
 import { type Answer, type Candidate, callUpstream, noteFailure, upstreamError } from '../ai/upstream.ts';
 import { sumOf } from '../ai/usage.ts';
+import type { CheckedCitation } from '../retrieval/passages.ts';
 import { contextOf, type SessionContext } from './context.ts';
-import { type Citation, citationsOf, passagesFor, toSources } from './passages.ts';
+import { citationsOf, type Found, passagesFor, toSources } from './passages.ts';
 import { readFields, shapes } from './request.ts';
-import {
-  type Judgement,
-  judgementOf,
-  MOST_PASSAGES,
-  type Passage,
-  repairOf,
-  requestFor,
-  VERDICT_TOKENS,
-} from './verdict.ts';
+import { type Judgement, judgementOf, MOST_PASSAGES, repairOf, requestFor, VERDICT_TOKENS } from './verdict.ts';
 
 /** A passage has at most 1,200 characters, each of at most four bytes of UTF-8: a token is a byte at least. */
 const TOKENS_OF_A_PASSAGE = 4_800;
@@ -55,7 +48,7 @@ export async function analyse(http: Request, caller: Caller, requestId: string, 
     worstCaseOfTwo(request),
   );
   if ('kept' in call) return new Response(call.kept.body, { headers: { 'content-type': call.kept.contentType } });
-  const work = judge(call, request, said, context);
+  const work = judge(call, request, said, context, caller);
   keepAlive(work);
   return work;
 }
@@ -71,21 +64,26 @@ function worstCaseOfTwo(request: ChatRequest) {
   };
 }
 
-async function judge(call: Call, { model }: ChatRequest, said: string, context: SessionContext): Promise<Response> {
-  const { workspace_id: workspace = '', instructions } = context;
-  const passages = await passagesFor(workspace, said).catch(async (error) => {
+async function judge(
+  call: Call,
+  { model }: ChatRequest,
+  said: string,
+  { workspace_id: workspace = '', instructions }: SessionContext,
+  caller: Caller,
+): Promise<Response> {
+  const details = { ...call.details, reference_id: call.analysis?.session_id };
+  const found = await passagesFor(workspace, said, { caller, details }).catch(async (error) => {
     throw await fail(call, error);
   });
-  const request = requestFor(model, instructions, said, passages);
+  const request = requestFor(model, instructions, said, found.passages);
   call.request = request;
-  return answerAdmitted(verdicts({ call, request, passages, workspace }), request, call);
+  return answerAdmitted(verdicts({ call, request, workspace, ...found }), request, call);
 }
 
 /** A segment that is being analysed. */
-interface Analysis {
+interface Analysis extends Found {
   call: Call;
   request: ChatRequest;
-  passages: Passage[];
   workspace: string;
 }
 
@@ -103,7 +101,7 @@ function verdicts(analysis: Analysis): Endpoint<ChatRequest> {
 /** An answer, what it says, and which of its citations stand in their passages. */
 interface Read extends Judgement {
   answer: Loose;
-  citations: Citation[];
+  citations: CheckedCitation[];
 }
 
 async function readJudgement(analysis: Analysis, request: ChatRequest, whole: Answer): Promise<Read> {

@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(27);
 select tests.create_user('ann');
 create function pg_temp.load(title text, content text, source text default null, language text default null, metadata jsonb default '{}') returns text language plpgsql as $$
 declare
@@ -49,7 +49,8 @@ select throws_ok($$ select pg_temp.load('River', e' \n\u3000') $$, 'PT400', 'inv
 select throws_ok($$ select pg_temp.load('River', null) $$, 'PT400', 'invalid_request', 'and none');
 select throws_ok($$ select pg_temp.load('River', repeat('a', 1000001)) $$, 'PT400', 'invalid_request', 'and a huge one');
 select throws_ok($$ select pg_temp.load(repeat('t', 201), 'x') $$, 'PT400', 'invalid_request', 'and one with a long title');
-select throws_ok($$ select pg_temp.load('River', 'x', repeat('s', 1001)) $$, 'PT400', 'invalid_request', 'or source');
+select throws_ok($$ select pg_temp.load('River', 'x', repeat('s', 2001)) $$, 'PT400', 'invalid_request', 'or source');
+select is(pg_temp.load('River', 'x', (select left(string_agg(md5(n::text), ''), 1001) from generate_series(1, 40) n) || repeat('河', 333)), '1 1 t', 'but not with one of 2,000 bytes');
 select throws_ok($$ select pg_temp.load('River', 'x', language => repeat('s', 36)) $$, 'PT400', 'invalid_request', 'or language');
 select throws_ok($$ select pg_temp.load('River', 'x', metadata => '[]') $$, 'PT400', 'invalid_request', 'or metadata that are no object');
 

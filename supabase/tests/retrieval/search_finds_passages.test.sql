@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(30);
 select tests.create_user('ann'), tests.create_user('bob');
 select tests.be_service();
 select public.load_document(title, content, workspace_id => tests.id('ann')) from (values
@@ -51,6 +51,18 @@ select results_eq($$ select word_rank, pair_rank, vector_rank, round(score::nume
 select is((select count(*)::integer from public.search_passages(tests.id('ann'), 'ibuprofen', '{1,0}')), 1, 'without the extension, or embeddings, an embedding finds nothing more');
 select results_eq($$ select start_character, end_character, position, version, source, content from public.search_passages(tests.id('ann'), 'storms') $$,
   $$ values (0, 58, 1, 1, 'harbour', 'Ships anchored in the harbour during the storms of winter.') $$, 'a passage says where it stands');
+
+-- Terms that very many passages have.
+select tests.be_postgres();
+create function pg_temp.by_text(query text, most_of_a_term integer) returns text language sql as $$
+  select string_agg(d.title, ' ' order by d.title) from private.passages_by_text(tests.id('ann'), query, 10, most_of_a_term) t
+  join public.rag_chunks c on c.id = t.chunk_id join public.rag_documents d on d.id = c.document_id
+$$;
+select is(pg_temp.by_text('daily ibuprofen', 3), 'dose paracetamol', 'each term finds passages');
+select is(pg_temp.by_text('daily ibuprofen', 2), 'dose', 'but one that too many have');
+select is(pg_temp.by_text('daily maximum', 2), 'dose paracetamol', 'unless all are such');
+select is(pg_temp.by_text('daily 退热', 2), 'dose paracetamol 退热', 'words apart from pairs of characters');
+select tests.sign_in('ann');
 
 -- What is no question.
 select throws_ok($$ select public.search_passages(tests.id('ann'), repeat('a', 10001)) $$, 'PT400', 'invalid_request', 'a query has an end');
