@@ -15,10 +15,10 @@ comment on type public.session_end_reason is
 create type public.session_safety_level as enum ('red', 'yellow', 'green');
 comment on type public.session_safety_level is 'The verdict of an analysis.';
 create type public.credit_rate_unit as enum ('minute', 'analysis', 'thousand_tokens', 'fixed', 'audio_second',
-  'character');
+  'character', 'request');
 comment on type public.credit_rate_unit is
   'What a row of a rate is for: a minute of active time, an analysis, 1,000 tokens, the session, a second of the '
-  'reported sound, a character of the transcript.';
+  'reported sound, a character of the transcript, a request to the model (an analysis may take two).';
 create type public.credit_rate_rounding as enum ('second', 'started_minute');
 comment on type public.credit_rate_rounding is 'Whether minutes are charged to the second or each that was begun.';
 
@@ -119,6 +119,7 @@ create table public.session_analysis_logs (
   transcript_length integer not null default 0,
   duration_seconds numeric(12, 3) not null default 0,
   audio_seconds numeric(12, 3) not null default 0,
+  request_count smallint not null default 1,
   model_used text not null,
   prompt_tokens integer not null default 0,
   completion_tokens integer not null default 0,
@@ -137,6 +138,10 @@ comment on column public.session_analysis_logs.transcript_length is 'Characters 
 comment on column public.session_analysis_logs.duration_seconds is
   'What it added to the session''s active time: what other analyses cover, or a pause, is not counted again.';
 comment on column public.session_analysis_logs.audio_seconds is 'How long the segment is by itself.';
+comment on column public.session_analysis_logs.request_count is
+  'Requests to the model: two where the first answer was no verdict.';
+comment on column public.session_analysis_logs.prompt_tokens is
+  'Input of the analysis, with what was embedded to find its passages.';
 comment on column public.session_analysis_logs.estimated_cost_usd is
   'What the call is worth to its customer in US dollars: the cost with the model''s markup.';
 create index session_analysis_logs_workspace_id_safety_level_idx
@@ -154,6 +159,7 @@ create table public.session_usage (
   audio_seconds numeric(14, 3) not null default 0,
   characters bigint not null default 0,
   analysis_count integer not null default 0,
+  request_count integer not null default 0,
   red_count integer not null default 0,
   yellow_count integer not null default 0,
   green_count integer not null default 0,
@@ -199,11 +205,12 @@ create table private.session_work (
   clock_offset interval not null default '0 s',
   active_until timestamptz not null,
   largest_analysis numeric not null default 0,
+  worst_analysis numeric not null default 0,
   burn numeric not null default 0,
+  burn_at timestamptz not null,
   warned_at timestamptz,
   due_at timestamptz,
-  query_tokens integer not null default 0,
-  query_cost_usd numeric not null default 0
+  has_sent_transcript boolean not null default false
 );
 comment on table private.session_work is 'What metering a session needs and its readers are not to see.';
 comment on column private.session_work.hold_id is 'The hold that its end settles.';
@@ -211,11 +218,13 @@ comment on column private.session_work.request is 'What it was started with: the
 comment on column private.session_work.clock_offset is 'Our clock less that of its client, when it started.';
 comment on column private.session_work.active_until is 'The end of the last time that was reported or paused.';
 comment on column private.session_work.largest_analysis is 'The most that one analysis added to its charge.';
+comment on column private.session_work.worst_analysis is
+  'The most that one analysis was admitted for: with less than that to spare the next one may be refused.';
 comment on column private.session_work.burn is
-  'Credits a second that its analyses were seen to use at most, besides time.';
+  'Credits a second that its analyses use besides time: what the last minutes weigh most in, as of burn_at.';
 comment on column private.session_work.due_at is 'When the sweep looks at it; null once it has ended.';
-comment on column private.session_work.query_tokens is
-  'Tokens of query embeddings that the next analysis counts, with their cost.';
+comment on column private.session_work.has_sent_transcript is
+  'Whether its transcript was stored: one that was removed does not come back.';
 create index session_work_workspace_id_idx on private.session_work (workspace_id);
 create index session_work_due_at_idx on private.session_work (due_at) where due_at is not null;
 

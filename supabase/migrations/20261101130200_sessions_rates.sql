@@ -38,6 +38,7 @@ begin
         when 'thousand_tokens' then (usage.total_prompt_tokens + usage.total_completion_tokens) / 1000::numeric
         when 'audio_second' then usage.audio_seconds
         when 'character' then usage.characters
+        when 'request' then usage.request_count
         else 1 end as quantity
       from jsonb_array_elements(rate) r
       where not is_unfinished or (r -> 'charges_unfinished')::boolean
@@ -51,8 +52,8 @@ create function private.no_session_usage() returns public.session_usage language
 as $$
 begin
   return jsonb_populate_record(null::public.session_usage, '{"duration_seconds": 0, "tail_seconds": 0,
-    "audio_seconds": 0, "characters": 0, "analysis_count": 0, "total_prompt_tokens": 0, "total_completion_tokens": 0,
-    "estimated_cost_usd": 0}');
+    "audio_seconds": 0, "characters": 0, "analysis_count": 0, "request_count": 0, "total_prompt_tokens": 0,
+    "total_completion_tokens": 0, "estimated_cost_usd": 0}');
 end;
 $$;
 
@@ -66,9 +67,9 @@ declare
 begin
   perform private.require_valid(at);
   problem := case
-    when jsonb_typeof(rate) is distinct from 'array' or jsonb_array_length(rate) not between 1 and 6
+    when jsonb_typeof(rate) is distinct from 'array' or jsonb_array_length(rate) not between 1 and 7
       or exists (select from jsonb_array_elements(rate) r where jsonb_typeof(r) <> 'object')
-      then 'rate must be a list of 1 to 6 rows: { unit, credits, minimum, rounding, charges_unfinished }.'
+      then 'rate must be a list of 1 to 7 rows: { unit, credits, minimum, rounding, charges_unfinished }.'
     when exists (select from jsonb_array_elements(rate) r, jsonb_object_keys(r) k
       where k not in ('unit', 'credits', 'minimum', 'rounding', 'charges_unfinished'))
       or exists (select from jsonb_array_elements(rate) r where (
@@ -112,6 +113,6 @@ end;
 $$;
 comment on function public.set_credit_rate is
   'Sets what sessions cost that start from effective_from (default: now) on: the whole rate of a workspace and mode '
-  '(null: of all). rate: [{ unit: minute, analysis, thousand_tokens, fixed, audio_second or character, credits, '
-  'minimum, rounding: second or started_minute, charges_unfinished }]. What has started keeps its own.';
+  '(null: of all). rate: [{ unit: minute, analysis, thousand_tokens, fixed, audio_second, character or request, '
+  'credits, minimum, rounding: second or started_minute, charges_unfinished }]. What has started keeps its own.';
 grant execute on function public.set_credit_rate to service_role;

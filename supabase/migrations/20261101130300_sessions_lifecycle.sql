@@ -168,6 +168,7 @@ begin
   where h.workspace_id = (m.session).workspace_id and h.state = 'open' and h.work is not null
     and h.work #>> '{details,session_id}' = (m.session).id::text;
   usage.analysis_count := usage.analysis_count + running.analyses;
+  usage.request_count := usage.request_count + 2 * running.analyses;
   usage.characters := usage.characters + running.characters;
   usage.audio_seconds := usage.audio_seconds + running.seconds;
   usage.total_prompt_tokens := usage.total_prompt_tokens + running.tokens;
@@ -197,7 +198,7 @@ begin
     by_time := least(by_time,
       (credits - private.session_charge(rate, usage)) / (burn + coalesce(a_minute, 0) / 60));
   end if;
-  return greatest(by_time, 0);
+  return case when by_time is not null then greatest(by_time, 0) end;
 end;
 $$;
 
@@ -248,8 +249,31 @@ begin
 end;
 $$;
 
+-- When a warned session on the policy hard may end for want of credits: so long it is kept, whoever looked at it late.
+create function private.session_kept_until(work private.session_work) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return work.warned_at + make_interval(secs => private.config_numeric('session_warn_seconds', 120)::double precision);
+end;
+$$;
+
+-- The usage of a session with the time that its analyses must leave to it: that until the end which a warning
+-- promises, and a minute for the sweep to come by.
+create function private.kept_ahead(usage public.session_usage, m private.metered_session, at timestamptz)
+returns public.session_usage language plpgsql stable set search_path = '' as $$
+begin
+  if (m.session).status = 'in_progress' then
+    usage.duration_seconds := usage.duration_seconds + greatest(private.config_numeric('session_warn_seconds', 120) + 60
+      - coalesce(extract(epoch from at - (m.work).warned_at), 0), 0);
+  end if;
+  return usage;
+end;
+$$;
+
 -- Writes how long a session can go on, extends the hold of one on the policy hard, warns where its end is near, and
--- says when the sweep is to look at it.
+-- says when the sweep is to look at it. The warning of one on hard is a promise. Its time until then is held ahead, and
+-- no analysis may use that (admit_session_analysis), so others who spend cannot end it sooner; analyses that the rest
+-- does not pay for are put off, not an end; and where nobody looked in time it ends that much later.
 create function private.meter_session(m private.metered_session, at timestamptz) returns private.metered_session
 language plpgsql set search_path = '' as $$
 declare
@@ -258,6 +282,7 @@ declare
   usage public.session_usage := m.usage;
   rate jsonb := session.rate;
   live public.session_usage := private.live_usage(m, at);
+  timed public.session_usage := usage; -- without analyses that run: these may use less than what is held for them
   -- The sweep looks once a minute, and analyses come about as often.
   ahead numeric := private.config_numeric('session_warn_seconds', 120) + 60;
   longest timestamptz := session.started_at
@@ -265,22 +290,23 @@ declare
   idle timestamptz := case when session.status = 'in_progress' then session.last_heard_at
     + make_interval(mins => private.config_numeric('session_idle_minutes', 15)::integer) end;
   due numeric := greatest(private.session_charge(rate, live), private.session_cost(usage));
-  horizon public.session_usage := live;
+  analysis numeric;
   more numeric;
   by_credits numeric;
   seconds numeric;
 begin
+  timed.duration_seconds := live.duration_seconds;
+  analysis := greatest(private.session_charge(rate, live) - private.session_charge(rate, timed), work.worst_analysis);
   if session.policy = 'hard' and (m.hold).state = 'open' then
-    horizon.duration_seconds := live.duration_seconds + case when session.status = 'in_progress' then ahead else 0 end;
-    more := round(least(private.session_charge(rate, horizon) + work.burn * ahead + work.largest_analysis, m.budget), 6)
-      - (m.hold).amount;
+    more := round(least(private.session_charge(rate, private.kept_ahead(timed, m, at)) + work.burn * ahead + analysis,
+      m.budget), 6) - (m.hold).amount;
     if more > 0 then
       update private.credit_holds h set amount = h.amount + more where h.id = (m.hold).id returning h into m.hold;
       perform private.post_entry(session.workspace_id, session.user_id, 'debit', 0, 'session_fee', at,
         for_hold => (m.hold).id, held_change => more);
     end if;
   end if;
-  by_credits := private.session_seconds_for(rate, live, m.budget - work.largest_analysis, work.burn);
+  by_credits := private.session_seconds_for(rate, timed, m.budget - analysis, work.burn);
   if private.session_cost(usage) > m.budget then
     by_credits := 0;
   end if;
@@ -298,15 +324,20 @@ begin
       m.end_reason := 'credits';
     end if;
   end if;
-  if seconds <= ahead and work.warned_at is null then
+  if floor(seconds) <= ahead and work.warned_at is null then
     work.warned_at := at;
     perform private.notify(session.workspace_id, 'session_ending', jsonb_build_object('session_id', session.id,
       'seconds_left', floor(greatest(seconds, 0))), at, session.user_id);
   elsif seconds > 2 * ahead then
     work.warned_at := null; -- there are credits again
   end if;
-  work.due_at := case when session.policy = 'hard' and session.status = 'in_progress'
-    then least(m.ends_at, at + interval '1 minute') else m.ends_at end;
+  if session.policy = 'hard' and work.warned_at is not null then
+    seconds := greatest(seconds, extract(epoch from private.session_kept_until(work) - at));
+  end if;
+  work.due_at := least(
+    case m.end_reason when 'credits' then greatest(m.ends_at, private.session_kept_until(work)) else m.ends_at end,
+    case when session.policy = 'hard' and session.status = 'in_progress' then at + interval '1 minute'
+      when work.warned_at is null then at + make_interval(secs => greatest(seconds - ahead, 60)::double precision) end);
   usage.credits_consumed := private.session_charge(rate, usage);
   usage.warning := work.warned_at is not null;
   -- What a team has is not for its members to know, until it ends.
@@ -378,9 +409,9 @@ begin
   if (m.hold).state in ('open', 'expired') then
     settled := private.close_hold(m.hold, charge, at, (m.hold).metadata);
   else -- it was closed by hand
-    charge := 0;
+    charge := (m.hold).settled_amount;
   end if;
-  is_debt := charge > 0 and settled.credits_balance < 0;
+  is_debt := coalesce(charge > 0 and settled.credits_balance < 0, false);
   update public.sessions s set status = ending, end_reason = reason, ended_at = until, paused_at = null,
     error_message = left(error, 1000)
   where s.id = session.id returning s into m.session;
@@ -417,7 +448,7 @@ begin
     return m;
   end if;
   m := private.meter_session(m, at);
-  if m.ends_at <= at then
+  if m.ends_at <= at and (m.end_reason <> 'credits' or private.session_kept_until(m.work) <= at) then
     return private.end_session(m, 'expired', m.end_reason, m.ends_at, at, m.end_reason <> 'idle'
       or private.config('session_tail') = '"until_end"');
   end if;
@@ -436,6 +467,7 @@ begin
   usage.duration_seconds := 60 * minutes;
   usage.audio_seconds := 60 * minutes;
   usage.analysis_count := minutes;
+  usage.request_count := minutes;
   usage.total_prompt_tokens := 1000 * minutes;
   usage.characters := 1000 * minutes;
   return usage;
@@ -569,10 +601,11 @@ begin
   returning * into session;
   insert into public.session_usage (session_id, workspace_id, user_id, started_at)
   values (session.id, session.workspace_id, session.user_id, asked.at);
-  insert into private.session_work (session_id, workspace_id, hold_id, request, details, clock_offset, active_until)
+  insert into private.session_work (session_id, workspace_id, hold_id, request, details, clock_offset, active_until,
+    burn_at)
   values (session.id, session.workspace_id, hold.id, request, details - '{scene,request_data}'::text[]
     || jsonb_build_object('request_id', start_session.request_id),
-    asked.at - coalesce(start_session.started_at, asked.at), asked.at);
+    asked.at - coalesce(start_session.started_at, asked.at), asked.at, asked.at);
   m := private.meter_session(private.read_session(session, asked.at), asked.at);
   return private.session_json(m, asked.at) || '{"started": true}';
 end;
@@ -656,23 +689,30 @@ begin
   at := private.time_under_lock(at);
   m := private.watch_session(session, at);
   if (m.session).ended_at is null then
+    if complete_session.ended_at + (m.work).clock_offset
+      < session.started_at - make_interval(mins => private.config_numeric('max_clock_skew_minutes', 5)::integer) then
+      perform private.raise_error('invalid_request', format('ended_at is before the session began (%s).',
+        to_char((session.started_at - (m.work).clock_offset) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
+    end if;
     m := private.end_session(m, 'completed', null, coalesce(complete_session.ended_at + (m.work).clock_offset, at), at);
   elsif (m.session).status not in ('completed', 'expired') then
     perform private.raise_error('invalid_state', format('Session %s is %s.', session.id, (m.session).status));
   end if;
-  -- Also of one that expired before its client could end it.
-  if full_transcript ~ '\S' and not exists (
-    select from public.session_transcripts t where t.session_id = session.id
-  ) and private.has_room_for_content(session.workspace_id, octet_length(full_transcript)) then
-    insert into public.session_transcripts (session_id, workspace_id, transcript)
-    values (session.id, session.workspace_id, full_transcript);
+  -- Also of one that expired before its client could end it, and from its end on it is kept so long.
+  if full_transcript ~ '\S' and not (m.work).has_sent_transcript then
+    if private.has_room_for_content(session.workspace_id, octet_length(full_transcript)) then
+      insert into public.session_transcripts (session_id, workspace_id, transcript, created_at)
+      values (session.id, session.workspace_id, full_transcript, (m.session).ended_at);
+      update private.session_work w set has_sent_transcript = true where w.session_id = session.id;
+    end if;
   end if;
   return private.session_json(m, at);
 end;
 $$;
 comment on function public.complete_session is
   'Ends a session and charges it, once: a second call gives the same answer { session, usage, meter }. ended_at: by '
-  'the client''s clock; the time from the last report until then is active unless it is paused.';
+  'the client''s clock, not before the start by more than max_clock_skew_minutes; the time from the last report until '
+  'then is active unless it is paused. The first transcript is stored, once, where there is room for it.';
 
 -- Ends a session that comes to nothing.
 create function private.give_session_up(
@@ -723,26 +763,26 @@ comment on function public.fail_session is 'Ends a session that broke down, as c
 -- Looks at one session that is due: warns, extends its hold, or ends it; false when there is none.
 create function private.watch_next_session(at timestamptz) returns boolean language plpgsql set search_path = '' as $$
 declare
+  due_id uuid;
   session public.sessions;
   passed_over uuid[] := array[]::uuid[];
 begin
   while cardinality(passed_over) < 100 loop
-    select s.* into session
-    from private.session_work k join public.sessions s on s.id = k.session_id
-      join public.credit_wallets w on w.workspace_id = k.workspace_id
+    select k.session_id into due_id
+    from private.session_work k join public.credit_wallets w on w.workspace_id = k.workspace_id
     where k.due_at <= watch_next_session.at and k.session_id <> all (passed_over)
     limit 1 for no key update of w skip locked;
     exit when not found;
     begin
-      select s.* into session from public.sessions s where s.id = session.id and s.ended_at is null for no key update;
+      select s.* into session from public.sessions s where s.id = due_id and s.ended_at is null for no key update;
       if found then
         perform private.watch_session(session, at);
         return true;
       end if;
     exception when others then
-      raise warning 'session % could not be looked at: % (%)', session.id, sqlerrm, sqlstate;
+      raise warning 'session % could not be looked at: % (%)', due_id, sqlerrm, sqlstate;
     end;
-    passed_over := passed_over || session.id;
+    passed_over := passed_over || due_id;
   end loop;
   return false;
 end;

@@ -3,23 +3,58 @@
 -- counted, and is counted once by the next try.
 
 -- Why an analysis is refused, as admit_ai_call says it, with the session as it is.
-create function private.refuse_analysis(m private.metered_session, code text, message text, at timestamptz)
-returns jsonb language plpgsql stable set search_path = '' as $$
+create function private.refuse_analysis(
+  m private.metered_session, code text, message text, at timestamptz, retry_after integer default null
+) returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   return private.session_json(m, at) || jsonb_build_object('admitted', false, 'status', private.error_status(code),
-    'code', code, 'message', message, 'param', null,
-    'retry_after', case code when 'analysis_running' then 1 end);
+    'code', code, 'message', message, 'param', null, 'retry_after', retry_after);
 end;
 $$;
 
--- Why a session cannot have one more analysis by its credits: whether it ends now. Before that it is announced.
+-- Whether a session on the policy soft has no credits for one more analysis, and so ends. Before that it is announced.
 create function private.is_used_up(m private.metered_session, at timestamptz) returns boolean
 language plpgsql stable set search_path = '' as $$
 declare
   due numeric := greatest(private.session_charge((m.session).rate, private.live_usage(m, at)),
     private.session_cost(m.usage));
 begin
-  return due > m.budget and ((m.session).policy = 'hard' or (m.work).warned_at < at);
+  return (m.session).policy = 'soft' and due > m.budget and (m.work).warned_at < at;
+end;
+$$;
+
+-- For how many seconds an admitted analysis of a session on the policy hard is put off, if so; null: it is not. From a
+-- warning until the end that it promises, credits are spread over the time: as many analyses as they pay for, evenly.
+create function private.analysis_put_off(
+  m private.metered_session, most numeric, last_admitted_at timestamptz, at timestamptz
+) returns numeric language plpgsql stable set search_path = '' as $$
+declare
+  window_left numeric := extract(epoch from private.session_kept_until(m.work) - at);
+  since_last numeric := extract(epoch from at - last_admitted_at);
+  a_share numeric := (m.work).largest_analysis / nullif((m.work).largest_analysis + most, 0);
+begin
+  if window_left <= 0 then
+    return null;
+  elsif most < 0 then
+    return window_left;
+  elsif since_last < window_left * a_share then
+    return (window_left * a_share - since_last) / (1 + a_share);
+  end if;
+  return null;
+end;
+$$;
+
+-- Whether a segment is as admit_session_analysis has it.
+create function private.is_segment(segment jsonb, at timestamptz) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return (jsonb_typeof(segment) = 'object'
+    and coalesce((segment ->> 'characters')::integer, 0) between 0 and 10000000
+    and coalesce((segment ->> 'duration_seconds')::numeric, 0) between 0 and 86400
+    and coalesce((segment ->> 'started_at')::timestamptz, at)
+      between at - interval '72 hours' and at + interval '72 hours') is true;
+exception when data_exception then
+  return false;
 end;
 $$;
 
@@ -44,15 +79,14 @@ declare
   m private.metered_session;
   earlier private.session_segments;
   running private.credit_holds;
-  hold private.credit_holds;
   admission jsonb;
-  is_warned boolean;
+  before numeric;
+  worst numeric;
+  left_over numeric;
+  put_off numeric;
+  refusal private.ai_refusal;
 begin
-  if (sequence_number >= 0 and length(request_hash) between 1 and 200 and jsonb_typeof(segment) = 'object'
-    and coalesce((segment ->> 'characters')::bigint, 0) between 0 and 10000000
-    and coalesce((segment ->> 'duration_seconds')::numeric, 0) between 0 and 86400
-    and coalesce((segment ->> 'started_at')::timestamptz, at) between at - interval '72 hours' and at + interval '72 hours')
-    is not true
+  if (sequence_number >= 0 and length(request_hash) between 1 and 200 and private.is_segment(segment, at)) is not true
   then
     perform private.raise_error('invalid_request', 'An analysis has a sequence_number from 0 on, a request_hash and a '
       'segment { characters, duration_seconds, started_at }.');
@@ -78,12 +112,11 @@ begin
   loop
     if not private.is_silent(running, at) then
       return private.refuse_analysis(private.read_session(session, at), 'analysis_running',
-        'This segment is being analyzed.', at);
+        'This segment is being analyzed.', at, 1);
     end if;
     perform private.finish_lost_ai_call(running, at);
   end loop;
   m := private.watch_session(session, at);
-  is_warned := (m.work).warned_at < at;
   if (m.session).ended_at is null and private.is_used_up(m, at) then
     m := private.end_session(m, 'expired', 'credits', at, at);
   end if;
@@ -106,42 +139,59 @@ begin
   end if;
   update private.credit_holds h set metadata = h.metadata
     || jsonb_build_object('session_id', session.id, 'sequence_number', sequence_number)
-  where h.id = (admission ->> 'hold_id')::uuid returning * into hold;
+  where h.id = (admission ->> 'hold_id')::uuid;
+  -- Once more, with what this one may use at most.
+  before := private.session_charge(session.rate, private.live_usage(m, at));
+  m := private.read_session(session, at);
+  worst := private.session_charge(session.rate, private.live_usage(m, at)) - before;
+  if session.policy = 'hard' then
+    left_over := case when private.session_cost(m.usage) > m.budget then -1 else m.budget
+      - private.session_charge(session.rate, private.kept_ahead(private.live_usage(m, at), m, at)) end;
+    put_off := private.analysis_put_off(m, left_over, session.last_heard_at, at);
+    refusal := case
+      when put_off is not null then row('rate_limited', 'The credits of this session are near their end: until then '
+        'it has analyses at the pace that they pay for.', null, ceil(put_off))::private.ai_refusal
+      when left_over < 0 then row('insufficient_credits', format('This analysis may cost up to %s credits, which is '
+        'more than the session can use.', trim_scale(worst)), null, null)::private.ai_refusal end;
+  end if;
+  if refusal.code is not null then
+    perform public.finish_ai_call((admission ->> 'hold_id')::uuid, 'refused', at => admit_session_analysis.at,
+      details => jsonb_build_object('error_code', refusal.code, 'error_message', refusal.message));
+    m := private.read_session(session, at);
+    -- One that is too large for a session without a warning is no end of it.
+    if refusal.code = 'insufficient_credits' and (m.work).warned_at is not null then
+      m := private.end_session(m, 'expired', 'credits', at, at);
+    end if;
+    return private.refuse_analysis(m, refusal.code, refusal.message, at, refusal.retry_after);
+  end if;
   update public.sessions s set last_heard_at = greatest(s.last_heard_at, admit_session_analysis.at)
   where s.id = session.id returning * into session;
-  -- Once more, with what this one may use at most.
-  m := private.meter_session(private.read_session(session, at), at);
-  if session.policy = 'hard'
-    and private.session_charge(session.rate, private.live_usage(m, at)) > (m.hold).amount
-  then
-    perform private.close_hold(hold, null, at, is_work_done => true); -- as if it had not been admitted
-    m := private.end_session(m, 'expired', 'credits', at, at);
-    return private.refuse_analysis(m, 'insufficient_credits', format('Session %s is %s.', session.id,
-      (m.session).status), at);
-  end if;
-  return private.session_json(m, at) || admission;
+  update private.session_work w set worst_analysis = greatest(w.worst_analysis, worst) where w.session_id = session.id;
+  return private.session_json(private.meter_session(private.read_session(session, at), at), at) || admission;
 end;
 $$;
 comment on function public.admit_session_analysis is
   'Admits the AI call of one analysis as admit_ai_call does, without credits of its own: { admitted: true, hold_id, '
   'candidates, …, session, usage, meter }; or the first answer to the same segment (same sequence_number and '
   'request_hash): { admitted: false, analysis, meter }; or a refusal: idempotency_conflict, analysis_running, '
-  'invalid_state and, where the session ends for want of credits, insufficient_credits. segment: { characters, '
+  'invalid_state; rate_limited for the pace that the last credits of a session on hard pay for; insufficient_credits '
+  'where it ends for want of them, or is too small for this segment. segment: { characters, '
   'duration_seconds, started_at (by the client''s clock; without it the segment is the time before this call) }.';
 
--- Credits a second that a session used besides time.
+-- Credits a second that a session used besides time, on average.
 create function private.session_burn(rate jsonb, usage public.session_usage, seconds numeric) returns numeric
 language plpgsql immutable set search_path = '' as $$
 begin
   usage.duration_seconds := 0;
   return private.session_charge((select coalesce(jsonb_agg(r), '[]') from jsonb_array_elements(rate) r
-    where r ->> 'unit' <> 'fixed'), usage) / seconds * 1.25;
+    where r ->> 'unit' <> 'fixed'), usage) / seconds;
 end;
 $$;
 
 -- Logs an analysis whose call was logged, counts it to its session, and gives the session as it is then.
 create function private.add_analysis(
-  m private.metered_session, work jsonb, verdict jsonb, logged private.ai_usage_logs, at timestamptz
+  m private.metered_session, work jsonb, verdict jsonb, logged private.ai_usage_logs, query private.ai_usage_logs,
+  at timestamptz
 ) returns private.metered_session language plpgsql set search_path = '' as $$
 declare
   session public.sessions := m.session;
@@ -149,9 +199,11 @@ declare
   heard_at timestamptz := (segment ->> 'heard_at')::timestamptz;
   began timestamptz := (segment ->> 'started_at')::timestamptz + (m.work).clock_offset;
   latest timestamptz := least(heard_at, session.paused_at);
-  seconds numeric := least((segment ->> 'duration_seconds')::numeric,
-    greatest(extract(epoch from heard_at - session.started_at), 0));
+  seconds numeric := trunc(least((segment ->> 'duration_seconds')::numeric,
+    greatest(extract(epoch from heard_at - session.started_at), 0)), 3);
   before numeric := private.session_charge(session.rate, m.usage);
+  has_room boolean := private.has_room_for_content(session.workspace_id, octet_length(concat(verdict ->> 'display_text',
+    verdict ->> 'action_suggestion', verdict ->> 'rag_documents', verdict ->> 'rag_sources')), at);
   grown numeric;
   usage public.session_usage;
   row public.session_analysis_logs;
@@ -162,17 +214,24 @@ begin
       least(began + make_interval(secs => seconds::double precision), latest)) end, 3);
   insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at,
     safety_level, severity, display_text, action_suggestion, rag_documents, rag_sources, transcript_length,
-    duration_seconds, audio_seconds, model_used, prompt_tokens, completion_tokens, cached_tokens, estimated_cost_usd)
+    duration_seconds, audio_seconds, request_count, model_used, prompt_tokens, completion_tokens, cached_tokens,
+    estimated_cost_usd)
   values (session.id, (work #>> '{details,sequence_number}')::integer, session.workspace_id, session.user_id, at,
     (verdict ->> 'safety_level')::public.session_safety_level, (verdict ->> 'severity')::smallint,
-    verdict ->> 'display_text', verdict ->> 'action_suggestion', coalesce(verdict -> 'rag_documents', '[]'),
-    coalesce(verdict -> 'rag_sources', '[]'), coalesce((segment ->> 'characters')::integer, 0), row.duration_seconds,
-    coalesce(seconds, 0), coalesce(logged.served_model, logged.model), logged.prompt_tokens + (m.work).query_tokens,
-    logged.completion_tokens, logged.cached_tokens, logged.estimated_cost + (m.work).query_cost_usd)
+    -- A day's bound on what is stored takes the texts, as in the log of calls; the level is what was paid for.
+    case when has_room then verdict ->> 'display_text' else '' end,
+    case when has_room then verdict ->> 'action_suggestion' end,
+    coalesce(case when has_room then verdict -> 'rag_documents' end, '[]'),
+    coalesce(case when has_room then verdict -> 'rag_sources' end, '[]'),
+    coalesce((segment ->> 'characters')::integer, 0), row.duration_seconds, coalesce(seconds, 0),
+    least(greatest((verdict ->> 'request_count')::integer, 1), 2), coalesce(logged.served_model, logged.model),
+    logged.prompt_tokens + coalesce(query.prompt_tokens, 0), logged.completion_tokens, logged.cached_tokens,
+    logged.estimated_cost + coalesce(query.estimated_cost, 0))
   returning * into row;
   insert into private.session_segments (session_id, sequence_number, request_hash)
   values (session.id, row.sequence_number, work #>> '{details,request_hash}');
   update public.session_usage u set analysis_count = u.analysis_count + 1,
+    request_count = u.request_count + row.request_count,
     red_count = u.red_count + (row.safety_level = 'red')::integer,
     yellow_count = u.yellow_count + (row.safety_level = 'yellow')::integer,
     green_count = u.green_count + (row.safety_level = 'green')::integer,
@@ -185,12 +244,13 @@ begin
   -- What it added besides time, and at what pace analyses do.
   usage.duration_seconds := usage.duration_seconds - row.duration_seconds;
   grown := private.session_charge(session.rate, usage) - before;
-  update private.session_work w set query_tokens = 0, query_cost_usd = 0,
-    largest_analysis = greatest(w.largest_analysis, grown),
+  update private.session_work w set largest_analysis = greatest(w.largest_analysis, grown),
     active_until = greatest(w.active_until, least(coalesce(began
       + make_interval(secs => seconds::double precision), latest), latest)),
-    burn = greatest(w.burn, private.session_burn(session.rate, usage, greatest(extract(epoch from at
-      - session.started_at), 1)))
+    -- Of the last minutes, fading; a short session has none but its whole.
+    burn = round(greatest(w.burn * exp(-least(extract(epoch from at - w.burn_at), 3600) / 180) + grown / 180,
+      private.session_burn(session.rate, usage, greatest(extract(epoch from at - session.started_at), 60))), 12),
+    burn_at = at
   where w.session_id = session.id;
   return private.meter_session(private.read_session(session, at), at);
 end;
@@ -200,15 +260,18 @@ create function public.finish_session_analysis(
   hold_id uuid, ending public.ai_usage_status, prompt_tokens bigint default 0, cached_tokens bigint default 0,
   completion_tokens bigint default 0, verdict jsonb default null, details jsonb default '{}',
   usage_source public.ai_usage_source default 'reported', served_model text default null,
-  written_tokens bigint default 0, pools jsonb default '{}', at timestamptz default clock_timestamp()
+  written_tokens bigint default 0, pools jsonb default '{}', at timestamptz default clock_timestamp(),
+  query_request_id text default null
 ) returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   hold private.credit_holds := private.lock_hold(finish_session_analysis.hold_id, at);
   wanted_session uuid := (hold.metadata ->> 'session_id')::uuid;
   session public.sessions;
   logged private.ai_usage_logs;
+  query private.ai_usage_logs;
   m private.metered_session;
   is_first boolean := hold.work is not null;
+  is_added boolean := false;
 begin
   at := greatest(private.time_under_lock(at), (hold.work ->> 'started_at')::timestamptz);
   select * into session from public.sessions s where s.id = wanted_session for no key update;
@@ -226,17 +289,24 @@ begin
   then
     select * into logged from private.ai_usage_logs l
     where l.workspace_id = session.workspace_id and l.created_at = finish_session_analysis.at and l.hold_id = hold.id;
-    m := private.add_analysis(m, hold.work, verdict, logged, at);
+    select * into query from private.ai_usage_logs l
+    where l.request_id = query_request_id and l.workspace_id = session.workspace_id and l.user_id = session.user_id
+      and l.scene = 'embedding' limit 1;
+    m := private.add_analysis(m, hold.work, verdict, logged, query, at);
+    is_added := true;
   end if;
+  -- Also where the day has no room for it, this answer has what was found.
   return private.session_json(m, at) || jsonb_build_object('finished', is_first,
-    'analysis', private.analysis_json(wanted_session, (hold.metadata ->> 'sequence_number')::integer));
+    'analysis', private.analysis_json(wanted_session, (hold.metadata ->> 'sequence_number')::integer)
+      || case when is_added then verdict - array['severity', 'request_count'] else '{}' end);
 end;
 $$;
 comment on function public.finish_session_analysis is
   'Ends the AI call of an analysis as finish_ai_call does and, where it succeeded with a verdict, writes its log row '
   'and adds it to the session''s usage: { finished, analysis, session, usage, meter }. analysis is null where it came '
   'to nothing: it failed, or the session had ended meanwhile. verdict: { safety_level, severity, display_text, '
-  'action_suggestion, rag_documents, rag_sources }.';
+  'action_suggestion, rag_documents, rag_sources, request_count (2: the first answer was no verdict) }. '
+  'query_request_id: the embedding that looked for its passages, whose tokens and cost it counts.';
 
 grant execute on function public.admit_session_analysis, public.finish_session_analysis
   to service_role, basemeter_functions;

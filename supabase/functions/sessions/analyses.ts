@@ -120,8 +120,10 @@ async function readJudgement(analysis: Analysis, request: ChatRequest, whole: An
 async function settle(analysis: Analysis, candidate: Candidate, first: Read): Promise<Response> {
   const { call } = analysis;
   let last = first;
+  let request_count = 1;
   if (first.fault !== undefined && !first.isRefused) {
     noteFailure(call.attempts.at(-1), noVerdict(first));
+    request_count = 2;
     const second = await askAgain(analysis, candidate, first).catch((error) => {
       if (first.verdict) return first; // only a quote was wrong
       throw error;
@@ -134,7 +136,7 @@ async function settle(analysis: Analysis, candidate: Candidate, first: Read): Pr
     usage: call.used,
     candidate,
     answer: last.answer,
-    verdict: { ...last.verdict, ...toSources(last.citations) } as unknown as Json,
+    verdict: { ...last.verdict, ...toSources(last.citations), request_count } as unknown as Json,
   });
   if (!settlement.analysis) {
     throw new ApiError(409, 'invalid_state', 'The session ended while this segment was analysed. It was not counted.');
