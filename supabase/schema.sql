@@ -26,7 +26,7 @@ type credit_grant_kind: free, subscription, purchase, promotion, refund
 type credit_history_entry: id bigint, created_at timestamp with time zone, workspace_id uuid, user_id uuid, api_key_id uuid, transaction_type credit_transaction_type, amount numeric, status debit_status, refunded_amount numeric, balance_after numeric, reason text, feature_code text, description text, hold_id uuid, refunded_transaction_id bigint, metadata jsonb
 type credit_hold_state: open, settled, released, expired
 type credit_rate_rounding: second, started_minute
-type credit_rate_unit: minute, analysis, thousand_tokens, fixed, audio_second, character
+type credit_rate_unit: minute, analysis, thousand_tokens, fixed, audio_second, character, request
 type credit_result: credits_balance numeric, credits_total numeric, credits_spent numeric, credits_expired numeric, credits_held numeric, credits_available numeric, amount numeric, transaction_id bigint, grant_id uuid, hold_id uuid
 type credit_rollover: none, all, capped
 type credit_transaction_type: credit, debit, refund, expire, clawback
@@ -1366,11 +1366,12 @@ table private.session_work
   clock_offset interval not null default '00:00:00'::interval
   active_until timestamp with time zone not null
   largest_analysis numeric not null default 0
+  worst_analysis numeric not null default 0
   burn numeric not null default 0
+  burn_at timestamp with time zone not null
   warned_at timestamp with time zone
   due_at timestamp with time zone
-  query_tokens integer not null default 0
-  query_cost_usd numeric not null default 0
+  has_sent_transcript boolean not null default false
   constraint session_work_pkey PRIMARY KEY (session_id)
   constraint session_work_session_id_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE
   constraint session_work_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
@@ -1525,6 +1526,7 @@ table session_analysis_logs
   transcript_length integer not null default 0
   duration_seconds numeric(12,3) not null default 0
   audio_seconds numeric(12,3) not null default 0
+  request_count smallint not null default 1
   model_used text not null
   prompt_tokens integer not null default 0
   completion_tokens integer not null default 0
@@ -1565,6 +1567,7 @@ table session_usage
   audio_seconds numeric(14,3) not null default 0
   characters bigint not null default 0
   analysis_count integer not null default 0
+  request_count integer not null default 0
   red_count integer not null default 0
   yellow_count integer not null default 0
   green_count integer not null default 0
@@ -2065,7 +2068,7 @@ function private.accept_my_invitation(token text) returns jsonb security definer
 function private.activity_of(account_id uuid, OUT monthly_message_count bigint, OUT monthly_reset_date timestamp with time zone, OUT total_message_count bigint, OUT last_active_at timestamp with time zone) returns record security definer -- execute: authenticated, service_role
 function private.add_active_seconds(wanted_session uuid, since timestamp with time zone, until timestamp with time zone, seconds numeric) returns numeric
 function private.add_active_time(wanted_session uuid, began timestamp with time zone, ended timestamp with time zone) returns numeric
-function private.add_analysis(m private.metered_session, work jsonb, verdict jsonb, logged private.ai_usage_logs, at timestamp with time zone) returns private.metered_session
+function private.add_analysis(m private.metered_session, work jsonb, verdict jsonb, logged private.ai_usage_logs, query private.ai_usage_logs, at timestamp with time zone) returns private.metered_session
 function private.add_api_key_secret(for_key uuid) returns text
 function private.add_candidate(terms private.ai_terms, candidate ai_models, pricing jsonb, request private.ai_request, credits_left numeric, most_credits numeric, at timestamp with time zone) returns private.ai_terms
 function private.add_grant(wanted_workspace uuid, grant_amount numeric, grant_kind credit_grant_kind, paid boolean, grant_priority integer, grant_expires_at timestamp with time zone) returns uuid
@@ -2083,6 +2086,7 @@ function private.agree_message(message messages, is_text_written boolean) return
 function private.ai_caller_of(account_id uuid, key_hash text, at timestamp with time zone, wanted_workspace uuid DEFAULT NULL::uuid) returns private.ai_caller
 function private.amount_of(amount numeric, unit text) returns text
 function private.analysis_json(wanted_session uuid, wanted_number integer) returns jsonb
+function private.analysis_put_off(m private.metered_session, most numeric, last_admitted_at timestamp with time zone, at timestamp with time zone) returns numeric
 function private.api_key_answer(wanted_key uuid, secret text) returns jsonb
 function private.api_key_of(secret_hash text, at timestamp with time zone) returns api_keys
 function private.apply_payment_event(event payment_events, problem text, at timestamp with time zone) returns payment_events
@@ -2244,6 +2248,7 @@ function private.is_json_within(value jsonb, most bigint) returns boolean -- exe
 function private.is_operator() returns boolean
 function private.is_paid_by_members(customer payment_customers) returns boolean
 function private.is_platform_admin() returns boolean security definer -- execute: authenticated
+function private.is_segment(segment jsonb, at timestamp with time zone) returns boolean
 function private.is_session_revoked(account_id uuid) returns boolean
 function private.is_silent(hold private.credit_holds, at timestamp with time zone) returns boolean
 function private.is_unaudited_column(column_name text) returns boolean
@@ -2255,6 +2260,7 @@ function private.joined_parts(parts jsonb, more jsonb) returns jsonb
 function private.keep_attachments() returns trigger security definer
 function private.keep_no_transcript() returns trigger security definer
 function private.keep_streamed_answer() returns trigger security definer
+function private.kept_ahead(usage session_usage, m private.metered_session, at timestamp with time zone) returns session_usage
 function private.known_of(of_platform payment_platform, of_subject private.payment_subject, of_id text) returns jsonb
 function private.last_counted_period(wanted_workspace uuid) returns timestamp with time zone
 function private.later(at timestamp with time zone, span interval) returns timestamp with time zone
@@ -2353,6 +2359,7 @@ function private.prove_grants(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_holds(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_limits(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_payments(wanted_workspace uuid) returns SETOF private.drift
+function private.prove_sessions(wanted_workspace uuid) returns SETOF private.drift
 function private.prove_wallets(wanted_workspace uuid) returns SETOF private.drift
 function private.query_pieces(query text) returns TABLE(is_excluded boolean, is_common boolean, entries text, needle text, counted text, pattern text)
 function private.query_terms(query text) returns TABLE(is_pair boolean, term text, entries text)
@@ -2369,7 +2376,7 @@ function private.refresh_plan(wanted_workspace uuid, at timestamp with time zone
 function private.refund_video_job(job video_jobs, work private.video_job_work, code text, at timestamp with time zone) returns numeric
 function private.refunded_of(of_platform payment_platform, of_reversal text) returns numeric
 function private.refuse_ai_call(asked private.admission) returns jsonb
-function private.refuse_analysis(m private.metered_session, code text, message text, at timestamp with time zone) returns jsonb
+function private.refuse_analysis(m private.metered_session, code text, message text, at timestamp with time zone, retry_after integer DEFAULT NULL::integer) returns jsonb
 function private.refuse_answer(conversation conversations, action text, answer_id uuid, answer messages, leaf uuid, message jsonb, request_id text, at timestamp with time zone) returns jsonb
 function private.refuse_counted_features(caller private.ai_caller, at timestamp with time zone) returns private.ai_refusal
 function private.refuse_credits(asked private.admission, needed numeric, what text) returns private.ai_refusal
@@ -2454,9 +2461,11 @@ function private.session_analysis_history(wanted_workspace uuid, wanted_user uui
 function private.session_burn(rate jsonb, usage session_usage, seconds numeric) returns numeric
 function private.session_charge(rate jsonb, usage session_usage, is_unfinished boolean DEFAULT false) returns numeric
 function private.session_cost(usage session_usage) returns numeric
+function private.session_debits(session sessions) returns TABLE(entry_id bigint, amount numeric)
 function private.session_grace(session sessions) returns numeric
 function private.session_id() returns uuid
 function private.session_json(m private.metered_session, at timestamp with time zone) returns jsonb
+function private.session_kept_until(work private.session_work) returns timestamp with time zone
 function private.session_rate_of(wanted_workspace uuid, wanted_mode text, at timestamp with time zone) returns jsonb
 function private.session_seconds_for(rate jsonb, usage session_usage, credits numeric, burn numeric DEFAULT 0) returns numeric
 function private.session_statistics_of(person uuid, first_day date, last_day date, wanted_user uuid, wanted_workspace uuid) returns session_statistics -- execute: authenticated, service_role
@@ -2553,6 +2562,7 @@ function public.complete_session(session_id uuid, user_id uuid, full_transcript 
 function public.consume_feature(feature_code text, quantity numeric, user_id uuid, workspace_id uuid DEFAULT NULL::uuid, model text DEFAULT NULL::text, cost numeric DEFAULT NULL::numeric, reference_type text DEFAULT NULL::text, reference_id text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp(), conversation_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid) returns feature_use security definer -- execute: service_role
 function public.conversation_branch(conversation_id uuid, leaf_id uuid DEFAULT NULL::uuid) returns SETOF messages -- execute: authenticated, service_role
 function public.conversation_context(conversation_id uuid, user_id uuid, action text, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, answer_id uuid DEFAULT NULL::uuid, parent_message_id uuid DEFAULT NULL::uuid, follows_leaf boolean DEFAULT false, request_hash text DEFAULT NULL::text, model text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.correct_session(session_id uuid, quantities jsonb, reason text, idempotency_key text, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: service_role
 function public.create_api_key(name text, workspace_id uuid DEFAULT NULL::uuid, allowed_models text[] DEFAULT NULL::text[], allowed_scenes ai_usage_scene[] DEFAULT NULL::ai_usage_scene[], requests_per_minute integer DEFAULT NULL::integer, budget numeric DEFAULT NULL::numeric, period_budget numeric DEFAULT NULL::numeric, budget_period calendar_period DEFAULT NULL::calendar_period, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns created_api_key -- execute: authenticated
 function public.create_attachment(conversation_id uuid, name text, media_type text, size_bytes bigint) returns attachments -- execute: authenticated
 function public.create_video_job(user_id uuid, model text, prompt text, image_url text DEFAULT NULL::text, has_image boolean DEFAULT false, parameters jsonb DEFAULT '{}'::jsonb, request_id text DEFAULT NULL::text, details jsonb DEFAULT '{}'::jsonb, api_key_hash text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, request_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
@@ -2577,7 +2587,7 @@ function public.finish_ai_call(hold_id uuid, ending ai_usage_status, prompt_toke
 function public.finish_file_removal(bucket text, path text, next_try_at timestamp with time zone) returns void security definer -- execute: basemeter_functions, service_role
 function public.finish_message(hold_id uuid, answer jsonb, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, is_empty boolean DEFAULT false, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, may_be_cut_short boolean DEFAULT false, pools jsonb DEFAULT '{}'::jsonb, gives_messages boolean DEFAULT false, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.finish_payment_task(task_id bigint, error text DEFAULT NULL::text, outcome text DEFAULT NULL::text, payment_id text DEFAULT NULL::text, at timestamp with time zone DEFAULT clock_timestamp()) returns void security definer -- execute: basemeter_functions, service_role
-function public.finish_session_analysis(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, verdict jsonb DEFAULT NULL::jsonb, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, pools jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
+function public.finish_session_analysis(hold_id uuid, ending ai_usage_status, prompt_tokens bigint DEFAULT 0, cached_tokens bigint DEFAULT 0, completion_tokens bigint DEFAULT 0, verdict jsonb DEFAULT NULL::jsonb, details jsonb DEFAULT '{}'::jsonb, usage_source ai_usage_source DEFAULT 'reported'::ai_usage_source, served_model text DEFAULT NULL::text, written_tokens bigint DEFAULT 0, pools jsonb DEFAULT '{}'::jsonb, at timestamp with time zone DEFAULT clock_timestamp(), query_request_id text DEFAULT NULL::text) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_billing_account(user_id uuid, workspace_id uuid DEFAULT NULL::uuid) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.get_video_job(user_id uuid, video_job_id uuid, api_key_hash text DEFAULT NULL::text, workspace_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT clock_timestamp()) returns jsonb security definer -- execute: basemeter_functions, service_role
 function public.hold_credits(user_id uuid, amount numeric, reason text, metadata jsonb DEFAULT '{}'::jsonb, workspace_id uuid DEFAULT NULL::uuid, idempotency_key text DEFAULT NULL::text, description text DEFAULT NULL::text, feature_code text DEFAULT NULL::text, expires_in interval DEFAULT '00:15:00'::interval, at timestamp with time zone DEFAULT clock_timestamp(), spender_id uuid DEFAULT NULL::uuid) returns credit_result security definer -- execute: service_role

@@ -176,7 +176,7 @@ $$;
 
 -- Writes an imported conversation for the caller, once.
 create function private.write_import(source text, given jsonb, home uuid) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   person uuid := private.caller_id();
   now_at timestamptz := clock_timestamp();
@@ -199,7 +199,7 @@ begin
   -- One after the other: the same one is written once, and those that have no room together are not all written first.
   perform pg_advisory_xact_lock(hashtextextended('imports of ' || person, 0));
   perform from public.credit_wallets w where w.workspace_id = made.workspace_id for key share; -- it stays
-  if not found then -- it was deleted meanwhile
+  if private.role_in(made.workspace_id, person) is null then -- the workspace or the person was deleted meanwhile
     perform private.raise_error('not_found', pg_catalog.format('There is no workspace %s.', made.workspace_id));
   end if;
   made.import_key := source || ' ' || encode(sha256(convert_to(given::text, 'UTF8')), 'hex');
@@ -248,6 +248,10 @@ begin
   return jsonb_build_object('conversation_id', made.id, 'imported', true, 'messages', written);
 exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
   perform private.raise_error('invalid_request', 'This conversation cannot be read: ' || sqlerrm);
+  return null;
+when lock_not_available then -- sooner than the project ends the wait of a client, which would be a 500
+  perform private.raise_error('rate_limited', 'Another import of yours is still being written.',
+    'Import one conversation after the other.', 5);
   return null;
 end;
 $$;

@@ -202,7 +202,6 @@ declare
   seconds numeric := trunc(least((segment ->> 'duration_seconds')::numeric,
     greatest(extract(epoch from heard_at - session.started_at), 0)), 3);
   before numeric := private.session_charge(session.rate, m.usage);
-  tolerance numeric := private.config_numeric('usage_tolerance', 2);
   has_room boolean := private.has_room_for_content(session.workspace_id, octet_length(concat(verdict ->> 'display_text',
     verdict ->> 'action_suggestion', verdict ->> 'rag_documents', verdict ->> 'rag_sources')), at);
   grown numeric;
@@ -226,11 +225,8 @@ begin
     coalesce(case when has_room then verdict -> 'rag_sources' end, '[]'),
     coalesce((segment ->> 'characters')::integer, 0), row.duration_seconds, coalesce(seconds, 0),
     least(greatest((verdict ->> 'request_count')::integer, 1), 2), coalesce(logged.served_model, logged.model),
-    -- What has no price of its own is not bounded in the log, and may have one here: no more than it was held for.
-    least(logged.prompt_tokens + coalesce(query.prompt_tokens, 0),
-      ceil(greatest((work #>> '{worst_case,prompt_tokens}')::bigint, 500) * tolerance)),
-    least(logged.completion_tokens, ceil((work #>> '{worst_case,completion_tokens}')::bigint * tolerance)),
-    logged.cached_tokens, logged.estimated_cost + coalesce(query.estimated_cost, 0))
+    logged.prompt_tokens + coalesce(query.prompt_tokens, 0), logged.completion_tokens, logged.cached_tokens,
+    logged.estimated_cost + coalesce(query.estimated_cost, 0))
   returning * into row;
   insert into private.session_segments (session_id, sequence_number, request_hash)
   values (session.id, row.sequence_number, work #>> '{details,request_hash}');

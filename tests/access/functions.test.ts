@@ -110,7 +110,8 @@ async function makeThings(world: World): Promise<Record<string, string>> {
        insert into public.rag_chunks (workspace_id, document_id, position, start_character, end_character, content, content_hash)
        values (:team, :document, 1, 0, 9, 'a passage', 'a hash');
        insert into public.sessions (id, workspace_id, user_id, client_id) values (:recording, :team, :member, 'a session');
-       insert into public.session_usage (session_id, workspace_id, user_id) values (:recording, :team, :member);
+       insert into public.session_usage (session_id, workspace_id, user_id, analysis_count, request_count, red_count)
+       values (:recording, :team, :member, 1, 1, 1);
        insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level,
          severity, display_text, model_used)
        values (:recording, 1, :team, :member, now(), 'red', 3, 'a text', 'a model');

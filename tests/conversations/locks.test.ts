@@ -210,6 +210,15 @@ test('imports of one person come one after the other: the same one is written on
   await other.query(`set lock_timeout = '60s'`);
 });
 
+test('an import that waits too long for another one of its person is told to come again', async () => {
+  const team = await newTeam();
+  await slow.query(`begin; ${importing(team, team.member)}`);
+  const hurried = `alter function private.write_import set lock_timeout = '50ms'; ${importing(team, team.member, 'b')}`;
+  await expect(ask(other, hurried)).rejects.toMatchObject({ code: 'PGRST', message: /rate_limited/ });
+  await slow.query('commit');
+  expect(await ask(other, importing(team, team.member, 'b'))).toMatchObject({ imported: true });
+});
+
 test('what is sent to a conversation that is held waits, as its end does, and not with the wallet', async () => {
   const team = await newTeam();
   const admission = await ask(other, send(team, team.member));
@@ -328,6 +337,16 @@ test('a deletion that comes first is waited for before the conversation is locke
   await expect(sent).rejects.toMatchObject({ code: 'PT404' });
 });
 
+test('an import whose person is deleted first finds no workspace of theirs', async () => {
+  const team = await newTeam();
+  await other.query('begin');
+  await other.query('delete from auth.users where id = $1', [team.member]);
+  const imported = ask(slow, importing(team, team.member));
+  await untilBlocked(slow);
+  await other.query('commit');
+  await expect(imported).rejects.toMatchObject({ code: 'PT404' });
+});
+
 /** What somebody may be told whose account, team or conversation goes meanwhile. */
 const FAIR = /^(PT401|PT403|PT404|PT409|42501|23503|PGRST) /;
 
@@ -388,6 +407,12 @@ test('the day of a workspace is what its people and its calls stored, and is bou
       await sql(
         `insert into private.kept_content values ($1, true, date_trunc('day', now(), 'UTC'), $2), ($1, false, date_trunc('day', now(), 'UTC'), 1000)`,
         [team.id, LIMIT - 1000 - room],
+      );
+      // A call that its plan refuses has no hold to finish.
+      await sql(
+        `insert into public.workspace_features (workspace_id, feature_code, feature_limit, reason)
+         select $1, code, null, 'a test' from unnest('{requests_per_minute,messages_per_month}'::text[]) code`,
+        [team.id],
       );
       const statementOf = (move: { do: string; bytes: number }, number: number): string => {
         const person = number % 2 ? team.member : team.mate;

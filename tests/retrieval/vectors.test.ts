@@ -8,7 +8,7 @@ import { newVectorDatabase } from './pglite.ts';
 const DIMENSIONS = 64;
 const MODEL = 'a-model';
 /** More of them only where there is time: the index over 20,000 takes a quarter of a minute in this Postgres. */
-const SIZES = runs(1) > 1 ? [20, 2_000, 20_000] : [20, 300, 2_000];
+const SIZES = runs(1) > 1 ? [20, 2_000, 20_000] : [20, 300, 1_000];
 /** Up to which all are compared; the largest workspace is above it. */
 const EXACT_UP_TO = runs(1) > 1 ? 5_000 : 500;
 const OTHERS = 50;

@@ -28,14 +28,15 @@ async function writeSession(workspace: string, person: string, words: string, is
     [id, workspace, person, `${words} ${id}`, isShared],
   );
   await adminPool.query(
-    `insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level, severity, display_text, model_used)
+    `insert into public.session_analysis_logs (session_id, sequence_number, workspace_id, user_id, analyzed_at, safety_level, severity, display_text, duration_seconds, model_used)
      select $1::uuid, n, $2::uuid, $3::uuid, now() - interval '10 minutes' + n * interval '1 minute',
-       (array['red', 'green', 'green'])[n]::public.session_safety_level, 1, $4, 'a model' from generate_series(1, 3) n`,
+       (array['red', 'green', 'green'])[n]::public.session_safety_level, 1, $4, 60, 'a model' from generate_series(1, 3) n`,
     [id, workspace, person, words],
   );
   await adminPool.query(
-    `insert into public.session_usage (session_id, workspace_id, user_id, status, analysis_count, red_count, green_count, duration_seconds)
-     values ($1, $2, $3, 'completed', 3, 1, 2, 180)`,
+    `insert into public.session_usage (session_id, workspace_id, user_id, status, analysis_count, request_count, red_count, green_count, duration_seconds,
+       credit_deducted, credit_deducted_at)
+     values ($1, $2, $3, 'completed', 3, 3, 1, 2, 180, true, now())`,
     [id, workspace, person],
   );
   await adminPool.query(

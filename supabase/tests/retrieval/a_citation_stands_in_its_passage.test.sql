@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(16);
 select tests.create_user('ann'), tests.create_user('bob');
 select tests.be_service();
 select public.load_document('Doses', repeat('Nothing of note stands here. ', 50) || e'The dose is\n  40 mg/kg (max.*).\n每公斤体重四十毫克。', 'https://example.test/doses', workspace_id => tests.id('ann'));
@@ -31,5 +31,7 @@ select is((pg_temp.check('40') #> '{citations,0}') - '{document_id,start_charact
 select is(public.check_citations(tests.id('ann'), '[1, null, {}, {"chunk_id": "x", "quote": "x"}, {"chunk_id": 5, "quote": {}}]'),
   '{"citations": [], "refused": [1, null, {}, {"chunk_id": "x", "quote": "x"}, {"chunk_id": 5, "quote": {}}]}', 'what is no citation is refused, whatever it is');
 select is(public.check_citations(tests.id('ann'), '{"a": 1}'), '{"citations": [], "refused": []}', 'or no list');
+select is((select concat_ws(' ', jsonb_array_length(c -> 'citations'), jsonb_array_length(c -> 'refused')) from public.check_citations(tests.id('ann'),
+  (select jsonb_agg(jsonb_build_object('chunk_id', tests.recall('chunk'), 'quote', '40')) from generate_series(1, 52))) c), '50 2', 'fifty are looked at');
 select * from finish();
 rollback;

@@ -1,5 +1,5 @@
 begin;
-select plan(30);
+select plan(31);
 select tests.create_user('ann'), tests.create_user('bob');
 select tests.be_service();
 select public.load_document(title, content, workspace_id => tests.id('ann')) from (values
@@ -52,7 +52,10 @@ select is((select count(*)::integer from public.search_passages(tests.id('ann'),
 select results_eq($$ select start_character, end_character, position, version, source, content from public.search_passages(tests.id('ann'), 'storms') $$,
   $$ values (0, 58, 1, 1, 'harbour', 'Ships anchored in the harbour during the storms of winter.') $$, 'a passage says where it stands');
 
--- Terms that very many passages have.
+-- Rare and common terms.
+select tests.be_service();
+select public.load_document('ward ' || n, 'The ward opens every morning.', workspace_id => tests.id('bob')) from generate_series(1, 8) n;
+select is((select title from public.search_passages(tests.id('bob'), 'morning ward ibuprofen', k => 1)), 'theirs', 'one rare word counts for more than two common ones');
 select tests.be_postgres();
 create function pg_temp.by_text(query text, most_of_a_term integer) returns text language sql as $$
   select string_agg(d.title, ' ' order by d.title) from private.passages_by_text(tests.id('ann'), query, 10, most_of_a_term) t
