@@ -15,6 +15,8 @@ const GRACE = 2_000;
 const CLAIMS = JSON.stringify({ role: 'service_role' });
 /** Of these rpcs the answer is rows. */
 const OF_ROWS = new Set(['list_ai_models']);
+/** Rpcs that return a text, which is no JSON by itself. */
+const OF_TEXT = new Set(['query_embedding_model']);
 /** SQLSTATE of a prepared statement that is not there: the next server of a transaction pooler was given. */
 const NOT_PREPARED = '26000';
 
@@ -91,7 +93,14 @@ export class RpcPool {
     if (known) return known;
     const given = args.map((arg, index) => `${pg.escapeIdentifier(arg)} => $${index + 1}`);
     const call = `public.${pg.escapeIdentifier(rpc)}(${given})`;
-    const statement = named(rpc, OF_ROWS.has(rpc) ? `select to_json(array(select ${call}))` : `select ${call}`);
+    const statement = named(
+      rpc,
+      OF_ROWS.has(rpc)
+        ? `select to_json(array(select ${call}))`
+        : OF_TEXT.has(rpc)
+          ? `select to_json(${call})`
+          : `select ${call}`,
+    );
     this.#statements.set(key, statement);
     return statement;
   }

@@ -1,4 +1,5 @@
 /** What is found for a segment among the documents of its workspace, and what of it a verdict may cite. */
+import { ApiError } from '../_shared/errors.ts';
 import { embedQuery, type Occasion } from '../retrieval/embedding.ts';
 import { type CheckedCitation, checkCitations, findPassages } from '../retrieval/passages.ts';
 import { type Claim, MOST_PASSAGES, type Passage } from './verdict.ts';
@@ -22,7 +23,11 @@ export async function passagesFor(workspace_id: string, said: string, occasion: 
     timer = setTimeout(resolve, EMBEDDING_WAITS, undefined);
   });
   const embedded = await Promise.race([
-    embedQuery(workspace_id, query, { ...occasion, isOfSession: true }).catch(() => undefined),
+    embedQuery(workspace_id, query, { ...occasion, isOfSession: true }).catch((error) => {
+      // A refusal or a provider's failure is in the log of calls.
+      if (!(error instanceof ApiError)) console.error('a segment was not embedded:', error);
+      return undefined;
+    }),
     late,
   ]);
   clearTimeout(timer);
