@@ -226,8 +226,10 @@ export async function faultsOf(people: string[], client?: pg.ClientBase): Promis
            case when m.ended_at is null then 0 else u.credits_consumed end)),
        ('its hold is open after its end', m.ended_at is not null
          and exists (select from private.credit_holds h where h.id = m.hold_id and h.state = 'open')),
+       -- What a soft session took beyond the credits may be missed where the next one is settled.
        ('a debt was made on hard', m.policy = 'hard' and u.credits_consumed > 0 and exists (
-         select from public.credit_transactions t where t.hold_id = m.hold_id and t.balance_after < 0))
+           select from public.credit_transactions t where t.hold_id = m.hold_id and t.balance_after < 0)
+         and not exists (select from mine o where o.workspace_id = m.workspace_id and o.policy = 'soft'))
      ) f (fault, is_so) where f.is_so
      union all select format('the ledger: %s', to_jsonb(v)) from unnest($1::uuid[]) id, public.verify_credits(id) v`,
     [people],
