@@ -42,9 +42,11 @@ begin
   if key_hash is not null then
     key := private.api_key_of(key_hash, at);
     account_id := key.user_id;
-  else
-    perform private.require_account(account_id);
+    if 'session_analysis' <> all (key.allowed_scenes) then
+      perform private.raise_error('forbidden', 'This API key is not for scene session_analysis.');
+    end if;
   end if;
+  perform private.require_account(account_id);
   for tries in 1 .. 2 loop -- as it is, and as it is under the lock
     select * into session from public.sessions s
     where s.id = wanted_session and s.workspace_id = coalesce(wanted_workspace, s.workspace_id)

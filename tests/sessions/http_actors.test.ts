@@ -79,6 +79,41 @@ test('its person does everything, admins and those it is shared with read, other
   }
 });
 
+/** How a start and each request about a session end for somebody. */
+const outcomesFor = async (by: By, session: string) => {
+  const model = await newModel();
+  const requests = [
+    ['POST', '', {}],
+    ...ROUTES.map(([method, path, body]) => [method, `/${session}${path}`, body]),
+  ] as [string, string, object | undefined][];
+  const outcomes: string[] = [];
+  for (const [method, path, body] of requests) {
+    const wanted = path.endsWith('/analyze-partial') ? { ...body, model } : body;
+    outcomes.push(`${method} ${path.replace(`/${session}`, '/ID')}: ${outcome(await call(by, method, path, wanted))}`);
+  }
+  return outcomes;
+};
+
+test('an API key for other scenes reads and writes no sessions', async () => {
+  const speaker = await newSpeaker();
+  const session = await start(speaker);
+  const { key } = await newKey(speaker, { allowed_scenes: ['text_chat'] });
+  const outcomes = await outcomesFor({ key }, session);
+  expect(outcomes.filter((one) => !one.endsWith(': 403 forbidden'))).toEqual([]);
+});
+
+test('a disabled account reads what is its own, and changes nothing, nor do its keys', async () => {
+  const speaker = await newSpeaker();
+  const session = await start(speaker);
+  const { key } = await newKey(speaker);
+  await sql(`update public.users set is_active = false where id = $1`, [speaker.id]);
+  for (const by of [speaker, { key }]) {
+    const outcomes = await outcomesFor(by, session);
+    const writing = outcomes.filter((one) => !one.startsWith('GET '));
+    expect(writing.filter((one) => !one.endsWith(': 403 account_disabled'))).toEqual([]);
+  }
+});
+
 test("a session in a team is the team's to pay, and only members start one", async () => {
   const [owner, speaker, stranger] = await Promise.all([newSpeaker(), newSpeaker(), newSpeaker()]);
   const team = await newTeam(owner);
