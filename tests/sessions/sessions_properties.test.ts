@@ -306,6 +306,5 @@ test(`${HISTORIES} histories: one charge or none, usage as the logs, no time twi
     }),
     { numRuns: Math.ceil(HISTORIES / AT_ONCE), endOnFailure: true },
   );
-  console.log(analysed);
   expect(analysed).toBeGreaterThan(HISTORIES / 2); // or they are no lives
 });
