@@ -46,7 +46,9 @@ begin
       perform private.raise_error('forbidden', 'This API key is not for scene session_analysis.');
     end if;
   end if;
-  perform private.require_account(account_id);
+  if not (private.require_account(account_id)).is_active then
+    perform private.raise_error('account_disabled', 'This account is disabled.');
+  end if;
   for tries in 1 .. 2 loop -- as it is, and as it is under the lock
     select * into session from public.sessions s
     where s.id = wanted_session and s.workspace_id = coalesce(wanted_workspace, s.workspace_id)
