@@ -1,6 +1,6 @@
 -- A member of a team and an API key have limits of their own: on credits, and on sessions at once. A session counts for both.
 begin;
-select plan(18);
+select plan(19);
 select tests.create_user('owner'), tests.create_user('author'), tests.create_user('other'), tests.create_team('team'), tests.offer_analysis();
 select tests.join_team('team', 'owner', 'owner'), tests.join_team('team', 'author', 'admin'), tests.join_team('team', 'other');
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', workspace_id => tests.id('team'));
@@ -56,6 +56,9 @@ select is(pg_temp.starts('f', 'author', true), 'limit_reached', 'a key whose cre
 select is(pg_temp.starts('f', 'author'), 'true', 'its person does');
 select pg_temp.limit_to('author', 'credit_limit', 3.5);
 select is(pg_temp.starts('g', 'author'), 'limit_reached', 'until theirs are used up');
+select public.pause_session(tests.recall('d')::uuid, tests.id('other'));
+select tests.limit_plans('sessions_at_once', 2);
+select is(pg_temp.starts('h', 'owner'), 'limit_reached', 'the plan counts paused ones as well');
 select is((select sum(-amount) from public.credit_transactions where workspace_id = tests.id('team') and reason = 'session_fee'), 3.5::numeric, 'all of it is paid by the team');
 select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select * from finish();
