@@ -23,6 +23,6 @@ begin
 end;
 $$;
 comment on function public.session_context is
-  'What a segment of a session is analysed with: model, instructions, and of the caller''s own session its workspace and '
-  'its start by its client''s clock. For functions: what may be done, the next rpc says.';
+  'What a segment of a session is analysed with: model, instructions, and of the caller''s own session its workspace '
+  'and its start by its client''s clock. For functions: what may be done, the next rpc says.';
 grant execute on function public.session_context to service_role, basemeter_functions;
