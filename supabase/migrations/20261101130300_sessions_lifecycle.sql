@@ -525,6 +525,8 @@ declare
   request jsonb := jsonb_build_object('mode', start_session.mode, 'started_at', start_session.started_at,
     'metadata', start_session.metadata, 'policy', start_session.policy);
   needed numeric;
+  has_paid boolean;
+  uncharged numeric := 0;
 begin
   perform private.require_valid(at, metadata => start_session.metadata);
   if length(start_session.client_id) not between 1 and 200 or length(start_session.mode) not between 1 and 63 then
@@ -549,10 +551,10 @@ begin
     return private.session_json(m, asked.at) || '{"started": false}';
   end if;
   session.rate := private.session_rate_of(caller.workspace_id, start_session.mode, asked.at);
+  has_paid := exists (select from public.credit_grants g where g.workspace_id = caller.workspace_id and g.is_paid);
   session.policy := case when start_session.policy = 'hard' then 'hard' else coalesce(
     (select w.session_policy from public.workspaces w where w.id = caller.workspace_id),
-    case when exists (select from public.credit_grants g where g.workspace_id = caller.workspace_id and g.is_paid)
-      then 'soft' else 'hard' end::public.session_policy) end;
+    case when has_paid then 'soft' else 'hard' end::public.session_policy) end;
   needed := case session.policy when 'hard' then greatest(private.session_charge(session.rate,
     private.expected_usage(private.config_numeric('session_expected_minutes', 5))), 0.000001) else 0.000001 end;
 
@@ -575,8 +577,16 @@ begin
     session.api_key_id := (caller.api_key).id;
     session.id := gen_random_uuid();
     m := private.read_session(session, asked.at);
-    if needed > m.budget - private.session_grace(session) then
-      asked.refusal := private.refuse_credits(asked, needed, 'This session needs');
+    if not has_paid then
+      -- A client reports its time itself: reporting none is no way to have one session after the other for nothing.
+      select coalesce(sum(greatest(private.session_cost(u) - u.credits_consumed, 0)), 0) into uncharged
+      from public.session_usage u
+      where u.workspace_id = caller.workspace_id and u.started_at > asked.at - interval '24 hours';
+    end if;
+    if needed + uncharged > m.budget - private.session_grace(session) then
+      asked.refusal := private.refuse_credits(asked, needed + uncharged, case when uncharged > 0
+        then 'With what those of the last day cost beyond their charge, this session needs'
+        else 'This session needs' end);
     end if;
   end if;
   if (asked.refusal).code is not null then

@@ -280,8 +280,9 @@ begin
   end if;
   perform public.finish_ai_call(hold.id, finish_session_analysis.ending, finish_session_analysis.prompt_tokens,
     finish_session_analysis.cached_tokens, finish_session_analysis.completion_tokens,
-    finish_session_analysis.details - 'response_data', 0, finish_session_analysis.usage_source, false,
-    finish_session_analysis.served_model, null, finish_session_analysis.written_tokens, false,
+    -- As when it was admitted: what was said and found is not for the log.
+    finish_session_analysis.details - '{request_data,response_data}'::text[], 0, finish_session_analysis.usage_source,
+    false, finish_session_analysis.served_model, null, finish_session_analysis.written_tokens, false,
     finish_session_analysis.at, finish_session_analysis.pools);
   m := private.watch_session(session, at);
   if is_first and finish_session_analysis.ending = 'success' and verdict is not null

@@ -6,7 +6,7 @@ create type public.safety_distribution as (
   yellow_percentage numeric, green_percentage numeric
 );
 comment on type public.safety_distribution is
-  'How many analyses found which level. The percentages have two places and add up to 100; without analyses they are 0.';
+  'How many analyses found which level. The percentages have two places and add up to 100, or are 0.';
 
 create type public.session_statistics as (
   total_sessions bigint, total_duration_seconds numeric, total_analysis_count bigint, total_tokens bigint,
@@ -94,7 +94,7 @@ comment on function public.session_timeline is
   'The levels of a session over its time, in one row of arrays, for drawing; for who may read the session.';
 grant execute on function public.session_timeline to authenticated, service_role;
 
--- Sums over sessions ---------------------------------------------------------------------------------------------------
+-- Sums over sessions --------------------------------------------------------------------------------------------------
 
 -- The usage of the sessions that began on these days (UTC, both included) and count for a person: their own and, in
 -- teams that they own or administer, everybody's; without a workspace or a person asked for, their own. Clients ask
@@ -169,7 +169,7 @@ comment on function public.session_safety_by_member is
   'deleted people). Owners and admins get everyone, members themselves.';
 grant execute on function public.session_safety_by_member to authenticated, service_role;
 
--- Logs ------------------------------------------------------------------------------------------------------------------
+-- Logs ----------------------------------------------------------------------------------------------------------------
 
 -- Logs of a workspace by level and time. Rights are looked at once; then each level's index is walked from the cursor
 -- on, no further than a page.
@@ -191,7 +191,7 @@ begin
     where l.session_id = before_session and l.sequence_number = before_number and l.workspace_id = wanted_workspace
       and (wanted_user is null or l.user_id = wanted_user);
     if not found then
-      perform private.raise_error('not_found', 'before_session_id and before_number: there is no such row in this list.');
+      perform private.raise_error('not_found', 'before_session_id and before_number name no row of this list.');
     end if;
   end if;
   before_session := coalesce(before_session, '00000000-0000-0000-0000-000000000000');
@@ -200,7 +200,8 @@ begin
   until := coalesce(until, 'infinity');
   return query
     select p.*
-    from unnest(case when level is null then enum_range(null::public.session_safety_level) else array[level] end) v (level)
+    from unnest(case when level is null then enum_range(null::public.session_safety_level)
+      else array[level] end) v (level)
     cross join lateral (
       select * from public.session_analysis_logs l
       where l.workspace_id = wanted_workspace and l.safety_level = v.level
@@ -223,11 +224,11 @@ create function public.session_analysis_history(
 $$;
 comment on function public.session_analysis_history is
   'Analyses of a workspace (default: the caller''s own), newest first, at most 200 at once; before_session_id and '
-  'before_number: session_id and sequence_number of the last one of the page before. Filters: level, person, and a span '
+  'before_number: session_id and sequence_number of the last one of the page before. Filters: level, person, a span '
   'of time (from included, to not). Plain members of a team get their own.';
 grant execute on function public.session_analysis_history to authenticated, service_role;
 
--- For function sessions ------------------------------------------------------------------------------------------------
+-- For function sessions -----------------------------------------------------------------------------------------------
 
 create function public.read_sessions(
   user_id uuid, what text, session_id uuid default null, before_number integer default null,

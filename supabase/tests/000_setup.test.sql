@@ -394,12 +394,12 @@ comment on function tests.offer_analysis is 'Offers a model that analyses sessio
 
 create or replace function tests.start_session(
   person text, client_id text default null, mode text default null, started_at timestamptz default null,
-  policy public.session_policy default null, workspace text default null, api_key text default null,
+  policy text default null, workspace text default null, api_key text default null,
   metadata jsonb default '{}', at timestamptz default now()
 ) returns jsonb
 language sql set search_path = ''
 as $$
-  select public.start_session(tests.id(person), client_id, mode, started_at, metadata, policy, tests.id(workspace),
+  select public.start_session(tests.id(person), client_id, mode, started_at, metadata, policy::public.session_policy, tests.id(workspace),
     encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), 'start', '{}', at)
 $$;
 comment on function tests.start_session is 'Starts a session as function sessions does.';

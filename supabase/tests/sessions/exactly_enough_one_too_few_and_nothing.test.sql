@@ -1,7 +1,7 @@
 -- Exactly enough credits, one too few, and none: to start a session and to end it, on both policies.
 begin;
-select plan(22);
-select tests.create_user('owner'), tests.create_user('payer'), tests.offer_analysis();
+select plan(25);
+select tests.create_user('owner'), tests.create_user('payer'), tests.create_user('timeless'), tests.offer_analysis();
 select public.credit_user_credits_transaction(tests.id('payer'), 7, 'purchase');
 update public.workspaces set plan = 'basic' where id in (tests.id('owner'), tests.id('payer'));
 
@@ -43,6 +43,16 @@ select isnt_empty($$select from public.notifications where workspace_id = tests.
 select is((select string_agg(l.error_code, ' ') from public.ai_usage_logs l where l.workspace_id = tests.id('payer') and l.model = 'session' and l.status = 'success'), 'session_debt', 'and the log says it');
 select is(tests.start_session('payer', 'more', at => '2026-03-01 00:06Z') ->> 'code', 'insufficient_credits', 'soft: nothing starts with a debt');
 select is(tests.start_session('payer', 'more', policy => 'hard', at => '2026-03-01 00:06Z') ->> 'code', 'insufficient_credits', 'nor on hard');
+
+-- A client that reports no time is charged none; who never paid cannot have one such session after the other.
+select tests.remember('timeless', tests.start_session('timeless', 'first', started_at => '2026-03-01', at => '2026-03-01') #>> '{session,id}');
+select tests.analyze('timeless', tests.recall('timeless')::uuid, n, 0, started_at => '2026-03-01', at => '2026-03-01'::timestamptz + n * interval '1 second', prompt_tokens => 1000)
+from generate_series(1, 6) n;
+select public.complete_session(tests.recall('timeless')::uuid, tests.id('timeless'), ended_at => '2026-03-01', at => '2026-03-01 00:00:10Z');
+select is(tests.session(tests.recall('timeless')::uuid), 'completed 0s 6 analyses 6300 tokens 0 credits', 'no time, no charge, and 0.63 credits'' worth of analyses');
+select is(tests.start_session('timeless', 'second', at => '2026-03-01 23:59Z') ->> 'message',
+  'With what those of the last day cost beyond their charge, this session needs 3.13 credits and 3 are available.', 'the next one needs that besides');
+select is(tests.start_session('timeless', 'second', at => '2026-03-02 00:00Z') -> 'started', 'true', 'for a day');
 
 select is_empty('select * from public.verify_credits()', 'the ledger is right');
 select * from finish();

@@ -13,7 +13,7 @@ select is(tests.recall('call')::jsonb -> 'admitted', 'true', 'an analysis is adm
 select is((select count(*) from private.credit_holds h where h.workspace_id = tests.id('team') and h::text like '%spoken%'), 0::bigint, 'its hold does not keep what was said');
 select public.finish_session_analysis((tests.recall('call')::jsonb ->> 'hold_id')::uuid, 'success', 100, 0, 50,
   '{"safety_level": "red", "severity": 3, "display_text": "spoken words", "action_suggestion": "spoken words", "rag_sources": [{"quote": "spoken words"}]}',
-  '{"response_data": {"text": "spoken words"}}', at => '2026-03-01 00:01Z');
+  '{"request_data": {"messages": ["spoken words"]}, "response_data": {"text": "spoken words"}}', at => '2026-03-01 00:01Z');
 select public.complete_session(tests.recall('session')::uuid, tests.id('author'), 'spoken words', at => '2026-03-01 00:02Z');
 
 -- In which tables of ours the words stand.
