@@ -28,20 +28,20 @@ begin
 end;
 $$;
 create function pg_temp.completes(name text) returns numeric language sql as $$
-  select (public.complete_session(tests.recall(name)::uuid, s.user_id, at => clock_timestamp() + interval '119 seconds') #>> '{usage,credits_consumed}')::numeric from public.sessions s where s.client_id = name
+  select (public.complete_session(tests.recall(name)::uuid, s.user_id, at => now() + interval '2 minutes') #>> '{usage,credits_consumed}')::numeric from public.sessions s where s.client_id = name
 $$;
 
 -- Sessions at once: paused ones as well, of a member with their keys' and without others'.
 select pg_temp.limit_to('author', 'sessions_at_once', 2), pg_temp.limit_to('key', 'sessions_at_once', 1);
 select is(pg_temp.starts('a', 'author', true), 'true', 'a key starts one');
-select public.pause_session(tests.recall('a')::uuid, tests.id('author'));
+select public.pause_session(tests.recall('a')::uuid, tests.id('author'), at => now() + interval '10 seconds');
 select is(pg_temp.starts('b', 'author', true), 'limit_reached', 'and no second while it is there, paused or not');
 select is(pg_temp.starts('b', 'author'), 'true', 'its person starts another');
 select is(pg_temp.starts('c', 'author'), 'limit_reached', 'and no third: the key''s is theirs');
 select is(pg_temp.starts('d', 'other'), 'true', 'somebody else does');
 select pg_temp.limit_to('other', 'sessions_at_once', 0);
 select is(pg_temp.starts('e', 'other'), 'limit_reached', 'unless they may none');
-select public.cancel_session(tests.recall('a')::uuid, tests.id('author'));
+select public.cancel_session(tests.recall('a')::uuid, tests.id('author'), at => now() + interval '20 seconds');
 select is(pg_temp.starts('c', 'author', true), 'true', 'one that ended is not counted');
 
 -- Credits.
