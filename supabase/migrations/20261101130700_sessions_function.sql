@@ -17,12 +17,11 @@ begin
   return jsonb_build_object('model', private.config('session_model'),
     'instructions', private.config('session_instructions'))
     || coalesce((
-      select jsonb_build_object('workspace_id', s.workspace_id, 'started_at', s.started_at - w.clock_offset)
-      from public.sessions s join private.session_work w on w.session_id = s.id
+      select jsonb_build_object('workspace_id', s.workspace_id) from public.sessions s
       where s.id = session_context.session_id and s.user_id = person), '{}');
 end;
 $$;
 comment on function public.session_context is
-  'What a segment of a session is analysed with: model, instructions, and of the caller''s own session its workspace '
-  'and its start by its client''s clock. For functions: what may be done, the next rpc says.';
+  'What a segment of a session is analysed with: model, instructions, and of the caller''s own session its workspace. '
+  'For functions: what may be done, the next rpc says.';
 grant execute on function public.session_context to service_role, basemeter_functions;

@@ -134,6 +134,16 @@ test('the same start, pause and end are answered the same, another one is a conf
   expect(outcome(await analyse(speaker, `${first?.session.id}`, 1, await newModel()))).toBe('409 invalid_state');
 });
 
+test('an end that its client says is of before the start is a clock, and no time', async () => {
+  const speaker = await newSpeaker();
+  const session = await start(speaker, { started_at: new Date().toISOString() });
+  const ended_at = new Date(Date.now() - 30_000).toISOString();
+  const end = await call(speaker, 'PATCH', `/${session}/complete`, { ended_at });
+  expect([outcome(end), end.session.status, end.usage.duration_seconds]).toEqual(['200', 'completed', 0]);
+  const again = await call(speaker, 'PATCH', `/${session}/complete`, { ended_at: '2020-01-01T00:00:00Z' });
+  expect(again.usage).toEqual(end.usage);
+});
+
 test('an API key works for its workspace, and a request is found again by its id', async () => {
   const speaker = await newSpeaker();
   const { key } = await newKey(speaker);

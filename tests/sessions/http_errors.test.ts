@@ -75,7 +75,7 @@ const BAD: [string, string, string, object | string, string | null][] = [
   ['POST', '/ID/fail', 'an unknown field', { reason: 'x' }, 'reason'],
   ['POST', '/ID/fail', 'a long message', { error_message: 'x'.repeat(1_001) }, 'error_message'],
   ['PATCH', '/ID/complete', 'a time that is none', { ended_at: '2026-13-01T00:00:00Z' }, 'ended_at'],
-  ['PATCH', '/ID/complete', 'an end before its start', { ended_at: '2020-01-01T00:00:00Z' }, 'ended_at'],
+  ['PATCH', '/ID/complete', 'an end long before its start', { ended_at: '1900-01-01T00:00:00Z' }, 'ended_at'],
   ['PATCH', '/ID/complete', 'a number as transcript', { full_transcript: 7 }, 'full_transcript'],
   ['PATCH', '/ID/complete', 'a huge transcript', { full_transcript: 'x'.repeat(2_000_001) }, 'full_transcript'],
   ['PATCH', '/ID/complete', 'much of three bytes', { full_transcript: '長'.repeat(1_000_000) }, 'full_transcript'],

@@ -8,8 +8,6 @@ export interface SessionContext {
   /** The operator's, for the system role. */
   instructions: string;
   workspace_id?: string;
-  /** By its client's clock. */
-  started_at?: string;
   embedding_model?: string | null;
 }
 

@@ -4,7 +4,6 @@ import { readCallDetails } from '../_shared/call-facts.ts';
 import { database, run } from '../_shared/database.ts';
 import type { Json } from '../_shared/database.types.ts';
 import { ApiError, invalidRequest, type Refusal, refusalError } from '../_shared/errors.ts';
-import { contextOf } from './context.ts';
 import { readFields, shapes } from './request.ts';
 
 /** How a session stands, as SQL answers it; a refusal is data. */
@@ -58,12 +57,6 @@ export async function failSession(http: Request, caller: Caller, session_id: str
 /** Ends a session and charges it, once: the same again is answered the same. */
 export async function completeSession(http: Request, caller: Caller, session_id: string): Promise<Response> {
   const { full_transcript, ended_at } = await readFields(http, shapes.completion);
-  if (ended_at != null) {
-    const { started_at } = await contextOf(caller, session_id);
-    if (started_at !== undefined && Date.parse(ended_at) < Date.parse(started_at)) {
-      throw invalidRequest(`ended_at is before the session began (${started_at}).`, 'ended_at');
-    }
-  }
   return standingAfter(() =>
     database.rpc('complete_session', {
       ...caller,
@@ -73,9 +66,9 @@ export async function completeSession(http: Request, caller: Caller, session_id:
       ended_at: ended_at ?? undefined,
     }),
   ).catch((error) => {
-    // The operator's limit, which SQL alone knows.
+    // The operator's limits, which SQL alone knows: how long a transcript, how early an end.
     if (error instanceof ApiError && error.code === 'invalid_request')
-      throw invalidRequest(error.message, 'full_transcript');
+      throw invalidRequest(error.message, error.message.startsWith('ended_at') ? 'ended_at' : 'full_transcript');
     throw error;
   });
 }

@@ -1,6 +1,6 @@
 -- Corrections after the end: refunds or further debits by the session's own rate; usage and logs stay, and drift is found.
 begin;
-select plan(24);
+select plan(34);
 select tests.create_user('owner'), tests.create_user('poor'), tests.offer_analysis();
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', at => '2026-03-01');
 select tests.remember('session', tests.start_session('owner', 'one', at => '2026-03-01') #>> '{session,id}');
@@ -48,5 +48,11 @@ select is(pg_temp.drift($$ update public.session_usage set analysis_count = 2, g
 select is(pg_temp.drift($$ update public.session_usage set credits_consumed = 4 where workspace_id = tests.id('owner') $$), 'what a session is charged is its debit', 'a charge that is not its entry');
 select is(pg_temp.drift($$ update public.session_analysis_logs set prompt_tokens = 1 where workspace_id = tests.id('owner') $$), 'a session''s input is that of its logs', 'a log that is not in the usage');
 select is(pg_temp.drift($$ update public.session_usage set credit_deducted = false, credit_deducted_at = null where workspace_id = tests.id('owner') $$), 'a session is charged when it has ended', 'an end without its charge');
+select is(pg_temp.drift(format('update public.session_usage set %s where workspace_id = tests.id(''owner'')', change)), rule, change) from (values
+  ('request_count = request_count + 1', 'a session''s requests are those of its logs'), ('duration_seconds = duration_seconds + 1', 'a session''s active time is that of its logs and the tail'),
+  ('audio_seconds = audio_seconds + 1', 'a session''s sound is that of its logs'), ('characters = characters + 1', 'a session''s characters are those of its logs'),
+  ('total_completion_tokens = total_completion_tokens + 1', 'a session''s output is that of its logs'), ('total_cached_tokens = total_cached_tokens + 1', 'a session''s cached tokens are those of its logs'),
+  ('estimated_cost_usd = estimated_cost_usd + 1', 'a session''s cost is that of its logs'), ('red_count = 1, green_count = 0', 'a session''s levels are those of its logs'),
+  ('green_count = 2', 'a session has as many levels as analyses'), ('credits_consumed = 0', 'a session has one debit, what a session is charged is its debit')) v (change, rule);
 select * from finish();
 rollback;

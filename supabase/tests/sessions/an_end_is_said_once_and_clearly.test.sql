@@ -1,6 +1,6 @@
 -- Completing: without a transcript, with one that is stored once, at a time that can be.
 begin;
-select plan(13);
+select plan(14);
 select tests.create_user('owner'), tests.offer_analysis();
 select public.credit_user_credits_transaction(tests.id('owner'), 100, 'purchase', at => '2026-03-01');
 update public.plan_features set feature_limit = 10 where feature_code = 'sessions_at_once';
@@ -37,6 +37,7 @@ select pg_temp.session('e');
 update public.system_config set config_value = '1' where config_key = 'kept_content_per_day';
 select pg_temp.complete('e', 'Much was said.');
 select is_empty('select * from public.session_transcripts', 'a full day keeps none');
+select throws_ok($$ select tests.start_session('owner', 'f', metadata => '{"much": "was said"}', at => '2026-03-01 10:00Z') $$, 'PGRST', null, 'nor what is said of a session at its start');
 update public.system_config set config_value = '1000' where config_key = 'kept_content_per_day';
 select pg_temp.complete('e', 'Much was said.');
 select is((select transcript from public.session_transcripts), 'Much was said.', 'it may be sent again');

@@ -1,6 +1,6 @@
 -- Sessions that are due are looked at, whatever becomes of one of them.
 begin;
-select plan(5);
+select plan(6);
 select tests.create_user('a'), tests.create_user('b'), tests.create_user('c');
 select tests.start_session(name, at => '2026-03-01') from unnest(array['a', 'b', 'c']) name;
 -- One that ended without its row of work being told, and one whose look fails.
@@ -15,5 +15,6 @@ select is((select warning from public.session_usage where workspace_id = tests.i
 select is(private.watch_next_session('2026-03-01 01:00Z'), false, 'of the others none');
 select is(private.watch_next_session('2026-03-01 01:02Z'), true, 'after the time that the warning promised');
 select is((select format('%s %s', s.end_reason, s.ended_at at time zone 'UTC') from public.sessions s where workspace_id = tests.id('c')), 'credits 2026-03-01 00:06:00', 'it ends, and is charged until its credits did');
+select is((select string_agg(n.data ->> 'seconds_left', ', ') from public.notifications n where n.workspace_id = tests.id('c') and n.kind = 'session_ending'), '0', 'of which its person was notified once');
 select * from finish();
 rollback;
