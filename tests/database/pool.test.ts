@@ -41,11 +41,15 @@ async function lockWallets(ids: string[]) {
           [processID],
         );
         if (rows.length === ids.length) return rows.map(({ pid }) => pid);
+        await new Promise((resolve) => setTimeout(resolve, 10));
       }
     },
     letGo: () => holder.end(),
   };
 }
+
+/** Opens a pool's connections, so that calls that wait for a lock begin to wait together: each waits two seconds at most. */
+const openConnections = (pool: RpcPool, people: string[]) => Promise.all(people.map((id) => admit(pool, id)));
 
 const admit = (pool: RpcPool, user_id: string) =>
   pool.call('admit_ai_call', { user_id, model, input_tokens: 1, request_id: randomUUID() }, {});
@@ -58,7 +62,8 @@ const finish = (pool: RpcPool, data: unknown) =>
 
 test('a call that gets no connection in time is told so as PostgREST tells it, and those before it go on', async () => {
   const people = await Promise.all([newAccount(10), newAccount(10)]);
-  const pool = openPool({ max: 2, acquire: 200 });
+  const pool = openPool({ max: 2, acquire: 500 });
+  await openConnections(pool, people);
   const lock = await lockWallets(people);
   const first = people.map((id) => admit(pool, id));
   await lock.waiting();
@@ -93,6 +98,7 @@ test('200 callers share 4 connections: each is admitted and settled once', async
 test('a connection that the server ends fails its call, which may be tried again', async () => {
   const people = await Promise.all([newAccount(10), newAccount(10)]);
   const pool = openPool({ max: 2 });
+  await openConnections(pool, people);
   const lock = await lockWallets(people);
   const broken = people.map((id) => admit(pool, id));
   for (const pid of await lock.waiting()) await adminPool.query('select pg_terminate_backend($1)', [pid]);
@@ -111,6 +117,7 @@ test.each<[string, Partial<PoolSettings>, number]>([
 ])('of three connections %s', async (_which, settings, left) => {
   const people = await Promise.all([newAccount(10), newAccount(10), newAccount(10)]);
   const pool = openPool({ max: 3, ...settings });
+  await openConnections(pool, people);
   const lock = await lockWallets(people);
   const admitted = people.map((id) => admit(pool, id));
   const backends = await lock.waiting();
