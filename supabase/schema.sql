@@ -1366,7 +1366,6 @@ table private.session_work
   clock_offset interval not null default '00:00:00'::interval
   active_until timestamp with time zone not null
   largest_analysis numeric not null default 0
-  worst_analysis numeric not null default 0
   burn numeric not null default 0
   burn_at timestamp with time zone not null
   warned_at timestamp with time zone

@@ -205,7 +205,6 @@ create table private.session_work (
   clock_offset interval not null default '0 s',
   active_until timestamptz not null,
   largest_analysis numeric not null default 0,
-  worst_analysis numeric not null default 0,
   burn numeric not null default 0,
   burn_at timestamptz not null,
   warned_at timestamptz,
@@ -218,8 +217,6 @@ comment on column private.session_work.request is 'What it was started with: the
 comment on column private.session_work.clock_offset is 'Our clock less that of its client, when it started.';
 comment on column private.session_work.active_until is 'The end of the last time that was reported or paused.';
 comment on column private.session_work.largest_analysis is 'The most that one analysis added to its charge.';
-comment on column private.session_work.worst_analysis is
-  'The most that one analysis was admitted for: with less than that to spare the next one may be refused.';
 comment on column private.session_work.burn is
   'Credits a second that its analyses use besides time: what the last minutes weigh most in, as of burn_at.';
 comment on column private.session_work.due_at is 'When the sweep looks at it; null once it has ended.';

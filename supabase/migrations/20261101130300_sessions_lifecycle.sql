@@ -300,7 +300,7 @@ declare
   seconds numeric;
 begin
   timed.duration_seconds := live.duration_seconds;
-  analysis := greatest(private.session_charge(rate, live) - private.session_charge(rate, timed), work.worst_analysis);
+  analysis := private.session_charge(rate, live) - private.session_charge(rate, timed);
   if session.policy = 'hard' and (m.hold).state = 'open' then
     more := round(least(private.session_charge(rate, private.kept_ahead(timed, m, at)) + work.burn * ahead + analysis,
       m.budget), 6) - (m.hold).amount;

@@ -125,6 +125,7 @@ begin
       else 'invalid_state' end, format('Session %s is %s.', session.id, (m.session).status), at);
   end if;
 
+  before := private.session_charge(session.rate, private.live_usage(m, at));
   admission := public.admit_ai_call(admit_session_analysis.user_id, admit_session_analysis.model,
     admit_session_analysis.input_tokens, admit_session_analysis.max_output_tokens, 1,
     -- What is said is kept with the session alone, which fewer people read than the log.
@@ -141,7 +142,6 @@ begin
     || jsonb_build_object('session_id', session.id, 'sequence_number', sequence_number)
   where h.id = (admission ->> 'hold_id')::uuid;
   -- Once more, with what this one may use at most.
-  before := private.session_charge(session.rate, private.live_usage(m, at));
   m := private.read_session(session, at);
   worst := private.session_charge(session.rate, private.live_usage(m, at)) - before;
   if session.policy = 'hard' then
@@ -166,7 +166,6 @@ begin
   end if;
   update public.sessions s set last_heard_at = greatest(s.last_heard_at, admit_session_analysis.at)
   where s.id = session.id returning * into session;
-  update private.session_work w set worst_analysis = greatest(w.worst_analysis, worst) where w.session_id = session.id;
   return private.session_json(private.meter_session(private.read_session(session, at), at), at) || admission;
 end;
 $$;

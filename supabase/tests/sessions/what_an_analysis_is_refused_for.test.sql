@@ -16,8 +16,8 @@ select tests.finish_analysis(pg_temp.admit('{"duration_seconds": 0.1234567}'), a
 select is((select format('%s %s', duration_seconds, audio_seconds) from public.session_analysis_logs), '0.123 0.123', 'a duration of many decimals');
 
 -- Of 20 credits one is used. A segment that is too large is refused, logged and counted once, and is no end.
-select is(tests.admit_analysis('owner', tests.recall('session')::uuid, 2, characters => 30000, at => '2026-03-01 00:01Z') - array['session', 'usage', 'retry_after', 'message', 'param', 'status'] #- '{meter,seconds_left}',
-  jsonb_build_object('code', 'insufficient_credits', 'admitted', false, 'meter',
+select is(tests.admit_analysis('owner', tests.recall('session')::uuid, 2, characters => 30000, at => '2026-03-01 00:01Z') - array['session', 'usage', 'retry_after', 'param', 'status'] #- '{meter,seconds_left}',
+  jsonb_build_object('code', 'insufficient_credits', 'admitted', false, 'message', 'This analysis may cost up to 31 credits, which is more than the session can use.', 'meter',
     '{"status": "in_progress", "warning": false, "credits_left": 19, "credits_consumed": 1}'::jsonb), 'a segment too large for what there is');
 select is((select format('%s %s %s', count(*), min(error_code), sum(requests)) from public.ai_usage_logs where status = 'refused'), '1 insufficient_credits 1', 'it is logged');
 select is((select day_requests from private.ai_request_counts where workspace_id = tests.id('owner')), 3, 'and counted, as the start was');
