@@ -78,6 +78,7 @@ type private.payment_subject: customer, subscription, payment, reversal
 type private.payment_subjects: platform payment_platform, subscriptions text[], payments text[], touched timestamp with time zone[]
 type private.payment_task_state: requested, tried, voiding, done, voided
 type private.price_units: input numeric, cached_input numeric, cache_write_5m numeric, cache_write_1h numeric, output numeric, reasoning numeric, audio_input numeric, audio_output numeric, image_input numeric, image_output numeric, image numeric, second_input numeric, second_output numeric, character numeric, request numeric, web_search numeric, tool_call numeric, video_second numeric
+type private.ranked_passage: document_id uuid, content_hash text, place integer
 type private.subscription_period: starts_at timestamp with time zone, ends_at timestamp with time zone, cut_at timestamp with time zone, is_paid boolean, is_trial boolean, product payment_products, units integer, reversed_share numeric
 type private.usage_part: scene text, model text, key text, requests bigint, tokens bigint, cost numeric, credits numeric, free_credits numeric
 type product_on_sale: id uuid, name text, platform payment_platform, period billing_period, credits numeric, trial_credits numeric, trial_days integer, amount bigint, currency text
@@ -1538,8 +1539,8 @@ table session_analysis_logs
   constraint session_analysis_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
   constraint session_analysis_logs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
   constraint severity_is_1_to_3 CHECK (((severity >= 1) AND (severity <= 3)))
-  CREATE INDEX session_analysis_logs_user_id_safety_level_idx using btree (user_id, safety_level, analyzed_at)
-  CREATE INDEX session_analysis_logs_workspace_id_safety_level_idx using btree (workspace_id, safety_level, analyzed_at)
+  CREATE INDEX session_analysis_logs_user_id_safety_level_idx using btree (user_id, safety_level, analyzed_at, session_id, sequence_number)
+  CREATE INDEX session_analysis_logs_workspace_id_safety_level_idx using btree (workspace_id, safety_level, analyzed_at, session_id, sequence_number)
   policy "members can read the analyses of sessions that they can read" for select to authenticated using ((workspace_id = ANY (ARRAY( SELECT private.my_workspace_ids() AS my_workspace_ids))) AND ((( SELECT auth.uid() AS uid) = user_id) OR (workspace_id = ANY (ARRAY( SELECT private.my_managed_workspace_ids() AS my_managed_workspace_ids))) OR (EXISTS ( SELECT FROM sessions s WHERE (s.id = session_analysis_logs.session_id)))))
   grants authenticated: select; service_role: select
 
@@ -2338,7 +2339,7 @@ function private.pairs_of(runs text) returns text[] -- execute: authenticated
 function private.parts_of_events(message_id uuid) returns jsonb
 function private.pass_teams_on() returns trigger security definer
 function private.passages_by_text(wanted_workspace uuid, query text, most integer, most_of_a_term integer DEFAULT 20000) returns TABLE(chunk_id uuid, is_pair boolean, place integer)
-function private.passages_by_vector(wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer DEFAULT 5000) returns TABLE(document_id uuid, content_hash text, place integer)
+function private.passages_by_vector(wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer DEFAULT 5000) returns SETOF private.ranked_passage
 function private.people_of(wanted_workspace uuid) returns TABLE(user_id uuid, role workspace_role, full_name text, avatar_url text, email text, joined_at timestamp with time zone) security definer -- execute: authenticated
 function private.periods_of(of_platform payment_platform, of_subscription text) returns SETOF private.subscription_period
 function private.pools_of(usage private.ai_usage, pricing jsonb) returns private.price_units

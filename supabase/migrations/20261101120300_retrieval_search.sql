@@ -82,13 +82,14 @@ begin
 end;
 $$;
 
+create type private.ranked_passage as (document_id uuid, content_hash text, place integer);
+
 -- The nearest passages of a workspace by an embedding of length 1, among those of the same model and length; none where
 -- there is no extension. In a workspace of up to 5,000 all are compared. Beyond that an index finds candidates, which
 -- goes on until it has enough of this workspace's; and if it gives up before, all are compared after all.
 create function private.passages_by_vector(
   wanted_workspace uuid, model text, wanted real[], most integer, exact_up_to integer default 5000
-) returns table (document_id uuid, content_hash text, place integer)
-language plpgsql stable set search_path = '' set jit = off as $$
+) returns setof private.ranked_passage language plpgsql stable set search_path = '' set jit = off as $$
 declare
   home text := private.vector_schema();
   size integer := cardinality(wanted);
@@ -208,8 +209,8 @@ declare
   starts integer;
   range integer[]; -- its first and its last character in the passage
   place integer := 0;
-  kept jsonb := '[]';
-  refused jsonb := '[]';
+  kept jsonb := jsonb_build_array();
+  refused jsonb := jsonb_build_array();
 begin
   for citation in select c
     from jsonb_array_elements(case jsonb_typeof(citations) when 'array' then citations else '[]' end) c

@@ -145,9 +145,9 @@ comment on column public.session_analysis_logs.prompt_tokens is
 comment on column public.session_analysis_logs.estimated_cost_usd is
   'What the call is worth to its customer in US dollars: the cost with the model''s markup.';
 create index session_analysis_logs_workspace_id_safety_level_idx
-  on public.session_analysis_logs (workspace_id, safety_level, analyzed_at);
+  on public.session_analysis_logs (workspace_id, safety_level, analyzed_at, session_id, sequence_number);
 create index session_analysis_logs_user_id_safety_level_idx
-  on public.session_analysis_logs (user_id, safety_level, analyzed_at);
+  on public.session_analysis_logs (user_id, safety_level, analyzed_at, session_id, sequence_number);
 
 create table public.session_usage (
   session_id uuid primary key references public.sessions on delete cascade,

@@ -178,7 +178,7 @@ create function private.session_analysis_history(
   max_rows integer, before_session uuid, before_number integer
 ) returns setof public.session_analysis_logs language plpgsql stable security definer set search_path = '' as $$
 declare
-  before timestamptz := 'infinity';
+  before timestamptz := 'infinity'::timestamptz;
 begin
   if private.lists_own_alone(wanted_workspace, max_rows) then
     if wanted_user <> auth.uid() then
@@ -280,6 +280,7 @@ begin
     else
       perform private.raise_error('invalid_request',
         'what must be session, analysis_logs, safety_distribution, timeline or usage_stats.');
+      return null;
   end case;
 end;
 $$;
