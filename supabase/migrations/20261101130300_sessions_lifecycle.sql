@@ -340,7 +340,8 @@ begin
   end if;
   work.due_at := least(
     case m.end_reason when 'credits' then greatest(m.ends_at, private.session_kept_until(work)) else m.ends_at end,
-    case when session.policy = 'hard' and session.status = 'in_progress' then at + interval '1 minute'
+    case when session.status = 'in_progress' and (session.policy = 'hard' or work.warned_at is not null)
+        then at + interval '1 minute'
       when work.warned_at is null then at + make_interval(secs => greatest(seconds - ahead, 60)::double precision) end);
   usage.credits_consumed := private.session_charge(rate, usage);
   usage.warning := work.warned_at is not null;
@@ -442,6 +443,17 @@ begin
 end;
 $$;
 
+-- Whether a session on the policy soft has no credits to go on with, and so ends. Before that it is announced.
+create function private.is_used_up(m private.metered_session, at timestamptz) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  due numeric := greatest(private.session_charge((m.session).rate, private.live_usage(m, at)),
+    private.session_cost(m.usage));
+begin
+  return (m.session).policy = 'soft' and due > m.budget and (m.work).warned_at < at;
+end;
+$$;
+
 -- A locked session as it is by now: metered, or ended where its time or credits have ended.
 create function private.watch_session(session public.sessions, at timestamptz) returns private.metered_session
 language plpgsql set search_path = '' as $$
@@ -455,6 +467,8 @@ begin
   if m.ends_at <= at and (m.end_reason <> 'credits' or private.session_kept_until(m.work) <= at) then
     return private.end_session(m, 'expired', m.end_reason, m.ends_at, at, m.end_reason <> 'idle'
       or private.config('session_tail') = '"until_end"');
+  elsif private.is_used_up(m, at) then
+    return private.end_session(m, 'expired', 'credits', at, at);
   end if;
   return m;
 end;

@@ -12,17 +12,6 @@ begin
 end;
 $$;
 
--- Whether a session on the policy soft has no credits for one more analysis, and so ends. Before that it is announced.
-create function private.is_used_up(m private.metered_session, at timestamptz) returns boolean
-language plpgsql stable set search_path = '' as $$
-declare
-  due numeric := greatest(private.session_charge((m.session).rate, private.live_usage(m, at)),
-    private.session_cost(m.usage));
-begin
-  return (m.session).policy = 'soft' and due > m.budget and (m.work).warned_at < at;
-end;
-$$;
-
 -- For how many seconds an admitted analysis of a session on the policy hard is put off, if so; null: it is not. From a
 -- warning until the end that it promises, credits are spread over the time: as many analyses as they pay for, evenly.
 create function private.analysis_put_off(
@@ -117,9 +106,6 @@ begin
     perform private.finish_lost_ai_call(running, at);
   end loop;
   m := private.watch_session(session, at);
-  if (m.session).ended_at is null and private.is_used_up(m, at) then
-    m := private.end_session(m, 'expired', 'credits', at, at);
-  end if;
   if (m.session).ended_at is not null then
     return private.refuse_analysis(m, case (m.session).end_reason when 'credits' then 'insufficient_credits'
       else 'invalid_state' end, format('Session %s is %s.', session.id, (m.session).status), at);

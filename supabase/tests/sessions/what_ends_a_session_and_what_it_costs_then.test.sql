@@ -1,8 +1,8 @@
 -- On soft a session ends past its credits and the grace, by its charge or by what its provider costs, announced one analysis before; on hard it
 -- is never charged more than was held; one that is given up is charged only what its rate has for that.
 begin;
-select plan(16);
-select tests.create_user('payer'), tests.create_user('dear'), tests.create_user('poor'), tests.create_user('giver'), tests.offer_analysis(), tests.offer_analysis('costly');
+select plan(18);
+select tests.create_user('payer'), tests.create_user('dear'), tests.create_user('poor'), tests.create_user('giver'), tests.create_user('silent'), tests.offer_analysis(), tests.offer_analysis('costly');
 select private.set_model_price('costly', '{"input": 10000, "output": 10000}', '2020-01-02');
 select public.credit_user_credits_transaction(tests.id(name), 1, 'purchase', at => '2026-03-01') from unnest('{payer,dear,giver}'::text[]) name;
 
@@ -14,6 +14,15 @@ select ok(tests.analyze('payer', tests.recall('soft')::uuid, 2, 480, at => '2026
 select ok(tests.analyze('payer', tests.recall('soft')::uuid, 3, at => '2026-03-01 00:13:10Z') @> '{"admitted": false, "code": "insufficient_credits", "meter": {"status": "expired"}}', 'the next one ends it');
 select is(tests.session(tests.recall('soft')::uuid), 'expired 790s 2 analyses 300 tokens 7 credits credits', 'charged for what was used');
 select is(tests.wallet('payer'), 'balance -6.5, total 4, spent 10.5, expired 0, held 0', 'what is missing is debt');
+
+-- soft: the sweep ends one that nobody has analysed, a minute after its credits and the grace (6 credits, 12 minutes).
+select public.credit_user_credits_transaction(tests.id('silent'), 1, 'purchase', at => '2026-02-20');
+select public.debit_user_credits_transaction(tests.id('silent'), w.credits_spendable - 1, 'manual', at => '2026-02-20') from public.credit_wallets w where w.workspace_id = tests.id('silent');
+select tests.remember('silent', tests.start_session('silent', at => '2026-02-20') #>> '{session,id}');
+select private.watch_next_session('2026-02-20 00:09Z'), private.watch_next_session('2026-02-20 00:11Z');
+select is((select format('%s %s', s.status, u.warning) from public.sessions s join public.session_usage u on u.session_id = s.id where s.id = tests.recall('silent')::uuid), 'in_progress t', 'within the grace it is warned');
+select private.watch_next_session('2026-02-20 00:12:30Z');
+select is((select format('%s %s %s', s.status, s.end_reason, trim_scale(u.credits_consumed)) from public.sessions s join public.session_usage u on u.session_id = s.id where s.id = tests.recall('silent')::uuid), 'expired credits 6.5', 'past it the sweep ends it');
 
 -- soft: a rate of nothing, and a provider that is paid for it.
 select public.set_credit_rate('[{"unit": "analysis", "credits": 0}]', tests.id('dear'), effective_from => '2026-03-01', at => '2026-03-01');
